@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "crate/core/matrix.hpp"
+
+namespace crate {
+
+/// Base of everything this library throws.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A matrix, token set or parameter has another size than the operation needs.
+class ShapeError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// An option lies outside its range, or contradicts another.
+class OptionError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A file cannot be read or written, or its content is not what it should be.
+class FileError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// The parts, printed one after another.
+template <class... Parts>
+[[nodiscard]] std::string concatenate(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  return text.str();
+}
+
+/// Throws ShapeError unless `found == expected`; `what` names the size, as in "tokens: rows".
+inline void check_size(std::string_view what, Index found, Index expected) {
+  if (found != expected) throw ShapeError(concatenate(what, ": expected ", expected, ", found ", found));
+}
+
+/// Throws ShapeError unless `matrix` is rows x cols.
+template <class Derived>
+void check_shape(std::string_view what, const Eigen::EigenBase<Derived>& matrix, Index rows, Index cols) {
+  if (matrix.rows() != rows || matrix.cols() != cols)
+    throw ShapeError(
+        concatenate(what, ": expected ", rows, " x ", cols, ", found ", matrix.rows(), " x ", matrix.cols()));
+}
+
+/// Throws OptionError unless `holds`; `condition` states the requirement, as in "epsilon > 0".
+template <class Value>
+void check_option(bool holds, std::string_view condition, const Value& found) {
+  if (!holds) throw OptionError(concatenate("option: expected ", condition, ", found ", found));
+}
+
+}  // namespace crate

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Eigen/Core>
+#include <concepts>
+
+static_assert(EIGEN_VERSION_AT_LEAST(3, 4, 0), "crate needs Eigen 3.4 or later");
+
+namespace crate {
+
+/// What tokens and parameters are made of.
+template <class T>
+concept Scalar = std::same_as<T, float> || std::same_as<T, double>;
+
+using Index = Eigen::Index;
+
+/// Column-major. Of tokens: d x N, a token a column.
+template <Scalar S>
+using Matrix = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
+
+/// Row-major: how the published weights of linear maps [out, in] lie in memory.
+template <Scalar S>
+using RowMajorMatrix = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+template <Scalar S>
+using Vector = Eigen::Matrix<S, Eigen::Dynamic, 1>;
+
+/// A view of tokens that a layer reads, d x N.
+template <Scalar S>
+using ConstTokens = const Eigen::Ref<const Matrix<S>>&;
+
+/// A view of tokens that a layer writes, d x N. It never overlaps the tokens that the layer reads.
+template <Scalar S>
+using Tokens = Eigen::Ref<Matrix<S>>;
+
+}  // namespace crate

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+
+namespace crate {
+
+/// A team of threads, owned by the caller of the library. Work is cut into pieces by the size of the problem alone and the
+/// threads take pieces as they become free, so results do not depend on how many threads there are.
+///
+/// Safe to use from several threads at once: whoever comes second, or calls from inside a piece, does its own pieces alone.
+class Threads {
+ public:
+  /// A team of `count` threads: the calling one and `count - 1` others, which sleep while there is no work.
+  /// Throws OptionError unless count >= 1.
+  explicit Threads(int count = 1) {
+    check_option(count >= 1, "threads >= 1", count);
+    others_.reserve(static_cast<std::size_t>(count - 1));
+    for (int worker = 1; worker < count; ++worker) others_.emplace_back([this, worker] { serve(worker); });
+  }
+
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+  ~Threads() {
+    stopping_ = true;
+    announce();
+    for (std::thread& other : others_) other.join();
+  }
+
+  [[nodiscard]] int count() const { return static_cast<int>(others_.size()) + 1; }
+
+  /// Calls body(piece, worker) once for every piece in 0, ..., pieces - 1, where 0 <= worker < count() tells concurrent
+  /// calls apart. Returns when all are done. If bodies throw, one of the exceptions is thrown again here.
+  template <class Body>
+  void for_each(Index pieces, const Body& body) {
+    if (others_.empty() || pieces <= 1 || busy_.test_and_set(std::memory_order_acquire)) {
+      for (Index piece = 0; piece < pieces; ++piece) body(piece, 0);
+      return;
+    }
+    const OneOpenMpThread no_nested_threads;
+    body_ = [&body](Index piece, int worker) { body(piece, worker); };
+    pieces_ = pieces;
+    next_piece_.store(0, std::memory_order_relaxed);
+    working_.store(static_cast<int>(others_.size()), std::memory_order_relaxed);
+    announce();
+    take_pieces(0);
+    await_others();
+    const std::exception_ptr failure = std::exchange(failure_, nullptr);
+    busy_.clear(std::memory_order_release);
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  /// Calls body(first, size, worker) for consecutive ranges of at most `step` that cover 0, ..., total - 1.
+  template <class Body>
+  void for_each_range(Index total, Index step, const Body& body) {
+    for_each((total + step - 1) / step, [&](Index piece, int worker) {
+      const Index first = piece * step;
+      body(first, std::min(step, total - first), worker);
+    });
+  }
+
+ private:
+  /// Keeps Eigen from starting OpenMP threads inside our pieces, in programs built with OpenMP.
+  class OneOpenMpThread {
+#ifdef _OPENMP
+   public:
+    OneOpenMpThread() { omp_set_num_threads(1); }
+    OneOpenMpThread(const OneOpenMpThread&) = delete;
+    OneOpenMpThread& operator=(const OneOpenMpThread&) = delete;
+    ~OneOpenMpThread() { omp_set_num_threads(before_); }
+
+   private:
+    int before_ = omp_get_max_threads();
+#else
+   public:
+    OneOpenMpThread() {}  // NOLINT(modernize-use-equals-default): not trivial, so that an unused guard does not warn
+#endif
+  };
+
+  // How often to look before sleeping: pieces follow each other within microseconds during a forward pass.
+  static constexpr int looks_before_sleep = 4096;
+
+  void announce() {
+    round_.fetch_add(1, std::memory_order_release);
+    round_.notify_all();
+  }
+
+  void serve(int worker) {
+    const OneOpenMpThread no_nested_threads;
+    for (unsigned seen = 0;;) {
+      for (int look = 0; look < looks_before_sleep && round_.load(std::memory_order_acquire) == seen; ++look) pause();
+      round_.wait(seen, std::memory_order_acquire);
+      seen = round_.load(std::memory_order_acquire);
+      if (stopping_) return;
+      take_pieces(worker);
+      if (working_.fetch_sub(1, std::memory_order_acq_rel) == 1) working_.notify_one();
+    }
+  }
+
+  void take_pieces(int worker) {
+    for (;;) {
+      const Index piece = next_piece_.fetch_add(1, std::memory_order_relaxed);
+      if (piece >= pieces_) return;
+      try {
+        body_(piece, worker);
+      } catch (...) {
+        const std::lock_guard lock(failure_mutex_);
+        failure_ = std::current_exception();
+      }
+    }
+  }
+
+  void await_others() {
+    for (int look = 0; look < looks_before_sleep && working_.load(std::memory_order_acquire) != 0; ++look) pause();
+    for (int left = working_.load(std::memory_order_acquire); left != 0; left = working_.load(std::memory_order_acquire))
+      working_.wait(left, std::memory_order_acquire);
+  }
+
+  static void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+  }
+
+  std::vector<std::thread> others_;
+  std::atomic_flag busy_;
+  std::atomic<unsigned> round_{0};    // goes up when there is new work
+  std::atomic<int> working_{0};       // other threads that have not finished this round
+  std::atomic<Index> next_piece_{0};
+  std::atomic<bool> stopping_{false};
+  Index pieces_ = 0;
+  std::function<void(Index, int)> body_;
+  std::mutex failure_mutex_;
+  std::exception_ptr failure_;
+};
+
+}  // namespace crate

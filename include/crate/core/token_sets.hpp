@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+
+namespace crate {
+
+/// Where each token set begins and ends in a matrix that holds several side by side, and how many of its first tokens are
+/// visible to attention as keys (the rest is padding).
+class TokenLayout {
+ public:
+  /// Sets of the given lengths, side by side. Throws ShapeError on a length below 1.
+  explicit TokenLayout(const std::vector<Index>& lengths) : visible_(lengths) {
+    offsets_.reserve(lengths.size() + 1);
+    for (const Index length : lengths) {
+      if (length < 1) throw ShapeError(concatenate("token set: expected at least 1 token, found ", length));
+      offsets_.push_back(offsets_.back() + length);
+    }
+  }
+
+  /// One set of `tokens` tokens.
+  [[nodiscard]] static TokenLayout single(Index tokens) { return equal(1, tokens); }
+
+  /// `sets` sets of `length` tokens each.
+  [[nodiscard]] static TokenLayout equal(Index sets, Index length) {
+    if (sets < 0) throw ShapeError(concatenate("token sets: expected a count of at least 0, found ", sets));
+    return TokenLayout(std::vector<Index>(static_cast<std::size_t>(sets), length));
+  }
+
+  /// The same sets, of which only the first `visible[s]` tokens of set s serve as keys.
+  /// Throws ShapeError unless 1 <= visible[s] <= length(s) for every set.
+  [[nodiscard]] TokenLayout with_visible(std::vector<Index> visible) const {
+    check_size("visible tokens: number of sets", static_cast<Index>(visible.size()), sets());
+    for (Index s = 0; s < sets(); ++s) {
+      const Index count = visible[static_cast<std::size_t>(s)];
+      if (count < 1 || count > length(s))
+        throw ShapeError(
+            concatenate("visible tokens of set ", s, ": expected between 1 and ", length(s), ", found ", count));
+    }
+    TokenLayout padded = *this;
+    padded.visible_ = std::move(visible);
+    return padded;
+  }
+
+  [[nodiscard]] Index sets() const { return static_cast<Index>(visible_.size()); }
+  [[nodiscard]] Index tokens() const { return offsets_.back(); }
+  [[nodiscard]] Index begin(Index set) const { return offsets_[static_cast<std::size_t>(set)]; }
+  [[nodiscard]] Index length(Index set) const { return begin(set + 1) - begin(set); }
+  [[nodiscard]] Index visible(Index set) const { return visible_[static_cast<std::size_t>(set)]; }
+  [[nodiscard]] Index longest() const {
+    Index longest = 0;
+    for (Index s = 0; s < sets(); ++s) longest = std::max(longest, length(s));
+    return longest;
+  }
+
+ private:
+  std::vector<Index> offsets_{0};  // set s is columns offsets_[s] to offsets_[s + 1]
+  std::vector<Index> visible_;
+};
+
+/// Token sets side by side: a d x (total tokens) matrix and where each set begins.
+template <Scalar S>
+struct TokenSets {
+  Matrix<S> tokens;
+  TokenLayout layout;
+
+  /// One set.
+  explicit TokenSets(Matrix<S> one_set) : tokens(std::move(one_set)), layout(TokenLayout::single(tokens.cols())) {}
+
+  /// Several. Throws ShapeError unless the layout covers exactly the columns.
+  TokenSets(Matrix<S> side_by_side, TokenLayout sets) : tokens(std::move(side_by_side)), layout(std::move(sets)) {
+    check_size("token sets: columns", tokens.cols(), layout.tokens());
+  }
+};
+
+}  // namespace crate

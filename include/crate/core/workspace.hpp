@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Eigen/Core>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "crate/core/matrix.hpp"
+
+namespace crate {
+
+/// Memory for temporaries, owned by the caller and used again from call to call: after the first call of a given size
+/// nothing is allocated. Not for use by several threads at once; give each caller its own.
+class Workspace {
+ public:
+  Workspace() = default;
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  Workspace(Workspace&&) = default;
+  Workspace& operator=(Workspace&&) = default;
+
+  /// How many bytes are held.
+  [[nodiscard]] std::size_t capacity() const {
+    return std::accumulate(chunks_.begin(), chunks_.end(), std::size_t{0},
+                           [](std::size_t sum, const Chunk& chunk) { return sum + chunk.size(); });
+  }
+
+  /// What is taken through a frame is given back when the frame ends. Frames nest like scopes.
+  class Frame {
+   public:
+    explicit Frame(Workspace& workspace) : workspace_(workspace), chunk_(workspace.chunk_), used_(workspace.used_) {}
+    Frame(const Frame&) = delete;
+    Frame& operator=(const Frame&) = delete;
+    ~Frame() { workspace_.release(chunk_, used_); }
+
+    /// An uninitialised rows x cols matrix, aligned to 64 bytes.
+    template <Scalar S>
+    [[nodiscard]] Eigen::Map<Matrix<S>, Eigen::AlignedMax> matrix(Index rows, Index cols) {
+      const auto bytes = static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols) * sizeof(S);
+      return {static_cast<S*>(workspace_.take(bytes)), rows, cols};
+    }
+
+   private:
+    Workspace& workspace_;
+    std::size_t chunk_, used_;
+  };
+
+ private:
+  static constexpr std::size_t alignment = 64;
+  struct alignas(alignment) Line {
+    std::byte bytes[alignment];
+  };
+  class Chunk {
+   public:
+    explicit Chunk(std::size_t lines) : lines_(lines) {}
+    [[nodiscard]] std::size_t size() const { return lines_.size() * alignment; }
+    [[nodiscard]] std::byte* at(std::size_t offset) { return lines_[offset / alignment].bytes; }
+
+   private:
+    std::vector<Line> lines_;
+  };
+
+  [[nodiscard]] void* take(std::size_t bytes) {
+    const std::size_t size = (bytes + alignment - 1) / alignment * alignment;
+    if (size == 0) return nullptr;
+    while (chunk_ < chunks_.size() && used_ + size > chunks_[chunk_].size()) {
+      ++chunk_;
+      used_ = 0;
+    }
+    if (chunk_ == chunks_.size()) chunks_.emplace_back(std::max(size, capacity()) / alignment);
+    void* const start = chunks_[chunk_].at(used_);
+    used_ += size;
+    return start;
+  }
+
+  void release(std::size_t chunk, std::size_t used) {
+    chunk_ = chunk;
+    used_ = used;
+    const bool unused = chunk_ == 0 && used_ == 0;
+    if (unused && chunks_.size() > 1) {  // one piece as large as all, so that next time it fits without growing
+      const std::size_t lines = capacity() / alignment;
+      chunks_.clear();
+      chunks_.emplace_back(lines);
+    }
+  }
+
+  std::vector<Chunk> chunks_;
+  std::size_t chunk_ = 0;  // the chunk in use; those before it are full
+  std::size_t used_ = 0;   // bytes used of it
+};
+
+}  // namespace crate
