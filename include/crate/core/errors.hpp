@@ -55,6 +55,13 @@ void check_shape(std::string_view what, const Eigen::EigenBase<Derived>& matrix,
         concatenate(what, ": expected ", rows, " x ", cols, ", found ", matrix.rows(), " x ", matrix.cols()));
 }
 
+/// Throws ShapeError if the matrix has no entries.
+template <class Derived>
+void check_not_empty(std::string_view what, const Eigen::EigenBase<Derived>& matrix) {
+  if (matrix.size() == 0)
+    throw ShapeError(concatenate(what, ": expected at least 1 x 1, found ", matrix.rows(), " x ", matrix.cols()));
+}
+
 /// Throws OptionError unless `holds`; `condition` states the requirement, as in "epsilon > 0".
 template <class Value>
 void check_option(bool holds, std::string_view condition, const Value& found) {

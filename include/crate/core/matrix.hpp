@@ -25,6 +25,19 @@ using RowMajorMatrix = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 template <Scalar S>
 using Vector = Eigen::Matrix<S, Eigen::Dynamic, 1>;
 
+/// Owns what the expression computes, with the sizes that are known at compile time.
+template <class Derived>
+using Plain = typename Derived::PlainObject;
+
+/// The matrix itself if its entries lie in memory, otherwise what the expression evaluates to.
+template <class Derived>
+decltype(auto) evaluated(const Eigen::MatrixBase<Derived>& expression) {
+  if constexpr ((Derived::Flags & Eigen::DirectAccessBit) != 0)
+    return (expression.derived());
+  else
+    return Plain<Derived>(expression);
+}
+
 /// A view of tokens that a layer reads, d x N.
 template <Scalar S>
 using ConstTokens = const Eigen::Ref<const Matrix<S>>&;

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <vector>
+
+#include "crate/core/matrix.hpp"
+
+namespace crate {
+
+/// What a parameter is to those who walk over all of a model's.
+enum class ParameterKind {
+  trainable,  ///< learnt
+  frozen,     ///< a table that training leaves alone
+};
+
+/// A member of a layer, under the name that files, printed summaries and observers use. The empty name is transparent: what
+/// the member holds is named as if the owner held it.
+template <class Owner, class Member>
+struct Part {
+  std::string_view name;
+  Member Owner::*member;
+  ParameterKind kind;
+};
+
+template <class Owner, class Member>
+constexpr Part<Owner, Member> part(std::string_view name, Member Owner::*member,
+                                   ParameterKind kind = ParameterKind::trainable) {
+  return {name, member, kind};
+}
+
+/// A layer lists its parts: `static constexpr auto parts()` returns a tuple of `part(name, &Layer::member)`, in order. A part
+/// is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers (named 0, 1,
+/// ...), or a std::optional one. Loading, saving, counting, initialising and optimising all walk this one list.
+template <class T>
+concept HasParts = requires { std::remove_cvref_t<T>::parts(); };
+
+/// "a" and "b" make "a.b"; an empty one is left out.
+[[nodiscard]] inline std::string join_names(std::string_view outer, std::string_view inner) {
+  std::string joined(outer);
+  if (!outer.empty() && !inner.empty()) joined += '.';
+  return joined += inner;
+}
+
+namespace detail {
+
+template <class T>
+inline constexpr bool is_vector_of_parts = false;
+template <class T>
+inline constexpr bool is_vector_of_parts<std::vector<T>> = true;
+
+template <class T>
+inline constexpr bool is_optional_part = false;
+template <class T>
+inline constexpr bool is_optional_part<std::optional<T>> = true;
+
+template <class Visit, class First, class... Others>
+void visit_parameters(const Visit& visit, const std::string& name, ParameterKind kind, First& first, Others&... others) {
+  using Member = std::remove_const_t<First>;
+  if constexpr (HasParts<Member>) {
+    const auto visit_part = [&](const auto& entry) {
+      visit_parameters(visit, join_names(name, entry.name), entry.kind, first.*entry.member, others.*entry.member...);
+    };
+    std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
+  } else if constexpr (is_vector_of_parts<Member>) {
+    for (std::size_t i = 0; i < first.size(); ++i)
+      visit_parameters(visit, join_names(name, std::to_string(i)), kind, first[i], others[i]...);
+  } else if constexpr (is_optional_part<Member>) {
+    if (first) visit_parameters(visit, name, kind, *first, *others...);
+  } else if (first.size() != 0) {
+    visit(std::string_view(name), kind, first, others...);
+  }
+}
+
+}  // namespace detail
+
+/// Calls visit(name, kind, parameter, same parameter of each other...) for every parameter of `layer`, in the order of its
+/// parts. The others are layers of the same structure: a gradient, moments, a teacher, a copy in other precision.
+template <class Visit, class Layer, class... Others>
+void for_each_parameter(const Visit& visit, Layer& layer, Others&... others) {
+  detail::visit_parameters(visit, std::string(), ParameterKind::trainable, layer, others...);
+}
+
+/// How many numbers a layer, block or model holds as parameters.
+template <class Layer>
+[[nodiscard]] Index parameter_count(const Layer& layer) {
+  Index count = 0;
+  for_each_parameter([&](std::string_view, ParameterKind, const auto& parameter) { count += parameter.size(); }, layer);
+  return count;
+}
+
+}  // namespace crate

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/core/product.hpp"
+
+// ISTA: one proximal-gradient step towards a sparse code of the tokens in a dictionary.
+//
+// Letters: Z tokens, d x N; D dictionary, d x d, its columns are the atoms; eta step size; lambda weight of the l1 norm.
+
+namespace crate {
+
+/// The proximal operator of t ||x||_1, with or without the constraint x >= 0.
+enum class Threshold {
+  non_negative,  ///< max(x - t, 0), the ReLU of the paper
+  soft           ///< sign(x) max(|x| - t, 0), for codes of both signs
+};
+
+/// Which of the paper's two sparsification steps.
+enum class SparsifyRule {
+  proximal_gradient,          ///< eq. (17)
+  majorisation_minimisation,  ///< eq. (92)
+};
+
+struct IstaOptions {
+  double step = 0.1;    ///< eta >= 0
+  double lambda = 0.1;  ///< lambda >= 0
+  Threshold threshold = Threshold::non_negative;
+  SparsifyRule rule = SparsifyRule::proximal_gradient;
+  double alpha = 1.0;  ///< of eq. (92) alone: alpha = d / (N epsilon^2) > 0
+
+  void check() const {
+    check_option(step >= 0, "ISTA step >= 0", step);
+    check_option(lambda >= 0, "ISTA lambda >= 0", lambda);
+    check_option(alpha > 0, "ISTA alpha > 0", alpha);
+  }
+};
+
+namespace detail {
+
+/// The proximal operator of level ||x||_1, entry by entry, in place.
+template <class Block>
+void apply_threshold(Block&& x, double level, Threshold threshold) {
+  using S = typename std::decay_t<Block>::Scalar;
+  const auto t = static_cast<S>(level);
+  if (threshold == Threshold::non_negative)
+    x.array() = (x.array() - t).max(S(0));
+  else
+    x.array() -= x.array().max(-t).min(t);
+}
+
+/// out = prox(Z + eta D^T (Z - D Z)), with the residual Z - D Z left in `residual`. No overlaps.
+template <class Z, class D, class Residual, class Out>
+void proximal_gradient_into(const Z& z, const D& d, const IstaOptions& options, Residual& residual, Out& out,
+                            Threads& threads) {
+  for_each_columns(z.cols(), threads, [&](Index j, Index n) { residual.middleCols(j, n) = z.middleCols(j, n); });
+  multiply_add(-1, d, z, residual, threads);
+  for_each_columns(z.cols(), threads, [&](Index j, Index n) { out.middleCols(j, n) = z.middleCols(j, n); });
+  multiply_add(options.step, d.transpose(), residual, out, threads);
+  for_each_columns(z.cols(), threads, [&](Index j, Index n) {
+    apply_threshold(out.middleCols(j, n), options.step * options.lambda, options.threshold);
+  });
+}
+
+/// out = prox((1 + 4 / (9 (1 + alpha))) D^T Z), threshold 4 lambda / (9 alpha). No overlaps.
+template <class Z, class D, class Out>
+void majorisation_minimisation_into(const Z& z, const D& d, const IstaOptions& options, Out& out, Threads& threads) {
+  using S = typename Z::Scalar;
+  const auto gain = static_cast<S>(1 + 4 / (9 * (1 + options.alpha)));
+  multiply(d.transpose(), z, out, threads);
+  for_each_columns(z.cols(), threads, [&](Index j, Index n) {
+    auto columns = out.middleCols(j, n);
+    columns *= gain;
+    apply_threshold(columns, 4 * options.lambda / (9 * options.alpha), options.threshold);
+  });
+}
+
+template <class Z, class D, class Residual, class Out>
+void ista_into(const Z& z, const D& d, const IstaOptions& options, Residual& residual, Out& out, Threads& threads) {
+  if (options.rule == SparsifyRule::proximal_gradient)
+    proximal_gradient_into(z, d, options, residual, out, threads);
+  else
+    majorisation_minimisation_into(z, d, options, out, threads);
+}
+
+}  // namespace detail
+
+/// One step towards min_{A >= 0} lambda ||A||_1 + 1/2 ||Z - D A||_F^2, started at A = Z:
+///   ISTA(Z | D) = ReLU(Z + eta D^T (Z - D Z) - eta lambda),                                   d x N,
+/// or, by rule, the majorisation-minimisation step ReLU((1 + 4/(9 (1 + alpha))) D^T Z - 4 lambda/(9 alpha)).
+/// With Threshold::soft both signs are allowed. For eta <= 1/||D||^2 a proximal-gradient step from a feasible Z (that is,
+/// Z >= 0 unless the threshold is soft) never raises its objective.
+/// Source: arXiv 2311.13110, eqs. (17) and (92). Cost: two products of d x d by d x N, or one.
+/// Throws OptionError on an option out of range, ShapeError unless D is d x d.
+template <class ZDerived, class DDerived>
+[[nodiscard]] Plain<ZDerived> ista(const Eigen::MatrixBase<ZDerived>& tokens,
+                                   const Eigen::MatrixBase<DDerived>& dictionary, const IstaOptions& options = {}) {
+  options.check();
+  check_shape("ISTA: dictionary", dictionary, tokens.rows(), tokens.rows());
+  const auto& z = evaluated(tokens);
+  Plain<ZDerived> residual(z.rows(), z.cols()), result(z.rows(), z.cols());
+  Threads alone;
+  detail::ista_into(z, evaluated(dictionary), options, residual, result, alone);
+  return result;
+}
+
+/// lambda ||A||_1 + 1/2 ||Z - D A||_F^2, what ISTA makes small. Z is d x N, D is d x s, A is s x N.
+template <class ZDerived, class DDerived, class ADerived>
+[[nodiscard]] double lasso_objective(const Eigen::MatrixBase<ZDerived>& tokens,
+                                     const Eigen::MatrixBase<DDerived>& dictionary,
+                                     const Eigen::MatrixBase<ADerived>& codes, double lambda) {
+  check_shape("LASSO: dictionary", dictionary, tokens.rows(), codes.rows());
+  check_size("LASSO: columns of the codes", codes.cols(), tokens.cols());
+  const auto a = codes.template cast<double>();
+  const auto residual = (tokens.template cast<double>() - dictionary.template cast<double>() * a).eval();
+  return lambda * a.template lpNorm<1>() + 0.5 * residual.squaredNorm();
+}
+
+}  // namespace crate
