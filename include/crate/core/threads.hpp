@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #ifdef _OPENMP
@@ -18,28 +19,31 @@
 
 namespace crate {
 
-/// A team of threads, owned by the caller of the library. Work is cut into pieces by the size of the problem alone and the
-/// threads take pieces as they become free, so results do not depend on how many threads there are.
+/// A team of threads, owned by the caller of the library. Work is cut into pieces by the size of the problem alone and
+/// the threads take pieces as they become free, so results do not depend on how many threads there are.
 ///
-/// Safe to use from several threads at once: whoever comes second, or calls from inside a piece, does its own pieces alone.
+/// Safe to use from several threads at once: whoever comes second, or calls from inside a piece, does its own pieces
+/// alone.
 class Threads {
  public:
   /// A team of `count` threads: the calling one and `count - 1` others, which sleep while there is no work.
-  /// Throws OptionError unless count >= 1.
+  /// Throws OptionError unless count >= 1, and if the system refuses to start so many.
   explicit Threads(int count = 1) {
     check_option(count >= 1, "threads >= 1", count);
-    others_.reserve(static_cast<std::size_t>(count - 1));
-    for (int worker = 1; worker < count; ++worker) others_.emplace_back([this, worker] { serve(worker); });
+    try {
+      for (int worker = 1; worker < count; ++worker) others_.emplace_back([this, worker] { serve(worker); });
+    } catch (const std::exception& refusal) {
+      const int started = this->count();
+      stop();
+      throw OptionError(
+          concatenate("threads: expected to start ", count, ", stopped at ", started, ": ", refusal.what()));
+    }
   }
 
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
 
-  ~Threads() {
-    stopping_ = true;
-    announce();
-    for (std::thread& other : others_) other.join();
-  }
+  ~Threads() { stop(); }
 
   [[nodiscard]] int count() const { return static_cast<int>(others_.size()) + 1; }
 
@@ -94,6 +98,12 @@ class Threads {
   // How often to look before sleeping: pieces follow each other within microseconds during a forward pass.
   static constexpr int looks_before_sleep = 4096;
 
+  void stop() {
+    stopping_ = true;
+    announce();
+    for (std::thread& other : others_) other.join();
+  }
+
   void announce() {
     round_.fetch_add(1, std::memory_order_release);
     round_.notify_all();
@@ -126,8 +136,7 @@ class Threads {
 
   void await_others() {
     for (int look = 0; look < looks_before_sleep && working_.load(std::memory_order_acquire) != 0; ++look) pause();
-    for (int left = working_.load(std::memory_order_acquire); left != 0; left = working_.load(std::memory_order_acquire))
-      working_.wait(left, std::memory_order_acquire);
+    while (const int left = working_.load(std::memory_order_acquire)) working_.wait(left, std::memory_order_acquire);
   }
 
   static void pause() {
@@ -138,8 +147,8 @@ class Threads {
 
   std::vector<std::thread> others_;
   std::atomic_flag busy_;
-  std::atomic<unsigned> round_{0};    // goes up when there is new work
-  std::atomic<int> working_{0};       // other threads that have not finished this round
+  std::atomic<unsigned> round_{0};  // goes up when there is new work
+  std::atomic<int> working_{0};     // other threads that have not finished this round
   std::atomic<Index> next_piece_{0};
   std::atomic<bool> stopping_{false};
   Index pieces_ = 0;

@@ -10,8 +10,8 @@
 
 namespace crate {
 
-/// Where each token set begins and ends in a matrix that holds several side by side, and how many of its first tokens are
-/// visible to attention as keys (the rest is padding).
+/// Where each token set begins and ends in a matrix that holds several side by side, and how many of its first tokens
+/// are visible to attention as keys (the rest is padding).
 class TokenLayout {
  public:
   /// Sets of the given lengths, side by side. Throws ShapeError on a length below 1.

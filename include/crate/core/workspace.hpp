@@ -2,8 +2,10 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <numeric>
 #include <vector>
 
@@ -79,10 +81,17 @@ class Workspace {
     chunk_ = chunk;
     used_ = used;
     const bool unused = chunk_ == 0 && used_ == 0;
-    if (unused && chunks_.size() > 1) {  // one piece as large as all, so that next time it fits without growing
-      const std::size_t lines = capacity() / alignment;
-      chunks_.clear();
+    if (unused && chunks_.size() > 1) join_chunks();
+  }
+
+  /// One piece as large as all, so that next time it fits without growing. Called by destructors: does not throw.
+  void join_chunks() noexcept {
+    const std::size_t lines = capacity() / alignment;
+    chunks_.clear();
+    try {
       chunks_.emplace_back(lines);
+    } catch (const std::bad_alloc&) {
+      chunks_.clear();  // the next call asks again, and reports it if memory has run out
     }
   }
 

@@ -4,6 +4,8 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/product.hpp"
+#include "crate/core/token_sets.hpp"
+#include "crate/core/workspace.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/subspace_attention.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
@@ -55,6 +57,40 @@ inline CompressionWeights compression_weights(const CompressionOptions& options,
   if (options.step == CompressionStep::softmax)
     return {1 - options.kappa * a, options.kappa * a * options.mssa_factor};
   return {1, -options.kappa * a};
+}
+
+/// The step on projected tokens H = U^T Z, (K p) x (total tokens): in every set, H_k becomes scale T(H_k).
+/// The frame lends room to the softmax step.
+template <class H>
+void compress_projected(H& h, Index heads, const TokenLayout& layout, const CompressionOptions& options,
+                        Workspace::Frame& frame, Threads& threads) {
+  using S = typename H::Scalar;
+  const Index p = h.rows() / heads;
+  if (options.step == CompressionStep::softmax) {
+    auto attended = frame.template matrix<S>(h.rows(), h.cols());
+    auto scores = frame.template matrix<S>(layout.longest(), score_columns(layout, threads));
+    attend_all(h, heads, layout, {.logit_scale = options.logit_scale}, scores, attended, threads);
+    h = attended;
+  }
+  threads.for_each(layout.sets() * heads, [&](Index piece, int) {
+    const Index set = piece / heads, head = piece % heads;
+    const double a = rate_factor(p, layout.length(set), options.epsilon);
+    auto w = h.block(head * p, layout.begin(set), p, layout.length(set));
+    if (options.step == CompressionStep::exact) exact_in_place(w, a);
+    if (options.step == CompressionStep::first_order) first_order_in_place(w, a);
+    w *= static_cast<S>(compression_weights(options, a).scale);
+  });
+}
+
+/// out = skip Z, set by set.
+template <class Z, class Out>
+void keep_tokens(const Z& z, Index p, const TokenLayout& layout, const CompressionOptions& options, Out& out) {
+  for (Index s = 0; s < layout.sets(); ++s) {
+    const double a = rate_factor(p, layout.length(s), options.epsilon);
+    out.middleCols(layout.begin(s), layout.length(s)) =
+        static_cast<typename Z::Scalar>(compression_weights(options, a).skip) *
+        z.middleCols(layout.begin(s), layout.length(s));
+  }
 }
 
 }  // namespace detail

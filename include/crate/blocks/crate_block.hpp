@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <tuple>
+
+#include "crate/layers/combinators.hpp"
+#include "crate/layers/ista.hpp"
+#include "crate/layers/mssa.hpp"
+
+namespace crate {
+
+struct CrateBlockOptions {
+  Index dim = 0;       ///< d >= 1
+  Index heads = 0;     ///< K >= 1
+  Index head_dim = 0;  ///< p; 0 for d / K
+  double step = 0.1;   ///< eta
+  double lambda = 0.1;
+  AttentionMask mask = AttentionMask::none;
+};
+
+/// A layer of the CRATE encoder, with the published pre-norms:
+///   Z^{l+1/2} = Z^l + MSSA(LN(Z^l) | U^l)
+///   Z^{l+1}   = ISTA(LN(Z^{l+1/2}) | D^l)
+/// Source: arXiv 2311.13110, eq. (18). There is no residual round ISTA: it carries its own.
+template <crate::Scalar S>
+struct CrateBlock : Chain<CrateBlock<S>, S> {
+  using Options = CrateBlockOptions;
+
+  Residual<PreNorm<Mssa<S>>> compress;
+  PreNorm<Ista<S>> sparsify;
+
+  /// All zero but the norms. Throws OptionError on an option out of range.
+  explicit CrateBlock(const Options& o)
+      : compress(PreNorm(Mssa<S>({.dim = o.dim,
+                                  .heads = o.heads,
+                                  .head_dim = o.head_dim,
+                                  .output = published_output(o.dim, o.heads, o.head_dim),
+                                  .mask = o.mask}))),
+        sparsify(Ista<S>(o.dim, {.step = o.step, .lambda = o.lambda})) {}
+
+  static constexpr auto parts() {
+    return std::tuple{part("compress", &CrateBlock::compress), part("sparsify", &CrateBlock::sparsify)};
+  }
+};
+
+}  // namespace crate

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <tuple>
+
+#include "crate/layers/combinators.hpp"
+#include "crate/layers/dictionary.hpp"
+#include "crate/layers/mssa.hpp"
+
+namespace crate {
+
+struct CrateDecoderBlockOptions {
+  Index dim = 0;       ///< d >= 1
+  Index heads = 0;     ///< K >= 1
+  Index head_dim = 0;  ///< p; 0 for d / K
+};
+
+/// A layer of the CRATE decoder, the mirror of CrateBlock: dictionary first, attention with a minus:
+///   Z'      = D LN(Z^l)
+///   Z^{l+1} = Z' - MSSA(LN(Z') | U^l)
+/// Source: arXiv 2404.02446 (CRATE-MAE). There is no residual round the dictionary.
+template <crate::Scalar S>
+struct CrateDecoderBlock : Chain<CrateDecoderBlock<S>, S> {
+  using Options = CrateDecoderBlockOptions;
+
+  PreNorm<Dictionary<S>> expand;
+  Subtract<PreNorm<Mssa<S>>> decompress;
+
+  /// All zero but the norms. Throws OptionError on an option out of range.
+  explicit CrateDecoderBlock(const Options& o)
+      : expand(Dictionary<S>(o.dim)),
+        decompress(PreNorm(Mssa<S>({.dim = o.dim,
+                                    .heads = o.heads,
+                                    .head_dim = o.head_dim,
+                                    .output = published_output(o.dim, o.heads, o.head_dim)}))) {}
+
+  static constexpr auto parts() {
+    return std::tuple{part("expand", &CrateDecoderBlock::expand), part("decompress", &CrateDecoderBlock::decompress)};
+  }
+};
+
+}  // namespace crate

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <tuple>
+
+#include "crate/core/product.hpp"
+#include "crate/core/random.hpp"
+#include "crate/layers/pass.hpp"
+
+namespace crate {
+
+/// D Z: what the decoder does where the encoder sparsifies.
+template <crate::Scalar S>
+struct Dictionary {
+  using Scalar = S;
+
+  RowMajorMatrix<S> dictionary;  ///< D, d x d
+
+  /// D = 0. Throws OptionError unless dim >= 1.
+  explicit Dictionary(Index dim) {
+    check_option(dim >= 1, "dictionary: dim >= 1", dim);
+    dictionary.setZero(dim, dim);
+  }
+
+  static constexpr auto parts() { return std::tuple{part("dictionary", &Dictionary::dictionary)}; }
+
+  [[nodiscard]] Index input_dim() const { return dictionary.cols(); }
+  [[nodiscard]] Index output_dim() const { return dictionary.rows(); }
+  [[nodiscard]] std::string formula(const std::string& argument) const { return "D " + argument; }
+  [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
+    return static_cast<double>(dictionary.size()) * static_cast<double>(layout.tokens());
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
+    check_size("dictionary: rows of the tokens", z.rows(), dictionary.cols());
+    multiply(dictionary, z, out, pass.threads);
+  }
+
+  /// Kaiming uniform, as published: within sqrt(6 / d).
+  void initialise(Random& random) {
+    const double bound = std::sqrt(6 / static_cast<double>(dictionary.cols()));
+    random.fill_uniform(dictionary, -bound, bound);
+  }
+};
+
+}  // namespace crate

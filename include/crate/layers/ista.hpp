@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <tuple>
+
+#include "crate/core/random.hpp"
+#include "crate/layers/pass.hpp"
+#include "crate/operators/ista.hpp"
+
+namespace crate {
+
+/// ISTA(Z | D): one proximal step towards a sparse code in a complete dictionary. See operators/ista.hpp.
+template <crate::Scalar S>
+struct Ista {
+  using Scalar = S;
+
+  RowMajorMatrix<S> dictionary;  ///< D, d x d
+  IstaOptions options;
+
+  /// D = 0. Throws OptionError unless dim >= 1 and the options hold.
+  explicit Ista(Index dim, const IstaOptions& ista_options = {}) : options(ista_options) {
+    options.check();
+    check_option(dim >= 1, "ISTA: dim >= 1", dim);
+    dictionary.setZero(dim, dim);
+  }
+
+  static constexpr auto parts() { return std::tuple{part("dictionary", &Ista::dictionary)}; }
+
+  [[nodiscard]] Index input_dim() const { return dictionary.rows(); }
+  [[nodiscard]] Index output_dim() const { return dictionary.rows(); }
+  [[nodiscard]] std::string formula(const std::string& argument) const { return "ISTA(" + argument + ")"; }
+  [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
+    const double products = options.rule == SparsifyRule::proximal_gradient ? 2 : 1;
+    return products * static_cast<double>(dictionary.size()) * static_cast<double>(layout.tokens());
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
+    check_shape("ISTA: dictionary", dictionary, z.rows(), z.rows());
+    Workspace::Frame frame(pass.workspace);
+    auto residual = frame.template matrix<S>(z.rows(), z.cols());
+    detail::ista_into(z, dictionary, options, residual, out, pass.threads);
+  }
+
+  /// Kaiming uniform, as published: within sqrt(6 / d).
+  void initialise(Random& random) {
+    const double bound = std::sqrt(6 / static_cast<double>(dictionary.cols()));
+    random.fill_uniform(dictionary, -bound, bound);
+  }
+};
+
+}  // namespace crate

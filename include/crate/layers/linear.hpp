@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <tuple>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/product.hpp"
+#include "crate/core/random.hpp"
+#include "crate/layers/pass.hpp"
+
+namespace crate {
+
+/// W Z + b 1^T; without a bias where `bias` is empty.
+template <crate::Scalar S>
+struct Linear {
+  using Scalar = S;
+
+  RowMajorMatrix<S> weight;  ///< W, output x input
+  Vector<S> bias;            ///< b, output, or empty
+
+  /// All zero. Throws OptionError unless both dimensions are positive.
+  Linear(Index input_dim, Index output_dim, bool with_bias = true) {
+    check_option(input_dim >= 1, "linear map: input dimension >= 1", input_dim);
+    check_option(output_dim >= 1, "linear map: output dimension >= 1", output_dim);
+    weight.setZero(output_dim, input_dim);
+    if (with_bias) bias.setZero(output_dim);
+  }
+
+  static constexpr auto parts() { return std::tuple{part("weight", &Linear::weight), part("bias", &Linear::bias)}; }
+
+  [[nodiscard]] Index input_dim() const { return weight.cols(); }
+  [[nodiscard]] Index output_dim() const { return weight.rows(); }
+  [[nodiscard]] std::string formula(const std::string& argument) const {
+    return "W " + argument + (bias.size() != 0 ? " + b" : "");
+  }
+  [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
+    return static_cast<double>(weight.size()) * static_cast<double>(layout.tokens());
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
+    check_size("linear map: rows of the tokens", z.rows(), input_dim());
+    multiply(weight, z, out, pass.threads);
+    if (bias.size() == 0) return;
+    check_size("linear map: bias", bias.size(), output_dim());
+    for_each_columns(out.cols(), pass.threads, [&](Index j, Index n) { out.middleCols(j, n).colwise() += bias; });
+  }
+
+  /// Uniform within 1 / sqrt(input dimension), weight and bias, as PyTorch does.
+  void initialise(Random& random) {
+    const double bound = 1 / std::sqrt(static_cast<double>(input_dim()));
+    random.fill_uniform(weight, -bound, bound);
+    random.fill_uniform(bias, -bound, bound);
+  }
+};
+
+}  // namespace crate

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <iomanip>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crate/core/part.hpp"
+#include "crate/core/token_sets.hpp"
+#include "crate/layers/combinators.hpp"
+
+namespace crate {
+
+namespace detail {
+
+struct SummaryRow {
+  std::string name, formula, shape, parameters, multiply_adds;
+};
+
+template <class L>
+SummaryRow summary_row(std::string name, const std::string& formula, const L& layer, const TokenLayout& layout) {
+  std::ostringstream millions;
+  millions << std::fixed << std::setprecision(2) << layer.multiply_adds(layout) / 1e6;
+  return {std::move(name), formula, concatenate(layer.input_dim(), " -> ", layer.output_dim()),
+          std::to_string(parameter_count(layer)), millions.str()};
+}
+
+template <class L>
+void add_summary_rows(std::vector<SummaryRow>& rows, const std::string& name, const L& layer,
+                      const TokenLayout& layout) {
+  if constexpr (requires { layer.for_each_link([](std::string_view, const auto&, std::size_t) {}); })
+    layer.for_each_link([&](std::string_view link_name, const auto& link, std::size_t) {
+      add_summary_rows(rows, join_names(name, link_name), link, layout);
+    });
+  else
+    rows.push_back(summary_row(name, layer.formula("Z"), layer, layout));
+}
+
+}  // namespace detail
+
+/// A table of a layer, block or model for reading: a line for each half-step with its name, formula, dimensions, parameters
+/// and millions of multiply-adds on token sets of the given layout, and a line for the whole.
+template <class L>
+[[nodiscard]] std::string summary(const L& model, const TokenLayout& layout) {
+  using detail::SummaryRow;
+  std::vector<SummaryRow> rows{{"half-step", "formula", "dimensions", "parameters", "multiply-adds / 1e6"}};
+  detail::add_summary_rows(rows, "", model, layout);
+  rows.push_back(detail::summary_row(
+      "total", concatenate("on ", layout.tokens(), " tokens in ", layout.sets(), layout.sets() == 1 ? " set" : " sets"),
+      model, layout));
+  const auto width = [&](std::string SummaryRow::*column) {
+    std::size_t widest = 0;
+    for (const SummaryRow& row : rows) widest = std::max(widest, (row.*column).size());
+    return static_cast<int>(widest);
+  };
+  const int name = width(&SummaryRow::name), formula = width(&SummaryRow::formula), shape = width(&SummaryRow::shape),
+            parameters = width(&SummaryRow::parameters), multiply_adds = width(&SummaryRow::multiply_adds);
+  std::ostringstream table;
+  for (const SummaryRow& row : rows)
+    table << std::left << std::setw(name) << row.name << "  " << std::setw(formula) << row.formula << "  "
+          << std::setw(shape) << row.shape << "  " << std::right << std::setw(parameters) << row.parameters << "  "
+          << std::setw(multiply_adds) << row.multiply_adds << '\n';
+  return table.str();
+}
+
+}  // namespace crate
