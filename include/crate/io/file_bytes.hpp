@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "crate/io/file_error.hpp"
+
+#if defined(__unix__) || defined(__APPLE__)
+#define CRATE_MAPS_FILES 1
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+namespace crate {
+
+/// How the bytes of a file come into memory.
+enum class FileAccess {
+  map,   ///< mapped: nothing is copied, but who shortens the file meanwhile ends this program
+  copy,  ///< read: for files that others may change at any time
+};
+
+/// All bytes of a regular file, read-only, as they were when it was opened.
+/// Where the system cannot map files, `FileAccess::map` reads as well.
+class FileBytes {
+ public:
+  /// Throws FileError if the path names no regular file, or one that cannot be read.
+  explicit FileBytes(const std::filesystem::path& path, FileAccess access = FileAccess::map);
+
+  [[nodiscard]] std::span<const std::byte> bytes() const { return {data_.get(), size_}; }
+
+ private:
+  using Release = void (*)(const std::byte* data, std::size_t size);
+
+  struct Deleter {
+    Release release = nullptr;
+    std::size_t size = 0;
+    void operator()(const std::byte* data) const { release(data, size); }
+  };
+
+  void map(const std::filesystem::path& path);
+  void read(const std::filesystem::path& path);
+
+  std::size_t size_ = 0;
+  std::unique_ptr<const std::byte, Deleter> data_{nullptr, Deleter{}};
+};
+
+inline FileBytes::FileBytes(const std::filesystem::path& path, FileAccess access) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status)) throw file_error(path.string(), "cannot be opened: no such file");
+  if (!std::filesystem::is_regular_file(status)) throw file_error(path.string(), "expected a regular file");
+  const auto size = std::filesystem::file_size(path, error);
+  if (error) throw file_error(path.string(), "cannot be opened: ", error.message());
+  size_ = static_cast<std::size_t>(size);
+#ifdef CRATE_MAPS_FILES
+  if (access == FileAccess::map && size_ > 0) {
+    map(path);
+    return;
+  }
+#else
+  static_cast<void>(access);
+#endif
+  read(path);
+}
+
+#ifdef CRATE_MAPS_FILES
+inline void FileBytes::map(const std::filesystem::path& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) throw file_error(path.string(), "cannot be opened: ", std::generic_category().message(errno));
+  void* const address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
+  const int reason = errno;
+  ::close(file);
+  if (address == MAP_FAILED)
+    throw file_error(path.string(), "cannot be mapped: ", std::generic_category().message(reason));
+
+  ::madvise(address, size_, MADV_WILLNEED);
+  const Release unmap = [](const std::byte* data, std::size_t size) { ::munmap(const_cast<std::byte*>(data), size); };
+  data_ = {static_cast<const std::byte*>(address), Deleter{unmap, size_}};
+}
+#endif
+
+inline void FileBytes::read(const std::filesystem::path& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.string().c_str(), "rb"), &std::fclose);
+  if (!file) throw file_error(path.string(), "cannot be opened: ", std::generic_category().message(errno));
+
+  std::byte* const data = new (std::nothrow) std::byte[size_];
+  if (data == nullptr) throw file_error(path.string(), "needs ", size_, " bytes of memory, more than there are");
+  data_ = {data, Deleter{[](const std::byte* bytes, std::size_t) { delete[] bytes; }, size_}};
+
+  const std::size_t found = std::fread(data, 1, size_, file.get());
+  if (found != size_) throw file_error(path.string(), "cannot be read: expected ", size_, " bytes, found ", found);
+}
+
+}  // namespace crate
+
+#undef CRATE_MAPS_FILES

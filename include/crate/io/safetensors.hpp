@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "crate/io/file_bytes.hpp"
+#include "crate/io/file_error.hpp"
+#include "crate/io/file_replacement.hpp"
+#include "crate/io/tensor.hpp"
+
+// The format: the length N of the header (64 bits, little-endian), the header (N bytes of JSON), the data up to the end of the
+// file. The header maps a tensor's name to {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}, offsets counted from
+// the first byte of the data, and may hold texts under "__metadata__". https://github.com/huggingface/safetensors
+
+namespace crate {
+
+/// What a safetensors file may hold here; the reader refuses more, and so the writer writes no more.
+struct SafetensorsLimits {
+  static constexpr std::size_t header_bytes = 100'000'000;
+  static constexpr std::size_t name_bytes = 4096;
+  static constexpr std::size_t rank = 16;
+  static constexpr std::size_t metadata_entries = 4096;
+  static constexpr std::size_t metadata_text_bytes = std::size_t{1} << 20U;
+};
+
+/// The tensors of a safetensors file. They view its bytes, which the table keeps: nothing is copied before a tensor is.
+/// The whole structure is checked first, and every fault throws FileError: lengths, JSON, dtypes, shapes, and that the tensors
+/// fill the data without hole, overlap or remainder. Takes memory for the header alone, at most four times its size.
+[[nodiscard]] TensorTable read_safetensors(const std::filesystem::path& path, FileAccess access = FileAccess::map);
+
+/// The same for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
+[[nodiscard]] TensorTable parse_safetensors(std::span<const std::byte> bytes, std::string source = "in memory");
+
+/// Writes tensors and texts, whole or not at all, in the order of the reference implementation (dtype by falling alignment,
+/// then name): what that wrote is written again byte for byte. Throws FileError if the file cannot be written, or if
+/// `read_safetensors` would refuse it: two tensors of one name, a name too long or not UTF-8, bytes that do not fit the shape.
+void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
+                       const Metadata& metadata = {});
+
+namespace detail {
+
+inline constexpr std::string_view metadata_key = "__metadata__";
+
+/// A name that occurs more than once.
+[[nodiscard]] inline std::optional<std::string_view> find_duplicate(std::vector<std::string_view> names) {
+  std::sort(names.begin(), names.end());
+  const auto twin = std::adjacent_find(names.begin(), names.end());
+  return twin != names.end() ? std::optional(*twin) : std::nullopt;
+}
+
+inline void check_unique_keys(const Metadata& metadata, std::string_view source) {
+  std::vector<std::string_view> keys;
+  keys.reserve(metadata.size());
+  for (const auto& entry : metadata) keys.push_back(entry.first);
+  if (const auto twin = find_duplicate(std::move(keys)))
+    throw file_error(source, "header: ", metadata_key, ": ", quote(*twin), ": expected once, found twice");
+}
+
+/// Receives the header from the JSON parser, event by event, and accepts nothing but the format.
+class SafetensorsHeader {
+ public:
+  SafetensorsHeader(std::string_view source, std::span<const std::byte> data, std::size_t header_size)
+      : source_(source), data_(data) {
+    constexpr std::string_view shortest = R"("":{"dtype":"U8","shape":[],"data_offsets":[0,1]})";
+    tensors.reserve(header_size / shortest.size());
+  }
+
+  std::vector<Tensor> tensors;
+  Metadata metadata;
+
+  bool null() { return refuse("null"); }
+  bool boolean(bool) { return refuse("a truth value"); }
+  bool number_integer(std::int64_t value) { return refuse(value); }
+  bool number_float(double, const std::string& text) { return refuse(quote(text)); }
+  bool binary(std::vector<std::uint8_t>&) { return refuse("binary data"); }
+  bool number_unsigned(std::uint64_t value);
+  bool string(std::string& text);
+  bool key(std::string& text);
+  bool start_object(std::size_t);
+  bool end_object();
+  bool start_array(std::size_t);
+  bool end_array();
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) {
+    throw file_error(source_, "header: expected JSON, found an error at byte ", position, ": ", quote(error.what()));
+  }
+
+ private:
+  enum class Place { outside, header, metadata, tensor, shape, offsets };
+  enum class Field { dtype, shape, offsets };
+
+  template <class Found>
+  bool refuse(const Found& found) const {
+    throw file_error(source_, "header: ", where(), ": expected ", wanted(), ", found ", found);
+  }
+  [[nodiscard]] std::string where() const;
+  [[nodiscard]] std::string_view wanted() const;
+  void begin_field(std::string_view name);
+  void end_tensor();
+
+  std::string_view source_;
+  std::span<const std::byte> data_;
+  Place place_ = Place::outside;
+  bool has_metadata_ = false;
+
+  std::string name_;  // of the tensor or metadata entry being read
+  std::optional<Field> field_;
+  std::array<bool, 3> has_field_ = {};
+  Dtype dtype_ = Dtype::f32;
+  std::vector<Index> shape_;
+  std::vector<std::uint64_t> offsets_;
+};
+
+inline std::string SafetensorsHeader::where() const {
+  switch (place_) {
+    case Place::outside:
+    case Place::header:
+      return "top level";
+    case Place::metadata:
+      return concatenate(metadata_key, ": ", quote(name_));
+    default:
+      break;
+  }
+  constexpr std::array<std::string_view, 3> fields = {"dtype", "shape", "data_offsets"};
+  const std::string tensor = "tensor " + quote(name_);
+  return field_ ? concatenate(tensor, ": ", fields[static_cast<std::size_t>(*field_)]) : tensor;
+}
+
+inline std::string_view SafetensorsHeader::wanted() const {
+  switch (place_) {
+    case Place::outside:
+      return "an object";
+    case Place::header:
+      return "objects";
+    case Place::metadata:
+      return "a text";
+    case Place::shape:
+      return "at most 16 unsigned integers below 2^63";
+    case Place::offsets:
+      return "two unsigned integers";
+    case Place::tensor:
+      break;
+  }
+  return field_ == Field::dtype ? "a text" : "an array";
+}
+
+inline bool SafetensorsHeader::number_unsigned(std::uint64_t value) {
+  if (place_ == Place::shape) {
+    if (shape_.size() == SafetensorsLimits::rank) return refuse("more");
+    if (value > static_cast<std::uint64_t>(std::numeric_limits<Index>::max())) return refuse(value);
+    shape_.push_back(static_cast<Index>(value));
+  } else if (place_ == Place::offsets) {
+    if (offsets_.size() == 2) return refuse("more");
+    offsets_.push_back(value);
+  } else {
+    return refuse(value);
+  }
+  return true;
+}
+
+inline bool SafetensorsHeader::string(std::string& text) {
+  if (place_ == Place::metadata) {
+    metadata.emplace_back(name_, std::move(text));
+    return true;
+  }
+  if (place_ != Place::tensor || field_ != Field::dtype) return refuse(quote(text));
+  const std::optional<Dtype> dtype = dtype_from_name(text);
+  if (!dtype) throw file_error(source_, "header: ", where(), ": found the unknown dtype ", quote(text));
+  dtype_ = *dtype;
+  return true;
+}
+
+inline bool SafetensorsHeader::key(std::string& text) {
+  if (place_ == Place::tensor) {
+    begin_field(text);
+    return true;
+  }
+  if (text.size() > SafetensorsLimits::name_bytes)
+    throw file_error(source_, "header: expected names of at most ", SafetensorsLimits::name_bytes, " bytes, found ",
+                     quote(text), " of ", text.size());
+  if (place_ == Place::metadata && metadata.size() == SafetensorsLimits::metadata_entries)
+    throw file_error(source_, "header: ", metadata_key, ": expected at most ", SafetensorsLimits::metadata_entries,
+                     " texts, found more");
+  name_ = text;
+  return true;
+}
+
+inline void SafetensorsHeader::begin_field(std::string_view name) {
+  field_.reset();
+  if (name == "dtype") field_ = Field::dtype;
+  if (name == "shape") field_ = Field::shape;
+  if (name == "data_offsets") field_ = Field::offsets;
+  if (!field_)
+    throw file_error(source_, "header: ", where(), ": expected dtype, shape and data_offsets, found ", quote(name));
+  if (std::exchange(has_field_[static_cast<std::size_t>(*field_)], true))
+    throw file_error(source_, "header: ", where(), ": expected once, found twice");
+}
+
+inline bool SafetensorsHeader::start_object(std::size_t) {
+  if (place_ == Place::outside) {
+    place_ = Place::header;
+  } else if (place_ == Place::header && name_ == metadata_key) {
+    if (std::exchange(has_metadata_, true))
+      throw file_error(source_, "header: ", metadata_key, ": expected once, found twice");
+    place_ = Place::metadata;
+  } else if (place_ == Place::header) {
+    place_ = Place::tensor;
+    field_.reset();
+    has_field_ = {};
+    shape_.clear();
+    offsets_.clear();
+  } else {
+    return refuse("an object");
+  }
+  return true;
+}
+
+inline bool SafetensorsHeader::end_object() {
+  if (place_ == Place::tensor) end_tensor();
+  if (place_ == Place::metadata) check_unique_keys(metadata, source_);
+  place_ = place_ == Place::header ? Place::outside : Place::header;
+  return true;
+}
+
+inline bool SafetensorsHeader::start_array(std::size_t) {
+  if (place_ != Place::tensor || field_ == Field::dtype) return refuse("an array");
+  place_ = field_ == Field::shape ? Place::shape : Place::offsets;
+  return true;
+}
+
+inline bool SafetensorsHeader::end_array() {
+  if (place_ == Place::offsets && offsets_.size() != 2) return refuse(offsets_.size());
+  place_ = Place::tensor;
+  return true;
+}
+
+inline void SafetensorsHeader::end_tensor() {
+  field_.reset();
+  if (has_field_ != std::array{true, true, true})
+    throw file_error(source_, "header: ", where(), ": expected dtype, shape and data_offsets, found only some of them");
+  Tensor tensor = {name_, dtype_, shape_, {}, source_};
+  const std::uint64_t begin = offsets_[0];
+  const std::uint64_t end = offsets_[1];
+  if (begin > end || end > data_.size())
+    throw tensor_error(tensor, "data_offsets: expected a range within the ", data_.size(), " bytes of data, found [",
+                       begin, ", ", end, "]");
+  const std::optional<std::size_t> expected = byte_count(dtype_, shape_);
+  if (!expected)
+    throw tensor_error(tensor, "shape: expected a whole number of bytes below 2^60, found ", shape_text(shape_), " of ",
+                       dtype_name(dtype_));
+  if (*expected != end - begin)
+    throw tensor_error(tensor, "data_offsets: expected ", *expected, " bytes for ", dtype_name(dtype_), " of shape ",
+                       shape_text(shape_), ", found ", end - begin);
+  tensor.bytes = data_.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+  tensors.push_back(std::move(tensor));
+}
+
+/// The text of the header. Throws FileError unless the file is long enough for it.
+[[nodiscard]] inline std::string_view safetensors_header_text(std::span<const std::byte> bytes,
+                                                              std::string_view source) {
+  std::uint64_t length = 0;
+  if (bytes.size() < sizeof length)
+    throw file_error(source, "expected at least 8 bytes of safetensors, found ", bytes.size());
+  std::memcpy(&length, bytes.data(), sizeof length);
+  if (length > SafetensorsLimits::header_bytes)
+    throw file_error(source, "expected a safetensors header of at most ", SafetensorsLimits::header_bytes,
+                     " bytes, found a length of ", length);
+  if (length > bytes.size() - sizeof length)
+    throw file_error(source, "expected a safetensors header of ", length, " bytes, found ",
+                     bytes.size() - sizeof length);
+  return {reinterpret_cast<const char*>(bytes.data()) + sizeof length, static_cast<std::size_t>(length)};
+}
+
+/// Throws FileError if there is no object, a zero byte (where the JSON parser would stop), or a stretch between quotation
+/// marks so long that an error message about it would need much memory.
+inline void check_before_parsing(std::string_view header, std::string_view source) {
+  const std::size_t start = header.find_first_not_of(" \t\r\n");
+  if (start == std::string_view::npos || header[start] != '{')
+    throw file_error(source, "header: expected a JSON object, found ", quote(header.substr(0, 16)));
+  if (header.find('\0') != std::string_view::npos) throw file_error(source, "header: expected JSON, found a zero byte");
+
+  std::size_t last_mark = 0;
+  const auto check_distance = [&](std::size_t position) {
+    if (position - last_mark > SafetensorsLimits::metadata_text_bytes)
+      throw file_error(source, "header: expected texts of at most ", SafetensorsLimits::metadata_text_bytes,
+                       " bytes, found more at byte ", last_mark);
+    last_mark = position;
+  };
+  for (std::size_t i = 0; i < header.size(); ++i) {
+    if (header[i] == '\\')
+      ++i;
+    else if (header[i] == '"')
+      check_distance(i);
+  }
+  check_distance(header.size());
+}
+
+/// Sorts the tensors as they lie in the file. Throws FileError unless they fill the data without hole, overlap or remainder.
+inline void order_and_check_layout(std::vector<Tensor>& tensors, std::span<const std::byte> data,
+                                   std::string_view source) {
+  const auto begin = [&](const Tensor& tensor) { return tensor.bytes.data() - data.data(); };
+  std::sort(tensors.begin(), tensors.end(), [&](const Tensor& a, const Tensor& b) {
+    return std::tuple(begin(a), a.bytes.size(), std::string_view(a.name)) <
+           std::tuple(begin(b), b.bytes.size(), std::string_view(b.name));
+  });
+  std::size_t end = 0;
+  for (const Tensor& tensor : tensors) {
+    if (static_cast<std::size_t>(begin(tensor)) != end)
+      throw tensor_error(tensor, "data_offsets: expected to begin at ", end, " where the tensor before ends, found ",
+                         begin(tensor));
+    end += tensor.bytes.size();
+  }
+  if (end != data.size())
+    throw file_error(source, "expected ", end, " bytes of data for the tensors of the header, found ", data.size());
+}
+
+inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::string source,
+                                     std::shared_ptr<const void> owner) {
+  const std::string_view text = safetensors_header_text(bytes, source);
+  check_before_parsing(text, source);
+  const std::span<const std::byte> data = bytes.subspan(sizeof(std::uint64_t) + text.size());
+  SafetensorsHeader header(source, data, text.size());
+  nlohmann::json::sax_parse(text.begin(), text.end(), &header);
+  std::vector<Tensor> tensors = std::move(header.tensors);
+  order_and_check_layout(tensors, data, source);
+  return TensorTable(std::move(source), std::move(tensors), std::move(header.metadata), std::move(owner));
+}
+
+/// The tensors in the order in which they are written.
+[[nodiscard]] inline std::vector<const Tensor*> writing_order(const std::vector<Tensor>& tensors) {
+  std::vector<const Tensor*> order;
+  order.reserve(tensors.size());
+  for (const Tensor& tensor : tensors) order.push_back(&tensor);
+  std::sort(order.begin(), order.end(), [](const Tensor* a, const Tensor* b) {
+    return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
+  });
+  return order;
+}
+
+[[nodiscard]] inline std::string json_text(std::string_view text, std::string_view source) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw file_error(source, "cannot be written: expected UTF-8, found ", quote(text));
+  }
+}
+
+/// {"key":"text",...}
+[[nodiscard]] inline std::string metadata_json(const Metadata& metadata, std::string_view source) {
+  std::string json;
+  for (const auto& [key, text] : metadata) {
+    json += json.empty() ? '{' : ',';
+    json += json_text(key, source) + ':' + json_text(text, source);
+  }
+  return json += '}';
+}
+
+[[nodiscard]] inline std::string tensor_json(const Tensor& tensor, std::size_t begin, std::string_view source) {
+  std::string shape;
+  for (const Index dimension : tensor.shape) {
+    if (!shape.empty()) shape += ',';
+    shape += std::to_string(dimension);
+  }
+  return concatenate(json_text(tensor.name, source), R"(:{"dtype":")", dtype_name(tensor.dtype), R"(","shape":[)",
+                     shape, R"(],"data_offsets":[)", begin, ',', begin + tensor.bytes.size(), "]}");
+}
+
+/// Length and header, padded with spaces to a multiple of 8 bytes.
+[[nodiscard]] inline std::string safetensors_frame(const std::vector<const Tensor*>& order, const Metadata& metadata,
+                                                   std::string_view source) {
+  std::string header = "{";
+  if (!metadata.empty()) header += json_text(metadata_key, source) + ':' + metadata_json(metadata, source);
+  std::size_t begin = 0;
+  for (const Tensor* const tensor : order) {
+    if (header.size() > 1) header += ',';
+    header += tensor_json(*tensor, begin, source);
+    begin += tensor->bytes.size();
+  }
+  header += '}';
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  if (header.size() > SafetensorsLimits::header_bytes)
+    throw file_error(source, "cannot be written: expected a header of at most ", SafetensorsLimits::header_bytes,
+                     " bytes, found ", header.size());
+
+  const std::uint64_t length = header.size();
+  std::string frame(sizeof length, '\0');
+  std::memcpy(frame.data(), &length, sizeof length);
+  return frame += header;
+}
+
+/// Throws FileError if the reader would refuse these tensors.
+inline void check_writable(const std::vector<Tensor>& tensors, std::string_view source) {
+  std::vector<std::string_view> names;
+  names.reserve(tensors.size());
+  for (const Tensor& tensor : tensors) {
+    static_cast<void>(element_count(tensor));
+    if (tensor.name.size() > SafetensorsLimits::name_bytes || tensor.name == metadata_key)
+      throw file_error(source, "cannot be written: expected names of at most ", SafetensorsLimits::name_bytes,
+                       " bytes other than ", metadata_key, ", found ", quote(tensor.name));
+    if (tensor.shape.size() > SafetensorsLimits::rank)
+      throw tensor_error(tensor, "cannot be written: expected at most ", SafetensorsLimits::rank, " dimensions, found ",
+                         tensor.shape.size());
+    names.push_back(tensor.name);
+  }
+  if (const auto twin = find_duplicate(std::move(names)))
+    throw file_error(source, "cannot be written: expected one tensor ", quote(*twin), ", found two");
+}
+
+/// Throws FileError if the reader would refuse these texts.
+inline void check_writable(const Metadata& metadata, std::string_view source) {
+  check_unique_keys(metadata, source);
+  if (metadata.size() > SafetensorsLimits::metadata_entries)
+    throw file_error(source, "cannot be written: expected at most ", SafetensorsLimits::metadata_entries,
+                     " texts of metadata, found ", metadata.size());
+  for (const auto& [key, text] : metadata)
+    if (key.size() > SafetensorsLimits::name_bytes ||
+        json_text(text, source).size() > SafetensorsLimits::metadata_text_bytes)
+      throw file_error(source, "cannot be written: the metadata ", quote(key), " is too long");
+}
+
+}  // namespace detail
+
+inline TensorTable read_safetensors(const std::filesystem::path& path, FileAccess access) {
+  const auto file = std::make_shared<const FileBytes>(path, access);
+  return detail::parse_safetensors(file->bytes(), path.string(), file);
+}
+
+inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::string source) {
+  return detail::parse_safetensors(bytes, std::move(source), nullptr);
+}
+
+inline void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
+                              const Metadata& metadata) {
+  detail::check_writable(tensors, path.string());
+  detail::check_writable(metadata, path.string());
+  const std::vector<const Tensor*> order = detail::writing_order(tensors);
+  const std::string frame = detail::safetensors_frame(order, metadata, path.string());
+  FileReplacement file(path);
+  file.write(frame);
+  for (const Tensor* const tensor : order) file.write(tensor->bytes);
+  file.commit();
+}
+
+}  // namespace crate

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/io/file_error.hpp"
+
+static_assert(std::endian::native == std::endian::little, "tensor files are little-endian, and so must the machine be");
+
+namespace crate {
+
+/// What the elements of a stored tensor are. The order is that of safetensors files, backwards: f64 is written before f32.
+enum class Dtype : std::uint8_t {
+  boolean,
+  f4,
+  f6_e2m3,
+  f6_e3m2,
+  u8,
+  i8,
+  f8_e5m2,
+  f8_e4m3,
+  f8_e8m0,
+  f8_e4m3fnuz,
+  f8_e5m2fnuz,
+  i16,
+  u16,
+  f16,
+  bf16,
+  i32,
+  u32,
+  f32,
+  c64,
+  f64,
+  i64,
+  u64,
+};
+
+namespace detail {
+
+struct DtypeProperties {
+  std::string_view name;
+  Index bits;
+};
+
+/// In the order of the enumeration.
+inline constexpr std::array<DtypeProperties, 22> dtype_table = {{
+    {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},          {"I8", 8},
+    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
+    {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},        {"F32", 32},
+    {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64},
+}};
+
+}  // namespace detail
+
+/// The name of a dtype in safetensors files, as in "F32".
+[[nodiscard]] constexpr std::string_view dtype_name(Dtype dtype) {
+  return detail::dtype_table[static_cast<std::size_t>(dtype)].name;
+}
+
+/// The size of an element in bits.
+[[nodiscard]] constexpr Index dtype_bits(Dtype dtype) {
+  return detail::dtype_table[static_cast<std::size_t>(dtype)].bits;
+}
+
+[[nodiscard]] constexpr std::optional<Dtype> dtype_from_name(std::string_view name) {
+  for (std::size_t i = 0; i < detail::dtype_table.size(); ++i)
+    if (detail::dtype_table[i].name == name) return static_cast<Dtype>(i);
+  return std::nullopt;
+}
+
+/// An array in a file, or one to be written: row-major, packed, little-endian, at any address. Owns its name and shape, not its
+/// bytes: those belong to the table that it was read into, or to the matrix that it was made from.
+struct Tensor {
+  std::string name = {};
+  Dtype dtype = Dtype::f32;
+  std::vector<Index> shape = {};  ///< outermost dimension first; empty: one number
+  std::span<const std::byte> bytes = {};
+  std::string_view source = {};  ///< the file it was read from, for messages
+};
+
+/// "[2, 3]"
+[[nodiscard]] inline std::string shape_text(std::span<const Index> shape) {
+  std::string text = "[";
+  for (const Index dimension : shape) {
+    if (text.size() > 1) text += ", ";
+    text += std::to_string(dimension);
+  }
+  return text += ']';
+}
+
+/// Bytes of a packed tensor, or nothing if a dimension is negative, the product overflows (zeros counted as ones), or the last
+/// byte is not full.
+[[nodiscard]] inline std::optional<std::size_t> byte_count(Dtype dtype, std::span<const Index> shape) {
+  constexpr Index largest = std::numeric_limits<Index>::max();
+  Index bits = dtype_bits(dtype);
+  bool empty = false;
+  for (const Index dimension : shape) {
+    if (dimension < 0 || (dimension > 0 && bits > largest / dimension)) return std::nullopt;
+    if (dimension == 0)
+      empty = true;
+    else
+      bits *= dimension;
+  }
+  if (empty) return 0;
+  if (bits % 8 != 0) return std::nullopt;
+  return static_cast<std::size_t>(bits / 8);
+}
+
+/// The error that says of which tensor in which file it is: "file 'a.safetensors': tensor 'Z': expected ..., found ...".
+template <class... Parts>
+[[nodiscard]] FileError tensor_error(const Tensor& tensor, const Parts&... parts) {
+  const std::string message = concatenate("tensor ", quote(tensor.name), ": ", parts...);
+  return tensor.source.empty() ? FileError(message) : file_error(tensor.source, message);
+}
+
+/// Texts that a file carries beside its tensors, in its own order.
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+/// The tensors of a file, by name, with the memory that their bytes lie in. Copies share that memory.
+class TensorTable {
+ public:
+  /// `source` names the file in messages; `owner` keeps the bytes of the tensors alive. Throws FileError if two tensors have
+  /// one name.
+  TensorTable(std::string source, std::vector<Tensor> tensors, Metadata metadata, std::shared_ptr<const void> owner);
+
+  [[nodiscard]] const std::string& source() const { return *source_; }
+  [[nodiscard]] const Metadata& metadata() const { return metadata_; }
+
+  /// In the order in which the bytes lie in the file.
+  [[nodiscard]] const std::vector<Tensor>& tensors() const& { return tensors_; }
+  const std::vector<Tensor>& tensors() const&& = delete;
+
+  /// The tensor, or nullptr if there is none of that name.
+  [[nodiscard]] const Tensor* find(std::string_view name) const&;
+  const Tensor* find(std::string_view name) const&& = delete;
+
+  /// The tensor. Throws FileError if there is none of that name.
+  [[nodiscard]] const Tensor& at(std::string_view name) const&;
+  const Tensor& at(std::string_view name) const&& = delete;
+
+  /// The text that the file's metadata holds under `key`, or nullptr.
+  [[nodiscard]] const std::string* find_metadata(std::string_view key) const&;
+  const std::string* find_metadata(std::string_view key) const&& = delete;
+
+ private:
+  [[nodiscard]] const std::string& name(std::uint32_t position) const { return tensors_[position].name; }
+
+  std::shared_ptr<const std::string> source_;
+  std::shared_ptr<const void> owner_;
+  std::vector<Tensor> tensors_;
+  std::vector<std::uint32_t> by_name_;  // positions in tensors_, sorted by name
+  Metadata metadata_;
+};
+
+inline TensorTable::TensorTable(std::string source, std::vector<Tensor> tensors, Metadata metadata,
+                                std::shared_ptr<const void> owner)
+    : source_(std::make_shared<const std::string>(std::move(source))),
+      owner_(std::move(owner)),
+      tensors_(std::move(tensors)),
+      by_name_(tensors_.size()),
+      metadata_(std::move(metadata)) {
+  for (Tensor& tensor : tensors_) tensor.source = *source_;
+  std::iota(by_name_.begin(), by_name_.end(), std::uint32_t{0});
+  std::sort(by_name_.begin(), by_name_.end(), [this](auto a, auto b) { return name(a) < name(b); });
+  const auto twin =
+      std::adjacent_find(by_name_.begin(), by_name_.end(), [this](auto a, auto b) { return name(a) == name(b); });
+  if (twin != by_name_.end()) throw tensor_error(tensors_[*twin], "expected one tensor of this name, found two");
+}
+
+inline const Tensor* TensorTable::find(std::string_view wanted) const& {
+  const auto found = std::lower_bound(by_name_.begin(), by_name_.end(), wanted,
+                                      [this](auto position, std::string_view key) { return name(position) < key; });
+  return found != by_name_.end() && name(*found) == wanted ? &tensors_[*found] : nullptr;
+}
+
+inline const Tensor& TensorTable::at(std::string_view wanted) const& {
+  const Tensor* const tensor = find(wanted);
+  if (tensor == nullptr) throw file_error(source(), "expected a tensor ", quote(wanted), ", found none of that name");
+  return *tensor;
+}
+
+inline const std::string* TensorTable::find_metadata(std::string_view key) const& {
+  const auto found =
+      std::find_if(metadata_.begin(), metadata_.end(), [&](const auto& entry) { return entry.first == key; });
+  return found != metadata_.end() ? &found->second : nullptr;
+}
+
+namespace detail {
+
+/// The value of an IEEE half precision number, exactly. Without branches, so that loops over it vectorise, and without
+/// arithmetic on subnormal numbers, which some programs switch off.
+[[nodiscard]] inline float float_from_f16(std::uint16_t half) {
+  constexpr std::uint32_t exponent_shift = std::uint32_t{127 - 15} << 23;
+  const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7FFFU) << 13;
+  const std::uint32_t normal = magnitude + exponent_shift;
+  const std::uint32_t infinite_or_nan = normal + exponent_shift;
+  const float smallest_normal = std::bit_cast<float>(exponent_shift + (std::uint32_t{1} << 23));
+  const float subnormal = std::bit_cast<float>(magnitude + exponent_shift + (std::uint32_t{1} << 23)) - smallest_normal;
+
+  const std::uint32_t finite = magnitude < (std::uint32_t{1} << 23) ? std::bit_cast<std::uint32_t>(subnormal) : normal;
+  const std::uint32_t value = magnitude >= (std::uint32_t{31} << 23) ? infinite_or_nan : finite;
+  return std::bit_cast<float>(value | (static_cast<std::uint32_t>(half & 0x8000U) << 16));
+}
+
+[[nodiscard]] inline float float_from_bf16(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
+
+/// target[i] = convert(element i), for packed elements at any address.
+template <class Stored, class Target, class Convert>
+void convert_elements(std::span<const std::byte> bytes, std::span<Target> target, const Convert& convert) {
+  std::array<Stored, 1024> stored;
+  for (std::size_t done = 0; done < target.size(); done += stored.size()) {
+    const std::size_t count = std::min(stored.size(), target.size() - done);
+    std::memcpy(stored.data(), bytes.data() + done * sizeof(Stored), count * sizeof(Stored));
+    Target* const out = target.data() + done;
+    for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<Target>(convert(stored[i]));
+  }
+}
+
+template <class Stored, class Target>
+void copy_elements(std::span<const std::byte> bytes, std::span<Target> target) {
+  if constexpr (std::is_same_v<Stored, Target>) {
+    if (!target.empty()) std::memcpy(target.data(), bytes.data(), target.size_bytes());
+  } else {
+    convert_elements<Stored>(bytes, target, [](Stored value) { return value; });
+  }
+}
+
+/// Elements of a tensor; throws FileError unless `bytes` holds just as many.
+[[nodiscard]] inline std::size_t element_count(const Tensor& tensor) {
+  const std::optional<std::size_t> expected = byte_count(tensor.dtype, tensor.shape);
+  if (!expected || *expected != tensor.bytes.size())
+    throw tensor_error(tensor, "expected as many bytes as ", dtype_name(tensor.dtype), " of shape ",
+                       shape_text(tensor.shape), " take, found ", tensor.bytes.size());
+  return tensor.bytes.size() * 8 / static_cast<std::size_t>(dtype_bits(tensor.dtype));
+}
+
+inline void check_rank(const Tensor& tensor, std::size_t rank) {
+  if (tensor.shape.size() != rank)
+    throw tensor_error(tensor, "expected ", rank, " dimensions, found shape ", shape_text(tensor.shape));
+}
+
+}  // namespace detail
+
+/// Copies the elements of a tensor of floating-point numbers, row-major, into `target`. Every F16, BF16 and F32 value is kept
+/// exactly; F64 is rounded if the target is float. Throws FileError for another dtype or another number of elements.
+template <Scalar S>
+void copy_values(const Tensor& tensor, std::span<S> target) {
+  const std::size_t count = detail::element_count(tensor);
+  if (count != target.size())
+    throw tensor_error(tensor, "expected ", target.size(), " elements, found shape ", shape_text(tensor.shape));
+  switch (tensor.dtype) {
+    case Dtype::f64:
+      return detail::copy_elements<double>(tensor.bytes, target);
+    case Dtype::f32:
+      return detail::copy_elements<float>(tensor.bytes, target);
+    case Dtype::f16:
+      return detail::convert_elements<std::uint16_t>(tensor.bytes, target,
+                                                     [](std::uint16_t bits) { return detail::float_from_f16(bits); });
+    case Dtype::bf16:
+      return detail::convert_elements<std::uint16_t>(tensor.bytes, target,
+                                                     [](std::uint16_t bits) { return detail::float_from_bf16(bits); });
+    default:
+      throw tensor_error(tensor, "expected F64, F32, F16 or BF16, found ", dtype_name(tensor.dtype));
+  }
+}
+
+/// Tokens from a tensor [N, d], as d x N: the same bytes. A tensor [B, N, d] gives d x (B N), and so on.
+template <Scalar S>
+[[nodiscard]] Matrix<S> tokens_from(const Tensor& tensor) {
+  if (tensor.shape.size() < 2)
+    throw tensor_error(tensor, "expected at least 2 dimensions, found shape ", shape_text(tensor.shape));
+  static_cast<void>(detail::element_count(tensor));
+  Index columns = 1;
+  for (std::size_t i = 0; i + 1 < tensor.shape.size(); ++i) columns *= tensor.shape[i];
+  Matrix<S> tokens(tensor.shape.back(), columns);
+  copy_values(tensor, std::span<S>(tokens.data(), static_cast<std::size_t>(tokens.size())));
+  return tokens;
+}
+
+/// A matrix from a tensor [rows, columns].
+template <Scalar S>
+[[nodiscard]] RowMajorMatrix<S> matrix_from(const Tensor& tensor) {
+  detail::check_rank(tensor, 2);
+  static_cast<void>(detail::element_count(tensor));
+  RowMajorMatrix<S> matrix(tensor.shape[0], tensor.shape[1]);
+  copy_values(tensor, std::span<S>(matrix.data(), static_cast<std::size_t>(matrix.size())));
+  return matrix;
+}
+
+/// A vector from a tensor [n].
+template <Scalar S>
+[[nodiscard]] Vector<S> vector_from(const Tensor& tensor) {
+  detail::check_rank(tensor, 1);
+  static_cast<void>(detail::element_count(tensor));
+  Vector<S> vector(tensor.shape[0]);
+  copy_values(tensor, std::span<S>(vector.data(), static_cast<std::size_t>(vector.size())));
+  return vector;
+}
+
+/// The number in a tensor of one element, whatever its shape.
+template <Scalar S>
+[[nodiscard]] S scalar_from(const Tensor& tensor) {
+  S value;
+  copy_values(tensor, std::span<S>(&value, 1));
+  return value;
+}
+
+/// The elements of a tensor of integers or booleans (0 or 1), row-major. Throws FileError for another dtype.
+[[nodiscard]] inline std::vector<std::int64_t> integers_from(const Tensor& tensor) {
+  const auto copied = [&]<class Stored>(Stored) {
+    std::vector<std::int64_t> integers(detail::element_count(tensor));
+    detail::copy_elements<Stored>(tensor.bytes, std::span(integers));
+    return integers;
+  };
+  switch (tensor.dtype) {
+    case Dtype::i64:
+      return copied(std::int64_t{});
+    case Dtype::i32:
+      return copied(std::int32_t{});
+    case Dtype::i16:
+      return copied(std::int16_t{});
+    case Dtype::i8:
+      return copied(std::int8_t{});
+    case Dtype::u32:
+      return copied(std::uint32_t{});
+    case Dtype::u16:
+      return copied(std::uint16_t{});
+    case Dtype::u8:
+      return copied(std::uint8_t{});
+    case Dtype::boolean: {
+      std::vector<std::int64_t> booleans = copied(std::uint8_t{});
+      for (std::int64_t& value : booleans) value = value != 0 ? 1 : 0;
+      return booleans;
+    }
+    default:
+      throw tensor_error(tensor, "expected I64, I32, I16, I8, U32, U16, U8 or BOOL, found ", dtype_name(tensor.dtype));
+  }
+}
+
+namespace detail {
+
+template <class T>
+inline constexpr std::optional<Dtype> dtype_of = std::nullopt;
+template <>
+inline constexpr std::optional<Dtype> dtype_of<double> = Dtype::f64;
+template <>
+inline constexpr std::optional<Dtype> dtype_of<float> = Dtype::f32;
+template <>
+inline constexpr std::optional<Dtype> dtype_of<Eigen::half> = Dtype::f16;
+template <>
+inline constexpr std::optional<Dtype> dtype_of<Eigen::bfloat16> = Dtype::bf16;
+template <>
+inline constexpr std::optional<Dtype> dtype_of<std::int64_t> = Dtype::i64;
+template <>
+inline constexpr std::optional<Dtype> dtype_of<std::int32_t> = Dtype::i32;
+template <>
+inline constexpr std::optional<Dtype> dtype_of<std::uint8_t> = Dtype::u8;
+template <>
+inline constexpr std::optional<Dtype> dtype_of<bool> = Dtype::boolean;
+
+}  // namespace detail
+
+/// What a tensor's elements may be made from: double, float, half, bfloat16, 64 and 32 bit integers, bytes, bool.
+template <class T>
+concept TensorElement = detail::dtype_of<T>
+.has_value();
+
+/// The tensor of these elements, row-major, to be written while they live. Throws ShapeError unless the shape has as many.
+template <TensorElement T>
+[[nodiscard]] Tensor tensor_of(std::string name, std::vector<Index> shape, std::span<const T> elements) {
+  const std::span<const std::byte> bytes = std::as_bytes(elements);
+  constexpr Dtype dtype = *detail::dtype_of<T>;
+  const std::optional<std::size_t> expected = byte_count(dtype, shape);
+  if (!expected || *expected != bytes.size())
+    throw ShapeError(concatenate("tensor ", quote(name), ": expected as many elements as shape ", shape_text(shape),
+                                 " has, found ", elements.size()));
+  return {std::move(name), dtype, std::move(shape), bytes, {}};
+}
+
+/// The tensor [N, d] of d x N tokens, to be written while they live: the same bytes.
+template <Scalar S>
+[[nodiscard]] Tensor tokens_tensor(std::string name, const Matrix<S>& tokens) {
+  return tensor_of(std::move(name), {tokens.cols(), tokens.rows()},
+                   std::span<const S>(tokens.data(), static_cast<std::size_t>(tokens.size())));
+}
+template <Scalar S>
+Tensor tokens_tensor(std::string name, const Matrix<S>&& tokens) = delete;
+
+/// The tensor [rows, columns] of a matrix, to be written while it lives.
+template <Scalar S>
+[[nodiscard]] Tensor matrix_tensor(std::string name, const RowMajorMatrix<S>& matrix) {
+  return tensor_of(std::move(name), {matrix.rows(), matrix.cols()},
+                   std::span<const S>(matrix.data(), static_cast<std::size_t>(matrix.size())));
+}
+template <Scalar S>
+Tensor matrix_tensor(std::string name, const RowMajorMatrix<S>&& matrix) = delete;
+
+/// The tensor [n] of a vector, to be written while it lives.
+template <Scalar S>
+[[nodiscard]] Tensor vector_tensor(std::string name, const Vector<S>& vector) {
+  return tensor_of(std::move(name), {vector.size()},
+                   std::span<const S>(vector.data(), static_cast<std::size_t>(vector.size())));
+}
+template <Scalar S>
+Tensor vector_tensor(std::string name, const Vector<S>&& vector) = delete;
+
+}  // namespace crate
