@@ -55,7 +55,7 @@ class Threads {
       for (Index piece = 0; piece < pieces; ++piece) body(piece, 0);
       return;
     }
-    const OneOpenMpThread no_nested_threads;
+    [[maybe_unused]] const OneOpenMpThread no_nested_threads;
     body_ = [&body](Index piece, int worker) { body(piece, worker); };
     pieces_ = pieces;
     next_piece_.store(0, std::memory_order_relaxed);
@@ -89,9 +89,6 @@ class Threads {
 
    private:
     int before_ = omp_get_max_threads();
-#else
-   public:
-    OneOpenMpThread() {}  // NOLINT(modernize-use-equals-default): not trivial, so that an unused guard does not warn
 #endif
   };
 
@@ -110,7 +107,7 @@ class Threads {
   }
 
   void serve(int worker) {
-    const OneOpenMpThread no_nested_threads;
+    [[maybe_unused]] const OneOpenMpThread no_nested_threads;
     for (unsigned seen = 0;;) {
       for (int look = 0; look < looks_before_sleep && round_.load(std::memory_order_acquire) == seen; ++look) pause();
       round_.wait(seen, std::memory_order_acquire);

@@ -3,6 +3,7 @@
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -52,13 +53,13 @@ class Workspace {
  private:
   static constexpr std::size_t alignment = 64;
   struct alignas(alignment) Line {
-    std::byte bytes[alignment];
+    std::array<std::byte, alignment> bytes;
   };
   class Chunk {
    public:
     explicit Chunk(std::size_t lines) : lines_(lines) {}
     [[nodiscard]] std::size_t size() const { return lines_.size() * alignment; }
-    [[nodiscard]] std::byte* at(std::size_t offset) { return lines_[offset / alignment].bytes; }
+    [[nodiscard]] std::byte* at(std::size_t offset) { return lines_[offset / alignment].bytes.data(); }
 
    private:
     std::vector<Line> lines_;
