@@ -10,11 +10,11 @@
 namespace crate {
 
 struct CrateAlphaBlockOptions {
-  Index dim = 0;                ///< d >= 1
-  Index heads = 0;              ///< K >= 1
-  Index head_dim = 0;           ///< p; 0 for d / K
-  Index atoms = 0;              ///< s; 0 for 4 d
-  double step = 0.1;            ///< eta
+  Index dim = 0;       ///< d >= 1
+  Index heads = 0;     ///< K >= 1
+  Index head_dim = 0;  ///< p; 0 for d / K
+  Index atoms = 0;     ///< s; 0 for 4 d
+  double step = 0.1;   ///< eta
   double lambda = 0.1;
   double norm_epsilon = 1e-6;
 };

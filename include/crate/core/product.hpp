@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
 
@@ -24,21 +27,58 @@ void for_each_product_piece(Index rows, Index cols, Threads& threads, const Body
   });
 }
 
+/// out = A B if assign, else out += scale A B.
+template <class A, class B, class Out>
+void multiply_pieces(bool assign, typename Out::Scalar scale, const A& a, const B& b, Out& out, Threads& threads) {
+  for_each_product_piece(out.rows(), out.cols(), threads, [&](Index row, Index rows, Index col, Index cols) {
+    auto piece = out.block(row, col, rows, cols);
+    if (assign)
+      piece.noalias() = a.middleRows(row, rows) * b.middleCols(col, cols);
+    else
+      piece.noalias() += scale * (a.middleRows(row, rows) * b.middleCols(col, cols));
+  });
+}
+
+/// Whether the entries lie in memory, column after column or row after row, in sizes known at run time alone.
+template <class M>
+inline constexpr bool is_run_time_matrix = (M::Flags & Eigen::DirectAccessBit) != 0 && M::InnerStrideAtCompileTime == 1 &&
+                                           M::MaxRowsAtCompileTime == Eigen::Dynamic &&
+                                           M::MaxColsAtCompileTime == Eigen::Dynamic;
+
+/// A view that forgets what kind of matrix it looks at, so that all products of one scalar share their code.
+template <class M>
+auto plain_view(const M& matrix) {
+  constexpr auto order = M::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
+  using Viewed = Eigen::Matrix<typename M::Scalar, Eigen::Dynamic, Eigen::Dynamic, order>;
+  return Eigen::Map<const Viewed, 0, Eigen::OuterStride<>>(matrix.data(), matrix.rows(), matrix.cols(),
+                                                           Eigen::OuterStride<>(matrix.outerStride()));
+}
+
+template <class A, class B, class Out>
+void multiply(bool assign, typename Out::Scalar scale, const A& a, const B& b, Out& out, Threads& threads) {
+  if constexpr (is_run_time_matrix<A> && is_run_time_matrix<B> && is_run_time_matrix<Out> && !Out::IsRowMajor) {
+    Eigen::Map<Matrix<typename Out::Scalar>, 0, Eigen::OuterStride<>> result(out.data(), out.rows(), out.cols(),
+                                                                             Eigen::OuterStride<>(out.outerStride()));
+    multiply_pieces(assign, scale, plain_view(a), plain_view(b), result, threads);
+  } else {
+    multiply_pieces(assign, scale, a, b, out, threads);
+  }
+}
+
 }  // namespace detail
 
-/// out = A B on several threads. `out` must not overlap A or B. The pieces depend on the size of `out` alone.
+/// out = A B on several threads. `out` must not overlap A or B. It is cut into pieces by its size alone, so that any number
+/// of threads gives the same bits.
 template <class A, class B, class Out>
 void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
               Threads& threads) {
   if constexpr (Out::SizeAtCompileTime != Eigen::Dynamic)
     out.noalias() = a * b;
   else
-    detail::for_each_product_piece(out.rows(), out.cols(), threads, [&](Index row, Index rows, Index col, Index cols) {
-      out.block(row, col, rows, cols).noalias() = a.middleRows(row, rows) * b.middleCols(col, cols);
-    });
+    detail::multiply(true, 1, a.derived(), b.derived(), out.derived(), threads);
 }
 
-/// out += scale A B on several threads. `out` must not overlap A or B. The pieces depend on the size of `out` alone.
+/// out += scale A B on several threads, as multiply.
 template <class A, class B, class Out>
 void multiply_add(double scale, const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b,
                   Eigen::MatrixBase<Out>& out, Threads& threads) {
@@ -46,9 +86,7 @@ void multiply_add(double scale, const Eigen::MatrixBase<A>& a, const Eigen::Matr
   if constexpr (Out::SizeAtCompileTime != Eigen::Dynamic)
     out.noalias() += factor * (a * b);
   else
-    detail::for_each_product_piece(out.rows(), out.cols(), threads, [&](Index row, Index rows, Index col, Index cols) {
-      out.block(row, col, rows, cols).noalias() += factor * (a.middleRows(row, rows) * b.middleCols(col, cols));
-    });
+    detail::multiply(false, factor, a.derived(), b.derived(), out.derived(), threads);
 }
 
 /// Calls body(first, count) on ranges of columns that cover all; for what acts on each token alone.

@@ -167,7 +167,8 @@ struct Chain {
 
   [[nodiscard]] Index widest_link() const {
     Index widest = 0;
-    for_each_link([&](std::string_view, const auto& link, std::size_t) { widest = std::max(widest, link.output_dim()); });
+    for_each_link(
+        [&](std::string_view, const auto& link, std::size_t) { widest = std::max(widest, link.output_dim()); });
     return widest;
   }
 

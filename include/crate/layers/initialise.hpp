@@ -22,7 +22,7 @@ constexpr std::uint64_t stream_of_name(std::string_view name) {
 
 template <class L>
 void initialise_parts(L& layer, std::uint64_t seed, const std::string& name) {
-  if constexpr (requires(Random& random) { layer.initialise(random); }) {
+  if constexpr (requires(Random & random) { layer.initialise(random); }) {
     Random random(seed, stream_of_name(name));
     layer.initialise(random);
   } else if constexpr (is_vector_of_parts<L>) {

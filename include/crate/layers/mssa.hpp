@@ -43,8 +43,8 @@ struct MssaOptions {
     check_option(head_dim >= 0, "MSSA: head_dim >= 0", head_dim);
     check_option(head_dim != 0 || dim % heads == 0, concatenate("MSSA: heads that divide dim = ", dim), heads);
     if (output == MssaOutput::identity)
-      check_option(heads * subspace_dim() == dim, concatenate("MSSA: heads * head_dim = dim = ", dim, " without an output"),
-                   heads * subspace_dim());
+      check_option(heads * subspace_dim() == dim,
+                   concatenate("MSSA: heads * head_dim = dim = ", dim, " without an output"), heads * subspace_dim());
   }
 };
 
@@ -96,8 +96,7 @@ struct Mssa {
     auto projected = frame.template matrix<S>(width, z.cols());
     multiply(subspaces.bases().transpose(), z, projected, pass.threads);
     pass.observe("projection", projected);
-    auto scores =
-        frame.template matrix<S>(pass.layout.longest(), detail::score_columns(pass.layout, pass.threads));
+    auto scores = frame.template matrix<S>(pass.layout.longest(), detail::score_columns(pass.layout, pass.threads));
     auto attended = frame.template matrix<S>(width, z.cols());
     detail::attend_all(projected, subspaces.heads(), pass.layout, attention, scores, attended, pass.threads);
     if (output_kind == MssaOutput::identity)

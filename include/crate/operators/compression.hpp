@@ -54,8 +54,7 @@ struct CompressionWeights {
 };
 
 inline CompressionWeights compression_weights(const CompressionOptions& options, double a) {
-  if (options.step == CompressionStep::softmax)
-    return {1 - options.kappa * a, options.kappa * a * options.mssa_factor};
+  if (options.step == CompressionStep::softmax) return {1 - options.kappa * a, options.kappa * a * options.mssa_factor};
   return {1, -options.kappa * a};
 }
 

@@ -25,9 +25,9 @@ enum class AttentionMask {
 
 struct AttentionOptions {
   AttentionMask mask = AttentionMask::none;
-  Index visible = -1;        ///< only the first so many tokens are keys, the rest is padding; -1 for all
-  double logit_scale = 1;    ///< factor of the logits: 1 in theory, 1 / sqrt(p) in the published models
-  double rate_factor = 1;    ///< factor of MSSA: p / (N epsilon^2) in eq. (12), see rate_factor(); absorbed in practice
+  Index visible = -1;      ///< only the first so many tokens are keys, the rest is padding; -1 for all
+  double logit_scale = 1;  ///< factor of the logits: 1 in theory, 1 / sqrt(p) in the published models
+  double rate_factor = 1;  ///< factor of MSSA: p / (N epsilon^2) in eq. (12), see rate_factor(); absorbed in practice
 
   void check(Index tokens) const {
     if (visible != -1 && (visible < 1 || visible > tokens))

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// Encoders and decoders as users run them: observers, threads, workspaces, summaries, random starts.
+
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "crate/crate.hpp"
+#include "draw.hpp"
+
+using namespace crate;
+using namespace crate::test;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+using SmallEncoder = Encoder<CrateBlock<float>>;
+
+SmallEncoder small_encoder(std::uint64_t seed = 1) {
+  SmallEncoder encoder(3, {.dim = 24, .heads = 4});
+  initialise(encoder, seed);
+  return encoder;
+}
+
+TokenSets<float> some_sets() {
+  Random random(9);
+  return {draw_normal(random, 24, 300).cast<float>(), TokenLayout({140, 1, 130, 29})};
+}
+
+}  // namespace
+
+TEST_CASE("an encoder is its blocks, one after another") {
+  const SmallEncoder encoder = small_encoder();
+  TokenSets<float> expected = some_sets();
+  for (const auto& block : encoder.layers) expected = block.forward(expected);
+  CHECK(encoder.forward(some_sets()).tokens == expected.tokens);
+}
+
+TEST_CASE("an observer sees every half-step once, in order, under its name") {
+  std::vector<std::string> seen;
+  const SmallEncoder encoder = small_encoder();
+  (void)encoder.forward(some_sets(), {.observer = [&](std::string_view name, const Eigen::Ref<Matrix<float>>&) {
+                          seen.emplace_back(name);
+                        }});
+  CHECK(seen == std::vector<std::string>{"layers.0.compress.projection", "layers.0.compress", "layers.0.sparsify",
+                                         "layers.1.compress.projection", "layers.1.compress", "layers.1.sparsify",
+                                         "layers.2.compress.projection", "layers.2.compress", "layers.2.sparsify"});
+}
+
+TEST_CASE("what an observer changes is what the next half-step receives") {
+  const SmallEncoder encoder = small_encoder();
+  Matrix<float> changed;
+  const TokenSets<float> steered =
+      encoder.forward(some_sets(), {.observer = [&](std::string_view name, Eigen::Ref<Matrix<float>> activation) {
+                        if (name != "layers.1.compress") return;
+                        activation *= -2;
+                        changed = activation;
+                      }});
+  TokenSets<float> expected(changed, some_sets().layout);
+  expected = forward(encoder.layers[1].sparsify, expected);
+  expected = encoder.layers[2].forward(expected);
+  CHECK(steered.tokens == expected.tokens);
+}
+
+TEST_CASE("any number of threads gives the same bits") {
+  const SmallEncoder encoder = small_encoder();
+  const Matrix<float> alone = encoder.forward(some_sets()).tokens;
+  for (const int count : {1, 2, 3, 5}) {
+    Threads threads(count);
+    CHECK(encoder.forward(some_sets(), {.threads = &threads}).tokens == alone);
+  }
+  Encoder<StrictBlock<double>> strict(2, {.dim = 24, .heads = 4, .compression = {.step = CompressionStep::softmax}});
+  initialise(strict, 1);
+  const TokenSets<double> sets(some_sets().tokens.cast<double>(), some_sets().layout);
+  Threads threads(3);
+  CHECK(strict.forward(sets, {.threads = &threads}).tokens == strict.forward(sets).tokens);
+}
+
+TEST_CASE("a workspace stops growing after the first pass, and does not change the result") {
+  const SmallEncoder encoder = small_encoder();
+  Workspace workspace;
+  const Matrix<float> first = encoder.forward(some_sets(), {.workspace = &workspace}).tokens;
+  const std::size_t held = workspace.capacity();
+  CHECK(held > 0);
+  const Matrix<float> second = encoder.forward(some_sets(), {.workspace = &workspace}).tokens;
+  CHECK(workspace.capacity() == held);
+  CHECK(first == second);
+  CHECK(first == encoder.forward(some_sets()).tokens);
+}
+
+TEST_CASE("a random start depends on the seed and the name alone") {
+  CHECK(small_encoder(1).layers[2].sparsify.layer.dictionary == small_encoder(1).layers[2].sparsify.layer.dictionary);
+  CHECK(small_encoder(1).layers[2].sparsify.layer.dictionary != small_encoder(2).layers[2].sparsify.layer.dictionary);
+  CHECK(small_encoder(1).layers[1].sparsify.layer.dictionary != small_encoder(1).layers[2].sparsify.layer.dictionary);
+  SmallEncoder deeper(5, {.dim = 24, .heads = 4});
+  initialise(deeper, 1);
+  CHECK(deeper.layers[2].compress.layer.layer.subspaces.bases() ==
+        small_encoder(1).layers[2].compress.layer.layer.subspaces.bases());
+}
+
+TEST_CASE("a model is a value: a copy is deep") {
+  const SmallEncoder encoder = small_encoder();
+  SmallEncoder copy = encoder;
+  copy.layers[0].sparsify.layer.dictionary.setZero();
+  CHECK(encoder.layers[0].sparsify.layer.dictionary.norm() > 0);
+  copy = encoder;
+  CHECK(copy.forward(some_sets()).tokens == encoder.forward(some_sets()).tokens);
+}
+
+TEST_CASE("parameters of two models of one structure are visited side by side") {
+  const SmallEncoder a = small_encoder(1);
+  SmallEncoder b = small_encoder(2);
+  for_each_parameter([](std::string_view, ParameterKind, const auto& from, auto& to) { to = from; }, a, b);
+  CHECK(b.forward(some_sets()).tokens == a.forward(some_sets()).tokens);
+}
+
+TEST_CASE("the stacks of the published classifiers hold 3 d^2 + 5 d parameters a layer and do 4 N d^2 + 2 N^2 d") {
+  const Index d = 384, tokens = 197;
+  const Encoder<CrateBlock<float>> tiny(12, {.dim = d, .heads = 6});
+  CHECK(parameter_count(tiny) == 12 * (3 * d * d + 5 * d));
+  CHECK(tiny.multiply_adds(TokenLayout::equal(2, tokens)) ==
+        12.0 * 2 * (4.0 * tokens * d * d + 2.0 * tokens * tokens * d));
+}
+
+TEST_CASE("the summary has a line for every half-step and one for the whole") {
+  const std::string text = summary(small_encoder(), TokenLayout::single(17));
+  CHECK_THAT(text, ContainsSubstring("layers.0.compress  Z + MSSA(LN(Z))"));
+  CHECK_THAT(text, ContainsSubstring("layers.2.sparsify  ISTA(LN(Z))"));
+  CHECK_THAT(text, ContainsSubstring(std::to_string(3 * (3 * 24 * 24 + 5 * 24))));
+  CHECK(std::count(text.begin(), text.end(), '\n') == 1 + 6 + 1);
+}
+
+TEST_CASE("an encoder has at least one layer") {
+  CHECK_THAT(message_of<OptionError>([] { SmallEncoder(0, {.dim = 24, .heads = 4}); }),
+             ContainsSubstring("depth >= 1, found 0"));
+}
