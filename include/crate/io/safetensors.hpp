@@ -36,12 +36,12 @@ struct SafetensorsLimits {
   static constexpr std::size_t name_bytes = 4096;
   static constexpr std::size_t rank = 16;
   static constexpr std::size_t metadata_entries = 4096;
-  static constexpr std::size_t metadata_text_bytes = std::size_t{1} << 20U;
+  static constexpr std::size_t metadata_text_bytes = std::size_t{128} << 10U;
 };
 
 /// The tensors of a safetensors file. They view its bytes, which the table keeps: nothing is copied before a tensor is.
 /// The whole structure is checked first, and every fault throws FileError: lengths, JSON, dtypes, shapes, and that the tensors
-/// fill the data without hole, overlap or remainder. Takes memory for the header alone, at most four times its size.
+/// fill the data without hole, overlap or remainder. Takes memory for the header alone: at most four times its size and a mebibyte.
 [[nodiscard]] TensorTable read_safetensors(const std::filesystem::path& path, FileAccess access = FileAccess::map);
 
 /// The same for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
