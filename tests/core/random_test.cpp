@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "crate/core/random.hpp"
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <vector>

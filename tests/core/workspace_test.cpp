@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <utility>
+#include <vector>
 
 #include "catch.hpp"
 
@@ -120,6 +122,19 @@ TEST_CASE("a workspace grows with a larger use and then allocates nothing again"
   use(workspace, 10);
   CHECK(allocations == before);
   CHECK(workspace.capacity() == capacity);
+}
+
+TEST_CASE("what fitted into a workspace once fits in any order") {
+  Workspace workspace;
+  const auto take = [&](Index first, Index second) {
+    Workspace::Frame frame(workspace);
+    frame.matrix<double>(first, first).setZero();
+    frame.matrix<double>(second, second).setZero();
+  };
+  take(8, 40);
+  const int before = allocations;
+  take(40, 8);
+  CHECK(allocations == before);
 }
 
 TEST_CASE("a moved workspace keeps its memory") {
