@@ -25,9 +25,10 @@ TEST_CASE("a line is a token, however its fields are separated") {
   Matrix<double> expected(2, 3);
   expected << 1, -3, 0.5,  //
       2.5, 4e2, -6;
-  for (const std::string text : {"1,2.5\n-3,4e2\n.5,-6\n", "1;2.5\n-3;4e2\n.5;-6", "1\t2.5\n-3\t4e2\n.5\t-6\n",
-                                 "1 2.5\n-3   4e2\n  .5 -6  \n", " 1 , 2.5 \r\n\r\n-3,4e2\r\n \n+.5,-6\r\n\n",
-                                 "x,y\n1,2.5\n-3,4e2\n.5,-6\n", "\xEF\xBB\xBF\"a b\",c\n1,2.5\n-3,4e2\n.5,-6"}) {
+  for (const std::string text :
+       {"1,2.5\n-3,4e2\n.5,-6\n", "1;2.5\n-3;4e2\n.5;-6", "1\t2.5\n-3\t4e2\n.5\t-6\n", "1 2.5\n-3   4e2\n  .5 -6  \n",
+        " 1 , 2.5 \r\n\r\n-3,4e2\r\n \n+.5,-6\r\n\n", "infant,nano\n1,2.5\n-3,4e2\n.5,-6\n",
+        "\xEF\xBB\xBF\"a b\",c\n1,2.5\n-3,4e2\n.5,-6"}) {
     CAPTURE(text);
     CHECK(parse_csv(text) == expected);
   }

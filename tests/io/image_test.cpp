@@ -123,7 +123,7 @@ TEST_CASE("a grey image comes back with its values in all three channels") {
 TEST_CASE("every PNG colour type becomes 8-bit RGB") {
   const auto pixels = [](const std::string& file) { return parse_image(bytes_of(file)).pixels; };
   using Bytes = std::vector<std::uint8_t>;
-  CHECK(pixels(png_file(1, 2, 2, PNG_COLOR_TYPE_PALETTE, {0x30})) == Bytes{100, 110, 120, 10, 20, 30});
+  CHECK(pixels(png_file(1, 2, 2, PNG_COLOR_TYPE_PALETTE, {0x30})) == Bytes{10, 20, 30, 100, 110, 120});
   CHECK(pixels(png_file(1, 2, 1, PNG_COLOR_TYPE_GRAY, {0x40})) == Bytes{0, 0, 0, 255, 255, 255});
   CHECK(pixels(png_file(1, 2, 16, PNG_COLOR_TYPE_GRAY, {0x12, 0x34, 0xFF, 0xFF})) ==
         Bytes{0x12, 0x12, 0x12, 255, 255, 255});

@@ -77,6 +77,10 @@ TEST_CASE("patches and tokens of other sizes than the image and grid are refused
         "patches: expected 4 x 6, found 4 x 5");
   CHECK_THAT(message_of<ShapeError>([&] { static_cast<void>(tokens_from_image<float>(counting(3, 6, 1), grid)); }),
              ContainsSubstring("expected a grid within 3 x 6 pixels"));
+  CHECK_THAT(message_of<ShapeError>([&] {
+               static_cast<void>(tokens_from_image<float>(image, {2, 3, 2, 0, 1}));
+             }),
+             ContainsSubstring("expected sizes of at least 1, found 2 x 3 patches of 2 x 0 x 1"));
   CHECK_THAT(message_of<ShapeError>([&] { static_cast<void>(tokens_from_image<float>(counting(4, 6, 3), grid)); }),
              ContainsSubstring("patches: channels: expected 3, found 1"));
 }

@@ -277,7 +277,7 @@ TEST_CASE("reading takes at most four times the file's size and a mebibyte from 
   files.push_back(file_of("{" + deep_tensors + "}"));
   files.push_back(file_of("{" + deep_tensors + "]"));
   files.push_back(file_of(R"({"__metadata__":{)" + texts + "}}"));
-  for (const std::size_t size : {130'000, 20'000'000}) {
+  for (const std::size_t size : {std::size_t{130'000}, std::size_t{20'000'000}}) {
     files.push_back(file_of("{\"" + std::string(size, 'x')));
     files.push_back(file_of("{\"" + std::string(size, 'x') + "\":1}"));
     files.push_back(file_of(R"({"__metadata__":{"a":")" + std::string(size, 'x') + "\"}}"));

@@ -90,10 +90,16 @@ class CsvFields {
   return result.ec == std::errc() ? value : std::numeric_limits<double>::infinity();
 }
 
+/// Whether the field is a number or means to be one: 1,5 does, Infant does not.
+[[nodiscard]] inline bool begins_like_number(std::string_view field) {
+  const std::size_t first = field.find_first_not_of("+-.");
+  return csv_number(field) || (first != std::string_view::npos && field[first] >= '0' && field[first] <= '9');
+}
+
 [[nodiscard]] inline bool is_csv_header(std::string_view line, char separator) {
   CsvFields fields(line, separator);
   while (!fields.at_end())
-    if (csv_number(fields.next())) return false;
+    if (begins_like_number(fields.next())) return false;
   return true;
 }
 

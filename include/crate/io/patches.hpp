@@ -24,6 +24,13 @@ struct PatchGrid {
   [[nodiscard]] Index values_per_patch() const { return height * width * channels; }
 };
 
+/// Throws ShapeError unless there is at least one patch of at least one value.
+inline void check_grid(const PatchGrid& grid) {
+  if (std::min({grid.rows, grid.columns, grid.height, grid.width, grid.channels}) < 1)
+    throw ShapeError(concatenate("patches: expected sizes of at least 1, found ", grid.rows, " x ", grid.columns,
+                                 " patches of ", grid.height, " x ", grid.width, " x ", grid.channels));
+}
+
 /// The grid of whole patches that fit into the image. Throws ShapeError if not one does, or a patch side is below 1.
 [[nodiscard]] inline PatchGrid patch_grid(const Image& image, Index patch_height, Index patch_width) {
   check_image(image);
@@ -39,13 +46,15 @@ struct PatchGrid {
 template <Scalar S>
 [[nodiscard]] Matrix<S> tokens_from_image(const Image& image, const PatchGrid& grid) {
   check_image(image);
+  check_grid(grid);
   check_size("patches: channels", grid.channels, image.channels);
-  const Index top = (image.height - grid.rows * grid.height) / 2;
-  const Index left = (image.width - grid.columns * grid.width) / 2;
-  if (grid.rows < 1 || grid.columns < 1 || grid.height < 1 || grid.width < 1 || top < 0 || left < 0)
+  const bool fits = grid.rows <= image.height / grid.height && grid.columns <= image.width / grid.width;
+  if (!fits)
     throw ShapeError(concatenate("patches: expected a grid within ", image.height, " x ", image.width,
                                  " pixels, found ", grid.rows, " x ", grid.columns, " patches of ", grid.height, " x ",
                                  grid.width));
+  const Index top = (image.height - grid.rows * grid.height) / 2;
+  const Index left = (image.width - grid.columns * grid.width) / 2;
   const Index strip = grid.width * grid.channels;
   Matrix<S> tokens(grid.values_per_patch(), grid.patches());
   for (Index patch = 0; patch < grid.patches(); ++patch)
@@ -62,6 +71,7 @@ template <Scalar S>
 /// [0, 1] and rounded to 8 bits; what is not a number becomes 0.
 template <class Derived>
 [[nodiscard]] Image image_from_tokens(const Eigen::MatrixBase<Derived>& tokens, const PatchGrid& grid) {
+  check_grid(grid);
   check_shape("patches", tokens, grid.values_per_patch(), grid.patches());
   const auto& values = evaluated(tokens);
   using S = typename Derived::Scalar;
