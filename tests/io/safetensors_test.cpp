@@ -16,17 +16,22 @@
 // Counts what this test program takes from the heap, to bound what a hostile file can make the reader take.
 namespace {
 constexpr std::size_t counter_size = alignof(std::max_align_t);
-std::size_t heap_now = 0;
-std::size_t heap_peak = 0;
+std::size_t heap_now = 0;   // bytes
+std::size_t heap_peak = 0;  // bytes
 }  // namespace
 
-void* operator new(std::size_t size) {
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   auto* const block = static_cast<std::byte*>(std::malloc(size + counter_size));
-  if (block == nullptr) throw std::bad_alloc();
+  if (block == nullptr) return nullptr;
   *reinterpret_cast<std::size_t*>(block) = size;
   heap_now += size;
   heap_peak = std::max(heap_peak, heap_now);
   return block + counter_size;
+}
+void* operator new(std::size_t size) {
+  void* const block = operator new(size, std::nothrow);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
 }
 void operator delete(void* pointer) noexcept {
   if (pointer == nullptr) return;
@@ -35,6 +40,7 @@ void operator delete(void* pointer) noexcept {
   std::free(block);
 }
 void operator delete(void* pointer, std::size_t) noexcept { operator delete(pointer); }
+void operator delete(void* pointer, const std::nothrow_t&) noexcept { operator delete(pointer); }
 
 namespace {
 
