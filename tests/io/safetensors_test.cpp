@@ -373,6 +373,17 @@ TEST_CASE("files are written as the reference implementation writes them") {
   CHECK(static_cast<unsigned char>(file[0]) == expected.size() % 256);
 }
 
+TEST_CASE("the data of a written file begin at a multiple of 8 bytes, whatever the header's length") {
+  const TemporaryFolder folder;
+  const std::vector<double> one = {1};
+  for (std::size_t size = 1; size <= 16; ++size) {
+    write_safetensors(folder.file("a"), {tensor_of<double>(std::string(size, 'n'), {1}, one)});
+    const std::string file = content_of(folder.file("a"));
+    CHECK(file.size() % 8 == 0);
+    CHECK(refusal(file) == "threw nothing");
+  }
+}
+
 TEST_CASE("what the reader would refuse is not written, and what stood there stays") {
   const TemporaryFolder folder;
   write_content(folder.file("a"), "before");
