@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <optional>
 #include <string>
@@ -13,10 +14,11 @@
 
 namespace crate {
 
-/// What a parameter is to those who walk over all of a model's.
+/// What a parameter is to those who walk over all of a model's. What holds of a part holds of all inside it.
 enum class ParameterKind {
   trainable,  ///< learnt
   frozen,     ///< a table that training leaves alone
+  unused,     ///< read, kept and written back because the published model carries it, but never computed with
 };
 
 /// A member of a layer, under the name that files, printed summaries and observers use. The empty name is transparent: what
@@ -64,7 +66,8 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
   using Member = std::remove_const_t<First>;
   if constexpr (HasParts<Member>) {
     const auto visit_part = [&](const auto& entry) {
-      visit_parameters(visit, join_names(name, entry.name), entry.kind, first.*entry.member, others.*entry.member...);
+      visit_parameters(visit, join_names(name, entry.name), std::max(kind, entry.kind), first.*entry.member,
+                       others.*entry.member...);
     };
     std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
   } else if constexpr (is_vector_of_parts<Member>) {

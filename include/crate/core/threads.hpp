@@ -51,11 +51,11 @@ class Threads {
   /// calls apart. Returns when all are done. If bodies throw, one of the exceptions is thrown again here.
   template <class Body>
   void for_each(Index pieces, const Body& body) {
+    [[maybe_unused]] const OneOpenMpThread no_nested_threads;
     if (others_.empty() || pieces <= 1 || busy_.test_and_set(std::memory_order_acquire)) {
       for (Index piece = 0; piece < pieces; ++piece) body(piece, 0);
       return;
     }
-    [[maybe_unused]] const OneOpenMpThread no_nested_threads;
     body_ = [&body](Index piece, int worker) { body(piece, worker); };
     pieces_ = pieces;
     next_piece_.store(0, std::memory_order_relaxed);

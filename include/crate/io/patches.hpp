@@ -9,27 +9,9 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/io/pixels.hpp"
+#include "crate/operators/patches.hpp"
 
 namespace crate {
-
-/// How an image is cut into patches: rows x columns patches of height x width pixels of `channels` values.
-struct PatchGrid {
-  Index rows = 0;
-  Index columns = 0;
-  Index height = 0;
-  Index width = 0;
-  Index channels = 0;
-
-  [[nodiscard]] Index patches() const { return rows * columns; }
-  [[nodiscard]] Index values_per_patch() const { return height * width * channels; }
-};
-
-/// Throws ShapeError unless there is at least one patch of at least one value.
-inline void check_grid(const PatchGrid& grid) {
-  if (std::min({grid.rows, grid.columns, grid.height, grid.width, grid.channels}) < 1)
-    throw ShapeError(concatenate("patches: expected sizes of at least 1, found ", grid.rows, " x ", grid.columns,
-                                 " patches of ", grid.height, " x ", grid.width, " x ", grid.channels));
-}
 
 /// The grid of whole patches that fit into the image. Throws ShapeError if not one does, or a patch side is below 1.
 [[nodiscard]] inline PatchGrid patch_grid(const Image& image, Index patch_height, Index patch_width) {
@@ -46,7 +28,7 @@ inline void check_grid(const PatchGrid& grid) {
 template <Scalar S>
 [[nodiscard]] Matrix<S> tokens_from_image(const Image& image, const PatchGrid& grid) {
   check_image(image);
-  check_grid(grid);
+  grid.check();
   check_size("patches: channels", grid.channels, image.channels);
   const bool fits = grid.rows <= image.height / grid.height && grid.columns <= image.width / grid.width;
   if (!fits)
@@ -71,7 +53,7 @@ template <Scalar S>
 /// [0, 1] and rounded to 8 bits; what is not a number becomes 0.
 template <class Derived>
 [[nodiscard]] Image image_from_tokens(const Eigen::MatrixBase<Derived>& tokens, const PatchGrid& grid) {
-  check_grid(grid);
+  grid.check();
   check_shape("patches", tokens, grid.values_per_patch(), grid.patches());
   const auto& values = evaluated(tokens);
   using S = typename Derived::Scalar;

@@ -25,12 +25,13 @@ void initialise_parts(L& layer, std::uint64_t seed, const std::string& name) {
   if constexpr (requires(Random & random) { layer.initialise(random); }) {
     Random random(seed, stream_of_name(name));
     layer.initialise(random);
-  } else if constexpr (is_vector_of_parts<L>) {
+  }
+  if constexpr (is_vector_of_parts<L>) {
     for (std::size_t i = 0; i < layer.size(); ++i)
       initialise_parts(layer[i], seed, join_names(name, std::to_string(i)));
   } else if constexpr (is_optional_part<L>) {
     if (layer) initialise_parts(*layer, seed, name);
-  } else {
+  } else if constexpr (HasParts<L>) {
     const auto initialise_part = [&](const auto& entry) {
       initialise_parts(layer.*entry.member, seed, join_names(name, entry.name));
     };
@@ -40,8 +41,9 @@ void initialise_parts(L& layer, std::uint64_t seed, const std::string& name) {
 
 }  // namespace detail
 
-/// Fills every parameter of a layer, block or model with its usual random start. Each layer draws from a stream of its own,
-/// told apart by name, so the numbers depend on the seed and the name alone.
+/// Fills every parameter of a layer, block or model with its usual random start: whatever has parameters of its own has a
+/// function initialise(Random&) for these. Each draws from a stream of its own, told apart by name, so the numbers depend on
+/// the seed and the name alone.
 template <class L>
 void initialise(L& layer, std::uint64_t seed) {
   detail::initialise_parts(layer, seed, std::string());

@@ -108,11 +108,10 @@ struct Mssa {
     if (attention.rate_factor != 1) out *= static_cast<S>(attention.rate_factor);
   }
 
-  /// U as PyTorch fills a linear map from d: uniform within 1 / sqrt(d). A free output fills itself.
+  /// U as PyTorch fills a linear map from d: uniform within 1 / sqrt(d).
   void initialise(Random& random) {
     const double bound = 1 / std::sqrt(static_cast<double>(subspaces.dim()));
     random.fill_uniform(subspaces.bases(), -bound, bound);
-    if (output) output->initialise(random);
   }
 
  private:

@@ -27,6 +27,24 @@ struct Run {
   Observer<S> observer = {};
 };
 
+/// The threads and the workspace of a run, or one thread and a new workspace where the caller lent none.
+template <Scalar S>
+class Lent {
+ public:
+  explicit Lent(const Run<S>& run)
+      : threads_(run.threads ? *run.threads : own_threads_),
+        workspace_(run.workspace ? *run.workspace : own_workspace_) {}
+
+  [[nodiscard]] Threads& threads() { return threads_; }
+  [[nodiscard]] Workspace& workspace() { return workspace_; }
+
+ private:
+  Threads own_threads_;
+  Workspace own_workspace_;
+  Threads& threads_;
+  Workspace& workspace_;
+};
+
 /// What a forward pass carries through the layers beside the tokens.
 template <Scalar S>
 class Pass {
@@ -83,10 +101,8 @@ template <Layer L>
   using S = typename L::Scalar;
   check_size("tokens: rows", sets.tokens.rows(), layer.input_dim());
   TokenSets<S> result(Matrix<S>(layer.output_dim(), sets.tokens.cols()), sets.layout);
-  Threads one_thread;
-  Workspace own_workspace;
-  Pass<S> pass(sets.layout, run.threads ? *run.threads : one_thread, run.workspace ? *run.workspace : own_workspace,
-               run.observer);
+  Lent<S> lent(run);
+  Pass<S> pass(sets.layout, lent.threads(), lent.workspace(), run.observer);
   layer.forward(sets.tokens, result.tokens, pass);
   return result;
 }
