@@ -22,17 +22,17 @@
 
 namespace crate {
 
-/// Tokens from a text file: a line a token, a field a coordinate. Returns d x N.
-/// Fields are separated by the first of these that the first line has: semicolon, comma, tab, spaces. A first line without any
-/// number is a header; blank lines are skipped. Throws FileError, with line and field, for what is no finite number or lines of
-/// different lengths.
+/// Tokens from a text file: a line a token, a field a coordinate. Returns d x N. Fields are separated by the first of
+/// these that the first line has: semicolon, comma, tab, spaces. A first line without any number is a header; blank
+/// lines are skipped. Throws FileError, with line and field, for what is no finite number or lines of different
+/// lengths.
 [[nodiscard]] Matrix<double> read_csv(const std::filesystem::path& path);
 
 /// The same for text in memory. `source` names it in messages.
 [[nodiscard]] Matrix<double> parse_csv(std::string_view text, std::string_view source = "in memory");
 
-/// Writes d x N tokens, a line a token, fields separated by commas, so that `read_csv` returns exactly them: each number in the
-/// fewest digits that tell it from all others. The file is written whole or not at all.
+/// Writes d x N tokens, a line a token, fields separated by commas, so that `read_csv` returns exactly them: each
+/// number in the fewest digits that tell it from all others. The file is written whole or not at all.
 template <Scalar S>
 void write_csv(const std::filesystem::path& path, const Matrix<S>& tokens);
 
@@ -80,7 +80,8 @@ class CsvFields {
   return ' ';
 }
 
-/// The number that the field holds, infinite if it is too large or small for a double; nothing if it holds something else.
+/// The number that the field holds, infinite if it is too large or small for a double; nothing if it holds something
+/// else.
 [[nodiscard]] inline std::optional<double> csv_number(std::string_view field) {
   if (field.size() > 1 && field[0] == '+' && field[1] != '-') field.remove_prefix(1);
   double value = 0;

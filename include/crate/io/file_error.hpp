@@ -8,8 +8,8 @@
 
 namespace crate {
 
-/// The text in quotation marks, fit for one line of an error message: control characters become '?', and of a long text only
-/// the beginning is shown.
+/// The text in quotation marks, fit for one line of an error message: control characters become '?', and of a long text
+/// only the beginning is shown.
 [[nodiscard]] inline std::string quote(std::string_view text) {
   constexpr std::size_t limit = 120;
   const bool cut = text.size() > limit;

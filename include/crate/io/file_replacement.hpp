@@ -21,8 +21,8 @@
 
 namespace crate {
 
-/// Writes a file whole or not at all. The bytes go to a temporary file in the same folder, which `commit` flushes to the disk
-/// and renames; until then, and if anything fails, what stood under the path stays as it was.
+/// Writes a file whole or not at all. The bytes go to a temporary file in the same folder, which `commit` flushes to
+/// the disk and renames; until then, and if anything fails, what stood under the path stays as it was.
 class FileReplacement {
  public:
   /// Throws FileError if the folder cannot be written to, or if the path names something that is no regular file.

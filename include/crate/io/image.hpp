@@ -29,22 +29,24 @@ namespace crate {
 /// Larger pictures are refused: a small file can claim any size.
 inline constexpr Index maximal_pixels = 100'000'000;
 
-/// A picture from a PNG or JPEG file, told apart by their first bytes, as 8-bit RGB whatever the file holds: grey values are
-/// repeated, palettes looked up, 16 bits rounded to 8, transparency and colour profiles ignored, the camera's orientation
-/// mark too. Throws FileError for other files, damaged or cut ones, and more than `maximal_pixels`.
+/// A picture from a PNG or JPEG file, told apart by their first bytes, as 8-bit RGB whatever the file holds: grey
+/// values are repeated, palettes looked up, 16 bits rounded to 8, transparency and colour profiles ignored, the
+/// camera's orientation mark too. Throws FileError for other files, damaged or cut ones, and more than
+/// `maximal_pixels`.
 [[nodiscard]] Image read_image(const std::filesystem::path& path);
 
 /// The same for the bytes of a file in memory. `source` names them in messages.
 [[nodiscard]] Image parse_image(std::span<const std::byte> bytes, std::string_view source = "in memory");
 
-/// Writes a PNG file, grey or RGB by the image's channels, whole or not at all. Throws ShapeError for other numbers of channels or
-/// pixels that do not fit the size, FileError if the file cannot be written.
+/// Writes a PNG file, grey or RGB by the image's channels, whole or not at all. Throws ShapeError for other numbers of
+/// channels or pixels that do not fit the size, FileError if the file cannot be written.
 void write_png(const std::filesystem::path& path, const Image& image);
 
 namespace detail {
 
-// libpng and libjpeg leave through longjmp when they fail, which must not pass over C++ objects that need destruction. So each
-// function below that calls setjmp has none of its own: everything that owns memory lives in the caller's struct.
+// libpng and libjpeg leave through longjmp when they fail, which must not pass over C++ objects that need destruction.
+// So each function below that calls setjmp has none of its own: everything that owns memory lives in the caller's
+// struct.
 
 /// The first few hundred bytes of what a C library has to say.
 struct LibraryMessage {

@@ -24,9 +24,10 @@
 #include "crate/io/file_replacement.hpp"
 #include "crate/io/tensor.hpp"
 
-// The format: the length N of the header (64 bits, little-endian), the header (N bytes of JSON), the data up to the end of the
-// file. The header maps a tensor's name to {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}, offsets counted from
-// the first byte of the data, and may hold texts under "__metadata__". https://github.com/huggingface/safetensors
+// The format: the length N of the header (64 bits, little-endian), the header (N bytes of JSON), the data up to the end
+// of the file. The header maps a tensor's name to {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}, offsets
+// counted from the first byte of the data, and may hold texts under "__metadata__".
+// https://github.com/huggingface/safetensors
 
 namespace crate {
 
@@ -40,16 +41,18 @@ struct SafetensorsLimits {
 };
 
 /// The tensors of a safetensors file. They view its bytes, which the table keeps: nothing is copied before a tensor is.
-/// The whole structure is checked first, and every fault throws FileError: lengths, JSON, dtypes, shapes, and that the tensors
-/// fill the data without hole, overlap or remainder. Takes memory for the header alone: at most four times its size and a mebibyte.
+/// The whole structure is checked first, and every fault throws FileError: lengths, JSON, dtypes, shapes, and that the
+/// tensors fill the data without hole, overlap or remainder. Takes memory for the header alone: at most four times its
+/// size and a mebibyte.
 [[nodiscard]] TensorTable read_safetensors(const std::filesystem::path& path, FileAccess access = FileAccess::map);
 
 /// The same for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
 [[nodiscard]] TensorTable parse_safetensors(std::span<const std::byte> bytes, std::string source = "in memory");
 
-/// Writes tensors and texts, whole or not at all, in the order of the reference implementation (dtype by falling alignment,
-/// then name): what that wrote is written again byte for byte. Throws FileError if the file cannot be written, or if
-/// `read_safetensors` would refuse it: two tensors of one name, a name too long or not UTF-8, bytes that do not fit the shape.
+/// Writes tensors and texts, whole or not at all, in the order of the reference implementation (dtype by falling
+/// alignment, then name): what that wrote is written again byte for byte. Throws FileError if the file cannot be
+/// written, or if `read_safetensors` would refuse it: two tensors of one name, a name too long or not UTF-8, bytes that
+/// do not fit the shape.
 void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                        const Metadata& metadata = {});
 
@@ -286,8 +289,8 @@ inline void SafetensorsHeader::end_tensor() {
   return {reinterpret_cast<const char*>(bytes.data()) + sizeof length, static_cast<std::size_t>(length)};
 }
 
-/// Throws FileError if there is no object, a zero byte (where the JSON parser would stop), or a stretch between quotation
-/// marks so long that an error message about it would need much memory.
+/// Throws FileError if there is no object, a zero byte (where the JSON parser would stop), or a stretch between
+/// quotation marks so long that an error message about it would need much memory.
 inline void check_before_parsing(std::string_view header, std::string_view source) {
   const std::size_t start = header.find_first_not_of(" \t\r\n");
   if (start == std::string_view::npos || header[start] != '{')
@@ -310,7 +313,8 @@ inline void check_before_parsing(std::string_view header, std::string_view sourc
   check_distance(header.size());
 }
 
-/// Sorts the tensors as they lie in the file. Throws FileError unless they fill the data without hole, overlap or remainder.
+/// Sorts the tensors as they lie in the file. Throws FileError unless they fill the data without hole, overlap or
+/// remainder.
 inline void order_and_check_layout(std::vector<Tensor>& tensors, std::span<const std::byte> data,
                                    std::string_view source) {
   const auto begin = [&](const Tensor& tensor) { return tensor.bytes.data() - data.data(); };

@@ -26,7 +26,8 @@ static_assert(std::endian::native == std::endian::little, "tensor files are litt
 
 namespace crate {
 
-/// What the elements of a stored tensor are. The order is that of safetensors files, backwards: f64 is written before f32.
+/// What the elements of a stored tensor are. The order is that of safetensors files, backwards: f64 is written before
+/// f32.
 enum class Dtype : std::uint8_t {
   boolean,
   f4,
@@ -85,8 +86,8 @@ inline constexpr std::array<DtypeProperties, 22> dtype_table = {{
   return std::nullopt;
 }
 
-/// An array in a file, or one to be written: row-major, packed, little-endian, at any address. Owns its name and shape, not its
-/// bytes: those belong to the table that it was read into, or to the matrix that it was made from.
+/// An array in a file, or one to be written: row-major, packed, little-endian, at any address. Owns its name and shape,
+/// not its bytes: those belong to the table that it was read into, or to the matrix that it was made from.
 struct Tensor {
   std::string name = {};
   Dtype dtype = Dtype::f32;
@@ -105,8 +106,8 @@ struct Tensor {
   return text += ']';
 }
 
-/// Bytes of a packed tensor, or nothing if a dimension is negative, the product overflows (zeros counted as ones), or the last
-/// byte is not full.
+/// Bytes of a packed tensor, or nothing if a dimension is negative, the product overflows (zeros counted as ones), or
+/// the last byte is not full.
 [[nodiscard]] inline std::optional<std::size_t> byte_count(Dtype dtype, std::span<const Index> shape) {
   constexpr Index largest = std::numeric_limits<Index>::max();
   Index bits = dtype_bits(dtype);
@@ -123,7 +124,8 @@ struct Tensor {
   return static_cast<std::size_t>(bits / 8);
 }
 
-/// The error that says of which tensor in which file it is: "file 'a.safetensors': tensor 'Z': expected ..., found ...".
+/// The error that says of which tensor in which file it is: "file 'a.safetensors': tensor 'Z': expected ..., found
+/// ...".
 template <class... Parts>
 [[nodiscard]] FileError tensor_error(const Tensor& tensor, const Parts&... parts) {
   const std::string message = concatenate("tensor ", quote(tensor.name), ": ", parts...);
@@ -136,8 +138,8 @@ using Metadata = std::vector<std::pair<std::string, std::string>>;
 /// The tensors of a file, by name, with the memory that their bytes lie in. Copies share that memory.
 class TensorTable {
  public:
-  /// `source` names the file in messages; `owner` keeps the bytes of the tensors alive. Throws FileError if two tensors have
-  /// one name.
+  /// `source` names the file in messages; `owner` keeps the bytes of the tensors alive. Throws FileError if two tensors
+  /// have one name.
   TensorTable(std::string source, std::vector<Tensor> tensors, Metadata metadata, std::shared_ptr<const void> owner);
 
   [[nodiscard]] const std::string& source() const { return *source_; }
@@ -260,8 +262,9 @@ inline void check_rank(const Tensor& tensor, std::size_t rank) {
 
 }  // namespace detail
 
-/// Copies the elements of a tensor of floating-point numbers, row-major, into `target`. Every F16, BF16 and F32 value is kept
-/// exactly; F64 is rounded if the target is float. Throws FileError for another dtype or another number of elements.
+/// Copies the elements of a tensor of floating-point numbers, row-major, into `target`. Every F16, BF16 and F32 value
+/// is kept exactly; F64 is rounded if the target is float. Throws FileError for another dtype or another number of
+/// elements.
 template <Scalar S>
 void copy_values(const Tensor& tensor, std::span<S> target) {
   const std::size_t count = detail::element_count(tensor);
@@ -384,7 +387,8 @@ template <class T>
 concept TensorElement = detail::dtype_of<T>
 .has_value();
 
-/// The tensor of these elements, row-major, to be written while they live. Throws ShapeError unless the shape has as many.
+/// The tensor of these elements, row-major, to be written while they live. Throws ShapeError unless the shape has as
+/// many.
 template <TensorElement T>
 [[nodiscard]] Tensor tensor_of(std::string name, std::vector<Index> shape, std::span<const T> elements) {
   const std::span<const std::byte> bytes = std::as_bytes(elements);
