@@ -7,6 +7,7 @@
 #include "crate/layers/compression.hpp"
 #include "crate/layers/dictionary.hpp"
 #include "crate/layers/ista.hpp"
+#include "crate/layers/mssa.hpp"
 
 namespace crate {
 
