@@ -19,8 +19,9 @@ namespace crate {
 
 struct MaskedAutoencoderOptions {
   ImageOptions image = {};
-  Index dim = 0;    ///< d, a positive multiple of 4
-  Index heads = 0;  ///< K
+  Index dim = 0;       ///< d, a positive multiple of 4
+  Index heads = 0;     ///< K
+  Index head_dim = 0;  ///< p; 0 for d / K
   Index depth = 12;
   Index decoder_depth = 12;
   double step = 0.1;              ///< eta
@@ -69,9 +70,9 @@ struct MaskedAutoencoder {
         class_token(Vector<S>::Zero(o.dim)),
         mask_token(Vector<S>::Zero(o.dim)),
         positions(sin_cos_positions<S>(o.dim, o.image.grid().rows, o.image.grid().columns)),
-        encoder(o.depth, {.dim = o.dim, .heads = o.heads, .step = o.step, .lambda = o.lambda}),
+        encoder(o.depth, {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .step = o.step, .lambda = o.lambda}),
         encoder_norm(o.dim, {.epsilon = 1e-6}),
-        decoder(o.decoder_depth, {.dim = o.dim, .heads = o.heads}),
+        decoder(o.decoder_depth, {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim}),
         decoder_norm(o.dim, {.epsilon = 1e-6}),
         prediction(o.dim, o.image.grid().values_per_patch()),
         unused_positions(positions),
