@@ -53,7 +53,7 @@ struct Compression {
     multiply(subspaces.bases().transpose(), z, projected, pass.threads);
     pass.observe("projection", projected);
     detail::compress_projected(projected, subspaces.heads(), pass.layout, options, frame, pass.threads);
-    detail::keep_tokens(z, subspaces.head_dim(), pass.layout, options, out);
+    detail::keep_tokens(z, subspaces.head_dim(), pass.layout, options, out, pass.threads);
     multiply_add(1, subspaces.bases(), projected, out, pass.threads);
   }
 

@@ -37,7 +37,7 @@ namespace detail {
 /// Replaces W_k by T(W_k) of the step, where the step is Z <- skip Z + scale sum_k U_k T(W_k).
 template <class W>
 void exact_in_place(W&& w, double a) {
-  w = RegularisedGram(evaluated(w), a).shrink(w);
+  RegularisedGram(evaluated(w), a).shrink_in_place(w);
 }
 
 template <class W>
@@ -83,12 +83,14 @@ void compress_projected(H& h, Index heads, const TokenLayout& layout, const Comp
 
 /// out = skip Z, set by set.
 template <class Z, class Out>
-void keep_tokens(const Z& z, Index p, const TokenLayout& layout, const CompressionOptions& options, Out& out) {
+void keep_tokens(const Z& z, Index p, const TokenLayout& layout, const CompressionOptions& options, Out& out,
+                 Threads& threads) {
   for (Index s = 0; s < layout.sets(); ++s) {
     const double a = rate_factor(p, layout.length(s), options.epsilon);
-    out.middleCols(layout.begin(s), layout.length(s)) =
-        static_cast<typename Z::Scalar>(compression_weights(options, a).skip) *
-        z.middleCols(layout.begin(s), layout.length(s));
+    const auto skip = static_cast<typename Z::Scalar>(compression_weights(options, a).skip);
+    for_each_columns(layout.length(s), threads, [&, begin = layout.begin(s)](Index j, Index n) {
+      out.middleCols(begin + j, n) = skip * z.middleCols(begin + j, n);
+    });
   }
 }
 
@@ -110,15 +112,17 @@ template <class ZDerived, class Bases>
   const double a = rate_factor(subspaces.head_dim(), z.cols(), options.epsilon);
   const auto weights = detail::compression_weights(options, a);
   using S = typename ZDerived::Scalar;
-  Plain<ZDerived> result = static_cast<S>(weights.skip) * z;
+  const Index p = subspaces.head_dim();
+  auto projected = (subspaces.bases().transpose() * z).eval();
+  if (options.step == CompressionStep::softmax)
+    projected = subspace_attention(projected, subspaces.heads(), {.logit_scale = options.logit_scale});
   for (Index k = 0; k < subspaces.heads(); ++k) {
-    const auto basis = subspaces.basis(k);
-    detail::Projection<ZDerived, Bases> w = basis.transpose() * z;
+    auto w = projected.middleRows(k * p, p);
     if (options.step == CompressionStep::exact) detail::exact_in_place(w, a);
     if (options.step == CompressionStep::first_order) detail::first_order_in_place(w, a);
-    if (options.step == CompressionStep::softmax) w = subspace_attention(w, 1, {.logit_scale = options.logit_scale});
-    result.noalias() += static_cast<S>(weights.scale) * (basis * w);
   }
+  Plain<ZDerived> result = static_cast<S>(weights.skip) * z;
+  result.noalias() += static_cast<S>(weights.scale) * (subspaces.bases() * projected);
   return result;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <Eigen/Cholesky>
+#include <algorithm>
 #include <concepts>
 #include <type_traits>
 #include <utility>
@@ -17,48 +18,67 @@ constexpr int smaller_bound(int rows, int cols) {
 
 /// I + a W W^T or I + a W^T W, whichever is smaller, for W of size n x m, with its Cholesky factor. Both have the same
 /// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so the cost is linear in the longer side.
-/// Everything is in double: a rate is a small difference of large logarithms.
+/// Summed and factorised in double: a rate is a small difference of large logarithms.
 template <class WDerived>
 class RegularisedGram {
  public:
   RegularisedGram(const Eigen::MatrixBase<WDerived>& w, double a) : by_rows_(w.rows() <= w.cols()) {
-    const auto& wide = in_double(w);
     const Index n = by_rows_ ? w.rows() : w.cols();
-    Gram gram = Gram::Identity(n, n);
+    Gram<double> gram = Gram<double>::Identity(n, n);
+    auto lower = gram.template selfadjointView<Eigen::Lower>();
     if (by_rows_)
-      gram.template selfadjointView<Eigen::Lower>().rankUpdate(wide, a);
+      for_each_piece(w.derived(), [&](const auto& piece) { lower.rankUpdate(in_double(piece), a); });
     else
-      gram.template selfadjointView<Eigen::Lower>().rankUpdate(wide.transpose(), a);
+      lower.rankUpdate(in_double(w.derived()).transpose(), a);
     factor_.compute(gram);
   }
 
   /// log det(I + a W^T W).
   [[nodiscard]] double log_determinant() const { return 2 * factor_.matrixLLT().diagonal().array().log().sum(); }
 
+  /// Replaces W, from which this was made, by W (I + a W^T W)^{-1}. The inverse, which is never larger than I, is rounded to
+  /// the scalar of W and multiplied: that moves the result about as much as the rounding of W does already.
+  template <class W>
+  void shrink_in_place(W&& w) const {
+    const Index n = factor_.rows();
+    const Gram<typename WDerived::Scalar> inverse =
+        factor_.solve(Gram<double>::Identity(n, n)).template cast<typename WDerived::Scalar>();
+    if (by_rows_)
+      for_each_piece(w, [&](auto&& piece) { piece = inverse * piece; });
+    else
+      w = w * inverse;
+  }
+
   /// W (I + a W^T W)^{-1} for the W that this was made from.
   [[nodiscard]] Plain<WDerived> shrink(const Eigen::MatrixBase<WDerived>& w) const {
-    Wide shrunk = w.template cast<double>();
-    if (by_rows_)
-      factor_.solveInPlace(shrunk);
-    else
-      factor_.solveInPlace(shrunk.transpose());
-    return shrunk.template cast<typename WDerived::Scalar>();
+    Plain<WDerived> shrunk = w;
+    shrink_in_place(shrunk);
+    return shrunk;
   }
 
  private:
   static constexpr int bound = smaller_bound(WDerived::MaxRowsAtCompileTime, WDerived::MaxColsAtCompileTime);
-  using Gram = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, 0, bound, bound>;
-  using Wide = Plain<std::decay_t<decltype(std::declval<const WDerived&>().template cast<double>())>>;
+  template <class S>
+  using Gram = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, 0, bound, bound>;
 
-  static decltype(auto) in_double(const Eigen::MatrixBase<WDerived>& w) {
-    if constexpr (std::same_as<typename WDerived::Scalar, double>)
-      return (w.derived());
+  /// Calls body on so few columns at a time that a copy of them in double stays in cache.
+  template <class W, class Body>
+  static void for_each_piece(W& w, const Body& body) {
+    constexpr Index piece_cols = 256;
+    for (Index first = 0; first < w.cols(); first += piece_cols)
+      body(w.middleCols(first, std::min(piece_cols, w.cols() - first)));
+  }
+
+  template <class W>
+  static decltype(auto) in_double(const W& w) {
+    if constexpr (std::same_as<typename W::Scalar, double>)
+      return (w);
     else
-      return Wide(w.template cast<double>());
+      return w.template cast<double>().eval();
   }
 
   bool by_rows_;
-  Eigen::LLT<Gram> factor_;
+  Eigen::LLT<Gram<double>> factor_;
 };
 
 }  // namespace crate::detail
