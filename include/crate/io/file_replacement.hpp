@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "crate/core/errors.hpp"
 #include "crate/io/file_error.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -69,7 +70,7 @@ inline void FileReplacement::open_temporary() {
   std::random_device random;
   for (int attempt = 0; attempt < 16 && file_ == nullptr; ++attempt) {
     temporary_ = target_;
-    temporary_ += "." + std::to_string(random()) + ".tmp";
+    temporary_ += concatenate(".", random(), ".tmp");
     file_ = std::fopen(temporary_.string().c_str(), "wbx");
     if (file_ == nullptr && errno != EEXIST) break;
   }
