@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+#include "crate/operators/compression.hpp"
+
+#include <Eigen/LU>
+#include <Eigen/SVD>
+#include <cmath>
+#include <vector>
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "draw.hpp"
+
+using namespace crate;
+using namespace crate::test;
+
+namespace {
+
+struct Drawn {
+  Matrix<double> z;
+  Subspaces<Matrix<double>> u;
+};
+
+Drawn draw_tokens_and_subspaces(Random& random) {
+  const auto [d, n, heads, p] = draw_sizes(random);
+  return {draw_normal(random, d, n), {draw_normal(random, d, heads * p) / std::sqrt(static_cast<double>(d)), heads}};
+}
+
+/// 2 / (a ||U||^2), below which an exact step never raises R^c.
+double largest_safe_kappa(const Drawn& drawn, double epsilon) {
+  const Eigen::JacobiSVD<Matrix<double>> svd(drawn.u.bases());
+  const double norm = svd.singularValues()[0];
+  return 2 / (rate_factor(drawn.u.head_dim(), drawn.z.cols(), epsilon) * norm * norm);
+}
+
+}  // namespace
+
+TEST_CASE("An exact compression step descends along the gradient of the subspace coding rate") {
+  for_random_draws(30, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    const double epsilon = random.uniform(0.2, 2), kappa = random.uniform(-0.5, 0.5);
+    const Matrix<double> expected = z - kappa * subspace_coding_rate_gradient(z, u, {.epsilon = epsilon}).tokens;
+    CHECK(relative_error(compress(z, u, {.kappa = kappa, .epsilon = epsilon}), expected) < 1e-13);
+  });
+}
+
+TEST_CASE("An exact compression step is equation (9) with the inverse taken over tokens") {
+  for_random_draws(20, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    const Index n = z.cols();
+    const double a = rate_factor(u.head_dim(), n, 0.8);
+    Matrix<double> expected = z;
+    for (Index k = 0; k < u.heads(); ++k) {
+      const Matrix<double> w = u.basis(k).transpose() * z;
+      const Matrix<double> gram = Matrix<double>::Identity(n, n) + a * w.transpose() * w;
+      expected -= 0.3 * a * u.basis(k) * w * gram.inverse();
+    }
+    CHECK(relative_error(compress(z, u, {.kappa = 0.3, .epsilon = 0.8}), expected) < 1e-11);
+  });
+}
+
+TEST_CASE("An exact compression step within the bound on kappa never raises the subspace coding rate") {
+  for_random_draws(600, [](Random& random) {
+    const Drawn drawn = draw_tokens_and_subspaces(random);
+    const double epsilon = random.uniform(0.05, 2), bound = largest_safe_kappa(drawn, epsilon);
+    const double before = subspace_coding_rate(drawn.z, drawn.u, {.epsilon = epsilon});
+    for (const double share : {random.uniform(), 0.9, 0.999}) {
+      const Matrix<double> after = compress(drawn.z, drawn.u, {.kappa = share * bound, .epsilon = epsilon});
+      INFO("kappa = " << share << " of the bound, epsilon = " << epsilon);
+      CHECK(subspace_coding_rate(after, drawn.u, {.epsilon = epsilon}) <= before * (1 + 1e-13));
+    }
+  });
+}
+
+TEST_CASE("The bound on kappa cannot be raised") {
+  // One short token along a single unit basis: the step is close to (1 - kappa a) z, which grows beyond kappa a = 2.
+  const Drawn drawn{Matrix<double>{{1e-3}, {0}}, {Matrix<double>{{1}, {0}}, 1}};
+  const double bound = largest_safe_kappa(drawn, 1.0);
+  const auto rate_after = [&](double kappa) {
+    return subspace_coding_rate(compress(drawn.z, drawn.u, {.kappa = kappa, .epsilon = 1}), drawn.u, {.epsilon = 1});
+  };
+  const double before = subspace_coding_rate(drawn.z, drawn.u, {.epsilon = 1});
+  CHECK(rate_after(0.999 * bound) < before);
+  CHECK(rate_after(1.001 * bound) > before);
+}
+
+TEST_CASE("Compression steps far above the bound on kappa do raise the subspace coding rate") {
+  int raised = 0, trials = 0;
+  for_random_draws(100, [&](Random& random) {
+    const Drawn drawn = draw_tokens_and_subspaces(random);
+    const double kappa = 100 * largest_safe_kappa(drawn, 1.0);
+    const Matrix<double> after = compress(drawn.z, drawn.u, {.kappa = kappa, .epsilon = 1});
+    raised += subspace_coding_rate(after, drawn.u, {.epsilon = 1}) > subspace_coding_rate(drawn.z, drawn.u, {.epsilon = 1});
+    ++trials;
+  });
+  CHECK(raised > trials / 2);
+}
+
+TEST_CASE("A step of negative kappa expands") {
+  for_random_draws(20, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    CHECK(subspace_coding_rate(compress(z, u, {.kappa = -0.01}), u) > subspace_coding_rate(z, u));
+  });
+}
+
+TEST_CASE("The first-order step by its formula") {
+  for_random_draws(20, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    const double a = rate_factor(u.head_dim(), z.cols(), 0.8);
+    Matrix<double> expected = z;
+    for (Index k = 0; k < u.heads(); ++k) {
+      const Matrix<double> w = u.basis(k).transpose() * z;
+      expected -= 0.3 * a * u.basis(k) * w * (Matrix<double>::Identity(z.cols(), z.cols()) - a * w.transpose() * w);
+    }
+    const CompressionOptions options{.kappa = 0.3, .epsilon = 0.8, .step = CompressionStep::first_order};
+    CHECK(relative_error(compress(z, u, options), expected) < 1e-12);
+  });
+}
+
+TEST_CASE("The first-order step leaves an error of second order in a = p / (N epsilon^2)") {
+  // exact - first_order = -kappa a (a^2 sum_k U_k (W_k W_k^T)^2 W_k - ...): of the step kappa a ..., the share a^2. Twice the
+  // epsilon is a quarter of a and a sixteenth of the share.
+  for_random_draws(10, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    const auto share_at = [&, &tokens = z, &subspaces = u](double a) {
+      const double epsilon = std::sqrt(rate_factor(subspaces.head_dim(), tokens.cols(), 1) / a);
+      const Matrix<double> exact = compress(tokens, subspaces, {.kappa = 1 / a, .epsilon = epsilon});
+      const Matrix<double> first_order =
+          compress(tokens, subspaces, {.kappa = 1 / a, .epsilon = epsilon, .step = CompressionStep::first_order});
+      return (exact - first_order).norm();
+    };
+    const double a = 0.02 / (u.bases().transpose() * z).squaredNorm();
+    const double ratio = share_at(a) / share_at(a / 4);
+    INFO("ratio " << ratio);
+    CHECK(ratio > 15);
+    CHECK(ratio < 16.1);
+  });
+}
+
+TEST_CASE("The softmax step mixes tokens with MSSA") {
+  for_random_draws(20, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    const double kappa = random.uniform(-1, 1), a = rate_factor(u.head_dim(), z.cols(), 0.6);
+    CompressionOptions options{.kappa = kappa, .epsilon = 0.6, .step = CompressionStep::softmax};
+    CHECK(relative_error(compress(z, u, options), (1 - kappa * a) * z + kappa * a * mssa(z, u)) < 1e-13);
+    options.logit_scale = 0.4;
+    options.mssa_factor = a;  // as in eq. (12)
+    CHECK(relative_error(compress(z, u, options),
+                         (1 - kappa * a) * z + kappa * a * mssa(z, u, {.logit_scale = 0.4, .rate_factor = a})) < 1e-13);
+  });
+}
+
+TEST_CASE("With kappa zero every step leaves the tokens alone") {
+  for_random_draws(5, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax})
+      CHECK(compress(z, u, {.kappa = 0, .step = step}) == z);
+  });
+}
+
+TEST_CASE("Permuting tokens permutes what every step makes of them, rotating rotates it") {
+  for_random_draws(20, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    const auto permutation = draw_permutation(random, z.cols());
+    const Matrix<double> rotation = draw_orthonormal(random, z.rows(), z.rows());
+    const Subspaces rotated(rotation * u.bases(), u.heads());
+    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
+      const CompressionOptions options{.kappa = 0.2, .epsilon = 0.9, .step = step};
+      const Matrix<double> compressed = compress(z, u, options);
+      CHECK(relative_error(compress(z * permutation, u, options), compressed * permutation) < 1e-11);
+      CHECK(relative_error(compress(rotation * z, rotated, options), rotation * compressed) < 1e-11);
+    }
+  });
+}
+
+// Tokens U_k c + noise, k uniform, c standard normal in R^p, noise of deviation sigma, U_k orthonormal: a mixture of Gaussians.
+// Its posterior mean given a noisy token z is sum_k P(k | z) U_k U_k^T z / (1 + sigma^2), P(k | z) proportional to
+// exp(||U_k^T z||^2 / (2 sigma^2 (1 + sigma^2))). For N = 1, kappa = 1, epsilon = sqrt(p) the factor a is 1, the softmax over one
+// token is 1, and the softmax step is MSSA = sum_k U_k U_k^T z: the denoiser's heads, aggregated with weights 1 in place of
+// P(k | z) and without shrinking by 1 + sigma^2.
+namespace {
+
+/// E[x | z] and P(k | z) from the densities N(0, C_k) with C_k = U_k U_k^T + sigma^2 I, through inverses and determinants.
+struct Denoised {
+  Vector<double> mean;
+  std::vector<double> posterior;
+};
+
+Denoised denoise_mixture(const Vector<double>& z, const Subspaces<Matrix<double>>& u, double sigma) {
+  const Index d = z.size();
+  Denoised result{Vector<double>::Zero(d), {}};
+  double total = 0;
+  for (Index k = 0; k < u.heads(); ++k) {
+    const Matrix<double> signal = u.basis(k) * u.basis(k).transpose();
+    const Matrix<double> covariance = signal + sigma * sigma * Matrix<double>::Identity(d, d);
+    const Vector<double> whitened = covariance.inverse() * z;
+    const double density = std::exp(-0.5 * z.dot(whitened)) / std::sqrt(covariance.determinant());
+    result.mean += density * (signal * whitened);
+    result.posterior.push_back(density);
+    total += density;
+  }
+  result.mean /= total;
+  for (double& p : result.posterior) p /= total;
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("One token's attention heads, weighted by the posterior, are the denoiser of a mixture of Gaussians") {
+  for_random_draws(20, [](Random& random) {
+    const Index heads = draw_index(random, 1, 4), p = draw_index(random, 1, 3), d = heads * p + draw_index(random, 0, 4);
+    Matrix<double> bases(d, heads * p);  // orthonormal each, in general position to each other
+    for (Index k = 0; k < heads; ++k) bases.middleCols(k * p, p) = draw_orthonormal(random, d, p);
+    const Subspaces u(bases, heads);
+    const Matrix<double> z = draw_normal(random, d, 1);
+    const double sigma = random.uniform(0.4, 1);
+    const Denoised expected = denoise_mixture(z.col(0), u, sigma);
+
+    Matrix<double> weighted = Matrix<double>::Zero(d, 1), all = weighted;
+    for (Index k = 0; k < heads; ++k) {
+      const Matrix<double> head = u.basis(k) * ssa(z, u.basis(k));
+      weighted += expected.posterior[static_cast<std::size_t>(k)] * head;
+      all += head;
+    }
+    CHECK(relative_error(weighted / (1 + sigma * sigma), expected.mean) < 1e-10);
+
+    const double epsilon = std::sqrt(static_cast<double>(p));
+    const Matrix<double> step = compress(z, u, {.kappa = 1, .epsilon = epsilon, .step = CompressionStep::softmax});
+    CHECK(relative_error(step, all) < 1e-13);
+    CHECK(relative_error(step, u.bases() * u.bases().transpose() * z) < 1e-13);
+  });
+}
+
+TEST_CASE("For a token of one of several orthogonal subspaces, MSSA of one token is the denoiser as noise vanishes") {
+  for_random_draws(20, [](Random& random) {
+    const Index heads = draw_index(random, 2, 4), p = draw_index(random, 1, 3), d = heads * p + draw_index(random, 0, 4);
+    const Subspaces u(draw_orthonormal(random, d, heads * p), heads);
+    Matrix<double> coordinates = draw_normal(random, p, 1);
+    coordinates *= 1 / coordinates.norm();
+    const Matrix<double> z = u.basis(random.below(heads)) * coordinates;
+    const double epsilon = std::sqrt(static_cast<double>(p));
+    const Matrix<double> step = compress(z, u, {.kappa = 1, .epsilon = epsilon, .step = CompressionStep::softmax});
+    for (const double sigma : {0.14, 0.1}) {  // P of the other subspaces: below exp(-1 / (2 sigma^2)) = 1e-11
+      const Matrix<double> shrunk_back = (1 + sigma * sigma) * denoise_mixture(z.col(0), u, sigma).mean;
+      CHECK(relative_error(step, shrunk_back) < 1e-9);
+    }
+  });
+}
+
+TEST_CASE("Compression of float tokens is that of the same tokens in double") {
+  for_random_draws(10, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    const Matrix<float> narrow = z.cast<float>();
+    const Subspaces narrow_u(u.bases().cast<float>(), u.heads());
+    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
+      const CompressionOptions options{.kappa = 0.1, .epsilon = 1, .step = step};
+      CHECK(relative_error(compress(narrow, narrow_u, options), compress(z, u, options)) < 4 * rounding<float>);
+    }
+  });
+}
+
+TEST_CASE("Compression takes expressions, blocks, row-major tokens and viewed subspaces") {
+  Random random(4);
+  const Matrix<double> z = draw_normal(random, 5, 8), bases = draw_normal(random, 5, 6), twice = 2 * z;
+  const RowMajorMatrix<double> by_rows = z;
+  const Subspaces u(bases, 2);
+  const Subspaces viewed(Eigen::Map<const Matrix<double>>(bases.data(), 5, 6), 2);
+  for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
+    const CompressionOptions options{.step = step};
+    const Matrix<double> expected = compress(z, u, options);
+    CHECK(compress(2 * z, u, options) == compress(twice, u, options));
+    CHECK(compress(z, viewed, options) == expected);
+    CHECK(relative_error(compress(by_rows, u, options), expected) < rounding<double>);
+    CHECK(relative_error(compress(z.leftCols(3), viewed, options), compress(Matrix<double>(z.leftCols(3)), u, options)) <
+          rounding<double>);
+  }
+}
+
+TEST_CASE("Compression may write over the tokens it reads") {
+  Random random(6);
+  const Matrix<double> z = draw_normal(random, 5, 8);
+  const Subspaces u(draw_normal(random, 5, 6), 2);
+  Matrix<double> in_place = z;
+  in_place = compress(in_place, u);
+  CHECK(in_place == compress(z, u));
+}
+
+TEST_CASE("Compression refuses what it cannot mean") {
+  const Matrix<double> z = Matrix<double>::Ones(3, 2);
+  const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2), wrong(Matrix<double>(Matrix<double>::Ones(4, 6)), 2);
+  CHECK(message_of<OptionError>([&] { (void)compress(z, u, {.epsilon = 0}); }) == "option: expected epsilon > 0, found 0");
+  CHECK(message_of<ShapeError>([&] { (void)compress(z, wrong); }) ==
+        "subspaces: dimension of the tokens they are for: expected 3, found 4");
+  CHECK(message_of<ShapeError>([&] { (void)compress(Matrix<double>(3, 0), u); }) ==
+        "tokens: expected at least 1 x 1, found 3 x 0");
+}
