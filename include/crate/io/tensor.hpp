@@ -94,6 +94,7 @@ struct Tensor {
   std::vector<Index> shape = {};  ///< outermost dimension first; empty: one number
   std::span<const std::byte> bytes = {};
   std::string_view source = {};  ///< the file it was read from, for messages
+  std::size_t key_begin = 0;     ///< where in the name its key in the innermost of nested dicts begins
 };
 
 /// "[2, 3]"
