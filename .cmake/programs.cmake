@@ -39,6 +39,10 @@ endif()
 add_library(crate_native_program INTERFACE)
 target_link_libraries(crate_native_program INTERFACE crate_program)
 target_compile_options(crate_native_program INTERFACE ${crate_native_flags})
+if(CRATE_HAS_AVX512 AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # g++ 12 finds fault with its own AVX-512 intrinsics (GCC bug 105593).
+  target_compile_options(crate_native_program INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
 
 # The packages beyond Eigen: for each, the target to link and the Debian package that holds it.
 set(crate_package_Catch2 Catch2::Catch2 catch2)

@@ -139,6 +139,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help="crate_run_blocks, built with the benchmarks")
     parser.add_argument("--rounds", type=int, default=7, help="how often each takes its turn (default 7)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="images at a time")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
@@ -148,8 +150,8 @@ def main():
     print(f"{DEPTH} CRATE-Base blocks, {TOKENS} tokens, float: milliseconds an image")
     print("threads  batch   PyTorch med    crate med  PyTorch/crate   PyTorch best  crate best   difference")
     with tempfile.TemporaryDirectory() as folder:
-        for threads in (1, 2):
-            for batch in (1, 8):
+        for threads in arguments.threads:
+            for batch in arguments.batch:
                 compare(arguments.program, blocks, batch, threads, arguments.rounds, folder)
 
 
