@@ -205,6 +205,12 @@ inline const std::string* TensorTable::find_metadata(std::string_view key) const
   return found != metadata_.end() ? &found->second : nullptr;
 }
 
+/// Whether there is a tensor of F64: then a model computes in double, otherwise in float.
+[[nodiscard]] inline bool holds_doubles(const TensorTable& table) {
+  const auto& tensors = table.tensors();
+  return std::any_of(tensors.begin(), tensors.end(), [](const Tensor& tensor) { return tensor.dtype == Dtype::f64; });
+}
+
 namespace detail {
 
 /// The value of an IEEE half precision number, exactly. Without branches, so that loops over it vectorise, and without

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+
+// Names what is in pictures: a published classifier's most probable classes of every PNG or JPEG given, or found in a
+// folder given.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <numeric>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "classify/preprocess.hpp"
+#include "crate/crate.hpp"
+#include "crate/io/checkpoint.hpp"
+#include "crate/io/image.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace crate;
+
+struct Options {
+  std::string weights, names;
+  std::vector<std::string> pictures;
+  Index top = 5, batch = 8;
+  int threads = 1;
+  LoadOptions model;
+};
+
+bool is_picture(const fs::path& path) {
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
+}
+
+/// The files given, and the pictures in the folders given, in order of name.
+std::vector<fs::path> find_pictures(const std::vector<std::string>& given) {
+  std::vector<fs::path> found;
+  for (const fs::path path : given) {
+    if (!fs::is_directory(path)) {
+      found.push_back(path);
+      continue;
+    }
+    std::vector<fs::path> inside;
+    for (const auto& entry : fs::directory_iterator(path))
+      if (entry.is_regular_file() && is_picture(entry.path())) inside.push_back(entry.path());
+    if (inside.empty()) throw file_error(path.string(), "expected PNG or JPEG files in this folder, found none");
+    std::sort(inside.begin(), inside.end());
+    found.insert(found.end(), inside.begin(), inside.end());
+  }
+  return found;
+}
+
+/// The lines of the file, or "class 0", "class 1", ... without one.
+std::vector<std::string> class_names(const std::string& path, Index classes) {
+  std::vector<std::string> names;
+  if (path.empty()) {
+    for (Index i = 0; i < classes; ++i) names.push_back(concatenate("class ", i));
+    return names;
+  }
+  std::ifstream file(path);
+  if (!file) throw file_error(path, "cannot be opened");
+  for (std::string line; std::getline(file, line);) names.push_back(line);
+  if (static_cast<Index>(names.size()) != classes)
+    throw file_error(path, "expected ", classes, " lines, one for each class of the model, found ", names.size());
+  return names;
+}
+
+void print_top(const fs::path& picture, const Vector<float>& probabilities, const std::vector<std::string>& names,
+               Index top) {
+  std::vector<Index> order(static_cast<std::size_t>(probabilities.size()));
+  std::iota(order.begin(), order.end(), Index{0});
+  const auto end = order.begin() + std::min<Index>(top, probabilities.size());
+  std::partial_sort(order.begin(), end, order.end(),
+                    [&](Index a, Index b) { return probabilities(a) > probabilities(b); });
+  std::cout << picture.string() << '\n';
+  for (auto i = order.begin(); i != end; ++i)
+    std::printf("  %6.2f %%  %s\n", 100 * static_cast<double>(probabilities(*i)),
+                names[static_cast<std::size_t>(*i)].c_str());
+  std::fflush(stdout);
+}
+
+template <class Block, class Embedding>
+void classify_all(const ImageClassifier<Block, Embedding>& model, const Options& options) {
+  const std::vector<fs::path> pictures = find_pictures(options.pictures);
+  const std::vector<std::string> names = class_names(options.names, model.classes());
+  const Index height = model.grid.image_height(), width = model.grid.image_width();
+  const Index shorter_side = std::max(height, width) * 256 / 224;
+  Threads threads(options.threads);
+  Workspace workspace;
+  std::chrono::duration<double> in_model{};
+  for (std::size_t first = 0; first < pictures.size(); first += static_cast<std::size_t>(options.batch)) {
+    const std::size_t count = std::min(pictures.size() - first, static_cast<std::size_t>(options.batch));
+    Matrix<float> images(model.grid.values_per_image(), static_cast<Index>(count));
+    for (std::size_t i = 0; i < count; ++i)
+      images.col(static_cast<Index>(i)) = classify::normalised_centre(
+          classify::resize_shorter_side(read_image(pictures[first + i]), shorter_side), height, width);
+    const auto start = std::chrono::steady_clock::now();
+    const Matrix<float> probabilities =
+        softmax_columns(model.forward(images, {.threads = &threads, .workspace = &workspace}));
+    in_model += std::chrono::steady_clock::now() - start;
+    for (std::size_t i = 0; i < count; ++i)
+      print_top(pictures[first + i], probabilities.col(static_cast<Index>(i)), names, options.top);
+  }
+  std::printf("%zu pictures, %.1f ms each in the model (%d threads, batches of %td)\n", pictures.size(),
+              1e3 * in_model.count() / static_cast<double>(pictures.size()), options.threads, options.batch);
+}
+
+[[noreturn]] void classify_all(const MaskedAutoencoder<float>&, const Options& options) {
+  throw file_error(options.weights, "expected the weights of a classifier, found those of a masked autoencoder");
+}
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("--weights", options.weights, "classifier: safetensors or PyTorch file")->required();
+  app.add_option("pictures", options.pictures, "PNG or JPEG files, or folders of them")->required();
+  app.add_option("--heads", options.model.heads, "number of heads; files of this library carry it, others never do");
+  app.add_option("--names", options.names, "file with the name of a class on each line");
+  app.add_option("--top", options.top, "how many classes to show (5)")->check(CLI::PositiveNumber);
+  app.add_option("--batch", options.batch, "how many pictures at a time (8)")->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.threads, "threads (1)")->check(CLI::PositiveNumber);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  Options options;
+  CLI::App app(
+      "The most probable classes of pictures, by a published CRATE or CRATE-alpha classifier.\n"
+      "Pictures are resized so that the shorter side is 256/224 of the model's image, and cropped to the centre.");
+  add_options(app, options);
+  CLI11_PARSE(app, count, arguments);
+  try {
+    std::visit([&](const auto& model) { classify_all(model, options); },
+               load_model<float>(options.weights, options.model));
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << "classify: " << error.what() << '\n';
+    return 1;
+  }
+}

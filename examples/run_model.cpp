@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+
+// Runs a published model on a file of images and writes what it computes to another: logits of a classifier; latent,
+// prediction, mask and loss of a masked autoencoder; on request what every layer computes and measures.
+
+#include <exception>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "crate/analysis/layer_metrics.hpp"
+#include "crate/crate.hpp"
+#include "crate/io/checkpoint.hpp"
+#include "crate/io/safetensors.hpp"
+#include "run_model/options.hpp"
+#include "run_model/outputs.hpp"
+
+namespace {
+
+using namespace crate;
+using run_model::Options;
+using run_model::Outputs;
+
+/// Images [B, C, H, W].
+template <Scalar S>
+struct Images {
+  Index height, width, channels;
+  Matrix<S> pixels;  // (C H W) x B
+};
+
+template <Scalar S>
+Images<S> read_images(const TensorTable& input) {
+  const Tensor& tensor = input.at("images");
+  const std::vector<Index>& shape = tensor.shape;
+  if (shape.size() != 4 || shape[0] < 1 || shape[1] < 1 || shape[2] < 1 || shape[3] < 1)
+    throw tensor_error(tensor, "expected shape [images, channels, height, width], none of them 0, found ",
+                       shape_text(shape));
+  Images<S> images{shape[2], shape[3], shape[1], Matrix<S>(shape[1] * shape[2] * shape[3], shape[0])};
+  copy_values(tensor, std::span<S>(images.pixels.data(), static_cast<std::size_t>(images.pixels.size())));
+  return images;
+}
+
+/// Noise [B, patches].
+template <Scalar S>
+Matrix<S> read_noise(const Tensor& tensor, const MaskedAutoencoder<S>& model, Index images) {
+  const std::vector<Index> expected{images, model.grid.patches()};
+  if (tensor.shape != expected)
+    throw tensor_error(tensor, "expected shape ", shape_text(expected), ", found ", shape_text(tensor.shape));
+  return tokens_from<S>(tensor);
+}
+
+Index heads_of(const auto& model) { return model.encoder.layers.front().compress.layer.layer.subspaces.heads(); }
+
+/// Keeps every half-step that is asked for, and measures the layers.
+template <Scalar S>
+class LayerRecord {
+ public:
+  LayerRecord(const auto& model, Index images)
+      : layout_(TokenLayout::equal(images, 1 + model.grid.patches())), meter_(layout_, heads_of(model)) {}
+
+  Observer<S> observer() {
+    return [this](std::string_view name, Eigen::Ref<Matrix<S>> activation) {
+      if (!name.starts_with("decoder.")) meter_.see(name, activation);
+      if (const std::string output = run_model::output_name(name); !output.empty())
+        activations_.emplace_back(output, activation);
+    };
+  }
+
+  void write(Outputs& outputs) const {
+    for (const auto& [name, activation] : activations_) outputs.add_tokens(name, activation, layout_);
+    std::vector<double> mean, deviation, zeros;
+    for (const LayerMetrics& layer : meter_.layers()) {
+      mean.push_back(layer.coding_rate_mean);
+      deviation.push_back(layer.coding_rate_deviation);
+      zeros.push_back(layer.zero_fraction);
+    }
+    outputs.add_vector("coding_rate_mean", mean);
+    outputs.add_vector("coding_rate_std", deviation);
+    outputs.add_vector("zero_fraction", zeros);
+  }
+
+ private:
+  TokenLayout layout_;
+  LayerMeter<S> meter_;
+  std::vector<std::pair<std::string, Matrix<S>>> activations_;
+};
+
+template <class Block, class Embedding, Scalar S>
+void compute(const ImageClassifier<Block, Embedding>& model, const Images<S>& images, const TensorTable&,
+             const Run<S>& run, Outputs& outputs) {
+  outputs.add_rows("logits", model.forward(images.pixels, run));
+}
+
+template <Scalar S>
+void compute(const MaskedAutoencoder<S>& model, const Images<S>& images, const TensorTable& input, const Run<S>& run,
+             Outputs& outputs) {
+  const Tensor* const noise = input.find("noise");
+  const MaskedAutoencoding<S> result =
+      noise != nullptr ? model.forward(images.pixels, read_noise(*noise, model, images.pixels.cols()), run)
+                       : model.forward(images.pixels, run);
+  outputs.add_tokens("latent", result.latent, TokenLayout::equal(images.pixels.cols(), 1 + model.grid.patches()));
+  outputs.add_tokens("pred", result.prediction, TokenLayout::equal(images.pixels.cols(), model.grid.patches()));
+  outputs.add_rows("mask", Matrix<float>(result.mask.template cast<float>()));
+  if (result.loss) outputs.add_vector("loss", std::vector<S>{static_cast<S>(*result.loss)});
+}
+
+template <Scalar S>
+void run_in(const TensorTable& weights, const TensorTable& input, const Options& options) {
+  const Images<S> images = read_images<S>(input);
+  const AnyModel<S> any_model =
+      any_model_from<S>(weights, options.for_images(images.height, images.width, images.channels));
+  Threads threads(options.threads);
+  Outputs outputs;
+  std::visit(
+      [&](const auto& model) {
+        LayerRecord<S> record(model, images.pixels.cols());
+        Run<S> run{.threads = &threads};
+        if (options.layers) run.observer = record.observer();
+        compute(model, images, input, run, outputs);
+        if (options.layers) record.write(outputs);
+      },
+      any_model);
+  outputs.write(options.output);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  try {
+    Options options;
+    if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+    const TensorTable weights = read_weights(options.weights), input = read_safetensors(options.input);
+    if (holds_doubles(weights))
+      run_in<double>(weights, input, options);
+    else
+      run_in<float>(weights, input, options);
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << "run_model: " << error.what() << '\n';
+    return 1;
+  }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "crate/core/token_sets.hpp"
+#include "crate/io/safetensors.hpp"
+
+namespace run_model {
+
+using crate::Index;
+using crate::Matrix;
+
+/// Under which name a half-step is written: "layers.0.half" for "layers.0.compress", "layers.0.out" for
+/// "layers.0.sparsify", "decoder_layers.0..." in a decoder, "tokens" for itself; empty for what is not.
+inline std::string output_name(std::string_view half_step) {
+  if (half_step == "tokens") return "tokens";
+  std::string name(half_step);
+  if (name.starts_with("encoder.")) name.erase(0, 8);
+  if (name.starts_with("decoder.")) name.replace(0, 8, "decoder_");
+  const std::size_t last_dot = name.rfind('.');
+  const std::string_view part = last_dot == std::string::npos ? "" : std::string_view(name).substr(last_dot + 1);
+  const bool first_half = part == "compress" || part == "expand",
+             second_half = part == "sparsify" || part == "decompress";
+  if (!first_half && !second_half) return {};
+  return name.substr(0, last_dot) + (first_half ? ".half" : ".out");
+}
+
+/// Named tensors to be written together.
+class Outputs {
+ public:
+  /// d x (sets N) tokens as [sets, N, d]. All sets have one length.
+  template <class S>
+  void add_tokens(const std::string& name, const Matrix<S>& tokens, const crate::TokenLayout& layout) {
+    add(name, {layout.sets(), layout.length(0), tokens.rows()}, values_of(tokens));
+  }
+
+  /// n x B as [B, n].
+  template <class S>
+  void add_rows(const std::string& name, const Matrix<S>& columns) {
+    add(name, {columns.cols(), columns.rows()}, values_of(columns));
+  }
+
+  template <class S>
+  void add_vector(const std::string& name, const std::vector<S>& values) {
+    add(name, {static_cast<Index>(values.size())}, std::span<const S>(values));
+  }
+
+  void write(const std::string& path) const { crate::write_safetensors(path, tensors_); }
+
+ private:
+  template <class S>
+  static std::span<const S> values_of(const Matrix<S>& matrix) {
+    return {matrix.data(), static_cast<std::size_t>(matrix.size())};
+  }
+
+  /// Keeps a copy of the values, which the tensor views.
+  template <class S>
+  void add(const std::string& name, std::vector<Index> shape, std::span<const S> values) {
+    const auto bytes = std::as_bytes(values);
+    kept_.emplace_back(bytes.begin(), bytes.end());
+    tensors_.push_back(crate::tensor_of(name, std::move(shape), values));
+    tensors_.back().bytes = kept_.back();
+  }
+
+  std::deque<std::vector<std::byte>> kept_;
+  std::vector<crate::Tensor> tensors_;
+};
+
+}  // namespace run_model
