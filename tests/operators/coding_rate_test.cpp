@@ -149,6 +149,20 @@ TEST_CASE("The coding rate takes expressions, blocks, maps and row-major tokens"
   CHECK(coding_rate_gradient(z.block(1, 2, 3, 4)) == coding_rate_gradient(part));
 }
 
+TEST_CASE("The coding rate takes a token, or the tokens' only coordinate, as a vector") {
+  // Eigen's rankUpdate reads a row vector as a column: the Gram matrix was written beyond its end.
+  Random random(5);
+  const Vector<double> token = draw_normal(random, 7, 1);
+  const Eigen::RowVectorXd coordinate = token.transpose();
+  const Eigen::Matrix<double, 7, 1> fixed = token;
+  const double of_token = 0.5 * std::log(1 + 28 * token.squaredNorm()), of_coordinate = 0.5 * std::log(1 + 4 * token.squaredNorm() / 7);
+  CHECK(relative_error(coding_rate(token), of_token) < rounding<double>);
+  CHECK(relative_error(coding_rate(fixed), of_token) < rounding<double>);
+  CHECK(relative_error(coding_rate(coordinate), of_coordinate) < rounding<double>);
+  CHECK(relative_error(coding_rate_gradient(token), coding_rate_gradient(Matrix<double>(token))) < rounding<double>);
+  CHECK(relative_error(coding_rate_gradient(coordinate), coding_rate_gradient(Matrix<double>(coordinate))) < rounding<double>);
+}
+
 TEST_CASE("The coding rate refuses what it cannot mean") {
   const Matrix<double> z = Matrix<double>::Ones(3, 2), no_tokens(3, 0), no_coordinates(0, 3);
   const double nan = std::numeric_limits<double>::quiet_NaN();

@@ -26,7 +26,9 @@ class RegularisedGram {
     const Index n = by_rows_ ? w.rows() : w.cols();
     Gram<double> gram = Gram<double>::Identity(n, n);
     auto lower = gram.template selfadjointView<Eigen::Lower>();
-    if (by_rows_)
+    if constexpr (bound == 1)  // rankUpdate takes every vector for a column, and so a row for a larger Gram matrix
+      gram(0, 0) += a * w.template cast<double>().squaredNorm();
+    else if (by_rows_)
       for_each_piece(w.derived(), [&](const auto& piece) { lower.rankUpdate(in_double(piece), a); });
     else
       lower.rankUpdate(in_double(w.derived()).transpose(), a);
