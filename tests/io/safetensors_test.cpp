@@ -11,13 +11,14 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
+#include "io/heap.hpp"
 #include "io/temporary_folder.hpp"
 
-// Counts what this test program takes from the heap, to bound what a hostile file can make the reader take.
+using crate::test::heap_now;
+using crate::test::heap_peak;
+
 namespace {
 constexpr std::size_t counter_size = alignof(std::max_align_t);
-std::size_t heap_now = 0;   // bytes
-std::size_t heap_peak = 0;  // bytes
 }  // namespace
 
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
@@ -262,12 +263,7 @@ TEST_CASE("every truncation and every flipped bit of a header gives an error or 
 
 /// The most that reading the file takes from the heap, in bytes.
 std::size_t memory_to_read(const std::string& file) {
-  const std::size_t before = heap_now;
-  heap_peak = heap_now;
-  try {
-    const TensorTable table = parse_safetensors(bytes_of(file), "x");
-  } catch (const FileError&) {}
-  return heap_peak - before;
+  return crate::test::heap_use([&] { static_cast<void>(refusal(file)); });
 }
 
 TEST_CASE("reading takes at most four times the file's size and a mebibyte from the heap") {

@@ -216,7 +216,8 @@ inline std::span<const std::byte> StoredZip::locate(const ZipMember& member, std
   if (member.begin > limit)
     throw error(quote(member.name), ": expected a place before the central directory at byte ", limit, ", found ",
                 member.begin);
-  ByteCursor header = cursor(member.begin, limit, "local header");
+  const std::string name = quote(member.name);
+  ByteCursor header = cursor(member.begin, limit, name);
   const auto mark = header.take<std::uint32_t>();
   header.take_bytes(4);
   const auto method = header.take<std::uint16_t>();
