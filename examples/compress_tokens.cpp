@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+
+// Shows what a white-box transformer does to a set of tokens: each layer first lowers the coding rate R^c of the tokens
+// against K subspaces, Z - kappa grad R^c(Z | U), then moves towards their sparse code, ISTA(Z | D); the decoder mirrors it. Nothing
+// is trained: the subspaces and dictionaries are those that the tokens were drawn from, or estimated from the tokens.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "compress_tokens/layer_table.hpp"
+#include "compress_tokens/options.hpp"
+#include "compress_tokens/pictures.hpp"
+#include "compress_tokens/plan.hpp"
+#include "compress_tokens/progress.hpp"
+#include "compress_tokens/rate_distortion.hpp"
+#include "compress_tokens/source.hpp"
+#include "compress_tokens/text.hpp"
+#include "compress_tokens/tokens_file.hpp"
+#include "compress_tokens/toy_effects.hpp"
+
+namespace {
+
+using namespace compress_tokens;
+
+void print_plan(const Plan& plan, const Source& source, const EstimatedSubspaces& estimated) {
+  const Subspaces& u = plan.weights.subspaces.front();
+  const Strength& s = plan.strength;
+  std::cout << source.description << "\n\n"
+            << text("subspaces    %td of dimension %td, ", u.heads(), u.head_dim()) << plan.subspaces_from << "\n"
+            << text("             those estimated from the tokens hold %.1f %% of their energy\n",
+                    100 * (1 - estimated.residual));
+  if (source.toy)
+    std::cout << text("             and lie within %.1f degrees of the true ones (largest principal angle)\n",
+                      worst_angle(source.toy->subspaces, estimated.subspaces));
+  std::cout << "dictionary   " << plan.dictionary_from << "\n"
+            << text("precision    epsilon = %.4g, lambda = %.4g in %zu layers\n", s.epsilon, s.lambda,
+                    plan.weights.dictionaries.size())
+            << text("compression  %s steps, kappa = %.3g N epsilon^2 / (p ||U||^2)\n\n", step_name(s.step), s.kappa);
+}
+
+void print_coding_length(const EncodedTokens& encoded, const Source& source, double epsilon) {
+  const Index count = source.tokens.cols();
+  const double before = coding_length_bits(encoded.measures.front().rate, count);
+  const double after = coding_length_bits(encoded.measures.back().rate, count);
+  std::cout << text("\ncoding length N R(Z) at epsilon = %.4g: ", epsilon) << with_commas(before) << " bits before, "
+            << with_commas(after) << " after (" << text("%.1f", before / after) << " to 1)\n";
+}
+
+double relative_error(const Matrix& tokens, const Matrix& decoded) { return (tokens - decoded).norm() / tokens.norm(); }
+
+void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& source) {
+  std::cout << "\nrate and error of an actual code: codes rounded to steps of epsilon sqrt(12/d), entropy of each "
+               "coordinate\n"
+            << (source.photograph ? "  (bits a pixel and PSNR; " : "  (bits a token and signal to error in dB; ")
+            << "bases, mean and tables not counted for any)\n"
+            << "  epsilon       bits   white box        PCA   PCA with the same threshold\n";
+  for (const TradeOffPoint& point : points)
+    std::cout << text("  %7.3f  %9.3f  %7.2f dB %7.2f dB  %7.2f dB\n", point.epsilon,
+                      point.white_box.bits / source.rate_units(),
+                      source.decibels(point.white_box.squared_error(source.tokens)),
+                      source.decibels(point.pca.squared_error(source.tokens)),
+                      source.decibels(point.pca_thresholded.squared_error(source.tokens)));
+}
+
+/// The toy: what each half of a layer does, and that estimated subspaces serve as well as the true ones.
+void show_toy_effects(const Source& source, const Plan& plan, const EstimatedSubspaces& estimated,
+                      const Matrix& decoded, const Options& options, crate::Threads& threads) {
+  const WhiteBox box{plan.weights, plan.strength};
+  std::vector<Effect> effects = measure_effects(*source.toy, box, decoded, threads);
+  const bool given = !options.estimate;
+  const Subspaces& others = given ? estimated.subspaces : source.toy->subspaces;
+  const Plan other = make_plan(source.tokens, others, !given, plan.strength, options, threads);
+  effects.push_back(measure_effect(given ? "the same, subspaces estimated" : "the same, subspaces given", *source.toy,
+                                   WhiteBox{other.weights, other.strength}.decode_of_encode(source.tokens, threads)));
+  std::cout << "\nwhat each step does to signal and noise\n";
+  print_effects(std::cout, effects);
+}
+
+/// The user's own tokens: bits and error of an actual code, beside principal component analysis.
+void show_trade_off(const Source& source, const Plan& plan, const EstimatedSubspaces& estimated,
+                    const std::filesystem::path& folder, const Progress& progress, crate::Threads& threads) {
+  const std::vector<TradeOffPoint> points =
+      trade_off(source.tokens, plan.weights, plan.strength, threads, [&](std::size_t point, std::size_t count) {
+        progress.show(text("trade-off, precision %zu of %zu", point, count));
+      });
+  progress.clear();
+  print_trade_off(points, source);
+  write_trade_off(folder, points, source);
+  if (!source.photograph) return;
+  const CodedTokens& stated = points[points.size() / 2].white_box;
+  write_photographs(folder, source, stated.decoded, estimated.membership, estimated.subspaces.heads());
+  std::cout << text("reconstruction.png shows the white box at %.3f bits a pixel\n", stated.bits / source.rate_units());
+}
+
+void run(const Options& options) {
+  const Progress progress;
+  crate::Threads threads(options.threads);
+  const Source source = load_source(options);
+  const std::filesystem::path& folder = options.output;
+  std::filesystem::create_directories(folder);
+
+  progress.show("estimating subspaces");
+  const EstimatedSubspaces estimated = estimate(source, options, threads);
+  const bool given = source.toy && !options.estimate;
+  const Strength strength = choose_strength(source, estimated, options);
+  progress.show("preparing the layers");
+  const Plan plan =
+      make_plan(source.tokens, given ? source.toy->subspaces : estimated.subspaces, given, strength, options, threads);
+  progress.clear();
+  print_plan(plan, source, estimated);
+
+  progress.show("encoding");
+  const Encoder encoder = make_encoder(plan.weights, plan.strength, source.tokens.cols());
+  const EncodedTokens encoded =
+      encode_and_measure(encoder, plan.weights, source.tokens, strength.epsilon, options.weight, threads);
+  progress.clear();
+  print_layer_table(std::cout, encoded.measures);
+  std::cout << (compression_always_compressed(encoded.measures) ? "R^c fell at every compression step\n"
+                                                                : "R^c rose at some compression step\n");
+  print_coding_length(encoded, source, strength.epsilon);
+
+  const Decoder decoder = make_decoder(plan.weights, plan.strength, source.tokens.cols());
+  const Matrix decoded = crate::forward(decoder, encoded.codes, {.threads = &threads});
+  std::cout << text("reconstruction from the unrounded codes: relative error %.3f\n",
+                    relative_error(source.tokens, decoded));
+  if (source.toy) show_toy_effects(source, plan, estimated, decoded, options, threads);
+
+  write_similarity(folder, source.tokens, encoded.codes, source.toy ? source.toy->membership : estimated.membership);
+  write_layers(folder, encoded.measures);
+  if (!source.toy) show_trade_off(source, plan, estimated, folder, progress, threads);
+  TokensFile{source.tokens,       encoded.codes,       decoded, estimated.membership, plan.weights, plan.strength,
+             plan.subspaces_from, plan.dictionary_from}
+      .write(folder / "tokens.safetensors");
+  std::cout << "\nwritten to " << folder.string() << "/\n";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int exit_code = 0;
+  try {
+    if (const auto options = read_options(argc, argv, exit_code)) run(*options);
+  } catch (const crate::OptionError& error) {
+    std::cerr << "compress_tokens: " << error.what() << "\n";
+    exit_code = 2;
+  } catch (const std::exception& error) {
+    std::cerr << "compress_tokens: " << error.what() << "\n";
+    exit_code = 1;
+  }
+  return exit_code;
+}

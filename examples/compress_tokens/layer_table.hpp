@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <cstdio>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "compress_tokens/text.hpp"
+#include "compress_tokens/white_box.hpp"
+#include "crate/operators/rate_reduction.hpp"
+
+// What every half-step of the encoder does to the rates, the sparsity and the objective.
+
+namespace compress_tokens {
+
+/// Rates are in nats per token, for the whole set at the stated epsilon.
+struct LayerMeasures {
+  std::string name;      ///< of the half-step, as in "1 compress"
+  double rate;           ///< R(Z)
+  double subspace_rate;  ///< R^c(Z | U), U in the coordinates that Z has then
+  double nonzero_share;  ///< ||Z||_0 / (d N)
+  double objective;      ///< R - R^c - w ||Z||_0 / N
+};
+
+[[nodiscard]] inline LayerMeasures measure(std::string name, const Matrix& tokens, const Subspaces& subspaces,
+                                           double epsilon, double weight) {
+  const auto count = static_cast<double>(tokens.cols());
+  const double nonzeros = static_cast<double>((tokens.array() != 0).count());
+  return {std::move(name), crate::coding_rate(tokens, {.epsilon = epsilon}),
+          crate::subspace_coding_rate(tokens, subspaces, {.epsilon = epsilon}),
+          nonzeros / static_cast<double>(tokens.size()),
+          crate::sparse_rate_reduction(tokens, subspaces, {.epsilon = epsilon, .lambda = weight / count})};
+}
+
+struct EncodedTokens {
+  Matrix codes;                         ///< d x N
+  std::vector<LayerMeasures> measures;  ///< of the input and of each half-step
+};
+
+/// Runs the encoder and measures each half-step by an observer.
+[[nodiscard]] inline EncodedTokens encode_and_measure(const Encoder& encoder, const Weights& weights,
+                                                      const Matrix& tokens, double epsilon, double weight,
+                                                      crate::Threads& threads) {
+  EncodedTokens result;
+  result.measures.push_back(measure("input", tokens, weights.subspaces.front(), epsilon, weight));
+  const auto observer = [&](std::string_view name, const Eigen::Ref<Matrix>& activation) {
+    const bool compressed = name.ends_with(".compress");
+    if (!compressed && !name.ends_with(".sparsify")) return;
+    const std::size_t layer = (result.measures.size() - 1) / 2;
+    result.measures.push_back(measure(std::to_string(layer + 1) + (compressed ? " compress" : " sparsify"), activation,
+                                      weights.subspaces[compressed ? layer : layer + 1], epsilon, weight));
+  };
+  result.codes = crate::forward(encoder, tokens, {.threads = &threads, .observer = observer});
+  return result;
+}
+
+inline void print_layer_table(std::ostream& out, const std::vector<LayerMeasures>& rows) {
+  out << "  layer           R(Z)   R^c(Z|U)   R - R^c   non-zero   objective\n";
+  for (const LayerMeasures& row : rows)
+    out << text("  %-11s %8.3f   %8.3f  %8.3f   %7.1f %%  %9.3f\n", row.name.c_str(), row.rate, row.subspace_rate,
+                row.rate - row.subspace_rate, 100 * row.nonzero_share, row.objective);
+}
+
+/// Whether every compression step lowered R^c.
+[[nodiscard]] inline bool compression_always_compressed(const std::vector<LayerMeasures>& rows) {
+  for (std::size_t i = 1; i < rows.size(); i += 2)
+    if (rows[i].subspace_rate > rows[i - 1].subspace_rate) return false;
+  return true;
+}
+
+/// N R(Z) in bits: what coding all tokens to precision epsilon takes, by the definition of the rate.
+[[nodiscard]] inline double coding_length_bits(double rate, Index tokens) {
+  return rate * static_cast<double>(tokens) / std::log(2.0);
+}
+
+}  // namespace compress_tokens

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "compress_tokens/toy.hpp"
+#include "crate/operators/compression.hpp"
+
+namespace compress_tokens {
+
+/// Where the dictionary comes from.
+enum class DictionarySource {
+  automatic,  ///< the subspaces if they share no direction, otherwise the tokens
+  subspaces,  ///< the bases of the subspaces
+  tokens      ///< the sparsest orthonormal basis found for the tokens
+};
+
+/// What the command line says. An empty optional stands for a default that depends on the tokens.
+struct Options {
+  std::filesystem::path input = {};  ///< the toy if empty
+  Index patch = 8;
+  ToyOptions toy = {};
+  std::optional<Index> subspaces = {}, dim = {};
+  bool estimate = false;
+  DictionarySource dictionary = DictionarySource::automatic;
+  crate::CompressionStep step = crate::CompressionStep::exact;
+  Index depth = 4;
+  std::optional<double> epsilon = {}, lambda = {};
+  double kappa = 0.1;
+  double weight = 0.5;
+  std::uint64_t seed = 0;
+  int threads = 0;
+  std::filesystem::path output = "compressed";
+};
+
+/// Reads the command line. If the program should end now (help was asked for, or the line is wrong), everything has been
+/// printed and the exit code is returned in `exit_code`.
+[[nodiscard]] std::optional<Options> read_options(int argc, char** argv, int& exit_code);
+
+}  // namespace compress_tokens

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "compress_tokens/options.hpp"
+#include "compress_tokens/toy.hpp"
+#include "crate/io/patches.hpp"
+
+// Where the tokens come from: the toy, a file of tokens, or a photograph.
+
+namespace compress_tokens {
+
+/// How tokens turn into a picture again.
+struct Photograph {
+  crate::PatchGrid grid;
+  crate::Vector<double> mean_patch;  ///< was subtracted from every patch
+
+  [[nodiscard]] crate::Image picture(const Matrix& tokens) const {
+    return crate::image_from_tokens((tokens.colwise() + mean_patch).eval(), grid);
+  }
+  [[nodiscard]] double pixels() const { return static_cast<double>(grid.patches() * grid.height * grid.width); }
+};
+
+struct Source {
+  std::string description;
+  Matrix tokens;  ///< d x N
+  std::optional<Toy> toy = {};
+  std::optional<Photograph> photograph = {};
+
+  /// What rates are stated in: the pixels, or the tokens.
+  [[nodiscard]] double rate_units() const {
+    return photograph ? photograph->pixels() : static_cast<double>(tokens.cols());
+  }
+  /// How far a squared error lies below the full range of the pixels (PSNR), or below the energy of the tokens.
+  [[nodiscard]] double decibels(double squared_error) const {
+    const double full = photograph ? static_cast<double>(tokens.size()) : tokens.squaredNorm();
+    return 10 * std::log10(full / std::max(squared_error, std::numeric_limits<double>::min()));
+  }
+};
+
+/// The toy, or what the input file holds. Throws FileError, ShapeError or OptionError for what cannot be read or drawn, FileError
+/// for tokens that are not finite or all zero.
+[[nodiscard]] Source load_source(const Options& options);
+
+}  // namespace compress_tokens

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#include "compress_tokens/tokens_file.hpp"
+
+#include <cstdint>
+#include <span>
+
+#include "compress_tokens/text.hpp"
+#include "crate/io/safetensors.hpp"
+
+namespace compress_tokens {
+
+namespace {
+
+[[nodiscard]] crate::Metadata metadata_of(const TokensFile& file) {
+  return {{"program", "compress_tokens"},
+          {"subspaces_from", file.subspaces_from},
+          {"dictionary_from", file.dictionary_from},
+          {"compression_step", step_name(file.strength.step)},
+          {"epsilon", text("%.17g", file.strength.epsilon)},
+          {"lambda", text("%.17g", file.strength.lambda)},
+          {"kappa", text("%.17g", file.strength.kappa)},
+          {"depth", std::to_string(file.weights.dictionaries.size())}};
+}
+
+}  // namespace
+
+void TokensFile::write(const std::filesystem::path& path) const {
+  const Subspaces& u = weights.subspaces.front();
+  const crate::RowMajorMatrix<double> dictionary = whole_dictionary(weights);
+  const std::vector<crate::RowMajorMatrix<double>> layer_dictionaries(weights.dictionaries.begin(),
+                                                                      weights.dictionaries.end());
+  const std::vector<std::int64_t> members(membership.begin(), membership.end());
+  std::vector<crate::Tensor> tensors = {
+      crate::tokens_tensor("tokens", tokens),
+      crate::tokens_tensor("codes", codes),
+      crate::tokens_tensor("decoded", decoded),
+      crate::tensor_of("membership", {tokens.cols()}, std::span<const std::int64_t>(members)),
+      crate::tensor_of("subspaces", {u.heads(), u.head_dim(), u.dim()},
+                       std::span<const double>(u.bases().data(), static_cast<std::size_t>(u.bases().size()))),
+      crate::matrix_tensor("dictionary", dictionary)};
+  for (std::size_t l = 0; l < layer_dictionaries.size(); ++l) {
+    const std::string layer = "encoder.layers." + std::to_string(l);
+    tensors.push_back(crate::tokens_tensor(layer + ".compress.subspaces", weights.subspaces[l].bases()));
+    tensors.push_back(crate::matrix_tensor(layer + ".sparsify.dictionary", layer_dictionaries[l]));
+  }
+  crate::write_safetensors(path, tensors, metadata_of(*this));
+}
+
+}  // namespace compress_tokens

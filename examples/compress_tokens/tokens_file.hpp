@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "compress_tokens/white_box.hpp"
+
+namespace compress_tokens {
+
+/// What the program leaves for other tools, all row-major:
+///   tokens, codes, decoded [N, d]       the input, the encoder's output, the decoder's output
+///   membership [N]                      the subspace of each token
+///   subspaces [K, p, d]                 row (k, j) is column j of U_k
+///   dictionary [d, d]                   D = D^1 ... D^L; without compression steps, decoded = codes D^T
+///   encoder.layers.<l>....              U^l as [K p, d] and D^l as [d, d]
+struct TokensFile {
+  const Matrix& tokens;
+  const Matrix& codes;
+  const Matrix& decoded;
+  const std::vector<Index>& membership;
+  const Weights& weights;
+  const Strength& strength;
+  std::string subspaces_from;
+  std::string dictionary_from;
+
+  /// Throws FileError if the file cannot be written.
+  void write(const std::filesystem::path& path) const;
+};
+
+}  // namespace compress_tokens
