@@ -20,6 +20,7 @@
 #include "crate/crate.hpp"
 #include "crate/io/checkpoint.hpp"
 #include "crate/io/image.hpp"
+#include "load_options.hpp"
 
 namespace {
 
@@ -117,10 +118,10 @@ void classify_all(const ImageClassifier<Block, Embedding>& model, const Options&
   throw file_error(options.weights, "expected the weights of a classifier, found those of a masked autoencoder");
 }
 
-void add_options(CLI::App& app, Options& options) {
+void add_options(CLI::App& app, Options& options, examples::LoadOptionsParser& model_options) {
   app.add_option("--weights", options.weights, "classifier: safetensors or PyTorch file")->required();
   app.add_option("pictures", options.pictures, "PNG or JPEG files, or folders of them")->required();
-  app.add_option("--heads", options.model.heads, "number of heads; files of this library carry it, others never do");
+  model_options.add_sizes(app);
   app.add_option("--names", options.names, "file with the name of a class on each line");
   app.add_option("--top", options.top, "how many classes to show (5)")->check(CLI::PositiveNumber);
   app.add_option("--batch", options.batch, "how many pictures at a time (8)")->check(CLI::PositiveNumber);
@@ -134,9 +135,11 @@ int main(int count, char** arguments) {
   CLI::App app(
       "The most probable classes of pictures, by a published CRATE or CRATE-alpha classifier.\n"
       "Pictures are resized so that the shorter side is 256/224 of the model's image, and cropped to the centre.");
-  add_options(app, options);
+  examples::LoadOptionsParser model_options;
+  add_options(app, options, model_options);
   CLI11_PARSE(app, count, arguments);
   try {
+    options.model = model_options.parsed();
     std::visit([&](const auto& model) { classify_all(model, options); },
                load_model<float>(options.weights, options.model));
     return 0;

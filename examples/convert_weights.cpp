@@ -9,6 +9,7 @@
 #include <string>
 
 #include "crate/io/checkpoint.hpp"
+#include "load_options.hpp"
 
 namespace {
 
@@ -40,23 +41,21 @@ void write(const std::string& output, const TensorTable& table, const LoadOption
 int main(int count, char** arguments) {
   std::string input, output;
   bool all = false;
-  LoadOptions model;
+  examples::LoadOptionsParser model_options;
   CLI::App app(
       "Lists the tensors of a PyTorch (.pth) or safetensors file and, if --output is given, writes its weights as\n"
-      "safetensors. Weights are found inside nested dictionaries, and prefixes such as `module.` taken off.");
+      "safetensors. Weights are found inside nested dictionaries, and prefixes such as `module.` taken off.\n"
+      "With --heads they are checked to be a model's, and the file written carries its sizes, so that it loads without "
+      "options.");
   app.add_option("input", input, "PyTorch or safetensors file")->required();
   app.add_option("--output", output, "safetensors file to write");
   app.add_flag("--all", all, "list and write every tensor under its full name, not the weights alone");
-  app.add_option(
-         "--heads", model.heads,
-         "number of heads: the weights are checked to be a model's, and the file written carries its sizes, so that it "
-         "loads without options")
-      ->excludes("--all");
+  model_options.add_sizes(app);
   CLI11_PARSE(app, count, arguments);
   try {
     const TensorTable table = all ? read_tensors(input) : read_weights(input);
     print_tensors(table);
-    if (!output.empty()) write(output, table, model);
+    if (!output.empty()) write(output, table, model_options.parsed());
     return 0;
   } catch (const std::exception& error) {
     std::cerr << "convert_weights: " << error.what() << '\n';

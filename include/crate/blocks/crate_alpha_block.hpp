@@ -32,7 +32,11 @@ struct CrateAlphaBlock : Chain<CrateAlphaBlock<S>, S> {
 
   /// All zero but the norms. Throws OptionError on an option out of range.
   explicit CrateAlphaBlock(const Options& o)
-      : compress(PreNorm(Mssa<S>({.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .output_bias = false}),
+      : compress(PreNorm(Mssa<S>({.dim = o.dim,
+                                  .heads = o.heads,
+                                  .head_dim = o.head_dim,
+                                  .output = published_output(o.dim, o.heads, o.head_dim),
+                                  .output_bias = false}),
                          {.epsilon = o.norm_epsilon})),
         sparsify(PreNorm(OvercompleteIsta<S>(o.dim, o.atoms != 0 ? o.atoms : 4 * o.dim, Decoding::decoupled,
                                              {.step = o.step, .lambda = o.lambda}),

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "crate/io/model_options.hpp"
+
+// The options of a program that tell what weights do not reveal.
+
+namespace examples {
+
+using crate::Index;
+
+/// "3x4" as (3, 4).
+inline std::pair<Index, Index> sides_from(const std::string& option, const std::string& text) {
+  const char* const end = text.data() + text.size();
+  Index height = 0, width = 0;
+  const auto [after_height, no_height] = std::from_chars(text.data(), end, height);
+  if (no_height == std::errc() && after_height != end && *after_height == 'x') {
+    const auto [after_width, no_width] = std::from_chars(after_height + 1, end, width);
+    if (no_width == std::errc() && after_width == end && height >= 1 && width >= 1) return {height, width};
+  }
+  throw crate::OptionError(
+      crate::concatenate("option ", option, ": expected HEIGHTxWIDTH, as in 224x224, found '", text, "'"));
+}
+
+/// Sizes of the model, as options of a command line.
+class LoadOptionsParser {
+ public:
+  void add_sizes(CLI::App& app) {
+    app.add_option("--heads", options_.heads, "number of heads; files of this library carry it, others never do");
+    app.add_option("--image", image_, "HEIGHTxWIDTH of the images");
+    app.add_option("--patch", patch_, "HEIGHTxWIDTH of the patches (square if not given)");
+    app.add_option("--channels", options_.channels, "channels of the images");
+  }
+
+  void add_settings(CLI::App& app) {
+    app.add_option("--pool", pooling_, "token that the head reads: cls or mean (cls)")
+        ->check(CLI::IsMember({"cls", "mean"}));
+    app.add_option("--step-size", options_.step, "eta of ISTA (0.1)");
+    app.add_option("--lambda", options_.lambda, "lambda of ISTA (0.1; 0.5 in a masked autoencoder)");
+    app.add_option("--mask-ratio", options_.mask_ratio, "share of the patches that a masked autoencoder hides (0.75)");
+    app.add_flag("--normalize-pixels", normalise_pixels_, "loss against patches normalised one by one");
+  }
+
+  /// What the command line said. Throws OptionError on a malformed size.
+  [[nodiscard]] crate::LoadOptions parsed() const {
+    crate::LoadOptions options = options_;
+    if (!image_.empty()) std::tie(options.image_height, options.image_width) = sides_from("--image", image_);
+    if (!patch_.empty()) std::tie(options.patch_height, options.patch_width) = sides_from("--patch", patch_);
+    if (!pooling_.empty()) options.pooling = pooling_ == "mean" ? crate::Pooling::mean : crate::Pooling::class_token;
+    if (normalise_pixels_) options.normalise_pixels = true;
+    return options;
+  }
+
+ private:
+  crate::LoadOptions options_;
+  std::string image_, patch_, pooling_;
+  bool normalise_pixels_ = false;
+};
+
+}  // namespace examples
