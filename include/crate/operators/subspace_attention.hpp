@@ -41,6 +41,13 @@ namespace detail {
 // So many queries at a time: their scores stay in cache, and memory is linear in the number of tokens.
 inline constexpr Index query_block = 128;
 
+// The same where the number of tokens is known at compile time, or bounded: not more than lets the scores lie on the stack.
+template <class S, int tokens>
+inline constexpr Index bounded_query_block =
+    tokens == Eigen::Dynamic || EIGEN_STACK_ALLOCATION_LIMIT == 0
+        ? query_block
+        : std::clamp<Index>(EIGEN_STACK_ALLOCATION_LIMIT / (Index{sizeof(S)} * std::max(tokens, 1)), 1, query_block);
+
 /// out = H softmax(logit_scale H^T Q) for the n queries Q = H[:, first ... first + n - 1], all p x n, over the visible keys.
 /// `scores` is room for (number of keys) x n.
 template <class H, class Scores, class Out>
@@ -92,8 +99,11 @@ void attend_all(const H& h, Index heads, const TokenLayout& layout, AttentionOpt
 template <class HDerived>
 [[nodiscard]] Plain<HDerived> subspace_attention(const Eigen::MatrixBase<HDerived>& projected, Index heads,
                                                  const AttentionOptions& options = {}) {
+  using S = typename HDerived::Scalar;
   constexpr int bound = HDerived::MaxColsAtCompileTime;
-  using Scores = Eigen::Matrix<typename HDerived::Scalar, Eigen::Dynamic, Eigen::Dynamic, 0, bound, bound>;
+  constexpr Index block = detail::bounded_query_block<S, bound>;
+  using Scores = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, 0, bound,
+                               bound == Eigen::Dynamic ? Eigen::Dynamic : std::min<int>(block, bound)>;
   check_not_empty("subspace attention: projected tokens", projected);
   options.check(projected.cols());
   if (heads < 1 || projected.rows() % heads != 0)
@@ -102,10 +112,10 @@ template <class HDerived>
   const auto& h = evaluated(projected);
   const Index p = h.rows() / heads, tokens = h.cols();
   Plain<HDerived> result(h.rows(), tokens);
-  Scores scores(tokens, std::min(detail::query_block, tokens));
+  Scores scores(tokens, std::min(block, tokens));
   for (Index k = 0; k < heads; ++k)
-    for (Index first = 0; first < tokens; first += detail::query_block) {
-      const Index n = std::min(detail::query_block, tokens - first);
+    for (Index first = 0; first < tokens; first += block) {
+      const Index n = std::min(block, tokens - first);
       detail::attend(h.middleRows(k * p, p), first, n, options, scores, result.block(k * p, first, p, n));
     }
   return result;

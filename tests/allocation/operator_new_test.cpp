@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#include "no_allocation.hpp"
+//
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "catch.hpp"
+
+namespace {
+std::atomic<std::size_t> calls{0};
+}
+
+std::size_t crate::test::operator_new_calls() { return calls; }
+
+// Not inlined, or g++ 12 takes the pair of new and free for a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  ++calls;
+  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  throw std::bad_alloc();
+}
+
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+TEST_CASE("An allocation, of Eigen or by operator new, does not go unseen") {
+  CHECK_THROWS_AS(crate::test::without_allocations([] { Eigen::MatrixXd(3, 3).setZero(); }), std::logic_error);
+  CHECK_THROWS_AS(crate::test::without_allocations([] { ::operator delete(::operator new(3)); }), std::logic_error);
+  CHECK_NOTHROW(crate::test::without_allocations([] { Eigen::Matrix3d().setZero(); }));
+}
