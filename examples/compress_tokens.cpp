@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-// Shows what a white-box transformer does to a set of tokens: each layer first lowers the coding rate R^c of the tokens
-// against K subspaces, Z - kappa grad R^c(Z | U), then moves towards their sparse code, ISTA(Z | D); the decoder mirrors it. Nothing
-// is trained: the subspaces and dictionaries are those that the tokens were drawn from, or estimated from the tokens.
+// Shows what a white-box transformer does to a set of tokens: each layer first lowers the coding rate R^c of the
+// tokens against K subspaces, Z - kappa grad R^c(Z | U), then moves towards their sparse code, ISTA(Z | D); the
+// decoder mirrors it. Nothing is trained: the subspaces and dictionaries are those that the tokens were drawn from,
+// or estimated from the tokens.
 
-#include <algorithm>
 #include <cmath>
-#include <cstdio>
+#include <cstddef>
 #include <exception>
 #include <filesystem>
 #include <iostream>
@@ -58,7 +58,7 @@ void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& sou
   std::cout << "\nrate and error of an actual code: codes rounded to steps of epsilon sqrt(12/d), entropy of each "
                "coordinate\n"
             << (source.photograph ? "  (bits a pixel and PSNR; " : "  (bits a token and signal to error in dB; ")
-            << "bases, mean and tables not counted for any)\n"
+            << "bases, mean and tables not counted for any method)\n"
             << "  epsilon       bits   white box        PCA   PCA with the same threshold\n";
   for (const TradeOffPoint& point : points)
     std::cout << text("  %7.3f  %9.3f  %7.2f dB %7.2f dB  %7.2f dB\n", point.epsilon,
@@ -66,6 +66,9 @@ void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& sou
                       source.decibels(point.white_box.squared_error(source.tokens)),
                       source.decibels(point.pca.squared_error(source.tokens)),
                       source.decibels(point.pca_thresholded.squared_error(source.tokens)));
+  const double basis_bits = 8 * std::pow(static_cast<double>(source.tokens.rows()), 2);
+  std::cout << text("to send the d x d basis of either method as well, 8 bits a number, would add %.2f bits a %s\n",
+                    basis_bits / source.rate_units(), source.photograph ? "pixel" : "token");
 }
 
 /// The toy: what each half of a layer does, and that estimated subspaces serve as well as the true ones.

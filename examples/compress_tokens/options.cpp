@@ -14,7 +14,8 @@ constexpr const char* description =
     "Compresses a set of tokens with a white-box transformer and decodes it again.\n\n"
     "Without --input, draws tokens from Gaussians on random subspaces, with noise. Otherwise reads tokens (CSV: a line "
     "a "
-    "token; safetensors: one matrix [tokens, width]) or a photograph (PNG, JPEG), whose patches become tokens.";
+    "token; safetensors: the matrix [tokens, width] that is alone or named tokens) or a photograph (PNG, JPEG), whose "
+    "patches become tokens.";
 
 void add_token_options(CLI::App& app, Options& options) {
   app.add_option("--input", options.input, "tokens (.csv, .safetensors) or a photograph (.png, .jpg)");

@@ -36,8 +36,8 @@ struct Options {
   std::filesystem::path output = "compressed";
 };
 
-/// Reads the command line. If the program should end now (help was asked for, or the line is wrong), everything has been
-/// printed and the exit code is returned in `exit_code`.
+/// Reads the command line. If the program should end now (help was asked for, or the line is wrong), everything has
+/// been printed and the exit code is returned in `exit_code`.
 [[nodiscard]] std::optional<Options> read_options(int argc, char** argv, int& exit_code);
 
 }  // namespace compress_tokens

@@ -11,8 +11,8 @@ namespace compress_tokens {
 
 namespace {
 
-/// Standard deviation per coordinate of what the subspaces leave out, taken as noise that is alike in all directions; at
-/// least a thousandth of the tokens themselves.
+/// Standard deviation per coordinate of what the subspaces leave out, taken as noise that is alike in all directions;
+/// at least a thousandth of the tokens themselves.
 [[nodiscard]] double noise_level(const Matrix& tokens, const EstimatedSubspaces& estimated) {
   const double mean_square = tokens.squaredNorm() / static_cast<double>(tokens.size());
   const auto outside = static_cast<double>(std::max<Index>(1, tokens.rows() - estimated.subspaces.head_dim()));

@@ -24,9 +24,9 @@ struct Plan {
 /// Subspaces of the number and dimension that the options say, from the tokens alone.
 [[nodiscard]] EstimatedSubspaces estimate(const Source& source, const Options& options, crate::Threads& threads);
 
-/// Fills in what the options leave open: epsilon is the noise of a token and the thresholds together twice the noise of a
-/// coordinate; for a photograph, whose details are no noise, epsilon is 5 % of the grey range a pixel and the thresholds a fifth of the
-/// quantiser's step.
+/// Fills in what the options leave open: epsilon is the noise of a token and the thresholds together twice the noise
+/// of a coordinate; for a photograph, whose details are no noise, epsilon is 5 % of the grey range a pixel and the
+/// thresholds a fifth of the quantiser's step.
 [[nodiscard]] Strength choose_strength(const Source& source, const EstimatedSubspaces& estimated,
                                        const Options& options);
 

@@ -9,8 +9,9 @@
 #include "compress_tokens/white_box.hpp"
 #include "crate/analysis/estimate_dictionary.hpp"
 
-// What an actual code costs and keeps: codes rounded to multiples of one step, each coordinate written with as many bits as its
-// empirical entropy says. Bases, the mean and the tables of the entropy coder are not counted, for any method.
+// What an actual code costs and keeps: codes rounded to multiples of one step, each coordinate written with as many
+// bits as its empirical entropy says. Bases, the mean and the tables of the entropy coder are not counted, for any
+// method.
 
 namespace compress_tokens {
 
@@ -77,7 +78,8 @@ class PrincipalComponentCode {
   PrincipalComponentCode(const Matrix& tokens, crate::Threads& threads)
       : directions_(crate::principal_directions(tokens, threads)), codes_(directions_.transpose() * tokens) {}
 
-  /// At the step, found by bisection, that spends no more than `bits`. The soft threshold is `relative_threshold` steps: 0 is plain.
+  /// At the step, found by bisection, that spends no more than `bits`. The soft threshold is `relative_threshold`
+  /// steps: 0 is plain.
   [[nodiscard]] CodedTokens at_rate(double bits, double relative_threshold) const {
     double too_fine = codes_.cwiseAbs().maxCoeff() * 1e-6, coarse = codes_.cwiseAbs().maxCoeff() * 4;
     constexpr int halvings = 24;

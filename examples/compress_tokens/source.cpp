@@ -36,13 +36,15 @@ namespace {
           Photograph{grid, mean}};
 }
 
-/// The one matrix in a safetensors file. Throws FileError if there is none, or several.
-[[nodiscard]] Matrix read_only_matrix(const std::filesystem::path& path) {
+/// The matrix in a safetensors file that is named "tokens", or the only one. Throws FileError if there is none, or
+/// several.
+[[nodiscard]] Matrix read_matrix(const std::filesystem::path& path) {
   const crate::TensorTable table = crate::read_safetensors(path);
-  const crate::Tensor* found = nullptr;
+  const crate::Tensor* found = table.find("tokens");
+  if (found != nullptr) return crate::tokens_from<double>(*found);
   for (const crate::Tensor& tensor : table.tensors()) {
     if (tensor.shape.size() != 2) continue;
-    if (found != nullptr) throw crate::file_error(path.string(), "expected one matrix, found several");
+    if (found != nullptr) throw crate::file_error(path.string(), "expected one matrix, or one named 'tokens'");
     found = &tensor;
   }
   if (found == nullptr) throw crate::file_error(path.string(), "expected a matrix [tokens, width], found none");
@@ -58,7 +60,7 @@ namespace {
   if (extension == ".csv" || extension == ".tsv" || extension == ".txt")
     tokens = crate::read_csv(path);
   else if (extension == ".safetensors")
-    tokens = read_only_matrix(path);
+    tokens = read_matrix(path);
   else
     throw crate::file_error(path.string(), "expected .csv, .safetensors, .png or .jpg, found '", extension, "'");
   return {text("%s: %td tokens of width %td", path.filename().string().c_str(), tokens.cols(), tokens.rows()),

@@ -43,8 +43,8 @@ struct Source {
   }
 };
 
-/// The toy, or what the input file holds. Throws FileError, ShapeError or OptionError for what cannot be read or drawn, FileError
-/// for tokens that are not finite or all zero.
+/// The toy, or what the input file holds. Throws FileError, ShapeError or OptionError for what cannot be read or
+/// drawn, FileError for tokens that are not finite or all zero.
 [[nodiscard]] Source load_source(const Options& options);
 
 }  // namespace compress_tokens

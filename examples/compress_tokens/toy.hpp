@@ -73,7 +73,8 @@ struct Toy {
   return {std::move(subspaces), std::move(clean), std::move(tokens), std::move(membership)};
 }
 
-/// The largest principal angle, in degrees, of each true subspace to the estimated one nearest to it; the largest of all.
+/// The largest principal angle, in degrees, of each true subspace to the estimated one nearest to it; the largest of
+/// all.
 [[nodiscard]] inline double worst_angle(const Subspaces& truth, const Subspaces& estimate) {
   double worst = 0;
   for (Index k = 0; k < truth.heads(); ++k) {

@@ -23,8 +23,8 @@ using Subspaces = crate::Subspaces<Matrix>;
 using Encoder = crate::Encoder<crate::StrictBlock<double>>;
 using Decoder = crate::Decoder<crate::StrictDecoderBlock<double>>;
 
-/// The weights of L layers: layer l compresses against U^l and sparsifies in D^l. Its output are coordinates in D^l, so what
-/// its input was near to, U^l, lies at U^{l+1} afterwards.
+/// The weights of L layers: layer l compresses against U^l and sparsifies in D^l. Its output are coordinates in D^l,
+/// so what its input was near to, U^l, lies at U^{l+1} afterwards.
 struct Weights {
   std::vector<Subspaces> subspaces;  ///< U^1 to U^{L+1}, d x (K p), orthonormal bases
   std::vector<Matrix> dictionaries;  ///< D^1 to D^L, d x d
@@ -75,8 +75,8 @@ struct Strength {
   return basis;
 }
 
-/// How far the subspaces are from sharing a direction: the smallest eigenvalue of the Gram matrix of [U_1 ... U_K]. It is 1 if
-/// they are orthogonal and 0 if they share one, as they do if K p > d.
+/// How far the subspaces are from sharing a direction: the smallest eigenvalue of the Gram matrix of [U_1 ... U_K].
+/// It is 1 if they are orthogonal and 0 if they share one, as they do if K p > d.
 [[nodiscard]] inline double independence(const Subspaces& subspaces) {
   if (subspaces.bases().cols() > subspaces.dim()) return 0;
   const Eigen::SelfAdjointEigenSolver<Matrix> gram(subspaces.bases().transpose() * subspaces.bases(),
@@ -87,11 +87,11 @@ struct Strength {
 /// Below this, coordinates in the bases of the subspaces would blow noise up tenfold.
 inline constexpr double least_independence = 0.01;
 
-/// Layers whose dictionaries multiply to the completed bases themselves, D^1 D^2 ... D^L = B = [U_1 ... U_K, U_perp]. The first is
-/// the orthonormal frame nearest to B, the others are equal roots of what is left, B = D^1 G^{1/2} with G = B^T B: each is
-/// near the identity, where one ISTA step, started at its input as the paper has it, comes close to the sparse code. So a token of
-/// subspace k ends with its coordinates in U_k and nothing elsewhere, and the subspaces end orthogonal.
-/// Throws OptionError unless the subspaces are independent.
+/// Layers whose dictionaries multiply to the completed bases themselves, D^1 D^2 ... D^L = B = [U_1 ... U_K, U_perp].
+/// The first is the orthonormal frame nearest to B, the others are equal roots of what is left, B = D^1 G^{1/2} with
+/// G = B^T B: each is near the identity, where one ISTA step, started at its input as the paper has it, comes close
+/// to the sparse code. So a token of subspace k ends with its coordinates in U_k and nothing elsewhere, and the
+/// subspaces end orthogonal. Throws OptionError unless the subspaces are independent.
 [[nodiscard]] inline Weights weights_from_subspaces(const Subspaces& subspaces, Index depth) {
   crate::check_option(independence(subspaces) >= least_independence, "subspaces that share no direction (K p <= d)",
                       independence(subspaces));
@@ -161,7 +161,8 @@ namespace detail {
 
 }  // namespace detail
 
-/// Layer l: Z - kappa grad R^c(Z | U^l), then ISTA in D^l with soft threshold and the step 1 / ||D^l||^2, for sets of `tokens` tokens.
+/// Layer l: Z - kappa grad R^c(Z | U^l), then ISTA in D^l with soft threshold and the step 1 / ||D^l||^2, for sets of
+/// `tokens` tokens.
 [[nodiscard]] inline Encoder make_encoder(const Weights& weights, const Strength& strength, Index tokens) {
   const std::size_t depth = weights.dictionaries.size();
   Encoder encoder(static_cast<Index>(depth), detail::block_options(weights, strength, tokens));

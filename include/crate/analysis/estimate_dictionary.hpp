@@ -27,9 +27,9 @@ struct DictionaryEstimationOptions {
 
 namespace detail {
 
-/// The orthogonal matrix nearest to a non-singular square one, M (M^T M)^{-1/2}, by Newton's iteration
-/// X <- (g X + X^{-T} / g) / 2 with the scaling of Higham, "Computing the polar decomposition - with applications", SIAM
-/// J. Sci. Stat. Comput. 7 (1986). About ten inversions, whatever the condition.
+/// The orthogonal matrix nearest to a non-singular square one, M (M^T M)^{-1/2}, by Newton's iteration X <- (g X +
+/// X^{-T} / g) / 2 with the scaling of Higham, "Computing the polar decomposition - with applications", SIAM J. Sci.
+/// Stat. Comput. 7 (1986). About ten inversions, whatever the condition.
 template <Scalar S>
 [[nodiscard]] Matrix<S> nearest_orthogonal(Matrix<S> x) {
   constexpr int most_iterations = 40;
@@ -65,12 +65,13 @@ template <class ZDerived>
   return solver.eigenvectors().rowwise().reverse();
 }
 
-/// An orthonormal dictionary in which the tokens have sparse codes: a stationary point, reached from the principal directions, of
+/// An orthonormal dictionary in which the tokens have sparse codes: a stationary point, reached from the principal
+/// directions, of
 ///   min over D^T D = I and A of ||Z - D A||_F^2 + t^2 ||A||_0,
-/// by turns A = D^T Z where it exceeds t and 0 elsewhere, and D = the orthogonal factor of Z A^T (Lesage et al., "Learning
-/// unions of orthonormal bases with thresholded singular value decomposition", ICASSP 2005). No turn raises the objective.
-/// Cost: O(N d^2 + d^3) an iteration. Throws OptionError on an option out of range or tokens that are not finite or all zero,
-/// ShapeError on an empty Z.
+/// by turns A = D^T Z where it exceeds t and 0 elsewhere, and D = the orthogonal factor of Z A^T (Lesage et al.,
+/// "Learning unions of orthonormal bases with thresholded singular value decomposition", ICASSP 2005). No turn raises
+/// the objective. Cost: O(N d^2 + d^3) an iteration. Throws OptionError on an option out of range or tokens that are
+/// not finite or all zero, ShapeError on an empty Z.
 template <class ZDerived>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> estimate_dictionary(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                     const DictionaryEstimationOptions& options,

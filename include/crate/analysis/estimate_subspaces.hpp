@@ -16,9 +16,9 @@
 #include "crate/core/random.hpp"
 #include "crate/operators/subspaces.hpp"
 
-// Subspaces U_[K] from tokens alone, by the K-subspaces iteration (Bradley and Mangasarian, "k-plane clustering", J. Global
-// Optimization 16, 2000; Tseng, "Nearest q-flat to m points", JOTA 105, 2000), started from the leading directions of
-// neighbourhoods that are chosen far apart.
+// Subspaces U_[K] from tokens alone, by the K-subspaces iteration (Bradley and Mangasarian, "k-plane clustering", J.
+// Global Optimization 16, 2000; Tseng, "Nearest q-flat to m points", JOTA 105, 2000), started from the leading
+// directions of neighbourhoods that are chosen far apart.
 //
 // Letters: Z tokens, d x N; K subspaces of dimension p with orthonormal bases U_k, d x p.
 
@@ -227,8 +227,8 @@ template <Scalar S>
 
 /// K subspaces of dimension p that hold as much as possible of the tokens' energy, every token in one of them:
 ///   min over U_k with U_k^T U_k = I of sum_i min_k ||z_i - U_k U_k^T z_i||^2.
-/// Finds a local minimum, the best of several starts; equal seeds give equal results on any number of threads.
-/// Cost: O(N d K p) an iteration. Throws OptionError on an option out of range, ShapeError unless p <= d and N >= K p, and
+/// Finds a local minimum, the best of several starts; equal seeds give equal results on any number of threads. Cost:
+/// O(N d K p) an iteration. Throws OptionError on an option out of range, ShapeError unless p <= d and N >= K p, and
 /// OptionError on tokens that are not finite or all zero.
 template <class ZDerived>
 [[nodiscard]] EstimatedSubspaces<typename ZDerived::Scalar> estimate_subspaces(

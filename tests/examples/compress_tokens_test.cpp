@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#include <cmath>
+#include <vector>
+
+#include "catch.hpp"
+#include "compress_tokens/layer_table.hpp"
+#include "compress_tokens/rate_distortion.hpp"
+#include "compress_tokens/toy.hpp"
+#include "compress_tokens/toy_effects.hpp"
+#include "crate/analysis/estimate_subspaces.hpp"
+#include "draw.hpp"
+
+using namespace compress_tokens;
+
+TEST_CASE("the toy's tokens lie in their subspaces but for the noise") {
+  const Toy toy = draw_toy({.width = 20, .tokens = 60, .subspaces = 3, .dim = 2, .noise = 0});
+  const Effect effect = measure_effect("clean", toy, toy.tokens);
+  REQUIRE(effect.own_energy == Approx(1).epsilon(1e-12));
+  REQUIRE(toy.tokens == toy.clean);
+}
+
+TEST_CASE("the layers' dictionaries multiply to the bases of the subspaces") {
+  const Toy toy = draw_toy({.width = 40, .tokens = 60, .subspaces = 4, .dim = 3});
+  for (const Index depth : {2, 3, 7}) {
+    const Weights weights = weights_from_subspaces(toy.subspaces, depth);
+    REQUIRE((whole_dictionary(weights).leftCols(12) - toy.subspaces.bases()).norm() < 1e-12);
+    REQUIRE(weights.subspaces.size() == static_cast<std::size_t>(depth) + 1);
+    REQUIRE((weights.subspaces.back().bases() - Matrix::Identity(40, 12)).norm() < 1e-12);
+  }
+}
+
+TEST_CASE("subspaces that share a direction make no dictionary") {
+  Subspaces twice(Matrix::Identity(6, 4), 2);
+  twice.basis(1) = twice.basis(0);
+  REQUIRE_THROWS_AS(weights_from_subspaces(twice, 3), crate::OptionError);
+  crate::Random random(1);
+  const Subspaces many(crate::test::draw_normal(random, 6, 8), 2);
+  REQUIRE_THROWS_AS(weights_from_subspaces(many, 3), crate::OptionError);
+}
+
+// The figures that the program is to reach with its default arguments, with true and with estimated subspaces.
+TEST_CASE("the white box separates signal from noise, with true and with estimated subspaces") {
+  for (const std::uint64_t seed : {0, 1}) {
+    const Toy toy = draw_toy({.seed = seed});
+    const auto estimated = crate::estimate_subspaces(toy.tokens, {.subspaces = 8, .dim = 4, .seed = seed});
+    REQUIRE(worst_angle(toy.subspaces, estimated.subspaces) < 10);
+    const Strength strength{.epsilon = 0.1 * std::sqrt(128.0), .lambda = 0.2};
+    for (const Subspaces& subspaces : {toy.subspaces, estimated.subspaces}) {
+      const Weights weights = weights_from_subspaces(subspaces, 4);
+      crate::Threads threads;
+      const EncodedTokens encoded = encode_and_measure(make_encoder(weights, strength, toy.tokens.cols()), weights,
+                                                       toy.tokens, strength.epsilon, 0.5, threads);
+      REQUIRE(encoded.measures.size() == 9);
+      REQUIRE(compression_always_compressed(encoded.measures));
+      for (std::size_t layer = 2; layer < 9; layer += 2)
+        REQUIRE(encoded.measures[layer].objective > encoded.measures[layer - 2].objective);
+      REQUIRE(encoded.measures.back().nonzero_share <= 0.3);
+      const Matrix decoded = crate::forward(make_decoder(weights, strength, toy.tokens.cols()), encoded.codes);
+      const Effect effect = measure_effect("decoded", toy, decoded);
+      REQUIRE(effect.own_energy >= 0.97);
+      REQUIRE(effect.gain >= 1.6);
+    }
+  }
+}
+
+TEST_CASE("compression alone shrinks signal and noise alike") {
+  const Toy toy = draw_toy({.width = 64, .tokens = 512, .subspaces = 4, .dim = 4});
+  const WhiteBox box{weights_from_subspaces(toy.subspaces, 4), {.epsilon = 0.8, .lambda = 0.2}};
+  const Effect before = measure_effect("noisy", toy, toy.tokens);
+  const Effect after = measure_effect("compressed", toy, box.compressed_only(toy.tokens));
+  REQUIRE(after.own_energy < before.own_energy);
+  REQUIRE(after.gain < 1.1);
+}
+
+TEST_CASE("the entropy of a code is that of its histogram") {
+  REQUIRE(entropy_bits({}) == 0);
+  REQUIRE(entropy_bits({3, 3, 3}) == 0);
+  REQUIRE(entropy_bits({1, 2, 3, 4, 1, 2, 3, 4}) == Approx(16));
+  Matrix codes(2, 4);
+  codes << 0.1, -0.2, 0.9, 1.1,  // 0, 0, 1, 1: one bit each
+      0.0, 0.3, -1.2, 2.0;       // 0, 0, -1, 2: half a bit, half a bit, two, two ... 1.5 on average
+  const QuantisedCodes quantised = quantise(codes, 1);
+  REQUIRE(quantised.bits == Approx(4 + 6));
+  REQUIRE(quantised.codes(1, 2) == -1);
+}
+
+TEST_CASE("principal components are given no more bits than asked for, and nearly as many") {
+  crate::Random random(6);
+  const Matrix tokens = draw_normal(5, 5, random) * draw_normal(5, 400, random);
+  crate::Threads threads;
+  const PrincipalComponentCode pca(tokens, threads);
+  for (const double bits : {500.0, 2000.0, 8000.0}) {
+    const CodedTokens coded = pca.at_rate(bits, 0.2);
+    REQUIRE(coded.bits <= bits);
+    REQUIRE(coded.bits >= 0.95 * bits);
+  }
+}
