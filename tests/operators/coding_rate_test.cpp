@@ -125,6 +125,18 @@ TEST_CASE("A check of a wrong gradient fails and says where") {
   CHECK(!testing::check_gradient("dR/dZ", [](const auto& x) { return coding_rate(x); }, z, wrong));
 }
 
+TEST_CASE("Hundreds of tokens, summed by the piece, have the coding rate and gradient of their definition") {
+  Random random(6);
+  for (const Index n : {255, 256, 257, 600}) {
+    const Matrix<double> z = draw_normal(random, 5, n);
+    const double a = rate_factor(5, n, 0.5);
+    CHECK(relative_error(coding_rate(z), rate_of_coordinate_gram(z, 0.5)) < 1e-12);
+    CHECK(relative_error(coding_rate_gradient(z),
+                         a * (Matrix<double>::Identity(5, 5) + a * z * z.transpose()).inverse() * z) < 1e-12);
+    CHECK(relative_error(coding_rate_gradient(z.cast<float>()), coding_rate_gradient(z)) < rounding<float>);
+  }
+}
+
 TEST_CASE("The coding rate of float tokens is that of the same tokens in double") {
   // The factorisation is in double whatever the scalar, so only the input is rounded: here not even that.
   Random random(3);

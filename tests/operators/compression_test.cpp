@@ -58,6 +58,23 @@ TEST_CASE("An exact compression step is equation (9) with the inverse taken over
   });
 }
 
+TEST_CASE("Hundreds of tokens take every step by its formula in coordinates") {
+  Random random(7);
+  for (const Index n : {256, 257, 600}) {
+    const Matrix<double> z = draw_normal(random, 6, n), identity = Matrix<double>::Identity(3, 3);
+    const Subspaces u(draw_normal(random, 6, 6) / 2, 2);
+    const double a = rate_factor(3, n, 0.5);
+    Matrix<double> exact = z, first_order = z;
+    for (Index k = 0; k < 2; ++k) {
+      const Matrix<double> w = u.basis(k).transpose() * z, gram = a * w * w.transpose();
+      exact -= 0.3 * a * u.basis(k) * (identity + gram).inverse() * w;
+      first_order -= 0.3 * a * u.basis(k) * (identity - gram) * w;
+    }
+    CHECK(relative_error(compress(z, u, {.kappa = 0.3}), exact) < 1e-12);
+    CHECK(relative_error(compress(z, u, {.kappa = 0.3, .step = CompressionStep::first_order}), first_order) < 1e-12);
+  }
+}
+
 TEST_CASE("An exact compression step within the bound on kappa never raises the subspace coding rate") {
   for_random_draws(600, [](Random& random) {
     const Drawn drawn = draw_tokens_and_subspaces(random);
