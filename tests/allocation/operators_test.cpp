@@ -77,13 +77,15 @@ constexpr auto ista_step = [](const auto& z, const auto& dictionary) { return is
 constexpr auto codes = [](const auto& z, const auto& dictionary) { return sparse_code(z, dictionary, {.steps = 3}); };
 constexpr auto lasso = [](const auto& z, const auto& dictionary) { return lasso_objective(z, dictionary, z, 0.1); };
 constexpr auto softmax = [](const auto& z) { return softmax_columns(z); };
-constexpr auto normalised = [](const auto& z, const auto& weight, const auto& bias) { return layer_norm(z, weight, bias); };
+constexpr auto normalised = [](const auto& z, const auto& weight, const auto& bias) {
+  return layer_norm(z, weight, bias);
+};
 
 }  // namespace
 
 // Few tokens, and more than a block of queries.
-TEMPLATE_TEST_CASE("Operators on fixed-size matrices allocate nothing and agree with dynamic ones", "", (Sizes<float, 8, 5>),
-                   (Sizes<double, 3, 150>)) {
+TEMPLATE_TEST_CASE("Operators on fixed-size matrices allocate nothing and agree with dynamic ones", "",
+                   (Sizes<float, 8, 5>), (Sizes<double, 3, 150>)) {
   using Tokens = typename TestType::Tokens;
   using S = typename Tokens::Scalar;
   const auto z = draw_fixed<Tokens>(1);

@@ -109,8 +109,10 @@ TEST_CASE("The gradient of the coding rate agrees with finite differences") {
     CHECK(found.holds);
   });
   const Matrix<double> tiny = 1e-4 * Matrix<double>::Ones(3, 5), zero = Matrix<double>::Zero(4, 2);
-  CHECK(testing::check_gradient("tiny", [](const auto& x) { return coding_rate(x); }, tiny, coding_rate_gradient(tiny)));
-  CHECK(testing::check_gradient("zero", [](const auto& x) { return coding_rate(x); }, zero, coding_rate_gradient(zero)));
+  CHECK(testing::check_gradient(
+      "tiny", [](const auto& x) { return coding_rate(x); }, tiny, coding_rate_gradient(tiny)));
+  CHECK(testing::check_gradient(
+      "zero", [](const auto& x) { return coding_rate(x); }, zero, coding_rate_gradient(zero)));
 }
 
 TEST_CASE("A check of a wrong gradient fails and says where") {
@@ -118,11 +120,13 @@ TEST_CASE("A check of a wrong gradient fails and says where") {
   const Matrix<double> z = draw_normal(random, 3, 4);
   Matrix<double> wrong = coding_rate_gradient(z);
   wrong(2, 1) += 1e-3;
-  const auto found = testing::check_gradient("dR/dZ", [](const auto& x) { return coding_rate(x); }, z, wrong);
+  const auto found = testing::check_gradient(
+      "dR/dZ", [](const auto& x) { return coding_rate(x); }, z, wrong);
   CHECK(!found.holds);
   CHECK_THAT(found.report, Catch::Matchers::ContainsSubstring("(2, 1)"));
   wrong(2, 1) = std::numeric_limits<double>::quiet_NaN();
-  CHECK(!testing::check_gradient("dR/dZ", [](const auto& x) { return coding_rate(x); }, z, wrong));
+  CHECK(!testing::check_gradient(
+      "dR/dZ", [](const auto& x) { return coding_rate(x); }, z, wrong));
 }
 
 TEST_CASE("Hundreds of tokens, summed by the piece, have the coding rate and gradient of their definition") {
@@ -167,12 +171,14 @@ TEST_CASE("The coding rate takes a token, or the tokens' only coordinate, as a v
   const Vector<double> token = draw_normal(random, 7, 1);
   const Eigen::RowVectorXd coordinate = token.transpose();
   const Eigen::Matrix<double, 7, 1> fixed = token;
-  const double of_token = 0.5 * std::log(1 + 28 * token.squaredNorm()), of_coordinate = 0.5 * std::log(1 + 4 * token.squaredNorm() / 7);
+  const double of_token = 0.5 * std::log(1 + 28 * token.squaredNorm()),
+               of_coordinate = 0.5 * std::log(1 + 4 * token.squaredNorm() / 7);
   CHECK(relative_error(coding_rate(token), of_token) < rounding<double>);
   CHECK(relative_error(coding_rate(fixed), of_token) < rounding<double>);
   CHECK(relative_error(coding_rate(coordinate), of_coordinate) < rounding<double>);
   CHECK(relative_error(coding_rate_gradient(token), coding_rate_gradient(Matrix<double>(token))) < rounding<double>);
-  CHECK(relative_error(coding_rate_gradient(coordinate), coding_rate_gradient(Matrix<double>(coordinate))) < rounding<double>);
+  CHECK(relative_error(coding_rate_gradient(coordinate), coding_rate_gradient(Matrix<double>(coordinate))) <
+        rounding<double>);
 }
 
 TEST_CASE("The coding rate refuses what it cannot mean") {

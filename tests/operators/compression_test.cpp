@@ -106,7 +106,8 @@ TEST_CASE("Compression steps far above the bound on kappa do raise the subspace 
     const Drawn drawn = draw_tokens_and_subspaces(random);
     const double kappa = 100 * largest_safe_kappa(drawn, 1.0);
     const Matrix<double> after = compress(drawn.z, drawn.u, {.kappa = kappa, .epsilon = 1});
-    raised += subspace_coding_rate(after, drawn.u, {.epsilon = 1}) > subspace_coding_rate(drawn.z, drawn.u, {.epsilon = 1});
+    raised +=
+        subspace_coding_rate(after, drawn.u, {.epsilon = 1}) > subspace_coding_rate(drawn.z, drawn.u, {.epsilon = 1});
     ++trials;
   });
   CHECK(raised > trials / 2);
@@ -224,7 +225,8 @@ Denoised denoise_mixture(const Vector<double>& z, const Subspaces<Matrix<double>
 
 TEST_CASE("One token's attention heads, weighted by the posterior, are the denoiser of a mixture of Gaussians") {
   for_random_draws(20, [](Random& random) {
-    const Index heads = draw_index(random, 1, 4), p = draw_index(random, 1, 3), d = heads * p + draw_index(random, 0, 4);
+    const Index heads = draw_index(random, 1, 4), p = draw_index(random, 1, 3),
+                d = heads * p + draw_index(random, 0, 4);
     Matrix<double> bases(d, heads * p);  // orthonormal each, in general position to each other
     for (Index k = 0; k < heads; ++k) bases.middleCols(k * p, p) = draw_orthonormal(random, d, p);
     const Subspaces u(bases, heads);
@@ -249,7 +251,8 @@ TEST_CASE("One token's attention heads, weighted by the posterior, are the denoi
 
 TEST_CASE("For a token of one of several orthogonal subspaces, MSSA of one token is the denoiser as noise vanishes") {
   for_random_draws(20, [](Random& random) {
-    const Index heads = draw_index(random, 2, 4), p = draw_index(random, 1, 3), d = heads * p + draw_index(random, 0, 4);
+    const Index heads = draw_index(random, 2, 4), p = draw_index(random, 1, 3),
+                d = heads * p + draw_index(random, 0, 4);
     const Subspaces u(draw_orthonormal(random, d, heads * p), heads);
     Matrix<double> coordinates = draw_normal(random, p, 1);
     coordinates *= 1 / coordinates.norm();
@@ -287,8 +290,8 @@ TEST_CASE("Compression takes expressions, blocks, row-major tokens and viewed su
     CHECK(compress(2 * z, u, options) == compress(twice, u, options));
     CHECK(compress(z, viewed, options) == expected);
     CHECK(relative_error(compress(by_rows, u, options), expected) < rounding<double>);
-    CHECK(relative_error(compress(z.leftCols(3), viewed, options), compress(Matrix<double>(z.leftCols(3)), u, options)) <
-          rounding<double>);
+    CHECK(relative_error(compress(z.leftCols(3), viewed, options),
+                         compress(Matrix<double>(z.leftCols(3)), u, options)) < rounding<double>);
   }
 }
 
@@ -303,8 +306,10 @@ TEST_CASE("Compression may write over the tokens it reads") {
 
 TEST_CASE("Compression refuses what it cannot mean") {
   const Matrix<double> z = Matrix<double>::Ones(3, 2);
-  const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2), wrong(Matrix<double>(Matrix<double>::Ones(4, 6)), 2);
-  CHECK(message_of<OptionError>([&] { (void)compress(z, u, {.epsilon = 0}); }) == "option: expected epsilon > 0, found 0");
+  const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2),
+      wrong(Matrix<double>(Matrix<double>::Ones(4, 6)), 2);
+  CHECK(message_of<OptionError>([&] { (void)compress(z, u, {.epsilon = 0}); }) ==
+        "option: expected epsilon > 0, found 0");
   CHECK(message_of<ShapeError>([&] { (void)compress(z, wrong); }) ==
         "subspaces: dimension of the tokens they are for: expected 3, found 4");
   CHECK(message_of<ShapeError>([&] { (void)compress(Matrix<double>(3, 0), u); }) ==

@@ -49,8 +49,8 @@ TEST_CASE("An ISTA step is its formula") {
     const auto [z, dictionary] = draw_tokens_and_dictionary(random);
     const double step = random.uniform(0, 2), lambda = random.uniform(0, 1);
     const Matrix<double> moved = z + step * dictionary.transpose() * (z - dictionary * z);
-    CHECK(relative_error(ista(z, dictionary, {.step = step, .lambda = lambda}), (moved.array() - step * lambda).max(0).matrix()) <
-          1e-12);
+    CHECK(relative_error(ista(z, dictionary, {.step = step, .lambda = lambda}),
+                         (moved.array() - step * lambda).max(0).matrix()) < 1e-12);
     CHECK(relative_error(ista(z, dictionary, {.step = step, .lambda = lambda, .threshold = Threshold::soft}),
                          soft_threshold(moved, step * lambda)) < 1e-12);
   });
@@ -93,8 +93,8 @@ TEST_CASE("An ISTA step within 1 / ||D||^2 does not raise the LASSO objective") 
       if (threshold == Threshold::non_negative) z = z.cwiseMax(0);  // feasible
       const double before = lasso_objective(z, dictionary, z, lambda);
       for (const double share : {random.uniform(), 1.0}) {
-        const Matrix<double> codes =
-            ista(z, dictionary, {.step = share * largest_safe_step(dictionary), .lambda = lambda, .threshold = threshold});
+        const Matrix<double> codes = ista(
+            z, dictionary, {.step = share * largest_safe_step(dictionary), .lambda = lambda, .threshold = threshold});
         INFO("step = " << share << " / ||D||^2, lambda = " << lambda);
         CHECK(lasso_objective(z, dictionary, codes, lambda) <= before * (1 + 1e-13));
       }
@@ -106,9 +106,8 @@ TEST_CASE("ISTA steps far beyond 2 / ||D||^2 do raise the LASSO objective") {
   int raised = 0;
   for_random_draws(50, [&](Random& random) {
     const auto [z, dictionary] = draw_tokens_and_dictionary(random);
-    const Matrix<double> codes = ista(z, dictionary, {.step = 100 * largest_safe_step(dictionary),
-                                                      .lambda = 0.1,
-                                                      .threshold = Threshold::soft});
+    const Matrix<double> codes =
+        ista(z, dictionary, {.step = 100 * largest_safe_step(dictionary), .lambda = 0.1, .threshold = Threshold::soft});
     raised += lasso_objective(z, dictionary, codes, 0.1) > lasso_objective(z, dictionary, z, 0.1);
   });
   CHECK(raised > 40);
@@ -188,8 +187,9 @@ TEST_CASE("ISTA refuses what it cannot mean") {
         "option: expected ISTA step >= 0, found -0.1");
   CHECK(message_of<OptionError>([&] { (void)ista(z, dictionary, {.lambda = -1}); }) ==
         "option: expected ISTA lambda >= 0, found -1");
-  CHECK(message_of<OptionError>([&] { (void)ista(z, dictionary, {.lambda = std::numeric_limits<double>::quiet_NaN()}); }) ==
-        "option: expected ISTA lambda >= 0, found nan");
+  CHECK(message_of<OptionError>([&] {
+          (void)ista(z, dictionary, {.lambda = std::numeric_limits<double>::quiet_NaN()});
+        }) == "option: expected ISTA lambda >= 0, found nan");
   CHECK(message_of<OptionError>([&] {
           (void)ista(z, dictionary, {.rule = SparsifyRule::majorisation_minimisation, .alpha = 0});
         }) == "option: expected ISTA alpha > 0, found 0");

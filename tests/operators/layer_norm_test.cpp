@@ -75,7 +75,8 @@ TEST_CASE("Layer norm of float tokens, expressions, blocks and row-major tokens 
   const Vector<double> weight = draw_normal(random, 5, 1), bias = draw_normal(random, 5, 1);
   const RowMajorMatrix<double> by_rows = z;
   const Matrix<double> expected = layer_norm(z, weight, bias);
-  CHECK(relative_error(layer_norm(z.cast<float>(), weight.cast<float>(), bias.cast<float>()), expected) < rounding<float>);
+  CHECK(relative_error(layer_norm(z.cast<float>(), weight.cast<float>(), bias.cast<float>()), expected) <
+        rounding<float>);
   CHECK(layer_norm(2 * z, weight, bias) == layer_norm(twice, weight, bias));
   CHECK(relative_error(layer_norm(by_rows, 1 * weight, -(-bias)), expected) < rounding<double>);
   CHECK(relative_error(layer_norm(z.rightCols(3), weight, bias), expected.rightCols(3)) < rounding<double>);

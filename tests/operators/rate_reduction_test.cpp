@@ -24,7 +24,8 @@ TEST_CASE("Sparse rate reduction counts non-zero entries, or sums their absolute
   const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 2)), 2);
   const double reduction = rate_reduction(z, u, {.epsilon = 0.7});
   CHECK(sparse_rate_reduction(z, u, {.epsilon = 0.7, .lambda = 0.2}) == reduction - 0.2 * 3);
-  CHECK(sparse_rate_reduction(z, u, {.epsilon = 0.7, .lambda = 0.2, .norm = SparsityNorm::l1}) == reduction - 0.2 * 5.5);
+  CHECK(sparse_rate_reduction(z, u, {.epsilon = 0.7, .lambda = 0.2, .norm = SparsityNorm::l1}) ==
+        reduction - 0.2 * 5.5);
   CHECK(sparse_rate_reduction(z, u, {.epsilon = 0.7, .lambda = 0}) == reduction);
 }
 
@@ -77,8 +78,8 @@ TEST_CASE("The l1 norm pulls on an entry that is exactly zero in neither directi
 
 TEST_CASE("A kink within the step of a finite difference shows in the report as two slopes") {
   const Matrix<double> at_kink{{0.5, 0}}, slopes{{1, 1}};
-  const auto found =
-      testing::check_gradient("||x||_1", [](const auto& x) { return x.cwiseAbs().sum(); }, at_kink, slopes);
+  const auto found = testing::check_gradient(
+      "||x||_1", [](const auto& x) { return x.cwiseAbs().sum(); }, at_kink, slopes);
   CHECK(!found.holds);
   CHECK_THAT(found.report, Catch::Matchers::ContainsSubstring("slopes to the left and right -1 and 1"));
 }
@@ -102,7 +103,8 @@ TEST_CASE("Rate reduction of float tokens, of expressions and of viewed subspace
 
 TEST_CASE("Rate reduction refuses what it cannot mean") {
   const Matrix<double> z = Matrix<double>::Ones(3, 2);
-  const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2), wrong(Matrix<double>(Matrix<double>::Ones(5, 6)), 2);
+  const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2),
+      wrong(Matrix<double>(Matrix<double>::Ones(5, 6)), 2);
   CHECK(message_of<OptionError>([&] { (void)rate_reduction(z, u, {.epsilon = 0}); }) ==
         "option: expected epsilon > 0, found 0");
   CHECK(message_of<OptionError>([&] { (void)sparse_rate_reduction(z, u, {.lambda = -1}); }) ==

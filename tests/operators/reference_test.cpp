@@ -161,10 +161,10 @@ TEST_CASE("SSA, causal attention over padding and a free output agree with PyTor
     const auto u = reference.subspaces();
     const double scale = 1 / std::sqrt(static_cast<double>(u.head_dim()));
     reference.check("ssa_last", ssa(z, u.basis(u.heads() - 1)));
-    reference.check("mssa_causal_padded", mssa(z, u,
-                                               {.mask = AttentionMask::causal,
-                                                .visible = z.cols() - reference.count("hidden"),
-                                                .logit_scale = scale}));
+    reference.check(
+        "mssa_causal_padded",
+        mssa(z, u,
+             {.mask = AttentionMask::causal, .visible = z.cols() - reference.count("hidden"), .logit_scale = scale}));
     reference.check("mssa_free", mssa(z, u, reference.matrix("output_weight"), reference.matrix("output_bias"),
                                       {.logit_scale = scale}));
   }

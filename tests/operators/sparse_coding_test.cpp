@@ -82,7 +82,8 @@ TEST_CASE("After many steps sparse codes satisfy the optimality conditions of th
   for_random_draws(10, [](Random& random) {
     const Index d = draw_index(random, 2, 7);
     const Matrix<double> z = draw_normal(random, d, 5);
-    Matrix<double> dictionary = draw_orthonormal(random, d, d) + 0.2 * draw_normal(random, d, d) / static_cast<double>(d);
+    Matrix<double> dictionary =
+        draw_orthonormal(random, d, d) + 0.2 * draw_normal(random, d, d) / static_cast<double>(d);
     const double step = largest_safe_step(dictionary), lambda = 0.3;
     for (const auto threshold : {Threshold::non_negative, Threshold::soft}) {
       const Matrix<double> codes =
@@ -116,8 +117,8 @@ TEST_CASE("A token is coded alone: permuting tokens permutes codes") {
     const auto [z, dictionary] = draw_tokens_and_dictionary(random);
     const auto permutation = draw_permutation(random, z.cols());
     const SparseCodeOptions options{.lambda = 0.05, .steps = 3};
-    CHECK(relative_error(sparse_code(z * permutation, dictionary, options), sparse_code(z, dictionary, options) * permutation) <
-          1e-13);
+    CHECK(relative_error(sparse_code(z * permutation, dictionary, options),
+                         sparse_code(z, dictionary, options) * permutation) < 1e-13);
   });
 }
 
@@ -146,17 +147,27 @@ TEST_CASE("Sizes beyond a piece of a product make no difference to sparse codes"
   CHECK(relative_error(sparse_code(z, dictionary, {.steps = 3}), codes) < 1e-13);
 }
 
-TEST_CASE("Sparse codes of float tokens, expressions, blocks and row-major dictionaries are those of plain double ones") {
+TEST_CASE(
+    "Sparse codes of float tokens, expressions, blocks and row-major dictionaries are those of plain double ones") {
   Random random(4);
   const Matrix<double> z = draw_normal(random, 5, 8), dictionary = draw_normal(random, 5, 12), twice = 2 * z;
   const RowMajorMatrix<double> z_by_rows = z, dictionary_by_rows = dictionary;
   const Matrix<double> expected = sparse_code(z, dictionary, {.steps = 3});
-  CHECK(relative_error(sparse_code(z.cast<float>(), dictionary.cast<float>(), {.steps = 3}), expected) < 4 * rounding<float>);
+  CHECK(relative_error(sparse_code(z.cast<float>(), dictionary.cast<float>(), {.steps = 3}), expected) <
+        4 * rounding<float>);
   CHECK(sparse_code(2 * z, dictionary) == sparse_code(twice, dictionary));
   CHECK(relative_error(sparse_code(z_by_rows, dictionary_by_rows, {.steps = 3}), expected) < rounding<double>);
-  CHECK(relative_error(sparse_code(z.rightCols(3), 1 * dictionary, {.steps = 3}), expected.rightCols(3)) < rounding<double>);
-  CHECK(relative_error(sparse_code(z, Eigen::Map<const Matrix<double>>(dictionary.data(), 5, 12), {.steps = 3}), expected) <
+  CHECK(relative_error(sparse_code(z.rightCols(3), 1 * dictionary, {.steps = 3}), expected.rightCols(3)) <
         rounding<double>);
+  CHECK(relative_error(sparse_code(z, Eigen::Map<const Matrix<double>>(dictionary.data(), 5, 12), {.steps = 3}),
+                       expected) < rounding<double>);
+}
+
+TEST_CASE("A dictionary of one atom may be a vector") {
+  Random random(5);
+  const Matrix<double> z = draw_normal(random, 5, 8), dictionary = draw_normal(random, 5, 1);
+  const Vector<double> atom = dictionary;
+  CHECK(relative_error(sparse_code(z, atom), sparse_code(z, dictionary)) < rounding<double>);
 }
 
 TEST_CASE("Sparse coding refuses what it cannot mean") {

@@ -41,7 +41,8 @@ Matrix<double> naive_ssa(const Matrix<double>& z, const Matrix<double>& basis, c
   return out;
 }
 
-Matrix<double> naive_mssa(const Matrix<double>& z, const Subspaces<Matrix<double>>& u, const AttentionOptions& options) {
+Matrix<double> naive_mssa(const Matrix<double>& z, const Subspaces<Matrix<double>>& u,
+                          const AttentionOptions& options) {
   Matrix<double> out = Matrix<double>::Zero(z.rows(), z.cols());
   for (Index k = 0; k < u.heads(); ++k) out += u.basis(k) * naive_ssa(z, u.basis(k), options);
   return options.rate_factor * out;
@@ -75,8 +76,8 @@ TEST_CASE("SSA and MSSA are their definitions, query by query") {
 
 TEST_CASE("More queries than a block of queries attend like few") {
   Random random(1);
-  for (const Index tokens : {detail::query_block - 1, detail::query_block, detail::query_block + 1,
-                             2 * detail::query_block + 5}) {
+  for (const Index tokens :
+       {detail::query_block - 1, detail::query_block, detail::query_block + 1, 2 * detail::query_block + 5}) {
     const Matrix<double> z = draw_normal(random, 5, tokens);
     const Subspaces u(draw_normal(random, 5, 6) / 2, 3);
     for (const auto mask : {AttentionMask::none, AttentionMask::causal})
@@ -100,7 +101,8 @@ TEST_CASE("Rotating tokens and subspaces together rotates MSSA") {
   for_random_draws(20, [](Random& random) {
     const auto [z, u] = draw_tokens_and_subspaces(random);
     const Matrix<double> rotation = draw_orthonormal(random, z.rows(), z.rows());
-    CHECK(relative_error(mssa(rotation * z, Subspaces(rotation * u.bases(), u.heads())), rotation * mssa(z, u)) < 1e-11);
+    CHECK(relative_error(mssa(rotation * z, Subspaces(rotation * u.bases(), u.heads())), rotation * mssa(z, u)) <
+          1e-11);
   });
 }
 
@@ -213,9 +215,11 @@ TEST_CASE("Attention takes expressions, blocks, row-major tokens and viewed subs
 }
 
 TEST_CASE("Attention refuses what it cannot mean") {
-  const Matrix<double> z = Matrix<double>::Ones(3, 5), weight = Matrix<double>::Ones(2, 6), bias = Matrix<double>::Ones(2, 1);
+  const Matrix<double> z = Matrix<double>::Ones(3, 5), weight = Matrix<double>::Ones(2, 6),
+                       bias = Matrix<double>::Ones(2, 1);
   const Matrix<double> no_tokens(3, 0);
-  const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2), wrong(Matrix<double>(Matrix<double>::Ones(4, 6)), 2);
+  const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2),
+      wrong(Matrix<double>(Matrix<double>::Ones(4, 6)), 2);
   CHECK(message_of<ShapeError>([&] { (void)mssa(z, wrong); }) ==
         "MSSA: dimension of the subspaces: expected 3, found 4");
   CHECK(message_of<ShapeError>([&] { (void)mssa(z, wrong, weight, bias); }) ==

@@ -22,9 +22,10 @@ TEST_CASE("The subspace coding rate is the sum of the coding rates of the projec
     for (Index k = 0; k < heads; ++k) {
       const Matrix<double> w = u.basis(k).transpose() * z;
       sum += coding_rate(w, {.epsilon = epsilon});
-      by_lu += 0.5 * std::log((Matrix<double>::Identity(n, n) +
-                               static_cast<double>(p) / (static_cast<double>(n) * epsilon * epsilon) * w.transpose() * w)
-                                  .determinant());
+      by_lu +=
+          0.5 * std::log((Matrix<double>::Identity(n, n) +
+                          static_cast<double>(p) / (static_cast<double>(n) * epsilon * epsilon) * w.transpose() * w)
+                             .determinant());
     }
     const double rate = subspace_coding_rate(z, u, {.epsilon = epsilon});
     CHECK(relative_error(rate, sum) < 1e-13);
@@ -35,7 +36,8 @@ TEST_CASE("The subspace coding rate is the sum of the coding rates of the projec
 
 TEST_CASE("Tokens along orthonormal bases have the subspace coding rate of their lengths") {
   for_random_draws(20, [](Random& random) {
-    const Index heads = draw_index(random, 1, 4), p = draw_index(random, 1, 4), d = heads * p + draw_index(random, 0, 3);
+    const Index heads = draw_index(random, 1, 4), p = draw_index(random, 1, 4),
+                d = heads * p + draw_index(random, 0, 3);
     const Subspaces u(draw_orthonormal(random, d, heads * p), heads);
     Matrix<double> z = u.bases();  // p tokens along each basis, of length 1 + k there: U_k^T Z is (1 + k) I and zeros
     for (Index k = 0; k < heads; ++k) z.middleCols(k * p, p) *= static_cast<double>(1 + k);
@@ -51,7 +53,8 @@ TEST_CASE("One complete orthogonal subspace has the coding rate itself") {
   for_random_draws(10, [](Random& random) {
     const Index d = draw_index(random, 1, 9);
     const Matrix<double> z = draw_normal(random, d, draw_index(random, 1, 12));
-    CHECK(relative_error(subspace_coding_rate(z, Subspaces(draw_orthonormal(random, d, d), 1)), coding_rate(z)) < 1e-12);
+    CHECK(relative_error(subspace_coding_rate(z, Subspaces(draw_orthonormal(random, d, d), 1)), coding_rate(z)) <
+          1e-12);
   });
 }
 
@@ -125,10 +128,23 @@ TEST_CASE("The subspace coding rate takes expressions, blocks, row-major tokens 
   CHECK(subspace_coding_rate(z, viewed) == rate);
   CHECK(subspace_coding_rate(z, referred) == rate);
   CHECK(relative_error(subspace_coding_rate(by_rows, u), rate) < rounding<double>);
-  CHECK(relative_error(subspace_coding_rate_gradient(by_rows, viewed).tokens, subspace_coding_rate_gradient(z, u).tokens) <
-        rounding<double>);
+  CHECK(relative_error(subspace_coding_rate_gradient(by_rows, viewed).tokens,
+                       subspace_coding_rate_gradient(z, u).tokens) < rounding<double>);
   CHECK(subspace_coding_rate_gradient(z, viewed).bases == subspace_coding_rate_gradient(z, u).bases);
   CHECK(subspace_coding_rate(z.leftCols(3), u) == subspace_coding_rate(Matrix<double>(z.leftCols(3)), u));
+}
+
+TEST_CASE("The subspace coding rate takes a single direction, and a single token, as vectors") {
+  Random random(5);
+  const Matrix<double> z = draw_normal(random, 5, 8), u = draw_normal(random, 5, 6);
+  const Vector<double> token = z.col(0), direction = u.col(0);
+  const Matrix<double> one_token = token, one_direction = direction;
+  CHECK(relative_error(subspace_coding_rate(z, Subspaces(direction, 1)),
+                       subspace_coding_rate(z, Subspaces(one_direction, 1))) < rounding<double>);
+  CHECK(relative_error(subspace_coding_rate_gradient(z, Subspaces(direction, 1)).bases,
+                       subspace_coding_rate_gradient(z, Subspaces(one_direction, 1)).bases) < rounding<double>);
+  CHECK(relative_error(subspace_coding_rate(token, Subspaces(u, 3)), subspace_coding_rate(one_token, Subspaces(u, 3))) <
+        rounding<double>);
 }
 
 TEST_CASE("The subspace coding rate refuses what it cannot mean") {

@@ -54,10 +54,9 @@ void sparse_code_into(const Z& z, const D& d, const SparseCodeOptions& options, 
 /// Source: arXiv 2405.20299 (CRATE-alpha). Cost: 2 T - 1 products of s x d by d x N.
 /// Throws OptionError on an option out of range, ShapeError unless D has as many rows as Z.
 template <class ZDerived, class DDerived>
-[[nodiscard]] auto sparse_code(const Eigen::MatrixBase<ZDerived>& tokens,
-                               const Eigen::MatrixBase<DDerived>& dictionary, const SparseCodeOptions& options = {}) {
-  using Codes = Eigen::Matrix<typename ZDerived::Scalar, DDerived::ColsAtCompileTime, ZDerived::ColsAtCompileTime,
-                              Eigen::ColMajor, DDerived::MaxColsAtCompileTime, ZDerived::MaxColsAtCompileTime>;
+[[nodiscard]] auto sparse_code(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
+                               const SparseCodeOptions& options = {}) {
+  using Codes = Plain<decltype(dictionary.transpose() * tokens)>;
   options.check();
   check_size("sparse code: rows of the dictionary", dictionary.rows(), tokens.rows());
   const auto& z = evaluated(tokens);

@@ -18,11 +18,6 @@ struct RateGradient {
 
 namespace detail {
 
-/// U_k^T Z, p x N, with the sizes that are known at compile time.
-template <class Z, class Bases>
-using Projection = Eigen::Matrix<typename Z::Scalar, Eigen::Dynamic, Z::ColsAtCompileTime, Eigen::ColMajor,
-                                 Bases::MaxColsAtCompileTime, Z::MaxColsAtCompileTime>;
-
 template <class Z, class Bases>
 void check_tokens_and_subspaces(const Eigen::MatrixBase<Z>& tokens, const Subspaces<Bases>& subspaces) {
   check_not_empty("tokens", tokens);
@@ -33,7 +28,7 @@ void check_tokens_and_subspaces(const Eigen::MatrixBase<Z>& tokens, const Subspa
 template <class Z, class Bases, class Body>
 void for_each_projected_gram(const Z& z, const Subspaces<Bases>& subspaces, double a, const Body& body) {
   for (Index k = 0; k < subspaces.heads(); ++k) {
-    const Projection<Z, Bases> projected = subspaces.basis(k).transpose() * z;
+    const auto projected = (subspaces.basis(k).transpose() * z).eval();
     body(k, projected, RegularisedGram(projected, a));
   }
 }
@@ -50,9 +45,8 @@ template <class ZDerived, class Bases>
   detail::check_tokens_and_subspaces(tokens, subspaces);
   const double a = rate_factor(subspaces.head_dim(), tokens.cols(), options.epsilon);
   double rate = 0;
-  detail::for_each_projected_gram(
-      evaluated(tokens), subspaces, a,
-      [&](Index, const auto&, const auto& gram) { rate += 0.5 * gram.log_determinant(); });
+  detail::for_each_projected_gram(evaluated(tokens), subspaces, a,
+                                  [&](Index, const auto&, const auto& gram) { rate += 0.5 * gram.log_determinant(); });
   return rate;
 }
 

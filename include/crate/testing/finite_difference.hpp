@@ -21,10 +21,11 @@
 namespace crate::testing {
 
 struct FiniteDifferenceOptions {
-  double step = 1e-3;       ///< h > 0, to be chosen against the scale on which f curves
-  double tolerance = 1e-8;  ///< largest error that counts as agreement, relative to the largest entry of the gradient, or to
-                            ///< `floor` if that is larger
-  double floor = 1e-3;      ///< below it, gradients are compared absolutely
+  double step = 1e-3;  ///< h > 0, to be chosen against the scale on which f curves
+  double tolerance =
+      1e-8;  ///< largest error that counts as agreement, relative to the largest entry of the gradient, or to
+             ///< `floor` if that is larger
+  double floor = 1e-3;  ///< below it, gradients are compared absolutely
 
   void check() const {
     check_option(step > 0, "finite difference step > 0", step);
