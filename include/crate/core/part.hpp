@@ -40,7 +40,9 @@ constexpr Part<Owner, Member> part(std::string_view name, Member Owner::*member,
 /// is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers (named 0, 1,
 /// ...), or a std::optional one. Loading, saving, counting, initialising and optimising all walk this one list.
 template <class T>
-concept HasParts = requires { std::remove_cvref_t<T>::parts(); };
+concept HasParts = requires {
+  std::remove_cvref_t<T>::parts();
+};
 
 /// "a" and "b" make "a.b"; an empty one is left out.
 [[nodiscard]] inline std::string join_names(std::string_view outer, std::string_view inner) {
@@ -62,7 +64,8 @@ template <class T>
 inline constexpr bool is_optional_part<std::optional<T>> = true;
 
 template <class Visit, class First, class... Others>
-void visit_parameters(const Visit& visit, const std::string& name, ParameterKind kind, First& first, Others&... others) {
+void visit_parameters(const Visit& visit, const std::string& name, ParameterKind kind, First& first,
+                      Others&... others) {
   using Member = std::remove_const_t<First>;
   if constexpr (HasParts<Member>) {
     const auto visit_part = [&](const auto& entry) {

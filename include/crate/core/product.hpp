@@ -43,9 +43,9 @@ void multiply_pieces(bool assign, typename Out::Scalar scale, const A& a, const 
 
 /// Whether the entries lie in memory, column after column or row after row, in sizes known at run time alone.
 template <class M>
-inline constexpr bool is_run_time_matrix = (M::Flags & Eigen::DirectAccessBit) != 0 && M::InnerStrideAtCompileTime == 1 &&
-                                           M::MaxRowsAtCompileTime == Eigen::Dynamic &&
-                                           M::MaxColsAtCompileTime == Eigen::Dynamic;
+inline constexpr bool is_run_time_matrix =
+    (M::Flags & Eigen::DirectAccessBit) != 0 && M::InnerStrideAtCompileTime == 1 &&
+    M::MaxRowsAtCompileTime == Eigen::Dynamic&& M::MaxColsAtCompileTime == Eigen::Dynamic;
 
 /// A view that forgets what kind of matrix it looks at, so that all products of one scalar share their code.
 template <class M>

@@ -59,8 +59,8 @@ inline ModelFamily find_family(const TensorTable& weights) {
 
 inline std::string number_text(double number) {
   std::array<char, 32> text{};
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
-  return {text.data(), end};
+  const char* const end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
+  return {static_cast<const char*>(text.data()), end};
 }
 
 /// The number that the file's metadata holds under `key`, if it does. Throws FileError on anything else.

@@ -151,12 +151,12 @@ class TensorTable {
   const std::vector<Tensor>& tensors() const&& = delete;
 
   /// The tensor, or nullptr if there is none of that name.
-  [[nodiscard]] const Tensor* find(std::string_view name) const&;
-  const Tensor* find(std::string_view name) const&& = delete;
+  [[nodiscard]] const Tensor* find(std::string_view wanted) const&;
+  const Tensor* find(std::string_view wanted) const&& = delete;
 
   /// The tensor. Throws FileError if there is none of that name.
-  [[nodiscard]] const Tensor& at(std::string_view name) const&;
-  const Tensor& at(std::string_view name) const&& = delete;
+  [[nodiscard]] const Tensor& at(std::string_view wanted) const&;
+  const Tensor& at(std::string_view wanted) const&& = delete;
 
   /// The text that the file's metadata holds under `key`, or nullptr.
   [[nodiscard]] const std::string* find_metadata(std::string_view key) const&;

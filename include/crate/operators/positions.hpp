@@ -23,16 +23,18 @@ template <Scalar S>
                concatenate(rows, " x ", columns));
   const Index quarter = dim / 4;
   Matrix<S> table = Matrix<S>::Zero(dim, 1 + rows * columns);
-  for (Index patch = 0; patch < rows * columns; ++patch)
+  for (Index patch = 0; patch < rows * columns; ++patch) {
+    const Index row = patch / columns, column = patch % columns;
     for (Index i = 0; i < quarter; ++i) {
       const double frequency = std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(quarter));
-      const double across = static_cast<double>(patch % columns) * frequency;
-      const double down = static_cast<double>(patch / columns) * frequency;
+      const double across = static_cast<double>(column) * frequency;
+      const double down = static_cast<double>(row) * frequency;
       table(i, 1 + patch) = static_cast<S>(std::sin(across));
       table(quarter + i, 1 + patch) = static_cast<S>(std::cos(across));
       table(2 * quarter + i, 1 + patch) = static_cast<S>(std::sin(down));
       table(3 * quarter + i, 1 + patch) = static_cast<S>(std::cos(down));
     }
+  }
   return table;
 }
 

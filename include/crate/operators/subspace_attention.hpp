@@ -43,10 +43,11 @@ inline constexpr Index query_block = 128;
 
 // The same where the number of tokens is known at compile time, or bounded: not more than lets the scores lie on the stack.
 template <class S, int tokens>
-inline constexpr Index bounded_query_block =
-    tokens == Eigen::Dynamic || EIGEN_STACK_ALLOCATION_LIMIT == 0
-        ? query_block
-        : std::clamp<Index>(EIGEN_STACK_ALLOCATION_LIMIT / (Index{sizeof(S)} * std::max(tokens, 1)), 1, query_block);
+inline constexpr Index bounded_query_block = tokens == Eigen::Dynamic || EIGEN_STACK_ALLOCATION_LIMIT == 0
+                                                 ? query_block
+                                                 : std::clamp<Index>(EIGEN_STACK_ALLOCATION_LIMIT /
+                                                                         (Index{sizeof(S)} * std::max(tokens, 1)),
+                                                                     1, query_block);
 
 /// out = H softmax(logit_scale H^T Q) for the n queries Q = H[:, first ... first + n - 1], all p x n, over the visible keys.
 /// `scores` is room for (number of keys) x n.

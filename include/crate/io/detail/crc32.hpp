@@ -60,7 +60,8 @@ inline constexpr Crc32Tables crc32_tables = make_crc32_tables();
 [[nodiscard]] constexpr long long crc32_power(int n) {
   std::uint32_t rest = 0x80000000U;
   for (int i = 0; i < n; ++i) rest = (rest >> 1U) ^ (rest % 2 * 0xEDB88320U);
-  return static_cast<long long>(std::uint64_t{rest} << 1U);
+  const std::uint64_t doubled = std::uint64_t{rest} << 1U;
+  return static_cast<long long>(doubled);
 }
 
 /// `next` with 16 bytes added that come `Distance` bits earlier.

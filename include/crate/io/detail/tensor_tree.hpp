@@ -51,7 +51,7 @@ class TensorTree {
   [[nodiscard]] PickleId take_item(Frame& frame) const;
   [[nodiscard]] bool is_plain(PickleId value) const;
   void append_key(PickleId key);
-  void add_tensor(const TorchTensor& tensor, std::size_t key_begin);
+  void add_tensor(const TorchTensor& found, std::size_t key_begin);
   void add_text(PickleId value);
   [[nodiscard]] std::vector<Index> integers(PickleId tuple) const;
 
@@ -65,7 +65,7 @@ class TensorTree {
   std::string_view source_;
   std::vector<Frame> frames_;
   std::string path_;
-  std::size_t bytes_left_;
+  std::size_t bytes_left_ = 0;
 };
 
 /// The text of a plain value, or of a key; false if it has none.
@@ -93,7 +93,7 @@ class TensorTree {
 }
 
 inline TensorTree::TensorTree(const PickleValues& values, const TorchObjects& objects, std::string_view source)
-    : values_(values), objects_(objects), source_(source), bytes_left_(0) {
+    : values_(values), objects_(objects), source_(source) {
   // Tied weights look at one storage several times; beyond a few times the file that is no weight but a trap.
   for (const TorchStorage& storage : objects.storages())
     if (!storage.base) bytes_left_ += 4 * storage.bytes.size();

@@ -84,9 +84,9 @@ inline void Unpickler::execute(std::uint8_t operation) {
       return marks_.push_back(stack_.size());
     case pickle::none:
       return push(PickleValues::none);
-    case pickle::true_:
+    case pickle::boolean_true:
       return push(PickleValues::yes);
-    case pickle::false_:
+    case pickle::boolean_false:
       return push(PickleValues::no);
     case pickle::int_8:
       return push(values_.add_integer(stream_.take<std::uint8_t>()));
