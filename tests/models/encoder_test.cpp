@@ -70,6 +70,14 @@ TEST_CASE("any number of threads gives the same bits") {
     Threads threads(count);
     CHECK(encoder.forward(some_sets(), {.threads = &threads}).tokens == alone);
   }
+  for (const Index length : {1, 5, 31, 65, 197}) {  // no multiples of a packet
+    const TokenSets<float> odd(some_sets().tokens.leftCols(length), TokenLayout::single(length));
+    const Matrix<float> expected = encoder.forward(odd).tokens;
+    for (int repetition = 0; repetition < 10; ++repetition) {
+      Threads threads(2);
+      CHECK(encoder.forward(odd, {.threads = &threads}).tokens == expected);
+    }
+  }
   Encoder<StrictBlock<double>> strict(2, {.dim = 24, .heads = 4, .compression = {.step = CompressionStep::softmax}});
   initialise(strict, 1);
   const TokenSets<double> sets(some_sets().tokens.cast<double>(), some_sets().layout);

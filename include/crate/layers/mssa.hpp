@@ -96,7 +96,8 @@ struct Mssa {
     auto projected = frame.template matrix<S>(width, z.cols());
     multiply(subspaces.bases().transpose(), z, projected, pass.threads);
     pass.observe("projection", projected);
-    auto scores = frame.template matrix<S>(pass.layout.longest(), detail::score_columns(pass.layout, pass.threads));
+    auto scores =
+        frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
     auto attended = frame.template matrix<S>(width, z.cols());
     detail::attend_all(projected, subspaces.heads(), pass.layout, attention, scores, attended, pass.threads);
     if (output_kind == MssaOutput::identity)

@@ -11,6 +11,7 @@
 #include "crate/layers/linear.hpp"
 #include "crate/models/encoder.hpp"
 #include "crate/operators/patches.hpp"
+#include "crate/operators/positions.hpp"
 
 // The image classifiers: CRATE and CRATE-alpha.
 
@@ -128,6 +129,26 @@ struct ImageClassifier {
 
   [[nodiscard]] Index dim() const { return class_token.size(); }
   [[nodiscard]] Index classes() const { return head.output_dim(); }
+
+  /// Multiply-adds of so many images: the patches go through the embedding, all tokens through the blocks, one through the head.
+  [[nodiscard]] double multiply_adds(Index images) const {
+    return embedding.multiply_adds(TokenLayout::equal(images, grid.patches())) +
+           encoder.multiply_adds(TokenLayout::equal(images, 1 + grid.patches())) +
+           head.multiply_adds(TokenLayout::equal(images, 1));
+  }
+
+  /// The same model for images of another size: its positions stretched to the new grid of patches, as published.
+  /// Throws OptionError unless whole patches fill the image.
+  void resize_images(Index height, Index width) {
+    const PatchGrid resized = ImageOptions{.height = height,
+                                           .width = width,
+                                           .channels = grid.channels,
+                                           .patch_height = grid.height,
+                                           .patch_width = grid.width}
+                                  .grid();
+    positions = interpolate_positions(positions, grid.rows, grid.columns, resized.rows, resized.columns);
+    grid = resized;
+  }
 
   /// Logits, classes x B, of images (C H W) x B in the order channel, row, column. The observer sees what enters the first
   /// block as "tokens".

@@ -105,6 +105,13 @@ struct MaskedAutoencoder {
     return static_cast<Index>(static_cast<double>(grid.patches()) * (1 - mask_ratio));
   }
 
+  /// Multiply-adds of so many images: patches through the embedding, all tokens through encoder, decoder and prediction.
+  [[nodiscard]] double multiply_adds(Index images) const {
+    const TokenLayout tokens = TokenLayout::equal(images, 1 + grid.patches());
+    return embedding.multiply_adds(TokenLayout::equal(images, grid.patches())) + encoder.multiply_adds(tokens) +
+           decoder.multiply_adds(tokens) + prediction.multiply_adds(tokens);
+  }
+
   /// Hides no patch. Images are (C H W) x B in the order channel, row, column.
   /// Throws ShapeError unless the images have the size that the model is for.
   [[nodiscard]] MaskedAutoencoding<S> forward(const Matrix<S>& images, const Run<S>& run = {}) const {

@@ -67,7 +67,7 @@ void compress_projected(H& h, Index heads, const TokenLayout& layout, const Comp
   const Index p = h.rows() / heads;
   if (options.step == CompressionStep::softmax) {
     auto attended = frame.template matrix<S>(h.rows(), h.cols());
-    auto scores = frame.template matrix<S>(layout.longest(), score_columns(layout, threads));
+    auto scores = frame.template matrix<S>(score_rows(layout), score_columns(layout, threads));
     attend_all(h, heads, layout, {.logit_scale = options.logit_scale}, scores, attended, threads);
     h = attended;
   }

@@ -67,6 +67,13 @@ void attend(const H& h, Index first, Index n, const AttentionOptions& options, S
   out.noalias() = h.leftCols(keys) * used;
 }
 
+/// How many rows of room `attend_all` needs for the scores: every column begins on a cache line, for sums over columns go by
+/// where these begin, and must not depend on which thread computes them.
+inline Index score_rows(const TokenLayout& layout) {
+  constexpr Index line = 16;
+  return (layout.longest() + line - 1) / line * line;
+}
+
 /// How many columns of room `attend_all` needs for the scores.
 inline Index score_columns(const TokenLayout& layout, const Threads& threads) {
   return std::min(query_block, layout.longest()) * threads.count();

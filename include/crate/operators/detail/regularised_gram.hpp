@@ -47,7 +47,7 @@ class RegularisedGram {
         factor_.solve(Gram<double>::Identity(n, n)).template cast<typename WDerived::Scalar>();
     if (by_rows_)
       for_each_piece(w, [&](auto&& piece) { piece = inverse * piece; });
-    else
+    else if constexpr (!surely_by_rows)
       w = w * inverse;
   }
 
@@ -60,6 +60,9 @@ class RegularisedGram {
 
  private:
   static constexpr int bound = smaller_bound(WDerived::MaxRowsAtCompileTime, WDerived::MaxColsAtCompileTime);
+  static constexpr bool surely_by_rows = WDerived::RowsAtCompileTime != Eigen::Dynamic &&
+                                         WDerived::ColsAtCompileTime != Eigen::Dynamic &&
+                                         WDerived::RowsAtCompileTime <= WDerived::ColsAtCompileTime;
   template <class S>
   using Gram = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, 0, bound, bound>;
 
