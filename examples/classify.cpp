@@ -90,6 +90,7 @@ void print_top(const fs::path& picture, const Vector<float>& probabilities, cons
 
 template <class Block, class Embedding>
 void classify_all(const ImageClassifier<Block, Embedding>& model, const Options& options) {
+  check_size("classify: channels of the model", model.grid.channels, 3);
   const std::vector<fs::path> pictures = find_pictures(options.pictures);
   const std::vector<std::string> names = class_names(options.names, model.classes());
   const Index height = model.grid.image_height(), width = model.grid.image_width();

@@ -87,8 +87,8 @@ inline Image resize_shorter_side(const Image& image, Index side) {
 /// means and deviations of natural images. The crop must fit into the image.
 inline crate::Vector<float> normalised_centre(const Image& image, Index height, Index width) {
   static constexpr std::array mean{0.485, 0.456, 0.406}, deviation{0.229, 0.224, 0.225};
-  const Index top = std::lround(static_cast<double>(image.height - height) / 2);
-  const Index left = std::lround(static_cast<double>(image.width - width) / 2);
+  const Index top = std::lrint(static_cast<double>(image.height - height) / 2);
+  const Index left = std::lrint(static_cast<double>(image.width - width) / 2);
   crate::Vector<float> column(3 * height * width);
   Index i = 0;
   for (std::size_t c = 0; c < 3; ++c)

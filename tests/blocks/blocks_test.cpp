@@ -50,6 +50,7 @@ TEST_CASE("a block writes its formula as the paper does") {
   const CrateDecoderBlock<float> mirror({.dim = 6, .heads = 2});
   CHECK(mirror.expand.formula("Z") == "D LN(Z)");
   CHECK(mirror.decompress.formula("Z") == "Z - MSSA(LN(Z))");
+  CHECK(mirror.expand.layer.formula("Z + 1") == "D (Z + 1)");
   CHECK(StrictBlock<float>({.dim = 6, .heads = 2}).compress.formula("Z") == "Z - kappa dR^c(Z)");
 }
 
@@ -84,7 +85,7 @@ TEST_CASE("the practical block with tied output, no norm and no step is the theo
   Random random(6);
   Mssa<double> attention({.dim = 6, .heads = 2, .output = MssaOutput::tied, .scale_logits = false, .rate_factor = 0.3});
   initialise(attention, 3);
-  const Residual compress(std::move(attention));
+  const Residual<Mssa<double>> compress(std::move(attention));
   const Matrix<double> z = draw_normal(random, 6, 5);
   CHECK(relative_error(forward(compress, z), z + mssa(z, compress.layer.subspaces, {.rate_factor = 0.3})) <
         rounding<double>);

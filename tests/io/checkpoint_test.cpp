@@ -191,6 +191,23 @@ TEST_CASE("a file that lies about its sizes is refused before the model is made"
              ContainsSubstring("expected at least"));
 }
 
+TEST_CASE("a patch without rows is refused, not divided by") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("alpha.safetensors");
+  save_model(path, small_model<CrateAlphaClassifier<float>>(
+                       {.image = {.height = 8, .width = 8, .patch_height = 4, .patch_width = 4},
+                        .depth = 1,
+                        .block = {.dim = 6, .heads = 2}},
+                       1));
+  const TensorTable weights = read_weights(path);
+  const TensorTable flat = altered(weights, [](std::vector<Tensor>& tensors) {
+    named(tensors, "conv1.weight").shape = {6, 3, 0, 4};
+    named(tensors, "conv1.weight").bytes = {};
+  });
+  CHECK_THAT(message_of<FileError>([&] { (void)model_from<CrateAlphaClassifier<float>>(flat); }),
+             ContainsSubstring("expected dimensions of at least 1, found shape [6, 3, 0, 4]"));
+}
+
 TEST_CASE("weights of no family are refused") {
   const TemporaryFolder folder;
   const auto path = folder.file("other.safetensors");

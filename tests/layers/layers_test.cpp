@@ -89,9 +89,9 @@ TEST_CASE("PreNorm, Residual and Subtract are layer(LN(Z)), Z + layer(Z) and Z -
   const auto step = initialised(Ista<double>(7), 1);
   const PreNorm normed(step);
   CHECK(relative_error(forward(normed, z), forward(step, forward(normed.norm, z))) < rounding<double>);
-  CHECK(relative_error(forward(Residual(step), z), z + forward(step, z)) < rounding<double>);
-  CHECK(relative_error(forward(Subtract(step), z), z - forward(step, z)) < rounding<double>);
-  CHECK(Residual(PreNorm(step)).formula("X") == "X + ISTA(LN(X))");
+  CHECK(relative_error(forward(Residual<Ista<double>>(step), z), z + forward(step, z)) < rounding<double>);
+  CHECK(relative_error(forward(Subtract<Ista<double>>(step), z), z - forward(step, z)) < rounding<double>);
+  CHECK(Residual<PreNorm<Ista<double>>>(PreNorm(step)).formula("X") == "X + ISTA(LN(X))");
 }
 
 TEST_CASE("a layer of the user's own chains, is named and observed like ours") {
@@ -118,10 +118,18 @@ TEST_CASE("token sets side by side give what each gives alone") {
     for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
       compression.options.step = step;
       const Matrix<double> compressed = forward(compression, sets).tokens;
-      for (Index s = 0; s < plain.sets(); ++s)
+      const Matrix<double> beside_padding = forward(compression, TokenSets<double>(sets.tokens, padded)).tokens;
+      for (Index s = 0; s < plain.sets(); ++s) {
+        const Index hidden = padded.length(s) - padded.visible(s);
+        CHECK(relative_error(beside_padding.middleCols(padded.begin(s), padded.visible(s)),
+                             compress(sets.tokens.middleCols(padded.begin(s), padded.visible(s)), attention.subspaces,
+                                      compression.options)) < rounding<double>);
+        CHECK(beside_padding.middleCols(padded.begin(s) + padded.visible(s), hidden) ==
+              sets.tokens.middleCols(padded.begin(s) + padded.visible(s), hidden));
         CHECK(relative_error(compressed.middleCols(plain.begin(s), plain.length(s)),
                              compress(sets.tokens.middleCols(plain.begin(s), plain.length(s)), attention.subspaces,
                                       compression.options)) < rounding<double>);
+      }
     }
     const Matrix<double> attended = forward(attention, TokenSets<double>(sets.tokens, padded)).tokens;
     for (Index s = 0; s < plain.sets(); ++s) {

@@ -123,6 +123,15 @@ TEST_CASE("parameters of two models of one structure are visited side by side") 
   CHECK(b.forward(some_sets()).tokens == a.forward(some_sets()).tokens);
 }
 
+TEST_CASE("models of different structure are not visited side by side") {
+  SmallEncoder shallow(2, {.dim = 24, .heads = 4});
+  const SmallEncoder deep = small_encoder();
+  CHECK_THAT(message_of<ShapeError>([&] {
+               for_each_parameter([](std::string_view, ParameterKind, const auto&, auto&) {}, deep, shallow);
+             }),
+             ContainsSubstring("found others at 'layers'"));
+}
+
 TEST_CASE("the stacks of the published classifiers hold 3 d^2 + 5 d parameters a layer and do 4 N d^2 + 2 N^2 d") {
   const Index d = 384, tokens = 197;
   const Encoder<CrateBlock<float>> tiny(12, {.dim = d, .heads = 6});

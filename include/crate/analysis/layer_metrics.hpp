@@ -28,6 +28,9 @@ struct LayerMetrics {
 template <class HDerived>
 [[nodiscard]] double projected_coding_rate(const Eigen::MatrixBase<HDerived>& projected, Index heads,
                                            double eps = 0.01) {
+  if (heads < 1 || projected.rows() % heads != 0)
+    throw ShapeError(
+        concatenate("coding rate: expected a number of heads that divides ", projected.rows(), " rows, found ", heads));
   const Index p = projected.rows() / heads;
   double rate = 0;
   for (Index k = 0; k < heads; ++k)
@@ -37,7 +40,7 @@ template <class HDerived>
 }
 
 /// Measures every layer of an encoder while it runs: hand `observer()` to its forward pass, then read `layers()`.
-/// Looks at half-steps named "...compress.projection" and "...sparsify".
+/// Looks at half-steps named "...compress.projection" and "...sparsify"; a second pass adds its layers behind the first's.
 template <Scalar S>
 class LayerMeter {
  public:
@@ -50,7 +53,7 @@ class LayerMeter {
   }
 
   void see(std::string_view name, const Eigen::Ref<Matrix<S>>& activation) {
-    if (name.ends_with("compress.projection")) {
+    if (name == "compress.projection" || name.ends_with(".compress.projection")) {
       measure_rate(activation);
     } else if (name.ends_with("sparsify") && !layers_.empty()) {
       const auto zeros = static_cast<double>((activation.array() == S(0)).count());
@@ -60,6 +63,8 @@ class LayerMeter {
 
  private:
   void measure_rate(const Eigen::Ref<Matrix<S>>& projected) {
+    check_size("layer meter: tokens", projected.cols(), layout_.tokens());
+    if (layout_.sets() == 0) return;
     Vector<double> rates(layout_.sets());
     for (Index s = 0; s < layout_.sets(); ++s)
       rates(s) = projected_coding_rate(projected.middleCols(layout_.begin(s), layout_.length(s)), heads_);

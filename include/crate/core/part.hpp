@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 
 namespace crate {
@@ -63,6 +64,10 @@ inline constexpr bool is_optional_part = false;
 template <class T>
 inline constexpr bool is_optional_part<std::optional<T>> = true;
 
+inline std::string unequal_structure(const std::string& name) {
+  return concatenate("parameters visited side by side: expected layers of one structure, found others at '", name, "'");
+}
+
 template <class Visit, class First, class... Others>
 void visit_parameters(const Visit& visit, const std::string& name, ParameterKind kind, First& first,
                       Others&... others) {
@@ -74,9 +79,11 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
     };
     std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
   } else if constexpr (is_vector_of_parts<Member>) {
+    if (((others.size() != first.size()) || ...)) throw ShapeError(unequal_structure(name));
     for (std::size_t i = 0; i < first.size(); ++i)
       visit_parameters(visit, join_names(name, std::to_string(i)), kind, first[i], others[i]...);
   } else if constexpr (is_optional_part<Member>) {
+    if (((others.has_value() != first.has_value()) || ...)) throw ShapeError(unequal_structure(name));
     if (first) visit_parameters(visit, name, kind, *first, *others...);
   } else if (first.size() != 0) {
     visit(std::string_view(name), kind, first, others...);
@@ -87,6 +94,7 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
 
 /// Calls visit(name, kind, parameter, same parameter of each other...) for every parameter of `layer`, in the order of its
 /// parts. The others are layers of the same structure: a gradient, moments, a teacher, a copy in other precision.
+/// Throws ShapeError if they have other numbers of layers or other optional parts.
 template <class Visit, class Layer, class... Others>
 void for_each_parameter(const Visit& visit, Layer& layer, Others&... others) {
   detail::visit_parameters(visit, std::string(), ParameterKind::trainable, layer, others...);

@@ -101,14 +101,16 @@ double fewest_parameters(const ImageClassifierOptions<BlockOptions>& o) {
   const auto dim = static_cast<double>(o.block.dim), width = static_cast<double>(o.block.heads * o.block.head_dim);
   double atoms = dim;
   if constexpr (requires { o.block.atoms; }) atoms = 2 * static_cast<double>(o.block.atoms);
+  const PatchGrid grid = o.image.grid();
   return dim * (static_cast<double>(o.depth) * (width + atoms) + static_cast<double>(o.classes) +
-                static_cast<double>(o.image.channels * o.image.patch_height * o.image.patch_width));
+                static_cast<double>(grid.values_per_patch()) + static_cast<double>(grid.patches()));
 }
 
 inline double fewest_parameters(const MaskedAutoencoderOptions& o) {
   const auto dim = static_cast<double>(o.dim), width = static_cast<double>(o.heads * o.head_dim);
-  return dim * static_cast<double>(o.depth + o.decoder_depth) * (width + dim) +
-         2 * dim * static_cast<double>(o.image.channels * o.image.patch_height * o.image.patch_width);
+  const PatchGrid grid = o.image.grid();
+  return dim * (static_cast<double>(o.depth + o.decoder_depth) * (width + dim) +
+                2 * static_cast<double>(grid.values_per_patch()) + 2 * static_cast<double>(grid.patches()));
 }
 
 /// Keeps a lying file from making us allocate much more than it is large itself.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -99,8 +101,13 @@ inline LoadOptions with_metadata(LoadOptions options, const TensorTable& weights
   complete_setting(options.step, "crate.step");
   complete_setting(options.lambda, "crate.lambda");
   complete_setting(options.mask_ratio, "crate.mask_ratio");
-  if (const std::string* const pooling = weights.find_metadata("crate.pooling"); pooling != nullptr && !options.pooling)
+  if (const std::string* const pooling = weights.find_metadata("crate.pooling");
+      pooling != nullptr && !options.pooling) {
+    if (*pooling != "mean" && *pooling != "class_token")
+      throw file_error(weights.source(), "metadata 'crate.pooling': expected 'mean' or 'class_token', found ",
+                       quote(*pooling));
     options.pooling = *pooling == "mean" ? Pooling::mean : Pooling::class_token;
+  }
   if (const auto normalise = number_in_metadata<int>(weights, "crate.normalise_pixels");
       normalise && !options.normalise_pixels)
     options.normalise_pixels = *normalise != 0;
@@ -111,6 +118,12 @@ inline LoadOptions with_metadata(LoadOptions options, const TensorTable& weights
 inline std::optional<Index> whole_root(Index size) {
   const auto root = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(size))));
   return root * root == size ? std::optional(root) : std::nullopt;
+}
+
+/// Throws FileError if a dimension of the tensor is 0: such a tensor takes no bytes, however large the others are.
+inline void check_not_empty(const Tensor& tensor) {
+  if (std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end())
+    throw tensor_error(tensor, "expected dimensions of at least 1, found shape ", shape_text(tensor.shape));
 }
 
 struct Sides {
@@ -159,7 +172,7 @@ inline ImageOptions image_of_values(const LoadOptions& options, Index patches, I
   Index channels = options.channels.value_or(3);
   if (!options.channels && options.patch_height && options.patch_width && *options.patch_height >= 1 &&
       *options.patch_width >= 1)
-    channels = values / (*options.patch_height * *options.patch_width);
+    channels = values / *options.patch_height / *options.patch_width;
   check_option(channels >= 1 && values % channels == 0,
                concatenate("channels that divide the ", values, " values of a patch"), channels);
   return image_options(options, patches, channels,
@@ -169,6 +182,7 @@ inline ImageOptions image_of_values(const LoadOptions& options, Index patches, I
 /// Of patches that a convolution kernel [d, C, h, w] cuts.
 inline ImageOptions image_of_kernel(const LoadOptions& options, Index patches, const Tensor& kernel) {
   check_rank(kernel, 4);
+  check_not_empty(kernel);
   const auto& shape = kernel.shape;
   (void)agreed("channels", options.channels, shape[1]);
   return image_options(
@@ -187,8 +201,7 @@ inline Index count_layers(const TensorTable& weights, std::string_view prefix, s
 inline Index dimension(const TensorTable& weights, std::string_view name, std::size_t rank, std::size_t axis) {
   const Tensor& tensor = weights.at(name);
   check_rank(tensor, rank);
-  if (tensor.shape[axis] < 1)
-    throw tensor_error(tensor, "expected dimensions of at least 1, found shape ", shape_text(tensor.shape));
+  check_not_empty(tensor);
   return tensor.shape[axis];
 }
 

@@ -66,6 +66,7 @@ struct SignedResidual {
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return layer.multiply_adds(layout); }
 
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {
+    check_size("residual: rows of the output", out.rows(), z.rows());
     layer.forward(z, out, pass);
     for_each_columns(z.cols(), pass.threads, [&](Index j, Index n) {
       auto columns = out.middleCols(j, n);

@@ -12,7 +12,8 @@
 
 namespace crate {
 
-/// Z - kappa grad R^c(Z | U_[K]), exact or approximated, for each token set on its own. See operators/compression.hpp.
+/// Z - kappa grad R^c(Z | U_[K]), exact or approximated, for each token set on its own. Padding
+/// neither counts nor changes. See operators/compression.hpp.
 template <crate::Scalar S>
 struct Compression {
   using Scalar = S;
@@ -47,7 +48,9 @@ struct Compression {
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
+    subspaces.check();
     check_size("compression: rows of the tokens", z.rows(), subspaces.dim());
+    check_size("compression: rows of the output", out.rows(), subspaces.dim());
     Workspace::Frame frame(pass.workspace);
     auto projected = frame.template matrix<S>(subspaces.bases().cols(), z.cols());
     multiply(subspaces.bases().transpose(), z, projected, pass.threads);

@@ -28,13 +28,14 @@ struct Dictionary {
 
   [[nodiscard]] Index input_dim() const { return dictionary.cols(); }
   [[nodiscard]] Index output_dim() const { return dictionary.rows(); }
-  [[nodiscard]] std::string formula(const std::string& argument) const { return "D " + argument; }
+  [[nodiscard]] std::string formula(const std::string& argument) const { return "D " + as_factor(argument); }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
     return static_cast<double>(dictionary.size()) * static_cast<double>(layout.tokens());
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_size("dictionary: rows of the tokens", z.rows(), dictionary.cols());
+    check_size("dictionary: rows of the output", out.rows(), dictionary.rows());
     multiply(dictionary, z, out, pass.threads);
   }
 

@@ -38,6 +38,7 @@ struct Ista {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_shape("ISTA: dictionary", dictionary, z.rows(), z.rows());
+    check_size("ISTA: rows of the output", out.rows(), z.rows());
     Workspace::Frame frame(pass.workspace);
     auto residual = frame.template matrix<S>(z.rows(), z.cols());
     detail::ista_into(z, dictionary, options, residual, out, pass.threads);

@@ -39,6 +39,7 @@ struct LayerNorm {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_size("layer norm: rows of the tokens", z.rows(), weight.size());
+    check_size("layer norm: rows of the output", out.rows(), weight.size());
     check_size("layer norm: bias", bias.size(), weight.size());
     for_each_columns(z.cols(), pass.threads, [&](Index first, Index count) {
       for (Index j = first; j < first + count; ++j)

@@ -33,7 +33,7 @@ struct Linear {
   [[nodiscard]] Index input_dim() const { return weight.cols(); }
   [[nodiscard]] Index output_dim() const { return weight.rows(); }
   [[nodiscard]] std::string formula(const std::string& argument) const {
-    return "W " + argument + (bias.size() != 0 ? " + b" : "");
+    return "W " + as_factor(argument) + (bias.size() != 0 ? " + b" : "");
   }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
     return static_cast<double>(weight.size()) * static_cast<double>(layout.tokens());
@@ -41,6 +41,7 @@ struct Linear {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_size("linear map: rows of the tokens", z.rows(), input_dim());
+    check_size("linear map: rows of the output", out.rows(), output_dim());
     multiply(weight, z, out, pass.threads);
     if (bias.size() == 0) return;
     check_size("linear map: bias", bias.size(), output_dim());

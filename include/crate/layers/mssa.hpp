@@ -90,7 +90,9 @@ struct Mssa {
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
+    subspaces.check();
     check_size("MSSA: rows of the tokens", z.rows(), subspaces.dim());
+    check_size("MSSA: rows of the output", out.rows(), output_dim());
     Workspace::Frame frame(pass.workspace);
     const Index width = subspaces.bases().cols();
     auto projected = frame.template matrix<S>(width, z.cols());
@@ -100,9 +102,10 @@ struct Mssa {
         frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
     auto attended = frame.template matrix<S>(width, z.cols());
     detail::attend_all(projected, subspaces.heads(), pass.layout, attention, scores, attended, pass.threads);
-    if (output_kind == MssaOutput::identity)
+    if (output_kind == MssaOutput::identity) {
+      check_size("MSSA without output: heads * head_dim", width, out.rows());
       out = attended;
-    else if (output)
+    } else if (output)
       output->forward(attended, out, pass);
     else
       multiply(subspaces.bases(), attended, out, pass.threads);

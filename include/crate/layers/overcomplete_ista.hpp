@@ -53,6 +53,7 @@ struct OvercompleteIsta {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_size("overcomplete ISTA: rows of the tokens", z.rows(), dictionary.rows());
+    check_size("overcomplete ISTA: rows of the output", out.rows(), dictionary.rows());
     Workspace::Frame frame(pass.workspace);
     auto residual = frame.template matrix<S>(z.rows(), z.cols());
     auto codes = frame.template matrix<S>(dictionary.cols(), z.cols());

@@ -81,7 +81,18 @@ class Pass {
   std::string scope_;
 };
 
-/// What every layer, block and model offers: `forward` maps input_dim() x N tokens to output_dim() x N, on several token sets
+/// A formula as a factor: in parentheses if it is a sum.
+[[nodiscard]] inline std::string as_factor(const std::string& formula) {
+  int depth = 0;
+  for (const char c : formula) {
+    if (c == '(') ++depth;
+    if (c == ')') --depth;
+    if (depth == 0 && (c == '+' || c == '-')) return "(" + formula + ")";
+  }
+  return formula;
+}
+
+/// What every layer, block, encoder and decoder offers: `forward` maps input_dim() x N tokens to output_dim() x N, on several token sets
 /// side by side; `formula` writes what it computes of an argument; `multiply_adds` counts its multiplications.
 template <class L>
 concept Layer = requires(const L& layer, Eigen::Ref<const Matrix<typename L::Scalar>> in,
@@ -100,6 +111,7 @@ template <Layer L>
                                                     const Run<typename L::Scalar>& run = {}) {
   using S = typename L::Scalar;
   check_size("tokens: rows", sets.tokens.rows(), layer.input_dim());
+  check_size("token sets: columns", sets.tokens.cols(), sets.layout.tokens());
   TokenSets<S> result(Matrix<S>(layer.output_dim(), sets.tokens.cols()), sets.layout);
   Lent<S> lent(run);
   Pass<S> pass(sets.layout, lent.threads(), lent.workspace(), run.observer);

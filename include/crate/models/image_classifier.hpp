@@ -17,7 +17,7 @@
 
 namespace crate {
 
-/// Which token the head reads.
+/// What the head reads.
 enum class Pooling {
   class_token,  ///< the first
   mean          ///< the mean of all, the class token included
@@ -168,6 +168,7 @@ struct ImageClassifier {
     encoder.forward(tokens, encoded, pass);
     auto pooled = frame.template matrix<Scalar>(dim(), images.cols());
     pool(encoded, layout, pooled);
+    const typename Pass<Scalar>::Scope scope(pass, "head");
     head.forward(pooled, logits, pass);
     return logits;
   }
@@ -185,7 +186,10 @@ struct ImageClassifier {
     auto patches = frame.template matrix<Scalar>(grid.values_per_patch(), grid.patches() * images.cols());
     detail::cut_patches_into(images, grid, Embedding::order, patches, pass.threads);
     auto embedded = frame.template matrix<Scalar>(dim(), patches.cols());
-    embedding.forward(patches, embedded, pass);
+    {
+      const typename Pass<Scalar>::Scope scope(pass, "embedding");
+      embedding.forward(patches, embedded, pass);
+    }
     for (Index b = 0; b < images.cols(); ++b) {
       auto set = tokens.middleCols(pass.layout.begin(b), pass.layout.length(b));
       set.col(0) = class_token;

@@ -122,6 +122,7 @@ struct MaskedAutoencoder {
   /// Throws ShapeError unless images and noise have the sizes that the model is for.
   [[nodiscard]] MaskedAutoencoding<S> forward(const Matrix<S>& images, const Matrix<S>& noise,
                                               const Run<S>& run = {}) const {
+    Options{.mask_ratio = mask_ratio}.check();
     check_shape("masked autoencoder: noise", noise, grid.patches(), images.cols());
     return forward_masked(images, mask_of(noise), run);
   }
@@ -173,11 +174,15 @@ struct MaskedAutoencoder {
 
   void embed(const Matrix<S>& images, const Matrix<S>& mask, Tokens<S> tokens, Pass<S>& pass) const {
     check_shape("masked autoencoder: positions", positions, dim(), 1 + grid.patches());
+    check_size("masked autoencoder: mask token", mask_token.size(), dim());
     Workspace::Frame frame(pass.workspace);
     auto patches = frame.template matrix<S>(grid.values_per_patch(), grid.patches() * images.cols());
     detail::cut_patches_into(images, grid, ConvolutionPatchEmbedding<S>::order, patches, pass.threads);
     auto embedded = frame.template matrix<S>(dim(), patches.cols());
-    embedding.forward(patches, embedded, pass);
+    {
+      const typename Pass<S>::Scope scope(pass, "embedding");
+      embedding.forward(patches, embedded, pass);
+    }
     for (Index b = 0; b < images.cols(); ++b) {
       auto set = tokens.middleCols(pass.layout.begin(b), pass.layout.length(b));
       set.col(0) = class_token;

@@ -58,8 +58,8 @@ inline CompressionWeights compression_weights(const CompressionOptions& options,
   return {1, -options.kappa * a};
 }
 
-/// The step on projected tokens H = U^T Z, (K p) x (total tokens): in every set, H_k becomes scale T(H_k).
-/// The frame lends room to the softmax step.
+/// The step on projected tokens H = U^T Z, (K p) x (total tokens): in every set, H_k becomes scale T(H_k) for the N visible
+/// tokens, and 0 for padding, which stays as it is. The frame lends room to the softmax step.
 template <class H>
 void compress_projected(H& h, Index heads, const TokenLayout& layout, const CompressionOptions& options,
                         Workspace::Frame& frame, Threads& threads) {
@@ -73,24 +73,27 @@ void compress_projected(H& h, Index heads, const TokenLayout& layout, const Comp
   }
   threads.for_each(layout.sets() * heads, [&](Index piece, int) {
     const Index set = piece / heads, head = piece % heads;
-    const double a = rate_factor(p, layout.length(set), options.epsilon);
-    auto w = h.block(head * p, layout.begin(set), p, layout.length(set));
+    const Index visible = layout.visible(set);
+    const double a = rate_factor(p, visible, options.epsilon);
+    auto w = h.block(head * p, layout.begin(set), p, visible);
     if (options.step == CompressionStep::exact) exact_in_place(w, a);
     if (options.step == CompressionStep::first_order) first_order_in_place(w, a);
     w *= static_cast<S>(compression_weights(options, a).scale);
+    h.block(head * p, layout.begin(set) + visible, p, layout.length(set) - visible).setZero();
   });
 }
 
-/// out = skip Z, set by set.
+/// out = skip Z for the visible tokens of every set, Z for padding.
 template <class Z, class Out>
 void keep_tokens(const Z& z, Index p, const TokenLayout& layout, const CompressionOptions& options, Out& out,
                  Threads& threads) {
   for (Index s = 0; s < layout.sets(); ++s) {
-    const double a = rate_factor(p, layout.length(s), options.epsilon);
+    const Index begin = layout.begin(s), visible = layout.visible(s), padding = layout.length(s) - visible;
+    const double a = rate_factor(p, visible, options.epsilon);
     const auto skip = static_cast<typename Z::Scalar>(compression_weights(options, a).skip);
-    for_each_columns(layout.length(s), threads, [&, begin = layout.begin(s)](Index j, Index n) {
-      out.middleCols(begin + j, n) = skip * z.middleCols(begin + j, n);
-    });
+    for_each_columns(visible, threads,
+                     [&](Index j, Index n) { out.middleCols(begin + j, n) = skip * z.middleCols(begin + j, n); });
+    out.middleCols(begin + visible, padding) = z.middleCols(begin + visible, padding);
   }
 }
 

@@ -28,7 +28,7 @@ struct IstaOptions {
   double lambda = 0.1;  ///< lambda >= 0
   Threshold threshold = Threshold::non_negative;
   SparsifyRule rule = SparsifyRule::proximal_gradient;
-  double alpha = 1.0;  ///< of eq. (92) alone: alpha = d / (N epsilon^2) > 0
+  double alpha = 1.0;  ///< of eq. (92) alone, which has no step: rate_factor(d, N, epsilon) = d / (N epsilon^2) > 0
 
   void check() const {
     check_option(step >= 0, "ISTA step >= 0", step);

@@ -27,7 +27,7 @@ struct SparseCodeOptions {
 
 namespace detail {
 
-/// codes = A^T of the iteration below; `residual` is d x N room for Z - D A. No overlaps.
+/// codes = A after `options.steps` steps of the iteration below; `residual` is d x N room for Z - D A. No overlaps.
 template <class Z, class D, class Residual, class Codes>
 void sparse_code_into(const Z& z, const D& d, const SparseCodeOptions& options, Residual& residual, Codes& codes,
                       Threads& threads) {

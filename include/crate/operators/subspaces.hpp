@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <concepts>
 #include <tuple>
 #include <utility>
 
@@ -11,9 +12,19 @@
 namespace crate {
 
 namespace detail {
+
 template <class M>
-concept HoldsOrViewsEntries = (M::Flags & Eigen::DirectAccessBit) != 0;
-}
+inline constexpr bool is_view = false;
+template <class M, int options, class Stride>
+inline constexpr bool is_view<Eigen::Map<M, options, Stride>> = true;
+template <class M, int options, class Stride>
+inline constexpr bool is_view<Eigen::Ref<M, options, Stride>> = true;
+
+/// A matrix, or a view that says by its type that it is one.
+template <class M>
+concept HoldsOrViewsEntries = std::same_as<M, typename M::PlainObject> || is_view<M>;
+
+}  // namespace detail
 
 /// U_[K] = [U_1 ... U_K], d x (K p): K subspaces of R^d, one a head, each spanned by the p columns of its U_k.
 /// In theory the columns of U_k are orthonormal; nothing here depends on that.
@@ -24,10 +35,13 @@ class Subspaces {
   using Scalar = typename Bases::Scalar;
 
   /// Throws ShapeError unless heads >= 1 divides the number of columns into subspaces of dimension >= 1.
-  Subspaces(Bases bases, Index heads) : bases_(std::move(bases)), heads_(heads) {
-    if (heads < 1 || bases_.cols() < heads || bases_.cols() % heads != 0)
+  Subspaces(Bases bases, Index heads) : bases_(std::move(bases)), heads_(heads) { check(); }
+
+  /// Throws as the constructor; for those who changed the bases since.
+  void check() const {
+    if (heads_ < 1 || bases_.cols() < heads_ || bases_.cols() % heads_ != 0)
       throw ShapeError(concatenate("subspaces: expected a positive number of heads that divides the ", bases_.cols(),
-                                   " columns of U, found ", heads));
+                                   " columns of U, found ", heads_));
   }
 
   [[nodiscard]] const Bases& bases() const { return bases_; }
