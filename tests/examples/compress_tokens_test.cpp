@@ -40,7 +40,7 @@ TEST_CASE("subspaces that share a direction make no dictionary") {
 
 // The figures that the program is to reach with its default arguments, with true and with estimated subspaces.
 TEST_CASE("the white box separates signal from noise, with true and with estimated subspaces") {
-  for (const std::uint64_t seed : {0, 1}) {
+  for (const std::uint64_t seed : {0U, 1U}) {
     const Toy toy = draw_toy({.seed = seed});
     const auto estimated = crate::estimate_subspaces(toy.tokens, {.subspaces = 8, .dim = 4, .seed = seed});
     REQUIRE(worst_angle(toy.subspaces, estimated.subspaces) < 10);
