@@ -35,6 +35,7 @@
 #include "crate/operators/compression.hpp"
 #include "crate/operators/ista.hpp"
 #include "crate/operators/layer_norm.hpp"
+#include "crate/operators/losses.hpp"
 #include "crate/operators/patches.hpp"
 #include "crate/operators/positions.hpp"
 #include "crate/operators/rate_reduction.hpp"
