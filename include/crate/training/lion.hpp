@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <tuple>
+
+#include "crate/core/errors.hpp"
+#include "crate/training/detail/trained_pieces.hpp"
+#include "crate/training/gradient.hpp"
+#include "crate/training/optimiser.hpp"
+
+namespace crate {
+
+struct LionOptions {
+  double rate = 1e-4;         ///< eta >= 0
+  double beta1 = 0.9;         ///< in [0, 1), how much of the moment goes into the step
+  double beta2 = 0.99;        ///< in [0, 1), how much of the moment stays
+  double weight_decay = 0;    ///< w >= 0
+  bool decay_vectors = true;  ///< whether one-dimensional parameters decay too
+
+  void check() const {
+    check_option(rate >= 0, "Lion: rate >= 0", rate);
+    check_option(beta1 >= 0 && beta1 < 1, "Lion: beta1 in [0, 1)", beta1);
+    check_option(beta2 >= 0 && beta2 < 1, "Lion: beta2 in [0, 1)", beta2);
+    check_option(weight_decay >= 0, "Lion: weight decay >= 0", weight_decay);
+  }
+};
+
+/// Steps by the sign of an interpolated moment:
+///   P <- (1 - eta w) P - eta sign(beta1 M + (1 - beta1) G),   M <- beta2 M + (1 - beta2) G.
+/// Source: Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023.
+template <class Parameters>
+struct Lion {
+  using Model = Parameters;
+  using Scalar = typename Model::Scalar;
+
+  LionOptions options;
+  Model moment;  ///< M
+  Index steps = 0;
+
+  /// A moment of zero. Throws OptionError on an option out of range.
+  explicit Lion(const Model& model, const LionOptions& lion_options = {})
+      : options(lion_options), moment(zeros_like(model)) {
+    options.check();
+  }
+
+  static constexpr auto parts() { return std::tuple{part("moment", &Lion::moment)}; }
+
+  /// Throws ShapeError if the gradient has another structure than the model.
+  void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
+    const double rate = options.rate * factors.rate;
+    const auto eta = static_cast<Scalar>(rate), scale = static_cast<Scalar>(factors.gradient);
+    const auto keep1 = static_cast<Scalar>(options.beta1), take1 = static_cast<Scalar>(1 - options.beta1);
+    const auto keep2 = static_cast<Scalar>(options.beta2), take2 = static_cast<Scalar>(1 - options.beta2);
+    const auto decayed = static_cast<Scalar>(1 - rate * options.weight_decay);
+    const auto update = [&](bool in_vector, auto p, const auto& g, auto m) {
+      p = (in_vector && !options.decay_vectors ? Scalar(1) : decayed) * p -
+          eta * (keep1 * m + take1 * (scale * g)).sign();
+      m = keep2 * m + take2 * (scale * g);
+    };
+    detail::for_each_trained(threads, update, model, gradient, moment);
+    ++steps;
+  }
+};
+
+}  // namespace crate

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+
+namespace crate {
+
+/// How the rate goes on after the warm-up.
+enum class Decay {
+  constant,  ///< stays
+  linear,    ///< falls in a line
+  cosine     ///< falls as half a cosine
+};
+
+/// What the rate is multiplied by at step t = 0, 1, ...:
+///   min(1, (t + 1) / warm_up) while t < warm_up, then f + (1 - f) c(x), x = (t - warm_up) / (steps - warm_up),
+/// with f the final factor and c(x) = 1, 1 - x or (1 + cos(pi x)) / 2; f from t = steps on.
+struct Schedule {
+  Decay decay = Decay::constant;
+  Index warm_up = 0;        ///< steps, >= 0
+  Index steps = 0;          ///< the last of which is the end of the decay, >= warm_up unless constant
+  double final_factor = 0;  ///< f in [0, 1]; of a constant schedule nothing
+
+  void check() const {
+    check_option(warm_up >= 0, "schedule: warm-up >= 0 steps", warm_up);
+    check_option(decay == Decay::constant || steps >= warm_up, concatenate("schedule: steps >= warm-up = ", warm_up),
+                 steps);
+    check_option(final_factor >= 0 && final_factor <= 1, "schedule: final factor in [0, 1]", final_factor);
+  }
+
+  [[nodiscard]] double factor(Index step) const {
+    if (step < warm_up) return static_cast<double>(step + 1) / static_cast<double>(warm_up);
+    if (decay == Decay::constant) return 1;
+    if (step >= steps) return final_factor;
+    const double x = static_cast<double>(step - warm_up) / static_cast<double>(steps - warm_up);
+    const double c = decay == Decay::linear ? 1 - x : (1 + std::cos(std::numbers::pi * x)) / 2;
+    return final_factor + (1 - final_factor) * c;
+  }
+};
+
+}  // namespace crate

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <tuple>
+
+#include "crate/core/errors.hpp"
+#include "crate/training/detail/trained_pieces.hpp"
+#include "crate/training/gradient.hpp"
+#include "crate/training/optimiser.hpp"
+
+namespace crate {
+
+struct SgdOptions {
+  double rate = 0.1;          ///< eta >= 0
+  double momentum = 0;        ///< mu in [0, 1)
+  bool nesterov = false;      ///< looks ahead by one step of momentum
+  double weight_decay = 0;    ///< w >= 0, added to the gradient
+  bool decay_vectors = true;  ///< whether one-dimensional parameters decay too
+
+  void check() const {
+    check_option(rate >= 0, "SGD: rate >= 0", rate);
+    check_option(momentum >= 0 && momentum < 1, "SGD: momentum in [0, 1)", momentum);
+    check_option(weight_decay >= 0, "SGD: weight decay >= 0", weight_decay);
+    check_option(!nesterov || momentum > 0, "SGD: momentum > 0 for Nesterov's rule", momentum);
+  }
+};
+
+/// Stochastic gradient descent with momentum, as PyTorch's SGD:
+///   G' = G + w P,   V <- mu V + G',   P <- P - eta V,   or P - eta (G' + mu V) by Nesterov's rule.
+template <class M>
+struct Sgd {
+  using Model = M;
+  using Scalar = typename M::Scalar;
+
+  SgdOptions options;
+  Model velocity;  ///< V
+  Index steps = 0;
+
+  /// At rest. Throws OptionError on an option out of range.
+  explicit Sgd(const Model& model, const SgdOptions& sgd_options = {})
+      : options(sgd_options), velocity(zeros_like(model)) {
+    options.check();
+  }
+
+  static constexpr auto parts() { return std::tuple{part("velocity", &Sgd::velocity)}; }
+
+  /// Throws ShapeError if the gradient has another structure than the model.
+  void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
+    const auto rate = static_cast<Scalar>(options.rate * factors.rate);
+    const auto scale = static_cast<Scalar>(factors.gradient), mu = static_cast<Scalar>(options.momentum);
+    const auto update = [&](bool in_vector, auto p, const auto& g, auto v) {
+      const auto decay = static_cast<Scalar>(in_vector && !options.decay_vectors ? 0 : options.weight_decay);
+      v = mu * v + (scale * g + decay * p);
+      if (options.nesterov)
+        p -= rate * (scale * g + decay * p + mu * v);
+      else
+        p -= rate * v;
+    };
+    detail::for_each_trained(threads, update, model, gradient, velocity);
+    ++steps;
+  }
+};
+
+}  // namespace crate
