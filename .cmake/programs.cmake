@@ -51,9 +51,10 @@ set(crate_package_nlohmann_json nlohmann_json::nlohmann_json nlohmann-json3-dev)
 set(crate_package_CLI11 CLI11::CLI11 libcli11-dev)
 set(crate_package_PNG PNG::PNG libpng-dev)
 set(crate_package_JPEG JPEG::JPEG libjpeg-dev)
+set(crate_package_ZLIB ZLIB::ZLIB zlib1g-dev)
 
 # What the headers in include/crate/io need.
-set(crate_io_packages nlohmann_json PNG JPEG)
+set(crate_io_packages nlohmann_json PNG JPEG ZLIB)
 
 # Looks for packages. Sets ${targets} to what is to be linked and ${missing} to the Debian packages that are not there.
 macro(crate_find_packages targets missing)

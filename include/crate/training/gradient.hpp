@@ -16,17 +16,18 @@
 
 namespace crate {
 
-/// All parameters become zero.
-template <class Model>
-void set_zero(Model& model) {
-  for_each_parameter([](std::string_view, ParameterKind, auto& parameter) { parameter.setZero(); }, model);
-}
-
 /// A model of the same structure with all parameters zero: where a gradient or a moment starts.
 template <class Model>
 [[nodiscard]] Model zeros_like(Model model) {
-  set_zero(model);
+  for_each_parameter([](std::string_view, ParameterKind, auto& parameter) { parameter.setZero(); }, model);
   return model;
+}
+
+/// All trainable parameters become zero: a gradient starts anew.
+template <class Model>
+void clear_gradient(Model& gradient, Threads& threads) {
+  detail::for_each_trained(
+      threads, [](bool, auto numbers) { numbers.setZero(); }, gradient);
 }
 
 /// sum += addend, over the trainable parameters. Throws ShapeError if the models differ in structure.

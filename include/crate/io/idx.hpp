@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+// Needs zlib (Debian: zlib1g-dev), beside Eigen.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crate/io/detail/maybe_gzip.hpp"
+#include "crate/io/file_error.hpp"
+#include "crate/io/image_data_set.hpp"
+
+// The format of MNIST and Fashion-MNIST: big-endian 32-bit numbers (magic 2051, count, rows, columns) and a byte a pixel, row
+// by row; (magic 2049, count) and a byte a label. Packed with gzip or not.
+
+namespace crate {
+
+namespace detail {
+
+template <std::size_t count>
+std::array<std::uint32_t, count> read_big_endian(MaybeGzip& file, const char* what) {
+  std::array<std::byte, 4 * count> bytes{};
+  file.read_exactly(bytes, what);
+  std::array<std::uint32_t, count> numbers{};
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    numbers[i / 4] = (numbers[i / 4] << 8U) | std::to_integer<std::uint32_t>(bytes[i]);
+  return numbers;
+}
+
+inline void check_idx_magic(const MaybeGzip& file, std::uint32_t found, std::uint32_t expected, const char* what) {
+  if (found != expected)
+    throw file_error(file.source(), "expected the magic number ", expected, " of IDX ", what, ", found ", found);
+}
+
+/// Throws FileError if a file cannot hold what its header says, before memory is taken for it.
+inline void check_idx_size(const MaybeGzip& file, double bytes) {
+  if (bytes > static_cast<double>(file.largest_size()))
+    throw file_error(file.source(), "expected ", bytes, " bytes, as the header says, found a file too small for them");
+}
+
+/// Takes memory as the pixels come, so that a packed file cannot claim more than twice what it holds, or 64 MiB.
+inline void read_idx_pixels(MaybeGzip& file, Index count, ImageDataSet& data) {
+  constexpr Index at_least = Index{64} << 20U;
+  const Index image = data.height * data.width;
+  if (image > at_least)
+    throw file_error(file.source(), "expected images of at most ", at_least, " pixels, found ", image);
+  for (Index done = 0; done < count;) {
+    const Index more = std::min(count - done, std::max(done, at_least / image));
+    data.pixels.conservativeResize(image, done + more);
+    file.read_exactly(
+        std::as_writable_bytes(std::span(data.pixels.col(done).data(), static_cast<std::size_t>(image * more))),
+        "pixels");
+    done += more;
+  }
+}
+
+/// Pixels and size; labels and names stay empty.
+inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
+  MaybeGzip file(path);
+  const auto [magic, count, rows, columns] = read_big_endian<4>(file, "IDX header");
+  check_idx_magic(file, magic, 2051, "images");
+  if (count == 0 || rows == 0 || columns == 0)
+    throw file_error(file.source(), "expected images of at least 1 x 1 pixels, found ", count, " of ", rows, " x ",
+                     columns);
+  check_idx_size(file, static_cast<double>(count) * rows * columns);
+  ImageDataSet data{.height = rows, .width = columns, .channels = 1};
+  read_idx_pixels(file, count, data);
+  file.expect_end("the pixels");
+  return data;
+}
+
+inline std::vector<Index> read_idx_labels(const std::filesystem::path& path) {
+  MaybeGzip file(path);
+  const auto [magic, count] = read_big_endian<2>(file, "IDX header");
+  check_idx_magic(file, magic, 2049, "labels");
+  check_idx_size(file, count);
+  std::vector<std::byte> bytes(count);
+  file.read_exactly(bytes, "labels");
+  file.expect_end("the labels");
+  std::vector<Index> labels(count);
+  std::transform(bytes.begin(), bytes.end(), labels.begin(), [](std::byte b) { return std::to_integer<Index>(b); });
+  return labels;
+}
+
+}  // namespace detail
+
+/// Images and labels from two IDX files. Classes are named by their numbers, up to the largest label.
+/// Throws FileError that names the file: a wrong magic number, a header that claims more than the file holds, damaged,
+/// missing or surplus bytes, another number of labels than of images.
+[[nodiscard]] inline ImageDataSet read_idx(const std::filesystem::path& images, const std::filesystem::path& labels) {
+  ImageDataSet data = detail::read_idx_images(images);
+  data.labels = detail::read_idx_labels(labels);
+  if (static_cast<Index>(data.labels.size()) != data.size())
+    throw file_error(labels.string(), "expected ", data.size(), " labels, as there are images in ",
+                     quote(images.string()), ", found ", data.labels.size());
+  const Index largest = *std::max_element(data.labels.begin(), data.labels.end());
+  for (Index c = 0; c <= largest; ++c) data.class_names.push_back(std::to_string(c));
+  return data;
+}
+
+namespace detail {
+
+/// The file, or what it is called when packed.
+inline std::filesystem::path plain_or_gz(const std::filesystem::path& path) {
+  const std::filesystem::path packed = path.string() + ".gz";
+  return std::filesystem::exists(packed) && !std::filesystem::exists(path) ? packed : path;
+}
+
+}  // namespace detail
+
+/// The four files of MNIST and its likes in a folder: {train,t10k}-{images-idx3,labels-idx1}-ubyte, or the same with .gz.
+/// Throws as read_idx, and if the test images have another size or class.
+[[nodiscard]] inline TrainingAndTest read_idx_folder(const std::filesystem::path& folder) {
+  const auto read = [&](const std::string& part) {
+    return read_idx(detail::plain_or_gz(folder / (part + "-images-idx3-ubyte")),
+                    detail::plain_or_gz(folder / (part + "-labels-idx1-ubyte")));
+  };
+  TrainingAndTest sets{read("train"), read("t10k")};
+  const auto complain = [&](std::string_view what, Index expected, Index found) {
+    if (expected != found)
+      throw file_error(folder.string(), "test images: expected ", what, " ", expected, ", as for training, found ",
+                       found);
+  };
+  complain("height", sets.training.height, sets.test.height);
+  complain("width", sets.training.width, sets.test.width);
+  if (sets.test.classes() > sets.training.classes())
+    throw file_error(folder.string(), "test labels: expected at most ", sets.training.classes() - 1, ", found ",
+                     sets.test.classes() - 1);
+  sets.test.class_names = sets.training.class_names;
+  return sets;
+}
+
+}  // namespace crate
