@@ -22,7 +22,7 @@ struct MovingAverage {
     check_option(decay >= 0 && decay <= 1, "moving average: decay in [0, 1]", decay);
   }
 
-  static constexpr auto parts() { return std::tuple{part("average", &MovingAverage::average)}; }
+  static constexpr auto parts() { return std::tuple{part("", &MovingAverage::average)}; }
 
   /// Throws ShapeError if the model has another structure than the average.
   void update(const Model& model, Threads& threads) {

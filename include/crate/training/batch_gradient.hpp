@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/core/workspace.hpp"
+#include "crate/layers/pass.hpp"
+#include "crate/training/examples.hpp"
+#include "crate/training/gradient.hpp"
+#include "crate/training/objective.hpp"
+
+namespace crate {
+
+/// How a batch is cut. Results depend on it, in their last bits, and on nothing else but the batch.
+struct BatchCut {
+  Index micro_batch =
+      16;           ///< examples that go through the model at a time, >= 1: a thread holds the activations of so many
+  Index lanes = 4;  ///< gradients that are summed apart, >= 1: so many threads at most work side by side
+
+  void check() const {
+    check_option(micro_batch >= 1, "micro-batch >= 1", micro_batch);
+    check_option(lanes >= 1, "lanes >= 1", lanes);
+  }
+};
+
+/// Where a step stands in the training, for whatever draws random numbers.
+struct StepPlace {
+  std::uint64_t seed = 0;
+  Index epoch = 0;
+  Index step = 0;  ///< counted from the beginning of the training
+};
+
+/// The gradient of an objective's mean over a batch, on several threads. The batch is cut into micro-batches, these are dealt
+/// out to lanes in turn, each lane sums its gradient, and the lanes are summed in order: any number of threads gives the same
+/// bits.
+template <class Model, class O>
+class BatchGradient {
+ public:
+  /// Throws OptionError on a cut out of range.
+  BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads)
+      : objective_(std::move(objective)), cut_(cut), threads_(threads) {
+    cut.check();
+    lanes_.assign(static_cast<std::size_t>(cut.lanes), zeros_like(model));
+    workers_ = std::vector<Worker>(static_cast<std::size_t>(threads.count()));
+  }
+
+  /// What was computed last.
+  [[nodiscard]] const Model& gradient() const { return lanes_.front(); }
+  [[nodiscard]] const O& objective() const { return objective_; }
+
+  /// Computes the gradient over the examples of these indices, as training sees them. Returns the sums over them.
+  template <ExampleSource Source>
+  Measures compute(const Model& model, const Source& source, std::span<const Index> batch, const StepPlace& place) {
+    const auto count = static_cast<Index>(batch.size());
+    const Index pieces = (count + cut_.micro_batch - 1) / cut_.micro_batch;
+    const Index lanes = std::min(pieces, cut_.lanes);
+    std::vector<Measures> sums(static_cast<std::size_t>(pieces));
+    threads_.for_each(lanes, [&](Index lane, int worker) {
+      Model& gradient = lanes_[static_cast<std::size_t>(lane)];
+      Threads alone;
+      clear_gradient(gradient, alone);
+      for (Index piece = lane; piece < pieces; piece += lanes) {
+        const Index first = piece * cut_.micro_batch, size = std::min(cut_.micro_batch, count - first);
+        const auto indices = batch.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
+        Worker& own = workers_[static_cast<std::size_t>(worker)];
+        Run<typename Model::Scalar> run{.threads = lanes > 1 ? &alone : &threads_, .workspace = &own.workspace};
+        if constexpr (requires { run.dropout; })
+          run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
+        sums[static_cast<std::size_t>(piece)] =
+            objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),
+                                  gradient, own.memory, run);
+      }
+    });
+    for (Index lane = 1; lane < lanes; ++lane)
+      add_gradient(lanes_.front(), std::as_const(lanes_)[static_cast<std::size_t>(lane)], threads_);
+    Measures total;
+    for (const Measures& sum : sums) total += sum;
+    return total;
+  }
+
+  /// The objective's sums over all examples of a source, as they are.
+  template <ExampleSource Source>
+  [[nodiscard]] Measures measure(const Model& model, const Source& source) {
+    const Index pieces = (source.size() + cut_.micro_batch - 1) / cut_.micro_batch;
+    std::vector<Measures> sums(static_cast<std::size_t>(pieces));
+    threads_.for_each(pieces, [&](Index piece, int worker) {
+      const Index first = piece * cut_.micro_batch;
+      std::vector<Index> indices(static_cast<std::size_t>(std::min(cut_.micro_batch, source.size() - first)));
+      std::iota(indices.begin(), indices.end(), first);
+      Threads alone;
+      sums[static_cast<std::size_t>(piece)] =
+          objective_.measure(model, source.take(indices),
+                             {.threads = &alone, .workspace = &workers_[static_cast<std::size_t>(worker)].workspace});
+    });
+    Measures total;
+    for (const Measures& sum : sums) total += sum;
+    return total;
+  }
+
+ private:
+  struct Worker {
+    Workspace workspace;
+    typename O::Memory memory;
+  };
+
+  O objective_;
+  BatchCut cut_;
+  Threads& threads_;
+  std::vector<Model> lanes_;
+  std::vector<Worker> workers_;
+};
+
+}  // namespace crate

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iomanip>
+#include <sstream>
+#include <string>
+
+#include "crate/core/matrix.hpp"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
+
+namespace crate {
+
+/// "1:02:03", or "2:03" below an hour.
+[[nodiscard]] inline std::string duration_text(double seconds) {
+  const auto whole = static_cast<long long>(std::max(seconds, 0.0));
+  std::ostringstream text;
+  text << std::setfill('0');
+  if (whole >= 3600)
+    text << whole / 3600 << ':' << std::setw(2) << whole / 60 % 60;
+  else
+    text << whole / 60;
+  text << ':' << std::setw(2) << whole % 60;
+  return text.str();
+}
+
+/// One line on a terminal's standard error, written over ten times a second, with a rate and the time to go; silent where
+/// standard error is no terminal.
+class ProgressLine {
+ public:
+  /// Of `total` pieces of work, `done` are done already. `unit` is what is counted, as in "images".
+  ProgressLine(double total, double done, std::string unit)
+      : total_(total), done_before_(done), unit_(std::move(unit)), shown_(standard_error_is_terminal()) {}
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+  ~ProgressLine() { clear(); }
+
+  void show(double done, const std::string& what) {
+    if (!shown_) return;
+    const Clock::time_point now = Clock::now();
+    if (now - last_shown_ < std::chrono::milliseconds(100)) return;
+    last_shown_ = now;
+    const double rate = (done - done_before_) / std::chrono::duration<double>(now - start_).count();
+    std::ostringstream line;
+    line << what << "  " << std::setprecision(4) << rate << ' ' << unit_ << "/s";
+    if (rate > 0) line << "  " << duration_text((total_ - done) / rate) << " to go";
+    std::fprintf(stderr, "\r\033[K%s", line.str().c_str());
+    std::fflush(stderr);
+  }
+
+  void clear() const {
+    if (shown_) std::fputs("\r\033[K", stderr);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  static bool standard_error_is_terminal() {
+#if defined(__unix__) || defined(__APPLE__)
+    return isatty(STDERR_FILENO) != 0;
+#else
+    return false;
+#endif
+  }
+
+  double total_, done_before_;
+  std::string unit_;
+  bool shown_;
+  Clock::time_point start_ = Clock::now(), last_shown_ = {};
+};
+
+}  // namespace crate

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+// A training gives the same bits on any number of threads, in one go, stopped and continued, or killed and continued.
+
+#include "crate/training/trainer.hpp"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "io/temporary_folder.hpp"
+#include "training/softmax_regression.hpp"
+
+using namespace crate;
+using namespace crate::test;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::EndsWith;
+
+namespace {
+
+using State = TrainingState<SoftmaxRegression, AdamW<SoftmaxRegression>>;
+using TestTrainer = Trainer<State, SoftmaxObjective, ImageSource<float>>;
+
+State fresh_state() {
+  const SoftmaxRegression model(30, 3);
+  return {.model = model, .optimiser = AdamW(model, {.rate = 0.05}), .average = MovingAverage(model, 0.9)};
+}
+
+/// 70 images in batches of 16: 4 steps an epoch, and some images left over; every random thing is in it.
+struct Setting {
+  ImageDataSet training_data = banded_images(70, 1), test_data = banded_images(30, 2);
+  ImageNormalisation normalisation = measure_normalisation(training_data);
+  ImageSource<float> training{training_data, normalisation, {.padding = 1, .flip = true}};
+  ImageSource<float> test{test_data, normalisation};
+  TrainerOptions options{.epochs = 5,
+                         .batch = 16,
+                         .cut = {.micro_batch = 3, .lanes = 3},
+                         .schedule = {.decay = Decay::cosine, .warm_up = 3, .steps = 20},
+                         .largest_norm = 0.5,
+                         .seed = 3};
+
+  [[nodiscard]] TestTrainer trainer(State& state, Threads& threads) const {
+    return TestTrainer(state, {}, training, test, options, threads);
+  }
+};
+
+void check_same(const State& found, const State& expected) {
+  CHECK(found.step == expected.step);
+  CHECK(found.epoch_sums.loss.sum == expected.epoch_sums.loss.sum);
+  for_each_parameter(
+      [](std::string_view name, ParameterKind, const auto& a, const auto& b) {
+        INFO(name);
+        CHECK(a == b);
+      },
+      found, expected);
+}
+
+State undisturbed(const Setting& setting) {
+  State state = fresh_state();
+  Threads alone;
+  REQUIRE(setting.trainer(state, alone).run());
+  return state;
+}
+
+}  // namespace
+
+TEST_CASE("Every epoch goes once through all examples, in an order of its own") {
+  std::set<std::vector<Index>> orders;
+  for (Index epoch = 0; epoch < 5; ++epoch) {
+    std::vector<Index> order = epoch_order(50, 7, epoch);
+    CHECK(epoch_order(50, 7, epoch) == order);
+    orders.insert(order);
+    std::sort(order.begin(), order.end());
+    for (Index i = 0; i < 50; ++i) CHECK(order[static_cast<std::size_t>(i)] == i);
+  }
+  orders.insert(epoch_order(50, 8, 0));
+  CHECK(orders.size() == 6);
+}
+
+TEST_CASE("The gradient of a batch is that of its examples together, however it is cut, to the bit on any threads") {
+  const Setting setting;
+  SoftmaxRegression model(30, 3);
+  Random random(4);
+  random.fill_normal(model.weight);
+  const std::vector<Index> batch = epoch_order(70, 1, 0);
+  const LabelledImages<float> all = setting.training.draw(batch, 9, 2);
+  SoftmaxRegression expected(30, 3);
+  SoftmaxObjective::Memory memory;
+  const Measures sums = SoftmaxObjective().accumulate(model, all, 1.0 / 70, expected, memory, {});
+  for (const BatchCut cut : {BatchCut{100, 1}, BatchCut{7, 3}, BatchCut{1, 4}, BatchCut{16, 8}}) {
+    std::vector<SoftmaxRegression> found;
+    for (const int count : {1, 2, 4}) {
+      Threads threads(count);
+      BatchGradient gradient(model, SoftmaxObjective(), cut, threads);
+      for (int again = 0; again < 2; ++again) {
+        const Measures part_sums = gradient.compute(model, setting.training, batch, {.seed = 9, .epoch = 2, .step = 5});
+        CHECK(part_sums.loss.count == 70);
+        CHECK(part_sums.correct == sums.correct);
+        CHECK(relative_error(part_sums.loss.sum, sums.loss.sum) < rounding<float>);
+      }
+      found.push_back(gradient.gradient());
+    }
+    CHECK(relative_error(found[0].weight, expected.weight) < rounding<float>);
+    CHECK(found[1] == found[0]);
+    CHECK(found[2] == found[0]);
+  }
+}
+
+TEST_CASE("A training learns, and ends with the same bits on any number of threads") {
+  const Setting setting;
+  const State expected = undisturbed(setting);
+  CHECK(expected.step == 20);
+  for (const int count : {2, 4}) {
+    State state = fresh_state();
+    Threads threads(count);
+    TestTrainer trainer = setting.trainer(state, threads);
+    std::vector<EpochReport> reports;
+    CHECK(trainer.run([&](const EpochReport& report) { reports.push_back(report); }));
+    check_same(state, expected);
+    REQUIRE(reports.size() == 5);
+    CHECK(reports[4].training.loss.count == 64);
+    CHECK(reports[4].training.loss.mean() < 0.9 * reports[0].training.loss.mean());
+    CHECK(reports[4].test.loss.count == 30);
+    CHECK(reports[4].test.accuracy() > 0.5);
+    CHECK(reports[4].test.top_5_accuracy() == 1);
+  }
+}
+
+TEST_CASE("A training that is stopped after any step and continued ends as if never stopped") {
+  const TemporaryFolder folder;
+  Setting setting;
+  const State expected = undisturbed(setting);
+  Threads threads(2);
+  for (Index stop = 1; stop < 20; stop += 3) {
+    State first = fresh_state();
+    TestTrainer before = setting.trainer(first, threads);
+    for (Index i = 0; i < stop; ++i) before.step();
+    save_checkpoint(folder.file("checkpoint"), first, before.recipe());
+    State second = fresh_state();
+    Setting continued = setting;
+    continued.options.checkpoint = folder.file("checkpoint");
+    TestTrainer after = TestTrainer(second, {}, continued.training, continued.test, continued.options, threads);
+    REQUIRE(after.resume());
+    check_same(second, first);
+    REQUIRE(after.run());
+    check_same(second, expected);
+  }
+}
+
+TEST_CASE("Ctrl-C and SIGTERM end a training after the step, with a checkpoint to continue from") {
+  const TemporaryFolder folder;
+  Setting setting;
+  const State expected = undisturbed(setting);
+  setting.options.checkpoint = folder.file("checkpoint");
+  setting.options.history = folder.file("history");
+  Threads alone;
+  State state = fresh_state();
+  for (const int signal : {SIGINT, SIGTERM}) {
+    state = fresh_state();
+    TestTrainer trainer = setting.trainer(state, alone);
+    trainer.resume();
+    const Index before = state.step;
+    CHECK_FALSE(trainer.run([&](const EpochReport&) { std::raise(signal); }));
+    CHECK(state.step == before + 4);
+  }
+  state = fresh_state();
+  TestTrainer trainer = setting.trainer(state, alone);
+  REQUIRE(trainer.resume());
+  CHECK(state.step == 8);
+  CHECK(trainer.run());
+  check_same(state, expected);
+}
+
+namespace {
+
+/// Trains in a child process, a millisecond a step, which is killed after so many; returns whether it finished before.
+bool train_and_kill(const Setting& setting, int milliseconds) {
+  const pid_t child = fork();
+  if (child == 0) {
+    State state = fresh_state();
+    Threads alone;
+    TestTrainer trainer = setting.trainer(state, alone);
+    trainer.resume();
+    while (state.step < trainer.total_steps()) {
+      trainer.step();
+      save_checkpoint(setting.options.checkpoint, state, trainer.recipe());
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    _exit(0);
+  }
+  REQUIRE(child > 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  kill(child, SIGKILL);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("A training that is killed at random moments and continued ends as if never killed") {
+  const TemporaryFolder folder;
+  Setting setting;
+  const State expected = undisturbed(setting);
+  setting.options.checkpoint = folder.file("checkpoint");
+  Random random(5);
+  int kills = 0;
+  while (!train_and_kill(setting, 5 + kills / 4 + static_cast<int>(random.below(20)))) ++kills;
+  CHECK(kills > 0);
+  State state = fresh_state();
+  Threads alone;
+  REQUIRE(setting.trainer(state, alone).resume());
+  check_same(state, expected);
+}
+
+TEST_CASE("The history has a line for every epoch, and what a killed training wrote too much of goes") {
+  const TemporaryFolder folder;
+  Setting setting;
+  setting.options.history = folder.file("history.jsonl");
+  setting.options.history_every = 2;
+  setting.options.epochs = 2;
+  Threads alone;
+  State state = fresh_state();
+  REQUIRE(setting.trainer(state, alone).run());
+  const auto steps = [&] {
+    std::vector<Index> found;
+    std::ifstream file(setting.options.history);
+    for (std::string line; std::getline(file, line);) found.push_back(nlohmann::json::parse(line)["step"].get<Index>());
+    return found;
+  };
+  CHECK(steps() == std::vector<Index>{2, 4, 4, 6, 8, 8});
+  write_content(setting.options.history, content_of(setting.options.history) + "{\"step\": 1");
+  (void)HistoryFile(setting.options.history, 6);
+  CHECK(steps() == std::vector<Index>{2, 4, 4, 6});
+}
+
+TEST_CASE("A checkpoint that does not fit is refused, and the state stays as it was") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("checkpoint");
+  Setting setting;
+  Threads alone;
+  State state = fresh_state();
+  TestTrainer trainer = setting.trainer(state, alone);
+  trainer.step();
+  save_checkpoint(path, state, trainer.recipe());
+  State other = fresh_state();
+  const State before = other;
+  const auto message = [&](auto& target, const Recipe& recipe) {
+    return message_of<FileError>([&] { load_checkpoint(path, target, recipe); });
+  };
+
+  Setting reseeded = setting;
+  reseeded.options.seed = 4;
+  State reseeded_state = fresh_state();
+  CHECK_THAT(
+      message(other,
+              TestTrainer(reseeded_state, {}, reseeded.training, reseeded.test, reseeded.options, alone).recipe()),
+      EndsWith("begun with another recipe: seed: expected '4', found '3'"));
+
+  const SoftmaxRegression larger(31, 3);
+  State larger_state{.model = larger, .optimiser = AdamW(larger)};
+  const std::string complaints = message(larger_state, {});
+  CHECK_THAT(complaints, ContainsSubstring("'model.weight': expected F32 [3, 31], found F32 [3, 30]"));
+  CHECK_THAT(complaints, ContainsSubstring("surplus: 'average.weight'"));
+  TrainingState<SoftmaxRegression, Sgd<SoftmaxRegression>> descent{.model = before.model,
+                                                                   .optimiser = Sgd(before.model)};
+  CHECK_THAT(message(descent, {}), ContainsSubstring("missing: 'optimiser.velocity.weight' [3, 30]"));
+
+  const std::string whole = content_of(path);
+  for (const std::size_t size : {std::size_t{0}, whole.size() / 2, whole.size() - 1}) {
+    write_content(path, whole.substr(0, size));
+    CHECK_THAT(message(other, trainer.recipe()), ContainsSubstring("checkpoint': "));
+  }
+  check_same(other, before);
+  write_content(path, whole);
+  load_checkpoint(path, other, trainer.recipe());
+  check_same(other, state);
+}
+
+TEST_CASE("A training refuses options out of range, too few examples, and a loss that is not finite") {
+  Setting setting;
+  Threads alone;
+  State state = fresh_state();
+  setting.options.batch = 71;
+  CHECK(message_of<OptionError>([&] { (void)setting.trainer(state, alone); }) ==
+        "option: expected training: examples >= batch = 71, found 70");
+  setting.options.batch = 16;
+  setting.options.cut.lanes = 0;
+  CHECK(message_of<OptionError>([&] { (void)setting.trainer(state, alone); }) ==
+        "option: expected lanes >= 1, found 0");
+  setting.options.cut.lanes = 1;
+  TestTrainer trainer = setting.trainer(state, alone);
+  trainer.step();
+  state.model.bias.setConstant(std::nanf(""));
+  CHECK_THAT(message_of<Error>([&] { trainer.step(); }),
+             ContainsSubstring("expected a finite loss, found nan at step 2"));
+  CHECK(state.step == 1);
+}
+
+TEST_CASE("Durations are hours, minutes and seconds") {
+  CHECK(duration_text(7) == "0:07");
+  CHECK(duration_text(127.9) == "2:07");
+  CHECK(duration_text(3723) == "1:02:03");
+  CHECK(duration_text(-1) == "0:00");
+}
