@@ -17,6 +17,7 @@ struct CrateAlphaBlockOptions {
   double step = 0.1;   ///< eta
   double lambda = 0.1;
   double norm_epsilon = 1e-6;
+  double dropout = 0;  ///< of MSSA, in recorded passes alone
 };
 
 /// A layer of CRATE-alpha: sparse codes over an overcomplete dictionary, decoded by another, with a residual round both:
@@ -36,7 +37,8 @@ struct CrateAlphaBlock : Chain<CrateAlphaBlock<S>, S> {
                                   .heads = o.heads,
                                   .head_dim = o.head_dim,
                                   .output = published_output(o.dim, o.heads, o.head_dim),
-                                  .output_bias = false}),
+                                  .output_bias = false,
+                                  .dropout = o.dropout}),
                          {.epsilon = o.norm_epsilon})),
         sparsify(PreNorm(OvercompleteIsta<S>(o.dim, o.atoms != 0 ? o.atoms : 4 * o.dim, Decoding::decoupled,
                                              {.step = o.step, .lambda = o.lambda}),

@@ -16,6 +16,7 @@ struct CrateBlockOptions {
   double step = 0.1;   ///< eta
   double lambda = 0.1;
   AttentionMask mask = AttentionMask::none;
+  double dropout = 0;  ///< of MSSA, in recorded passes alone
 };
 
 /// A layer of the CRATE encoder, with the published pre-norms:
@@ -35,7 +36,8 @@ struct CrateBlock : Chain<CrateBlock<S>, S> {
                                   .heads = o.heads,
                                   .head_dim = o.head_dim,
                                   .output = published_output(o.dim, o.heads, o.head_dim),
-                                  .mask = o.mask}))),
+                                  .mask = o.mask,
+                                  .dropout = o.dropout}))),
         sparsify(Ista<S>(o.dim, {.step = o.step, .lambda = o.lambda})) {}
 
   static constexpr auto parts() {

@@ -13,6 +13,7 @@ struct CrateDecoderBlockOptions {
   Index dim = 0;       ///< d >= 1
   Index heads = 0;     ///< K >= 1
   Index head_dim = 0;  ///< p; 0 for d / K
+  double dropout = 0;  ///< of MSSA, in recorded passes alone
 };
 
 /// A layer of the CRATE decoder, the mirror of CrateBlock: dictionary first, attention with a minus:
@@ -32,7 +33,8 @@ struct CrateDecoderBlock : Chain<CrateDecoderBlock<S>, S> {
         decompress(PreNorm(Mssa<S>({.dim = o.dim,
                                     .heads = o.heads,
                                     .head_dim = o.head_dim,
-                                    .output = published_output(o.dim, o.heads, o.head_dim)}))) {}
+                                    .output = published_output(o.dim, o.heads, o.head_dim),
+                                    .dropout = o.dropout}))) {}
 
   static constexpr auto parts() {
     return std::tuple{part("expand", &CrateDecoderBlock::expand), part("decompress", &CrateDecoderBlock::decompress)};

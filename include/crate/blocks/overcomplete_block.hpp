@@ -17,6 +17,7 @@ struct OvercompleteBlockOptions {
   double step = 0.1;   ///< eta
   double lambda = 0.1;
   AttentionMask mask = AttentionMask::causal;
+  double dropout = 0;  ///< of MSSA, in recorded passes alone
 };
 
 /// A layer of the overcomplete language model: sparse codes over a dictionary that also decodes them, no residual round it:
@@ -32,7 +33,8 @@ struct OvercompleteBlock : Chain<OvercompleteBlock<S>, S> {
 
   /// All zero but the norms. Throws OptionError on an option out of range.
   explicit OvercompleteBlock(const Options& o)
-      : compress(PreNorm(Mssa<S>({.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .mask = o.mask}))),
+      : compress(PreNorm(
+            Mssa<S>({.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .mask = o.mask, .dropout = o.dropout}))),
         sparsify(OvercompleteIsta<S>(o.dim, o.atoms != 0 ? o.atoms : 4 * o.dim, Decoding::tied,
                                      {.step = o.step, .lambda = o.lambda})) {}
 

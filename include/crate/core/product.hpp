@@ -58,7 +58,10 @@ auto plain_view(const M& matrix) {
 
 template <class A, class B, class Out>
 void multiply(bool assign, typename Out::Scalar scale, const A& a, const B& b, Out& out, Threads& threads) {
-  if constexpr (is_run_time_matrix<A> && is_run_time_matrix<B> && is_run_time_matrix<Out> && !Out::IsRowMajor) {
+  if constexpr (is_run_time_matrix<Out> && Out::IsRowMajor) {
+    auto transposed = out.transpose();
+    multiply(assign, scale, b.transpose(), a.transpose(), transposed, threads);
+  } else if constexpr (is_run_time_matrix<A> && is_run_time_matrix<B> && is_run_time_matrix<Out>) {
     Eigen::Map<Matrix<typename Out::Scalar>, 0, Eigen::OuterStride<>> result(out.data(), out.rows(), out.cols(),
                                                                              Eigen::OuterStride<>(out.outerStride()));
     multiply_pieces(assign, scale, plain_view(a), plain_view(b), result, threads);

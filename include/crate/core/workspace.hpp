@@ -38,6 +38,8 @@ class Workspace {
     Frame& operator=(const Frame&) = delete;
     ~Frame() { workspace_.release(chunk_, used_); }
 
+    [[nodiscard]] Workspace& workspace() const { return workspace_; }
+
     /// An uninitialised rows x cols matrix, aligned to 64 bytes.
     template <Scalar S>
     [[nodiscard]] Eigen::Map<Matrix<S>, Eigen::AlignedMax> matrix(Index rows, Index cols) {

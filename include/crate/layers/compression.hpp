@@ -21,6 +21,13 @@ struct Compression {
   Subspaces<Matrix<S>> subspaces;  ///< U_[K], d x (K p)
   CompressionOptions options;
 
+  struct Tape {
+    Kept<S> tokens;         ///< Z: dL/dU is a product with it
+    Kept<S> projected;      ///< W = U^T Z, at which the step's derivative is taken
+    Kept<S> compressed;     ///< scale T(W): dL/dU is a product with it, too
+    Kept<S> probabilities;  ///< of the softmax step
+  };
+
   /// Throws OptionError as CompressionOptions::check.
   explicit Compression(Subspaces<Matrix<S>> codebook, const CompressionOptions& compression_options = {})
       : subspaces(std::move(codebook)), options(compression_options) {
@@ -48,22 +55,85 @@ struct Compression {
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
-    subspaces.check();
-    check_size("compression: rows of the tokens", z.rows(), subspaces.dim());
-    check_size("compression: rows of the output", out.rows(), subspaces.dim());
+    check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
     auto projected = frame.template matrix<S>(subspaces.bases().cols(), z.cols());
     multiply(subspaces.bases().transpose(), z, projected, pass.threads);
     pass.observe("projection", projected);
-    detail::compress_projected(projected, subspaces.heads(), pass.layout, options, frame, pass.threads);
-    detail::keep_tokens(z, subspaces.head_dim(), pass.layout, options, out, pass.threads);
-    multiply_add(1, subspaces.bases(), projected, out, pass.threads);
+    if (options.step == CompressionStep::softmax) {
+      auto attended = frame.template matrix<S>(projected.rows(), projected.cols());
+      auto scores =
+          frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
+      detail::attend_all(projected, subspaces.heads(), pass.layout, attention(), scores, attended, pass.threads);
+      finish(z, attended, out, pass);
+    } else {
+      finish(z, projected, out, pass);
+    }
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
+    check_sizes(z, out);
+    const Index heads = subspaces.heads();
+    auto projected = pass.keep(subspaces.bases().cols(), z.cols());
+    auto compressed = pass.keep(projected.rows(), projected.cols());
+    multiply(subspaces.bases().transpose(), z, projected, pass.threads);
+    pass.observe("projection", projected);
+    tape = {z, projected, compressed, {}};
+    if (options.step == CompressionStep::softmax) {
+      auto probabilities = pass.keep(detail::score_rows(pass.layout), heads * z.cols());
+      detail::attend_all_recorded(projected, heads, pass.layout, attention(), {}, probabilities, probabilities,
+                                  compressed, pass.threads);
+      tape.probabilities = probabilities;
+    } else {
+      compressed = projected;
+    }
+    finish(z, compressed, out, pass);
+  }
+
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Compression& gradient,
+                Pass<S>& pass) const {
+    const auto z = tape.tokens.view(), projected = tape.projected.view(), compressed = tape.compressed.view();
+    const Index heads = subspaces.heads();
+    Workspace::Frame frame(pass.workspace);
+    auto cotangent = frame.template matrix<S>(projected.rows(), projected.cols());
+    auto projected_cotangent = frame.template matrix<S>(projected.rows(), projected.cols());
+    multiply(subspaces.bases().transpose(), out_cotangent, cotangent, pass.threads);
+    multiply_add(1, out_cotangent, compressed.transpose(), gradient.subspaces.bases(), pass.threads);
+    detail::compress_projected_adjoint(projected, compressed, heads, pass.layout, options, cotangent,
+                                       projected_cotangent, pass.threads);
+    if (options.step == CompressionStep::softmax) {
+      auto scores =
+          frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
+      cotangent = projected_cotangent;
+      detail::attend_all_adjoint(projected, heads, pass.layout, attention(), {}, tape.probabilities.view(), cotangent,
+                                 scores, scores, projected_cotangent, pass.threads);
+    }
+    detail::keep_tokens(out_cotangent, subspaces.head_dim(), pass.layout, options, z_cotangent, pass.threads);
+    multiply_add(1, subspaces.bases(), projected_cotangent, z_cotangent, pass.threads);
+    multiply_add(1, z, projected_cotangent.transpose(), gradient.subspaces.bases(), pass.threads);
   }
 
   /// Uniform within 1 / sqrt(d).
   void initialise(Random& random) {
     const double bound = 1 / std::sqrt(static_cast<double>(subspaces.dim()));
     random.fill_uniform(subspaces.bases(), -bound, bound);
+  }
+
+ private:
+  [[nodiscard]] AttentionOptions attention() const { return {.logit_scale = options.logit_scale}; }
+
+  void check_sizes(ConstTokens<S> z, ConstTokens<S> out) const {
+    subspaces.check();
+    check_size("compression: rows of the tokens", z.rows(), subspaces.dim());
+    check_size("compression: rows of the output", out.rows(), subspaces.dim());
+  }
+
+  /// out = skip Z + U (scale T(W)), which takes the place of what compress_projected is given.
+  template <class H>
+  void finish(ConstTokens<S> z, H& h, Tokens<S> out, Pass<S>& pass) const {
+    detail::compress_projected(h, subspaces.heads(), pass.layout, options, pass.threads);
+    detail::keep_tokens(z, subspaces.head_dim(), pass.layout, options, out, pass.threads);
+    multiply_add(1, subspaces.bases(), h, out, pass.threads);
   }
 };
 

@@ -18,6 +18,10 @@ struct Dictionary {
 
   RowMajorMatrix<S> dictionary;  ///< D, d x d
 
+  struct Tape {
+    Kept<S> tokens;  ///< Z: dL/dD is a product with it
+  };
+
   /// D = 0. Throws OptionError unless dim >= 1.
   explicit Dictionary(Index dim) {
     check_option(dim >= 1, "dictionary: dim >= 1", dim);
@@ -37,6 +41,17 @@ struct Dictionary {
     check_size("dictionary: rows of the tokens", z.rows(), dictionary.cols());
     check_size("dictionary: rows of the output", out.rows(), dictionary.rows());
     multiply(dictionary, z, out, pass.threads);
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
+    forward(z, out, pass);
+    tape = {z};
+  }
+
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Dictionary& gradient,
+                Pass<S>& pass) const {
+    multiply_add(1, out_cotangent, tape.tokens.view().transpose(), gradient.dictionary, pass.threads);
+    multiply(dictionary.transpose(), out_cotangent, z_cotangent, pass.threads);
   }
 
   /// Kaiming uniform, as published: within sqrt(6 / d).

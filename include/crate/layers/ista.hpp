@@ -19,6 +19,12 @@ struct Ista {
   RowMajorMatrix<S> dictionary;  ///< D, d x d
   IstaOptions options;
 
+  struct Tape {
+    Kept<S> tokens;    ///< Z: dL/dD is a product with it
+    Kept<S> residual;  ///< Z - D Z: so is it
+    Kept<S> result;    ///< where it is zero, no gradient passes
+  };
+
   /// D = 0. Throws OptionError unless dim >= 1 and the options hold.
   explicit Ista(Index dim, const IstaOptions& ista_options = {}) : options(ista_options) {
     options.check();
@@ -37,17 +43,38 @@ struct Ista {
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
-    check_shape("ISTA: dictionary", dictionary, z.rows(), z.rows());
-    check_size("ISTA: rows of the output", out.rows(), z.rows());
+    check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
     auto residual = frame.template matrix<S>(z.rows(), z.cols());
     detail::ista_into(z, dictionary, options, residual, out, pass.threads);
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
+    check_sizes(z, out);
+    auto residual = pass.keep(z.rows(), z.cols());
+    detail::ista_into(z, dictionary, options, residual, out, pass.threads);
+    tape = {z, residual, out};
+  }
+
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Ista& gradient,
+                Pass<S>& pass) const {
+    Workspace::Frame frame(pass.workspace);
+    auto masked = frame.template matrix<S>(z_cotangent.rows(), z_cotangent.cols());
+    auto expanded = frame.template matrix<S>(z_cotangent.rows(), z_cotangent.cols());
+    detail::ista_adjoint_into(tape.tokens.view(), dictionary, options, tape.residual.view(), tape.result.view(),
+                              out_cotangent, masked, expanded, z_cotangent, gradient.dictionary, pass.threads);
   }
 
   /// Kaiming uniform, as published: within sqrt(6 / d).
   void initialise(Random& random) {
     const double bound = std::sqrt(6 / static_cast<double>(dictionary.cols()));
     random.fill_uniform(dictionary, -bound, bound);
+  }
+
+ private:
+  void check_sizes(ConstTokens<S> z, ConstTokens<S> out) const {
+    check_shape("ISTA: dictionary", dictionary, z.rows(), z.rows());
+    check_size("ISTA: rows of the output", out.rows(), z.rows());
   }
 };
 

@@ -20,6 +20,10 @@ struct Linear {
   RowMajorMatrix<S> weight;  ///< W, output x input
   Vector<S> bias;            ///< b, output, or empty
 
+  struct Tape {
+    Kept<S> tokens;  ///< Z: dL/dW is a product with it
+  };
+
   /// All zero. Throws OptionError unless both dimensions are positive.
   Linear(Index input_dim, Index output_dim, bool with_bias = true) {
     check_option(input_dim >= 1, "linear map: input dimension >= 1", input_dim);
@@ -46,6 +50,18 @@ struct Linear {
     if (bias.size() == 0) return;
     check_size("linear map: bias", bias.size(), output_dim());
     for_each_columns(out.cols(), pass.threads, [&](Index j, Index n) { out.middleCols(j, n).colwise() += bias; });
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
+    forward(z, out, pass);
+    tape = {z};
+  }
+
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Linear& gradient,
+                Pass<S>& pass) const {
+    multiply_add(1, out_cotangent, tape.tokens.view().transpose(), gradient.weight, pass.threads);
+    if (bias.size() != 0) gradient.bias += out_cotangent.rowwise().sum();
+    multiply(weight.transpose(), out_cotangent, z_cotangent, pass.threads);
   }
 
   /// Uniform within 1 / sqrt(input dimension), weight and bias, as PyTorch does.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -34,6 +35,7 @@ struct MssaOptions {
   bool scale_logits = true;  ///< by 1 / sqrt(p), as published; the theory does not
   AttentionMask mask = AttentionMask::none;
   double rate_factor = 1;  ///< p / (N epsilon^2) in eq. (12); absorbed in the weights in practice
+  double dropout = 0;      ///< of attention probabilities and of a free output, in [0, 1); in recorded passes alone
 
   [[nodiscard]] Index subspace_dim() const { return head_dim != 0 ? head_dim : dim / heads; }
 
@@ -45,6 +47,7 @@ struct MssaOptions {
     if (output == MssaOutput::identity)
       check_option(heads * subspace_dim() == dim,
                    concatenate("MSSA: heads * head_dim = dim = ", dim, " without an output"), heads * subspace_dim());
+    check_dropout(dropout);
   }
 };
 
@@ -57,12 +60,22 @@ struct Mssa {
   std::optional<Linear<S>> output;  ///< W, d x (K p), and b, if the output is free
   MssaOutput output_kind;
   AttentionOptions attention;
+  double dropout;
+
+  struct Tape {
+    Kept<S> tokens;           ///< Z: dL/dU is a product with it
+    Kept<S> projected;        ///< H = U^T Z: queries, keys and values
+    Kept<S> probabilities;    ///< of all heads, keys x queries: the softmax's derivative is made of its result
+    Kept<S> attended;         ///< [SSA_1; ...; SSA_K]: dL/dW is a product with it
+    std::uint64_t place = 0;  ///< of the first of two dropouts, whose numbers backward draws again
+  };
 
   /// All zero. Throws OptionError as MssaOptions::check.
   explicit Mssa(const MssaOptions& options)
       : subspaces(zero_bases(options), options.heads),
         output_kind(options.output),
-        attention{.mask = options.mask, .rate_factor = options.rate_factor} {
+        attention{.mask = options.mask, .rate_factor = options.rate_factor},
+        dropout(options.dropout) {
     const Index p = options.subspace_dim();
     if (options.scale_logits) attention.logit_scale = 1 / std::sqrt(static_cast<double>(p));
     if (output_kind == MssaOutput::free) output.emplace(options.heads * p, options.dim, options.output_bias);
@@ -90,9 +103,7 @@ struct Mssa {
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
-    subspaces.check();
-    check_size("MSSA: rows of the tokens", z.rows(), subspaces.dim());
-    check_size("MSSA: rows of the output", out.rows(), output_dim());
+    check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
     const Index width = subspaces.bases().cols();
     auto projected = frame.template matrix<S>(width, z.cols());
@@ -102,14 +113,44 @@ struct Mssa {
         frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
     auto attended = frame.template matrix<S>(width, z.cols());
     detail::attend_all(projected, subspaces.heads(), pass.layout, attention, scores, attended, pass.threads);
-    if (output_kind == MssaOutput::identity) {
-      check_size("MSSA without output: heads * head_dim", width, out.rows());
-      out = attended;
-    } else if (output)
-      output->forward(attended, out, pass);
-    else
-      multiply(subspaces.bases(), attended, out, pass.threads);
-    if (attention.rate_factor != 1) out *= static_cast<S>(attention.rate_factor);
+    bring_together(attended, out, pass);
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
+    check_sizes(z, out);
+    const Index width = subspaces.bases().cols(), heads = subspaces.heads();
+    auto projected = pass.keep(width, z.cols());
+    auto attended = pass.keep(width, z.cols());
+    auto probabilities = pass.keep(detail::score_rows(pass.layout), heads * z.cols());
+    tape = {z, projected, probabilities, attended, pass.dropout.take_place()};
+    multiply(subspaces.bases().transpose(), z, projected, pass.threads);
+    pass.observe("projection", projected);
+    Workspace::Frame frame(pass.workspace);
+    auto dropped = room_for_dropout(frame, pass);
+    detail::attend_all_recorded(projected, heads, pass.layout, attention, attention_dropout(tape, pass), probabilities,
+                                dropped, attended, pass.threads);
+    bring_together(attended, out, pass);
+    drop_output(pass, pass.dropout.take_place(), out);
+  }
+
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Mssa& gradient,
+                Pass<S>& pass) const {
+    const auto z = tape.tokens.view(), projected = tape.projected.view(), attended = tape.attended.view();
+    Workspace::Frame frame(pass.workspace);
+    auto cotangent = frame.template matrix<S>(out_cotangent.rows(), out_cotangent.cols());
+    auto attended_cotangent = frame.template matrix<S>(attended.rows(), attended.cols());
+    auto projected_cotangent = frame.template matrix<S>(attended.rows(), attended.cols());
+    auto scores =
+        frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
+    auto dropped = room_for_dropout(frame, pass);
+    cotangent = static_cast<S>(attention.rate_factor) * out_cotangent;
+    drop_output(pass, tape.place + 1, cotangent);
+    separate(cotangent, attended, attended_cotangent, gradient, pass);
+    detail::attend_all_adjoint(projected, subspaces.heads(), pass.layout, attention, attention_dropout(tape, pass),
+                               tape.probabilities.view(), attended_cotangent, scores, dropped, projected_cotangent,
+                               pass.threads);
+    multiply_add(1, z, projected_cotangent.transpose(), gradient.subspaces.bases(), pass.threads);
+    multiply(subspaces.bases(), projected_cotangent, z_cotangent, pass.threads);
   }
 
   /// U as PyTorch fills a linear map from d: uniform within 1 / sqrt(d).
@@ -119,6 +160,55 @@ struct Mssa {
   }
 
  private:
+  void check_sizes(ConstTokens<S> z, ConstTokens<S> out) const {
+    subspaces.check();
+    check_size("MSSA: rows of the tokens", z.rows(), subspaces.dim());
+    check_size("MSSA: rows of the output", out.rows(), output_dim());
+    if (output_kind == MssaOutput::identity)
+      check_size("MSSA without output: heads * head_dim", subspaces.bases().cols(), out.rows());
+  }
+
+  /// out = rate_factor (W O + b), rate_factor U O or rate_factor O of the attended heads O.
+  void bring_together(ConstTokens<S> attended, Tokens<S> out, Pass<S>& pass) const {
+    if (output_kind == MssaOutput::identity)
+      out = attended;
+    else if (output)
+      output->forward(attended, out, pass);
+    else
+      multiply(subspaces.bases(), attended, out, pass.threads);
+    if (attention.rate_factor != 1) out *= static_cast<S>(attention.rate_factor);
+  }
+
+  /// The adjoint of bring_together but for its factor: dL/dO of the cotangent, and what of it belongs to W and b, or to U.
+  void separate(ConstTokens<S> cotangent, ConstTokens<S> attended, Tokens<S> attended_cotangent, Mssa& gradient,
+                Pass<S>& pass) const {
+    if (output_kind == MssaOutput::identity) {
+      attended_cotangent = cotangent;
+    } else if (output) {
+      output->backward(cotangent, {attended}, attended_cotangent, *gradient.output, pass);
+    } else {
+      multiply(subspaces.bases().transpose(), cotangent, attended_cotangent, pass.threads);
+      multiply_add(1, cotangent, attended.transpose(), gradient.subspaces.bases(), pass.threads);
+    }
+  }
+
+  [[nodiscard]] detail::AttentionDropout attention_dropout(const Tape& tape, const Pass<S>& pass) const {
+    return {dropout, pass.dropout, tape.place};
+  }
+
+  /// Room for probabilities of which some are dropped; none is needed without dropout.
+  [[nodiscard]] auto room_for_dropout(Workspace::Frame& frame, const Pass<S>& pass) const {
+    const Index columns = dropout == 0 ? 0 : detail::score_columns(pass.layout, pass.threads);
+    return frame.template matrix<S>(detail::score_rows(pass.layout), columns);
+  }
+
+  void drop_output(const Pass<S>& pass, std::uint64_t place, Tokens<S> out) const {
+    if (dropout == 0 || !output) return;
+    for (Index set = 0; set < pass.layout.sets(); ++set)
+      detail::drop(pass.dropout, place, set, 0, dropout,
+                   out.middleCols(pass.layout.begin(set), pass.layout.length(set)));
+  }
+
   static Matrix<S> zero_bases(const MssaOptions& options) {
     options.check();
     return Matrix<S>::Zero(options.dim, options.heads * options.subspace_dim());

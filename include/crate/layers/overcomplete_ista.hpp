@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "crate/core/random.hpp"
 #include "crate/layers/pass.hpp"
@@ -26,6 +27,12 @@ struct OvercompleteIsta {
   RowMajorMatrix<S> dictionary;  ///< D, d x s
   RowMajorMatrix<S> decoding;    ///< D', d x s; empty if it is D
   SparseCodeOptions options;
+
+  struct Tape {
+    Kept<S> tokens;                  ///< Z: dL/dD is a product with it
+    std::vector<Kept<S>> residuals;  ///< Z - D A^t of the steps after the first: so are they
+    std::vector<Kept<S>> codes;      ///< A^t after every step: where they are zero, no gradient passes
+  };
 
   /// All zero. Throws OptionError unless dim, atoms >= 1 and the options hold.
   OvercompleteIsta(Index dim, Index atoms, Decoding kind, const SparseCodeOptions& code_options = {})
@@ -52,16 +59,47 @@ struct OvercompleteIsta {
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
-    check_size("overcomplete ISTA: rows of the tokens", z.rows(), dictionary.rows());
-    check_size("overcomplete ISTA: rows of the output", out.rows(), dictionary.rows());
+    check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
     auto residual = frame.template matrix<S>(z.rows(), z.cols());
     auto codes = frame.template matrix<S>(dictionary.cols(), z.cols());
     detail::sparse_code_into(z, dictionary, options, residual, codes, pass.threads);
     pass.observe("codes", codes);
-    const RowMajorMatrix<S>& decode = decoding.size() != 0 ? decoding : dictionary;
-    check_shape("overcomplete ISTA: decoding", decode, dictionary.rows(), dictionary.cols());
-    multiply(decode, codes, out, pass.threads);
+    multiply(decoder(), codes, out, pass.threads);
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
+    check_sizes(z, out);
+    tape = {z, {}, {}};
+    auto first = pass.keep(dictionary.cols(), z.cols());
+    detail::first_sparse_code_into(z, dictionary, options, first, pass.threads);
+    tape.codes.emplace_back(first);
+    for (Index t = 1; t < options.steps; ++t) {
+      auto residual = pass.keep(z.rows(), z.cols());
+      auto codes = pass.keep(dictionary.cols(), z.cols());
+      codes = tape.codes.back().view();
+      detail::improve_sparse_code(z, dictionary, options, residual, codes, pass.threads);
+      tape.residuals.emplace_back(residual);
+      tape.codes.emplace_back(codes);
+    }
+    multiply(decoder(), tape.codes.back().view(), out, pass.threads);
+  }
+
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, OvercompleteIsta& gradient,
+                Pass<S>& pass) const {
+    Workspace::Frame frame(pass.workspace);
+    auto expanded = frame.template matrix<S>(z_cotangent.rows(), z_cotangent.cols());
+    auto cotangent = frame.template matrix<S>(dictionary.cols(), z_cotangent.cols());
+    RowMajorMatrix<S>& decoder_gradient = decoding.size() != 0 ? gradient.decoding : gradient.dictionary;
+    multiply_add(1, out_cotangent, tape.codes.back().view().transpose(), decoder_gradient, pass.threads);
+    multiply(decoder().transpose(), out_cotangent, cotangent, pass.threads);
+    z_cotangent.setZero();
+    for (std::size_t t = tape.codes.size() - 1; t > 0; --t)
+      detail::improve_sparse_code_adjoint(dictionary, options, tape.residuals[t - 1].view(), tape.codes[t - 1].view(),
+                                          tape.codes[t].view(), cotangent, expanded, z_cotangent, gradient.dictionary,
+                                          pass.threads);
+    detail::first_sparse_code_adjoint(tape.tokens.view(), dictionary, options, tape.codes.front().view(), cotangent,
+                                      z_cotangent, gradient.dictionary, pass.threads);
   }
 
   /// Kaiming uniform: within sqrt(6 / s).
@@ -69,6 +107,15 @@ struct OvercompleteIsta {
     const double bound = std::sqrt(6 / static_cast<double>(dictionary.cols()));
     random.fill_uniform(dictionary, -bound, bound);
     random.fill_uniform(decoding, -bound, bound);
+  }
+
+ private:
+  [[nodiscard]] const RowMajorMatrix<S>& decoder() const { return decoding.size() != 0 ? decoding : dictionary; }
+
+  void check_sizes(ConstTokens<S> z, ConstTokens<S> out) const {
+    check_size("overcomplete ISTA: rows of the tokens", z.rows(), dictionary.rows());
+    check_size("overcomplete ISTA: rows of the output", out.rows(), dictionary.rows());
+    check_shape("overcomplete ISTA: decoding", decoder(), dictionary.rows(), dictionary.cols());
   }
 };
 

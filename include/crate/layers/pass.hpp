@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "crate/core/dropout.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/threads.hpp"
@@ -25,6 +26,8 @@ struct Run {
   Threads* threads = nullptr;
   Workspace* workspace = nullptr;
   Observer<S> observer = {};
+  DropoutStream dropout =
+      {};  ///< the numbers that dropout draws; for passes that are recorded, the only ones that drop
 };
 
 /// The threads and the workspace of a run, or one thread and a new workspace where the caller lent none.
@@ -45,7 +48,31 @@ class Lent {
   Workspace& workspace_;
 };
 
-/// What a forward pass carries through the layers beside the tokens.
+/// An activation that a tape keeps for the backward pass: a view that can be set anew. Whoever owns the entries keeps them, and
+/// keeps them as they are, until the backward pass is done.
+template <Scalar S>
+class Kept {
+ public:
+  Kept() = default;
+  template <class Derived>
+  Kept(const Eigen::MatrixBase<Derived>& activation)
+      : data_(activation.derived().data()),
+        rows_(activation.rows()),
+        cols_(activation.cols()),
+        stride_(activation.derived().outerStride()) {
+    static_assert(!Derived::IsRowMajor && Derived::InnerStrideAtCompileTime == 1);
+  }
+
+  [[nodiscard]] auto view() const {
+    return Eigen::Map<const Matrix<S>, 0, Eigen::OuterStride<>>(data_, rows_, cols_, Eigen::OuterStride<>(stride_));
+  }
+
+ private:
+  const S* data_ = nullptr;
+  Index rows_ = 0, cols_ = 0, stride_ = 0;
+};
+
+/// What a pass, forward or backward, carries through the layers beside the tokens.
 template <Scalar S>
 class Pass {
  public:
@@ -55,6 +82,27 @@ class Pass {
   const TokenLayout& layout;
   Threads& threads;
   Workspace& workspace;
+  DropoutStream dropout = {};
+
+  /// From here on, what tapes keep lies in `memory`, which lives until the backward pass is done. Returns what was before.
+  Workspace::Frame* keep_in(Workspace::Frame* memory) { return std::exchange(kept_, memory); }
+
+  /// While it lives, what tapes keep is given back when it ends.
+  class KeepForNow {
+   public:
+    explicit KeepForNow(Pass& pass) : pass_(pass), memory_(pass.kept_->workspace()), before_(pass.keep_in(&memory_)) {}
+    KeepForNow(const KeepForNow&) = delete;
+    KeepForNow& operator=(const KeepForNow&) = delete;
+    ~KeepForNow() { pass_.keep_in(before_); }
+
+   private:
+    Pass& pass_;
+    Workspace::Frame memory_;
+    Workspace::Frame* before_;
+  };
+
+  /// Room for an activation of a pass that is recorded.
+  [[nodiscard]] auto keep(Index rows, Index cols) { return kept_->template matrix<S>(rows, cols); }
 
   /// Shows an activation to the observer, if there is one, under the name of the scope it is in.
   void observe(std::string_view name, Eigen::Ref<Matrix<S>> activation) const {
@@ -78,6 +126,7 @@ class Pass {
 
  private:
   const Observer<S>& observer_;
+  Workspace::Frame* kept_ = nullptr;
   std::string scope_;
 };
 

@@ -48,6 +48,43 @@ void first_order_in_place(W&& w, double a) {
   w -= (static_cast<S>(a) * (gram * w)).eval();
 }
 
+/// B = (I + a W W^T)^{-1}, p x p, summed and factorised in double: W (I + a W^T W)^{-1} = B W.
+template <class W>
+auto regularised_inverse(const W& w, double a) {
+  using S = typename W::Scalar;
+  constexpr int bound = W::MaxRowsAtCompileTime;
+  using Square = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, 0, bound, bound>;
+  const auto in_double = w.template cast<double>();
+  Square gram = Square::Identity(w.rows(), w.rows());
+  gram.noalias() += a * (in_double * in_double.transpose());
+  const Square inverse = gram.llt().solve(Square::Identity(w.rows(), w.rows()));
+  return inverse.template cast<S>().eval();
+}
+
+/// dL/dW of F = (I + a W W^T)^{-1} W, for the cotangent C of F: with B as above and G = B C,
+///   dL/dW = G - a (G F^T + F C^T) applied in the order that stays p x p: G - a ((G F^T) W + (F C^T) F).
+template <class W, class F, class C, class Out>
+void exact_adjoint_into(const W& w, const F& f, const C& cotangent, double a, Out&& out) {
+  using S = typename W::Scalar;
+  const auto inverse = regularised_inverse(w, a);
+  out.noalias() = inverse * cotangent;
+  const auto along_w = (static_cast<S>(a) * (out * f.transpose())).eval();
+  const auto along_f = (static_cast<S>(a) * (f * cotangent.transpose())).eval();
+  out.noalias() -= along_w * w;
+  out.noalias() -= along_f * f;
+}
+
+/// dL/dW of F = W - a W W^T W, for the cotangent C of F: C - a ((C W^T + W C^T) W + W W^T C).
+template <class W, class C, class Out>
+void first_order_adjoint_into(const W& w, const C& cotangent, double a, Out&& out) {
+  using S = typename W::Scalar;
+  const auto cross = (static_cast<S>(a) * (cotangent * w.transpose())).eval();
+  const auto gram = (static_cast<S>(a) * (w * w.transpose())).eval();
+  out = cotangent;
+  out.noalias() -= (cross + cross.transpose()).eval() * w;
+  out.noalias() -= gram * cotangent;
+}
+
 /// The two scalars of the step Z <- skip Z + scale sum_k U_k T(W_k).
 struct CompressionWeights {
   double skip, scale;
@@ -58,19 +95,13 @@ inline CompressionWeights compression_weights(const CompressionOptions& options,
   return {1, -options.kappa * a};
 }
 
-/// The step on projected tokens H = U^T Z, (K p) x (total tokens): in every set, H_k becomes scale T(H_k) for the N visible
-/// tokens, and 0 for padding, which stays as it is. The frame lends room to the softmax step.
+/// The step on projected tokens: `h` holds T(H_k) of the softmax step already, H_k itself of the others. In every set, it becomes
+/// scale T(H_k) for the N visible tokens, and 0 for padding, which stays as it is.
 template <class H>
 void compress_projected(H& h, Index heads, const TokenLayout& layout, const CompressionOptions& options,
-                        Workspace::Frame& frame, Threads& threads) {
+                        Threads& threads) {
   using S = typename H::Scalar;
   const Index p = h.rows() / heads;
-  if (options.step == CompressionStep::softmax) {
-    auto attended = frame.template matrix<S>(h.rows(), h.cols());
-    auto scores = frame.template matrix<S>(score_rows(layout), score_columns(layout, threads));
-    attend_all(h, heads, layout, {.logit_scale = options.logit_scale}, scores, attended, threads);
-    h = attended;
-  }
   threads.for_each(layout.sets() * heads, [&](Index piece, int) {
     const Index set = piece / heads, head = piece % heads;
     const Index visible = layout.visible(set);
@@ -80,6 +111,35 @@ void compress_projected(H& h, Index heads, const TokenLayout& layout, const Comp
     if (options.step == CompressionStep::first_order) first_order_in_place(w, a);
     w *= static_cast<S>(compression_weights(options, a).scale);
     h.block(head * p, layout.begin(set) + visible, p, layout.length(set) - visible).setZero();
+  });
+}
+
+/// The adjoint of compress_projected but for the softmax: what the cotangent of scale T(H_k), (K p) x (total tokens), becomes of
+/// H_k, or of T(H_k) of the softmax step, where `compressed` is scale T(H_k). Padding gets 0. `cotangent` is overwritten.
+template <class H, class Cotangent, class Out>
+void compress_projected_adjoint(const H& h, const H& compressed, Index heads, const TokenLayout& layout,
+                                const CompressionOptions& options, Cotangent& cotangent, Out& h_cotangent,
+                                Threads& threads) {
+  using S = typename Out::Scalar;
+  const Index p = h.rows() / heads;
+  threads.for_each(layout.sets() * heads, [&](Index piece, int) {
+    const Index set = piece / heads, row = piece % heads * p, begin = layout.begin(set);
+    const Index visible = layout.visible(set);
+    const double a = rate_factor(p, visible, options.epsilon);
+    const auto scale = static_cast<S>(compression_weights(options, a).scale);
+    const auto w = h.block(row, begin, p, visible);
+    auto c = cotangent.block(row, begin, p, visible);
+    auto out = h_cotangent.block(row, begin, p, visible);
+    c *= scale;
+    h_cotangent.block(row, begin + visible, p, layout.length(set) - visible).setZero();
+    if (scale == S(0))
+      out.setZero();
+    else if (options.step == CompressionStep::exact)
+      exact_adjoint_into(w, (compressed.block(row, begin, p, visible) / scale).eval(), c, a, out);
+    else if (options.step == CompressionStep::first_order)
+      first_order_adjoint_into(w, c, a, out);
+    else
+      out = c;
   });
 }
 
@@ -127,6 +187,41 @@ template <class ZDerived, class Bases>
   Plain<ZDerived> result = static_cast<S>(weights.skip) * z;
   result.noalias() += static_cast<S>(weights.scale) * (subspaces.bases() * projected);
   return result;
+}
+
+/// The adjoint of compress: what dL/dcompress(Z) = `cotangent`, d x N, becomes of Z and of U. With W_k = U_k^T Z, the step
+/// Z <- skip Z + scale sum_k U_k T(W_k) and C_k = scale U_k^T cotangent:
+///   dL/dZ = skip cotangent + sum_k U_k dL/dW_k,   dL/dU_k = Z (dL/dW_k)^T + scale cotangent T(W_k)^T, and dL/dW_k is
+///   exact        G - a (G F^T W_k + F C_k^T F),  G = (I + a W_k W_k^T)^{-1} C_k,  F = T(W_k) = (I + a W_k W_k^T)^{-1} W_k
+///   first_order  C_k - a (C_k W_k^T W_k + W_k C_k^T W_k + W_k W_k^T C_k)
+///   softmax      that of subspace_attention
+/// Throws as compress, and ShapeError unless the cotangent is d x N.
+template <class ZDerived, class Bases, class CotangentDerived>
+[[nodiscard]] SubspaceGradient<Plain<ZDerived>, Plain<Bases>> compress_adjoint(
+    const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
+    const Eigen::MatrixBase<CotangentDerived>& cotangent, const CompressionOptions& options = {}) {
+  options.check();
+  detail::check_tokens_and_subspaces(tokens, subspaces);
+  check_shape("compression: cotangent", cotangent, tokens.rows(), tokens.cols());
+  using S = typename ZDerived::Scalar;
+  const auto& z = evaluated(tokens);
+  const auto& c = evaluated(cotangent);
+  const Index heads = subspaces.heads();
+  const TokenLayout layout = TokenLayout::single(z.cols());
+  Threads alone;
+  const AttentionOptions attention{.logit_scale = options.logit_scale};
+  const Matrix<S> h = subspaces.bases().transpose() * z;
+  Matrix<S> compressed = options.step == CompressionStep::softmax ? subspace_attention(h, heads, attention) : h;
+  detail::compress_projected(compressed, heads, layout, options, alone);
+  Matrix<S> step_cotangent = subspaces.bases().transpose() * c, h_cotangent(h.rows(), h.cols());
+  detail::compress_projected_adjoint(h, compressed, heads, layout, options, step_cotangent, h_cotangent, alone);
+  if (options.step == CompressionStep::softmax)
+    h_cotangent = subspace_attention_adjoint(h, heads, h_cotangent, attention);
+  auto gradient = detail::projection_adjoint(z, subspaces, h_cotangent);
+  const double a = rate_factor(subspaces.head_dim(), z.cols(), options.epsilon);
+  gradient.tokens += static_cast<S>(detail::compression_weights(options, a).skip) * c;
+  gradient.bases += c * compressed.transpose();
+  return gradient;
 }
 
 }  // namespace crate

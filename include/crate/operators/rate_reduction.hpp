@@ -20,7 +20,7 @@ template <class ZDerived, class Bases>
 
 /// d Delta R = dR - dR^c, by Z and by U.
 template <class ZDerived, class Bases>
-[[nodiscard]] RateGradient<Plain<ZDerived>, Plain<Bases>> rate_reduction_gradient(
+[[nodiscard]] SubspaceGradient<Plain<ZDerived>, Plain<Bases>> rate_reduction_gradient(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
     const CodingRateOptions& options = {}) {
   const auto& z = evaluated(tokens);
@@ -62,7 +62,7 @@ template <class ZDerived, class Bases>
 
 /// d Delta R - lambda d||Z||, by Z and by U.
 template <class ZDerived, class Bases>
-[[nodiscard]] RateGradient<Plain<ZDerived>, Plain<Bases>> sparse_rate_reduction_gradient(
+[[nodiscard]] SubspaceGradient<Plain<ZDerived>, Plain<Bases>> sparse_rate_reduction_gradient(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
     const SparseRateReductionOptions& options = {}) {
   options.check();

@@ -18,6 +18,16 @@ void softmax_columns_in_place(Block&& block) {
   }
 }
 
+/// Replaces each column of cotangents c, of probabilities y, by y .* (c - y^T c).
+template <class Probabilities, class Block>
+void softmax_columns_adjoint_in_place(const Probabilities& probabilities, Block&& cotangent) {
+  for (Index j = 0; j < cotangent.cols(); ++j) {
+    auto column = cotangent.col(j).array();
+    const auto y = probabilities.col(j).array();
+    column = y * (column - (y * column).sum());
+  }
+}
+
 }  // namespace detail
 
 /// Softmax of each column: exp(x_i) / sum_j exp(x_j). The column's maximum is taken off first, so nothing overflows, and
@@ -27,6 +37,17 @@ template <class Derived>
   check_not_empty("softmax: logits", logits);
   Plain<Derived> result = logits;
   detail::softmax_columns_in_place(result);
+  return result;
+}
+
+/// The adjoint of softmax_columns: with the probabilities y it returned and the cotangent c of each column, y .* (c - y^T c).
+/// Throws ShapeError unless both have one size.
+template <class Derived, class CotangentDerived>
+[[nodiscard]] Plain<Derived> softmax_columns_adjoint(const Eigen::MatrixBase<Derived>& probabilities,
+                                                     const Eigen::MatrixBase<CotangentDerived>& cotangent) {
+  check_shape("softmax: cotangent", cotangent, probabilities.rows(), probabilities.cols());
+  Plain<Derived> result = cotangent;
+  detail::softmax_columns_adjoint_in_place(evaluated(probabilities), result);
   return result;
 }
 

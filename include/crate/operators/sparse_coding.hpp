@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <vector>
+
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/product.hpp"
@@ -27,22 +29,67 @@ struct SparseCodeOptions {
 
 namespace detail {
 
+/// codes = prox(eta D^T Z), the first step, from zero.
+template <class Z, class D, class Codes>
+void first_sparse_code_into(const Z& z, const D& d, const SparseCodeOptions& options, Codes& codes, Threads& threads) {
+  multiply(d.transpose(), z, codes, threads);
+  for_each_columns(z.cols(), threads, [&](Index j, Index n) {
+    codes.middleCols(j, n) *= static_cast<typename Z::Scalar>(options.step);
+    apply_threshold(codes.middleCols(j, n), options.step * options.lambda, options.threshold);
+  });
+}
+
+/// Replaces codes by prox(codes + eta D^T residual), with residual = Z - D codes left in its room. No overlaps.
+template <class Z, class D, class Residual, class Codes>
+void improve_sparse_code(const Z& z, const D& d, const SparseCodeOptions& options, Residual& residual, Codes& codes,
+                         Threads& threads) {
+  for_each_columns(z.cols(), threads, [&](Index j, Index n) { residual.middleCols(j, n) = z.middleCols(j, n); });
+  multiply_add(-1, d, codes, residual, threads);
+  multiply_add(options.step, d.transpose(), residual, codes, threads);
+  for_each_columns(z.cols(), threads, [&](Index j, Index n) {
+    apply_threshold(codes.middleCols(j, n), options.step * options.lambda, options.threshold);
+  });
+}
+
 /// codes = A after `options.steps` steps of the iteration below; `residual` is d x N room for Z - D A. No overlaps.
 template <class Z, class D, class Residual, class Codes>
 void sparse_code_into(const Z& z, const D& d, const SparseCodeOptions& options, Residual& residual, Codes& codes,
                       Threads& threads) {
-  const auto take_off_threshold = [&](Index j, Index n) {
-    apply_threshold(codes.middleCols(j, n), options.step * options.lambda, options.threshold);
-  };
-  for_each_columns(z.cols(), threads, [&](Index j, Index n) { codes.middleCols(j, n).setZero(); });
-  multiply_add(options.step, d.transpose(), z, codes, threads);  // A^0 = 0, so the first residual is Z
-  for_each_columns(z.cols(), threads, take_off_threshold);
-  for (Index t = 1; t < options.steps; ++t) {
-    for_each_columns(z.cols(), threads, [&](Index j, Index n) { residual.middleCols(j, n) = z.middleCols(j, n); });
-    multiply_add(-1, d, codes, residual, threads);
-    multiply_add(options.step, d.transpose(), residual, codes, threads);
-    for_each_columns(z.cols(), threads, take_off_threshold);
-  }
+  first_sparse_code_into(z, d, options, codes, threads);
+  for (Index t = 1; t < options.steps; ++t) improve_sparse_code(z, d, options, residual, codes, threads);
+}
+
+/// The adjoint of improve_sparse_code. On entry `cotangent` is dL/dA^{t+1}, on return dL/dA^t; with G = dL/dA^{t+1} where the
+/// step returned no zero, R = Z - D A^t and E = eta D G:
+///   dL/dA^t = G - D^T E,   dL/dZ += E,   dL/dD += eta R G^T - E (A^t)^T.
+/// `expanded` is room for E.
+template <class D, class Residual, class Codes, class Cotangent, class Room, class Out, class DGradient>
+void improve_sparse_code_adjoint(const D& d, const SparseCodeOptions& options, const Residual& residual,
+                                 const Codes& before, const Codes& after, Cotangent& cotangent, Room& expanded,
+                                 Out& z_cotangent, DGradient& d_gradient, Threads& threads) {
+  for_each_columns(after.cols(), threads, [&](Index j, Index n) {
+    threshold_adjoint(cotangent.middleCols(j, n), after.middleCols(j, n), cotangent.middleCols(j, n));
+  });
+  multiply(d, cotangent, expanded, threads);
+  for_each_columns(after.cols(), threads, [&](Index j, Index n) {
+    expanded.middleCols(j, n) *= static_cast<typename D::Scalar>(options.step);
+    z_cotangent.middleCols(j, n) += expanded.middleCols(j, n);
+  });
+  multiply_add(options.step, residual, cotangent.transpose(), d_gradient, threads);
+  multiply_add(-1, expanded, before.transpose(), d_gradient, threads);
+  multiply_add(-1, d.transpose(), expanded, cotangent, threads);
+}
+
+/// The adjoint of first_sparse_code_into: with G = `cotangent` where the step returned no zero (left there),
+/// dL/dZ += eta D G, dL/dD += eta Z G^T.
+template <class Z, class D, class Codes, class Cotangent, class Out, class DGradient>
+void first_sparse_code_adjoint(const Z& z, const D& d, const SparseCodeOptions& options, const Codes& codes,
+                               Cotangent& cotangent, Out& z_cotangent, DGradient& d_gradient, Threads& threads) {
+  for_each_columns(z.cols(), threads, [&](Index j, Index n) {
+    threshold_adjoint(cotangent.middleCols(j, n), codes.middleCols(j, n), cotangent.middleCols(j, n));
+  });
+  multiply_add(options.step, d, cotangent, z_cotangent, threads);
+  multiply_add(options.step, z, cotangent.transpose(), d_gradient, threads);
 }
 
 }  // namespace detail
@@ -65,6 +112,42 @@ template <class ZDerived, class DDerived>
   Threads alone;
   detail::sparse_code_into(z, evaluated(dictionary), options, residual, codes, alone);
   return codes;
+}
+
+/// The adjoint of sparse_code: what dL/dA^T = `cotangent`, s x N, becomes of the tokens and the dictionary. Back through the steps,
+/// with G = dL/dA^{t+1} where A^{t+1} is not zero, R = Z - D A^t and E = eta D G:
+///   dL/dA^t = G - D^T E,   dL/dZ += E,   dL/dD += eta R G^T - E (A^t)^T,   A^0 = 0.
+/// Throws as sparse_code, and ShapeError unless the cotangent is s x N.
+template <class ZDerived, class DDerived, class CotangentDerived>
+[[nodiscard]] DictionaryGradient<Plain<ZDerived>, Plain<DDerived>> sparse_code_adjoint(
+    const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
+    const Eigen::MatrixBase<CotangentDerived>& cotangent, const SparseCodeOptions& options = {}) {
+  using Codes = Plain<decltype(dictionary.transpose() * tokens)>;
+  using Tokens = Plain<ZDerived>;
+  options.check();
+  check_size("sparse code: rows of the dictionary", dictionary.rows(), tokens.rows());
+  check_shape("sparse code: cotangent", cotangent, dictionary.cols(), tokens.cols());
+  const auto& z = evaluated(tokens);
+  const auto& d = evaluated(dictionary);
+  Threads alone;
+  std::vector<Codes> codes{Codes(d.cols(), z.cols())};
+  std::vector<Tokens> residuals{Tokens(z.rows(), z.cols())};  // residuals[t] belongs to the step from codes[t - 1]
+  detail::first_sparse_code_into(z, d, options, codes.front(), alone);
+  for (Index t = 1; t < options.steps; ++t) {
+    codes.push_back(codes.back());
+    residuals.emplace_back(z.rows(), z.cols());
+    detail::improve_sparse_code(z, d, options, residuals.back(), codes.back(), alone);
+  }
+  DictionaryGradient<Tokens, Plain<DDerived>> gradient{Tokens::Zero(z.rows(), z.cols()),
+                                                       Plain<DDerived>::Zero(d.rows(), d.cols())};
+  Codes code_cotangent = cotangent;
+  Tokens expanded(z.rows(), z.cols());
+  for (std::size_t t = codes.size() - 1; t > 0; --t)
+    detail::improve_sparse_code_adjoint(d, options, residuals[t], codes[t - 1], codes[t], code_cotangent, expanded,
+                                        gradient.tokens, gradient.dictionary, alone);
+  detail::first_sparse_code_adjoint(z, d, options, codes.front(), code_cotangent, gradient.tokens, gradient.dictionary,
+                                    alone);
+  return gradient;
 }
 
 }  // namespace crate

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
 
+#include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/product.hpp"
@@ -49,22 +52,49 @@ inline constexpr Index bounded_query_block = tokens == Eigen::Dynamic || EIGEN_S
                                                                          (Index{sizeof(S)} * std::max(tokens, 1)),
                                                                      1, query_block);
 
+/// How many keys the queries first, ..., first + n - 1 of a set of `tokens` see, all together.
+inline Index seen_keys(const AttentionOptions& options, Index tokens, Index first, Index n) {
+  const Index visible = options.visible == -1 ? tokens : options.visible;
+  return options.mask == AttentionMask::causal ? std::min(visible, first + n) : visible;
+}
+
+/// scores = softmax(logit_scale H^T Q), keys x n, for the n queries Q = H[:, first ... first + n - 1] of H, p x N, over the
+/// keys that they see; 0 for those that a single query does not.
+template <class H, class Scores>
+void attention_probabilities(const H& h, Index first, const AttentionOptions& options, Scores&& scores) {
+  const Index keys = scores.rows(), n = scores.cols();
+  scores.noalias() = h.leftCols(keys).transpose() * h.middleCols(first, n);
+  scores *= static_cast<typename H::Scalar>(options.logit_scale);
+  for (Index j = 0; j < n; ++j) {
+    const Index seen = options.mask == AttentionMask::causal ? std::min(keys, first + j + 1) : keys;
+    softmax_columns_in_place(scores.col(j).head(seen));
+    scores.col(j).tail(keys - seen).setZero();
+  }
+}
+
 /// out = H softmax(logit_scale H^T Q) for the n queries Q = H[:, first ... first + n - 1], all p x n, over the visible keys.
 /// `scores` is room for (number of keys) x n.
 template <class H, class Scores, class Out>
 void attend(const H& h, Index first, Index n, const AttentionOptions& options, Scores&& scores, Out&& out) {
-  const bool causal = options.mask == AttentionMask::causal;
-  Index keys = options.visible == -1 ? h.cols() : options.visible;
-  if (causal) keys = std::min(keys, first + n);
+  const Index keys = seen_keys(options, h.cols(), first, n);
   auto used = scores.topLeftCorner(keys, n);
-  used.noalias() = h.leftCols(keys).transpose() * h.middleCols(first, n);
-  used *= static_cast<typename H::Scalar>(options.logit_scale);
-  for (Index j = 0; j < n; ++j) {
-    const Index seen = causal ? std::min(keys, first + j + 1) : keys;
-    softmax_columns_in_place(used.col(j).head(seen));
-    used.col(j).tail(keys - seen).setZero();
-  }
+  attention_probabilities(h, first, options, used);
   out.noalias() = h.leftCols(keys) * used;
+}
+
+/// The adjoint of `attend` for the same queries, with the probabilities P, keys x n, that it found and those that it averaged with,
+/// P' (P itself, or what dropout left of it). With c the cotangent, p x n:
+///   dL/dH_keys += c P'^T + logit_scale Q dS^T,   dL/dQ += logit_scale H_keys dS,   dS = P .* (dP - 1 colsum(P .* dP)),
+/// where dP, keys x n, holds H_keys^T c on entry, with dropout as on P'.
+template <class H, class P, class Used, class Cotangent, class DP, class Out>
+void attend_adjoint(const H& h, Index first, const AttentionOptions& options, const P& probabilities, const Used& used,
+                    const Cotangent& cotangent, DP&& dp, Out&& h_cotangent) {
+  const Index keys = dp.rows(), n = dp.cols();
+  h_cotangent.leftCols(keys).noalias() += cotangent * used.transpose();
+  softmax_columns_adjoint_in_place(probabilities, dp);
+  dp *= static_cast<typename H::Scalar>(options.logit_scale);
+  h_cotangent.leftCols(keys).noalias() += h.middleCols(first, n) * dp.transpose();
+  h_cotangent.middleCols(first, n).noalias() += h.leftCols(keys) * dp;
 }
 
 /// How many rows of room `attend_all` needs for the scores: every column begins on a cache line, for sums over columns go by
@@ -99,6 +129,93 @@ void attend_all(const H& h, Index heads, const TokenLayout& layout, AttentionOpt
   });
 }
 
+/// Dropout of attention probabilities: probability 0 for none.
+struct AttentionDropout {
+  double probability = 0;
+  DropoutStream stream = {};
+  std::uint64_t place = 0;
+};
+
+/// A set, a head and their blocks of queries: what one piece of a recorded attention works on.
+template <class Body>
+void for_each_query_block(Index tokens, const Body& body) {
+  for (Index first = 0; first < tokens; first += query_block) body(first, std::min(query_block, tokens - first));
+}
+
+/// Of the probabilities of all sets and heads, kept side by side in room for score_rows x (heads * total tokens): those of one
+/// set and head.
+template <class Probabilities>
+auto probabilities_of(Probabilities& all, const TokenLayout& layout, Index heads, Index set, Index head) {
+  return all.middleCols(heads * layout.begin(set) + head * layout.length(set), layout.length(set));
+}
+
+/// As attend_all, and keeps the probabilities. `dropped` is room for score_rows x score_columns, used with dropout alone.
+template <class H, class Probabilities, class Dropped, class Out>
+void attend_all_recorded(const H& h, Index heads, const TokenLayout& layout, const AttentionOptions& options,
+                         const AttentionDropout& dropout, Probabilities& probabilities, Dropped& dropped, Out& out,
+                         Threads& threads) {
+  const Index p = h.rows() / heads, room = std::min(query_block, layout.longest());
+  threads.for_each(layout.sets() * heads, [&](Index piece, int worker) {
+    const Index set = piece / heads, head = piece % heads, length = layout.length(set);
+    AttentionOptions of_set = options;
+    of_set.visible = layout.visible(set);
+    const auto h_k = h.block(head * p, layout.begin(set), p, length);
+    auto kept = probabilities_of(probabilities, layout, heads, set, head);
+    for_each_query_block(length, [&](Index first, Index n) {
+      auto p_block = kept.block(0, first, seen_keys(of_set, length, first, n), n);
+      auto out_block = out.block(head * p, layout.begin(set) + first, p, n);
+      attention_probabilities(h_k, first, of_set, p_block);
+      if (dropout.probability == 0) {
+        out_block.noalias() = h_k.leftCols(p_block.rows()) * p_block;
+      } else {
+        auto used = dropped.block(0, worker * room, p_block.rows(), n);
+        used = p_block;
+        drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability, used);
+        out_block.noalias() = h_k.leftCols(used.rows()) * used;
+      }
+    });
+  });
+}
+
+/// The adjoint of attend_all_recorded: h_cotangent = dL/dH for the cotangent of its result, both (K p) x (total tokens).
+/// `scores` and `dropped` are room for score_rows x score_columns, the latter used with dropout alone.
+template <class H, class Probabilities, class Cotangent, class Scores, class Out>
+void attend_all_adjoint(const H& h, Index heads, const TokenLayout& layout, const AttentionOptions& options,
+                        const AttentionDropout& dropout, const Probabilities& probabilities, const Cotangent& cotangent,
+                        Scores& scores, Scores& dropped, Out& h_cotangent, Threads& threads) {
+  const Index p = h.rows() / heads, room = std::min(query_block, layout.longest());
+  threads.for_each(layout.sets() * heads, [&](Index piece, int worker) {
+    const Index set = piece / heads, head = piece % heads, length = layout.length(set);
+    AttentionOptions of_set = options;
+    of_set.visible = layout.visible(set);
+    const auto h_k = h.block(head * p, layout.begin(set), p, length);
+    const auto kept = probabilities_of(probabilities, layout, heads, set, head);
+    auto h_k_cotangent = h_cotangent.block(head * p, layout.begin(set), p, length);
+    h_k_cotangent.setZero();
+    for_each_query_block(length, [&](Index first, Index n) {
+      const auto p_block = kept.block(0, first, seen_keys(of_set, length, first, n), n);
+      const auto c = cotangent.block(head * p, layout.begin(set) + first, p, n);
+      auto dp = scores.block(0, worker * room, p_block.rows(), n);
+      dp.noalias() = h_k.leftCols(p_block.rows()).transpose() * c;
+      if (dropout.probability == 0) return attend_adjoint(h_k, first, of_set, p_block, p_block, c, dp, h_k_cotangent);
+      auto used = dropped.block(0, worker * room, p_block.rows(), n);
+      used = p_block;
+      drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability, used);
+      drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability, dp);
+      attend_adjoint(h_k, first, of_set, p_block, used, c, dp, h_k_cotangent);
+    });
+  });
+}
+
+/// Throws ShapeError unless heads divides the rows of projected tokens.
+template <class HDerived>
+void check_heads(const Eigen::MatrixBase<HDerived>& projected, Index heads) {
+  check_not_empty("subspace attention: projected tokens", projected);
+  if (heads < 1 || projected.rows() % heads != 0)
+    throw ShapeError(concatenate("subspace attention: expected a number of heads that divides ", projected.rows(),
+                                 " rows, found ", heads));
+}
+
 }  // namespace detail
 
 /// [SSA_1; ...; SSA_K] of projected tokens H = [H_1; ...; H_K], both (K p) x N:
@@ -112,11 +229,8 @@ template <class HDerived>
   constexpr Index block = detail::bounded_query_block<S, bound>;
   using Scores = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, 0, bound,
                                bound == Eigen::Dynamic ? Eigen::Dynamic : std::min<int>(block, bound)>;
-  check_not_empty("subspace attention: projected tokens", projected);
+  detail::check_heads(projected, heads);
   options.check(projected.cols());
-  if (heads < 1 || projected.rows() % heads != 0)
-    throw ShapeError(concatenate("subspace attention: expected a number of heads that divides ", projected.rows(),
-                                 " rows, found ", heads));
   const auto& h = evaluated(projected);
   const Index p = h.rows() / heads, tokens = h.cols();
   Plain<HDerived> result(h.rows(), tokens);
@@ -126,6 +240,34 @@ template <class HDerived>
       const Index n = std::min(block, tokens - first);
       detail::attend(h.middleRows(k * p, p), first, n, options, scores, result.block(k * p, first, p, n));
     }
+  return result;
+}
+
+/// The adjoint of subspace_attention: dL/dH, (K p) x N, of the cotangent of its result. With P_k = softmax(logit_scale H_k^T H_k),
+/// C_k the head's cotangent, dP = H_k^T C_k and dS = P_k .* (dP - 1 colsum(P_k .* dP)):
+///   dL/dH_k = C_k P_k^T + logit_scale H_k (dS + dS^T).
+/// Throws as subspace_attention, and ShapeError unless the cotangent is (K p) x N.
+template <class HDerived, class CotangentDerived>
+[[nodiscard]] Plain<HDerived> subspace_attention_adjoint(const Eigen::MatrixBase<HDerived>& projected, Index heads,
+                                                         const Eigen::MatrixBase<CotangentDerived>& cotangent,
+                                                         const AttentionOptions& options = {}) {
+  using S = typename HDerived::Scalar;
+  detail::check_heads(projected, heads);
+  options.check(projected.cols());
+  check_shape("subspace attention: cotangent", cotangent, projected.rows(), projected.cols());
+  const auto& h = evaluated(projected);
+  const auto& c = evaluated(cotangent);
+  const Index p = h.rows() / heads, tokens = h.cols();
+  Plain<HDerived> result = Plain<HDerived>::Zero(h.rows(), tokens);
+  for (Index k = 0; k < heads; ++k)
+    detail::for_each_query_block(tokens, [&](Index first, Index n) {
+      const auto h_k = h.middleRows(k * p, p);
+      const auto c_k = c.block(k * p, first, p, n);
+      const Index keys = detail::seen_keys(options, tokens, first, n);
+      Matrix<S> probabilities(keys, n), dp = h_k.leftCols(keys).transpose() * c_k;
+      detail::attention_probabilities(h_k, first, options, probabilities);
+      detail::attend_adjoint(h_k, first, options, probabilities, probabilities, c_k, dp, result.middleRows(k * p, p));
+    });
   return result;
 }
 
@@ -162,6 +304,69 @@ template <class ZDerived, class Bases, class WDerived, class BDerived>
   const auto heads = subspace_attention((subspaces.bases().transpose() * tokens).eval(), subspaces.heads(), options);
   const auto factor = static_cast<typename ZDerived::Scalar>(options.rate_factor);
   return (factor * ((output_weight * heads).colwise() + output_bias.derived().col(0))).eval();
+}
+
+namespace detail {
+
+/// What dL/dH, (K p) x N, becomes of Z and of U in H = U^T Z.
+template <class Z, class Bases, class HCotangent>
+auto projection_adjoint(const Z& z, const Subspaces<Bases>& subspaces, const HCotangent& h_cotangent) {
+  return SubspaceGradient<Plain<Z>, Plain<Bases>>{subspaces.bases() * h_cotangent, z * h_cotangent.transpose()};
+}
+
+}  // namespace detail
+
+/// The adjoint of mssa with tied output: what dL/dMSSA(Z) = `cotangent`, d x N, becomes of Z and of U. With H = U^T Z,
+/// O = [SSA_1; ...; SSA_K] and f = rate_factor:
+///   dL/dO = f U^T cotangent,   dL/dH by subspace_attention_adjoint,   dL/dZ = U dL/dH,   dL/dU = Z (dL/dH)^T + f cotangent O^T.
+/// Throws as mssa, and ShapeError unless the cotangent is d x N.
+template <class ZDerived, class Bases, class CotangentDerived>
+[[nodiscard]] auto mssa_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
+                                const Eigen::MatrixBase<CotangentDerived>& cotangent,
+                                const AttentionOptions& options = {}) {
+  check_size("MSSA: dimension of the subspaces", subspaces.dim(), tokens.rows());
+  check_shape("MSSA: cotangent", cotangent, tokens.rows(), tokens.cols());
+  const auto& z = evaluated(tokens);
+  const auto c = (static_cast<typename ZDerived::Scalar>(options.rate_factor) * cotangent).eval();
+  const auto h = (subspaces.bases().transpose() * z).eval();
+  const auto heads = subspace_attention(h, subspaces.heads(), options);
+  const auto heads_cotangent = (subspaces.bases().transpose() * c).eval();
+  auto gradient = detail::projection_adjoint(
+      z, subspaces, subspace_attention_adjoint(h, subspaces.heads(), heads_cotangent, options));
+  gradient.bases += c * heads.transpose();
+  return gradient;
+}
+
+/// dL/dZ, dL/dU, dL/dW and dL/db of MSSA with a free output.
+template <class TokensPlain, class BasesPlain, class WeightPlain, class BiasPlain>
+struct MssaGradient {
+  TokensPlain tokens;         ///< d x N
+  BasesPlain bases;           ///< d x (K p)
+  WeightPlain output_weight;  ///< d' x (K p)
+  BiasPlain output_bias;      ///< d'
+};
+
+/// The adjoint of mssa with a free output, W, d' x (K p), and b: what dL/dMSSA(Z) = `cotangent`, d' x N, becomes of all four. As
+/// that of the tied one, with dL/dO = f W^T cotangent, dL/dW = f cotangent O^T, dL/db = f cotangent 1 and dL/dU = Z (dL/dH)^T.
+/// Throws as mssa_adjoint.
+template <class ZDerived, class Bases, class WDerived, class CotangentDerived>
+[[nodiscard]] auto mssa_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
+                                const Eigen::MatrixBase<WDerived>& output_weight,
+                                const Eigen::MatrixBase<CotangentDerived>& cotangent,
+                                const AttentionOptions& options = {}) {
+  using S = typename ZDerived::Scalar;
+  check_size("MSSA: dimension of the subspaces", subspaces.dim(), tokens.rows());
+  check_size("MSSA: columns of the output weight", output_weight.cols(), subspaces.bases().cols());
+  check_shape("MSSA: cotangent", cotangent, output_weight.rows(), tokens.cols());
+  const auto& z = evaluated(tokens);
+  const auto c = (static_cast<S>(options.rate_factor) * cotangent).eval();
+  const auto h = (subspaces.bases().transpose() * z).eval();
+  const auto heads = subspace_attention(h, subspaces.heads(), options);
+  const auto heads_cotangent = (output_weight.transpose() * c).eval();
+  auto projection = detail::projection_adjoint(
+      z, subspaces, subspace_attention_adjoint(h, subspaces.heads(), heads_cotangent, options));
+  return MssaGradient<Plain<ZDerived>, Plain<Bases>, Plain<WDerived>, Vector<S>>{
+      std::move(projection.tokens), std::move(projection.bases), c * heads.transpose(), c.rowwise().sum()};
 }
 
 }  // namespace crate

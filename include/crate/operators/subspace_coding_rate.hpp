@@ -9,13 +9,6 @@
 
 namespace crate {
 
-/// The gradient of a rate of tokens and subspaces.
-template <class TokensPlain, class BasesPlain>
-struct RateGradient {
-  TokensPlain tokens;  ///< by Z, d x N
-  BasesPlain bases;    ///< by U, d x (K p)
-};
-
 namespace detail {
 
 template <class Z, class Bases>
@@ -54,7 +47,7 @@ template <class ZDerived, class Bases>
 ///   dR^c/dZ = sum_k U_k G_k,   dR^c/dU_k = Z G_k^T.
 /// Source: arXiv 2311.13110, eq. (9). Cost: as the rate itself.
 template <class ZDerived, class Bases>
-[[nodiscard]] RateGradient<Plain<ZDerived>, Plain<Bases>> subspace_coding_rate_gradient(
+[[nodiscard]] SubspaceGradient<Plain<ZDerived>, Plain<Bases>> subspace_coding_rate_gradient(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
     const CodingRateOptions& options = {}) {
   options.check();
@@ -62,8 +55,8 @@ template <class ZDerived, class Bases>
   const auto& z = evaluated(tokens);
   const double a = rate_factor(subspaces.head_dim(), z.cols(), options.epsilon);
   const Index p = subspaces.head_dim();
-  RateGradient<Plain<ZDerived>, Plain<Bases>> gradient{Plain<ZDerived>::Zero(z.rows(), z.cols()),
-                                                       Plain<Bases>(z.rows(), subspaces.bases().cols())};
+  SubspaceGradient<Plain<ZDerived>, Plain<Bases>> gradient{Plain<ZDerived>::Zero(z.rows(), z.cols()),
+                                                           Plain<Bases>(z.rows(), subspaces.bases().cols())};
   detail::for_each_projected_gram(z, subspaces, a, [&](Index k, const auto& projected, const auto& gram) {
     const auto g = (static_cast<typename ZDerived::Scalar>(a) * gram.shrink(projected)).eval();
     gradient.tokens.noalias() += subspaces.basis(k) * g;

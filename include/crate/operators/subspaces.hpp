@@ -65,4 +65,11 @@ class Subspaces {
 template <class Expression>
 Subspaces(const Eigen::MatrixBase<Expression>&, Index) -> Subspaces<Plain<Expression>>;
 
+/// dL/dZ and dL/dU of something computed of tokens and subspaces.
+template <class TokensPlain, class BasesPlain>
+struct SubspaceGradient {
+  TokensPlain tokens;  ///< d x N
+  BasesPlain bases;    ///< d x (K p)
+};
+
 }  // namespace crate

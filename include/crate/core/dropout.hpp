@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/core/random.hpp"
+
+namespace crate {
+
+/// Throws OptionError unless a probability of dropping an entry lies in [0, 1).
+inline void check_dropout(double probability) {
+  check_option(probability >= 0 && probability < 1, "dropout in [0, 1)", probability);
+}
+
+/// Which random numbers dropout draws. They depend on the seed, the step of training, the place in the model and the index of
+/// the token set in its batch alone, so neither threads nor how a batch is cut change them, and the backward pass draws them again.
+struct DropoutStream {
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;   ///< of training
+  Index first_set = 0;      ///< of this pass, in the batch
+  std::uint64_t place = 0;  ///< which of the model's dropouts comes next
+
+  /// The next place, for a tape to keep.
+  std::uint64_t take_place() { return place++; }
+};
+
+namespace detail {
+
+/// Replaces every entry of a matrix by 0 with the given probability, else by itself / (1 - probability). `set` counts from the
+/// first of the pass, `part` tells apart what one place drops of one set.
+template <class Block>
+void drop(const DropoutStream& stream, std::uint64_t place, Index set, Index part, double probability, Block&& block) {
+  using S = typename std::decay_t<Block>::Scalar;
+  const auto kept = static_cast<S>(1 / (1 - probability));
+  const auto threshold = static_cast<std::uint32_t>(probability * 0x1p32);
+  const auto global_set = static_cast<std::uint32_t>(stream.first_set + set);
+  const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
+  const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
+  const std::array<std::uint32_t, 2> key{low(stream.seed) ^ high(stream.step), high(stream.seed) ^ low(stream.step)};
+  std::array<std::uint32_t, 4> words{};
+  std::uint32_t drawn = 0;
+  for (Index j = 0; j < block.cols(); ++j)
+    for (Index i = 0; i < block.rows(); ++i, ++drawn) {
+      if (drawn % 4 == 0) words = philox({drawn / 4, low(place), global_set, static_cast<std::uint32_t>(part)}, key);
+      block(i, j) = words[drawn % 4] < threshold ? S(0) : block(i, j) * kept;
+    }
+}
+
+}  // namespace detail
+
+}  // namespace crate
