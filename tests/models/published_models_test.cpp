@@ -11,47 +11,11 @@
 #include "crate/io/model_options.hpp"
 #include "crate/io/safetensors.hpp"
 #include "crate/io/weights.hpp"
+#include "published_fixture.hpp"
 #include "synthetic_weights.hpp"
 
 using namespace crate;
-using crate::test::relative_error;
-
-namespace {
-
-TensorTable fixture(const std::string& name) {
-  return read_safetensors(std::string(CRATE_TEST_FIXTURES) + "/" + name + ".safetensors");
-}
-
-/// The tensors under "param/", by the names that the published code gives them.
-TensorTable parameters_in(const TensorTable& file) {
-  std::vector<Tensor> tensors;
-  for (Tensor tensor : file.tensors())
-    if (tensor.name.starts_with("param/")) {
-      tensor.name.erase(0, 6);
-      tensors.push_back(tensor);
-    }
-  return {file.source(), tensors, {}, std::make_shared<TensorTable>(file)};
-}
-
-/// [B, ...] as a column for each of B.
-template <Scalar S>
-Matrix<S> columns_from(const Tensor& tensor) {
-  Matrix<S> columns(Index{1}, Index{1});
-  Index size = 1;
-  for (const Index dimension : tensor.shape) size *= dimension;
-  columns.resize(size / tensor.shape[0], tensor.shape[0]);
-  copy_values(tensor, std::span<S>(columns.data(), static_cast<std::size_t>(columns.size())));
-  return columns;
-}
-
-template <class Model, class Options>
-Model loaded(const TensorTable& weights, const Options& options, std::span<const PublishedName> names) {
-  Model model(options);
-  load_weights(model, weights, names, model.grid);
-  return model;
-}
-
-}  // namespace
+using namespace crate::test;
 
 TEST_CASE("the CRATE classifier has the published logits and activations") {
   const auto check = [](const std::string& name, Index heads, double tolerance, auto scalar) {

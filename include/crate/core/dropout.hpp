@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <type_traits>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
+#include "crate/core/token_sets.hpp"
 
 namespace crate {
 
@@ -46,6 +49,15 @@ void drop(const DropoutStream& stream, std::uint64_t place, Index set, Index par
       if (drawn % 4 == 0) words = philox({drawn / 4, low(place), global_set, static_cast<std::uint32_t>(part)}, key);
       block(i, j) = words[drawn % 4] < threshold ? S(0) : block(i, j) * kept;
     }
+}
+
+/// Replaces entries of every set, d x (total tokens), in the same way; their cotangent, too. Free at probability 0.
+template <class Tokens>
+void drop_sets(const TokenLayout& layout, double probability, const DropoutStream& stream, std::uint64_t place,
+               Tokens&& tokens) {
+  if (probability == 0) return;
+  for (Index set = 0; set < layout.sets(); ++set)
+    drop(stream, place, set, 0, probability, tokens.middleCols(layout.begin(set), layout.length(set)));
 }
 
 }  // namespace detail

@@ -203,10 +203,7 @@ struct Mssa {
   }
 
   void drop_output(const Pass<S>& pass, std::uint64_t place, Tokens<S> out) const {
-    if (dropout == 0 || !output) return;
-    for (Index set = 0; set < pass.layout.sets(); ++set)
-      detail::drop(pass.dropout, place, set, 0, dropout,
-                   out.middleCols(pass.layout.begin(set), pass.layout.length(set)));
+    if (output) detail::drop_sets(pass.layout, dropout, pass.dropout, place, out);
   }
 
   static Matrix<S> zero_bases(const MssaOptions& options) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -9,6 +11,7 @@
 #include "crate/blocks/crate_block.hpp"
 #include "crate/layers/initialise.hpp"
 #include "crate/layers/linear.hpp"
+#include "crate/layers/recording.hpp"
 #include "crate/models/encoder.hpp"
 #include "crate/operators/patches.hpp"
 #include "crate/operators/positions.hpp"
@@ -72,6 +75,35 @@ struct ConvolutionPatchEmbedding : Chain<ConvolutionPatchEmbedding<S>, S> {
   static constexpr auto parts() { return std::tuple{part("", &ConvolutionPatchEmbedding::projection)}; }
 };
 
+namespace detail {
+
+/// tokens = [class token, embedded patches] + positions for every image. Tokens are d x (1 + n) B, embedded d x n B.
+template <class ClassToken, class Embedded, class Positions, class TokensOut>
+void place_tokens(const ClassToken& class_token, const Embedded& embedded, const Positions& positions,
+                  TokensOut& tokens, Threads& threads) {
+  const Index patches = positions.cols() - 1;
+  threads.for_each(tokens.cols() / positions.cols(), [&](Index image, int) {
+    auto set = tokens.middleCols(image * positions.cols(), positions.cols());
+    set.col(0) = class_token + positions.col(0);
+    set.rightCols(patches) = embedded.middleCols(image * patches, patches) + positions.rightCols(patches);
+  });
+}
+
+/// The adjoint of place_tokens: hands the cotangent of the tokens to the patches, and adds what belongs to class token and
+/// positions, image after image.
+template <class Cotangent, class ClassToken, class Embedded, class Positions>
+void place_tokens_adjoint(const Cotangent& tokens, ClassToken& class_token, Embedded& embedded, Positions& positions) {
+  const Index patches = positions.cols() - 1;
+  for (Index image = 0; image < tokens.cols() / positions.cols(); ++image) {
+    const auto set = tokens.middleCols(image * positions.cols(), positions.cols());
+    class_token += set.col(0);
+    embedded.middleCols(image * patches, patches) = set.rightCols(patches);
+    positions += set;
+  }
+}
+
+}  // namespace detail
+
 /// W LN(z) + b.
 template <crate::Scalar S>
 struct ClassifierHead : Chain<ClassifierHead<S>, S> {
@@ -91,6 +123,7 @@ struct ImageClassifierOptions {
   Index classes = 1000;  ///< >= 1
   Index depth = 12;      ///< blocks, >= 1
   Pooling pooling = Pooling::class_token;
+  double token_dropout = 0;  ///< of what enters the first block, in recorded passes alone
   BlockOptions block = {};
 };
 
@@ -109,6 +142,17 @@ struct ImageClassifier {
   ClassifierHead<Scalar> head;
   PatchGrid grid;
   Pooling pooling;
+  double token_dropout;
+
+  /// A recorded forward pass, with its memory; used again from pass to pass.
+  struct Tape {
+    TapeMemory memory;
+    std::optional<TokenLayout> layout;  ///< empty until something was recorded
+    DropoutStream dropout;              ///< which of the tokens were dropped follows from it
+    typename Embedding::Tape embedding;
+    typename Encoder<Block>::Tape encoder;
+    typename ClassifierHead<Scalar>::Tape head;
+  };
 
   /// All zero but the norms. Throws OptionError on an option out of range.
   explicit ImageClassifier(const Options& options)
@@ -118,7 +162,10 @@ struct ImageClassifier {
         encoder(options.depth, options.block),
         head(options.block.dim, options.classes),
         grid(options.image.grid()),
-        pooling(options.pooling) {}
+        pooling(options.pooling),
+        token_dropout(options.token_dropout) {
+    check_dropout(token_dropout);
+  }
 
   static constexpr auto parts() {
     return std::tuple{part("embedding", &ImageClassifier::embedding),
@@ -154,15 +201,23 @@ struct ImageClassifier {
   /// block as "tokens".
   /// Throws ShapeError unless the images have the size that the model is for.
   [[nodiscard]] Matrix<Scalar> forward(const Matrix<Scalar>& images, const Run<Scalar>& run = {}) const {
-    check_size("image classifier: values of an image", images.rows(), grid.values_per_image());
-    const TokenLayout layout = TokenLayout::equal(images.cols(), 1 + grid.patches());
+    check_sizes(images);
+    const TokenLayout layout = layout_of(images.cols());
     Matrix<Scalar> logits(classes(), images.cols());
     if (images.cols() == 0) return logits;
     Lent<Scalar> lent(run);
     Pass<Scalar> pass(layout, lent.threads(), lent.workspace(), run.observer);
     Workspace::Frame frame(pass.workspace);
     auto tokens = frame.template matrix<Scalar>(dim(), layout.tokens());
-    embed(images, tokens, pass);
+    {
+      Workspace::Frame embedding_frame(pass.workspace);
+      auto patches = embedding_frame.template matrix<Scalar>(grid.values_per_patch(), grid.patches() * images.cols());
+      auto embedded = embedding_frame.template matrix<Scalar>(dim(), patches.cols());
+      detail::cut_patches_into(images, grid, Embedding::order, patches, pass.threads);
+      const typename Pass<Scalar>::Scope scope(pass, "embedding");
+      embedding.forward(patches, embedded, pass);
+      detail::place_tokens(class_token, embedded, positions, tokens, pass.threads);
+    }
     pass.observe("tokens", tokens);
     auto encoded = frame.template matrix<Scalar>(dim(), layout.tokens());
     encoder.forward(tokens, encoded, pass);
@@ -173,6 +228,61 @@ struct ImageClassifier {
     return logits;
   }
 
+  /// As forward, and records the pass for backward; with dropout, if the model has any.
+  [[nodiscard]] Matrix<Scalar> forward(const Matrix<Scalar>& images, Tape& tape, const Run<Scalar>& run = {}) const {
+    check_sizes(images);
+    tape.layout = layout_of(images.cols());
+    tape.dropout = run.dropout;
+    Lent<Scalar> lent(run);
+    Pass<Scalar> pass(*tape.layout, lent.threads(), lent.workspace(), run.observer);
+    pass.dropout = run.dropout;
+    pass.keep_in(&tape.memory.begin());
+    auto patches = pass.keep(grid.values_per_patch(), grid.patches() * images.cols());
+    auto embedded = pass.keep(dim(), patches.cols());
+    auto tokens = pass.keep(dim(), tape.layout->tokens()), encoded = pass.keep(dim(), tape.layout->tokens());
+    auto pooled = pass.keep(dim(), images.cols());
+    Matrix<Scalar> logits(classes(), images.cols());
+    detail::cut_patches_into(images, grid, Embedding::order, patches, pass.threads);
+    {
+      const typename Pass<Scalar>::Scope scope(pass, "embedding");
+      embedding.forward(patches, embedded, tape.embedding, pass);
+    }
+    detail::place_tokens(class_token, embedded, positions, tokens, pass.threads);
+    detail::drop_sets(*tape.layout, token_dropout, pass.dropout, pass.dropout.take_place(), tokens);
+    pass.observe("tokens", tokens);
+    encoder.forward(tokens, encoded, tape.encoder, pass);
+    pool(encoded, *tape.layout, pooled);
+    const typename Pass<Scalar>::Scope scope(pass, "head");
+    head.forward(pooled, logits, tape.head, pass);
+    return logits;
+  }
+
+  /// Goes back through a recorded pass: adds dL/dW to the gradient, where `cotangent` = dL/dlogits is classes x B.
+  /// Throws Error if nothing was recorded, ShapeError if the cotangent has another size.
+  void backward(const Matrix<Scalar>& cotangent, Tape& tape, ImageClassifier& gradient,
+                const Run<Scalar>& run = {}) const {
+    if (!tape.layout) throw Error("image classifier: expected a recorded forward pass, found none");
+    const TokenLayout& layout = *tape.layout;
+    check_shape("image classifier: cotangent of the logits", cotangent, classes(), layout.sets());
+    Lent<Scalar> lent(run);
+    const Observer<Scalar> nobody;
+    Pass<Scalar> pass(layout, lent.threads(), lent.workspace(), nobody);
+    pass.dropout = tape.dropout;
+    pass.keep_in(&tape.memory.frame());
+    Workspace::Frame frame(pass.workspace);
+    auto pooled = frame.template matrix<Scalar>(dim(), layout.sets());
+    auto encoded = frame.template matrix<Scalar>(dim(), layout.tokens());
+    auto tokens = frame.template matrix<Scalar>(dim(), layout.tokens());
+    auto embedded = frame.template matrix<Scalar>(dim(), grid.patches() * layout.sets());
+    auto patches = frame.template matrix<Scalar>(grid.values_per_patch(), embedded.cols());
+    head.backward(cotangent, tape.head, pooled, gradient.head, pass);
+    pool_adjoint(pooled, layout, encoded);
+    encoder.backward(encoded, tape.encoder, tokens, gradient.encoder, pass);
+    detail::drop_sets(layout, token_dropout, tape.dropout, tape.dropout.place, tokens);
+    detail::place_tokens_adjoint(tokens, gradient.class_token, embedded, gradient.positions);
+    embedding.backward(embedded, tape.embedding, patches, gradient.embedding, pass);
+  }
+
   /// Standard normal, as published.
   void initialise(Random& random) {
     random.fill_normal(class_token);
@@ -180,22 +290,11 @@ struct ImageClassifier {
   }
 
  private:
-  void embed(const Matrix<Scalar>& images, Tokens<Scalar> tokens, Pass<Scalar>& pass) const {
+  [[nodiscard]] TokenLayout layout_of(Index images) const { return TokenLayout::equal(images, 1 + grid.patches()); }
+
+  void check_sizes(const Matrix<Scalar>& images) const {
+    check_size("image classifier: values of an image", images.rows(), grid.values_per_image());
     check_shape("image classifier: positions", positions, dim(), 1 + grid.patches());
-    Workspace::Frame frame(pass.workspace);
-    auto patches = frame.template matrix<Scalar>(grid.values_per_patch(), grid.patches() * images.cols());
-    detail::cut_patches_into(images, grid, Embedding::order, patches, pass.threads);
-    auto embedded = frame.template matrix<Scalar>(dim(), patches.cols());
-    {
-      const typename Pass<Scalar>::Scope scope(pass, "embedding");
-      embedding.forward(patches, embedded, pass);
-    }
-    for (Index b = 0; b < images.cols(); ++b) {
-      auto set = tokens.middleCols(pass.layout.begin(b), pass.layout.length(b));
-      set.col(0) = class_token;
-      set.rightCols(grid.patches()) = embedded.middleCols(b * grid.patches(), grid.patches());
-      set += positions;
-    }
   }
 
   void pool(ConstTokens<Scalar> encoded, const TokenLayout& layout, Tokens<Scalar> pooled) const {
@@ -204,6 +303,17 @@ struct ImageClassifier {
         pooled.col(b) = encoded.col(layout.begin(b));
       else
         pooled.col(b) = encoded.middleCols(layout.begin(b), layout.length(b)).rowwise().mean();
+    }
+  }
+
+  void pool_adjoint(ConstTokens<Scalar> pooled, const TokenLayout& layout, Tokens<Scalar> encoded) const {
+    if (pooling == Pooling::class_token) encoded.setZero();
+    for (Index b = 0; b < layout.sets(); ++b) {
+      if (pooling == Pooling::class_token)
+        encoded.col(layout.begin(b)) = pooled.col(b);
+      else
+        encoded.middleCols(layout.begin(b), layout.length(b)).colwise() =
+            pooled.col(b) / static_cast<Scalar>(layout.length(b));
     }
   }
 };

@@ -12,6 +12,7 @@
 #include "crate/blocks/crate_decoder_block.hpp"
 #include "crate/models/encoder.hpp"
 #include "crate/models/image_classifier.hpp"
+#include "crate/operators/losses.hpp"
 #include "crate/operators/patches.hpp"
 #include "crate/operators/positions.hpp"
 
@@ -63,6 +64,19 @@ struct MaskedAutoencoder {
   PatchGrid grid;
   double mask_ratio;
   bool normalise_pixels;
+
+  /// A recorded forward pass, with its memory; used again from pass to pass.
+  struct Tape {
+    TapeMemory memory;
+    std::optional<TokenLayout> layout;  ///< empty until something was recorded
+    Matrix<S> mask;                     ///< patches x B: where the mask token stood
+    typename ConvolutionPatchEmbedding<S>::Tape embedding;
+    typename Encoder<CrateBlock<S>>::Tape encoder;
+    typename LayerNorm<S>::Tape encoder_norm;
+    typename Decoder<CrateDecoderBlock<S>>::Tape decoder;
+    typename LayerNorm<S>::Tape decoder_norm;
+    typename Linear<S>::Tape prediction;
+  };
 
   /// Fixed positions; the rest zero but the norms. Throws OptionError on an option out of range.
   explicit MaskedAutoencoder(const Options& o)
@@ -122,9 +136,79 @@ struct MaskedAutoencoder {
   /// Throws ShapeError unless images and noise have the sizes that the model is for.
   [[nodiscard]] MaskedAutoencoding<S> forward(const Matrix<S>& images, const Matrix<S>& noise,
                                               const Run<S>& run = {}) const {
-    Options{.mask_ratio = mask_ratio}.check();
-    check_shape("masked autoencoder: noise", noise, grid.patches(), images.cols());
+    check_inputs(images, noise);
     return forward_masked(images, mask_of(noise), run);
+  }
+
+  /// As forward with noise, and records the pass for backward.
+  [[nodiscard]] MaskedAutoencoding<S> forward(const Matrix<S>& images, const Matrix<S>& noise, Tape& tape,
+                                              const Run<S>& run = {}) const {
+    check_inputs(images, noise);
+    tape.layout = layout_of(images.cols());
+    tape.mask = mask_of(noise);
+    Lent<S> lent(run);
+    Pass<S> pass(*tape.layout, lent.threads(), lent.workspace(), run.observer);
+    pass.keep_in(&tape.memory.begin());
+    const Index total = tape.layout->tokens();
+    auto patches = pass.keep(grid.values_per_patch(), grid.patches() * images.cols());
+    auto embedded = pass.keep(dim(), patches.cols());
+    auto tokens = pass.keep(dim(), total), encoded = pass.keep(dim(), total), latent = pass.keep(dim(), total);
+    auto decoded = pass.keep(dim(), total), normalised = pass.keep(dim(), total);
+    auto predicted = pass.keep(grid.values_per_patch(), total);
+    cut_and_mask(images, tape.mask, patches, pass, embedded, tokens,
+                 [&] { embedding.forward(patches, embedded, tape.embedding, pass); });
+    {
+      const typename Pass<S>::Scope scope(pass, "encoder");
+      encoder.forward(tokens, encoded, tape.encoder, pass);
+    }
+    encoder_norm.forward(encoded, latent, tape.encoder_norm, pass);
+    {
+      const typename Pass<S>::Scope scope(pass, "decoder");
+      decoder.forward(latent, decoded, tape.decoder, pass);
+    }
+    decoder_norm.forward(decoded, normalised, tape.decoder_norm, pass);
+    prediction.forward(normalised, predicted, tape.prediction, pass);
+    MaskedAutoencoding<S> result{
+        .latent = latent, .prediction = without_class_tokens(predicted, pass.layout), .mask = tape.mask, .loss = {}};
+    result.loss = loss(images, result.prediction, result.mask);
+    return result;
+  }
+
+  /// Goes back through a recorded pass: adds dL/dW to the gradient, where `cotangent` = dL/dprediction is
+  /// values per patch x patches B. Throws Error if nothing was recorded, ShapeError if the cotangent has another size.
+  void backward(const Matrix<S>& cotangent, Tape& tape, MaskedAutoencoder& gradient, const Run<S>& run = {}) const {
+    if (!tape.layout) throw Error("masked autoencoder: expected a recorded forward pass, found none");
+    const TokenLayout& layout = *tape.layout;
+    check_shape("masked autoencoder: cotangent of the prediction", cotangent, grid.values_per_patch(),
+                grid.patches() * layout.sets());
+    Lent<S> lent(run);
+    const Observer<S> nobody;
+    Pass<S> pass(layout, lent.threads(), lent.workspace(), nobody);
+    pass.keep_in(&tape.memory.frame());
+    Workspace::Frame frame(pass.workspace);
+    auto predicted = frame.template matrix<S>(grid.values_per_patch(), layout.tokens());
+    auto first = frame.template matrix<S>(dim(), layout.tokens());
+    auto second = frame.template matrix<S>(dim(), layout.tokens());
+    auto embedded = frame.template matrix<S>(dim(), cotangent.cols());
+    auto patches = frame.template matrix<S>(grid.values_per_patch(), cotangent.cols());
+    for (Index b = 0; b < layout.sets(); ++b) {
+      predicted.col(layout.begin(b)).setZero();
+      predicted.middleCols(layout.begin(b) + 1, grid.patches()) =
+          cotangent.middleCols(b * grid.patches(), grid.patches());
+    }
+    prediction.backward(predicted, tape.prediction, first, gradient.prediction, pass);
+    decoder_norm.backward(first, tape.decoder_norm, second, gradient.decoder_norm, pass);
+    decoder.backward(second, tape.decoder, first, gradient.decoder, pass);
+    encoder_norm.backward(first, tape.encoder_norm, second, gradient.encoder_norm, pass);
+    encoder.backward(second, tape.encoder, first, gradient.encoder, pass);
+    Matrix<S> no_positions = Matrix<S>::Zero(positions.rows(), positions.cols());  // they are fixed
+    detail::place_tokens_adjoint(first, gradient.class_token, embedded, no_positions);
+    for (Index i = 0; i < embedded.cols(); ++i) {
+      if (tape.mask(i % grid.patches(), i / grid.patches()) == 0) continue;
+      gradient.mask_token += embedded.col(i);
+      embedded.col(i).setZero();
+    }
+    embedding.backward(embedded, tape.embedding, patches, gradient.embedding, pass);
   }
 
   /// Standard deviation 0.02, as published.
@@ -136,6 +220,20 @@ struct MaskedAutoencoder {
   }
 
  private:
+  [[nodiscard]] TokenLayout layout_of(Index images) const { return TokenLayout::equal(images, 1 + grid.patches()); }
+
+  void check_images(const Matrix<S>& images) const {
+    check_size("masked autoencoder: values of an image", images.rows(), grid.values_per_image());
+    check_shape("masked autoencoder: positions", positions, dim(), 1 + grid.patches());
+    check_size("masked autoencoder: mask token", mask_token.size(), dim());
+  }
+
+  void check_inputs(const Matrix<S>& images, const Matrix<S>& noise) const {
+    Options{.mask_ratio = mask_ratio}.check();
+    check_images(images);
+    check_shape("masked autoencoder: noise", noise, grid.patches(), images.cols());
+  }
+
   /// 0 for the patches of smallest noise, 1 for the others; of equal noise the earlier is kept.
   [[nodiscard]] Matrix<S> mask_of(const Matrix<S>& noise) const {
     Matrix<S> mask = Matrix<S>::Ones(noise.rows(), noise.cols());
@@ -149,8 +247,8 @@ struct MaskedAutoencoder {
   }
 
   [[nodiscard]] MaskedAutoencoding<S> forward_masked(const Matrix<S>& images, Matrix<S> mask, const Run<S>& run) const {
-    check_size("masked autoencoder: values of an image", images.rows(), grid.values_per_image());
-    const TokenLayout layout = TokenLayout::equal(images.cols(), 1 + grid.patches());
+    check_images(images);
+    const TokenLayout layout = layout_of(images.cols());
     Lent<S> lent(run);
     Pass<S> pass(layout, lent.threads(), lent.workspace(), run.observer);
     Workspace::Frame frame(pass.workspace);
@@ -160,8 +258,13 @@ struct MaskedAutoencoder {
                                  .prediction = Matrix<S>(grid.values_per_patch(), grid.patches() * images.cols()),
                                  .mask = std::move(mask),
                                  .loss = std::nullopt};
-    embed(images, result.mask, tokens, pass);
-    pass.observe("tokens", tokens);
+    {
+      Workspace::Frame embedding_frame(pass.workspace);
+      auto patches = embedding_frame.template matrix<S>(grid.values_per_patch(), grid.patches() * images.cols());
+      auto embedded = embedding_frame.template matrix<S>(dim(), patches.cols());
+      cut_and_mask(images, result.mask, patches, pass, embedded, tokens,
+                   [&] { embedding.forward(patches, embedded, pass); });
+    }
     {
       const typename Pass<S>::Scope scope(pass, "encoder");
       encoder.forward(tokens, encoded, pass);
@@ -172,28 +275,19 @@ struct MaskedAutoencoder {
     return result;
   }
 
-  void embed(const Matrix<S>& images, const Matrix<S>& mask, Tokens<S> tokens, Pass<S>& pass) const {
-    check_shape("masked autoencoder: positions", positions, dim(), 1 + grid.patches());
-    check_size("masked autoencoder: mask token", mask_token.size(), dim());
-    Workspace::Frame frame(pass.workspace);
-    auto patches = frame.template matrix<S>(grid.values_per_patch(), grid.patches() * images.cols());
+  /// Cuts the patches, embeds them by `embed`, and puts the mask token in the place of the hidden ones.
+  template <class Room, class Embed>
+  void cut_and_mask(const Matrix<S>& images, const Matrix<S>& mask, Room& patches, Pass<S>& pass, Room& embedded,
+                    Room& tokens, const Embed& embed) const {
     detail::cut_patches_into(images, grid, ConvolutionPatchEmbedding<S>::order, patches, pass.threads);
-    auto embedded = frame.template matrix<S>(dim(), patches.cols());
     {
       const typename Pass<S>::Scope scope(pass, "embedding");
-      embedding.forward(patches, embedded, pass);
+      embed();
     }
-    for (Index b = 0; b < images.cols(); ++b) {
-      auto set = tokens.middleCols(pass.layout.begin(b), pass.layout.length(b));
-      set.col(0) = class_token;
-      for (Index i = 0; i < grid.patches(); ++i) {
-        if (mask(i, b) != 0)
-          set.col(1 + i) = mask_token;
-        else
-          set.col(1 + i) = embedded.col(b * grid.patches() + i);
-      }
-      set += positions;
-    }
+    for (Index i = 0; i < embedded.cols(); ++i)
+      if (mask(i % grid.patches(), i / grid.patches()) != 0) embedded.col(i) = mask_token;
+    detail::place_tokens(class_token, embedded, positions, tokens, pass.threads);
+    pass.observe("tokens", tokens);
   }
 
   void decode(const Matrix<S>& latent, Matrix<S>& pixels, Pass<S>& pass) const {
@@ -207,29 +301,23 @@ struct MaskedAutoencoder {
     decoder_norm.forward(decoded, normalised, pass);
     auto all = frame.template matrix<S>(pixels.rows(), latent.cols());
     prediction.forward(normalised, all, pass);
-    for (Index b = 0; b < pass.layout.sets(); ++b)
-      pixels.middleCols(b * grid.patches(), grid.patches()) = all.middleCols(pass.layout.begin(b) + 1, grid.patches());
+    pixels = without_class_tokens(all, pass.layout);
   }
 
-  /// Mean over the hidden patches of the mean squared error of their pixels. Normalised pixels have the patch's mean taken off
-  /// and are divided by sqrt(variance + 1e-6), the variance over n - 1.
+  [[nodiscard]] Matrix<S> without_class_tokens(ConstTokens<S> all, const TokenLayout& layout) const {
+    Matrix<S> patches(all.rows(), grid.patches() * layout.sets());
+    for (Index b = 0; b < layout.sets(); ++b)
+      patches.middleCols(b * grid.patches(), grid.patches()) = all.middleCols(layout.begin(b) + 1, grid.patches());
+    return patches;
+  }
+
+  /// Mean over the hidden patches of the mean squared error of their pixels, if any was hidden.
   [[nodiscard]] std::optional<double> loss(const Matrix<S>& images, const Matrix<S>& predicted,
                                            const Matrix<S>& mask) const {
-    Matrix<S> target = cut_patches(images, grid, PatchOrder::row_column_channel);
-    double sum = 0, hidden = 0;
-    for (Index i = 0; i < target.cols(); ++i) {
-      if (mask(i % grid.patches(), i / grid.patches()) == 0) continue;
-      auto patch = target.col(i);
-      if (normalise_pixels) {
-        const S mean = patch.mean();
-        const S variance = (patch.array() - mean).square().sum() / static_cast<S>(patch.size() - 1);
-        patch = (patch.array() - mean) / std::sqrt(variance + S(1e-6));
-      }
-      sum += static_cast<double>((predicted.col(i) - patch).squaredNorm()) / static_cast<double>(patch.size());
-      ++hidden;
-    }
-    if (hidden == 0) return std::nullopt;
-    return sum / hidden;
+    const LossSum sum = masked_patch_error(predicted, cut_patches(images, grid, PatchOrder::row_column_channel), mask,
+                                           normalise_pixels);
+    if (sum.count == 0) return std::nullopt;
+    return sum.mean();
   }
 };
 
