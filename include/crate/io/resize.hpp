@@ -26,8 +26,8 @@ inline std::vector<Taps> linear_taps(Index from, Index to) {
   std::vector<Taps> all;
   for (Index i = 0; i < to; ++i) {
     const double centre = (static_cast<double>(i) + 0.5) * scale;
-    const auto first = std::max<Index>(0, static_cast<Index>(centre - support + 0.5));
-    const auto last = std::min<Index>(from, static_cast<Index>(centre + support + 0.5));
+    const auto first = std::max<Index>(0, static_cast<Index>(std::floor(centre - support + 0.5)));
+    const auto last = std::min<Index>(from, static_cast<Index>(std::floor(centre + support + 0.5)));
     Taps taps{first, {}};
     double sum = 0;
     for (Index j = first; j < last; ++j) {

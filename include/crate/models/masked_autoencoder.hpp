@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <tuple>
 #include <vector>
 
 #include "crate/blocks/crate_block.hpp"
 #include "crate/blocks/crate_decoder_block.hpp"
+#include "crate/layers/initialise.hpp"
 #include "crate/models/encoder.hpp"
 #include "crate/models/image_classifier.hpp"
 #include "crate/operators/losses.hpp"
@@ -320,5 +323,43 @@ struct MaskedAutoencoder {
     return sum.mean();
   }
 };
+
+namespace detail {
+
+/// What is uniform within 1 / sqrt(inputs) becomes uniform within sqrt(6 / (inputs + outputs)).
+template <class Map>
+void widen_to_xavier(Map& map, Index inputs, Index outputs) {
+  const auto in = static_cast<double>(inputs), out = static_cast<double>(outputs);
+  map *= static_cast<typename Map::Scalar>(std::sqrt(6 * in / (in + out)));
+}
+
+template <crate::Scalar S>
+void initialise_xavier(Linear<S>& linear) {
+  widen_to_xavier(linear.weight, linear.input_dim(), linear.output_dim());
+  linear.bias.setZero();
+}
+
+template <crate::Scalar S>
+void initialise_xavier(Mssa<S>& attention) {
+  auto& bases = attention.subspaces.bases();
+  widen_to_xavier(bases, bases.rows(), bases.cols());
+  if (attention.output) initialise_xavier(*attention.output);
+}
+
+}  // namespace detail
+
+/// The random start of the masked autoencoder as published: linear maps, the patch embedding and U uniform within
+/// sqrt(6 / (inputs + outputs)), biases zero but that of the embedding, tokens normal with deviation 0.02, dictionaries and norms
+/// as everywhere.
+template <crate::Scalar S>
+void initialise(MaskedAutoencoder<S>& model, std::uint64_t seed) {
+  detail::initialise_parts(model, seed, std::string());
+  Linear<S>& embedding = model.embedding.projection;
+  detail::widen_to_xavier(embedding.weight, embedding.input_dim(), embedding.output_dim());
+  for (auto& block : model.encoder.layers) detail::initialise_xavier(block.compress.layer.layer);
+  for (auto& block : model.decoder.layers) detail::initialise_xavier(block.decompress.layer.layer);
+  detail::initialise_xavier(model.prediction);
+  detail::initialise_xavier(model.unused_embedding);
+}
 
 }  // namespace crate

@@ -129,7 +129,7 @@ template <class Derived>
     const Index label = labels[static_cast<std::size_t>(j)];
     if (label == ignored) continue;
     const auto own = x(label, j);
-    Index before = own == own ? 0 : top;
+    Index before = std::isnan(own) ? top : 0;
     for (Index c = 0; c < x.rows(); ++c) {
       const bool behind = x(c, j) < own || (x(c, j) == own && c >= label);
       before += behind ? 0 : 1;

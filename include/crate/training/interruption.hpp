@@ -10,7 +10,7 @@ namespace crate {
 class Interruption {
  public:
   Interruption() {
-    noticed_ = 0;
+    received = 0;
     before_interrupt_ = std::signal(SIGINT, &notice);
     before_terminate_ = std::signal(SIGTERM, &notice);
   }
@@ -21,17 +21,17 @@ class Interruption {
     std::signal(SIGTERM, before_terminate_);
   }
 
-  [[nodiscard]] static bool noticed() { return noticed_ != 0; }
+  [[nodiscard]] static bool noticed() { return received != 0; }
 
  private:
   using Handler = void (*)(int);
 
   static void notice(int signal) {
-    noticed_ = 1;
+    received = 1;
     std::signal(signal, SIG_DFL);
   }
 
-  inline static volatile std::sig_atomic_t noticed_ = 0;
+  inline static volatile std::sig_atomic_t received = 0;
   Handler before_interrupt_, before_terminate_;
 };
 
