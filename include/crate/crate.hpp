@@ -48,6 +48,7 @@
 #include "crate/operators/subspaces.hpp"
 #include "crate/training/adamw.hpp"
 #include "crate/training/batch_gradient.hpp"
+#include "crate/training/classification.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/gradient.hpp"
 #include "crate/training/interruption.hpp"

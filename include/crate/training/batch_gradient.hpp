@@ -12,6 +12,7 @@
 #include "crate/core/threads.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/layers/pass.hpp"
+#include "crate/layers/recording.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/gradient.hpp"
 #include "crate/training/objective.hpp"
@@ -47,7 +48,7 @@ class BatchGradient {
   BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads)
       : objective_(std::move(objective)), cut_(cut), threads_(threads) {
     cut.check();
-    lanes_.assign(static_cast<std::size_t>(cut.lanes), zeros_like(model));
+    lanes_.assign(static_cast<std::size_t>(cut.lanes), zero_gradient(model));
     workers_ = std::vector<Worker>(static_cast<std::size_t>(threads.count()));
   }
 
@@ -71,8 +72,7 @@ class BatchGradient {
         const auto indices = batch.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
         Worker& own = workers_[static_cast<std::size_t>(worker)];
         Run<typename Model::Scalar> run{.threads = lanes > 1 ? &alone : &threads_, .workspace = &own.workspace};
-        if constexpr (requires { run.dropout; })
-          run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
+        run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
         sums[static_cast<std::size_t>(piece)] =
             objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),
                                   gradient, own.memory, run);

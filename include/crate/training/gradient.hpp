@@ -3,25 +3,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "crate/core/matrix.hpp"
-#include "crate/core/part.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 
-// Gradients are models: they are zeroed, added, measured and clipped.
+// Gradients are models: they are cleared, added, measured and clipped.
 
 namespace crate {
-
-/// A model of the same structure with all parameters zero: where a gradient or a moment starts.
-template <class Model>
-[[nodiscard]] Model zeros_like(Model model) {
-  for_each_parameter([](std::string_view, ParameterKind, auto& parameter) { parameter.setZero(); }, model);
-  return model;
-}
 
 /// All trainable parameters become zero: a gradient starts anew.
 template <class Model>

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+#include <vector>
+
+#include "crate/analysis/layer_metrics.hpp"
+#include "crate/training/examples.hpp"
+#include "crate/training/trainer.hpp"
+
+namespace train_classifier {
+
+using crate::Index;
+
+inline void print_epoch(const crate::EpochReport& report) {
+  std::printf("  %5td   %13.4f   %15.2f %%   %9.4f   %11.2f %%   %8.2f %%   %7.1f\n", report.epoch,
+              report.training.loss.mean(), 100 * report.training.accuracy(), report.test.loss.mean(),
+              100 * report.test.accuracy(), 100 * report.test.top_5_accuracy(), report.seconds);
+  std::fflush(stdout);
+}
+
+inline void print_epoch_heading() {
+  std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   test top 5   seconds\n");
+}
+
+/// Of every layer, on the first 64 test images: how much of the code is not zero, and the coding rate of the projected tokens.
+template <class Model>
+void print_layers(const Model& model, const crate::ImageSource<typename Model::Scalar>& test, crate::Threads& threads) {
+  std::vector<Index> first(static_cast<std::size_t>(std::min<Index>(64, test.size())));
+  std::iota(first.begin(), first.end(), Index{0});
+  const auto images = test.take(first).images;
+  const auto& attention = model.encoder.layers.front().compress.layer.layer;
+  crate::LayerMeter<typename Model::Scalar> meter(crate::TokenLayout::equal(images.cols(), 1 + model.grid.patches()),
+                                                  attention.subspaces.heads());
+  (void)model.forward(images, {.threads = &threads, .observer = meter.observer()});
+  std::printf("\n  on %td test images\n  layer   non-zero   coding rate\n", images.cols());
+  Index layer = 0;
+  for (const crate::LayerMetrics& metrics : meter.layers())
+    std::printf("  %5td   %6.2f %%   %7.2f +- %.2f\n", ++layer, 100 * (1 - metrics.zero_fraction),
+                metrics.coding_rate_mean, metrics.coding_rate_deviation);
+}
+
+}  // namespace train_classifier
