@@ -59,7 +59,7 @@ void check_adamw(const std::string& fixture_name, const Options& options_of, std
   const TensorTable file = fixture(fixture_name);
   const AdamWOptions options{.rate = 4e-4, .weight_decay = 0.1};
   const auto model = trained<Model>(file, options_of, names, [&](const Model& m) { return AdamW(m, options); });
-  for_each_published(model, names, file, "adamw3/", [](const auto& found, const auto& published) {
+  for_each_published(model, names, file, "adamw3/", [&](const auto& found, const auto& published) {
     CHECK(relative_error(found, published) < tolerance);
   });
 }
