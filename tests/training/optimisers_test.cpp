@@ -9,6 +9,7 @@
 #include "comparison.hpp"
 #include "crate/core/part.hpp"
 #include "crate/training/adamw.hpp"
+#include "crate/training/gradient.hpp"
 #include "crate/training/lion.hpp"
 #include "crate/training/moving_average.hpp"
 #include "crate/training/schedule.hpp"
