@@ -97,7 +97,9 @@ class BatchGradient {
       Threads alone;
       sums[static_cast<std::size_t>(piece)] =
           objective_.measure(model, source.take(indices),
-                             {.threads = &alone, .workspace = &workers_[static_cast<std::size_t>(worker)].workspace});
+                             {.threads = &alone,
+                              .workspace = &workers_[static_cast<std::size_t>(worker)].workspace,
+                              .dropout = {.first_set = first}});
     });
     Measures total;
     for (const Measures& sum : sums) total += sum;

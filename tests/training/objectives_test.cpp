@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// What objectives accumulate is the gradient of what they measure.
+
+#include <tuple>
+#include <vector>
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "crate/crate.hpp"
+#include "draw.hpp"
+
+using namespace crate;
+using namespace crate::test;
+
+static_assert(
+    Objective<ClassificationObjective<CrateClassifier<float>>, CrateClassifier<float>, LabelledImages<float>>);
+static_assert(Objective<MaskedAutoencodingObjective<double>, MaskedAutoencoder<double>, LabelledImages<double>>);
+
+namespace {
+
+const ImageOptions tiny_image{.height = 6, .width = 4, .channels = 2, .patch_height = 2, .patch_width = 2};
+
+LabelledImages<double> draw_examples(Index count) {
+  Random random(3);
+  LabelledImages<double> examples{draw_normal(random, 48, count), {}};
+  for (Index i = 0; i < count; ++i) examples.labels.push_back(random.below(3));
+  return examples;
+}
+
+/// The slope of the measured loss along the accumulated gradient is the gradient's squared norm.
+template <class Model, class O>
+void check_slope(Model model, const O& objective) {
+  initialise(model, 1);
+  const LabelledImages<double> examples = draw_examples(5);
+  const double weight = 0.3, step = 1e-5;
+  Run<double> run;
+  run.dropout = {.seed = 4, .step = 7, .first_set = 2};
+  typename O::Memory memory;
+  Model gradient = zero_gradient(model);
+  const Measures sums = objective.accumulate(model, examples, weight, gradient, memory, run);
+  CHECK(sums.loss.count == 5);
+  CHECK(relative_error(objective.measure(model, examples, run).loss.sum, sums.loss.sum) < rounding<double>);
+  const auto loss_at = [&](double along) {
+    Model moved = model;
+    for_each_parameter([&](std::string_view, ParameterKind, auto& p, const auto& g) { p += along * g; }, moved,
+                       gradient);
+    return weight * objective.measure(moved, examples, run).loss.sum;
+  };
+  Threads alone;
+  const double norm = gradient_norm(gradient, alone);
+  CHECK(norm > 1e-3);
+  CHECK(relative_error((loss_at(step) - loss_at(-step)) / (2 * step), norm * norm) < 1e-6);
+}
+
+}  // namespace
+
+TEST_CASE("classification accumulates the gradient of its cross-entropy") {
+  check_slope(
+      CrateClassifier<double>({.image = tiny_image, .classes = 3, .depth = 2, .block = {.dim = 12, .heads = 3}}),
+      ClassificationObjective<CrateClassifier<double>>{{.label_smoothing = 0.1}});
+}
+
+TEST_CASE("masked autoencoding accumulates the gradient of its error, plain and normalised") {
+  for (const bool normalise : {false, true})
+    check_slope(MaskedAutoencoder<double>({.image = tiny_image,
+                                           .dim = 12,
+                                           .heads = 3,
+                                           .depth = 1,
+                                           .decoder_depth = 1,
+                                           .mask_ratio = 0.6,
+                                           .normalise_pixels = normalise}),
+                MaskedAutoencodingObjective<double>());
+}
+
+TEST_CASE("masks depend on the place of an image in its batch and on the step alone") {
+  MaskedAutoencoder<double> model(
+      {.image = tiny_image, .dim = 12, .heads = 3, .depth = 1, .decoder_depth = 1, .mask_ratio = 0.5});
+  initialise(model, 1);
+  const MaskedAutoencodingObjective<double> objective;
+  const LabelledImages<double> all = draw_examples(4);
+  const auto loss = [&](Index first, Index count, std::uint64_t step) {
+    Run<double> run;
+    run.dropout = {.seed = 4, .step = step, .first_set = first};
+    return objective.measure(model, {all.images.middleCols(first, count), {}}, run).loss.sum;
+  };
+  CHECK(relative_error(loss(0, 1, 0) + loss(1, 3, 0), loss(0, 4, 0)) < rounding<double>);
+  CHECK(loss(0, 4, 1) != loss(0, 4, 0));
+  model.mask_ratio = 0;
+  CHECK(message_of<OptionError>([&] { (void)loss(0, 4, 0); }) ==
+        "option: expected masked autoencoding: a mask ratio that hides a patch, found 0");
+}
