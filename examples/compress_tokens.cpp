@@ -2,15 +2,17 @@
 
 // Shows what a white-box transformer does to a set of tokens: each layer first lowers the coding rate R^c of the
 // tokens against K subspaces, Z - kappa grad R^c(Z | U), then moves towards their sparse code, ISTA(Z | D); the
-// decoder mirrors it. Nothing is trained: the subspaces and dictionaries are those that the tokens were drawn from,
-// or estimated from the tokens.
+// decoder mirrors it. The subspaces and dictionaries are those that the tokens were drawn from, or estimated from the
+// tokens; on request they are then trained, end to end.
 
 #include <cmath>
 #include <cstddef>
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compress_tokens/layer_table.hpp"
@@ -23,6 +25,7 @@
 #include "compress_tokens/text.hpp"
 #include "compress_tokens/tokens_file.hpp"
 #include "compress_tokens/toy_effects.hpp"
+#include "compress_tokens/train.hpp"
 
 namespace {
 
@@ -71,9 +74,38 @@ void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& sou
                     basis_bits / source.rate_units(), source.photograph ? "pixel" : "token");
 }
 
+struct PassedTokens {
+  EncodedTokens encoded;
+  Matrix decoded;
+};
+
+/// Sends the tokens through encoder and decoder, and prints the table of layers and what it comes to.
+PassedTokens show_pass(const Autoencoder& box, const Weights& weights, const Source& source, const Options& options,
+                       const Strength& strength, const Progress& progress, crate::Threads& threads) {
+  progress.show("encoding");
+  EncodedTokens encoded =
+      encode_and_measure(box.encoder, weights, source.tokens, strength.epsilon, options.weight, threads);
+  progress.clear();
+  print_layer_table(std::cout, encoded.measures);
+  std::cout << (compression_always_compressed(encoded.measures) ? "R^c fell at every compression step\n"
+                                                                : "R^c rose at some compression step\n");
+  print_coding_length(encoded, source, strength.epsilon);
+  Matrix decoded = crate::forward(box.decoder, encoded.codes, {.threads = &threads});
+  std::cout << text("reconstruction from the unrounded codes: relative error %.3f\n",
+                    relative_error(source.tokens, decoded));
+  return {std::move(encoded), std::move(decoded)};
+}
+
+void show_training(const Training& training, Index steps) {
+  std::cout << text("\ntrained end to end for %td steps in %.1f s: ", steps, training.seconds)
+            << text("squared error %.3f and l1 norm of the codes %.3f times those before\n\n",
+                    training.after.error / training.before.error, training.after.code / training.before.code);
+}
+
 /// The toy: what each half of a layer does, and that estimated subspaces serve as well as the true ones.
 void show_toy_effects(const Source& source, const Plan& plan, const EstimatedSubspaces& estimated,
-                      const Matrix& decoded, const Options& options, crate::Threads& threads) {
+                      const Matrix& decoded, const std::optional<Matrix>& decoded_by_trained, const Options& options,
+                      crate::Threads& threads) {
   const WhiteBox box{plan.weights, plan.strength};
   std::vector<Effect> effects = measure_effects(*source.toy, box, decoded, threads);
   const bool given = !options.estimate;
@@ -81,6 +113,8 @@ void show_toy_effects(const Source& source, const Plan& plan, const EstimatedSub
   const Plan other = make_plan(source.tokens, others, !given, plan.strength, options, threads);
   effects.push_back(measure_effect(given ? "the same, subspaces estimated" : "the same, subspaces given", *source.toy,
                                    WhiteBox{other.weights, other.strength}.decode_of_encode(source.tokens, threads)));
+  if (decoded_by_trained)
+    effects.push_back(measure_effect("encoded and decoded, trained", *source.toy, *decoded_by_trained));
   std::cout << "\nwhat each step does to signal and noise\n";
   print_effects(std::cout, effects);
 }
@@ -118,27 +152,34 @@ void run(const Options& options) {
   progress.clear();
   print_plan(plan, source, estimated);
 
-  progress.show("encoding");
-  const Encoder encoder = make_encoder(plan.weights, plan.strength, source.tokens.cols());
-  const EncodedTokens encoded =
-      encode_and_measure(encoder, plan.weights, source.tokens, strength.epsilon, options.weight, threads);
-  progress.clear();
-  print_layer_table(std::cout, encoded.measures);
-  std::cout << (compression_always_compressed(encoded.measures) ? "R^c fell at every compression step\n"
-                                                                : "R^c rose at some compression step\n");
-  print_coding_length(encoded, source, strength.epsilon);
+  Autoencoder box{make_encoder(plan.weights, plan.strength, source.tokens.cols()),
+                  make_decoder(plan.weights, plan.strength, source.tokens.cols())};
+  PassedTokens passed = show_pass(box, plan.weights, source, options, strength, progress, threads);
+  const Matrix derived = passed.decoded;
+  Weights weights = plan.weights;
+  if (options.train_steps > 0) {
+    show_training(train(box, source.tokens, {.steps = options.train_steps}, progress, threads), options.train_steps);
+    weights = weights_of(box.encoder, plan.weights.subspaces.back());
+    passed = show_pass(box, weights, source, options, strength, progress, threads);
+  }
+  const bool trained = options.train_steps > 0;
+  if (source.toy)
+    show_toy_effects(source, plan, estimated, derived, trained ? std::optional(passed.decoded) : std::nullopt, options,
+                     threads);
 
-  const Decoder decoder = make_decoder(plan.weights, plan.strength, source.tokens.cols());
-  const Matrix decoded = crate::forward(decoder, encoded.codes, {.threads = &threads});
-  std::cout << text("reconstruction from the unrounded codes: relative error %.3f\n",
-                    relative_error(source.tokens, decoded));
-  if (source.toy) show_toy_effects(source, plan, estimated, decoded, options, threads);
-
-  write_similarity(folder, source.tokens, encoded.codes, source.toy ? source.toy->membership : estimated.membership);
-  write_layers(folder, encoded.measures);
+  write_similarity(folder, source.tokens, passed.encoded.codes,
+                   source.toy ? source.toy->membership : estimated.membership);
+  write_layers(folder, passed.encoded.measures);
   if (!source.toy) show_trade_off(source, plan, estimated, folder, progress, threads);
-  TokensFile{source.tokens,       encoded.codes,       decoded, estimated.membership, plan.weights, plan.strength,
-             plan.subspaces_from, plan.dictionary_from}
+  TokensFile{source.tokens,
+             passed.encoded.codes,
+             passed.decoded,
+             estimated.membership,
+             weights,
+             box,
+             plan.strength,
+             plan.subspaces_from + (trained ? ", then trained" : ""),
+             plan.dictionary_from + (trained ? ", then trained" : "")}
       .write(folder / "tokens.safetensors");
   std::cout << "\nwritten to " << folder.string() << "/\n";
 }

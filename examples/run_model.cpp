@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 
 // Runs a published model on a file of images and writes what it computes to another: logits of a classifier; latent,
-// prediction, mask and loss of a masked autoencoder; on request what every layer computes and measures.
+// prediction, mask and loss of a masked autoencoder; on request what every layer computes and measures, and the gradient of
+// the loss.
 
+#include <cstdint>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -106,6 +108,44 @@ void compute(const MaskedAutoencoder<S>& model, const Images<S>& images, const T
   if (result.loss) outputs.add_vector("loss", std::vector<S>{static_cast<S>(*result.loss)});
 }
 
+std::vector<Index> read_labels(const TensorTable& input) {
+  const std::vector<std::int64_t> labels = integers_from(input.at("labels"));
+  return {labels.begin(), labels.end()};
+}
+
+template <class Block, class Embedding, Scalar S>
+void differentiate(const ImageClassifier<Block, Embedding>& model, const Images<S>& images, const TensorTable& input,
+                   const Options& options, const Run<S>& run, Outputs& outputs) {
+  const std::vector<Index> labels = read_labels(input);
+  const CrossEntropyOptions smoothed{.label_smoothing = options.label_smoothing};
+  typename ImageClassifier<Block, Embedding>::Tape tape;
+  const Matrix<S> logits = model.forward(images.pixels, tape, run);
+  const LossSum loss = cross_entropy(logits, labels, smoothed);
+  if (loss.count == 0) throw tensor_error(input.at("labels"), "expected a label that counts, found none");
+  auto gradient = zeros_like(model);
+  model.backward(cross_entropy_gradient(logits, labels, 1 / static_cast<double>(loss.count), smoothed), tape, gradient,
+                 run);
+  outputs.add_vector("loss", std::vector<S>{static_cast<S>(loss.mean())});
+  outputs.add_gradient(trainable_tensors(gradient));
+}
+
+template <Scalar S>
+void differentiate(const MaskedAutoencoder<S>& model, const Images<S>& images, const TensorTable& input, const Options&,
+                   const Run<S>& run, Outputs& outputs) {
+  typename MaskedAutoencoder<S>::Tape tape;
+  const auto result =
+      model.forward(images.pixels, read_noise(input.at("noise"), model, images.pixels.cols()), tape, run);
+  const Matrix<S> target = cut_patches(images.pixels, model.grid, PatchOrder::row_column_channel);
+  const auto hidden = static_cast<double>(result.mask.sum());
+  if (hidden == 0)
+    throw OptionError(concatenate("gradients: expected hidden patches, found none with mask ratio ", model.mask_ratio));
+  auto gradient = zeros_like(model);
+  model.backward(
+      masked_patch_error_gradient(result.prediction, target, result.mask, 1 / hidden, model.normalise_pixels), tape,
+      gradient, run);
+  outputs.add_gradient(trainable_tensors(gradient));
+}
+
 template <Scalar S>
 void run_in(const TensorTable& weights, const TensorTable& input, const Options& options) {
   const Images<S> images = read_images<S>(input);
@@ -120,6 +160,7 @@ void run_in(const TensorTable& weights, const TensorTable& input, const Options&
         if (options.layers) run.observer = record.observer();
         compute(model, images, input, run, outputs);
         if (options.layers) record.write(outputs);
+        if (options.gradients) differentiate(model, images, input, options, Run<S>{.threads = &threads}, outputs);
       },
       any_model);
   outputs.write(options.output);

@@ -55,6 +55,11 @@ void add_model_options(CLI::App& app, Options& options) {
   app.add_option("--kappa", options.kappa,
                  "compression step size in units of N epsilon^2 / (p ||U||^2); exact steps below 2 lower R^c")
       ->capture_default_str();
+  app.add_flag(
+         "--train{200}", options.train_steps,
+         "then learn subspaces and dictionaries of encoder and decoder from the tokens, end to end; --train=STEPS "
+         "for other than 200")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--weight", options.weight, "of a non-zero entry in the printed objective, in nats")
       ->capture_default_str();
 }

@@ -31,6 +31,7 @@ struct Options {
   std::optional<double> epsilon = {}, lambda = {};
   double kappa = 0.1;
   double weight = 0.5;
+  Index train_steps = 0;  ///< of training; none if 0
   std::uint64_t seed = 0;
   int threads = 0;
   std::filesystem::path output = "compressed";

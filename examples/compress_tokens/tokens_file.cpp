@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
+#include <type_traits>
 
 #include "compress_tokens/text.hpp"
 #include "crate/io/safetensors.hpp"
@@ -27,8 +29,6 @@ namespace {
 void TokensFile::write(const std::filesystem::path& path) const {
   const Subspaces& u = weights.subspaces.front();
   const crate::RowMajorMatrix<double> dictionary = whole_dictionary(weights);
-  const std::vector<crate::RowMajorMatrix<double>> layer_dictionaries(weights.dictionaries.begin(),
-                                                                      weights.dictionaries.end());
   const std::vector<std::int64_t> members(membership.begin(), membership.end());
   std::vector<crate::Tensor> tensors = {
       crate::tokens_tensor("tokens", tokens),
@@ -38,11 +38,14 @@ void TokensFile::write(const std::filesystem::path& path) const {
       crate::tensor_of("subspaces", {u.heads(), u.head_dim(), u.dim()},
                        std::span<const double>(u.bases().data(), static_cast<std::size_t>(u.bases().size()))),
       crate::matrix_tensor("dictionary", dictionary)};
-  for (std::size_t l = 0; l < layer_dictionaries.size(); ++l) {
-    const std::string layer = "encoder.layers." + std::to_string(l);
-    tensors.push_back(crate::tokens_tensor(layer + ".compress.subspaces", weights.subspaces[l].bases()));
-    tensors.push_back(crate::matrix_tensor(layer + ".sparsify.dictionary", layer_dictionaries[l]));
-  }
+  crate::for_each_parameter(
+      [&](std::string_view name, crate::ParameterKind, const auto& parameter) {
+        if constexpr (std::remove_cvref_t<decltype(parameter)>::IsRowMajor)
+          tensors.push_back(crate::matrix_tensor(std::string(name), parameter));
+        else
+          tensors.push_back(crate::tokens_tensor(std::string(name), parameter));
+      },
+      autoencoder);
   crate::write_safetensors(path, tensors, metadata_of(*this));
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "compress_tokens/train.hpp"
 #include "compress_tokens/white_box.hpp"
 
 namespace compress_tokens {
@@ -14,13 +15,14 @@ namespace compress_tokens {
 ///   membership [N]                      the subspace of each token
 ///   subspaces [K, p, d]                 row (k, j) is column j of U_k
 ///   dictionary [d, d]                   D = D^1 ... D^L; without compression steps, decoded = codes D^T
-///   encoder.layers.<l>....              U^l as [K p, d] and D^l as [d, d]
+///   encoder.layers.<l>...., decoder...  their U^l as [K p, d] and D^l as [d, d], trained if they were
 struct TokensFile {
   const Matrix& tokens;
   const Matrix& codes;
   const Matrix& decoded;
   const std::vector<Index>& membership;
   const Weights& weights;
+  const Autoencoder& autoencoder;
   const Strength& strength;
   std::string subspaces_from;
   std::string dictionary_from;

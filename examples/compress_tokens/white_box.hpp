@@ -144,6 +144,17 @@ inline constexpr double least_independence = 0.01;
   return strength.kappa / (a * squared_norm(subspaces.bases()));
 }
 
+/// The weights that an encoder has now; `after` is U^{L+1}.
+[[nodiscard]] inline Weights weights_of(const Encoder& encoder, const Subspaces& after) {
+  Weights weights;
+  for (const auto& layer : encoder.layers) {
+    weights.subspaces.push_back(layer.compress.subspaces);
+    weights.dictionaries.emplace_back(layer.sparsify.dictionary);
+  }
+  weights.subspaces.push_back(after);
+  return weights;
+}
+
 namespace detail {
 
 [[nodiscard]] inline crate::StrictBlockOptions block_options(const Weights& weights, const Strength& strength,

@@ -14,7 +14,8 @@ using crate::Index;
 
 struct Options {
   std::string weights, input, output;
-  bool layers = false;
+  bool layers = false, gradients = false;
+  double label_smoothing = 0;
   int threads = 1;
   crate::LoadOptions model;
 
@@ -33,6 +34,11 @@ struct Options {
     model_options.add_sizes(app);
     model_options.add_settings(app);
     app.add_flag("--layers", layers, "also write tokens, every half-step, coding rates and zero fractions");
+    app.add_flag(
+        "--gradients", gradients,
+        "also write `loss` and its gradient as `grad/...` under the published names; a classifier's input then has "
+        "`labels` [B], -1 for images that do not count, a masked autoencoder's has `noise`");
+    app.add_option("--label-smoothing", label_smoothing, "of a classifier's loss (0)")->check(CLI::Range(0.0, 1.0));
     app.add_option("--threads", threads, "threads (1)")->check(CLI::PositiveNumber);
     try {
       app.parse(count, arguments);

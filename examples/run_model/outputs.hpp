@@ -51,6 +51,15 @@ class Outputs {
     add(name, {static_cast<Index>(values.size())}, std::span<const S>(values));
   }
 
+  void add_gradient(std::vector<crate::Tensor> gradient) {
+    for (crate::Tensor& tensor : gradient) {
+      tensor.name.insert(0, "grad/");
+      kept_.emplace_back(tensor.bytes.begin(), tensor.bytes.end());
+      tensor.bytes = kept_.back();
+      tensors_.push_back(std::move(tensor));
+    }
+  }
+
   void write(const std::string& path) const { crate::write_safetensors(path, tensors_); }
 
  private:

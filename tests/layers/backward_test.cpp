@@ -129,8 +129,8 @@ TEST_CASE("recomputing a block's activations changes no gradient, with dropout o
     Recording<Recompute<CrateBlock<double>>> short_recording;
     const Matrix<double> out = forward(block, sets, recording, run).tokens;
     CHECK(forward(recomputed, sets, short_recording, run).tokens == out);
-    auto gradient = zero_gradient(block);
-    auto recomputed_gradient = zero_gradient(recomputed);
+    auto gradient = zeros_like(block);
+    auto recomputed_gradient = zeros_like(recomputed);
     CHECK(backward(recomputed, out, short_recording, recomputed_gradient) == backward(block, out, recording, gradient));
     for_each_parameter(
         [](std::string_view, ParameterKind, const auto& expected, const auto& found) { CHECK(expected == found); },
@@ -177,7 +177,7 @@ TEST_CASE("threads change no bit of a backward pass") {
     const Run<double> run{.threads = &threads, .dropout = {.seed = 1}};
     Recording<CrateBlock<double>> recording;
     const Matrix<double> out = forward(block, sets, recording, run).tokens;
-    gradients.push_back(zero_gradient(block));
+    gradients.push_back(zeros_like(block));
     results.push_back(backward(block, out, recording, gradients.back(), run));
   }
   for (std::size_t i = 1; i < results.size(); ++i) {
@@ -219,7 +219,7 @@ TEST_CASE("dropout depends on seed, step and set, not on how sets are batched, a
 
 TEST_CASE("backward refuses a cotangent of another size and a recording of nothing") {
   const Ista<double> layer(4);
-  auto gradient = zero_gradient(layer);
+  auto gradient = zeros_like(layer);
   Recording<Ista<double>> recording;
   CHECK(message_of<Error>([&] { backward(layer, Matrix<double>(4, 3), recording, gradient); }) ==
         "backward: expected a recorded forward pass, found none");

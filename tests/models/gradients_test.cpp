@@ -58,7 +58,7 @@ void check_classifier(const std::string& name, const Options& options_of, Index 
   CHECK(logits == model.forward(images));
   CHECK(relative_error(cross_entropy(logits, labels, smoothed).mean(), scalar_from<double>(file.at("output/loss"))) <
         tolerance);
-  Model gradient = zero_gradient(model);
+  Model gradient = zeros_like(model);
   model.backward(cross_entropy_gradient(logits, labels, 1 / static_cast<double>(labels.size()), smoothed), tape,
                  gradient);
   check_gradients(gradient, names, file, tolerance);
@@ -73,7 +73,7 @@ void check_masked_autoencoder(const std::string& name, const LoadOptions& given,
   const Matrix<S> images = columns_from<S>(file.at("input/images")), noise = columns_from<S>(file.at("input/noise"));
   const auto result = model.forward(images, noise, tape);
   CHECK(result.prediction == model.forward(images, noise).prediction);
-  auto gradient = zero_gradient(model);
+  auto gradient = zeros_like(model);
   model.backward(
       masked_patch_error_gradient(result.prediction, cut_patches(images, model.grid, PatchOrder::row_column_channel),
                                   result.mask, 1 / static_cast<double>(result.mask.sum()), model.normalise_pixels),
@@ -112,7 +112,7 @@ TEST_CASE("mean pooling and dropout of tokens go backward, too") {
   const auto loss = [&](const CrateClassifier<double>& changed) {
     return changed.forward(images, tape, run).cwiseProduct(weights).sum();
   };
-  auto direction = model, gradient = zero_gradient(model);
+  auto direction = model, gradient = zeros_like(model);
   for_each_parameter([&](std::string_view, ParameterKind, auto& parameter) { random.fill_normal(parameter); },
                      direction);
   static_cast<void>(loss(model));

@@ -101,6 +101,26 @@ void check_ista(const Reference& reference) {
   reference.check("ista_soft_threshold", ista(z, dictionary, options));
 }
 
+/// Adjoints, for the cotangent in the file.
+void check_adjoints(const Reference& reference, Index hidden) {
+  const Matrix<double> z = reference.matrix("Z"), cotangent = reference.matrix("cotangent");
+  const auto u = reference.subspaces();
+  const double scale = 1 / std::sqrt(static_cast<double>(u.head_dim()));
+  const auto check_mssa = [&](const std::string& name, const AttentionOptions& options) {
+    const auto gradient = mssa_adjoint(z, u, cotangent, options);
+    reference.check(name + ".grad_Z", gradient.tokens);
+    reference.check(name + ".grad_U", gradient.bases);
+  };
+  check_mssa("mssa", {});
+  check_mssa("mssa_scaled", {.logit_scale = scale});
+  check_mssa("mssa_causal", {.mask = AttentionMask::causal, .logit_scale = scale});
+  check_mssa("mssa_padded", {.visible = z.cols() - hidden, .logit_scale = scale});
+  const auto gradient = ista_adjoint(z, reference.matrix("D"), cotangent,
+                                     {.step = reference.option("eta"), .lambda = reference.option("lam")});
+  reference.check("ista.grad_Z", gradient.tokens);
+  reference.check("ista.grad_D", gradient.dictionary);
+}
+
 Reference other_sizes(const std::string& name) { return {"operators_more.safetensors", name + "/"}; }
 
 const std::string each_case[] = {"more_heads_than_dimensions", "one_token", "one_head", "many_tokens"};
@@ -113,6 +133,7 @@ TEST_CASE("Operators agree with the published code") {
   check_compression(reference);
   check_attention(reference, 3);
   check_ista(reference);
+  check_adjoints(reference, 3);
 }
 
 TEST_CASE("Rates, compression, attention and ISTA agree with PyTorch on other sizes") {

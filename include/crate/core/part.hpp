@@ -100,6 +100,13 @@ void for_each_parameter(const Visit& visit, Layer& layer, Others&... others) {
   detail::visit_parameters(visit, std::string(), ParameterKind::trainable, layer, others...);
 }
 
+/// A layer, block or model of the same structure with all parameters zero: where a gradient or a moment starts.
+template <class Layer>
+[[nodiscard]] Layer zeros_like(Layer layer) {
+  for_each_parameter([](std::string_view, ParameterKind, auto& parameter) { parameter.setZero(); }, layer);
+  return layer;
+}
+
 /// How many numbers a layer, block or model holds as parameters.
 template <class Layer>
 [[nodiscard]] Index parameter_count(const Layer& layer) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <numeric>
 #include <vector>
@@ -59,12 +60,13 @@ class Workspace {
   };
   class Chunk {
    public:
-    explicit Chunk(std::size_t lines) : lines_(lines) {}
-    [[nodiscard]] std::size_t size() const { return lines_.size() * alignment; }
+    explicit Chunk(std::size_t lines) : lines_(std::make_unique_for_overwrite<Line[]>(lines)), count_(lines) {}
+    [[nodiscard]] std::size_t size() const { return count_ * alignment; }
     [[nodiscard]] std::byte* at(std::size_t offset) { return lines_[offset / alignment].bytes.data(); }
 
    private:
-    std::vector<Line> lines_;
+    std::unique_ptr<Line[]> lines_;  // not filled: what is never used costs no page of memory
+    std::size_t count_;
   };
 
   [[nodiscard]] void* take(std::size_t bytes) {

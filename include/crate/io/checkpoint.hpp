@@ -209,6 +209,13 @@ template <Scalar S>
   return any_model_from<S>(read_weights(path), options);
 }
 
+/// The trainable parameters of a model, or of a gradient, which is a model, under their published names, to be written while
+/// it lives.
+template <class Model>
+[[nodiscard]] std::vector<Tensor> trainable_tensors(const Model& model) {
+  return published_tensors(model, detail::PublishedFormat<Model>::names, model.grid, ParameterKind::trainable);
+}
+
 /// Writes a model under its published names, so that the published code loads it strictly, with its sizes and settings in the
 /// metadata, so that we load it without options. Throws FileError if the file cannot be written.
 template <class Model>

@@ -85,13 +85,16 @@ void load_weights(Model& model, const TensorTable& weights, std::span<const Publ
       model);
 }
 
-/// The parameters of a model under their published names, to be written while the model lives.
+/// The parameters of a model, of the kinds up to the last one named, under their published names, to be written while the
+/// model lives.
 template <class Model>
 [[nodiscard]] std::vector<Tensor> published_tensors(const Model& model, std::span<const PublishedName> names,
-                                                    const PatchGrid& grid) {
+                                                    const PatchGrid& grid,
+                                                    ParameterKind last_kind = ParameterKind::unused) {
   std::vector<Tensor> tensors;
   for_each_parameter(
-      [&](std::string_view ours, ParameterKind, const auto& parameter) {
+      [&](std::string_view ours, ParameterKind kind, const auto& parameter) {
+        if (kind > last_kind) return;
         PublishedTensorName published = published_name(names, ours);
         using S = typename std::remove_cvref_t<decltype(parameter)>::Scalar;
         tensors.push_back(tensor_of(std::move(published.name),

@@ -29,19 +29,6 @@ concept TrainableLayer = Layer<L> &&
   layer.backward(in, tape, out, gradient, pass);
 };
 
-/// Sets every parameter of a layer, block or model to zero: the gradient before anything was added.
-template <class L>
-void set_zero(L& layer) {
-  for_each_parameter([](std::string_view, ParameterKind, auto& parameter) { parameter.setZero(); }, layer);
-}
-
-/// A layer, block or model like this one, all zero.
-template <class L>
-[[nodiscard]] L zero_gradient(L layer) {
-  set_zero(layer);
-  return layer;
-}
-
 /// Memory of a recorded pass, owned by the caller and used again from pass to pass.
 class TapeMemory {
  public:
