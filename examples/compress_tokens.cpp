@@ -98,8 +98,8 @@ PassedTokens show_pass(const Autoencoder& box, const Weights& weights, const Sou
 
 void show_training(const Training& training, Index steps) {
   std::cout << text("\ntrained end to end for %td steps in %.1f s: ", steps, training.seconds)
-            << text("squared error %.3f and l1 norm of the codes %.3f times those before\n\n",
-                    training.after.error / training.before.error, training.after.code / training.before.code);
+            << text("squared error %.3f and density of the codes %.3f times those before\n\n",
+                    training.after.error / training.before.error, training.after.density / training.before.density);
 }
 
 /// The toy: what each half of a layer does, and that estimated subspaces serve as well as the true ones.

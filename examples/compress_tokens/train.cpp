@@ -31,24 +31,25 @@ void restore_lengths(Autoencoder& model, const Autoencoder& origin) {
 class Passes {
  public:
   Passes(const Matrix& tokens, crate::Threads& threads)
-      : tokens_(tokens), run_{.threads = &threads, .workspace = &workspace_} {}
+      : tokens_(tokens), codes_(tokens), run_{.threads = &threads, .workspace = &workspace_} {}
 
   TrainLoss forward(const Autoencoder& model) {
     codes_ = crate::forward(model.encoder, tokens_, encoding_, run_);
     difference_ = crate::forward(model.decoder, codes_, decoding_, run_).tokens - tokens_.tokens;
-    return {difference_.squaredNorm(), codes_.tokens.lpNorm<1>()};
+    return {difference_.squaredNorm(), codes_.tokens.lpNorm<1>() / codes_.tokens.norm()};
   }
 
   /// Adds the gradient of the loss, measured by what it was before training.
   void backward(const Autoencoder& model, const TrainLoss& unit, Autoencoder& gradient) {
     Matrix cotangent =
         crate::backward(model.decoder, Matrix(2 / unit.error * difference_), decoding_, gradient.decoder, run_);
-    cotangent += codes_.tokens.cwiseSign() / unit.code;
+    const double norm = codes_.tokens.norm(), density = codes_.tokens.lpNorm<1>() / norm;
+    cotangent += (codes_.tokens.cwiseSign() - density / norm * codes_.tokens) / (norm * unit.density);
     crate::backward(model.encoder, cotangent, encoding_, gradient.encoder, run_);
   }
 
  private:
-  crate::TokenSets<double> tokens_, codes_{Matrix()};
+  crate::TokenSets<double> tokens_, codes_;
   Matrix difference_;
   crate::Workspace workspace_;
   crate::Run<double> run_;
@@ -67,7 +68,7 @@ Training train(Autoencoder& autoencoder, const Matrix& tokens, const TrainOption
   Passes passes(tokens, threads);
   Training training;
   training.before = training.after = passes.forward(autoencoder);
-  const TrainLoss unit{std::max(training.before.error, 1e-300), std::max(training.before.code, 1e-300)};
+  const TrainLoss unit{std::max(training.before.error, 1e-300), std::max(training.before.density, 1e-300)};
   const auto start = std::chrono::steady_clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   for (Index step = 0; step < options.steps; ++step) {
@@ -77,8 +78,8 @@ Training train(Autoencoder& autoencoder, const Matrix& tokens, const TrainOption
     restore_lengths(autoencoder, origin);
     training.after = passes.forward(autoencoder);
     const auto done = static_cast<double>(step + 1);
-    progress.show(text("training, step %td of %td: error %.4f, code %.4f of before, %.0f s to go", step + 1,
-                       options.steps, training.after.error / unit.error, training.after.code / unit.code,
+    progress.show(text("training, step %td of %td: error %.4f, density %.4f of before, %.0f s to go", step + 1,
+                       options.steps, training.after.error / unit.error, training.after.density / unit.density,
                        seconds() / done * (static_cast<double>(options.steps) - done)));
   }
   progress.clear();

@@ -29,11 +29,12 @@ struct TrainOptions {
   double rate = 2e-3;  ///< of Adam, falling as half a cosine
 };
 
-/// What training makes small: ||Z - Z'||^2 / ||Z - Z'_0||^2 + ||A||_1 / ||A_0||_1, where Z' is decoded from the code A of Z, and
-/// Z'_0 and A_0 are those before training. So it begins at 2, and neither error nor code may grow but for the other's good.
+/// What training makes small is the sum of both, each divided by what it was before training: so it begins at 2, and neither may
+/// grow but for the other's good. Z' is decoded from the code A of Z. The density does not change with the scale of the code,
+/// or that would shrink to nothing, and the decoder blow it up again.
 struct TrainLoss {
-  double error = 0;  ///< ||Z - Z'||^2
-  double code = 0;   ///< ||A||_1
+  double error = 0;    ///< ||Z - Z'||_F^2
+  double density = 0;  ///< ||A||_1 / ||A||_F, between 1 for a single non-zero entry and sqrt(d N) if all are equal
 };
 
 struct Training {
@@ -42,8 +43,7 @@ struct Training {
 };
 
 /// Trains on all tokens at once, by Adam with gradients through every exact step. After each step the columns of all subspaces and
-/// dictionaries are scaled back to the lengths that they began with: otherwise the code could shrink to nothing, and the decoder
-/// blow it up again.
+/// dictionaries are scaled back to the lengths that they began with, for which the thresholds were chosen.
 Training train(Autoencoder& autoencoder, const Matrix& tokens, const TrainOptions& options, const Progress& progress,
                crate::Threads& threads);
 
