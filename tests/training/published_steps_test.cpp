@@ -31,7 +31,7 @@ Model trained(const TensorTable& file, const Options& options_of, std::span<cons
   Threads alone;
   auto rule = make_rule(model);
   for (int step = 0; step < 3; ++step) {
-    Model gradient = zero_gradient(model);
+    Model gradient = zeros_like(model);
     (void)objective.accumulate(model, batch, 1 / static_cast<double>(batch.labels.size()), gradient, tape, {});
     rule.step(model, gradient, {}, alone);
   }

@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "crate/core/errors.hpp"
-#include "crate/layers/recording.hpp"
+#include "crate/core/part.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 #include "crate/training/optimiser.hpp"
 
@@ -44,7 +44,7 @@ struct AdamW {
 
   /// Moments of zero. Throws OptionError on an option out of range.
   explicit AdamW(const Model& model, const AdamWOptions& adamw_options = {})
-      : options(adamw_options), first_moment(zero_gradient(model)), second_moment(first_moment) {
+      : options(adamw_options), first_moment(zeros_like(model)), second_moment(first_moment) {
     options.check();
   }
 

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/part.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/layers/pass.hpp"
-#include "crate/layers/recording.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/gradient.hpp"
 #include "crate/training/objective.hpp"
@@ -48,7 +48,7 @@ class BatchGradient {
   BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads)
       : objective_(std::move(objective)), cut_(cut), threads_(threads) {
     cut.check();
-    lanes_.assign(static_cast<std::size_t>(cut.lanes), zero_gradient(model));
+    lanes_.assign(static_cast<std::size_t>(cut.lanes), zeros_like(model));
     workers_ = std::vector<Worker>(static_cast<std::size_t>(threads.count()));
   }
 

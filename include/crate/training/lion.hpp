@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include "crate/core/errors.hpp"
-#include "crate/layers/recording.hpp"
+#include "crate/core/part.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 #include "crate/training/optimiser.hpp"
 
@@ -39,7 +39,7 @@ struct Lion {
 
   /// A moment of zero. Throws OptionError on an option out of range.
   explicit Lion(const Model& model, const LionOptions& lion_options = {})
-      : options(lion_options), moment(zero_gradient(model)) {
+      : options(lion_options), moment(zeros_like(model)) {
     options.check();
   }
 

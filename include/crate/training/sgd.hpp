@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include "crate/core/errors.hpp"
-#include "crate/layers/recording.hpp"
+#include "crate/core/part.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 #include "crate/training/optimiser.hpp"
 
@@ -38,7 +38,7 @@ struct Sgd {
 
   /// At rest. Throws OptionError on an option out of range.
   explicit Sgd(const Model& model, const SgdOptions& sgd_options = {})
-      : options(sgd_options), velocity(zero_gradient(model)) {
+      : options(sgd_options), velocity(zeros_like(model)) {
     options.check();
   }
 
