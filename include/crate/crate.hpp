@@ -17,6 +17,8 @@
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/inference/bfloat16.hpp"
+#include "crate/inference/fold.hpp"
 #include "crate/layers/combinators.hpp"
 #include "crate/layers/compression.hpp"
 #include "crate/layers/dictionary.hpp"

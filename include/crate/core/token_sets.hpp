@@ -11,14 +11,14 @@
 namespace crate {
 
 /// Where each token set begins and ends in a matrix that holds several side by side, and how many of its first tokens
-/// are visible to attention as keys (the rest is padding).
+/// are visible to attention as keys (the rest is padding). Sets of one length take no memory.
 class TokenLayout {
  public:
   /// Sets of the given lengths, side by side. Throws ShapeError on a length below 1.
-  explicit TokenLayout(const std::vector<Index>& lengths) : visible_(lengths) {
+  explicit TokenLayout(const std::vector<Index>& lengths) : sets_(static_cast<Index>(lengths.size())), offsets_{0} {
     offsets_.reserve(lengths.size() + 1);
     for (const Index length : lengths) {
-      if (length < 1) throw ShapeError(concatenate("token set: expected at least 1 token, found ", length));
+      check_length(length);
       offsets_.push_back(offsets_.back() + length);
     }
   }
@@ -29,7 +29,11 @@ class TokenLayout {
   /// `sets` sets of `length` tokens each.
   [[nodiscard]] static TokenLayout equal(Index sets, Index length) {
     if (sets < 0) throw ShapeError(concatenate("token sets: expected a count of at least 0, found ", sets));
-    return TokenLayout(std::vector<Index>(static_cast<std::size_t>(sets), length));
+    if (sets > 0) check_length(length);
+    TokenLayout layout;
+    layout.sets_ = sets;
+    layout.length_ = length;
+    return layout;
   }
 
   /// The same sets, of which only the first `visible[s]` tokens of set s serve as keys.
@@ -47,11 +51,15 @@ class TokenLayout {
     return padded;
   }
 
-  [[nodiscard]] Index sets() const { return static_cast<Index>(visible_.size()); }
-  [[nodiscard]] Index tokens() const { return offsets_.back(); }
-  [[nodiscard]] Index begin(Index set) const { return offsets_[static_cast<std::size_t>(set)]; }
+  [[nodiscard]] Index sets() const { return sets_; }
+  [[nodiscard]] Index tokens() const { return begin(sets_); }
+  [[nodiscard]] Index begin(Index set) const {
+    return offsets_.empty() ? set * length_ : offsets_[static_cast<std::size_t>(set)];
+  }
   [[nodiscard]] Index length(Index set) const { return begin(set + 1) - begin(set); }
-  [[nodiscard]] Index visible(Index set) const { return visible_[static_cast<std::size_t>(set)]; }
+  [[nodiscard]] Index visible(Index set) const {
+    return visible_.empty() ? length(set) : visible_[static_cast<std::size_t>(set)];
+  }
   [[nodiscard]] Index longest() const {
     Index longest = 0;
     for (Index s = 0; s < sets(); ++s) longest = std::max(longest, length(s));
@@ -59,8 +67,16 @@ class TokenLayout {
   }
 
  private:
-  std::vector<Index> offsets_{0};  // set s is columns offsets_[s] to offsets_[s + 1]
-  std::vector<Index> visible_;
+  TokenLayout() = default;
+
+  static void check_length(Index length) {
+    if (length < 1) throw ShapeError(concatenate("token set: expected at least 1 token, found ", length));
+  }
+
+  Index sets_ = 0;
+  Index length_ = 0;            // of every set, if there are no offsets
+  std::vector<Index> offsets_;  // set s is columns offsets_[s] to offsets_[s + 1]
+  std::vector<Index> visible_;  // empty if all tokens are
 };
 
 /// Token sets side by side: a d x (total tokens) matrix and where each set begins.

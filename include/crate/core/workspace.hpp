@@ -9,6 +9,8 @@
 #include <memory>
 #include <new>
 #include <numeric>
+#include <stdexcept>
+#include <type_traits>
 #include <vector>
 
 #include "crate/core/matrix.hpp"
@@ -19,6 +21,8 @@ namespace crate {
 /// nothing is allocated. Not for use by several threads at once; give each caller its own.
 class Workspace {
  public:
+  static constexpr std::size_t alignment = 64;
+
   Workspace() = default;
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
@@ -29,6 +33,20 @@ class Workspace {
   [[nodiscard]] std::size_t capacity() const {
     return std::accumulate(chunks_.begin(), chunks_.end(), std::size_t{0},
                            [](std::size_t sum, const Chunk& chunk) { return sum + chunk.size(); });
+  }
+
+  /// The bytes that an array of so many numbers takes.
+  template <class T>
+  [[nodiscard]] static constexpr std::size_t room(Index size) {
+    return (static_cast<std::size_t>(size) * sizeof(T) + alignment - 1) / alignment * alignment;
+  }
+
+  /// Holds at least so many bytes from now on. Throws std::logic_error while a frame is open.
+  void reserve(std::size_t bytes) {
+    if (chunk_ != 0 || used_ != 0) throw std::logic_error("workspace: reserve while a frame is open");
+    if (bytes <= capacity()) return;
+    chunks_.clear();
+    chunks_.emplace_back((bytes + alignment - 1) / alignment);
   }
 
   /// What is taken through a frame is given back when the frame ends. Frames nest like scopes.
@@ -44,8 +62,14 @@ class Workspace {
     /// An uninitialised rows x cols matrix, aligned to 64 bytes.
     template <Scalar S>
     [[nodiscard]] Eigen::Map<Matrix<S>, Eigen::AlignedMax> matrix(Index rows, Index cols) {
-      const auto bytes = static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols) * sizeof(S);
-      return {static_cast<S*>(workspace_.take(bytes)), rows, cols};
+      return {array<S>(rows * cols), rows, cols};
+    }
+
+    /// Uninitialised room for so many numbers, aligned to 64 bytes.
+    template <class T>
+    requires std::is_trivially_copyable_v<T>
+    [[nodiscard]] T* array(Index size) {
+      return static_cast<T*>(workspace_.take(static_cast<std::size_t>(size) * sizeof(T)));
     }
 
    private:
@@ -54,7 +78,6 @@ class Workspace {
   };
 
  private:
-  static constexpr std::size_t alignment = 64;
   struct alignas(alignment) Line {
     std::array<std::byte, alignment> bytes;
   };

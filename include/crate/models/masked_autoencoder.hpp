@@ -36,6 +36,34 @@ struct MaskedAutoencoderOptions {
   void check() const { check_option(mask_ratio >= 0 && mask_ratio < 1, "mask ratio in [0, 1)", mask_ratio); }
 };
 
+namespace detail {
+
+/// 0 for the `kept` patches of smallest noise of each image, 1 for the others; of equal noise the earlier is kept.
+template <Scalar S>
+[[nodiscard]] Matrix<S> mask_of(const Matrix<S>& noise, Index kept) {
+  Matrix<S> mask = Matrix<S>::Ones(noise.rows(), noise.cols());
+  std::vector<Index> order(static_cast<std::size_t>(noise.rows()));
+  for (Index b = 0; b < noise.cols(); ++b) {
+    std::iota(order.begin(), order.end(), Index{0});
+    std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) { return noise(i, b) < noise(j, b); });
+    for (Index i = 0; i < kept; ++i) mask(order[static_cast<std::size_t>(i)], b) = 0;
+  }
+  return mask;
+}
+
+/// The mean squared error of the hidden patches, if any was hidden.
+template <Scalar S>
+[[nodiscard]] std::optional<double> hidden_error(const Matrix<S>& images, const PatchGrid& grid,
+                                                 const Matrix<S>& predicted, const Matrix<S>& mask,
+                                                 bool normalise_pixels) {
+  const LossSum sum =
+      masked_patch_error(predicted, cut_patches(images, grid, PatchOrder::row_column_channel), mask, normalise_pixels);
+  if (sum.count == 0) return std::nullopt;
+  return sum.mean();
+}
+
+}  // namespace detail
+
 /// What a masked autoencoder computes of images.
 template <crate::Scalar S>
 struct MaskedAutoencoding {
@@ -140,7 +168,7 @@ struct MaskedAutoencoder {
   [[nodiscard]] MaskedAutoencoding<S> forward(const Matrix<S>& images, const Matrix<S>& noise,
                                               const Run<S>& run = {}) const {
     check_inputs(images, noise);
-    return forward_masked(images, mask_of(noise), run);
+    return forward_masked(images, detail::mask_of(noise, kept_patches()), run);
   }
 
   /// As forward with noise, and records the pass for backward.
@@ -148,7 +176,7 @@ struct MaskedAutoencoder {
                                               const Run<S>& run = {}) const {
     check_inputs(images, noise);
     tape.layout = layout_of(images.cols());
-    tape.mask = mask_of(noise);
+    tape.mask = detail::mask_of(noise, kept_patches());
     Lent<S> lent(run);
     Pass<S> pass(*tape.layout, lent.threads(), lent.workspace(), run.observer);
     pass.keep_in(&tape.memory.begin());
@@ -173,7 +201,7 @@ struct MaskedAutoencoder {
     prediction.forward(normalised, predicted, tape.prediction, pass);
     MaskedAutoencoding<S> result{
         .latent = latent, .prediction = without_class_tokens(predicted, pass.layout), .mask = tape.mask, .loss = {}};
-    result.loss = loss(images, result.prediction, result.mask);
+    result.loss = detail::hidden_error(images, grid, result.prediction, result.mask, normalise_pixels);
     return result;
   }
 
@@ -237,18 +265,6 @@ struct MaskedAutoencoder {
     check_shape("masked autoencoder: noise", noise, grid.patches(), images.cols());
   }
 
-  /// 0 for the patches of smallest noise, 1 for the others; of equal noise the earlier is kept.
-  [[nodiscard]] Matrix<S> mask_of(const Matrix<S>& noise) const {
-    Matrix<S> mask = Matrix<S>::Ones(noise.rows(), noise.cols());
-    std::vector<Index> order(static_cast<std::size_t>(noise.rows()));
-    for (Index b = 0; b < noise.cols(); ++b) {
-      std::iota(order.begin(), order.end(), Index{0});
-      std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) { return noise(i, b) < noise(j, b); });
-      for (Index i = 0; i < kept_patches(); ++i) mask(order[static_cast<std::size_t>(i)], b) = 0;
-    }
-    return mask;
-  }
-
   [[nodiscard]] MaskedAutoencoding<S> forward_masked(const Matrix<S>& images, Matrix<S> mask, const Run<S>& run) const {
     check_images(images);
     const TokenLayout layout = layout_of(images.cols());
@@ -274,7 +290,7 @@ struct MaskedAutoencoder {
     }
     encoder_norm.forward(encoded, result.latent, pass);
     decode(result.latent, result.prediction, pass);
-    result.loss = loss(images, result.prediction, result.mask);
+    result.loss = detail::hidden_error(images, grid, result.prediction, result.mask, normalise_pixels);
     return result;
   }
 
@@ -312,15 +328,6 @@ struct MaskedAutoencoder {
     for (Index b = 0; b < layout.sets(); ++b)
       patches.middleCols(b * grid.patches(), grid.patches()) = all.middleCols(layout.begin(b) + 1, grid.patches());
     return patches;
-  }
-
-  /// Mean over the hidden patches of the mean squared error of their pixels, if any was hidden.
-  [[nodiscard]] std::optional<double> loss(const Matrix<S>& images, const Matrix<S>& predicted,
-                                           const Matrix<S>& mask) const {
-    const LossSum sum = masked_patch_error(predicted, cut_patches(images, grid, PatchOrder::row_column_channel), mask,
-                                           normalise_pixels);
-    if (sum.count == 0) return std::nullopt;
-    return sum.mean();
   }
 };
 

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "crate/inference/folded_chain.hpp"
+#include "crate/inference/folded_image_classifier.hpp"
+#include "crate/inference/folded_linear.hpp"
+#include "crate/inference/folded_masked_autoencoder.hpp"
+#include "crate/inference/folded_mssa.hpp"
+#include "crate/inference/folded_overcomplete_ista.hpp"
+#include "crate/layers/combinators.hpp"
+#include "crate/layers/dictionary.hpp"
+#include "crate/layers/ista.hpp"
+#include "crate/models/image_classifier.hpp"
+#include "crate/models/masked_autoencoder.hpp"
+
+// Folding: a trained model rewritten into fewer, fatter operations, since its weights do not change any more.
+//
+//   LN in front of a linear map   goes into the map's weights but for one number a token, 1 / sigma
+//   ISTA                          is affine before its threshold: prox(A x + c), A = I + eta D^T (I - D), one product for two
+//   Z + layer(Z)                  is added where the layer's last product is finished
+//
+// So an encoder block takes three products, U^T LN(z), W attention + b + z and prox(A LN(z) + c), and a pair of encoder and
+// decoder block six. Everything is computed in double and rounded once.
+
+namespace crate {
+
+namespace detail {
+
+/// Chooses how the folded weights are stored.
+template <FoldedWeight W>
+struct StoredAs {};
+
+template <FoldedWeight W, Scalar S>
+[[nodiscard]] FoldedMssa<W> folded(StoredAs<W>, PreNorm<Mssa<S>> layer, int sign = 1) {
+  return FoldedMssa<W>(std::move(layer), sign);
+}
+
+/// prox(A LN(z) + c) with A = I + eta D^T (I - D), or by rule A = (1 + 4 / (9 (1 + alpha))) D^T.
+template <FoldedWeight W, Scalar S>
+[[nodiscard]] FoldedLinear<W> folded(StoredAs<W>, PreNorm<Ista<S>> layer) {
+  const IstaOptions& options = layer.layer.options;
+  const Matrix<double> d = layer.layer.dictionary.template cast<double>();
+  AffineMap map(d.transpose());
+  double level = options.step * options.lambda;
+  if (options.rule == SparsifyRule::proximal_gradient) {
+    map.weight -= d.transpose() * d;
+    map.weight *= options.step;
+    map.weight.diagonal().array() += 1;
+  } else {
+    map.weight *= 1 + 4 / (9 * (1 + options.alpha));
+    level = 4 * options.lambda / (9 * options.alpha);
+  }
+  return with_threshold<W>(&layer.norm, std::move(map), options.threshold, level);
+}
+
+template <FoldedWeight W, Scalar S>
+[[nodiscard]] FoldedLinear<W> folded(StoredAs<W>, PreNorm<Dictionary<S>> layer) {
+  return FoldedLinear<W>(layer.norm, AffineMap(layer.layer.dictionary));
+}
+
+template <FoldedWeight W, Scalar S>
+[[nodiscard]] FoldedOvercompleteIsta<W> folded(StoredAs<W>, PreNorm<OvercompleteIsta<S>> layer) {
+  return FoldedOvercompleteIsta<W>(std::move(layer));
+}
+
+template <FoldedWeight W, class Inner, int sign>
+[[nodiscard]] auto folded(StoredAs<W> stored, SignedResidual<Inner, sign> residual) {
+  if constexpr (sign > 0)
+    return FoldedResidual(folded(stored, std::move(residual.layer)));
+  else
+    return FoldedResidual(folded(stored, std::move(residual.layer), sign), sign);
+}
+
+template <FoldedWeight W, class Inner>
+[[nodiscard]] auto folded(StoredAs<W> stored, Recompute<Inner> recompute) {
+  return folded(stored, std::move(recompute.layer));
+}
+
+template <FoldedWeight W, class Link>
+[[nodiscard]] auto folded(StoredAs<W> stored, std::vector<Link> links) {
+  std::vector<decltype(folded(stored, std::move(links.front())))> result;
+  result.reserve(links.size());
+  for (Link& link : links) result.push_back(folded(stored, std::move(link)));
+  return result;
+}
+
+template <FoldedWeight W, class C>
+requires std::derived_from<C, Chain<C, typename C::Scalar>>
+[[nodiscard]] auto folded(StoredAs<W> stored, C chain) {
+  return std::apply(
+      [&](const auto&... entries) {
+        return FoldedChain<typename C::Scalar, decltype(folded(stored, std::move(chain.*entries.member)))...>(
+            {entries.name...}, folded(stored, std::move(chain.*entries.member))...);
+      },
+      C::parts());
+}
+
+template <FoldedWeight W, class Block, class Embedding>
+[[nodiscard]] auto folded(StoredAs<W> stored, ImageClassifier<Block, Embedding> model) {
+  auto encoder = folded(stored, std::move(model.encoder));
+  return FoldedImageClassifier<W, decltype(encoder)>(std::move(model), std::move(encoder));
+}
+
+template <FoldedWeight W, Scalar S>
+[[nodiscard]] auto folded(StoredAs<W> stored, MaskedAutoencoder<S> model) {
+  auto encoder = folded(stored, std::move(model.encoder));
+  auto decoder = folded(stored, std::move(model.decoder));
+  return FoldedMaskedAutoencoder<W, decltype(encoder), decltype(decoder)>(std::move(model), std::move(encoder),
+                                                                          std::move(decoder));
+}
+
+}  // namespace detail
+
+/// A model, encoder, decoder or block made of PreNorm<Mssa>, PreNorm<Ista>, PreNorm<Dictionary> and PreNorm<OvercompleteIsta>, for
+/// inference alone: fewer products, finished in registers, on weights arranged for the processor and stored as W, which is the model's
+/// scalar or, for float, bfloat16. It computes what the model computes within rounding, with the same `forward`. The model is consumed,
+/// layer by layer: hand it over by std::move, and never more than one layer is held twice.
+/// Observers see the same half-steps, but nothing inside them.
+template <FoldedWeight W, class Model>
+requires std::same_as < ScalarOf<W>,
+typename Model::Scalar > [[nodiscard]] auto fold(Model model) {
+  return detail::folded(detail::StoredAs<W>(), std::move(model));
+}
+
+template <class Model>
+[[nodiscard]] auto fold(Model model) {
+  return detail::folded(detail::StoredAs<typename Model::Scalar>(), std::move(model));
+}
+
+}  // namespace crate

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/workspace.hpp"
+#include "crate/inference/kernels/normalise.hpp"
+#include "crate/inference/kernels/packed_product.hpp"
+#include "crate/layers/layer_norm.hpp"
+#include "crate/layers/pass.hpp"
+#include "crate/operators/ista.hpp"
+
+namespace crate {
+
+/// An affine map of tokens in double, from which FoldedLinear is made: W x + b.
+struct AffineMap {
+  Matrix<double> weight;  ///< W
+  Vector<double> bias;    ///< b
+
+  /// Of a layer's matrix and bias; an empty bias is zero.
+  template <class WDerived, class BDerived>
+  AffineMap(const Eigen::MatrixBase<WDerived>& w, const Eigen::MatrixBase<BDerived>& b)
+      : weight(w.template cast<double>()), bias(Vector<double>::Zero(w.rows())) {
+    if (b.size() == 0) return;
+    check_size("affine map: bias", b.size(), weight.rows());
+    bias = b.template cast<double>();
+  }
+  template <class WDerived>
+  explicit AffineMap(const Eigen::MatrixBase<WDerived>& w) : AffineMap(w, Vector<double>()) {}
+
+  /// The map that is left when a layer norm in front is taken in: with weight gamma and bias beta, on tokens of mean m and
+  /// deviation sigma,
+  ///   W LN(z) + b = W diag(gamma) (I - 1 1^T / d) z / sigma + (W beta + b).
+  /// It is one of z / sigma, or of (z - m) / sigma, which it maps to the same.
+  template <Scalar S>
+  [[nodiscard]] AffineMap after(const LayerNorm<S>& norm) const {
+    check_size("folding: width of the norm", norm.weight.size(), weight.cols());
+    AffineMap folded(weight * norm.weight.template cast<double>().asDiagonal(),
+                     bias + weight * norm.bias.template cast<double>());
+    folded.weight.colwise() -= folded.weight.rowwise().mean().eval();
+    return folded;
+  }
+};
+
+/// activation(W LN(z) + b), with the norm's weight and bias inside W and b, and W arranged for the processor. One product a
+/// token set; what is left of the norm is a number a token.
+template <FoldedWeight W>
+class FoldedLinear {
+ public:
+  using Scalar = ScalarOf<W>;
+
+  /// Without a norm in front.
+  explicit FoldedLinear(const AffineMap& map, detail::Activation activation = detail::Activation::none,
+                        double level = 0)
+      : weights_(map.weight), shift_(padded(map.bias)), activation_(activation), level_(static_cast<Scalar>(level)) {}
+
+  /// After the norm.
+  FoldedLinear(const LayerNorm<Scalar>& norm, const AffineMap& map,
+               detail::Activation activation = detail::Activation::none, double level = 0)
+      : FoldedLinear(map.after(norm), activation, level) {
+    norm_epsilon_ = norm.options.epsilon;
+  }
+
+  [[nodiscard]] Index input_dim() const { return weights_.cols(); }
+  [[nodiscard]] Index output_dim() const { return weights_.rows(); }
+  [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
+    return static_cast<double>(input_dim() * output_dim()) * static_cast<double>(layout.tokens());
+  }
+  [[nodiscard]] std::string formula(const std::string& argument) const {
+    const std::string map = "W " + as_factor(norm_epsilon_ ? "LN(" + argument + ")" : argument) + " + b";
+    return activation_ == detail::Activation::none ? map : "prox(" + map + ")";
+  }
+
+  void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {
+    check_size("folded map: rows of the tokens", z.rows(), input_dim());
+    check_size("folded map: rows of the output", out.rows(), output_dim());
+    apply(detail::columns_of(z), z.cols(), {}, detail::columns_of(out), pass.workspace, pass.threads);
+  }
+
+  /// out = activation(W LN(z) + b + addend) for `cols` tokens; an addend of no columns is left out. Tokens that go from one product
+  /// to the next may be kept as W; a norm needs them as Scalar.
+  template <class In, class Out>
+  void apply(detail::Columns<In> z, Index cols, detail::Columns<const Scalar> addend, detail::Columns<Out> out,
+             Workspace& workspace, Threads& threads) const {
+    detail::Epilogue<Scalar> epilogue{shift_.data(), nullptr, addend, activation_, level_};
+    Workspace::Frame frame(workspace);
+    if constexpr (std::same_as<W, Scalar>) {
+      if (norm_epsilon_) {
+        auto* const inverse_deviations = frame.array<Scalar>(cols);
+        detail::inverse_deviations_into<Scalar>({z.first, z.stride}, input_dim(), cols, *norm_epsilon_,
+                                                inverse_deviations, threads);
+        epilogue.column_scale = inverse_deviations;
+      }
+      multiply_packed(weights_, {z.first, z.stride}, cols, epilogue, out, threads);
+    } else if constexpr (std::same_as<std::remove_const_t<In>, W>) {
+      multiply_packed(weights_, detail::pairs_of(z), cols, epilogue, out, threads);
+    } else {
+      const Index stride = detail::round_up(input_dim(), 2);
+      const detail::Columns<W> rounded{frame.array<W>(stride * cols), stride};
+      detail::round_tokens_into({z.first, z.stride}, input_dim(), cols, norm_epsilon_, rounded, threads);
+      multiply_packed(weights_, detail::pairs_of(rounded), cols, epilogue, out, threads);
+    }
+  }
+
+  [[nodiscard]] std::size_t bytes_held() const {
+    return weights_.bytes_held() + static_cast<std::size_t>(shift_.size()) * sizeof(Scalar);
+  }
+
+  /// The bytes of workspace that `apply` takes for so many tokens kept as Scalar.
+  [[nodiscard]] std::size_t room(Index cols) const {
+    if constexpr (std::same_as<W, Scalar>)
+      return norm_epsilon_ ? Workspace::room<Scalar>(cols) : 0;
+    else
+      return Workspace::room<W>(detail::round_up(input_dim(), 2) * cols);
+  }
+  [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const { return room(layout.tokens()); }
+
+ private:
+  static Vector<Scalar> padded(const Vector<double>& bias) {
+    constexpr Index lanes = detail::lanes_of<detail::Simd<Scalar>>;
+    Vector<Scalar> result = Vector<Scalar>::Zero(detail::round_up(bias.size(), lanes));
+    result.head(bias.size()) = bias.cast<Scalar>();
+    return result;
+  }
+
+  detail::PackedWeights<W> weights_;
+  Vector<Scalar> shift_;  // b, and zeros up to whole vectors
+  std::optional<double> norm_epsilon_;
+  detail::Activation activation_;
+  Scalar level_;
+};
+
+/// prox(W LN(z) + b) with the proximal operator of level ||x||_1: what a ReLU takes off goes into the bias. Without a norm where it is
+/// null.
+template <FoldedWeight W>
+[[nodiscard]] FoldedLinear<W> with_threshold(const LayerNorm<ScalarOf<W>>* norm, AffineMap map, Threshold threshold,
+                                             double level) {
+  const bool soft = threshold == Threshold::soft;
+  const auto activation = soft ? detail::Activation::soft_threshold : detail::Activation::relu;
+  if (!soft) map.bias.array() -= level;
+  return norm != nullptr ? FoldedLinear<W>(*norm, map, activation, level) : FoldedLinear<W>(map, activation, level);
+}
+
+}  // namespace crate

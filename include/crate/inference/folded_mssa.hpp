@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "crate/inference/folded_linear.hpp"
+#include "crate/inference/kernels/attention.hpp"
+#include "crate/layers/combinators.hpp"
+#include "crate/layers/mssa.hpp"
+
+namespace crate {
+
+/// sign MSSA(LN(z)), sign = 1 or -1: the norm goes into the projection, the sign and the rate factor into the output.
+template <FoldedWeight W>
+class FoldedMssa {
+ public:
+  using Scalar = ScalarOf<W>;
+
+  explicit FoldedMssa(PreNorm<Mssa<Scalar>> layer, double sign = 1)
+      : projection_(layer.norm, AffineMap(layer.layer.subspaces.bases().transpose())),
+        heads_(layer.layer.subspaces.heads()),
+        attention_(layer.layer.attention),
+        factor_(sign * attention_.rate_factor) {
+    const Mssa<Scalar>& mssa = layer.layer;
+    if (mssa.output_kind == MssaOutput::identity) return;
+    AffineMap map = mssa.output ? AffineMap(mssa.output->weight, mssa.output->bias) : AffineMap(mssa.subspaces.bases());
+    map.weight *= factor_;
+    map.bias *= factor_;
+    output_.emplace(map);
+  }
+
+  [[nodiscard]] Index input_dim() const { return projection_.input_dim(); }
+  [[nodiscard]] Index output_dim() const { return output_ ? output_->output_dim() : width(); }
+  [[nodiscard]] std::string formula(const std::string& argument) const { return "MSSA(LN(" + argument + "))"; }
+  [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
+    double total = projection_.multiply_adds(layout) + (output_ ? output_->multiply_adds(layout) : 0);
+    for (Index s = 0; s < layout.sets(); ++s) {
+      const auto length = static_cast<double>(layout.length(s));
+      total += 2 * length * length * static_cast<double>(width());
+    }
+    return total;
+  }
+
+  void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const { compute(z, {}, out, pass); }
+
+  /// out = addend + sign MSSA(LN(z)).
+  void compute(ConstTokens<Scalar> z, detail::Columns<const Scalar> addend, Tokens<Scalar> out,
+               Pass<Scalar>& pass) const {
+    compute(z, false, addend, out, pass);
+  }
+
+  /// The same for the first token of each set alone: addend and output hold these side by side.
+  void compute_first(ConstTokens<Scalar> z, detail::Columns<const Scalar> addend, Tokens<Scalar> out,
+                     Pass<Scalar>& pass) const {
+    compute(z, true, addend, out, pass);
+  }
+
+  [[nodiscard]] std::size_t bytes_held() const {
+    return projection_.bytes_held() + (output_ ? output_->bytes_held() : 0);
+  }
+
+  /// The bytes of workspace that a pass takes.
+  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
+    const Index size = stride() * layout.tokens();
+    return Workspace::room<Scalar>(size) + (output_ ? Workspace::room<W>(size) : Workspace::room<Scalar>(size)) +
+           std::max(projection_.room(layout, threads),
+                    detail::attention_room<Scalar>(width() / heads_, layout, threads));
+  }
+
+ private:
+  void compute(ConstTokens<Scalar> z, bool first_tokens, detail::Columns<const Scalar> addend, Tokens<Scalar> out,
+               Pass<Scalar>& pass) const {
+    check_size("folded MSSA: rows of the tokens", z.rows(), input_dim());
+    check_size("folded MSSA: rows of the output", out.rows(), output_dim());
+    Workspace::Frame frame(pass.workspace);
+    const detail::Columns<Scalar> projected{frame.array<Scalar>(stride() * z.cols()), stride()};
+    projection_.apply(detail::columns_of(z), z.cols(), {}, projected, pass.workspace, pass.threads);
+    const auto attend = [&]<class Kept>(Kept* attended) {
+      const detail::Columns<Kept> columns{attended, stride()};
+      detail::attend_heads<Scalar>({projected.first, projected.stride}, heads_, width() / heads_, pass.layout,
+                                   attention_, first_tokens, columns, pass.workspace, pass.threads);
+      return columns;
+    };
+    if (output_) {
+      output_->apply(attend(frame.array<W>(stride() * out.cols())), out.cols(), addend, detail::columns_of(out),
+                     pass.workspace, pass.threads);
+    } else {
+      const auto attended = attend(frame.array<Scalar>(stride() * out.cols()));
+      for (Index j = 0; j < out.cols(); ++j)
+        for (Index i = 0; i < out.rows(); ++i)
+          out(i, j) = (addend.first ? *addend.at(i, j) : 0) + static_cast<Scalar>(factor_) * *attended.at(i, j);
+    }
+  }
+
+  [[nodiscard]] Index width() const { return projection_.output_dim(); }
+
+  /// Of projected tokens: whole vectors may be read at the last rows, and columns do not all meet in the same place of the cache.
+  [[nodiscard]] Index stride() const {
+    constexpr Index lanes = detail::lanes_of<detail::Simd<Scalar>>;
+    return detail::round_up(width(), lanes) + lanes;
+  }
+
+  FoldedLinear<W> projection_;  // U^T LN(z)
+  Index heads_;
+  AttentionOptions attention_;
+  double factor_;
+  std::optional<FoldedLinear<W>> output_;
+};
+
+}  // namespace crate

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "crate/core/product.hpp"
+#include "crate/inference/kernels/packed_product.hpp"
+
+namespace crate::detail {
+
+template <Scalar S>
+struct TokenStatistics {
+  S mean;
+  S inverse_deviation;  ///< 1 / sqrt(variance + epsilon)
+};
+
+/// Sum over the token of f(z), vectors of zeros beyond its end left out.
+template <class V, class F>
+[[nodiscard]] ElementOf<V> sum_over(const ElementOf<V>* z, Index dim, const F& f) {
+  constexpr Index lanes = lanes_of<V>;
+  V sums[4] = {};
+  Index i = 0;
+  for (; i + 4 * lanes <= dim; i += 4 * lanes)
+    unrolled<4>([&](auto part) { sums[part] += f(load<V>(z + i + part * lanes)); });
+  for (; i + lanes <= dim; i += lanes) sums[0] += f(load<V>(z + i));
+  ElementOf<V> sum = sum_of(V((sums[0] + sums[1]) + (sums[2] + sums[3])));
+  for (; i < dim; ++i) sum += f(V{} + z[i])[0];
+  return sum;
+}
+
+/// Mean and deviation of a token's coordinates, in two passes, by sums in an order that depends on their number alone.
+template <Scalar S>
+[[nodiscard]] TokenStatistics<S> token_statistics(const S* z, Index dim, double epsilon) {
+  using V = Simd<S>;
+  const S count = static_cast<S>(dim);
+  const S mean = sum_over<V>(z, dim, [](const V& x) { return x; }) / count;
+  const S variance = sum_over<V>(z, dim, [&](const V& x) { return (x - mean) * (x - mean); }) / count;
+  return {mean, 1 / std::sqrt(variance + static_cast<S>(epsilon))};
+}
+
+/// inverse_deviations[j] = 1 / sigma of token j.
+template <Scalar S>
+void inverse_deviations_into(Columns<const S> z, Index dim, Index cols, double epsilon, S* inverse_deviations,
+                             Threads& threads) {
+  for_each_columns(cols, threads, [&](Index first, Index count) {
+    for (Index j = first; j < first + count; ++j)
+      inverse_deviations[j] = token_statistics(z.at(0, j), dim, epsilon).inverse_deviation;
+  });
+}
+
+/// out = gain (z - mean) as bfloat16, for one token.
+inline void round_token(const float* z, Index dim, float mean, float gain, bfloat16* out) {
+  using V = Simd<float>;
+  constexpr Index lanes = lanes_of<V>;
+  for (Index i = 0; i < dim; i += lanes) {
+    const Index count = std::min(lanes, dim - i);
+    store_rounded(V((load_first<V>(z + i, count, mean) - mean) * gain), out + i, count);
+  }
+}
+
+/// out = z, or with an epsilon (z - mean) / sigma, as bfloat16.
+inline void round_tokens_into(Columns<const float> z, Index dim, Index cols, std::optional<double> norm_epsilon,
+                              Columns<bfloat16> out, Threads& threads) {
+  for_each_columns(cols, threads, [&](Index first, Index count) {
+    for (Index j = first; j < first + count; ++j) {
+      const auto [mean, gain] =
+          norm_epsilon ? token_statistics(z.at(0, j), dim, *norm_epsilon) : TokenStatistics<float>{0, 1};
+      round_token(z.at(0, j), dim, mean, gain, out.at(0, j));
+    }
+  });
+}
+
+/// Columns of bfloat16, an even number apart, as the micro-kernel reads them.
+template <class T>
+[[nodiscard]] Columns<const Arithmetic<bfloat16>::Unit> pairs_of(Columns<T> x) {
+  return {reinterpret_cast<const Arithmetic<bfloat16>::Unit*>(x.first), x.stride / 2};
+}
+
+}  // namespace crate::detail

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <utility>
+
+#include "crate/inference/kernels/arithmetic.hpp"
+
+namespace crate::detail {
+
+/// The micro-kernel: sums(i, j) = sum over k of panel(i, k) x(k, j), the sums in registers throughout.
+/// `panel` holds, for each step k, `vectors` vectors of rows, and `panel_step` units from one step to the next; `x` and `sums` have
+/// their columns `x_stride` units and `sums_stride` numbers apart. `sums` has room for whole vectors of rows.
+template <class A, int vectors, int columns>
+void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth, const typename A::Unit* x,
+                   Index x_stride, typename A::Scalar* sums, Index sums_stride) {
+  using Sums = typename A::Sums;
+  using Factors = typename A::Factors;
+  Sums sum[columns][vectors];
+  unrolled<columns>([&](auto j) __attribute__((always_inline)) {
+    unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = Sums{}; });
+  });
+  for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
+    Factors rows[vectors];
+    unrolled<vectors>([&](auto v)
+                          __attribute__((always_inline)) { rows[v] = load<Factors>(panel + v * lanes_of<Factors>); });
+    unrolled<columns>([&](auto j) __attribute__((always_inline)) {
+      const auto number = x[j * x_stride];
+      unrolled<vectors>([&](auto v) __attribute__((always_inline)) { A::multiply_add(sum[j][v], rows[v], number); });
+    });
+  }
+  unrolled<columns>([&](auto j) __attribute__((always_inline)) {
+    unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
+      store(sum[j][v], sums + j * sums_stride + v * lanes_of<Sums>);
+    });
+  });
+}
+
+template <class A>
+using TileKernel = void (*)(const typename A::Unit*, Index, Index, const typename A::Unit*, Index, typename A::Scalar*,
+                            Index);
+
+/// The micro-kernels of one arithmetic for tiles of every size up to the full one.
+template <class A>
+struct Tiles {
+  static constexpr int bytes = sizeof(typename A::Sums);
+  static constexpr Index lanes = lanes_of<typename A::Sums>;
+  static constexpr int vectors = TileShape<bytes>::vectors;
+  static constexpr int columns = TileShape<bytes>::columns;
+  static constexpr Index rows = vectors * lanes;
+
+  /// The kernel for 1 <= v <= vectors and 1 <= n <= columns.
+  [[nodiscard]] static TileKernel<A> kernel(Index v, Index n) {
+    return table[static_cast<std::size_t>((v - 1) * columns + n - 1)];
+  }
+
+ private:
+  template <int... i>
+  static constexpr std::array<TileKernel<A>, sizeof...(i)> all(std::integer_sequence<int, i...>) {
+    return {&multiply_tile<A, i / columns + 1, i % columns + 1>...};
+  }
+  static constexpr auto table = all(std::make_integer_sequence<int, vectors * columns>{});
+};
+
+}  // namespace crate::detail

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// Folded layers, blocks and encoders compute what they were folded from.
+
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "crate/blocks/crate_alpha_block.hpp"
+#include "crate/blocks/crate_block.hpp"
+#include "crate/blocks/crate_decoder_block.hpp"
+#include "crate/blocks/overcomplete_block.hpp"
+#include "crate/inference/fold.hpp"
+#include "crate/layers/initialise.hpp"
+#include "crate/models/encoder.hpp"
+#include "draw.hpp"
+
+using namespace crate;
+using namespace crate::test;
+
+namespace {
+
+template <class S>
+constexpr double tolerance = std::is_same_v<S, double> ? 1e-12 : 1e-5;
+
+/// Random weights, the norms and biases not those of an untrained layer.
+template <class L>
+L with_random_weights(L layer, std::uint64_t seed) {
+  initialise(layer, seed);
+  Random random(seed, 7);
+  for_each_parameter(
+      [&](std::string_view name, ParameterKind, auto& parameter) {
+        if (parameter.cols() != 1) return;
+        random.fill_uniform(parameter, -0.3, 0.3);
+        if (name.ends_with("norm.weight")) parameter.array() += 1;
+      },
+      layer);
+  return layer;
+}
+
+template <class S>
+TokenSets<S> draw_sets(Random& random, Index dim) {
+  const TokenLayout layout = TokenLayout({draw_index(random, 1, 30), 1, 7}).with_visible({1, 1, 5});
+  return {(draw_normal(random, dim, layout.tokens()).array() + 0.5).template cast<S>(), layout};
+}
+
+template <class L>
+void check_folded(Random& random, const L& plain) {
+  using S = typename L::Scalar;
+  const auto folded = fold(plain);
+  const TokenSets<S> sets = draw_sets<S>(random, plain.input_dim());
+  CAPTURE(plain.formula("Z"), plain.input_dim());
+  const Matrix<S> found = forward(folded, sets).tokens;
+  CHECK(relative_error(found, forward(plain, sets).tokens) < tolerance<S>);
+  Threads threads(3);
+  CHECK(forward(folded, sets, {.threads = &threads}).tokens == found);
+  CHECK(folded.input_dim() == plain.input_dim());
+  CHECK(folded.output_dim() == plain.output_dim());
+}
+
+/// Heads, their dimension and the width, seldom multiples of each other.
+DrawnSizes draw_width(Random& random) {
+  DrawnSizes sizes = draw_sizes(random);
+  sizes.dim = draw_index(random, 2, 70);
+  sizes.head_dim = draw_index(random, 1, 20);
+  return sizes;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a folded MSSA with any output, mask and factor is the plain one", "", float, double) {
+  for_random_draws(12, [](Random& random) {
+    const auto [dim, tokens, heads, head_dim] = draw_width(random);
+    const auto output = static_cast<MssaOutput>(random.below(2));
+    const PreNorm<Mssa<TestType>> mssa(Mssa<TestType>({.dim = dim,
+                                                       .heads = heads,
+                                                       .head_dim = head_dim,
+                                                       .output = output,
+                                                       .output_bias = random.below(2) == 0,
+                                                       .scale_logits = random.below(2) == 0,
+                                                       .mask = static_cast<AttentionMask>(random.below(2)),
+                                                       .rate_factor = random.uniform(0.5, 2)}));
+    check_folded(random, with_random_weights(mssa, random.bits()));
+    check_folded(random, with_random_weights(Residual<PreNorm<Mssa<TestType>>>(mssa), random.bits()));
+    check_folded(random, with_random_weights(Subtract<PreNorm<Mssa<TestType>>>(mssa), random.bits()));
+    const PreNorm<Mssa<TestType>> single(Mssa<TestType>({.dim = dim, .heads = 1, .output = MssaOutput::identity}));
+    check_folded(random, with_random_weights(Subtract<PreNorm<Mssa<TestType>>>(single), random.bits()));
+  });
+}
+
+TEMPLATE_TEST_CASE("a folded ISTA by either rule and threshold is the plain one", "", float, double) {
+  for_random_draws(12, [](Random& random) {
+    const PreNorm<Ista<TestType>> ista(
+        Ista<TestType>(draw_index(random, 2, 70), {.step = random.uniform(0, 0.3),
+                                                   .lambda = random.uniform(0, 0.3),
+                                                   .threshold = static_cast<Threshold>(random.below(2)),
+                                                   .rule = static_cast<SparsifyRule>(random.below(2)),
+                                                   .alpha = random.uniform(0.5, 2)}));
+    check_folded(random, with_random_weights(ista, random.bits()));
+  });
+}
+
+TEMPLATE_TEST_CASE("a folded overcomplete ISTA of any number of steps is the plain one", "", float, double) {
+  for_random_draws(12, [](Random& random) {
+    const PreNorm<OvercompleteIsta<TestType>> ista(OvercompleteIsta<TestType>(
+        draw_index(random, 2, 40), draw_index(random, 1, 90), static_cast<Decoding>(random.below(2)),
+        {.step = 0.1,
+         .lambda = random.uniform(0, 0.3),
+         .steps = draw_index(random, 1, 3),
+         .threshold = static_cast<Threshold>(random.below(2))}));
+    check_folded(random, with_random_weights(ista, random.bits()));
+  });
+}
+
+TEMPLATE_TEST_CASE("folded stacks of every block are the plain ones", "", float, double) {
+  for_random_draws(4, [](Random& random) {
+    const auto [dim, tokens, heads, head_dim] = draw_width(random);
+    const Index atoms = draw_index(random, 1, 100);
+    using S = TestType;
+    const auto check = [&](auto stack) { check_folded(random, with_random_weights(stack, random.bits())); };
+    check(Encoder<CrateBlock<S>>(3, {.dim = dim, .heads = heads, .head_dim = head_dim}));
+    check(Decoder<CrateDecoderBlock<S>>(2, {.dim = dim, .heads = heads, .head_dim = head_dim}));
+    check(Encoder<CrateAlphaBlock<S>>(2, {.dim = dim, .heads = heads, .head_dim = head_dim, .atoms = atoms}));
+    check(Encoder<OvercompleteBlock<S>>(2, {.dim = dim, .heads = heads, .head_dim = head_dim, .atoms = atoms}));
+  });
+}
+
+TEST_CASE("an encoder block takes three products, a pair with a decoder block six") {
+  const Index d = 32, tokens = 9;
+  const TokenLayout layout = TokenLayout::single(tokens);
+  const double attention = 2.0 * tokens * tokens * d;
+  CHECK(fold(CrateBlock<float>({.dim = d, .heads = 4})).multiply_adds(layout) == 3.0 * d * d * tokens + attention);
+  CHECK(fold(CrateDecoderBlock<float>({.dim = d, .heads = 4})).multiply_adds(layout) ==
+        3.0 * d * d * tokens + attention);
+}
+
+TEST_CASE("the first tokens alone are those of a full pass") {
+  Random random(5);
+  const auto folded = fold(with_random_weights(Encoder<CrateBlock<float>>(3, {.dim = 24, .heads = 4}), 1));
+  const TokenSets<float> sets = draw_sets<float>(random, 24);
+  const Matrix<float> all = forward(folded, sets).tokens;
+  Matrix<float> firsts(24, sets.layout.sets());
+  Threads threads(2);
+  Workspace workspace;
+  const Observer<float> nobody;
+  Pass<float> pass(sets.layout, threads, workspace, nobody);
+  folded.forward_first(sets.tokens, firsts, pass);
+  for (Index s = 0; s < sets.layout.sets(); ++s)
+    CHECK(relative_error(firsts.col(s), all.col(sets.layout.begin(s))) < tolerance<float>);
+}
+
+TEST_CASE("a folded encoder shows its half-steps, which an observer may change") {
+  Random random(6);
+  const auto plain = with_random_weights(Encoder<CrateBlock<float>>(2, {.dim = 24, .heads = 4}), 1);
+  const TokenSets<float> sets = draw_sets<float>(random, 24);
+  std::vector<std::string> seen;
+  const Observer<float> watch = [&](std::string_view name, Eigen::Ref<Matrix<float>> activation) {
+    if (name.ends_with("projection")) return;
+    seen.emplace_back(name);
+    if (name == "layers.0.compress") activation *= -2;
+  };
+  const Matrix<float> expected = plain.forward(sets, {.observer = watch}).tokens;
+  const std::vector<std::string> names = std::exchange(seen, {});
+  CHECK(relative_error(fold(plain).forward(sets, {.observer = watch}).tokens, expected) < tolerance<float>);
+  CHECK(seen == names);
+  CHECK(names.size() == 4);
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// Folded models of every published family and size compute what the models compute, in float, double and bfloat16.
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "crate/inference/fold.hpp"
+#include "crate/layers/initialise.hpp"
+#include "crate/models/presets.hpp"
+#include "draw.hpp"
+
+using namespace crate;
+using namespace crate::test;
+
+namespace {
+
+/// The model with two blocks, few patches and few classes; its widths, heads and patches stay.
+template <class Model>
+Model shortened(typename Model::Options options, std::uint64_t seed = 1) {
+  options.depth = 2;
+  options.image.height = 2 * options.image.patch_height;
+  options.image.width = options.image.patch_width;
+  if constexpr (requires { options.classes; }) options.classes = 10;
+  if constexpr (requires { options.decoder_depth; }) options.decoder_depth = 2;
+  Model model(options);
+  initialise(model, seed);
+  Random random(seed, 7);
+  for_each_parameter(
+      [&](std::string_view name, ParameterKind, auto& parameter) {
+        if (!name.ends_with("norm.weight") && !name.ends_with("norm.bias")) return;
+        random.fill_uniform(parameter, -0.3, 0.3);
+        if (name.ends_with("norm.weight")) parameter.array() += 1;
+      },
+      model);
+  return model;
+}
+
+template <class S>
+Matrix<S> draw_images(Index values, Index count) {
+  Random random(3);
+  return draw_normal(random, values, count).template cast<S>();
+}
+
+template <class Model>
+void check_classifier(const typename Model::Options& options) {
+  using S = typename Model::Scalar;
+  for (const Pooling pooling : {Pooling::class_token, Pooling::mean}) {
+    Model model = shortened<Model>(options);
+    model.pooling = pooling;
+    const Matrix<S> images = draw_images<S>(model.grid.values_per_image(), 3);
+    const Matrix<S> expected = model.forward(images);
+    CAPTURE(model.dim());
+    CHECK(relative_error(fold(std::move(model)).forward(images), expected) < (std::is_same_v<S, float> ? 1e-5 : 1e-12));
+  }
+}
+
+template <class S>
+typename CrateClassifier<S>::Options small_classifier() {
+  return {.image = {.height = 12, .width = 8, .patch_height = 4, .patch_width = 4},
+          .classes = 7,
+          .depth = 3,
+          .block = {.dim = 42, .heads = 6}};
+}
+
+}  // namespace
+
+TEST_CASE("folded classifiers of all published sizes are the plain ones") {
+  for (const auto& options : {presets::crate_tiny(), presets::crate_small(), presets::crate_base(),
+                              presets::crate_large(), presets::crate_tiny_8(), presets::crate_small_8()})
+    check_classifier<CrateClassifier<float>>(options);
+}
+
+TEST_CASE("folded alpha classifiers of published sizes are the plain ones") {
+  for (const auto& options : {presets::crate_alpha_base_32(), presets::crate_alpha_large_14()})
+    check_classifier<CrateAlphaClassifier<float>>(options);
+}
+
+TEST_CASE("folded masked autoencoders of published sizes are the plain ones") {
+  for (const auto& options : {presets::crate_mae_tiny(), presets::crate_mae_base()}) {
+    const auto model = shortened<MaskedAutoencoder<float>>(options);
+    const Matrix<float> images = draw_images<float>(model.grid.values_per_image(), 2);
+    const Matrix<float> noise = draw_images<float>(model.grid.patches(), 2);
+    const auto folded = fold(model);
+    const auto expected = model.forward(images, noise), found = folded.forward(images, noise);
+    CHECK(relative_error(found.prediction, expected.prediction) < 1e-5);
+    CHECK(relative_error(found.latent, expected.latent) < 1e-5);
+    CHECK(found.mask == expected.mask);
+    CHECK(relative_error(found.loss.value(), expected.loss.value()) < 1e-5);
+    CHECK(relative_error(folded.forward(images).prediction, model.forward(images).prediction) < 1e-5);
+  }
+}
+
+TEST_CASE("folded models in double are the plain ones to the last digits") {
+  check_classifier<CrateClassifier<double>>(
+      {.image = {.patch_height = 5, .patch_width = 3}, .depth = 2, .block = {.dim = 30, .heads = 5}});
+  check_classifier<CrateAlphaClassifier<double>>(
+      {.image = {.patch_height = 5, .patch_width = 3}, .depth = 2, .block = {.dim = 30, .heads = 5}});
+}
+
+TEST_CASE("bfloat16 weights change logits by less than 2 % of their spread, and not the largest") {
+  const auto check = [](const auto& model) {
+    const Matrix<float> images = draw_images<float>(model.grid.values_per_image(), 4);
+    const Matrix<float> expected = model.forward(images);
+    const auto folded = fold<bfloat16>(model);
+    const Matrix<float> found = folded.forward(images);
+    CHECK(100 * folded.bytes_held() < 55 * fold(model).bytes_held());
+    for (Index b = 0; b < images.cols(); ++b) {
+      const double spread = expected.col(b).maxCoeff() - expected.col(b).minCoeff();
+      CHECK((found.col(b) - expected.col(b)).cwiseAbs().maxCoeff() < 0.02 * spread);
+    }
+    Threads threads(2);
+    CHECK(folded.forward(images, {.threads = &threads}) == found);
+  };
+  check(shortened<CrateClassifier<float>>(presets::crate_tiny()));
+  check(shortened<CrateAlphaClassifier<float>>(presets::crate_alpha_base_32()));
+}
+
+TEST_CASE("a batch is its images one by one, on any number of threads") {
+  CrateClassifier<float> model(small_classifier<float>());
+  initialise(model, 1);
+  const auto folded = fold(std::move(model));
+  const Matrix<float> images = draw_images<float>(folded.grid.values_per_image(), 5);
+  const Matrix<float> together = folded.forward(images);
+  for (const int count : {2, 3}) {
+    Threads threads(count);
+    CHECK(folded.forward(images, {.threads = &threads}) == together);
+  }
+  for (Index b = 0; b < images.cols(); ++b) CHECK(relative_error(folded.forward(images.col(b)), together.col(b)) < 1e-6);
+  CHECK(folded.forward(images.leftCols(0)).cols() == 0);
+}
+
+TEST_CASE("images and logits of other sizes are refused") {
+  CrateClassifier<float> model(small_classifier<float>());
+  const auto folded = fold(std::move(model));
+  CHECK_THROWS_AS(folded.forward(Matrix<float>::Zero(5, 1)), ShapeError);
+  Matrix<float> logits(7, 1);
+  CHECK_THROWS_AS(folded.forward(Matrix<float>::Zero(folded.grid.values_per_image(), 2), logits), ShapeError);
+}
+
+TEST_CASE("with an observer the last block still computes every token") {
+  CrateClassifier<float> model(small_classifier<float>());
+  initialise(model, 1);
+  const Matrix<float> images = draw_images<float>(model.grid.values_per_image(), 2);
+  const auto folded = fold(std::move(model));
+  Index tokens = 0;
+  const Observer<float> watch = [&](std::string_view name, const Eigen::Ref<Matrix<float>>& activation) {
+    if (name == "layers.2.sparsify") tokens = activation.cols();
+  };
+  const Matrix<float> observed = folded.forward(images, {.observer = watch});
+  CHECK(tokens == 2 * 7);
+  CHECK(relative_error(observed, folded.forward(images)) < 1e-5);
+}
