@@ -5,6 +5,7 @@
 #include <string>
 #include <tuple>
 
+#include "crate/core/pages.hpp"
 #include "crate/core/product.hpp"
 #include "crate/core/random.hpp"
 #include "crate/layers/pass.hpp"
@@ -25,7 +26,7 @@ struct Dictionary {
   /// D = 0. Throws OptionError unless dim >= 1.
   explicit Dictionary(Index dim) {
     check_option(dim >= 1, "dictionary: dim >= 1", dim);
-    dictionary.setZero(dim, dim);
+    set_zero(dictionary, dim, dim);
   }
 
   static constexpr auto parts() { return std::tuple{part("dictionary", &Dictionary::dictionary)}; }

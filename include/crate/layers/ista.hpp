@@ -5,6 +5,7 @@
 #include <string>
 #include <tuple>
 
+#include "crate/core/pages.hpp"
 #include "crate/core/random.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/ista.hpp"
@@ -29,7 +30,7 @@ struct Ista {
   explicit Ista(Index dim, const IstaOptions& ista_options = {}) : options(ista_options) {
     options.check();
     check_option(dim >= 1, "ISTA: dim >= 1", dim);
-    dictionary.setZero(dim, dim);
+    set_zero(dictionary, dim, dim);
   }
 
   static constexpr auto parts() { return std::tuple{part("dictionary", &Ista::dictionary)}; }

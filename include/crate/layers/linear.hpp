@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/pages.hpp"
 #include "crate/core/product.hpp"
 #include "crate/core/random.hpp"
 #include "crate/layers/pass.hpp"
@@ -28,7 +29,7 @@ struct Linear {
   Linear(Index input_dim, Index output_dim, bool with_bias = true) {
     check_option(input_dim >= 1, "linear map: input dimension >= 1", input_dim);
     check_option(output_dim >= 1, "linear map: output dimension >= 1", output_dim);
-    weight.setZero(output_dim, input_dim);
+    set_zero(weight, output_dim, input_dim);
     if (with_bias) bias.setZero(output_dim);
   }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <tuple>
 
+#include "crate/core/pages.hpp"
 #include "crate/core/random.hpp"
 #include "crate/layers/linear.hpp"
 #include "crate/layers/pass.hpp"
@@ -208,7 +209,9 @@ struct Mssa {
 
   static Matrix<S> zero_bases(const MssaOptions& options) {
     options.check();
-    return Matrix<S>::Zero(options.dim, options.heads * options.subspace_dim());
+    Matrix<S> bases;
+    set_zero(bases, options.dim, options.heads * options.subspace_dim());
+    return bases;
   }
 };
 

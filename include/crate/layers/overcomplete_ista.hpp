@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "crate/core/pages.hpp"
 #include "crate/core/random.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/sparse_coding.hpp"
@@ -40,8 +41,8 @@ struct OvercompleteIsta {
     options.check();
     check_option(dim >= 1, "overcomplete ISTA: dim >= 1", dim);
     check_option(atoms >= 1, "overcomplete ISTA: atoms >= 1", atoms);
-    dictionary.setZero(dim, atoms);
-    if (kind == Decoding::decoupled) decoding.setZero(dim, atoms);
+    set_zero(dictionary, dim, atoms);
+    if (kind == Decoding::decoupled) set_zero(decoding, dim, atoms);
   }
 
   static constexpr auto parts() {

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "crate/core/pages.hpp"
 #include "crate/io/detail/memory_budget.hpp"
 #include "crate/io/tensor.hpp"
 
@@ -96,6 +97,7 @@ inline void set_strided_bytes(Tensor& tensor, std::span<const std::byte> storage
   }
   budget.take(*size);
   copies.push_back(std::make_unique_for_overwrite<std::byte[]>(*size));
+  provide_pages(copies.back().get(), *size);
   gather_elements(element, rest.data(), tensor.shape, strides, copies.back().get());
   tensor.bytes = {copies.back().get(), *size};
 }
