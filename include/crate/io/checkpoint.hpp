@@ -8,9 +8,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -20,6 +24,7 @@
 #include "crate/io/pth.hpp"
 #include "crate/io/published_names.hpp"
 #include "crate/io/safetensors.hpp"
+#include "crate/io/settings.hpp"
 #include "crate/io/weights.hpp"
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/masked_autoencoder.hpp"
@@ -59,15 +64,25 @@ inline bool is_pth(const std::filesystem::path& path) {
 
 namespace detail {
 
-/// The table, the options and the metadata of a model's published format.
+/// The table and the options of a model's published format; and the options of a model that has the same settings, as
+/// published, and is small.
 template <class Model>
 struct PublishedFormat;
+
+inline constexpr ImageOptions smallest_image{
+    .height = 1, .width = 1, .channels = 1, .patch_height = 1, .patch_width = 1};
 
 template <crate::Scalar S>
 struct PublishedFormat<CrateClassifier<S>> {
   static constexpr ModelFamily family = ModelFamily::crate;
   static constexpr std::span<const PublishedName> names = crate_classifier_names;
   static auto options(const TensorTable& weights, const LoadOptions& given) { return crate_options(weights, given); }
+  static typename CrateClassifier<S>::Options small(Index head_dim, double step, double lambda) {
+    return {.image = smallest_image,
+            .classes = 1,
+            .depth = 1,
+            .block = {.dim = 1, .heads = 1, .head_dim = head_dim, .step = step, .lambda = lambda}};
+  }
 };
 
 template <crate::Scalar S>
@@ -77,6 +92,12 @@ struct PublishedFormat<CrateAlphaClassifier<S>> {
   static auto options(const TensorTable& weights, const LoadOptions& given) {
     return crate_alpha_options(weights, given);
   }
+  static typename CrateAlphaClassifier<S>::Options small(Index head_dim, double step, double lambda) {
+    return {.image = smallest_image,
+            .classes = 1,
+            .depth = 1,
+            .block = {.dim = 1, .heads = 1, .head_dim = head_dim, .atoms = 1, .step = step, .lambda = lambda}};
+  }
 };
 
 template <crate::Scalar S>
@@ -85,6 +106,16 @@ struct PublishedFormat<MaskedAutoencoder<S>> {
   static constexpr std::span<const PublishedName> names = masked_autoencoder_names;
   static auto options(const TensorTable& weights, const LoadOptions& given) {
     return masked_autoencoder_options(weights, given);
+  }
+  static MaskedAutoencoderOptions small(Index head_dim, double step, double lambda) {
+    return {.image = smallest_image,
+            .dim = 4,
+            .heads = 1,
+            .head_dim = head_dim,
+            .depth = 1,
+            .decoder_depth = 1,
+            .step = step,
+            .lambda = lambda};
   }
 };
 
@@ -122,55 +153,157 @@ void check_plausible(const TensorTable& weights, const Options& options) {
                      " numbers for a model of the sizes that some tensors have, found ", found);
 }
 
-inline Metadata image_metadata(const PatchGrid& grid, Index heads, double step, double lambda, ModelFamily family) {
-  return {{"crate.family", std::string(family_name(family))},
-          {"crate.heads", std::to_string(heads)},
-          {"crate.image_height", std::to_string(grid.image_height())},
-          {"crate.image_width", std::to_string(grid.image_width())},
-          {"crate.patch_height", std::to_string(grid.height)},
-          {"crate.patch_width", std::to_string(grid.width)},
-          {"crate.channels", std::to_string(grid.channels)},
-          {"crate.step", number_text(step)},
-          {"crate.lambda", number_text(lambda)},
-          {"format", "pt"}};
-}
+/// The step and lambda of a model's first layer, and its heads.
+struct FirstLayer {
+  Index heads, head_dim;
+  double step, lambda;
+};
 
-template <class Block, class Embedding>
-Metadata metadata_of(const ImageClassifier<Block, Embedding>& model) {
+template <class Model>
+FirstLayer first_layer(const Model& model) {
   const auto& block = model.encoder.layers.front();
-  const auto sparse = [&] {
+  const auto& subspaces = block.compress.layer.layer.subspaces;
+  const auto& options = [&]() -> const auto& {
     if constexpr (requires { block.sparsify.layer.options; })
       return block.sparsify.layer.options;
     else
       return block.sparsify.layer.layer.options;
-  }();
-  Metadata metadata = image_metadata(model.grid, block.compress.layer.layer.subspaces.heads(), sparse.step,
-                                     sparse.lambda, PublishedFormat<ImageClassifier<Block, Embedding>>::family);
-  metadata.emplace_back("crate.pooling", model.pooling == Pooling::mean ? "mean" : "class_token");
+  }
+  ();
+  return {subspaces.heads(), subspaces.head_dim(), options.step, options.lambda};
+}
+
+/// Throws OptionError if the model is built in a way that its published tensors cannot tell.
+template <class Model>
+void check_publishable(const Model& model, Index heads) {
+  for_each_layer(
+      [&](const std::string& name, const auto& layer) {
+        if constexpr (requires { layer.output_kind; }) {
+          check_option(layer.subspaces.heads() == heads,
+                       concatenate(name, ": as many heads as in the first layer, ", heads), layer.subspaces.heads());
+          const auto published = published_output(layer.subspaces.dim(), heads, layer.subspaces.head_dim());
+          check_option(layer.output_kind == published,
+                       concatenate(name, published == MssaOutput::free ? ": a free output map" : ": no output map",
+                                   ", as the published format has"),
+                       layer.output_kind == MssaOutput::tied ? "a tied one" : "another");
+        }
+        if constexpr (requires { layer.decoding; })
+          check_option(layer.decoding.size() != 0, concatenate(name, ": a decoding of its own"), "a tied one");
+      },
+      model);
+}
+
+/// "a.12.b" as "a.0.b": what the same setting is called in the first of several layers.
+inline std::string in_first_layer(std::string_view name) {
+  std::string first;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const bool is_index = i > 0 && name[i - 1] == '.' && name[i] >= '0' && name[i] <= '9';
+    first += is_index ? '0' : name[i];
+    while (is_index && i + 1 < name.size() && name[i + 1] != '.') ++i;
+  }
+  return first;
+}
+
+/// The settings of a model that differ from the published ones, as metadata.
+template <class Model>
+Metadata unpublished_settings(const Model& model) {
+  const FirstLayer first = first_layer(model);
+  const Model published(PublishedFormat<Model>::small(first.head_dim, first.step, first.lambda));
+  std::map<std::string, std::string> published_settings;
+  for_each_setting(
+      [&](const std::string& name, auto setting) { published_settings.emplace(name, setting_text(setting)); },
+      published);
+  Metadata metadata;
+  for_each_setting(
+      [&](const std::string& name, auto setting) {
+        const std::string text = setting_text(setting);
+        if (text != published_settings.at(in_first_layer(name))) metadata.emplace_back("crate." + name, text);
+      },
+      model);
   return metadata;
 }
 
-template <crate::Scalar S>
-Metadata metadata_of(const MaskedAutoencoder<S>& model) {
-  const auto& block = model.encoder.layers.front();
-  Metadata metadata =
-      image_metadata(model.grid, block.compress.layer.layer.subspaces.heads(), block.sparsify.layer.options.step,
-                     block.sparsify.layer.options.lambda, ModelFamily::masked_autoencoder);
-  metadata.emplace_back("crate.mask_ratio", number_text(model.mask_ratio));
-  metadata.emplace_back("crate.normalise_pixels", model.normalise_pixels ? "1" : "0");
+/// What a file says of a model beside its tensors: sizes that they do not tell, and all settings that are not as published.
+template <class Model>
+Metadata metadata_of(const Model& model) {
+  const FirstLayer first = first_layer(model);
+  check_publishable(model, first.heads);
+  const PatchGrid& grid = model.grid;
+  Metadata metadata{{"crate.family", std::string(family_name(PublishedFormat<Model>::family))},
+                    {"crate.heads", number_text(first.heads)},
+                    {"crate.image_height", number_text(grid.image_height())},
+                    {"crate.image_width", number_text(grid.image_width())},
+                    {"crate.patch_height", number_text(grid.height)},
+                    {"crate.patch_width", number_text(grid.width)},
+                    {"crate.channels", number_text(grid.channels)},
+                    {"crate.step", number_text(first.step)},
+                    {"crate.lambda", number_text(first.lambda)},
+                    {"format", "pt"}};
+  if constexpr (requires { model.pooling; })
+    metadata.emplace_back("crate.pooling", model.pooling == Pooling::mean ? "mean" : "class_token");
+  if constexpr (requires { model.mask_ratio; }) {
+    metadata.emplace_back("crate.mask_ratio", number_text(model.mask_ratio));
+    metadata.emplace_back("crate.normalise_pixels", model.normalise_pixels ? "1" : "0");
+  }
+  for (auto& setting : unpublished_settings(model)) metadata.push_back(std::move(setting));
   return metadata;
+}
+
+/// Throws FileError if our metadata is of another family, or says what this model does not know.
+template <class Model>
+void check_metadata(const TensorTable& weights, const Model& model) {
+  std::set<std::string, std::less<>> known{"crate.family",      "crate.heads",      "crate.image_height",
+                                           "crate.image_width", "crate.channels",   "crate.patch_height",
+                                           "crate.patch_width", "crate.step",       "crate.lambda",
+                                           "crate.pooling",     "crate.mask_ratio", "crate.normalise_pixels"};
+  for_each_setting([&](const std::string& name, const auto&) { known.insert("crate." + name); }, model);
+  const std::string_view family = family_name(PublishedFormat<Model>::family);
+  for (const auto& [key, text] : weights.metadata()) {
+    if (key == "crate.family" && text != family)
+      throw file_error(weights.source(), "metadata 'crate.family': expected ", quote(family), ", found ", quote(text));
+    if (key.starts_with("crate.") && !known.contains(key))
+      throw file_error(weights.source(), "metadata ", quote(key), ": expected a setting of a model of family ",
+                       quote(family), ", found one that it does not have");
+  }
+}
+
+/// Gives the model the settings that our metadata holds, but for a step and a lambda that the caller gives.
+/// Throws FileError if one is not what it should be.
+template <class Model>
+void apply_settings(Model& model, const TensorTable& weights, const LoadOptions& given) {
+  check_metadata(weights, model);
+  std::string key;
+  try {
+    for_each_setting(
+        [&](const std::string& name, auto& setting) {
+          key = "crate." + name;
+          const std::string* const text = weights.find_metadata(key);
+          const bool is_given = (given.step && name.ends_with(".step")) || (given.lambda && name.ends_with(".lambda"));
+          if (text != nullptr && !is_given) setting = setting_from_text<std::decay_t<decltype(setting)>>(*text);
+        },
+        model);
+    for_each_layer(
+        [&](const std::string& name, const auto& layer) {
+          key = "crate." + name;
+          if constexpr (requires { layer.options.check(); }) layer.options.check();
+          if constexpr (requires { layer.dropout; }) check_dropout(layer.dropout);
+          if constexpr (requires { layer.token_dropout; }) check_dropout(layer.token_dropout);
+        },
+        model);
+  } catch (const Error& error) { throw file_error(weights.source(), "metadata ", quote(key), ": ", error.what()); }
 }
 
 }  // namespace detail
 
 /// The model of these weights. Throws OptionError if an option is needed and missing, or contradicts the weights, FileError
-/// that lists all missing, surplus and misshapen tensors.
+/// that lists all missing, surplus and misshapen tensors, or names the metadata of our own that it cannot follow.
 template <class Model>
 [[nodiscard]] Model model_from(const TensorTable& weights, const LoadOptions& options = {}) {
   using Format = detail::PublishedFormat<Model>;
   const auto model_options = Format::options(weights, options);
   detail::check_plausible(weights, model_options);
   Model model(model_options);
+  detail::apply_settings(model, weights, options);
   load_weights(model, weights, Format::names, model.grid);
   return model;
 }
@@ -217,7 +350,8 @@ template <class Model>
 }
 
 /// Writes a model under its published names, so that the published code loads it strictly, with its sizes and settings in the
-/// metadata, so that we load it without options. Throws FileError if the file cannot be written.
+/// metadata, so that we load it without options, and what is loaded computes the same bits. Throws OptionError if the model
+/// is built in a way that the published tensors cannot tell, FileError if the file cannot be written.
 template <class Model>
 void save_model(const std::filesystem::path& path, const Model& model) {
   write_safetensors(path, published_tensors(model, detail::PublishedFormat<Model>::names, model.grid),

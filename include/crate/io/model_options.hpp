@@ -2,14 +2,13 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "crate/core/errors.hpp"
+#include "crate/io/settings.hpp"
 #include "crate/io/tensor.hpp"
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/masked_autoencoder.hpp"
@@ -59,21 +58,13 @@ inline ModelFamily find_family(const TensorTable& weights) {
                    "('decoder_blocks.0.layers.0.0.fn.weight'), found none of these tensors");
 }
 
-inline std::string number_text(double number) {
-  std::array<char, 32> text{};
-  const char* const end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
-  return {static_cast<const char*>(text.data()), end};
-}
-
 /// The number that the file's metadata holds under `key`, if it does. Throws FileError on anything else.
 template <class Number>
 std::optional<Number> number_in_metadata(const TensorTable& weights, std::string_view key) {
   const std::string* const text = weights.find_metadata(key);
   if (text == nullptr) return std::nullopt;
-  Number number{};
-  const auto [end, failure] = std::from_chars(text->data(), text->data() + text->size(), number);
-  if (failure != std::errc() || end != text->data() + text->size())
-    throw file_error(weights.source(), "metadata ", quote(key), ": expected a number, found ", quote(*text));
+  const auto number = number_from_text<Number>(*text);
+  if (!number) throw file_error(weights.source(), "metadata ", quote(key), ": expected a number, found ", quote(*text));
   return number;
 }
 
@@ -109,8 +100,11 @@ inline LoadOptions with_metadata(LoadOptions options, const TensorTable& weights
     options.pooling = *pooling == "mean" ? Pooling::mean : Pooling::class_token;
   }
   if (const auto normalise = number_in_metadata<int>(weights, "crate.normalise_pixels");
-      normalise && !options.normalise_pixels)
-    options.normalise_pixels = *normalise != 0;
+      normalise && !options.normalise_pixels) {
+    if (*normalise != 0 && *normalise != 1)
+      throw file_error(weights.source(), "metadata 'crate.normalise_pixels': expected 0 or 1, found ", *normalise);
+    options.normalise_pixels = *normalise == 1;
+  }
   return options;
 }
 

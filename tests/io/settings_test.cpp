@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// A saved model comes back with everything that its tensors do not tell, and computes the same bits.
+
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "crate/crate.hpp"
+#include "crate/io/checkpoint.hpp"
+#include "temporary_folder.hpp"
+
+using namespace crate;
+using namespace crate::test;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+const ImageOptions small_image{.height = 8, .width = 12, .channels = 2, .patch_height = 4, .patch_width = 3};
+
+template <class Model>
+Model random_model(const typename Model::Options& options) {
+  Model model(options);
+  initialise(model, 7);
+  Random random(8);
+  for_each_parameter(
+      [&](std::string_view, ParameterKind, auto& parameter) {
+        auto noise = parameter;
+        random.fill_uniform(noise, -0.2, 0.2);
+        parameter += noise;
+      },
+      model);
+  return model;
+}
+
+const CrateClassifier<float>::Options classifier{
+    .image = small_image, .classes = 5, .depth = 2, .block = {.dim = 6, .heads = 3}};
+const CrateAlphaClassifier<double>::Options alpha{
+    .image = small_image, .classes = 5, .depth = 2, .block = {.dim = 6, .heads = 2, .head_dim = 4, .atoms = 10}};
+const MaskedAutoencoderOptions autoencoder{
+    .image = small_image, .dim = 8, .heads = 2, .depth = 2, .decoder_depth = 3, .mask_ratio = 0.4};
+
+template <class Model>
+Matrix<typename Model::Scalar> output_of(const Model& model) {
+  Random random(9);
+  Matrix<typename Model::Scalar> images(model.grid.values_per_image(), 2);
+  random.fill_normal(images);
+  if constexpr (requires { model.pooling; })
+    return model.forward(images);
+  else
+    return model.forward(images).prediction;
+}
+
+std::vector<std::string> settings_of(const auto& model) {
+  std::vector<std::string> settings;
+  crate::detail::for_each_setting(
+      [&](const std::string& name, auto value) {
+        settings.push_back(name + " = " + crate::detail::setting_text(value));
+      },
+      model);
+  return settings;
+}
+
+/// Another legal value, different in every layer where it can be.
+template <class Setting>
+void change(Setting& setting, int layer) {
+  if constexpr (std::is_enum_v<Setting>)
+    setting = setting == Setting{} ? static_cast<Setting>(1) : Setting{};
+  else if constexpr (std::is_integral_v<Setting>)
+    setting += 1 + layer;
+  else
+    setting = setting * 0.9 + 0.013 / (1 + layer);
+}
+
+/// Changes every setting, one at a time and then all together.
+template <class Model>
+void check_every_setting(const Model& original) {
+  const TemporaryFolder folder;
+  const auto path = folder.file("model.safetensors");
+  const auto check = [&](const Model& model) {
+    save_model(path, model);
+    const auto back = model_from<Model>(read_weights(path));
+    CHECK(settings_of(back) == settings_of(model));
+    CHECK(output_of(back) == output_of(model));
+  };
+  const std::size_t count = settings_of(original).size();
+  for (std::size_t chosen = 0; chosen <= count; ++chosen) {
+    Model model = original;
+    std::size_t index = 0;
+    crate::detail::for_each_setting(
+        [&](const std::string&, auto& setting) {
+          if (chosen == count || chosen == index) change(setting, static_cast<int>(index));
+          ++index;
+        },
+        model);
+    INFO(settings_of(original).at(chosen % count));
+    CHECK(settings_of(model) != settings_of(original));
+    check(model);
+  }
+}
+
+template <class Model>
+TensorTable with_metadata(const Model& model, const std::string& key, const std::string& text) {
+  static const TemporaryFolder folder;
+  const auto path = folder.file("model.safetensors");
+  save_model(path, model);
+  const TensorTable table = read_weights(path);
+  Metadata metadata = table.metadata();
+  std::erase_if(metadata, [&](const auto& entry) { return entry.first == key; });
+  metadata.emplace_back(key, text);
+  return {table.source(), table.tensors(), metadata, std::make_shared<TensorTable>(table)};
+}
+
+}  // namespace
+
+TEST_CASE("every setting of every layer comes back, and with it every bit of the output") {
+  check_every_setting(random_model<CrateClassifier<float>>(classifier));
+  check_every_setting(random_model<CrateAlphaClassifier<double>>(alpha));
+  check_every_setting(random_model<MaskedAutoencoder<float>>(autoencoder));
+}
+
+TEST_CASE("settings that are as published are not written") {
+  const auto texts = [](const auto& model) { return crate::detail::metadata_of(model).size(); };
+  const auto model = random_model<CrateClassifier<float>>(classifier);
+  CHECK(texts(model) == 11);
+  auto changed = model;
+  changed.encoder.layers[1].sparsify.layer.options.threshold = Threshold::soft;
+  CHECK(texts(changed) == 12);
+  CHECK(crate::detail::metadata_of(changed).back() ==
+        std::pair<std::string, std::string>("crate.layers.1.sparsify.threshold", "soft"));
+}
+
+TEST_CASE("a step and a lambda given to the loader hold in every layer") {
+  auto model = random_model<CrateClassifier<float>>(classifier);
+  model.encoder.layers[1].sparsify.layer.options.step = 0.3;
+  const auto back = model_from<CrateClassifier<float>>(with_metadata(model, "other", "x"), {.step = 0.2});
+  CHECK(back.encoder.layers[0].sparsify.layer.options.step == 0.2);
+  CHECK(back.encoder.layers[1].sparsify.layer.options.step == 0.2);
+}
+
+TEST_CASE("metadata of ours that cannot be followed is an error that names it") {
+  const auto model = random_model<CrateClassifier<float>>(classifier);
+  const auto refusal = [&](const std::string& key, const std::string& text) {
+    const TensorTable table = with_metadata(model, key, text);
+    return message_of<FileError>([&] { (void)model_from<CrateClassifier<float>>(table); });
+  };
+  CHECK_THAT(refusal("crate.layers.0.sparsify.threshold", "hard"),
+             ContainsSubstring("metadata 'crate.layers.0.sparsify.threshold': expected 'non_negative' or 'soft', found "
+                               "'hard'"));
+  CHECK_THAT(refusal("crate.layers.0.compress.norm.epsilon", "-1"),
+             ContainsSubstring("metadata 'crate.layers.0.compress.norm': option: expected layer norm epsilon >= 0"));
+  CHECK_THAT(refusal("crate.layers.0.compress.logit_scale", "nan"),
+             ContainsSubstring("expected a number, found 'nan'"));
+  CHECK_THAT(refusal("crate.layers.0.compress.dropout", "1"), ContainsSubstring("dropout in [0, 1), found 1"));
+  CHECK_THAT(refusal("crate.layers.2.sparsify.alpha", "1"), ContainsSubstring("found one that it does not have"));
+  CHECK_THAT(refusal("crate.colour", "red"), ContainsSubstring("metadata 'crate.colour': expected a setting"));
+  CHECK_THAT(refusal("crate.family", "crate-beta"), ContainsSubstring("expected 'crate', found 'crate-beta'"));
+  CHECK_THAT(refusal("crate.pooling", "max"), ContainsSubstring("expected 'mean' or 'class_token', found 'max'"));
+  CHECK_THAT(refusal("crate.heads", "3x"), ContainsSubstring("expected a number, found '3x'"));
+  const TensorTable twice =
+      with_metadata(random_model<MaskedAutoencoder<float>>(autoencoder), "crate.normalise_pixels", "2");
+  CHECK_THAT(message_of<FileError>([&] { (void)model_from<MaskedAutoencoder<float>>(twice); }),
+             ContainsSubstring("expected 0 or 1, found 2"));
+}
+
+TEST_CASE("a model that the published tensors cannot tell is not saved") {
+  const TemporaryFolder folder;
+  const auto refusal = [&](const auto& model) {
+    const auto message = message_of<OptionError>([&] { save_model(folder.file("model.safetensors"), model); });
+    CHECK(folder.file_count() == 0);
+    return message;
+  };
+  auto tied = random_model<CrateClassifier<float>>(classifier);
+  tied.encoder.layers[1].compress.layer.layer.output_kind = MssaOutput::tied;
+  tied.encoder.layers[1].compress.layer.layer.output.reset();
+  CHECK_THAT(refusal(tied), ContainsSubstring("layers.1.compress: a free output map, as the published format has, "
+                                              "found a tied one"));
+  auto other_heads = random_model<CrateClassifier<float>>(classifier);
+  auto& subspaces = other_heads.encoder.layers[1].compress.layer.layer.subspaces;
+  subspaces = Subspaces<Matrix<float>>(subspaces.bases(), 2);
+  CHECK_THAT(refusal(other_heads),
+             ContainsSubstring("layers.1.compress: as many heads as in the first layer, 3, found 2"));
+  auto without_decoding = random_model<CrateAlphaClassifier<double>>(alpha);
+  without_decoding.encoder.layers[0].sparsify.layer.layer.decoding.resize(0, 0);
+  CHECK_THAT(refusal(without_decoding),
+             ContainsSubstring("layers.0.sparsify: a decoding of its own, found a tied one"));
+}
