@@ -50,7 +50,9 @@ Matrix<S> read_noise(const Tensor& tensor, const MaskedAutoencoder<S>& model, In
   const std::vector<Index> expected{images, model.grid.patches()};
   if (tensor.shape != expected)
     throw tensor_error(tensor, "expected shape ", shape_text(expected), ", found ", shape_text(tensor.shape));
-  return tokens_from<S>(tensor);
+  Matrix<S> noise = tokens_from<S>(tensor);
+  if (noise.hasNaN()) throw tensor_error(tensor, "expected numbers that can be ordered, found nan");
+  return noise;
 }
 
 Index heads_of(const auto& model) { return model.encoder.layers.front().compress.layer.layer.subspaces.heads(); }

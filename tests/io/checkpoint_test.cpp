@@ -156,6 +156,28 @@ TEST_CASE("what weights do not tell is asked for by name, what contradicts them 
   CHECK(oblong.grid.columns == 4);
 }
 
+TEST_CASE("settings that the family does not have are refused") {
+  CHECK_THAT(message_of<OptionError>([] { (void)load_model<float>(weights_file, {.heads = 3, .mask_ratio = 0.5}); }),
+             ContainsSubstring("mask ratio: expected the weights of a masked autoencoder"));
+  const TemporaryFolder folder;
+  const auto path = folder.file("mae.safetensors");
+  save_model(path, small_model<MaskedAutoencoder<float>>({.dim = 4, .heads = 1, .depth = 1, .decoder_depth = 1}, 1));
+  CHECK_THAT(message_of<OptionError>([&] { (void)load_model<float>(path, {.pooling = Pooling::mean}); }),
+             ContainsSubstring("pooling: expected the weights of a classifier"));
+}
+
+TEST_CASE("a loaded classifier runs on images of another size, and is saved for them") {
+  auto model = load_classifier<float>(weights_file, {.heads = 3});
+  const Matrix<float> positions = model.positions;
+  model.resize_images(48, 24);
+  CHECK(model.positions == interpolate_positions(positions, 4, 4, 6, 3));
+  const Matrix<float> images = some_images(model), logits = model.forward(images);
+  const TemporaryFolder folder;
+  const auto path = folder.file("resized.safetensors");
+  save_model(path, model);
+  CHECK(load_classifier<float>(path).forward(images) == logits);
+}
+
 TEST_CASE("all faults are listed at once, by name and with both shapes, and the model stays as it was") {
   const TensorTable weights = read_weights(weights_file);
   const TensorTable faulty = altered(weights, [](std::vector<Tensor>& tensors) {

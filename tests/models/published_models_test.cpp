@@ -133,3 +133,40 @@ TEST_CASE("the full-size masked autoencoder on synthetic weights has the publish
   CHECK(relative_error(result.prediction.leftCols(8), tokens_from<float>(file.at("crate_mae_base/pred"))) < 1e-4);
   CHECK(parameter_count(model) == integers_from(file.at("crate_mae_base/parameter_count"))[0]);
 }
+
+namespace {
+
+/// Two by two patches through a model of a published size on synthetic weights, which keep values of unit order.
+template <class Model>
+void check_runs(typename Model::Options options, std::span<const PublishedName> names) {
+  options.image.height = 2 * options.image.patch_height;
+  options.image.width = 2 * options.image.patch_width;
+  Model model(options);
+  crate::test::fill_synthetic(model, names);
+  const Matrix<float> images = crate::test::synthetic_image(model.grid.values_per_image());
+  Matrix<float> output;
+  if constexpr (requires { model.pooling; })
+    output = model.forward(images);
+  else
+    output = model.forward(images).prediction;
+  const double deviation = std::sqrt(output.cast<double>().squaredNorm() / static_cast<double>(output.size()));
+  INFO(options.image.patch_height << " " << model.dim());
+  CHECK(deviation > 0.5);
+  CHECK(deviation < 2);
+}
+
+}  // namespace
+
+TEST_CASE("full-size models of every published size run") {
+  for (const auto& options :
+       {presets::crate_tiny(), presets::crate_small(), presets::crate_base(), presets::crate_large(),
+        presets::crate_tiny_8(), presets::crate_small_8(), presets::crate_base_8()})
+    check_runs<CrateClassifier<float>>(options, crate_classifier_names);
+  for (const auto& options :
+       {presets::crate_alpha_base_32(), presets::crate_alpha_base_16(), presets::crate_alpha_base_8(),
+        presets::crate_alpha_large_32(), presets::crate_alpha_large_14(), presets::crate_alpha_large_8()})
+    check_runs<CrateAlphaClassifier<float>>(options, crate_alpha_classifier_names);
+  for (const auto& options :
+       {presets::crate_mae_tiny(), presets::crate_mae_small(), presets::crate_mae_base(), presets::crate_mae_large()})
+    check_runs<MaskedAutoencoder<float>>(options, masked_autoencoder_names);
+}

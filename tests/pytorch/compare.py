@@ -18,6 +18,7 @@ except ImportError:
     sys.exit(77)
 
 import safetensors_file
+import synthetic_weights
 from published_models import Crate, CrateAlpha, CrateMae
 
 PROGRAMS = sys.argv[1]
@@ -66,9 +67,13 @@ def coding_rates(model, x_before, eps=0.01):
     return rate.mean(), rate.std() if batch > 1 else torch.zeros((), dtype=torch.float64)
 
 
-def check_layers(what, found, layers, start, seen, tolerance):
-    mean, deviation, zeros, before = [], [], [], start
-    for i, (half, out) in enumerate(seen):
+def check_layers(what, found, layers, seen, tolerance):
+    check(f"{what} tokens", found.get("tokens"), seen.tokens[0], tolerance)
+    for i, (half, out) in enumerate(seen.decoder_layers):
+        check(f"{what} decoder_layers.{i}.half", found.get(f"decoder_layers.{i}.half"), half, tolerance)
+        check(f"{what} decoder_layers.{i}.out", found.get(f"decoder_layers.{i}.out"), out, tolerance)
+    mean, deviation, zeros, before = [], [], [], seen.tokens[0]
+    for i, (half, out) in enumerate(seen.layers):
         check(f"{what} layers.{i}.half", found.get(f"layers.{i}.half"), half, tolerance)
         check(f"{what} layers.{i}.out", found.get(f"layers.{i}.out"), out, tolerance)
         rate = coding_rates(layers[i], before)
@@ -115,13 +120,26 @@ def arguments_of(settings, dtype):
     return result
 
 
-def outputs_of(model, images, noise, seen):
-    with torch.no_grad():
-        if isinstance(model, CrateMae):
-            latent, pred, mask, loss = model(images, noise, seen)
-            result = {"latent": latent, "pred": pred, "mask": mask}
-            return {**result, "loss": loss.reshape(1)} if loss is not None else result
-        return {"logits": model(images, seen)}
+class Seen:
+    """What a forward pass shows: the tokens that enter the first layer, and the halves of every layer."""
+
+    def __init__(self):
+        self.tokens, self.layers, self.decoder_layers = [], [], []
+
+
+def outputs_of(model, images, noise, seen=None):
+    seen = seen or Seen()
+    first = model.blocks[0] if isinstance(model, CrateMae) else model.transformer
+    hook = first.register_forward_pre_hook(lambda _, inputs: seen.tokens.append(inputs[0]))
+    try:
+        with torch.no_grad():
+            if isinstance(model, CrateMae):
+                latent, pred, mask, loss = model(images, noise, seen.layers, seen.decoder_layers)
+                result = {"latent": latent, "pred": pred, "mask": mask}
+                return {**result, "loss": loss.reshape(1)} if loss is not None else result
+            return {"logits": model(images, seen.layers)}
+    finally:
+        hook.remove()
 
 
 def attention_layers(model):
@@ -153,7 +171,7 @@ def compare(kind, settings, batch, dtype, masked=True):
                 reference = kind(**settings)
                 half = torch.float16 if name.startswith("half") else torch.bfloat16
                 reference.load_state_dict({key: tensor.to(half).float() for key, tensor in model.state_dict().items()})
-            seen = []
+            seen = Seen()
             expected = outputs_of(reference, images, noise, seen)
             run("run_model", "--weights", os.path.join(folder, name), "--input", input_path, "--output", output_path,
                 "--layers", "--threads", 2, *arguments_of(settings, dtype))
@@ -161,7 +179,7 @@ def compare(kind, settings, batch, dtype, masked=True):
             for key, value in expected.items():
                 check(f"{what} {name} {key}", found.get(key), value, tolerance)
             with torch.no_grad():
-                check_layers(f"{what} {name}", found, attention_layers(reference), found["tokens"], seen, tolerance)
+                check_layers(f"{what} {name}", found, attention_layers(reference), seen, tolerance)
         check_written(what, kind, settings, model, folder, input_path, output_path, expected_of=(images, noise), dtype=dtype)
 
 
@@ -174,8 +192,8 @@ def check_written(what, kind, settings, model, folder, input_path, output_path, 
     run("convert_weights", os.path.join(folder, "zip.pth"), "--output", written, *options)
     back = kind(**settings).to(dtype)
     back.load_state_dict(safetensors_file.load(written), strict=True)
-    expected = outputs_of(back, *expected_of, None)
-    for key, value in outputs_of(model, *expected_of, None).items():
+    expected = outputs_of(back, *expected_of)
+    for key, value in outputs_of(model, *expected_of).items():
         check(f"{what} written {key}", expected[key], value, 0)
     settings_only = [str(a) for a in arguments_of(settings, dtype)]
     for structural in ("--heads", "--patch"):
@@ -186,6 +204,85 @@ def check_written(what, kind, settings, model, folder, input_path, output_path, 
     found = safetensors_file.load(output_path)
     for key, value in expected.items():
         check(f"{what} written, run {key}", found.get(key), value, 1e-10 if dtype == torch.float64 else 2e-5)
+
+
+def check_refused(what, arguments, *parts):
+    """The program ends with status 1 and a message that has all the parts."""
+    global failures
+    result = subprocess.run([os.path.join(PROGRAMS, "run_model"), *map(str, arguments)], capture_output=True, text=True)
+    missing = [part for part in parts if part not in result.stderr]
+    if result.returncode != 1 or missing:
+        failures += 1
+        print(f"FAILED {what}: status {result.returncode}, {result.stderr.strip()!r} without {missing}")
+
+
+def refusals():
+    """Options that contradict the weights, and those that are needed and missing, are errors that name them."""
+    square = dict(image=(16, 16), patch=(4, 4), channels=3, classes=5, dim=12, depth=1, heads=3, dim_head=4)
+    oblong = {**square, "image": (8, 12), "patch": (2, 6)}
+    with tempfile.TemporaryDirectory() as folder:
+        def path(name):
+            return os.path.join(folder, name)
+        def arguments(weights, images="images", *options):
+            return ["--weights", path(weights), "--input", path(images), "--output", path("output"), *options]
+        for name, kind, settings in (("square", Crate, square), ("oblong", Crate, oblong), ("alpha", CrateAlpha, square)):
+            torch.save(kind(**settings).state_dict(), path(name))
+        mae = {key: value for key, value in square.items() if key != "classes"}
+        torch.save(CrateMae(**mae, decoder_depth=1).state_dict(), path("mae"))
+        run("convert_weights", path("square"), "--output", path("written"), "--heads", 3)
+        images = {"images": torch.randn(2, 3, 16, 16)}
+        safetensors_file.save(path("images"), images)
+        safetensors_file.save(path("oblong images"), {"images": torch.randn(2, 3, 8, 12)})
+        safetensors_file.save(path("grey images"), {"images": torch.randn(2, 1, 16, 16)})
+        safetensors_file.save(path("large images"), {"images": torch.randn(2, 3, 20, 20)})
+        safetensors_file.save(path("no images"), {"pictures": torch.randn(2, 3, 16, 16)})
+        safetensors_file.save(path("empty images"), {"images": torch.empty(0, 3, 16, 16)})
+        safetensors_file.save(path("flat images"), {"images": torch.randn(2, 16, 16)})
+        safetensors_file.save(path("whole images"), {"images": torch.ones(2, 3, 16, 16, dtype=torch.int64)})
+        safetensors_file.save(path("short noise"), {**images, "noise": torch.rand(2, 15)})
+        safetensors_file.save(path("no number"), {**images, "noise": torch.full((2, 16), math.nan)})
+        for name in ("square", "alpha", "mae"):
+            check_refused("without heads", arguments(name), "heads: expected to be given")
+        check_refused("heads", arguments("square", "images", "--heads", 5), "heads that divide the 12", "found 5")
+        check_refused("heads of the file", arguments("written", "images", "--heads", 4), "heads: expected 3", "found 4")
+        check_refused("patch that is no square", arguments("oblong", "oblong images", "--heads", 3, "--channels", 3, "--image", "8x12"),
+                      "pixels of a patch", "no square")
+        check_refused("patch", arguments("square", "images", "--heads", 3, "--patch", "4x5"), "pixels of a patch", "4 x 5")
+        check_refused("patch of a kernel", arguments("alpha", "images", "--heads", 3, "--patch", "8x8"),
+                      "patch height: expected 4", "found 8")
+        check_refused("image", arguments("square", "images", "--heads", 3, "--image", "16x20"), "image width: expected 20", "found 16")
+        check_refused("size of the input", arguments("square", "large images", "--heads", 3), "number of patches", "16")
+        check_refused("channels", arguments("alpha", "grey images", "--heads", 3), "channels: expected 3", "found 1")
+        check_refused("no images", arguments("square", "no images", "--heads", 3), "expected a tensor 'images'")
+        for name in ("empty images", "flat images"):
+            check_refused(name, arguments("square", name, "--heads", 3), "expected shape [images, channels, height, width]")
+        check_refused("whole images", arguments("square", "whole images", "--heads", 3), "expected F64, F32, F16 or BF16", "I64")
+        check_refused("short noise", arguments("mae", "short noise", "--heads", 3), "expected shape [2, 16], found [2, 15]")
+        check_refused("noise that is no number", arguments("mae", "no number", "--heads", 3), "tensor 'noise'", "nan")
+        for options in (("--step-size", -1), ("--lambda", "nan"), ("--heads", 0), ("--heads", -3)):
+            check_refused(f"{options}", arguments("square", "images", *(() if options[0] == "--heads" else ("--heads", 3)), *options),
+                          "expected")
+        for ratio in (1, -0.1, "nan"):
+            check_refused(f"mask ratio {ratio}", arguments("mae", "images", "--heads", 3, "--mask-ratio", ratio), "mask ratio in [0, 1)")
+        check_refused("mask ratio of a classifier", arguments("square", "images", "--heads", 3, "--mask-ratio", 0.5), "mask ratio")
+        check_refused("pixels of a classifier", arguments("square", "images", "--heads", 3, "--normalize-pixels"), "pixels")
+        check_refused("pooling of an autoencoder", arguments("mae", "images", "--heads", 3, "--pool", "mean"), "pooling")
+
+
+def full_size():
+    """CRATE-Large on synthetic weights, whose logits have unit deviation."""
+    model = Crate(image=(224, 224), patch=(16, 16), channels=3, classes=1000, dim=1024, depth=24, heads=16, dim_head=64)
+    synthetic_weights.fill(model)
+    images = synthetic_weights.image()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, name) for name in ("weights.pth", "images", "output")]
+        torch.save(model.state_dict(), paths[0])
+        safetensors_file.save(paths[1], {"images": images})
+        run("run_model", "--weights", paths[0], "--heads", 16, "--input", paths[1], "--output", paths[2], "--threads", 2)
+        error = (safetensors_file.load(paths[2])["logits"] - outputs_of(model, images, None)["logits"]).abs().max()
+    print(f"CRATE-Large: logits within {error:.2g} of PyTorch's")
+    if not error < 2e-4:
+        raise RuntimeError("CRATE-Large differs from PyTorch")
 
 
 def main():
@@ -206,6 +303,8 @@ def main():
             compare(CrateMae, mae, 2, dtype)
             compare(CrateMae, {**mae, "mask_ratio": 0.4, "normalise_pixels": True}, 3, dtype)
             compare(CrateMae, mae, 1, dtype, masked=False)
+    refusals()
+    full_size()
     print("all agree" if failures == 0 else f"{failures} comparisons failed")
     return 0 if failures == 0 else 1
 

@@ -196,7 +196,7 @@ class CrateMae(nn.Module):
         self.decoder_norm = nn.LayerNorm(dim, eps=1e-6)
         self.decoder_pred = nn.Linear(dim, channels * patch[0] * patch[1])
 
-    def forward(self, images, noise=None, seen=None):
+    def forward(self, images, noise=None, seen=None, seen_in_decoder=None):
         x = self.patch_embed(images)
         batch, patches, dim = x.shape
         mask = torch.zeros(batch, patches, dtype=x.dtype)
@@ -210,7 +210,7 @@ class CrateMae(nn.Module):
             x = block(x, seen)
         latent = x = self.norm(x)
         for block in self.decoder_blocks:
-            x = block(x)
+            x = block(x, seen_in_decoder)
         pred = self.decoder_pred(self.decoder_norm(x))[:, 1:]
         target = cut(images, *self.patch)
         if self.normalise_pixels:

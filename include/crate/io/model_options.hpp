@@ -212,6 +212,13 @@ inline Index head_dim_of(Index heads, Index width) {
   return width / heads;
 }
 
+/// Throws OptionError if the caller sets what only a masked autoencoder has.
+inline void check_of_classifier(const LoadOptions& given) {
+  if (given.mask_ratio || given.normalise_pixels)
+    throw OptionError(concatenate(given.mask_ratio ? "mask ratio" : "normalised pixels",
+                                  ": expected the weights of a masked autoencoder, found those of a classifier"));
+}
+
 /// The options of an image classifier of either family.
 template <class Options>
 Options classifier_options(const TensorTable& weights, const LoadOptions& options, std::string_view sparsify,
@@ -236,6 +243,7 @@ Options classifier_options(const TensorTable& weights, const LoadOptions& option
 /// Throws OptionError if an option is needed and missing, or contradicts the weights, FileError if a tensor is missing.
 [[nodiscard]] inline ImageClassifierOptions<CrateBlockOptions> crate_options(const TensorTable& weights,
                                                                              const LoadOptions& given = {}) {
+  detail::check_of_classifier(given);
   const LoadOptions options = detail::with_metadata(given, weights);
   const ImageOptions image = detail::image_of_values(options, detail::dimension(weights, "pos_embedding", 3, 1) - 1,
                                                      detail::dimension(weights, "to_patch_embedding.1.weight", 1, 0));
@@ -245,6 +253,7 @@ Options classifier_options(const TensorTable& weights, const LoadOptions& option
 /// The options of the CRATE-alpha classifier that has these weights. Throws as crate_options.
 [[nodiscard]] inline ImageClassifierOptions<CrateAlphaBlockOptions> crate_alpha_options(const TensorTable& weights,
                                                                                         const LoadOptions& given = {}) {
+  detail::check_of_classifier(given);
   const LoadOptions options = detail::with_metadata(given, weights);
   const ImageOptions image = detail::image_of_kernel(options, detail::dimension(weights, "pos_embedding", 3, 1) - 1,
                                                      weights.at("conv1.weight"));
@@ -257,6 +266,8 @@ Options classifier_options(const TensorTable& weights, const LoadOptions& option
 /// The options of the masked autoencoder that has these weights. Throws as crate_options.
 [[nodiscard]] inline MaskedAutoencoderOptions masked_autoencoder_options(const TensorTable& weights,
                                                                          const LoadOptions& given = {}) {
+  if (given.pooling)
+    throw OptionError("pooling: expected the weights of a classifier, found those of a masked autoencoder");
   const LoadOptions options = detail::with_metadata(given, weights);
   MaskedAutoencoderOptions result;
   result.image = detail::image_of_kernel(options, detail::dimension(weights, "decoder_pos_embed", 3, 1) - 1,

@@ -164,7 +164,7 @@ struct MaskedAutoencoder {
   }
 
   /// Hides the patches of each image whose noise is largest. Noise is patches x B, as the mask.
-  /// Throws ShapeError unless images and noise have the sizes that the model is for.
+  /// Throws ShapeError unless images and noise have the sizes that the model is for, OptionError on noise that is no number.
   [[nodiscard]] MaskedAutoencoding<S> forward(const Matrix<S>& images, const Matrix<S>& noise,
                                               const Run<S>& run = {}) const {
     check_inputs(images, noise);
@@ -263,6 +263,7 @@ struct MaskedAutoencoder {
     Options{.mask_ratio = mask_ratio}.check();
     check_images(images);
     check_shape("masked autoencoder: noise", noise, grid.patches(), images.cols());
+    check_option(!noise.hasNaN(), "noise of numbers that can be ordered", "nan");
   }
 
   [[nodiscard]] MaskedAutoencoding<S> forward_masked(const Matrix<S>& images, Matrix<S> mask, const Run<S>& run) const {
