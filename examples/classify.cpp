@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iostream>
 #include <numeric>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -68,7 +69,10 @@ std::vector<std::string> class_names(const std::string& path, Index classes) {
   }
   std::ifstream file(path);
   if (!file) throw file_error(path, "cannot be opened");
-  for (std::string line; std::getline(file, line);) names.push_back(line);
+  for (std::string line; std::getline(file, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    names.push_back(line);
+  }
   if (static_cast<Index>(names.size()) != classes)
     throw file_error(path, "expected ", classes, " lines, one for each class of the model, found ", names.size());
   return names;
@@ -88,34 +92,64 @@ void print_top(const fs::path& picture, const Vector<float>& probabilities, cons
   std::fflush(stdout);
 }
 
+/// Pictures beside each other, ready for the model.
+struct Batch {
+  std::vector<fs::path> pictures;
+  Matrix<float> images;
+};
+
+/// Those of the pictures that can be read; the others are reported.
+Batch read_batch(std::span<const fs::path> pictures, const PatchGrid& grid) {
+  const Index height = grid.image_height(), width = grid.image_width();
+  const Index shorter_side = std::max(height, width) * 256 / 224;
+  Batch batch{{}, Matrix<float>(grid.values_per_image(), static_cast<Index>(pictures.size()))};
+  for (const fs::path& picture : pictures) {
+    try {
+      batch.images.col(static_cast<Index>(batch.pictures.size())) =
+          classify::normalised_centre(classify::resize_shorter_side(read_image(picture), shorter_side), height, width);
+      batch.pictures.push_back(picture);
+    } catch (const FileError& error) {  // says which file
+      std::cerr << "classify: " << error.what() << '\n';
+    } catch (const std::exception& error) {
+      std::cerr << "classify: " << file_error(picture.string(), error.what()).what() << '\n';
+    }
+  }
+  batch.images.conservativeResize(Eigen::NoChange, static_cast<Index>(batch.pictures.size()));
+  return batch;
+}
+
+/// Returns how many of the pictures could not be read.
 template <class Block, class Embedding>
-void classify_all(const ImageClassifier<Block, Embedding>& model, const Options& options) {
+std::size_t classify_all(const ImageClassifier<Block, Embedding>& model, const Options& options) {
   check_size("classify: channels of the model", model.grid.channels, 3);
   const std::vector<fs::path> pictures = find_pictures(options.pictures);
   const std::vector<std::string> names = class_names(options.names, model.classes());
-  const Index height = model.grid.image_height(), width = model.grid.image_width();
-  const Index shorter_side = std::max(height, width) * 256 / 224;
+  const auto batch_size = static_cast<std::size_t>(options.batch);
   Threads threads(options.threads);
   Workspace workspace;
+  std::size_t classified = 0;
   std::chrono::duration<double> in_model{};
-  for (std::size_t first = 0; first < pictures.size(); first += static_cast<std::size_t>(options.batch)) {
-    const std::size_t count = std::min(pictures.size() - first, static_cast<std::size_t>(options.batch));
-    Matrix<float> images(model.grid.values_per_image(), static_cast<Index>(count));
-    for (std::size_t i = 0; i < count; ++i)
-      images.col(static_cast<Index>(i)) = classify::normalised_centre(
-          classify::resize_shorter_side(read_image(pictures[first + i]), shorter_side), height, width);
+  for (std::size_t first = 0; first < pictures.size(); first += batch_size) {
+    const Batch batch =
+        read_batch(std::span(pictures).subspan(first, std::min(pictures.size() - first, batch_size)), model.grid);
+    if (batch.pictures.empty()) continue;
     const auto start = std::chrono::steady_clock::now();
     const Matrix<float> probabilities =
-        softmax_columns(model.forward(images, {.threads = &threads, .workspace = &workspace}));
+        softmax_columns(model.forward(batch.images, {.threads = &threads, .workspace = &workspace}));
     in_model += std::chrono::steady_clock::now() - start;
-    for (std::size_t i = 0; i < count; ++i)
-      print_top(pictures[first + i], probabilities.col(static_cast<Index>(i)), names, options.top);
+    for (const fs::path& picture : batch.pictures)
+      print_top(picture, probabilities.col(&picture - batch.pictures.data()), names, options.top);
+    classified += batch.pictures.size();
   }
-  std::printf("%zu pictures, %.1f ms each in the model (%d threads, batches of %td)\n", pictures.size(),
-              1e3 * in_model.count() / static_cast<double>(pictures.size()), options.threads, options.batch);
+  const std::size_t unreadable = pictures.size() - classified;
+  if (classified > 0)
+    std::printf("%zu pictures, %.1f ms each in the model (threads: %d, batches of %td)\n", classified,
+                1e3 * in_model.count() / static_cast<double>(classified), options.threads, options.batch);
+  if (unreadable > 0) std::cerr << "classify: " << unreadable << " of " << pictures.size() << " could not be read\n";
+  return unreadable;
 }
 
-[[noreturn]] void classify_all(const MaskedAutoencoder<float>&, const Options& options) {
+[[noreturn]] std::size_t classify_all(const MaskedAutoencoder<float>&, const Options& options) {
   throw file_error(options.weights, "expected the weights of a classifier, found those of a masked autoencoder");
 }
 
@@ -135,15 +169,16 @@ int main(int count, char** arguments) {
   Options options;
   CLI::App app(
       "The most probable classes of pictures, by a published CRATE or CRATE-alpha classifier.\n"
+      "What cannot be read is reported, and the others are classified all the same.\n"
       "Pictures are resized so that the shorter side is 256/224 of the model's image, and cropped to the centre.");
   examples::LoadOptionsParser model_options;
   add_options(app, options, model_options);
   CLI11_PARSE(app, count, arguments);
   try {
     options.model = model_options.parsed();
-    std::visit([&](const auto& model) { classify_all(model, options); },
-               load_model<float>(options.weights, options.model));
-    return 0;
+    const std::size_t unreadable = std::visit([&](const auto& model) { return classify_all(model, options); },
+                                              load_model<float>(options.weights, options.model));
+    return unreadable == 0 ? 0 : 1;
   } catch (const std::exception& error) {
     std::cerr << "classify: " << error.what() << '\n';
     return 1;

@@ -26,9 +26,6 @@
 
 namespace crate {
 
-/// Larger pictures are refused: a small file can claim any size.
-inline constexpr Index maximal_pixels = 100'000'000;
-
 /// A picture from a PNG or JPEG file, told apart by their first bytes, as 8-bit RGB whatever the file holds: grey
 /// values are repeated, palettes looked up, 16 bits rounded to 8, transparency and colour profiles ignored, the
 /// camera's orientation mark too. Throws FileError for other files, damaged or cut ones, and more than

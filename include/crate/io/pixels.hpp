@@ -10,6 +10,9 @@
 
 namespace crate {
 
+/// Larger pictures are refused: a small file can claim any size.
+inline constexpr Index maximal_pixels = 100'000'000;
+
 /// A picture of 8-bit values, by row, column and channel, the channel fastest.
 struct Image {
   Index height = 0;

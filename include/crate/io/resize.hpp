@@ -14,10 +14,13 @@ namespace crate {
 
 namespace detail {
 
-/// Which samples of an axis make one sample of a resized axis, and how much of each.
+/// Which samples of an axis make one sample of a resized axis, and how much of each: in units of 2^-22, as the imaging library
+/// of the reference (Pillow) computes, so that every pixel is the same.
 struct Taps {
+  static constexpr int fraction_bits = 22;
+  static constexpr std::int64_t one = std::int64_t{1} << fraction_bits;
   Index first;
-  std::vector<double> weights;  // they sum to 1
+  std::vector<std::int64_t> weights;  // they sum to one, but for rounding
 };
 
 /// Linear interpolation, widened when shrinking so that every sample counts; sample centres aligned.
@@ -28,14 +31,15 @@ inline std::vector<Taps> linear_taps(Index from, Index to) {
     const double centre = (static_cast<double>(i) + 0.5) * scale;
     const auto first = std::max<Index>(0, static_cast<Index>(std::floor(centre - support + 0.5)));
     const auto last = std::min<Index>(from, static_cast<Index>(std::floor(centre + support + 0.5)));
-    Taps taps{first, {}};
+    std::vector<double> weights;
     double sum = 0;
     for (Index j = first; j < last; ++j) {
       const double distance = std::abs((static_cast<double>(j) + 0.5 - centre) / support);
-      taps.weights.push_back(std::max(0.0, 1 - distance));
-      sum += taps.weights.back();
+      weights.push_back(std::max(0.0, 1 - distance));
+      sum += weights.back();
     }
-    for (double& weight : taps.weights) weight /= sum;
+    Taps taps{first, {}};
+    for (const double weight : weights) taps.weights.push_back(std::llround(weight / sum * Taps::one));
     all.push_back(std::move(taps));
   }
   return all;
@@ -51,12 +55,12 @@ inline Image resize_rows(const Image& image, Index width) {
     for (const Taps& tap : taps)
       for (Index c = 0; c < image.channels; ++c) {
         const auto* pixel = image.pixels.data() + (y * image.width + tap.first) * image.channels + c;
-        double sum = 0;
-        for (const double weight : tap.weights) {
+        std::int64_t sum = Taps::one / 2;
+        for (const std::int64_t weight : tap.weights) {
           sum += weight * *pixel;
           pixel += image.channels;
         }
-        *out++ = static_cast<std::uint8_t>(std::lround(std::clamp(sum, 0.0, 255.0)));
+        *out++ = static_cast<std::uint8_t>(std::clamp<std::int64_t>(sum >> Taps::fraction_bits, 0, 255));
       }
   return result;
 }
@@ -75,11 +79,14 @@ inline Image transposed(const Image& image) {
 }  // namespace detail
 
 /// The image scaled to height x width by linear interpolation, widened when shrinking so that every pixel counts.
-/// Throws ShapeError unless the sizes are positive and the image is what it says.
+/// Throws ShapeError unless the sizes are positive, at most `maximal_pixels` together, and the image is what it says.
 [[nodiscard]] inline Image resize(const Image& image, Index height, Index width) {
   check_image(image);
   if (height < 1 || width < 1)
     throw ShapeError(concatenate("resized image: expected at least 1 x 1, found ", height, " x ", width));
+  if (height > maximal_pixels / width || image.height > maximal_pixels / width)
+    throw ShapeError(concatenate("resized image: expected at most ", maximal_pixels, " pixels, found ", height, " x ",
+                                 width, " from ", image.height, " x ", image.width));
   return detail::transposed(detail::resize_rows(detail::transposed(detail::resize_rows(image, width)), height));
 }
 
