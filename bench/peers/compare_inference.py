@@ -143,13 +143,13 @@ def processor():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path, help="where crate_passes was built; files go to peers/")
+    parser.add_argument("folder", type=pathlib.Path, help="of the build, with bench/crate_passes; files go to peers/ there")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="images at a time (default 1 8)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7, help="turns of each engine (default 7)")
     options = parser.parse_args()
-    program = options.folder.resolve() / "crate_passes"
+    program = options.folder.resolve() / "bench" / "crate_passes"
     if not os.access(program, os.X_OK):
         sys.exit(f"{program} is missing: build the target crate_passes")
     folder = options.folder.resolve() / "peers"

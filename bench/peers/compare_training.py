@@ -98,13 +98,13 @@ def compare(task, threads, rounds, folder, program, pytorch, fashion_folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path, help="where crate_training_steps was built; files go to peers/")
+    parser.add_argument("folder", type=pathlib.Path, help="of the build, with bench/crate_training_steps; files go to peers/ there")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--threads", type=int, nargs="+", default=[2])
     parser.add_argument("--rounds", type=int, default=15, help="turns of each engine (default 15)")
     parser.add_argument("--fashion-mnist", type=pathlib.Path, help="folder of its IDX files, gzip or plain")
     options = parser.parse_args()
-    program = options.folder.resolve() / "crate_training_steps"
+    program = options.folder.resolve() / "bench" / "crate_training_steps"
     if not os.access(program, os.X_OK):
         sys.exit(f"{program} is missing: build the target crate_training_steps")
     folder = options.folder.resolve() / "peers"
