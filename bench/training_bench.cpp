@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+
+// Steps of training: forward, backward and AdamW on a batch of images. The gradient of a batch is first compared with the mean of
+// those of its images one by one.
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "crate/core/part.hpp"
+#include "crate/models/image_classifier.hpp"
+#include "crate/models/presets.hpp"
+#include "crate/training/adamw.hpp"
+#include "crate/training/batch_gradient.hpp"
+#include "crate/training/classification.hpp"
+#include "measurement.hpp"
+
+namespace crate::bench {
+namespace {
+
+/// Random images with labels.
+struct RandomImages {
+  using Examples = LabelledImages<float>;
+
+  Matrix<float> images;
+  Index classes;
+
+  [[nodiscard]] Index size() const { return images.cols(); }
+  [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t, Index) const { return take(indices); }
+  [[nodiscard]] Examples take(std::span<const Index> indices) const {
+    Examples examples{Matrix<float>(images.rows(), static_cast<Index>(indices.size())), {}};
+    for (const Index i : indices) {
+      examples.images.col(static_cast<Index>(examples.labels.size())) = images.col(i);
+      examples.labels.push_back(i % classes);
+    }
+    return examples;
+  }
+};
+
+std::vector<Index> all_of(const RandomImages& source) {
+  std::vector<Index> indices(static_cast<std::size_t>(source.size()));
+  std::iota(indices.begin(), indices.end(), Index{0});
+  return indices;
+}
+
+/// All trainable parameters, one under the other.
+template <class Model>
+Vector<float> flattened(const Model& model) {
+  Vector<float> all(parameter_count(model));
+  Index filled = 0;
+  for_each_parameter(
+      [&](std::string_view, ParameterKind, const auto& parameter) {
+        all.segment(filled, parameter.size()) = parameter.reshaped();
+        filled += parameter.size();
+      },
+      model);
+  return all;
+}
+
+/// Arguments: images in a batch, threads.
+template <class Model>
+void training_step(benchmark::State& state, const typename Model::Options& options) {
+  using Objective = ClassificationObjective<Model>;
+  Model model(options);
+  initialise(model, 1);
+  const RandomImages source{random_tokens<float>(model.grid.values_per_image(), state.range(0)), model.classes()};
+  const std::vector<Index> batch = all_of(source);
+  Threads threads(static_cast<int>(state.range(1)));
+  const BatchCut halves_or_less{.micro_batch = std::min<Index>(16, source.size() / 2)};
+  BatchGradient<Model, Objective> gradient(model, Objective{}, halves_or_less, threads);
+  BatchGradient<Model, Objective> one_by_one(model, Objective{}, {.micro_batch = 1, .lanes = 1}, threads);
+  gradient.compute(model, source, batch, {});
+  one_by_one.compute(model, source, batch, {});
+  if (!agrees<float>(state, flattened(gradient.gradient()), flattened(one_by_one.gradient()), 1e4)) return;
+  AdamW<Model> optimiser(model);
+  const Work work{.tokens = source.size() * (1 + model.grid.patches()),
+                  .multiply_adds = 3 * model.multiply_adds(source.size()),  // backward takes two products for each one
+                  .threads = threads.count()};
+  time_work<float>(state, work, [&] {
+    const double loss = gradient.compute(model, source, batch, {}).loss.mean();
+    optimiser.step(model, gradient.gradient(), {}, threads);
+    return loss;
+  });
+  state.counters["ms/image"] =
+      benchmark::Counter(static_cast<double>(source.size()) * 1e-3,
+                         benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+void crate_step(benchmark::State& state, const CrateClassifier<float>::Options& options) {
+  training_step<CrateClassifier<float>>(state, options);
+}
+
+/// A small classifier of 28 x 28 grey images.
+CrateClassifier<float>::Options small_grey() {
+  return {.image = {.height = 28, .width = 28, .channels = 1, .patch_height = 4, .patch_width = 4},
+          .classes = 10,
+          .depth = 4,
+          .block = {.dim = 96, .heads = 4}};
+}
+
+void threads_and(benchmark::internal::Benchmark* benchmark, Index batch) {
+  benchmark->ArgNames({"batch", "threads"})
+      ->ArgsProduct({{batch}, {1, 2}})
+      ->MinTime(0.1)
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+}
+void batch_of_8(benchmark::internal::Benchmark* benchmark) { threads_and(benchmark, 8); }
+void batch_of_128(benchmark::internal::Benchmark* benchmark) { threads_and(benchmark, 128); }
+
+BENCHMARK_CAPTURE(crate_step, small_grey, small_grey())->Apply(batch_of_128);
+BENCHMARK_CAPTURE(crate_step, tiny, presets::crate_tiny())->Apply(batch_of_8);
+BENCHMARK_CAPTURE(crate_step, base, presets::crate_base())->Apply(batch_of_8);
+
+}  // namespace
+}  // namespace crate::bench
