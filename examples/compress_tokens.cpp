@@ -98,8 +98,8 @@ PassedTokens show_pass(const Autoencoder& box, const Weights& weights, const Sou
 
 void show_training(const Training& training, Index steps) {
   std::cout << text("\ntrained end to end for %td steps in %.1f s: ", steps, training.seconds)
-            << text("squared error %.3f and density of the codes %.3f times those before\n\n",
-                    training.after.error / training.before.error, training.after.density / training.before.density);
+            << text("squared error %.3f and l1 norm of the codes %.3f times those before\n\n",
+                    training.after.error / training.before.error, training.after.code / training.before.code);
 }
 
 /// The toy: what each half of a layer does, and that estimated subspaces serve as well as the true ones.
@@ -158,7 +158,10 @@ void run(const Options& options) {
   const Matrix derived = passed.decoded;
   Weights weights = plan.weights;
   if (options.train_steps > 0) {
-    show_training(train(box, source.tokens, {.steps = options.train_steps}, progress, threads), options.train_steps);
+    show_training(
+        train(box, source.tokens, {.steps = options.train_steps, .epsilon = strength.epsilon, .seed = options.seed},
+              progress, threads),
+        options.train_steps);
     weights = weights_of(box.encoder, plan.weights.subspaces.back());
     passed = show_pass(box, weights, source, options, strength, progress, threads);
   }

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
 #include "compress_tokens/text.hpp"
+#include "crate/core/random.hpp"
 #include "crate/layers/recording.hpp"
 #include "crate/training/adamw.hpp"
 #include "crate/training/schedule.hpp"
@@ -30,29 +32,39 @@ void restore_lengths(Autoencoder& model, const Autoencoder& origin) {
 /// Recorded passes through encoder and decoder, and back.
 class Passes {
  public:
-  Passes(const Matrix& tokens, crate::Threads& threads)
-      : tokens_(tokens), codes_(tokens), run_{.threads = &threads, .workspace = &workspace_} {}
+  Passes(const Matrix& tokens, const TrainOptions& options, crate::Threads& threads)
+      : tokens_(tokens),
+        codes_(tokens),
+        run_{.threads = &threads, .workspace = &workspace_},
+        random_(options.seed),
+        deviation_(options.epsilon / std::sqrt(static_cast<double>(tokens.rows()))) {}
 
   TrainLoss forward(const Autoencoder& model) {
     codes_ = crate::forward(model.encoder, tokens_, encoding_, run_);
-    difference_ = crate::forward(model.decoder, codes_, decoding_, run_).tokens - tokens_.tokens;
-    return {difference_.squaredNorm(), codes_.tokens.lpNorm<1>() / codes_.tokens.norm()};
+    Matrix errors(codes_.tokens.rows(), codes_.tokens.cols());
+    random_.fill_normal(errors);
+    coded_ = codes_;
+    coded_.tokens += deviation_ * errors;
+    difference_ = crate::forward(model.decoder, coded_, decoding_, run_).tokens - tokens_.tokens;
+    return {difference_.squaredNorm(), codes_.tokens.lpNorm<1>()};
   }
 
   /// Adds the gradient of the loss, measured by what it was before training.
   void backward(const Autoencoder& model, const TrainLoss& unit, Autoencoder& gradient) {
     Matrix cotangent =
         crate::backward(model.decoder, Matrix(2 / unit.error * difference_), decoding_, gradient.decoder, run_);
-    const double norm = codes_.tokens.norm(), density = codes_.tokens.lpNorm<1>() / norm;
-    cotangent += (codes_.tokens.cwiseSign() - density / norm * codes_.tokens) / (norm * unit.density);
+    cotangent += codes_.tokens.cwiseSign() / unit.code;
     crate::backward(model.encoder, cotangent, encoding_, gradient.encoder, run_);
   }
 
  private:
   crate::TokenSets<double> tokens_, codes_;
+  crate::TokenSets<double> coded_ = codes_;  // with the errors of their precision; lives as long as the recording
   Matrix difference_;
   crate::Workspace workspace_;
   crate::Run<double> run_;
+  crate::Random random_;
+  double deviation_;  // of the error of a coordinate
   crate::Recording<Encoder> encoding_;
   crate::Recording<Decoder> decoding_;
 };
@@ -65,10 +77,10 @@ Training train(Autoencoder& autoencoder, const Matrix& tokens, const TrainOption
   const crate::Schedule schedule{.decay = crate::Decay::cosine, .steps = options.steps};
   crate::AdamW<Autoencoder> adam(autoencoder, {.rate = options.rate, .weight_decay = 0});
   Autoencoder gradient = crate::zeros_like(autoencoder);
-  Passes passes(tokens, threads);
+  Passes passes(tokens, options, threads);
   Training training;
   training.before = training.after = passes.forward(autoencoder);
-  const TrainLoss unit{std::max(training.before.error, 1e-300), std::max(training.before.density, 1e-300)};
+  const TrainLoss unit{std::max(training.before.error, 1e-300), std::max(training.before.code, 1e-300)};
   const auto start = std::chrono::steady_clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   for (Index step = 0; step < options.steps; ++step) {
@@ -78,8 +90,8 @@ Training train(Autoencoder& autoencoder, const Matrix& tokens, const TrainOption
     restore_lengths(autoencoder, origin);
     training.after = passes.forward(autoencoder);
     const auto done = static_cast<double>(step + 1);
-    progress.show(text("training, step %td of %td: error %.4f, density %.4f of before, %.0f s to go", step + 1,
-                       options.steps, training.after.error / unit.error, training.after.density / unit.density,
+    progress.show(text("training, step %td of %td: error %.4f, code %.4f of before, %.0f s to go", step + 1,
+                       options.steps, training.after.error / unit.error, training.after.code / unit.code,
                        seconds() / done * (static_cast<double>(options.steps) - done)));
   }
   progress.clear();

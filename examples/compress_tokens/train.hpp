@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <tuple>
 
 #include "compress_tokens/progress.hpp"
@@ -26,15 +27,17 @@ struct Autoencoder {
 
 struct TrainOptions {
   Index steps = 200;
-  double rate = 2e-3;  ///< of Adam, falling as half a cosine
+  double rate = 2e-3;      ///< of Adam, falling as half a cosine
+  double epsilon = 0.5;    ///< precision of the code, as in the rates: root mean square error of a token
+  std::uint64_t seed = 0;  ///< of the errors that coding makes
 };
 
 /// What training makes small is the sum of both, each divided by what it was before training: so it begins at 2, and neither may
-/// grow but for the other's good. Z' is decoded from the code A of Z. The density does not change with the scale of the code,
-/// or that would shrink to nothing, and the decoder blow it up again.
+/// grow but for the other's good. Z' is decoded from the code A of Z with errors of the given precision, or the code could shrink
+/// to nothing, and the decoder blow it up again.
 struct TrainLoss {
-  double error = 0;    ///< ||Z - Z'||_F^2
-  double density = 0;  ///< ||A||_1 / ||A||_F, between 1 for a single non-zero entry and sqrt(d N) if all are equal
+  double error = 0;  ///< ||Z - Z'||_F^2
+  double code = 0;   ///< ||A||_1
 };
 
 struct Training {
