@@ -34,10 +34,8 @@ template <class A, class B, class Out>
 void multiply_pieces(bool assign, typename Out::Scalar scale, const A& a, const B& b, Out& out, Threads& threads) {
   for_each_product_piece(out.rows(), out.cols(), threads, [&](Index row, Index rows, Index col, Index cols) {
     auto piece = out.block(row, col, rows, cols);
-    if (assign)
-      piece.noalias() = a.middleRows(row, rows) * b.middleCols(col, cols);
-    else
-      piece.noalias() += scale * (a.middleRows(row, rows) * b.middleCols(col, cols));
+    if (assign) piece.setZero();  // as Eigen does for a product that is assigned; so both share their code
+    piece.noalias() += scale * (a.middleRows(row, rows) * b.middleCols(col, cols));
   });
 }
 
