@@ -34,8 +34,8 @@ void whole_model(benchmark::State& state, const typename Model::Options& options
                   .multiply_adds = model.multiply_adds(batch),
                   .threads = threads.count()};
   time_work<float>(state, work, [&] { return output_of(model, images, run).sum(); });
-  state.counters["ms/image"] = benchmark::Counter(
-      static_cast<double>(batch) * 1e-3, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  state.counters["per image"] = benchmark::Counter(
+      static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 void batches_and_threads(benchmark::internal::Benchmark* benchmark) {
