@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <iostream>
+#include <new>
 #include <string>
 #include <utility>
 #include <variant>
@@ -180,6 +181,9 @@ int main(int count, char** arguments) {
     else
       run_in<float>(weights, input, options);
     return 0;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "run_model: the images need more memory than there is\n";
+    return 1;
   } catch (const std::exception& error) {
     std::cerr << "run_model: " << error.what() << '\n';
     return 1;
