@@ -80,6 +80,8 @@ class Comparison:
             engine.variant = variant
             engines.append(engine)
         engines = start(engines)
+        if not engines:
+            sys.exit("no engine is left")
         try:
             engines = self.those_that_agree(engines)
             take_turns(engines, rounds)

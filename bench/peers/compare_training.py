@@ -85,6 +85,8 @@ def compare(task, threads, rounds, folder, program, pytorch, fashion_folder):
                                             labels, batch], pytorch.environment_with(threads))])
     ours = [program, task, weights if engines else "-", images, labels, batch, threads]
     engines = start([Engine("crate", ours)]) + engines
+    if not engines:
+        sys.exit("no engine is left")
     if not losses_agree(engines):
         sys.exit("losses differ: not timed")
     take_turns(engines, rounds)

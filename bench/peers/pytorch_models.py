@@ -136,8 +136,8 @@ class FoldedDecoderBlock(nn.Module):
 
 
 class FoldedAlphaBlock(nn.Module):
-    """y + D1 relu(c + g - eta D^T D c), c = relu(g), g = eta D^T LN(y) - eta lambda, y = x + MSSA(LN(x)): as many products
-    as published."""
+    """y + D1 relu(c + g - eta D^T D c), c = relu(g), g = eta D^T LN(y) - eta lambda, y = x + MSSA(LN(x)): as many
+    products as published."""
 
     def __init__(self, attention, coding, scale_last, queries=None):
         super().__init__()
