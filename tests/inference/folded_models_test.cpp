@@ -124,7 +124,8 @@ TEST_CASE("a batch is its images one by one, on any number of threads") {
     Threads threads(count);
     CHECK(folded.forward(images, {.threads = &threads}) == together);
   }
-  for (Index b = 0; b < images.cols(); ++b) CHECK(relative_error(folded.forward(images.col(b)), together.col(b)) < 1e-6);
+  for (Index b = 0; b < images.cols(); ++b)
+    CHECK(relative_error(folded.forward(images.col(b)), together.col(b)) < 1e-6);
   CHECK(folded.forward(images.leftCols(0)).cols() == 0);
 }
 

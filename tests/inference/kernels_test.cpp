@@ -119,6 +119,21 @@ TEST_CASE("the epilogue scales columns, shifts rows, adds, and thresholds") {
         })));
 }
 
+TEST_CASE("an addend may be kept as bfloat16, where the output goes") {
+  Random random(5);
+  const Index rows = 51, cols = 9, stride = 52;
+  const Matrix<double> a = draw_whole(random, rows, 7), x = draw_whole(random, 7, cols),
+                       b = draw_whole(random, stride, cols);
+  const PackedWeights<bfloat16> weights(a);
+  const auto units = units_of<bfloat16>(x);
+  Eigen::Matrix<bfloat16, Eigen::Dynamic, Eigen::Dynamic> out = b.cast<float>().cast<bfloat16>();
+  Threads threads;
+  const Epilogue<float, bfloat16> epilogue{.addend = {out.data(), stride}};
+  multiply_packed(weights, {units.data(), weights.depth()}, cols, epilogue, Columns<bfloat16>{out.data(), stride},
+                  threads);
+  CHECK(out.topRows(rows).cast<double>() == a * x + b.topRows(rows));
+}
+
 TEST_CASE("a ReLU lets what is not a number through") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const Matrix<double> found = packed_product<double, native_vector_bytes>(

@@ -80,15 +80,19 @@ class FoldedLinear {
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {
     check_size("folded map: rows of the tokens", z.rows(), input_dim());
     check_size("folded map: rows of the output", out.rows(), output_dim());
-    apply(detail::columns_of(z), z.cols(), {}, detail::columns_of(out), pass.workspace, pass.threads);
+    apply(detail::columns_of(z), z.cols(), nothing, detail::columns_of(out), pass.workspace, pass.threads);
   }
 
-  /// out = activation(W LN(z) + b + addend) for `cols` tokens; an addend of no columns is left out. Tokens that go from one product
-  /// to the next may be kept as W; a norm needs them as Scalar.
-  template <class In, class Out>
-  void apply(detail::Columns<In> z, Index cols, detail::Columns<const Scalar> addend, detail::Columns<Out> out,
+  /// No addend.
+  static constexpr detail::Columns<const Scalar> nothing = {};
+
+  /// out = activation(W LN(z) + b + addend) for `cols` tokens. Tokens that go from one product to the next may be kept as W, an addend
+  /// too; a norm needs them as Scalar. The addend may lie where the output goes.
+  template <class In, class Kept, class Out>
+  void apply(detail::Columns<In> z, Index cols, detail::Columns<Kept> addend, detail::Columns<Out> out,
              Workspace& workspace, Threads& threads) const {
-    detail::Epilogue<Scalar> epilogue{shift_.data(), nullptr, addend, activation_, level_};
+    detail::Epilogue<Scalar, std::remove_const_t<Kept>> epilogue{
+        shift_.data(), nullptr, {addend.first, addend.stride}, activation_, level_};
     Workspace::Frame frame(workspace);
     if constexpr (std::same_as<W, Scalar>) {
       if (norm_epsilon_) {

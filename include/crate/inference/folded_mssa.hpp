@@ -78,7 +78,7 @@ class FoldedMssa {
     check_size("folded MSSA: rows of the output", out.rows(), output_dim());
     Workspace::Frame frame(pass.workspace);
     const detail::Columns<Scalar> projected{frame.array<Scalar>(stride() * z.cols()), stride()};
-    projection_.apply(detail::columns_of(z), z.cols(), {}, projected, pass.workspace, pass.threads);
+    projection_.apply(detail::columns_of(z), z.cols(), projection_.nothing, projected, pass.workspace, pass.threads);
     const auto attend = [&]<class Kept>(Kept* attended) {
       const detail::Columns<Kept> columns{attended, stride()};
       detail::attend_heads<Scalar>({projected.first, projected.stride}, heads_, width() / heads_, pass.layout,

@@ -43,29 +43,22 @@ class FoldedOvercompleteIsta {
                Pass<Scalar>& pass) const {
     check_size("folded overcomplete ISTA: rows of the tokens", z.rows(), input_dim());
     check_size("folded overcomplete ISTA: rows of the output", out.rows(), output_dim());
-    const Index cols = z.cols(), atoms = encode_.output_dim(), kept_stride = detail::round_up(atoms, 2);
-    const Index residual_stride = detail::round_up(input_dim(), 2);
+    const Index cols = z.cols();
     Workspace::Frame frame(pass.workspace);
     auto x = frame.template matrix<Scalar>(input_dim(), cols);
     norm_.forward(z, x, pass);
     const detail::Columns<const Scalar> tokens = detail::columns_of(std::as_const(x));
-    const detail::Columns<Scalar> codes{frame.template array<Scalar>(atoms * cols), atoms};
-    const detail::Columns<W> residual{frame.template array<W>(residual_stride * cols), residual_stride};
-    const detail::Columns<W> kept{frame.template array<W>(kept_stride * cols), kept_stride};
-    const auto apply = [&](const FoldedLinear<W>& map, auto from, detail::Columns<const Scalar> added, auto to) {
+    const detail::Columns<W> residual{frame.template array<W>(residual_stride() * cols), residual_stride()};
+    const detail::Columns<W> codes{frame.template array<W>(codes_stride() * cols), codes_stride()};
+    const auto apply = [&](const FoldedLinear<W>& map, auto from, auto added, auto to) {
       map.apply(from, cols, added, to, pass.workspace, pass.threads);
     };
-    if (steps_ == 1) apply(encode_, tokens, {}, kept);
-    if (steps_ > 1) apply(encode_, tokens, {}, codes);
+    apply(encode_, tokens, encode_.nothing, codes);
     for (Index step = 1; step < steps_; ++step) {
       apply(approximate_, codes, tokens, residual);
-      const detail::Columns<const Scalar> before{codes.first, codes.stride};
-      if (step + 1 < steps_)
-        apply(encode_, residual, before, codes);
-      else
-        apply(encode_, residual, before, kept);
+      apply(encode_, residual, codes, codes);
     }
-    apply(decode_, kept, addend, detail::columns_of(out));
+    apply(decode_, codes, addend, detail::columns_of(out));
   }
 
   [[nodiscard]] std::size_t bytes_held() const {
@@ -74,11 +67,9 @@ class FoldedOvercompleteIsta {
 
   /// The bytes of workspace that a pass takes.
   [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const {
-    const Index cols = layout.tokens(), atoms = encode_.output_dim();
-    return Workspace::room<Scalar>(input_dim() * cols) + Workspace::room<Scalar>(atoms * cols) +
-           Workspace::room<W>(detail::round_up(input_dim(), 2) * cols) +
-           Workspace::room<W>(detail::round_up(atoms, 2) * cols) +
-           std::max(encode_.room(cols), approximate_.room(cols));
+    const Index cols = layout.tokens();
+    return Workspace::room<Scalar>(input_dim() * cols) + Workspace::room<W>(residual_stride() * cols) +
+           Workspace::room<W>(codes_stride() * cols) + encode_.room(cols);
   }
 
  private:
@@ -91,6 +82,10 @@ class FoldedOvercompleteIsta {
   static FoldedLinear<W> negative(const RowMajorMatrix<Scalar>& dictionary) {
     return FoldedLinear<W>(AffineMap(-dictionary));
   }
+
+  // Pairs of bfloat16 are whole.
+  [[nodiscard]] Index residual_stride() const { return detail::round_up(input_dim(), 2); }
+  [[nodiscard]] Index codes_stride() const { return detail::round_up(encode_.output_dim(), 2); }
 
   LayerNorm<Scalar> norm_;
   Index steps_;

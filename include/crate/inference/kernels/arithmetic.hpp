@@ -58,7 +58,7 @@ template <int bytes>
   using Bits = Simd<std::uint32_t, bytes>;
   const Bits bits = std::bit_cast<Bits>(numbers);
   const Bits rounded = (bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U;
-  return numbers == numbers ? rounded : Bits{} + 0x7FC0U;  // not a number stays one
+  return (bits & 0x7FFFFFFFU) > 0x7F800000U ? Bits{} + 0x7FC0U : rounded;  // not a number stays one
 }
 
 /// How many registers of sums a tile is wide, and how many columns: as many as the register file holds beside the operands.

@@ -101,7 +101,8 @@ struct Head {
     for (Index row = 0; row < dim; row += T::rows) {
       const Index rows = std::min(T::rows, dim - row), vectors = (rows + T::lanes - 1) / T::lanes;
       T::kernel(vectors, n)(h.at(row, 0), h.stride, keys, strip, stride, sums, T::rows);
-      finish_tile<A>(sums, row, rows, 0, n, {.column_scale = inverse_sums}, Columns<Out>{out.at(0, first), out.stride});
+      finish_tile<A>(sums, row, rows, 0, n, Epilogue<S>{.column_scale = inverse_sums},
+                     Columns<Out>{out.at(0, first), out.stride});
     }
   }
 };

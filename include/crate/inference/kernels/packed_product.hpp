@@ -2,7 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
@@ -32,11 +37,12 @@ enum class Activation {
 };
 
 /// What becomes of a product P before it is stored: activation(column_scale_j P_ij + shift_i + addend_ij). Null pointers are left out.
-template <Scalar S>
+/// The addend may be kept as bfloat16.
+template <Scalar S, class Kept = S>
 struct Epilogue {
   const S* shift = nullptr;         ///< for every row, and zeros up to whole vectors of rows
   const S* column_scale = nullptr;  ///< for every column
-  Columns<const S> addend = {};     ///< as large as the product
+  Columns<const Kept> addend = {};  ///< as large as the product
   Activation activation = Activation::none;
   S level = 0;
 };
@@ -68,10 +74,24 @@ template <class V, class Out>
   }
 }
 
+/// The first `count` numbers where tokens are kept, zeros after them.
+template <class V, class Kept>
+[[gnu::always_inline]] inline V load_kept(const Kept* from, Index count) {
+  if constexpr (std::same_as<Kept, bfloat16>) {
+    using Halves = Simd<std::uint16_t, sizeof(V) / 2>;
+    using Bits = Simd<std::uint32_t, sizeof(V)>;
+    Halves halves{};
+    std::memcpy(&halves, from, static_cast<std::size_t>(count) * sizeof(Kept));
+    return std::bit_cast<V>(__builtin_convertvector(halves, Bits) << 16U);
+  } else {
+    return load_first<V>(from, count);
+  }
+}
+
 /// Stores the tile of a product that begins at (row, col) and holds rows x cols sums, columns `Tiles::rows` apart.
-template <class A, class Out>
+template <class A, class Kept, class Out>
 void finish_tile(const typename A::Scalar* sums, Index row, Index rows, Index col, Index cols,
-                 const Epilogue<typename A::Scalar>& epilogue, Columns<Out> out) {
+                 const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out) {
   using V = typename A::Sums;
   constexpr Index lanes = lanes_of<V>;
   for (Index j = 0; j < cols; ++j)
@@ -80,16 +100,17 @@ void finish_tile(const typename A::Scalar* sums, Index row, Index rows, Index co
       V x = load<V>(sums + j * Tiles<A>::rows + i);
       if (epilogue.column_scale) x *= epilogue.column_scale[col + j];
       if (epilogue.shift) x += load<V>(epilogue.shift + row + i);
-      if (epilogue.addend.first) x += load_first<V>(epilogue.addend.at(row + i, col + j), count);
+      if (epilogue.addend.first) x += load_kept<V>(epilogue.addend.at(row + i, col + j), count);
       store_rounded(activated(x, epilogue.activation, epilogue.level), out.at(row + i, col + j), count);
     }
 }
 
 /// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X, each of weights.depth() units. Pieces are a panel
-/// of rows by a block of columns small enough for the second cache; an entry is the same sum however the work is cut.
-template <FoldedWeight W, int bytes, class Out>
+/// of rows by a block of columns small enough for the second cache; an entry is the same sum however the work is cut. The addend may
+/// lie where the output goes.
+template <FoldedWeight W, int bytes, class Kept, class Out>
 void multiply_packed(const PackedWeights<W, bytes>& weights, Columns<const typename Arithmetic<W, bytes>::Unit> x,
-                     Index cols, const Epilogue<ScalarOf<W>>& epilogue, Columns<Out> out, Threads& threads) {
+                     Index cols, const Epilogue<ScalarOf<W>, Kept>& epilogue, Columns<Out> out, Threads& threads) {
   using A = Arithmetic<W, bytes>;
   using T = Tiles<A>;
   constexpr Index largest_block = 128;

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+
+// Folded models: images in, logits out, compared first with the model they were folded from; where the time of a pass goes; and the
+// packed product alone.
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <vector>
+
+#include "crate/crate.hpp"
+#include "measurement.hpp"
+
+namespace crate::bench {
+namespace {
+
+/// Milliseconds of the fastest of a few calls.
+template <class Body>
+[[nodiscard]] double milliseconds_of(const Body& body) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int repetition = 0; repetition < 9; ++repetition) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    best = std::min(best, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+/// Arguments: images in a batch, threads.
+template <FoldedWeight W, class Model>
+void folded(benchmark::State& state, const typename Model::Options& options) {
+  Model model(options);
+  initialise(model, 1);
+  const Index batch = state.range(0);
+  Threads threads(static_cast<int>(state.range(1)));
+  Workspace workspace;
+  const Run<float> run{.threads = &threads, .workspace = &workspace};
+  const Matrix<float> images = random_tokens<float>(model.grid.values_per_image(), batch);
+  const Matrix<float> expected = model.forward(images, run);
+  const auto fast = fold<W>(std::move(model));
+  Matrix<float> logits = fast.forward(images, run);
+  if (!agrees<float>(state, logits, expected, std::same_as<W, bfloat16> ? 5e5 : 500)) return;
+  const Work work{.tokens = batch * (1 + fast.grid.patches()),
+                  .multiply_adds = fast.multiply_adds(batch),
+                  .threads = threads.count()};
+  time_work<float>(state, work, [&] {
+    fast.forward(images, logits, run);
+    return logits(0, 0);
+  });
+  state.counters["ms/image"] = benchmark::Counter(
+      static_cast<double>(batch) * 1e-3, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+/// Flops in a second of the micro-kernel's multiply-adds on a tile that stays in the first cache: what the processor can do.
+template <FoldedWeight W>
+[[nodiscard]] double multiply_add_peak(int threads) {
+  using A = detail::Arithmetic<W>;
+  using T = detail::Tiles<A>;
+  constexpr Index depth = 96;
+  constexpr int calls = 2000;
+  Threads team(threads);
+  const std::vector<typename A::Unit> panel(T::rows * depth), columns(T::columns * depth);
+  const double fastest = milliseconds_of([&] {
+    team.for_each(threads, [&](Index, int) {
+      alignas(64) float sums[static_cast<std::size_t>(T::rows * T::columns)];
+      for (int call = 0; call < calls; ++call) {
+        T::kernel(T::vectors, T::columns)(panel.data(), T::rows, depth, columns.data(), depth, sums, T::rows);
+        benchmark::DoNotOptimize(sums);
+      }
+    });
+  });
+  return 2e3 * T::rows * T::columns * depth * A::values_per_unit * calls * threads / fastest;
+}
+
+/// The stages of a classifier's blocks, each on tokens and weights of the right sizes, as many as the blocks have.
+template <FoldedWeight W>
+class Stages {
+ public:
+  Stages(const CrateClassifier<float>::Options& options, Threads& threads)
+      : dim_(options.block.dim),
+        heads_(options.block.heads),
+        layout_(TokenLayout::single(1 + options.image.grid().patches())),
+        threads_(threads),
+        tokens_(random_tokens<float>(dim_, layout_.tokens())),
+        out_(dim_, layout_.tokens()) {
+    const AffineMap map(random_tokens<float>(dim_, dim_));
+    for (Index i = 0; i < 3 * options.depth; ++i) products_.emplace_back(map, detail::Activation::relu);
+  }
+
+  /// The first block's three products to the last block's.
+  void products() {
+    const Index pairs = detail::round_up(dim_, 2);
+    Workspace::Frame frame(workspace_);
+    const detail::Columns<W> kept{frame.array<W>(pairs * tokens_.cols()), pairs};
+    std::fill_n(kept.first, pairs * tokens_.cols(), W(0.5F));
+    for (const FoldedLinear<W>& product : products_)
+      product.apply(kept, tokens_.cols(), detail::columns_of(std::as_const(tokens_)), detail::columns_of(out_),
+                    workspace_, threads_);
+  }
+  [[nodiscard]] double products_flops() const {
+    return 2 * static_cast<double>(products_.size()) * products_.front().multiply_adds(layout_);
+  }
+
+  void attention() {
+    for (std::size_t block = 0; 3 * block < products_.size(); ++block)
+      detail::attend_heads<float>(detail::columns_of(std::as_const(tokens_)), heads_, dim_ / heads_, layout_,
+                                  {.logit_scale = 0.125}, false, detail::columns_of(out_), workspace_, threads_);
+  }
+  void softmax() {
+    const Index length = layout_.tokens(), stride = detail::round_up(length, 16);
+    Matrix<float> scores = Matrix<float>::Zero(stride, threads_.count());
+    threads_.for_each(static_cast<Index>(products_.size()) / 3 * heads_, [&](Index, int worker) {
+      for (Index j = 0; j < length; ++j)
+        benchmark::DoNotOptimize(detail::exponentials_in_place(scores.col(worker).data(), length, length, 0.125F));
+    });
+  }
+  void norms() {
+    Workspace::Frame frame(workspace_);
+    auto* const deviations = frame.array<float>(tokens_.cols());
+    for (std::size_t norm = 0; 3 * norm < 2 * products_.size(); ++norm)
+      detail::inverse_deviations_into<float>(detail::columns_of(std::as_const(tokens_)), dim_, tokens_.cols(), 1e-5,
+                                             deviations, threads_);
+  }
+
+ private:
+  Index dim_, heads_;
+  TokenLayout layout_;
+  Threads& threads_;
+  Workspace workspace_;
+  Matrix<float> tokens_, out_;
+  std::vector<FoldedLinear<W>> products_;
+};
+
+/// Where the time of a pass goes: milliseconds of all blocks' products, attention (its softmax apart) and norms, and of the rest,
+/// which the last block, that computes one token, makes smaller. Argument: threads.
+template <FoldedWeight W>
+void where_the_time_goes(benchmark::State& state, const CrateClassifier<float>::Options& options) {
+  CrateClassifier<float> model(options);
+  initialise(model, 1);
+  const auto fast = fold<W>(std::move(model));
+  Threads threads(static_cast<int>(state.range(0)));
+  Workspace workspace;
+  const Matrix<float> image = random_tokens<float>(fast.grid.values_per_image(), 1);
+  Matrix<float> logits(fast.classes(), 1);
+  for (auto _ : state) {
+    fast.forward(image, logits, {.threads = &threads, .workspace = &workspace});
+    benchmark::DoNotOptimize(logits.data());
+  }
+  const double all =
+      milliseconds_of([&] { fast.forward(image, logits, {.threads = &threads, .workspace = &workspace}); });
+  Stages<W> stages(options, threads);
+  const double products = milliseconds_of([&] { stages.products(); });
+  const double softmax = milliseconds_of([&] { stages.softmax(); });
+  const double attention = milliseconds_of([&] { stages.attention(); });
+  const double norms = milliseconds_of([&] { stages.norms(); });
+  state.counters["products ms"] = products;
+  state.counters["attention ms"] = attention - softmax;
+  state.counters["softmax ms"] = softmax;
+  state.counters["norms ms"] = norms;
+  state.counters["rest ms"] = all - products - attention - norms;
+  state.counters["products GFLOP/s"] = 1e-6 * stages.products_flops() / products;
+  state.counters["products %peak"] = 1e5 * stages.products_flops() / products / multiply_add_peak<W>(threads.count());
+}
+
+void batches_and_threads(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"batch", "threads"})
+      ->ArgsProduct({{1, 8}, {1, 2}})
+      ->MinTime(0.1)
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+}
+void one_or_two_threads(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgName("threads")->Arg(1)->Arg(2)->MinTime(0.1)->UseRealTime()->Unit(benchmark::kMillisecond);
+}
+
+void folded_crate(benchmark::State& state, const CrateClassifier<float>::Options& options) {
+  folded<float, CrateClassifier<float>>(state, options);
+}
+void folded_crate_bfloat16(benchmark::State& state, const CrateClassifier<float>::Options& options) {
+  folded<bfloat16, CrateClassifier<float>>(state, options);
+}
+void folded_crate_alpha(benchmark::State& state, const CrateAlphaClassifier<float>::Options& options) {
+  folded<float, CrateAlphaClassifier<float>>(state, options);
+}
+void folded_crate_alpha_bfloat16(benchmark::State& state, const CrateAlphaClassifier<float>::Options& options) {
+  folded<bfloat16, CrateAlphaClassifier<float>>(state, options);
+}
+void time_of_stages(benchmark::State& state, const CrateClassifier<float>::Options& options) {
+  where_the_time_goes<float>(state, options);
+}
+void time_of_stages_bfloat16(benchmark::State& state, const CrateClassifier<float>::Options& options) {
+  where_the_time_goes<bfloat16>(state, options);
+}
+
+BENCHMARK_CAPTURE(folded_crate, tiny, presets::crate_tiny())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_crate, small, presets::crate_small())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_crate, base, presets::crate_base())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_crate, large, presets::crate_large())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_crate, small_8, presets::crate_small_8())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_crate_bfloat16, base, presets::crate_base())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_crate_alpha, base_16, presets::crate_alpha_base_16())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_crate_alpha_bfloat16, base_16, presets::crate_alpha_base_16())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(time_of_stages, tiny, presets::crate_tiny())->Apply(one_or_two_threads);
+BENCHMARK_CAPTURE(time_of_stages, base, presets::crate_base())->Apply(one_or_two_threads);
+BENCHMARK_CAPTURE(time_of_stages_bfloat16, base, presets::crate_base())->Apply(one_or_two_threads);
+
+}  // namespace
+}  // namespace crate::bench
