@@ -2,9 +2,14 @@
 #pragma once
 
 #include <concepts>
+#include <cstdlib>
 #include <tuple>
 #include <utility>
 #include <vector>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "crate/inference/folded_chain.hpp"
 #include "crate/inference/folded_image_classifier.hpp"
@@ -81,11 +86,22 @@ template <FoldedWeight W, class Inner>
   return folded(stored, std::move(recompute.layer));
 }
 
+/// Gives back to the system what was freed between what is still held: the layers that are folded already, and the room in which they
+/// were.
+inline void return_freed_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
+
 template <FoldedWeight W, class Link>
 [[nodiscard]] auto folded(StoredAs<W> stored, std::vector<Link> links) {
   std::vector<decltype(folded(stored, std::move(links.front())))> result;
   result.reserve(links.size());
-  for (Link& link : links) result.push_back(folded(stored, std::move(link)));
+  for (Link& link : links) {
+    result.push_back(folded(stored, std::move(link)));
+    return_freed_memory();
+  }
   return result;
 }
 
