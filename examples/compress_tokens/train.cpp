@@ -17,6 +17,8 @@ namespace compress_tokens {
 
 namespace {
 
+constexpr double code_weight = 0.25;
+
 /// Scales every column of `model` to the length of that of `origin`; columns of zeros stay.
 void restore_lengths(Autoencoder& model, const Autoencoder& origin) {
   crate::for_each_parameter(
@@ -53,7 +55,7 @@ class Passes {
   void backward(const Autoencoder& model, const TrainLoss& unit, Autoencoder& gradient) {
     Matrix cotangent =
         crate::backward(model.decoder, Matrix(2 / unit.error * difference_), decoding_, gradient.decoder, run_);
-    cotangent += codes_.tokens.cwiseSign() / unit.code;
+    cotangent += codes_.tokens.cwiseSign() * (code_weight / unit.code);
     crate::backward(model.encoder, cotangent, encoding_, gradient.encoder, run_);
   }
 
