@@ -81,7 +81,8 @@ TEST_CASE("adjoint of sparse codes") {
 
 TEST_CASE("adjoint of MSSA with a free output") {
   for_random_draws(4, [](Random& random) {
-    const auto [d, n, heads, p] = draw_sizes(random);
+    const DrawnSizes sizes = draw_sizes(random);
+    const Index d = sizes.dim, n = sizes.tokens, heads = sizes.heads, p = sizes.head_dim;
     const Index out = draw_index(random, 1, 6);
     const Matrix<double> z = draw_normal(random, d, n), bases = draw_normal(random, d, heads * p),
                          w = draw_normal(random, out, heads * p), b = draw_normal(random, out, 1),
@@ -99,7 +100,8 @@ TEST_CASE("adjoint of MSSA with a free output") {
 
 TEST_CASE("adjoint of the compression step: exact, first order and softmax") {
   for_random_draws(6, [](Random& random) {
-    const auto [d, n, heads, p] = draw_sizes(random);
+    const DrawnSizes sizes = draw_sizes(random);
+    const Index d = sizes.dim, n = sizes.tokens, heads = sizes.heads, p = sizes.head_dim;
     const Matrix<double> z = draw_normal(random, d, n), bases = 0.4 * draw_normal(random, d, heads * p),
                          c = draw_normal(random, d, n);
     for (const CompressionStep step :
