@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
+#include <cstddef>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "crate/crate.hpp"
@@ -16,16 +18,22 @@
 namespace crate::bench {
 namespace {
 
-/// Milliseconds of the fastest of a few calls.
-template <class Body>
-[[nodiscard]] double milliseconds_of(const Body& body) {
-  double best = std::numeric_limits<double>::infinity();
-  for (int repetition = 0; repetition < 9; ++repetition) {
-    const auto start = std::chrono::steady_clock::now();
-    body();
-    best = std::min(best, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+/// Milliseconds of each of the bodies, medians of rounds in which they take turns, so that all see the same machine.
+[[nodiscard]] std::vector<double> milliseconds_of(const std::vector<std::function<void()>>& bodies) {
+  constexpr std::size_t rounds = 15;
+  std::vector<std::vector<double>> times(bodies.size());
+  for (std::size_t round = 0; round < rounds; ++round)
+    for (std::size_t i = 0; i < bodies.size(); ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      bodies[i]();
+      times[i].push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    }
+  std::vector<double> medians;
+  for (std::vector<double>& of_body : times) {
+    std::nth_element(of_body.begin(), of_body.begin() + rounds / 2, of_body.end());
+    medians.push_back(of_body[rounds / 2]);
   }
-  return best;
+  return medians;
 }
 
 /// Arguments: images in a batch, threads.
@@ -53,26 +61,43 @@ void folded(benchmark::State& state, const typename Model::Options& options) {
       static_cast<double>(batch) * 1e-3, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
-/// Flops in a second of the micro-kernel's multiply-adds on a tile that stays in the first cache: what the processor can do.
+/// The micro-kernel's multiply-adds on tiles that stay in the first cache, of numbers like a model's: as fast as the processor goes.
 template <FoldedWeight W>
-[[nodiscard]] double multiply_add_peak(int threads) {
-  using A = detail::Arithmetic<W>;
-  using T = detail::Tiles<A>;
-  constexpr Index depth = 96;
-  constexpr int calls = 2000;
-  Threads team(threads);
-  const std::vector<typename A::Unit> panel(T::rows * depth), columns(T::columns * depth);
-  const double fastest = milliseconds_of([&] {
-    team.for_each(threads, [&](Index, int) {
+class Peak {
+ public:
+  explicit Peak(Threads& threads) : threads_(threads) {
+    const Matrix<float> numbers = random_tokens<float>(depth * A::values_per_unit, T::rows + T::columns);
+    const auto unit = [&](Index k, Index row) {
+      return detail::packed_unit<W>(k, numbers.rows(), [&](Index i) { return numbers(i, row); });
+    };
+    for (Index k = 0; k < depth; ++k)
+      for (Index row = 0; row < T::rows; ++row) panel_.push_back(unit(k, row));
+    for (Index column = 0; column < T::columns; ++column)
+      for (Index k = 0; k < depth; ++k) columns_.push_back(unit(k, T::rows + column));
+  }
+
+  void multiply() {
+    threads_.for_each(threads_.count(), [&](Index, int) {
       alignas(64) float sums[static_cast<std::size_t>(T::rows * T::columns)];
       for (int call = 0; call < calls; ++call) {
-        T::kernel(T::vectors, T::columns)(panel.data(), T::rows, depth, columns.data(), depth, sums, T::rows);
+        T::kernel(T::vectors, T::columns)(panel_.data(), T::rows, depth, columns_.data(), depth, sums, T::rows);
         benchmark::DoNotOptimize(sums);
       }
     });
-  });
-  return 2e3 * T::rows * T::columns * depth * A::values_per_unit * calls * threads / fastest;
-}
+  }
+  [[nodiscard]] double flops() const {
+    return 2.0 * T::rows * T::columns * depth * A::values_per_unit * calls * threads_.count();
+  }
+
+ private:
+  using A = detail::Arithmetic<W>;
+  using T = detail::Tiles<A>;
+  static constexpr Index depth = 96;
+  static constexpr int calls = 4000;
+
+  Threads& threads_;
+  std::vector<typename A::Unit> panel_, columns_;
+};
 
 /// The stages of a classifier's blocks, each on tokens and weights of the right sizes, as many as the blocks have.
 template <FoldedWeight W>
@@ -134,7 +159,8 @@ class Stages {
 };
 
 /// Where the time of a pass goes: milliseconds of all blocks' products, attention (its softmax apart) and norms, and of the rest,
-/// which the last block, that computes one token, makes smaller. Argument: threads.
+/// which the last block, that computes one token, makes smaller. "%peak" is that of the multiply-adds, "%product peak" that of large
+/// products of floats by Eigen. Argument: threads.
 template <FoldedWeight W>
 void where_the_time_goes(benchmark::State& state, const CrateClassifier<float>::Options& options) {
   CrateClassifier<float> model(options);
@@ -148,20 +174,22 @@ void where_the_time_goes(benchmark::State& state, const CrateClassifier<float>::
     fast.forward(image, logits, {.threads = &threads, .workspace = &workspace});
     benchmark::DoNotOptimize(logits.data());
   }
-  const double all =
-      milliseconds_of([&] { fast.forward(image, logits, {.threads = &threads, .workspace = &workspace}); });
   Stages<W> stages(options, threads);
-  const double products = milliseconds_of([&] { stages.products(); });
-  const double softmax = milliseconds_of([&] { stages.softmax(); });
-  const double attention = milliseconds_of([&] { stages.attention(); });
-  const double norms = milliseconds_of([&] { stages.norms(); });
+  Peak<W> peak(threads);
+  const std::vector<double> times = milliseconds_of(
+      {[&] { fast.forward(image, logits, {.threads = &threads, .workspace = &workspace}); }, [&] { stages.products(); },
+       [&] { stages.attention(); }, [&] { stages.softmax(); }, [&] { stages.norms(); }, [&] { peak.multiply(); }});
+  const double all = times[0], products = times[1], attention = times[2], softmax = times[3], norms = times[4];
+  state.counters["all ms"] = all;
   state.counters["products ms"] = products;
   state.counters["attention ms"] = attention - softmax;
   state.counters["softmax ms"] = softmax;
   state.counters["norms ms"] = norms;
   state.counters["rest ms"] = all - products - attention - norms;
   state.counters["products GFLOP/s"] = 1e-6 * stages.products_flops() / products;
-  state.counters["products %peak"] = 1e5 * stages.products_flops() / products / multiply_add_peak<W>(threads.count());
+  state.counters["products %peak"] = 100 * stages.products_flops() / products / (peak.flops() / times[5]);
+  state.counters["products %product peak"] =
+      1e5 * stages.products_flops() / products / matrix_product_peak<float>(threads.count());
 }
 
 void batches_and_threads(benchmark::internal::Benchmark* benchmark) {

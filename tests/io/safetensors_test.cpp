@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <new>
 #include <string>
@@ -79,6 +80,14 @@ std::string fixture(const std::string& name) { return std::string(CRATE_TEST_FIX
 const std::string two_tensors =
     R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
     R"("b":{"dtype":"U8","shape":[3,1],"data_offsets":[8,11]}})";
+
+/// Pages of this program that are in memory, where the system tells.
+long resident_pages() {
+  std::ifstream counts("/proc/self/statm");
+  long size = 0, resident = 0;
+  counts >> size >> resident;
+  return resident;
+}
 
 TEST_CASE("tensors, shapes, dtypes and texts are what the header says") {
   const std::string file = file_of(two_tensors, 11);
@@ -413,6 +422,23 @@ TEST_CASE("a file can be written over itself while it is mapped") {
   CHECK(tokens_from<double>(table.at("Z")) == before);
   const TensorTable again = read_safetensors(folder.file("a"));
   CHECK(tokens_from<double>(again.at("Z")) == before);
+}
+
+TEST_CASE("a tensor keeps its bytes when their memory is given back") {
+  const TemporaryFolder folder;
+  Matrix<float> tokens(1024, 8192);  // 32 MB
+  for (Index i = 0; i < tokens.size(); ++i) tokens.data()[i] = static_cast<float>(i % 1021);
+  write_safetensors(folder.file("a"), {tokens_tensor("Z", tokens)});
+  for (const FileAccess access : {FileAccess::map, FileAccess::copy}) {
+    const TensorTable table = read_safetensors(folder.file("a"), access);
+    CHECK(tokens_from<float>(table.at("Z")) == tokens);
+    [[maybe_unused]] const long held = resident_pages();
+    release(table.at("Z"));
+#ifdef __linux__
+    if (access == FileAccess::map) CHECK(held - resident_pages() > 7 * (1 << 10));  // of 8192
+#endif
+    CHECK(tokens_from<float>(table.at("Z")) == tokens);
+  }
 }
 
 TEST_CASE("paths that are no regular files are refused, for reading and for writing") {

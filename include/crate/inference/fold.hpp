@@ -49,12 +49,11 @@ template <FoldedWeight W, Scalar S>
 template <FoldedWeight W, Scalar S>
 [[nodiscard]] FoldedLinear<W> folded(StoredAs<W>, PreNorm<Ista<S>> layer) {
   const IstaOptions& options = layer.layer.options;
-  const Matrix<double> d = layer.layer.dictionary.template cast<double>();
-  AffineMap map(d.transpose());
+  AffineMap map(layer.layer.dictionary.transpose());
   double level = options.step * options.lambda;
   if (options.rule == SparsifyRule::proximal_gradient) {
-    map.weight -= d.transpose() * d;
-    map.weight *= options.step;
+    const Matrix<double> gram = map.weight * map.weight.transpose();
+    map.weight = options.step * (map.weight - gram);
     map.weight.diagonal().array() += 1;
   } else {
     map.weight *= 1 + 4 / (9 * (1 + options.alpha));

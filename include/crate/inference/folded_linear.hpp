@@ -39,12 +39,14 @@ struct AffineMap {
   ///   W LN(z) + b = W diag(gamma) (I - 1 1^T / d) z / sigma + (W beta + b).
   /// It is one of z / sigma, or of (z - m) / sigma, which it maps to the same.
   template <Scalar S>
-  [[nodiscard]] AffineMap after(const LayerNorm<S>& norm) const {
+  [[nodiscard]] AffineMap after(const LayerNorm<S>& norm) && {
     check_size("folding: width of the norm", norm.weight.size(), weight.cols());
-    AffineMap folded(weight * norm.weight.template cast<double>().asDiagonal(),
-                     bias + weight * norm.bias.template cast<double>());
-    folded.weight.colwise() -= folded.weight.rowwise().mean().eval();
-    return folded;
+    bias += weight * norm.bias.template cast<double>();
+    weight.array().rowwise() *= norm.weight.transpose().template cast<double>().array();
+    const auto dim = static_cast<double>(weight.cols());
+    const Vector<double> means = weight * Vector<double>::Constant(weight.cols(), 1 / dim);
+    weight.colwise() -= means;
+    return std::move(*this);
   }
 };
 
@@ -61,9 +63,9 @@ class FoldedLinear {
       : weights_(map.weight), shift_(padded(map.bias)), activation_(activation), level_(static_cast<Scalar>(level)) {}
 
   /// After the norm.
-  FoldedLinear(const LayerNorm<Scalar>& norm, const AffineMap& map,
-               detail::Activation activation = detail::Activation::none, double level = 0)
-      : FoldedLinear(map.after(norm), activation, level) {
+  FoldedLinear(const LayerNorm<Scalar>& norm, AffineMap map, detail::Activation activation = detail::Activation::none,
+               double level = 0)
+      : FoldedLinear(std::move(map).after(norm), activation, level) {
     norm_epsilon_ = norm.options.epsilon;
   }
 
@@ -148,7 +150,8 @@ template <FoldedWeight W>
   const bool soft = threshold == Threshold::soft;
   const auto activation = soft ? detail::Activation::soft_threshold : detail::Activation::relu;
   if (!soft) map.bias.array() -= level;
-  return norm != nullptr ? FoldedLinear<W>(*norm, map, activation, level) : FoldedLinear<W>(map, activation, level);
+  return norm != nullptr ? FoldedLinear<W>(*norm, std::move(map), activation, level)
+                         : FoldedLinear<W>(map, activation, level);
 }
 
 }  // namespace crate

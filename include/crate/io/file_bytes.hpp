@@ -38,6 +38,10 @@ class FileBytes {
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_.get(), size_}; }
 
+  /// Gives the memory that some of the bytes take back to the system, if they are mapped: they stay readable, and come from the
+  /// file again. Of other bytes nothing becomes.
+  void release(std::span<const std::byte> part) const;
+
  private:
   using Release = void (*)(const std::byte* data, std::size_t size);
 
@@ -48,6 +52,7 @@ class FileBytes {
   };
 
   void map(const std::filesystem::path& path);
+  static void unmap(const std::byte* data, std::size_t size);
   void read(const std::filesystem::path& path);
 
   std::size_t size_ = 0;
@@ -84,9 +89,21 @@ inline void FileBytes::map(const std::filesystem::path& path) {
     throw file_error(path.string(), "cannot be mapped: ", std::generic_category().message(reason));
 
   ::madvise(address, size_, MADV_WILLNEED);
-  const Release unmap = [](const std::byte* data, std::size_t size) { ::munmap(const_cast<std::byte*>(data), size); };
-  data_ = {static_cast<const std::byte*>(address), Deleter{unmap, size_}};
+  data_ = {static_cast<const std::byte*>(address), Deleter{&unmap, size_}};
 }
+
+inline void FileBytes::unmap(const std::byte* data, std::size_t size) { ::munmap(const_cast<std::byte*>(data), size); }
+
+inline void FileBytes::release(std::span<const std::byte> part) const {
+  const bool inside = part.data() >= data_.get() && part.data() + part.size() <= data_.get() + size_;
+  if (data_.get_deleter().release != &unmap || !inside) return;
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto offset = static_cast<std::size_t>(part.data() - data_.get());
+  const std::size_t first = (offset + page - 1) / page * page, end = (offset + part.size()) / page * page;
+  if (first < end) ::madvise(const_cast<std::byte*>(data_.get()) + first, end - first, MADV_DONTNEED);
+}
+#else
+inline void FileBytes::release(std::span<const std::byte>) const {}
 #endif
 
 inline void FileBytes::read(const std::filesystem::path& path) {

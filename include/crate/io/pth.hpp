@@ -54,18 +54,19 @@ constexpr std::size_t largest_pickle = std::size_t{64} << 20U;
 
 /// What keeps the bytes of a table's tensors.
 struct PthMemory {
-  std::shared_ptr<const void> file;
+  std::shared_ptr<const FileBytes> file;
   TensorCopies copies;
 };
 
 /// The table of the tensors in the value, whose storages have their bytes.
 [[nodiscard]] inline TensorTable pth_table(const PickleValues& values, const TorchObjects& objects, PickleId root,
-                                           std::string source, std::shared_ptr<const void> file) {
+                                           std::string source, std::shared_ptr<const FileBytes> file) {
   TensorTree tree(values, objects, source);
   tree.walk(root);
   if (tree.tensors.empty() && tree.left_out)
     throw file_error(source, "expected tensors in dicts and lists, found an object of class ",
                      quote_global(values.text(*tree.left_out)), ": only Python can take its state dict");
+  for (Tensor& tensor : tree.tensors) tensor.file = file.get();
   auto memory = std::make_shared<PthMemory>(PthMemory{std::move(file), std::move(tree.copies)});
   return TensorTable(std::move(source), std::move(tree.tensors), std::move(tree.metadata), std::move(memory));
 }
@@ -119,7 +120,7 @@ inline void set_bytes_of_parts(std::deque<TorchStorage>& storages, std::string_v
 }
 
 [[nodiscard]] inline TensorTable parse_zip_pth(std::span<const std::byte> bytes, std::string source,
-                                               std::shared_ptr<const void> file) {
+                                               std::shared_ptr<const FileBytes> file) {
   MemoryBudget budget(source, bytes.size());
   const StoredZip archive(bytes, source, budget);
   const std::string folder = pth_folder(archive, source);
@@ -134,8 +135,12 @@ inline void set_bytes_of_parts(std::deque<TorchStorage>& storages, std::string_v
   const PickleId root = Unpickler(stream, values, objects).run();
   if (stream.left() > 0) throw stream.error("expected the end of the pickle, found more bytes");
 
-  for (TorchStorage& storage : objects.storages())
-    if (!storage.base) set_bytes(storage, archive.content(concatenate(folder, "data/", storage.key)), source);
+  for (TorchStorage& storage : objects.storages()) {
+    if (storage.base) continue;
+    const std::span<const std::byte> content = archive.content(concatenate(folder, "data/", storage.key));
+    set_bytes(storage, content, source);
+    if (file) file->release(content);  // which the checksum has gone through
+  }
   set_bytes_of_parts(objects.storages(), source);
   return pth_table(values, objects, root, std::move(source), std::move(file));
 }
@@ -188,7 +193,7 @@ inline void read_legacy_storages(const PickleValues& values, PickleId keys, Byte
 }
 
 [[nodiscard]] inline TensorTable parse_legacy_pth(std::span<const std::byte> bytes, std::string source,
-                                                  std::shared_ptr<const void> file) {
+                                                  std::shared_ptr<const FileBytes> file) {
   MemoryBudget budget(source, bytes.size());
   PickleValues values(bytes, budget);
   TorchObjects objects(values, source);
@@ -204,7 +209,7 @@ inline void read_legacy_storages(const PickleValues& values, PickleId keys, Byte
 }
 
 [[nodiscard]] inline TensorTable parse_pth(std::span<const std::byte> bytes, std::string source,
-                                           std::shared_ptr<const void> file) {
+                                           std::shared_ptr<const FileBytes> file) {
   if (begins_with_legacy_mark(bytes)) return parse_legacy_pth(bytes, std::move(source), std::move(file));
   constexpr std::string_view zip_mark = "PK\x03\x04";
   if (bytes.size() >= zip_mark.size() && std::memcmp(bytes.data(), zip_mark.data(), zip_mark.size()) == 0)

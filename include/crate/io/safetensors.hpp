@@ -334,7 +334,7 @@ inline void order_and_check_layout(std::vector<Tensor>& tensors, std::span<const
 }
 
 inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::string source,
-                                     std::shared_ptr<const void> owner) {
+                                     std::shared_ptr<const FileBytes> file) {
   const std::string_view text = safetensors_header_text(bytes, source);
   check_before_parsing(text, source);
   const std::span<const std::byte> data = bytes.subspan(sizeof(std::uint64_t) + text.size());
@@ -342,7 +342,8 @@ inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::stri
   nlohmann::json::sax_parse(text.begin(), text.end(), &header);
   std::vector<Tensor> tensors = std::move(header.tensors);
   order_and_check_layout(tensors, data, source);
-  return TensorTable(std::move(source), std::move(tensors), std::move(header.metadata), std::move(owner));
+  for (Tensor& tensor : tensors) tensor.file = file.get();
+  return TensorTable(std::move(source), std::move(tensors), std::move(header.metadata), std::move(file));
 }
 
 /// The tensors in the order in which they are written.

@@ -20,6 +20,7 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
+#include "crate/io/file_bytes.hpp"
 #include "crate/io/file_error.hpp"
 
 static_assert(std::endian::native == std::endian::little, "tensor files are little-endian, and so must the machine be");
@@ -93,9 +94,16 @@ struct Tensor {
   Dtype dtype = Dtype::f32;
   std::vector<Index> shape = {};  ///< outermost dimension first; empty: one number
   std::span<const std::byte> bytes = {};
-  std::string_view source = {};  ///< the file it was read from, for messages
-  std::size_t key_begin = 0;     ///< where in the name its key in the innermost of nested dicts begins
+  std::string_view source = {};     ///< the file it was read from, for messages
+  std::size_t key_begin = 0;        ///< where in the name its key in the innermost of nested dicts begins
+  const FileBytes* file = nullptr;  ///< in which the bytes may lie
 };
+
+/// For a tensor that is not needed any more: gives the memory of its bytes back where a file is mapped. Read again, they come from
+/// the file again.
+inline void release(const Tensor& tensor) {
+  if (tensor.file != nullptr) tensor.file->release(tensor.bytes);
+}
 
 /// "[2, 3]"
 [[nodiscard]] inline std::string shape_text(std::span<const Index> shape) {

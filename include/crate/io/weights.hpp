@@ -80,7 +80,9 @@ void load_weights(Model& model, const TensorTable& weights, std::span<const Publ
   if (!complaints.empty()) throw file_error(weights.source(), "the weights do not fit the model:", complaints);
   for_each_parameter(
       [&](std::string_view ours, ParameterKind, auto& parameter) {
-        copy_values(weights.at(published_name(names, ours).name), detail::values_of(parameter));
+        const Tensor& tensor = weights.at(published_name(names, ours).name);
+        copy_values(tensor, detail::values_of(parameter));
+        release(tensor);
       },
       model);
 }

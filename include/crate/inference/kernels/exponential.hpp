@@ -35,7 +35,7 @@ template <int bytes>
 /// The same in double, by the standard library.
 template <int bytes>
 [[gnu::always_inline]] inline Simd<double, bytes> exponential(const Simd<double, bytes>& x) {
-  Simd<double, bytes> result;
+  Simd<double, bytes> result = x;
   for (Index i = 0; i < lanes_of<Simd<double, bytes>>; ++i) result[i] = std::exp(x[i]);
   return result;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <type_traits>
 
 #include "crate/core/product.hpp"
 #include "crate/inference/kernels/packed_product.hpp"
@@ -53,11 +54,13 @@ void inverse_deviations_into(Columns<const S> z, Index dim, Index cols, double e
 /// out = gain (z - mean) as bfloat16, for one token.
 inline void round_token(const float* z, Index dim, float mean, float gain, bfloat16* out) {
   using V = Simd<float>;
-  constexpr Index lanes = lanes_of<V>;
-  for (Index i = 0; i < dim; i += lanes) {
-    const Index count = std::min(lanes, dim - i);
+  constexpr std::integral_constant<Index, lanes_of<V>> whole;
+  const auto round = [&](Index i, auto count) {
     store_rounded(V((load_first<V>(z + i, count, mean) - mean) * gain), out + i, count);
-  }
+  };
+  Index i = 0;
+  for (; i + whole <= dim; i += whole) round(i, whole);
+  if (i < dim) round(i, dim - i);
 }
 
 /// out = z, or with an epsilon (z - mean) / sigma, as bfloat16.

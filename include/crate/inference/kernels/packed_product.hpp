@@ -47,17 +47,14 @@ struct Epilogue {
   S level = 0;
 };
 
-template <class V>
-[[gnu::always_inline]] inline V activated(const V& x, Activation activation, ElementOf<V> level) {
-  switch (activation) {
-    case Activation::none:
-      return x;
-    case Activation::relu:
-      return x < V{} ? V{} : x;  // not a number stays one
-    case Activation::soft_threshold:
-      return x - larger(smaller(x, V{} + level), V{} - level);
-  }
-  return x;
+template <Activation activation, class V>
+[[gnu::always_inline]] inline V activated(const V& x, ElementOf<V> level) {
+  if constexpr (activation == Activation::relu)
+    return x < V{} ? V{} : x;  // not a number stays one
+  else if constexpr (activation == Activation::soft_threshold)
+    return x - larger(smaller(x, V{} + level), V{} - level);
+  else
+    return x;
 }
 
 /// The first `count` of the numbers to where tokens are kept; if that is as bfloat16, rounded, and a whole number of pairs of them.
@@ -88,43 +85,81 @@ template <class V, class Kept>
   }
 }
 
+/// Finishes `vectors` vectors of rows of a tile, the first `count` rows of each, in all its columns. The product's activation and the
+/// count are constants where that pays.
+template <Activation activation, int vectors, class V, class Kept, class Out>
+[[gnu::always_inline]] inline void finish_rows(const ElementOf<V>* sums, Index sums_stride, Index row, auto count,
+                                               Index col, Index cols, const Epilogue<ElementOf<V>, Kept>& epilogue,
+                                               Columns<Out> out) {
+  constexpr Index lanes = lanes_of<V>;
+  V shift[vectors] = {};
+  if (epilogue.shift) unrolled<vectors>([&](auto v) { shift[v] = load<V>(epilogue.shift + row + v * lanes); });
+  for (Index j = 0; j < cols; ++j) {
+    const auto scale = epilogue.column_scale ? epilogue.column_scale[col + j] : ElementOf<V>(1);
+    V x[vectors];
+    unrolled<vectors>([&](auto v) { x[v] = load<V>(sums + j * sums_stride + v * lanes) * scale + shift[v]; });
+    if (epilogue.addend.first)
+      unrolled<vectors>([&](auto v) { x[v] += load_kept<V>(epilogue.addend.at(row + v * lanes, col + j), count); });
+    unrolled<vectors>([&](auto v) {
+      store_rounded(activated<activation>(x[v], epilogue.level), out.at(row + v * lanes, col + j), count);
+    });
+  }
+}
+
 /// Stores the tile of a product that begins at (row, col) and holds rows x cols sums, columns `Tiles::rows` apart.
 template <class A, class Kept, class Out>
 void finish_tile(const typename A::Scalar* sums, Index row, Index rows, Index col, Index cols,
                  const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out) {
   using V = typename A::Sums;
-  constexpr Index lanes = lanes_of<V>;
-  for (Index j = 0; j < cols; ++j)
-    for (Index i = 0; i < rows; i += lanes) {
-      const Index count = std::min(lanes, rows - i);
-      V x = load<V>(sums + j * Tiles<A>::rows + i);
-      if (epilogue.column_scale) x *= epilogue.column_scale[col + j];
-      if (epilogue.shift) x += load<V>(epilogue.shift + row + i);
-      if (epilogue.addend.first) x += load_kept<V>(epilogue.addend.at(row + i, col + j), count);
-      store_rounded(activated(x, epilogue.activation, epilogue.level), out.at(row + i, col + j), count);
+  using T = Tiles<A>;
+  const auto finish = [&]<Activation activation>() {
+    if (rows == T::rows) {
+      constexpr std::integral_constant<Index, T::lanes> whole;
+      return finish_rows<activation, T::vectors, V>(sums, T::rows, row, whole, col, cols, epilogue, out);
     }
+    for (Index i = 0; i < rows; i += T::lanes)
+      finish_rows<activation, 1, V>(sums + i, T::rows, row + i, std::min(T::lanes, rows - i), col, cols, epilogue, out);
+  };
+  switch (epilogue.activation) {
+    case Activation::none:
+      return finish.template operator()<Activation::none>();
+    case Activation::relu:
+      return finish.template operator()<Activation::relu>();
+    case Activation::soft_threshold:
+      return finish.template operator()<Activation::soft_threshold>();
+  }
 }
 
-/// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X, each of weights.depth() units. Pieces are a panel
-/// of rows by a block of columns small enough for the second cache; an entry is the same sum however the work is cut. The addend may
-/// lie where the output goes.
+/// How a product of so many panels, and columns of so many bytes, is cut into pieces: a panel by a block of columns, a multiple of
+/// `step` wide. A block's columns stay in the second cache while the panels pass, but for deep ones, where the panels should;
+/// and there are two pieces a thread or more.
+[[nodiscard]] inline Index columns_of_piece(Index panels, Index cols, Index column_bytes, Index step, int threads) {
+  constexpr Index cache_share = 640 << 10, deep_columns = 128;
+  const Index largest = std::max(deep_columns, cache_share / std::max<Index>(column_bytes, 1));
+  const Index for_cache = (cols + largest - 1) / largest, for_threads = (2 * threads + panels - 1) / panels;
+  const Index blocks = std::max(for_cache, for_threads);
+  return round_up((cols + blocks - 1) / blocks, step);
+}
+
+/// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X, each of weights.depth() units. An entry is the
+/// same sum however the work is cut into pieces. The addend may lie where the output goes.
 template <FoldedWeight W, int bytes, class Kept, class Out>
 void multiply_packed(const PackedWeights<W, bytes>& weights, Columns<const typename Arithmetic<W, bytes>::Unit> x,
                      Index cols, const Epilogue<ScalarOf<W>, Kept>& epilogue, Columns<Out> out, Threads& threads) {
   using A = Arithmetic<W, bytes>;
   using T = Tiles<A>;
-  constexpr Index largest_block = 128;
-  const Index blocks = (cols + largest_block - 1) / largest_block;
-  const Index block_cols = round_up((cols + blocks - 1) / std::max<Index>(blocks, 1), T::columns);
-  threads.for_each(weights.panels() * blocks, [&](Index piece, int) {
+  if (weights.rows() == 0 || cols == 0) return;
+  const Index panels = weights.panels(), depth = weights.depth();
+  const Index step =
+      columns_of_piece(panels, cols, depth * Index{sizeof(typename A::Unit)}, T::columns, threads.count());
+  threads.for_each(panels * ((cols + step - 1) / step), [&](Index piece, int) {
     alignas(64) ScalarOf<W> sums[static_cast<std::size_t>(T::rows * T::columns)];
-    const Index panel = piece % weights.panels(), row = panel * T::rows;
-    const Index rows = std::min(T::rows, weights.rows() - row), vectors = weights.vectors(panel);
-    const Index first = piece / weights.panels() * block_cols, last = std::min(first + block_cols, cols);
+    const Index panel = piece % panels, row = panel * T::rows, vectors = weights.vectors(panel);
+    const Index rows = std::min(T::rows, weights.rows() - row);
+    const Index first = piece / panels * step, last = std::min(first + step, cols);
     for (Index col = first; col < last; col += T::columns) {
       const Index n = std::min<Index>(T::columns, last - col);
-      T::kernel(vectors, n)(weights.panel(panel), vectors * T::lanes, weights.depth(), x.at(0, col), x.stride, sums,
-                            T::rows);
+      T::kernel(vectors, n)(weights.panel(panel), vectors * T::lanes, depth, x.at(0, col), x.stride, sums, T::rows);
       finish_tile<A>(sums, row, rows, col, n, epilogue, out);
     }
   });

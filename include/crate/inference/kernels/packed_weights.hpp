@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "crate/core/matrix.hpp"
+#include "crate/core/pages.hpp"
 #include "crate/inference/kernels/tile.hpp"
 
 namespace crate::detail {
@@ -39,6 +40,7 @@ class PackedWeights {
   template <class Derived>
   explicit PackedWeights(const Eigen::MatrixBase<Derived>& weights)
       : rows_(weights.rows()), cols_(weights.cols()), units_(round_up(rows_, T::lanes) * depth()) {
+    provide_pages(units_.data(), bytes_held());
     for (Index panel = 0; panel < panels(); ++panel) {
       const Index first = panel * T::rows, width = vectors(panel) * T::lanes;
       Unit* to = units_.data() + first * depth();

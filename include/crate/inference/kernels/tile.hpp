@@ -16,14 +16,18 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
                    Index x_stride, typename A::Scalar* sums, Index sums_stride) {
   using Sums = typename A::Sums;
   using Factors = typename A::Factors;
+  constexpr Index steps_ahead = 16;
   Sums sum[columns][vectors];
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = Sums{}; });
   });
   for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
     Factors rows[vectors];
-    unrolled<vectors>([&](auto v)
-                          __attribute__((always_inline)) { rows[v] = load<Factors>(panel + v * lanes_of<Factors>); });
+    unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
+      const typename A::Unit* const row = panel + v * lanes_of<Factors>;
+      __builtin_prefetch(row + steps_ahead * panel_step);  // from the second cache; harmless beyond the end
+      rows[v] = load<Factors>(row);
+    });
     unrolled<columns>([&](auto j) __attribute__((always_inline)) {
       const auto number = x[j * x_stride];
       unrolled<vectors>([&](auto v) __attribute__((always_inline)) { A::multiply_add(sum[j][v], rows[v], number); });
