@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Folded models of every published family and size compute what the models compute, in float, double and bfloat16.
 
+#include <cmath>
+#include <span>
+#include <string>
+
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/inference/fold.hpp"
 #include "crate/layers/initialise.hpp"
 #include "crate/models/presets.hpp"
 #include "draw.hpp"
+#include "models/published_fixture.hpp"
+#include "models/synthetic_weights.hpp"
 
 using namespace crate;
 using namespace crate::test;
@@ -53,6 +59,12 @@ void check_classifier(const typename Model::Options& options) {
   }
 }
 
+Index index_of_largest(const Vector<float>& logits) {
+  Index index = 0;
+  logits.maxCoeff(&index);
+  return index;
+}
+
 template <class S>
 typename CrateClassifier<S>::Options small_classifier() {
   return {.image = {.height = 12, .width = 8, .patch_height = 4, .patch_width = 4},
@@ -64,18 +76,22 @@ typename CrateClassifier<S>::Options small_classifier() {
 }  // namespace
 
 TEST_CASE("folded classifiers of all published sizes are the plain ones") {
-  for (const auto& options : {presets::crate_tiny(), presets::crate_small(), presets::crate_base(),
-                              presets::crate_large(), presets::crate_tiny_8(), presets::crate_small_8()})
+  for (const auto& options :
+       {presets::crate_tiny(), presets::crate_small(), presets::crate_base(), presets::crate_large(),
+        presets::crate_tiny_8(), presets::crate_small_8(), presets::crate_base_8()})
     check_classifier<CrateClassifier<float>>(options);
 }
 
-TEST_CASE("folded alpha classifiers of published sizes are the plain ones") {
-  for (const auto& options : {presets::crate_alpha_base_32(), presets::crate_alpha_large_14()})
+TEST_CASE("folded alpha classifiers of all published sizes are the plain ones") {
+  for (const auto& options :
+       {presets::crate_alpha_base_32(), presets::crate_alpha_base_16(), presets::crate_alpha_base_8(),
+        presets::crate_alpha_large_32(), presets::crate_alpha_large_14(), presets::crate_alpha_large_8()})
     check_classifier<CrateAlphaClassifier<float>>(options);
 }
 
-TEST_CASE("folded masked autoencoders of published sizes are the plain ones") {
-  for (const auto& options : {presets::crate_mae_tiny(), presets::crate_mae_base()}) {
+TEST_CASE("folded masked autoencoders of all published sizes are the plain ones") {
+  for (const auto& options :
+       {presets::crate_mae_tiny(), presets::crate_mae_small(), presets::crate_mae_base(), presets::crate_mae_large()}) {
     const auto model = shortened<MaskedAutoencoder<float>>(options);
     const Matrix<float> images = draw_images<float>(model.grid.values_per_image(), 2);
     const Matrix<float> noise = draw_images<float>(model.grid.patches(), 2);
@@ -106,12 +122,32 @@ TEST_CASE("bfloat16 weights change logits by less than 2 % of their spread, and 
     for (Index b = 0; b < images.cols(); ++b) {
       const double spread = expected.col(b).maxCoeff() - expected.col(b).minCoeff();
       CHECK((found.col(b) - expected.col(b)).cwiseAbs().maxCoeff() < 0.02 * spread);
+      CHECK(index_of_largest(found.col(b)) == index_of_largest(expected.col(b)));
     }
     Threads threads(2);
     CHECK(folded.forward(images, {.threads = &threads}) == found);
   };
   check(shortened<CrateClassifier<float>>(presets::crate_tiny()));
   check(shortened<CrateAlphaClassifier<float>>(presets::crate_alpha_base_32()));
+}
+
+TEST_CASE("folded full-size models on synthetic weights have the published logits, with bfloat16 weights nearly so") {
+  const auto check = [](const std::string& name, auto model, std::span<const PublishedName> names) {
+    INFO(name);
+    const TensorTable file = fixture("fullsize");
+    const Vector<float> expected = vector_from<float>(file.at(name + "/logits"));
+    const Matrix<float> image = synthetic_image(model.grid.values_per_image());
+    fill_synthetic(model, names);
+    const Vector<float> rounded = fold<bfloat16>(model).forward(image), exact = fold(std::move(model)).forward(image);
+    CHECK((exact - expected).cwiseAbs().maxCoeff() < 2e-4F);
+    const double spread = expected.maxCoeff() - expected.minCoeff();
+    CHECK((rounded - expected).norm() < 0.01 * spread * std::sqrt(static_cast<double>(expected.size())));
+    CHECK((rounded - expected).cwiseAbs().maxCoeff() < 0.03 * spread);
+    CHECK(expected.maxCoeff() - expected(index_of_largest(rounded)) < 0.001 * spread);  // CRATE-Base has two of a size
+  };
+  check("crate_base", CrateClassifier<float>(presets::crate_base()), crate_classifier_names);
+  check("crate_alpha_base_16", CrateAlphaClassifier<float>(presets::crate_alpha_base_16()),
+        crate_alpha_classifier_names);
 }
 
 TEST_CASE("a batch is its images one by one, on any number of threads") {

@@ -24,25 +24,30 @@ Matrix<double> draw_whole(Random& random, Index rows, Index cols) {
   return matrix;
 }
 
-/// The columns of a matrix as the micro-kernel reads them.
-template <class W>
-std::vector<typename Arithmetic<W>::Unit> units_of(const Matrix<double>& x) {
-  const Index depth = (x.rows() + Arithmetic<W>::values_per_unit - 1) / Arithmetic<W>::values_per_unit;
-  std::vector<typename Arithmetic<W>::Unit> units;
+/// The columns of a matrix, kept as Token, as the micro-kernel reads them.
+template <class W, class Token = W>
+auto units_of(const Matrix<double>& x) {
+  using A = Arithmetic<W, native_vector_bytes, Token>;
+  const Index depth = (x.rows() + A::values_per_unit - 1) / A::values_per_unit;
+  std::vector<typename A::Column> units;
   for (Index j = 0; j < x.cols(); ++j)
     for (Index k = 0; k < depth; ++k)
-      units.push_back(packed_unit<W>(k, x.rows(), [&](Index i) { return static_cast<ScalarOf<W>>(x(i, j)); }));
+      if constexpr (std::same_as<typename A::Column, FloatPair>)
+        units.push_back(
+            {static_cast<float>(x(2 * k, j)), 2 * k + 1 < x.rows() ? static_cast<float>(x(2 * k + 1, j)) : 0});
+      else
+        units.push_back(packed_unit<W>(k, x.rows(), [&](Index i) { return static_cast<ScalarOf<W>>(x(i, j)); }));
   return units;
 }
 
-template <class W, int bytes, class Out = ScalarOf<W>>
+template <class W, int bytes, class Out = ScalarOf<W>, class Token = W>
 Matrix<double> packed_product(const Matrix<double>& a, const Matrix<double>& x,
                               const Epilogue<ScalarOf<W>>& epilogue = {}, Threads&& threads = Threads()) {
   const PackedWeights<W, bytes> weights(a);
-  const auto units = units_of<W>(x);
+  const auto units = units_of<W, Token>(x);
   const Index rows = round_up(a.rows(), 2);  // bfloat16 are stored in pairs
   Eigen::Matrix<Out, Eigen::Dynamic, Eigen::Dynamic> out(rows, x.cols());
-  multiply_packed(weights, {units.data(), weights.depth()}, x.cols(), epilogue, Columns<Out>{out.data(), rows},
+  multiply_packed(weights, Columns{units.data(), weights.depth()}, x.cols(), epilogue, Columns<Out>{out.data(), rows},
                   threads);
   return out.topRows(a.rows()).template cast<double>();
 }
@@ -99,6 +104,17 @@ TEST_CASE("a bfloat16 product is that of both factors rounded to 8 bits, summed 
   });
 }
 
+TEST_CASE("a product of bfloat16 weights and unrounded tokens rounds the weights alone") {
+  for_random_draws(10, [](Random& random) {
+    const Matrix<double> a = draw_normal(random, 70, draw_index(random, 1, 99)), x = draw_normal(random, a.cols(), 33);
+    const Matrix<double> rounded = a.cast<float>().cast<bfloat16>().cast<float>().cast<double>();
+    for_each_width([&](auto bytes) {
+      const Matrix<double> found = packed_product<bfloat16, bytes, float, float>(a, x);
+      CHECK(relative_error(found, rounded * x) < rounding<float>);
+    });
+  });
+}
+
 TEST_CASE("the epilogue scales columns, shifts rows, adds, and thresholds") {
   Random random(3);
   const Index rows = 51, cols = 131;  // no multiples of a tile
@@ -129,8 +145,8 @@ TEST_CASE("an addend may be kept as bfloat16, where the output goes") {
   Eigen::Matrix<bfloat16, Eigen::Dynamic, Eigen::Dynamic> out = b.cast<float>().cast<bfloat16>();
   Threads threads;
   const Epilogue<float, bfloat16> epilogue{.addend = {out.data(), stride}};
-  multiply_packed(weights, {units.data(), weights.depth()}, cols, epilogue, Columns<bfloat16>{out.data(), stride},
-                  threads);
+  multiply_packed(weights, Columns{units.data(), weights.depth()}, cols, epilogue,
+                  Columns<bfloat16>{out.data(), stride}, threads);
   CHECK(out.topRows(rows).cast<double>() == a * x + b.topRows(rows));
 }
 

@@ -13,6 +13,7 @@
 
 #include "crate/inference/folded_chain.hpp"
 #include "crate/inference/folded_image_classifier.hpp"
+#include "crate/inference/folded_ista.hpp"
 #include "crate/inference/folded_linear.hpp"
 #include "crate/inference/folded_masked_autoencoder.hpp"
 #include "crate/inference/folded_mssa.hpp"
@@ -36,18 +37,20 @@ namespace crate {
 
 namespace detail {
 
-/// Chooses how the folded weights are stored.
+/// How the folded weights are stored, and whether tokens are multiplied by them unrounded.
 template <FoldedWeight W>
-struct StoredAs {};
+struct StoredAs {
+  bool keeps_tokens = false;
+};
 
 template <FoldedWeight W, Scalar S>
-[[nodiscard]] FoldedMssa<W> folded(StoredAs<W>, PreNorm<Mssa<S>> layer, int sign = 1) {
-  return FoldedMssa<W>(std::move(layer), sign);
+[[nodiscard]] FoldedMssa<W> folded(StoredAs<W> stored, PreNorm<Mssa<S>> layer, int sign = 1) {
+  return FoldedMssa<W>(std::move(layer), sign, stored.keeps_tokens);
 }
 
 /// prox(A LN(z) + c) with A = I + eta D^T (I - D), or by rule A = (1 + 4 / (9 (1 + alpha))) D^T.
 template <FoldedWeight W, Scalar S>
-[[nodiscard]] FoldedLinear<W> folded(StoredAs<W>, PreNorm<Ista<S>> layer) {
+[[nodiscard]] auto folded(StoredAs<W>, PreNorm<Ista<S>> layer) {
   const IstaOptions& options = layer.layer.options;
   AffineMap map(layer.layer.dictionary.transpose());
   double level = options.step * options.lambda;
@@ -59,7 +62,10 @@ template <FoldedWeight W, Scalar S>
     map.weight *= 1 + 4 / (9 * (1 + options.alpha));
     level = 4 * options.lambda / (9 * options.alpha);
   }
-  return with_threshold<W>(&layer.norm, std::move(map), options.threshold, level);
+  if constexpr (std::same_as<W, S>)
+    return with_threshold<W>(&layer.norm, std::move(map), options.threshold, level);
+  else
+    return FoldedIsta<W>(std::move(layer.norm), std::move(map), options.threshold, level);
 }
 
 template <FoldedWeight W, Scalar S>
@@ -93,11 +99,13 @@ inline void return_freed_memory() {
 #endif
 }
 
+/// Blocks of a stack. The first keeps its tokens, for what is rounded there is amplified by all blocks behind it.
 template <FoldedWeight W, class Link>
 [[nodiscard]] auto folded(StoredAs<W> stored, std::vector<Link> links) {
   std::vector<decltype(folded(stored, std::move(links.front())))> result;
   result.reserve(links.size());
   for (Link& link : links) {
+    stored.keeps_tokens = result.empty();
     result.push_back(folded(stored, std::move(link)));
     return_freed_memory();
   }

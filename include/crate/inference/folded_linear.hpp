@@ -51,7 +51,8 @@ struct AffineMap {
 };
 
 /// activation(W LN(z) + b), with the norm's weight and bias inside W and b, and W arranged for the processor. One product a
-/// token set; what is left of the norm is a number a token.
+/// token set; what is left of the norm is a number a token. Weights in bfloat16 multiply tokens rounded to bfloat16, unless these shall
+/// be kept.
 template <FoldedWeight W>
 class FoldedLinear {
  public:
@@ -68,6 +69,9 @@ class FoldedLinear {
       : FoldedLinear(std::move(map).after(norm), activation, level) {
     norm_epsilon_ = norm.options.epsilon;
   }
+
+  /// From now on tokens are multiplied as they are, in twice the time where the processor multiplies bfloat16.
+  void keep_tokens() { keeps_tokens_ = true; }
 
   [[nodiscard]] Index input_dim() const { return weights_.cols(); }
   [[nodiscard]] Index output_dim() const { return weights_.rows(); }
@@ -103,14 +107,19 @@ class FoldedLinear {
                                                 inverse_deviations, threads);
         epilogue.column_scale = inverse_deviations;
       }
-      multiply_packed(weights_, {z.first, z.stride}, cols, epilogue, out, threads);
-    } else if constexpr (std::same_as<std::remove_const_t<In>, W>) {
+      multiply_packed(weights_, detail::Columns<const Scalar>{z.first, z.stride}, cols, epilogue, out, threads);
+    } else if constexpr (std::same_as<std::remove_const_t<In>, bfloat16>) {
       multiply_packed(weights_, detail::pairs_of(z), cols, epilogue, out, threads);
     } else {
-      const Index stride = detail::round_up(input_dim(), 2);
-      const detail::Columns<W> rounded{frame.array<W>(stride * cols), stride};
-      detail::round_tokens_into({z.first, z.stride}, input_dim(), cols, norm_epsilon_, rounded, threads);
-      multiply_packed(weights_, detail::pairs_of(rounded), cols, epilogue, out, threads);
+      const auto multiply_normalised = [&]<class Token>(Token* normalised) {
+        const detail::Columns<Token> tokens{normalised, paired_dim()};
+        detail::normalise_tokens_into({z.first, z.stride}, input_dim(), cols, norm_epsilon_, tokens, threads);
+        multiply_packed(weights_, detail::pairs_of(tokens), cols, epilogue, out, threads);
+      };
+      if (keeps_tokens_)
+        multiply_normalised(frame.array<Scalar>(paired_dim() * cols));
+      else
+        multiply_normalised(frame.array<W>(paired_dim() * cols));
     }
   }
 
@@ -123,11 +132,13 @@ class FoldedLinear {
     if constexpr (std::same_as<W, Scalar>)
       return norm_epsilon_ ? Workspace::room<Scalar>(cols) : 0;
     else
-      return Workspace::room<W>(detail::round_up(input_dim(), 2) * cols);
+      return keeps_tokens_ ? Workspace::room<Scalar>(paired_dim() * cols) : Workspace::room<W>(paired_dim() * cols);
   }
   [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const { return room(layout.tokens()); }
 
  private:
+  [[nodiscard]] Index paired_dim() const { return detail::round_up(input_dim(), 2); }
+
   static Vector<Scalar> padded(const Vector<double>& bias) {
     constexpr Index lanes = detail::lanes_of<detail::Simd<Scalar>>;
     Vector<Scalar> result = Vector<Scalar>::Zero(detail::round_up(bias.size(), lanes));
@@ -140,6 +151,7 @@ class FoldedLinear {
   std::optional<double> norm_epsilon_;
   detail::Activation activation_;
   Scalar level_;
+  bool keeps_tokens_ = false;
 };
 
 /// prox(W LN(z) + b) with the proximal operator of level ||x||_1: what a ReLU takes off goes into the bias. Without a norm where it is

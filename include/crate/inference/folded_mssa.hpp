@@ -14,23 +14,27 @@
 
 namespace crate {
 
-/// sign MSSA(LN(z)), sign = 1 or -1: the norm goes into the projection, the sign and the rate factor into the output.
+/// sign MSSA(LN(z)), sign = 1 or -1: the norm goes into the projection, the sign and the rate factor into the output. Weights in
+/// bfloat16 multiply rounded tokens, unless these shall be kept.
 template <FoldedWeight W>
 class FoldedMssa {
  public:
   using Scalar = ScalarOf<W>;
 
-  explicit FoldedMssa(PreNorm<Mssa<Scalar>> layer, double sign = 1)
+  explicit FoldedMssa(PreNorm<Mssa<Scalar>> layer, double sign = 1, bool keeps_tokens = false)
       : projection_(layer.norm, AffineMap(layer.layer.subspaces.bases().transpose())),
         heads_(layer.layer.subspaces.heads()),
         attention_(layer.layer.attention),
-        factor_(sign * attention_.rate_factor) {
+        factor_(sign * attention_.rate_factor),
+        keeps_tokens_(keeps_tokens) {
+    if (keeps_tokens_) projection_.keep_tokens();
     const Mssa<Scalar>& mssa = layer.layer;
     if (mssa.output_kind == MssaOutput::identity) return;
     AffineMap map = mssa.output ? AffineMap(mssa.output->weight, mssa.output->bias) : AffineMap(mssa.subspaces.bases());
     map.weight *= factor_;
     map.bias *= factor_;
     output_.emplace(map);
+    if (keeps_tokens_) output_->keep_tokens();
   }
 
   [[nodiscard]] Index input_dim() const { return projection_.input_dim(); }
@@ -66,9 +70,10 @@ class FoldedMssa {
   /// The bytes of workspace that a pass takes.
   [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
     const Index size = stride() * layout.tokens();
-    return Workspace::room<Scalar>(size) + (output_ ? Workspace::room<W>(size) : Workspace::room<Scalar>(size)) +
-           std::max(projection_.room(layout, threads),
-                    detail::attention_room<Scalar>(width() / heads_, layout, threads));
+    return Workspace::room<Scalar>(size) +
+           (rounds_attended() ? Workspace::room<W>(size) : Workspace::room<Scalar>(size)) +
+           std::max({projection_.room(layout, threads), output_ ? output_->room(layout, threads) : 0,
+                     detail::attention_room<Scalar>(width() / heads_, layout, threads)});
   }
 
  private:
@@ -85,9 +90,13 @@ class FoldedMssa {
                                    attention_, first_tokens, columns, pass.workspace, pass.threads);
       return columns;
     };
-    if (output_) {
-      output_->apply(attend(frame.array<W>(stride() * out.cols())), out.cols(), addend, detail::columns_of(out),
-                     pass.workspace, pass.threads);
+    const auto project_back = [&](auto attended) {
+      output_->apply(attended, out.cols(), addend, detail::columns_of(out), pass.workspace, pass.threads);
+    };
+    if (rounds_attended()) {
+      project_back(attend(frame.array<W>(stride() * out.cols())));
+    } else if (output_) {
+      project_back(attend(frame.array<Scalar>(stride() * out.cols())));
     } else {
       const auto attended = attend(frame.array<Scalar>(stride() * out.cols()));
       for (Index j = 0; j < out.cols(); ++j)
@@ -97,6 +106,7 @@ class FoldedMssa {
   }
 
   [[nodiscard]] Index width() const { return projection_.output_dim(); }
+  [[nodiscard]] bool rounds_attended() const { return output_.has_value() && !keeps_tokens_; }
 
   /// Of projected tokens: whole vectors may be read at the last rows, and columns do not all meet in the same place of the cache.
   [[nodiscard]] Index stride() const {
@@ -108,6 +118,7 @@ class FoldedMssa {
   Index heads_;
   AttentionOptions attention_;
   double factor_;
+  bool keeps_tokens_;
   std::optional<FoldedLinear<W>> output_;
 };
 

@@ -13,31 +13,52 @@
 
 namespace crate::detail {
 
-/// How the micro-kernel multiplies: what it takes of a row and of a column in one step along the depth, and how a vector of rows adds
-/// the products up. In float and double a step takes one number.
-template <FoldedWeight W, int bytes = native_vector_bytes>
+/// Two neighbours of a token.
+struct FloatPair {
+  float first, second;
+};
+
+/// How the micro-kernel multiplies weights stored as W by tokens kept as Token: what it takes of a row (Unit) and of a column (Column)
+/// in one step along the depth, and how a vector of rows adds the products up. In float and double a step takes one number.
+template <FoldedWeight W, int bytes = native_vector_bytes, class Token = W>
 struct Arithmetic {
   using Scalar = W;
   using Unit = W;
+  using Column = W;
   static constexpr Index values_per_unit = 1;
   using Sums = Simd<Scalar, bytes>;
   using Factors = Simd<Unit, bytes>;
 
-  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Factors& rows, Unit column) {
+  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Factors& rows, Column column) {
     sums += rows * column;
   }
 };
 
-/// In bfloat16 a step takes two neighbours, the first in the lower half of the unit; products and sums are floats.
+/// Of bfloat16 weights a step takes two neighbours, the first in the lower half of the unit; products and sums are floats.
 template <int bytes>
-struct Arithmetic<bfloat16, bytes> {
+struct Arithmetic<bfloat16, bytes, float> {
   using Scalar = float;
   using Unit = std::uint32_t;
+  using Column = FloatPair;
   static constexpr Index values_per_unit = 2;
+  static constexpr Unit upper_half = 0xFFFF0000;
   using Sums = Simd<float, bytes>;
   using Factors = Simd<Unit, bytes>;
 
-  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Factors& rows, Unit column) {
+  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Factors& rows, Column column) {
+    sums += std::bit_cast<Sums>(rows & upper_half) * column.second;
+    sums += std::bit_cast<Sums>(rows << 16U) * column.first;
+  }
+};
+
+/// The same for tokens in bfloat16, packed like the weights.
+template <int bytes>
+struct Arithmetic<bfloat16, bytes, bfloat16> : Arithmetic<bfloat16, bytes, float> {
+  using OfFloats = Arithmetic<bfloat16, bytes, float>;
+  using Column = typename OfFloats::Unit;
+  using typename OfFloats::Factors, typename OfFloats::Sums;
+
+  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Factors& rows, Column column) {
 #if defined(__AVX512BF16__)
     if constexpr (bytes == 64) {
       const auto pair = _mm512_set1_epi32(static_cast<int>(column));
@@ -46,9 +67,8 @@ struct Arithmetic<bfloat16, bytes> {
       return;
     }
 #endif
-    constexpr Unit upper = 0xFFFF0000;
-    sums += std::bit_cast<Sums>(rows & upper) * std::bit_cast<float>(column & upper);
-    sums += std::bit_cast<Sums>(rows << 16U) * std::bit_cast<float>(column << 16U);
+    OfFloats::multiply_add(sums, rows,
+                           {std::bit_cast<float>(column << 16U), std::bit_cast<float>(column & OfFloats::upper_half)});
   }
 };
 

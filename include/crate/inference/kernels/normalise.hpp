@@ -51,34 +51,35 @@ void inverse_deviations_into(Columns<const S> z, Index dim, Index cols, double e
   });
 }
 
-/// out = gain (z - mean) as bfloat16, for one token.
-inline void round_token(const float* z, Index dim, float mean, float gain, bfloat16* out) {
+/// out = gain (z - mean) for one token, and 0 up to a whole number of pairs.
+template <class Out>
+void normalise_token(const float* z, Index dim, float mean, float gain, Out* out) {
   using V = Simd<float>;
   constexpr std::integral_constant<Index, lanes_of<V>> whole;
-  const auto round = [&](Index i, auto count) {
-    store_rounded(V((load_first<V>(z + i, count, mean) - mean) * gain), out + i, count);
-  };
+  const auto normalised = [&](Index i, auto count) { return V((load_first<V>(z + i, count, mean) - mean) * gain); };
   Index i = 0;
-  for (; i + whole <= dim; i += whole) round(i, whole);
-  if (i < dim) round(i, dim - i);
+  for (; i + whole <= dim; i += whole) store_rounded(normalised(i, whole), out + i, whole);
+  if (i < dim) store_rounded(normalised(i, dim - i), out + i, round_up(dim - i, 2));
 }
 
-/// out = z, or with an epsilon (z - mean) / sigma, as bfloat16.
-inline void round_tokens_into(Columns<const float> z, Index dim, Index cols, std::optional<double> norm_epsilon,
-                              Columns<bfloat16> out, Threads& threads) {
+/// out = z, or with an epsilon (z - mean) / sigma, each token followed by 0 up to a whole number of pairs.
+template <class Out>
+void normalise_tokens_into(Columns<const float> z, Index dim, Index cols, std::optional<double> norm_epsilon,
+                           Columns<Out> out, Threads& threads) {
   for_each_columns(cols, threads, [&](Index first, Index count) {
     for (Index j = first; j < first + count; ++j) {
       const auto [mean, gain] =
           norm_epsilon ? token_statistics(z.at(0, j), dim, *norm_epsilon) : TokenStatistics<float>{0, 1};
-      round_token(z.at(0, j), dim, mean, gain, out.at(0, j));
+      normalise_token(z.at(0, j), dim, mean, gain, out.at(0, j));
     }
   });
 }
 
-/// Columns of bfloat16, an even number apart, as the micro-kernel reads them.
-template <class T>
-[[nodiscard]] Columns<const Arithmetic<bfloat16>::Unit> pairs_of(Columns<T> x) {
-  return {reinterpret_cast<const Arithmetic<bfloat16>::Unit*>(x.first), x.stride / 2};
+/// Tokens an even number of coordinates apart, as the micro-kernel reads them for weights in bfloat16.
+template <class Token>
+[[nodiscard]] auto pairs_of(Columns<Token> x) {
+  using Column = typename Arithmetic<bfloat16, native_vector_bytes, std::remove_const_t<Token>>::Column;
+  return Columns<const Column>{reinterpret_cast<const Column*>(x.first), x.stride / 2};
 }
 
 }  // namespace crate::detail

@@ -141,17 +141,16 @@ void finish_tile(const typename A::Scalar* sums, Index row, Index rows, Index co
   return round_up((cols + blocks - 1) / blocks, step);
 }
 
-/// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X, each of weights.depth() units. An entry is the
+/// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X, each of weights.depth() steps. An entry is the
 /// same sum however the work is cut into pieces. The addend may lie where the output goes.
-template <FoldedWeight W, int bytes, class Kept, class Out>
-void multiply_packed(const PackedWeights<W, bytes>& weights, Columns<const typename Arithmetic<W, bytes>::Unit> x,
-                     Index cols, const Epilogue<ScalarOf<W>, Kept>& epilogue, Columns<Out> out, Threads& threads) {
-  using A = Arithmetic<W, bytes>;
+template <FoldedWeight W, int bytes, class Column, class Kept, class Out>
+void multiply_packed(const PackedWeights<W, bytes>& weights, Columns<const Column> x, Index cols,
+                     const Epilogue<ScalarOf<W>, Kept>& epilogue, Columns<Out> out, Threads& threads) {
+  using A = Arithmetic<W, bytes, std::conditional_t<std::same_as<Column, FloatPair>, float, W>>;
   using T = Tiles<A>;
   if (weights.rows() == 0 || cols == 0) return;
   const Index panels = weights.panels(), depth = weights.depth();
-  const Index step =
-      columns_of_piece(panels, cols, depth * Index{sizeof(typename A::Unit)}, T::columns, threads.count());
+  const Index step = columns_of_piece(panels, cols, depth * Index{sizeof(Column)}, T::columns, threads.count());
   threads.for_each(panels * ((cols + step - 1) / step), [&](Index piece, int) {
     alignas(64) ScalarOf<W> sums[static_cast<std::size_t>(T::rows * T::columns)];
     const Index panel = piece % panels, row = panel * T::rows, vectors = weights.vectors(panel);

@@ -12,7 +12,7 @@ namespace crate::detail {
 /// `panel` holds, for each step k, `vectors` vectors of rows, and `panel_step` units from one step to the next; `x` and `sums` have
 /// their columns `x_stride` units and `sums_stride` numbers apart. `sums` has room for whole vectors of rows.
 template <class A, int vectors, int columns>
-void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth, const typename A::Unit* x,
+void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth, const typename A::Column* x,
                    Index x_stride, typename A::Scalar* sums, Index sums_stride) {
   using Sums = typename A::Sums;
   using Factors = typename A::Factors;
@@ -41,8 +41,8 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
 }
 
 template <class A>
-using TileKernel = void (*)(const typename A::Unit*, Index, Index, const typename A::Unit*, Index, typename A::Scalar*,
-                            Index);
+using TileKernel = void (*)(const typename A::Unit*, Index, Index, const typename A::Column*, Index,
+                            typename A::Scalar*, Index);
 
 /// The micro-kernels of one arithmetic for tiles of every size up to the full one.
 template <class A>
