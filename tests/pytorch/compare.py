@@ -11,47 +11,12 @@ import subprocess
 import sys
 import tempfile
 
-try:
-    import torch
-except ImportError:
-    print("PyTorch (python3-torch) is not installed: nothing was compared")
-    sys.exit(77)
+from comparison import PROGRAMS, check, fail, options_of, randomise, run, status
+import torch
 
 import safetensors_file
 import synthetic_weights
 from published_models import Crate, CrateAlpha, CrateMae
-
-PROGRAMS = sys.argv[1]
-failures = 0
-
-
-def run(program, *arguments):
-    result = subprocess.run([os.path.join(PROGRAMS, program), *map(str, arguments)], capture_output=True, text=True)
-    if result.returncode != 0:
-        raise RuntimeError(f"{program} {arguments}: {result.stderr.strip()}")
-    return result.stdout
-
-
-def check(what, found, expected, tolerance):
-    """Largest difference against the largest entry."""
-    global failures
-    if found is None or tuple(found.shape) != tuple(expected.shape):
-        print(f"FAILED {what}: shape {None if found is None else tuple(found.shape)}, expected {tuple(expected.shape)}")
-        failures += 1
-        return
-    expected = expected.double()
-    error = ((found.double() - expected).abs().max() / expected.abs().max().clamp_min(1e-300)).item()
-    if not error <= tolerance:
-        failures += 1
-        print(f"FAILED {what}: error {error:.3g}, at most {tolerance:.3g} expected")
-
-
-def randomise(model):
-    """Other values than the initial ones everywhere, so that no norm is the identity and no bias zero."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.dim() == 1:
-                parameter.copy_((1 if name.endswith("weight") else 0) + 0.2 * torch.randn_like(parameter))
 
 
 def coding_rates(model, x_before, eps=0.01):
@@ -107,17 +72,12 @@ def save_in_formats(state, folder, dtype):
     return files
 
 
-def arguments_of(settings, dtype):
+def arguments_of(settings):
     patch = settings["patch"]
     result = ["--heads", settings["heads"]]
     if patch[0] != patch[1]:
         result += ["--patch", f"{patch[0]}x{patch[1]}"]
-    for option, key in (("--pool", "pool"), ("--step-size", "step"), ("--lambda", "lambd"), ("--mask-ratio", "mask_ratio")):
-        if key in settings:
-            result += [option, settings[key]]
-    if settings.get("normalise_pixels"):
-        result += ["--normalize-pixels"]
-    return result
+    return result + options_of(settings)
 
 
 class Seen:
@@ -174,7 +134,7 @@ def compare(kind, settings, batch, dtype, masked=True):
             seen = Seen()
             expected = outputs_of(reference, images, noise, seen)
             run("run_model", "--weights", os.path.join(folder, name), "--input", input_path, "--output", output_path,
-                "--layers", "--threads", 2, *arguments_of(settings, dtype))
+                "--layers", "--threads", 2, *arguments_of(settings))
             found = safetensors_file.load(output_path)
             for key, value in expected.items():
                 check(f"{what} {name} {key}", found.get(key), value, tolerance)
@@ -195,12 +155,7 @@ def check_written(what, kind, settings, model, folder, input_path, output_path, 
     expected = outputs_of(back, *expected_of)
     for key, value in outputs_of(model, *expected_of).items():
         check(f"{what} written {key}", expected[key], value, 0)
-    settings_only = [str(a) for a in arguments_of(settings, dtype)]
-    for structural in ("--heads", "--patch"):
-        if structural in settings_only:
-            at = settings_only.index(structural)
-            del settings_only[at:at + 2]
-    run("run_model", "--weights", written, "--input", input_path, "--output", output_path, *settings_only)
+    run("run_model", "--weights", written, "--input", input_path, "--output", output_path, *options_of(settings))
     found = safetensors_file.load(output_path)
     for key, value in expected.items():
         check(f"{what} written, run {key}", found.get(key), value, 1e-10 if dtype == torch.float64 else 2e-5)
@@ -208,12 +163,10 @@ def check_written(what, kind, settings, model, folder, input_path, output_path, 
 
 def check_refused(what, arguments, *parts):
     """The program ends with status 1 and a message that has all the parts."""
-    global failures
     result = subprocess.run([os.path.join(PROGRAMS, "run_model"), *map(str, arguments)], capture_output=True, text=True)
     missing = [part for part in parts if part not in result.stderr]
     if result.returncode != 1 or missing:
-        failures += 1
-        print(f"FAILED {what}: status {result.returncode}, {result.stderr.strip()!r} without {missing}")
+        fail(what, f"status {result.returncode}, {result.stderr.strip()!r} without {missing}")
 
 
 def refusals():
@@ -305,8 +258,7 @@ def main():
             compare(CrateMae, mae, 1, dtype, masked=False)
     refusals()
     full_size()
-    print("all agree" if failures == 0 else f"{failures} comparisons failed")
-    return 0 if failures == 0 else 1
+    return status()
 
 
 if __name__ == "__main__":

@@ -6,46 +6,22 @@ Usage: gradients.py FOLDER_OF_THE_PROGRAMS
 
 import math
 import os
-import subprocess
 import sys
 import tempfile
 
-try:
-    import torch
-except ImportError:
-    print("PyTorch (python3-torch) is not installed: nothing was compared")
-    sys.exit(77)
+from comparison import check, options_of, randomise, run, status
+import torch
 
 import safetensors_file
 from published_models import Crate, CrateAlpha, CrateMae
 
-PROGRAMS = sys.argv[1]
-failures = 0
-
-
-def check(what, found, expected, tolerance):
-    """Largest difference against the largest entry."""
-    global failures
-    error = ((found.double() - expected.double()).abs().max() / expected.double().abs().max().clamp_min(1e-300)).item()
-    if tuple(found.shape) != tuple(expected.shape) or not error <= tolerance:
-        failures += 1
-        print(f"FAILED {what}: shape {tuple(found.shape)}, error {error:.3g}, at most {tolerance:.3g} expected")
-
 
 def compare(kind, settings, batch, dtype):
     model = kind(**settings)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.dim() == 1:
-                parameter.copy_((1 if name.endswith("weight") else 0) + 0.2 * torch.randn_like(parameter))
+    randomise(model)
     model = model.to(dtype)
     inputs = {"images": torch.randn(batch, settings["channels"], *settings["image"]).to(dtype)}
-    options = ["--heads", settings["heads"], "--patch", "x".join(map(str, settings["patch"]))]
-    for option, key in (("--pool", "pool"), ("--step-size", "step"), ("--lambda", "lambd"), ("--mask-ratio", "mask_ratio")):
-        if key in settings:
-            options += [option, settings[key]]
-    if settings.get("normalise_pixels"):
-        options += ["--normalize-pixels"]
+    options = ["--heads", settings["heads"], "--patch", "x".join(map(str, settings["patch"])), *options_of(settings)]
     if kind is CrateMae:
         patches = math.prod(i // p for i, p in zip(settings["image"], settings["patch"]))
         inputs["noise"] = torch.rand(batch, patches).to(dtype)
@@ -61,8 +37,7 @@ def compare(kind, settings, batch, dtype):
         weights, given, written = (os.path.join(folder, name) for name in ("weights.pth", "in.safetensors", "out.safetensors"))
         torch.save(model.state_dict(), weights)
         safetensors_file.save(given, inputs)
-        subprocess.run([os.path.join(PROGRAMS, "run_model"), "--weights", weights, "--input", given, "--output", written,
-                        "--gradients", "--threads", "2", *map(str, options)], check=True)
+        run("run_model", "--weights", weights, "--input", given, "--output", written, "--gradients", "--threads", 2, *options)
         found = safetensors_file.load(written)
     what, tolerance = f"{kind.__name__} {settings} {dtype}", 1e-10 if dtype == torch.float64 else 5e-5
     check(f"{what} loss", found["loss"], loss.detach().reshape(1), tolerance)
@@ -90,8 +65,7 @@ def main():
                 mae["dim_head"] = mae["dim"]
             compare(CrateMae, mae, 2, dtype)
             compare(CrateMae, {**mae, "normalise_pixels": True}, 3, dtype)
-    print("all agree" if failures == 0 else f"{failures} comparisons failed")
-    return 0 if failures == 0 else 1
+    return status()
 
 
 if __name__ == "__main__":

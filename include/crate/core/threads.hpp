@@ -19,8 +19,9 @@
 
 namespace crate {
 
-/// A team of threads, owned by the caller of the library. Work is cut into pieces by the size of the problem alone and
-/// the threads take pieces as they become free, so results do not depend on how many threads there are.
+/// A team of threads, owned by the caller of the library. Work is cut into pieces of which each gives the same result wherever it is
+/// done, so results do not depend on how many threads there are. Every thread begins with an equal share of neighbouring pieces, so
+/// that it finds in its cache what it left there when it worked on the same part of the tokens before, and then helps the others.
 ///
 /// Safe to use from several threads at once: whoever comes second, or calls from inside a piece, does its own pieces
 /// alone.
@@ -30,6 +31,7 @@ class Threads {
   /// Throws OptionError unless count >= 1, and if the system refuses to start so many.
   explicit Threads(int count = 1) {
     check_option(count >= 1, "threads >= 1", count);
+    shares_ = std::vector<Share>(static_cast<std::size_t>(count));
     try {
       for (int worker = 1; worker < count; ++worker) others_.emplace_back([this, worker] { serve(worker); });
     } catch (const std::exception& refusal) {
@@ -57,8 +59,7 @@ class Threads {
       return;
     }
     body_ = [&body](Index piece, int worker) { body(piece, worker); };
-    pieces_ = pieces;
-    next_piece_.store(0, std::memory_order_relaxed);
+    share_out(pieces);
     working_.store(static_cast<int>(others_.size()), std::memory_order_relaxed);
     announce();
     take_pieces(0);
@@ -118,16 +119,39 @@ class Threads {
     }
   }
 
+  /// The pieces from `next` to before `end`, in a cache line of their own.
+  struct alignas(64) Share {
+    std::atomic<Index> next{0};
+    Index end = 0;
+  };
+
+  void share_out(Index pieces) {
+    const auto count = static_cast<Index>(shares_.size());
+    for (Index i = 0; i < count; ++i) {
+      Share& share = shares_[static_cast<std::size_t>(i)];
+      share.next.store(pieces * i / count, std::memory_order_relaxed);
+      share.end = pieces * (i + 1) / count;
+    }
+  }
+
+  /// Its own share first, then what the others have left of theirs.
   void take_pieces(int worker) {
-    for (;;) {
-      const Index piece = next_piece_.fetch_add(1, std::memory_order_relaxed);
-      if (piece >= pieces_) return;
-      try {
-        body_(piece, worker);
-      } catch (...) {
-        const std::lock_guard lock(failure_mutex_);
-        failure_ = std::current_exception();
+    for (std::size_t i = 0; i < shares_.size(); ++i) {
+      Share& share = shares_[(static_cast<std::size_t>(worker) + i) % shares_.size()];
+      for (;;) {
+        const Index piece = share.next.fetch_add(1, std::memory_order_relaxed);
+        if (piece >= share.end) break;
+        do_piece(piece, worker);
       }
+    }
+  }
+
+  void do_piece(Index piece, int worker) {
+    try {
+      body_(piece, worker);
+    } catch (...) {
+      const std::lock_guard lock(failure_mutex_);
+      failure_ = std::current_exception();
     }
   }
 
@@ -146,9 +170,8 @@ class Threads {
   std::atomic_flag busy_;
   std::atomic<unsigned> round_{0};  // goes up when there is new work
   std::atomic<int> working_{0};     // other threads that have not finished this round
-  std::atomic<Index> next_piece_{0};
   std::atomic<bool> stopping_{false};
-  Index pieces_ = 0;
+  std::vector<Share> shares_;  // of every worker
   std::function<void(Index, int)> body_;
   std::mutex failure_mutex_;
   std::exception_ptr failure_;

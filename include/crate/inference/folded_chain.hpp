@@ -14,6 +14,7 @@
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/inference/kernels/packed_product.hpp"
+#include "crate/layers/combinators.hpp"
 #include "crate/layers/pass.hpp"
 
 namespace crate {
@@ -74,33 +75,13 @@ class FoldedResidual {
 /// Folded layers, one after another; one of them may be a std::vector of layers. Half-steps are observed under the names that they
 /// had in the chain it was folded from, but for what lies inside of one.
 template <crate::Scalar S, class... Links>
-class FoldedChain {
+class FoldedChain : public detail::Linked<FoldedChain<S, Links...>> {
  public:
   using Scalar = S;
   using Names = std::array<std::string_view, sizeof...(Links)>;
 
   explicit FoldedChain(const Names& names, Links... links) : names_(names), links_(std::move(links)...) {}
 
-  [[nodiscard]] Index input_dim() const {
-    Index dim = 0;
-    for_each_link([&](std::string_view, const auto& link, std::size_t i) { dim = i == 0 ? link.input_dim() : dim; });
-    return dim;
-  }
-  [[nodiscard]] Index output_dim() const {
-    Index dim = 0;
-    for_each_link([&](std::string_view, const auto& link, std::size_t) { dim = link.output_dim(); });
-    return dim;
-  }
-  [[nodiscard]] std::string formula(const std::string& argument) const {
-    std::string text = argument;
-    for_each_link([&](std::string_view, const auto& link, std::size_t) { text = link.formula(text); });
-    return text;
-  }
-  [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
-    double total = 0;
-    for_each_link([&](std::string_view, const auto& link, std::size_t) { total += link.multiply_adds(layout); });
-    return total;
-  }
   [[nodiscard]] std::size_t bytes_held() const {
     std::size_t total = 0;
     for_each_link([&](std::string_view, const auto& link, std::size_t) { total += link.bytes_held(); });
@@ -150,17 +131,7 @@ class FoldedChain {
   }
 
  private:
-  [[nodiscard]] std::size_t link_count() const {
-    std::size_t count = 0;
-    for_each_link([&](std::string_view, const auto&, std::size_t) { ++count; });
-    return count;
-  }
-  [[nodiscard]] Index widest_link() const {
-    Index widest = 0;
-    for_each_link(
-        [&](std::string_view, const auto& link, std::size_t) { widest = std::max(widest, link.output_dim()); });
-    return widest;
-  }
+  using detail::Linked<FoldedChain>::link_count, detail::Linked<FoldedChain>::widest_link;
 
   /// Link `narrowing` leaves the first token of each set alone.
   void run(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass, std::size_t narrowing) const {

@@ -201,38 +201,60 @@ struct ChainTape {
   decltype(tapes_of(Self::parts())) links;  ///< in the order of the parts; of a vector of layers, a vector
 };
 
-}  // namespace detail
-
-/// A layer that is its parts, one after another, in the order in which parts() lists them: `struct Block : Chain<Block>`.
-/// Every part is a half-step that observers see under its name. A part may be a std::vector of layers.
-template <class Self, crate::Scalar S>
-struct Chain {
-  using Scalar = S;
-  using Tape = detail::ChainTape<Self>;
-
+/// What layers one after another are together. Self::for_each_link(visit) calls visit(name, layer, i) for the i-th.
+template <class Self>
+struct Linked {
   [[nodiscard]] Index input_dim() const {
     Index dim = 0;
-    for_each_link([&](std::string_view, const auto& link, std::size_t i) { dim = i == 0 ? link.input_dim() : dim; });
+    self().for_each_link(
+        [&](std::string_view, const auto& link, std::size_t i) { dim = i == 0 ? link.input_dim() : dim; });
     return dim;
   }
 
   [[nodiscard]] Index output_dim() const {
     Index dim = 0;
-    for_each_link([&](std::string_view, const auto& link, std::size_t) { dim = link.output_dim(); });
+    self().for_each_link([&](std::string_view, const auto& link, std::size_t) { dim = link.output_dim(); });
     return dim;
   }
 
   [[nodiscard]] std::string formula(const std::string& argument) const {
     std::string text = argument;
-    for_each_link([&](std::string_view, const auto& link, std::size_t) { text = link.formula(text); });
+    self().for_each_link([&](std::string_view, const auto& link, std::size_t) { text = link.formula(text); });
     return text;
   }
 
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
     double total = 0;
-    for_each_link([&](std::string_view, const auto& link, std::size_t) { total += link.multiply_adds(layout); });
+    self().for_each_link([&](std::string_view, const auto& link, std::size_t) { total += link.multiply_adds(layout); });
     return total;
   }
+
+ protected:
+  [[nodiscard]] std::size_t link_count() const {
+    std::size_t count = 0;
+    self().for_each_link([&](std::string_view, const auto&, std::size_t) { ++count; });
+    return count;
+  }
+
+  [[nodiscard]] Index widest_link() const {
+    Index widest = 0;
+    self().for_each_link(
+        [&](std::string_view, const auto& link, std::size_t) { widest = std::max(widest, link.output_dim()); });
+    return widest;
+  }
+
+ private:
+  [[nodiscard]] const Self& self() const { return static_cast<const Self&>(*this); }
+};
+
+}  // namespace detail
+
+/// A layer that is its parts, one after another, in the order in which parts() lists them: `struct Block : Chain<Block>`.
+/// Every part is a half-step that observers see under its name. A part may be a std::vector of layers.
+template <class Self, crate::Scalar S>
+struct Chain : detail::Linked<Self> {
+  using Scalar = S;
+  using Tape = detail::ChainTape<Self>;
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     Workspace::Frame frame(pass.workspace);
@@ -322,6 +344,8 @@ struct Chain {
   }
 
  private:
+  using detail::Linked<Self>::link_count, detail::Linked<Self>::widest_link;
+
   [[nodiscard]] const Self& self() const { return static_cast<const Self&>(*this); }
 
   /// Calls visit(part, index) for every part, the index known at compile time.
@@ -343,19 +367,6 @@ struct Chain {
       (visit(std::get<count - 1 - i>(entries), std::integral_constant<std::size_t, count - 1 - i>()), ...);
     }
     (std::make_index_sequence<count>());
-  }
-
-  [[nodiscard]] std::size_t link_count() const {
-    std::size_t count = 0;
-    for_each_link([&](std::string_view, const auto&, std::size_t) { ++count; });
-    return count;
-  }
-
-  [[nodiscard]] Index widest_link() const {
-    Index widest = 0;
-    for_each_link(
-        [&](std::string_view, const auto& link, std::size_t) { widest = std::max(widest, link.output_dim()); });
-    return widest;
   }
 
   /// A link that is a chain itself shows its own half-steps, the last of which is its result.

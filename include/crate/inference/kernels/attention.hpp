@@ -107,6 +107,15 @@ struct Head {
   }
 };
 
+/// Numbers that a worker takes: for the packed keys, for a strip of scores, and for a gap, so that what one worker fetches ahead is not
+/// what the next one writes.
+template <Scalar S>
+[[nodiscard]] Index numbers_of_worker(Index head_dim, const TokenLayout& layout) {
+  using T = Tiles<Arithmetic<S>>;
+  constexpr Index gap = 1024 / Index{sizeof(S)};
+  return round_up(layout.longest(), T::lanes) * (head_dim + T::columns) + gap;
+}
+
 /// For every set of the layout and every head: out = SSA of the head's rows of H, both (heads * head_dim) x (total tokens). Of H,
 /// whole vectors may be read at the last rows. Logits are scaled by options.logit_scale; the mask holds, the rest of the options not.
 /// With `first_tokens`, only those of the first token of each set, side by side.
@@ -121,8 +130,8 @@ void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLa
   const Index group = round_up((queries + groups - 1) / std::max<Index>(groups, 1), T::columns);
   const Index keys = round_up(layout.longest(), T::lanes);
   Workspace::Frame frame(workspace);
-  S* const packed = frame.array<S>(keys * head_dim * threads.count());
-  S* const strips = frame.array<S>(keys * T::columns * threads.count());
+  const Index each = numbers_of_worker<S>(head_dim, layout);
+  S* const rooms = frame.array<S>(each * threads.count());
   threads.for_each(layout.sets() * heads * groups, [&](Index piece, int worker) {
     const Index set = piece / (heads * groups), row = piece / groups % heads * head_dim, begin = piece % groups * group;
     const Index token = layout.begin(set), end = std::min({begin + group, queries, layout.length(set)});
@@ -130,8 +139,8 @@ void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLa
     const Head<S> head{{h.at(row, token), h.stride},
                        head_dim,
                        layout.visible(set),
-                       packed + worker * keys * head_dim,
-                       strips + worker * keys * T::columns};
+                       rooms + worker * each,
+                       rooms + worker * each + keys * head_dim};
     head.pack();
     for (Index first = begin; first < end; first += T::columns)
       head.attend(first, std::min<Index>(T::columns, end - first), options.mask, static_cast<S>(options.logit_scale),
@@ -142,9 +151,7 @@ void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLa
 /// The room that attend_heads takes.
 template <Scalar S>
 [[nodiscard]] std::size_t attention_room(Index head_dim, const TokenLayout& layout, int threads) {
-  using T = Tiles<Arithmetic<S>>;
-  const Index keys = round_up(layout.longest(), T::lanes);
-  return Workspace::room<S>(keys * head_dim * threads) + Workspace::room<S>(keys * T::columns * threads);
+  return Workspace::room<S>(numbers_of_worker<S>(head_dim, layout) * threads);
 }
 
 }  // namespace crate::detail
