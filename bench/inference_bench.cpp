@@ -99,7 +99,8 @@ class Peak {
   std::vector<typename A::Unit> panel_, columns_;
 };
 
-/// The stages of a classifier's blocks, each on tokens and weights of the right sizes, as many as the blocks have.
+/// The stages of a classifier's blocks, each on tokens and weights of the right sizes, as many as the blocks have. With bfloat16 weights
+/// all tokens are rounded beforehand; that a model rounds them, and not for the first block's attention, is in the rest.
 template <FoldedWeight W>
 class Stages {
  public:

@@ -44,18 +44,26 @@ TokenSets<S> draw_sets(Random& random, Index dim) {
   return {(draw_normal(random, dim, layout.tokens()).array() + 0.5).template cast<S>(), layout};
 }
 
-template <class L>
-void check_folded(Random& random, const L& plain) {
+template <FoldedWeight W, class L>
+void check_folded_as(const L& plain, const TokenSets<typename L::Scalar>& sets, double largest_error) {
   using S = typename L::Scalar;
-  const auto folded = fold(plain);
-  const TokenSets<S> sets = draw_sets<S>(random, plain.input_dim());
+  const auto folded = fold<W>(plain);
   CAPTURE(plain.formula("Z"), plain.input_dim());
   const Matrix<S> found = forward(folded, sets).tokens;
-  CHECK(relative_error(found, forward(plain, sets).tokens) < tolerance<S>);
+  CHECK(relative_error(found, forward(plain, sets).tokens) < largest_error);
   Threads threads(3);
   CHECK(forward(folded, sets, {.threads = &threads}).tokens == found);
   CHECK(folded.input_dim() == plain.input_dim());
   CHECK(folded.output_dim() == plain.output_dim());
+}
+
+/// Also with bfloat16 weights, which have 8 bits.
+template <class L>
+void check_folded(Random& random, const L& plain) {
+  using S = typename L::Scalar;
+  const TokenSets<S> sets = draw_sets<S>(random, plain.input_dim());
+  check_folded_as<S>(plain, sets, tolerance<S>);
+  if constexpr (std::same_as<S, float>) check_folded_as<bfloat16>(plain, sets, 0.05);
 }
 
 /// Heads, their dimension and the width, seldom multiples of each other.

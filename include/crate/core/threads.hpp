@@ -20,8 +20,8 @@
 namespace crate {
 
 /// A team of threads, owned by the caller of the library. Work is cut into pieces of which each gives the same result wherever it is
-/// done, so results do not depend on how many threads there are. Every thread begins with an equal share of neighbouring pieces, so
-/// that it finds in its cache what it left there when it worked on the same part of the tokens before, and then helps the others.
+/// done, so results do not depend on how many threads there are. Every thread begins with an equal share of neighbouring pieces and
+/// then helps the others: work that is cut alike again and again finds in a thread's cache what it left there.
 ///
 /// Safe to use from several threads at once: whoever comes second, or calls from inside a piece, does its own pieces
 /// alone.
@@ -31,9 +31,9 @@ class Threads {
   /// Throws OptionError unless count >= 1, and if the system refuses to start so many.
   explicit Threads(int count = 1) {
     check_option(count >= 1, "threads >= 1", count);
-    shares_ = std::vector<Share>(static_cast<std::size_t>(count));
     try {
       for (int worker = 1; worker < count; ++worker) others_.emplace_back([this, worker] { serve(worker); });
+      shares_ = std::vector<Share>(static_cast<std::size_t>(count));
     } catch (const std::exception& refusal) {
       const int started = this->count();
       stop();

@@ -65,7 +65,9 @@ class FoldedResidual {
     inner_.compute_first(z, detail::columns_of(std::as_const(firsts)), out, pass);
   }
 
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const { return inner_.room(layout, threads); }
+  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
+    return inner_.room(layout, threads) + Workspace::room<Scalar>(input_dim() * layout.sets());
+  }
 
  private:
   Inner inner_;

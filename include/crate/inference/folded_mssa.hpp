@@ -106,7 +106,10 @@ class FoldedMssa {
   }
 
   [[nodiscard]] Index width() const { return projection_.output_dim(); }
-  [[nodiscard]] bool rounds_attended() const { return output_.has_value() && !keeps_tokens_; }
+  /// Heads are stored one after another in bfloat16 only if each is whole pairs.
+  [[nodiscard]] bool rounds_attended() const {
+    return output_.has_value() && !keeps_tokens_ && width() / heads_ % 2 == 0;
+  }
 
   /// Of projected tokens: whole vectors may be read at the last rows, and columns do not all meet in the same place of the cache.
   [[nodiscard]] Index stride() const {

@@ -54,7 +54,7 @@ class FoldedPatchEmbedding {
       norm.bias[i] = embedding.pixel_norm.bias[from];
       map.weight.col(i) = published.weight.col(from);
     }
-    return FoldedLinear<W>(norm, map);
+    return FoldedLinear<W>(norm, std::move(map));
   }
 
   FoldedLinear<W> projection_;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <new>
 #include <span>
@@ -29,7 +30,7 @@ enum class FileAccess {
   copy,  ///< read: for files that others may change at any time
 };
 
-/// All bytes of a regular file, read-only, as they were when it was opened.
+/// All bytes of a regular file, read-only, as many as it had when it was opened.
 /// Where the system cannot map files, `FileAccess::map` reads as well.
 class FileBytes {
  public:
@@ -52,10 +53,10 @@ class FileBytes {
   };
 
   void map(const std::filesystem::path& path);
-  static void unmap(const std::byte* data, std::size_t size);
   void read(const std::filesystem::path& path);
 
   std::size_t size_ = 0;
+  bool mapped_ = false;
   std::unique_ptr<const std::byte, Deleter> data_{nullptr, Deleter{}};
 };
 
@@ -89,14 +90,15 @@ inline void FileBytes::map(const std::filesystem::path& path) {
     throw file_error(path.string(), "cannot be mapped: ", std::generic_category().message(reason));
 
   ::madvise(address, size_, MADV_WILLNEED);
-  data_ = {static_cast<const std::byte*>(address), Deleter{&unmap, size_}};
+  const Release unmap = [](const std::byte* data, std::size_t size) { ::munmap(const_cast<std::byte*>(data), size); };
+  data_ = {static_cast<const std::byte*>(address), Deleter{unmap, size_}};
+  mapped_ = true;
 }
 
-inline void FileBytes::unmap(const std::byte* data, std::size_t size) { ::munmap(const_cast<std::byte*>(data), size); }
-
 inline void FileBytes::release(std::span<const std::byte> part) const {
-  const bool inside = part.data() >= data_.get() && part.data() + part.size() <= data_.get() + size_;
-  if (data_.get_deleter().release != &unmap || !inside) return;
+  constexpr std::less_equal<> not_after;
+  if (!mapped_ || !not_after(data_.get(), part.data()) || !not_after(part.data() + part.size(), data_.get() + size_))
+    return;
   static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   const auto offset = static_cast<std::size_t>(part.data() - data_.get());
   const std::size_t first = (offset + page - 1) / page * page, end = (offset + part.size()) / page * page;

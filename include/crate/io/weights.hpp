@@ -57,7 +57,7 @@ inline std::string complaint(const std::string& name, const std::vector<Index>& 
 
 }  // namespace detail
 
-/// Fills every parameter of a model from the tensor of its published name. `grid` tells the shape of convolution kernels.
+/// Fills every parameter of a model from the tensor of its published name, and gives back the memory of the mapped file behind it. `grid` tells the shape of convolution kernels.
 /// Throws FileError that lists all missing, surplus and misshapen tensors, by name and with both shapes; then the model is
 /// as before.
 template <class Model>

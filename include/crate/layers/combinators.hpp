@@ -243,7 +243,6 @@ struct Linked {
     return widest;
   }
 
- private:
   [[nodiscard]] const Self& self() const { return static_cast<const Self&>(*this); }
 };
 
@@ -344,9 +343,7 @@ struct Chain : detail::Linked<Self> {
   }
 
  private:
-  using detail::Linked<Self>::link_count, detail::Linked<Self>::widest_link;
-
-  [[nodiscard]] const Self& self() const { return static_cast<const Self&>(*this); }
+  using detail::Linked<Self>::link_count, detail::Linked<Self>::self, detail::Linked<Self>::widest_link;
 
   /// Calls visit(part, index) for every part, the index known at compile time.
   template <class Visit>

@@ -107,17 +107,17 @@ struct Head {
   }
 };
 
-/// Numbers that a worker takes: for the packed keys, for a strip of scores, and for a gap, so that what one worker fetches ahead is not
-/// what the next one writes.
+/// Numbers that a worker takes: for the packed keys, for a strip of scores, and for a gap as long as what is fetched ahead, since that
+/// must not be what the next worker writes.
 template <Scalar S>
 [[nodiscard]] Index numbers_of_worker(Index head_dim, const TokenLayout& layout) {
   using T = Tiles<Arithmetic<S>>;
-  constexpr Index gap = 1024 / Index{sizeof(S)};
+  constexpr Index gap = tile_steps_ahead * T::rows;
   return round_up(layout.longest(), T::lanes) * (head_dim + T::columns) + gap;
 }
 
 /// For every set of the layout and every head: out = SSA of the head's rows of H, both (heads * head_dim) x (total tokens). Of H,
-/// whole vectors may be read at the last rows. Logits are scaled by options.logit_scale; the mask holds, the rest of the options not.
+/// whole vectors may be read at the last rows. Heads stored as bfloat16 have an even dimension. Logits are scaled by options.logit_scale; the mask holds, the rest of the options not.
 /// With `first_tokens`, only those of the first token of each set, side by side.
 template <Scalar S, class Out>
 void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLayout& layout,

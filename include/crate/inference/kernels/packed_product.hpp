@@ -57,7 +57,7 @@ template <Activation activation, class V>
     return x;
 }
 
-/// The first `count` of the numbers to where tokens are kept; if that is as bfloat16, rounded, and a whole number of pairs of them.
+/// The first `count` of the numbers to where tokens are kept; if that is as bfloat16, rounded, and up to a whole number of pairs.
 template <class V, class Out>
 [[gnu::always_inline]] inline void store_rounded(const V& numbers, Out* to, Index count) {
   if constexpr (std::same_as<Out, bfloat16>) {
@@ -131,14 +131,15 @@ void finish_tile(const typename A::Scalar* sums, Index row, Index rows, Index co
 }
 
 /// How a product of so many panels, and columns of so many bytes, is cut into pieces: a panel by a block of columns, a multiple of
-/// `step` wide. A block's columns stay in the second cache while the panels pass, but for deep ones, where the panels should;
-/// and there are two pieces a thread or more.
-[[nodiscard]] inline Index columns_of_piece(Index panels, Index cols, Index column_bytes, Index step, int threads) {
+/// `tile_cols` wide. A block's columns stay in a second cache of 1 MiB while the panels pass, but for deep ones, where the panels
+/// should; and there are two pieces a thread where the columns suffice.
+[[nodiscard]] inline Index columns_of_piece(Index panels, Index cols, Index column_bytes, Index tile_cols,
+                                            int threads) {
   constexpr Index cache_share = 640 << 10, deep_columns = 128;
   const Index largest = std::max(deep_columns, cache_share / std::max<Index>(column_bytes, 1));
   const Index for_cache = (cols + largest - 1) / largest, for_threads = (2 * threads + panels - 1) / panels;
   const Index blocks = std::max(for_cache, for_threads);
-  return round_up((cols + blocks - 1) / blocks, step);
+  return round_up((cols + blocks - 1) / blocks, tile_cols);
 }
 
 /// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X, each of weights.depth() steps. An entry is the
@@ -150,12 +151,12 @@ void multiply_packed(const PackedWeights<W, bytes>& weights, Columns<const Colum
   using T = Tiles<A>;
   if (weights.rows() == 0 || cols == 0) return;
   const Index panels = weights.panels(), depth = weights.depth();
-  const Index step = columns_of_piece(panels, cols, depth * Index{sizeof(Column)}, T::columns, threads.count());
-  threads.for_each(panels * ((cols + step - 1) / step), [&](Index piece, int) {
+  const Index piece_cols = columns_of_piece(panels, cols, depth * Index{sizeof(Column)}, T::columns, threads.count());
+  threads.for_each(panels * ((cols + piece_cols - 1) / piece_cols), [&](Index piece, int) {
     alignas(64) ScalarOf<W> sums[static_cast<std::size_t>(T::rows * T::columns)];
     const Index panel = piece % panels, row = panel * T::rows, vectors = weights.vectors(panel);
     const Index rows = std::min(T::rows, weights.rows() - row);
-    const Index first = piece / panels * step, last = std::min(first + step, cols);
+    const Index first = piece / panels * piece_cols, last = std::min(first + piece_cols, cols);
     for (Index col = first; col < last; col += T::columns) {
       const Index n = std::min<Index>(T::columns, last - col);
       T::kernel(vectors, n)(weights.panel(panel), vectors * T::lanes, depth, x.at(0, col), x.stride, sums, T::rows);

@@ -8,6 +8,9 @@
 
 namespace crate::detail {
 
+/// How far ahead of its use the micro-kernel fetches a panel.
+inline constexpr Index tile_steps_ahead = 16;
+
 /// The micro-kernel: sums(i, j) = sum over k of panel(i, k) x(k, j), the sums in registers throughout.
 /// `panel` holds, for each step k, `vectors` vectors of rows, and `panel_step` units from one step to the next; `x` and `sums` have
 /// their columns `x_stride` units and `sums_stride` numbers apart. `sums` has room for whole vectors of rows.
@@ -16,7 +19,6 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
                    Index x_stride, typename A::Scalar* sums, Index sums_stride) {
   using Sums = typename A::Sums;
   using Factors = typename A::Factors;
-  constexpr Index steps_ahead = 16;
   Sums sum[columns][vectors];
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = Sums{}; });
@@ -25,7 +27,7 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
     Factors rows[vectors];
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
       const typename A::Unit* const row = panel + v * lanes_of<Factors>;
-      __builtin_prefetch(row + steps_ahead * panel_step);  // from the second cache; harmless beyond the end
+      __builtin_prefetch(row + tile_steps_ahead * panel_step);  // from the second cache; harmless beyond the end
       rows[v] = load<Factors>(row);
     });
     unrolled<columns>([&](auto j) __attribute__((always_inline)) {
