@@ -33,7 +33,7 @@ class Threads {
     check_option(count >= 1, "threads >= 1", count);
     try {
       for (int worker = 1; worker < count; ++worker) others_.emplace_back([this, worker] { serve(worker); });
-      shares_ = std::vector<Share>(static_cast<std::size_t>(count));
+      if (count > 1) shares_ = std::vector<Share>(static_cast<std::size_t>(count));
     } catch (const std::exception& refusal) {
       const int started = this->count();
       stop();
@@ -171,7 +171,7 @@ class Threads {
   std::atomic<unsigned> round_{0};  // goes up when there is new work
   std::atomic<int> working_{0};     // other threads that have not finished this round
   std::atomic<bool> stopping_{false};
-  std::vector<Share> shares_;  // of every worker
+  std::vector<Share> shares_;  // of every worker, if there are others
   std::function<void(Index, int)> body_;
   std::mutex failure_mutex_;
   std::exception_ptr failure_;
