@@ -40,6 +40,11 @@ auto units_of(const Matrix<double>& x) {
   return units;
 }
 
+template <class Unit>
+Columns<const Unit> columns_in(const std::vector<Unit>& units, Index stride) {
+  return {units.data(), stride};
+}
+
 template <class W, int bytes, class Out = ScalarOf<W>, class Token = W>
 Matrix<double> packed_product(const Matrix<double>& a, const Matrix<double>& x,
                               const Epilogue<ScalarOf<W>>& epilogue = {}, Threads&& threads = Threads()) {
@@ -47,7 +52,7 @@ Matrix<double> packed_product(const Matrix<double>& a, const Matrix<double>& x,
   const auto units = units_of<W, Token>(x);
   const Index rows = round_up(a.rows(), 2);  // bfloat16 are stored in pairs
   Eigen::Matrix<Out, Eigen::Dynamic, Eigen::Dynamic> out(rows, x.cols());
-  multiply_packed(weights, Columns{units.data(), weights.depth()}, x.cols(), epilogue, Columns<Out>{out.data(), rows},
+  multiply_packed(weights, columns_in(units, weights.depth()), x.cols(), epilogue, Columns<Out>{out.data(), rows},
                   threads);
   return out.topRows(a.rows()).template cast<double>();
 }
@@ -145,8 +150,8 @@ TEST_CASE("an addend may be kept as bfloat16, where the output goes") {
   Eigen::Matrix<bfloat16, Eigen::Dynamic, Eigen::Dynamic> out = b.cast<float>().cast<bfloat16>();
   Threads threads;
   const Epilogue<float, bfloat16> epilogue{.addend = {out.data(), stride}};
-  multiply_packed(weights, Columns{units.data(), weights.depth()}, cols, epilogue,
-                  Columns<bfloat16>{out.data(), stride}, threads);
+  multiply_packed(weights, columns_in(units, weights.depth()), cols, epilogue, Columns<bfloat16>{out.data(), stride},
+                  threads);
   CHECK(out.topRows(rows).cast<double>() == a * x + b.topRows(rows));
 }
 
