@@ -137,7 +137,7 @@ void finish_tile(const typename A::Scalar* sums, Index row, Index rows, Index co
                                             int threads) {
   constexpr Index cache_share = 640 << 10, deep_columns = 128;
   const Index largest = std::max(deep_columns, cache_share / std::max<Index>(column_bytes, 1));
-  const Index for_cache = (cols + largest - 1) / largest, for_threads = (2 * threads + panels - 1) / panels;
+  const Index for_cache = (cols + largest - 1) / largest, for_threads = (2 * Index{threads} + panels - 1) / panels;
   const Index blocks = std::max(for_cache, for_threads);
   return round_up((cols + blocks - 1) / blocks, tile_cols);
 }
