@@ -66,7 +66,7 @@ struct PthMemory {
   if (tree.tensors.empty() && tree.left_out)
     throw file_error(source, "expected tensors in dicts and lists, found an object of class ",
                      quote_global(values.text(*tree.left_out)), ": only Python can take its state dict");
-  for (Tensor& tensor : tree.tensors) tensor.file = file;
+  for (Tensor& tensor : tree.tensors) tensor.file = file.get();
   auto memory = std::make_shared<PthMemory>(PthMemory{std::move(file), std::move(tree.copies)});
   return TensorTable(std::move(source), std::move(tree.tensors), std::move(tree.metadata), std::move(memory));
 }

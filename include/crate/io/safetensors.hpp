@@ -342,7 +342,7 @@ inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::stri
   nlohmann::json::sax_parse(text.begin(), text.end(), &header);
   std::vector<Tensor> tensors = std::move(header.tensors);
   order_and_check_layout(tensors, data, source);
-  for (Tensor& tensor : tensors) tensor.file = file;
+  for (Tensor& tensor : tensors) tensor.file = file.get();
   return TensorTable(std::move(source), std::move(tensors), std::move(header.metadata), std::move(file));
 }
 

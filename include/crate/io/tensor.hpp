@@ -94,9 +94,9 @@ struct Tensor {
   Dtype dtype = Dtype::f32;
   std::vector<Index> shape = {};  ///< outermost dimension first; empty: one number
   std::span<const std::byte> bytes = {};
-  std::string_view source = {};  ///< the file it was read from, for messages
-  std::size_t key_begin = 0;     ///< where in the name its key in the innermost of nested dicts begins
-  std::shared_ptr<const FileBytes> file = nullptr;  ///< in which the bytes may lie
+  std::string_view source = {};     ///< the file it was read from, for messages
+  std::size_t key_begin = 0;        ///< where in the name its key in the innermost of nested dicts begins
+  const FileBytes* file = nullptr;  ///< in which the bytes may lie; who points them elsewhere clears it
 };
 
 /// For a tensor that is not needed any more: gives the memory of its bytes back where a file is mapped. Read again, they come from
