@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "crate/core/workspace.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
@@ -14,7 +15,7 @@ using crate::Workspace;
 
 namespace {
 
-int allocations = 0;  // of what is aligned beyond the default, as the workspace's memory is
+std::atomic<int> allocations = 0;  // by any thread, of what is aligned beyond the default, as the workspace's memory is
 
 template <class Map>
 std::uintptr_t address(const Map& map) {
