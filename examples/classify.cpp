@@ -17,10 +17,10 @@
 #include <variant>
 #include <vector>
 
-#include "classify/preprocess.hpp"
 #include "crate/crate.hpp"
 #include "crate/io/checkpoint.hpp"
 #include "crate/io/image.hpp"
+#include "crate/io/prepare_image.hpp"
 #include "load_options.hpp"
 
 namespace {
@@ -100,13 +100,11 @@ struct Batch {
 
 /// Those of the pictures that can be read; the others are reported.
 Batch read_batch(std::span<const fs::path> pictures, const PatchGrid& grid) {
-  const Index height = grid.image_height(), width = grid.image_width();
-  const Index shorter_side = std::max(height, width) * 256 / 224;
   Batch batch{{}, Matrix<float>(grid.values_per_image(), static_cast<Index>(pictures.size()))};
   for (const fs::path& picture : pictures) {
     try {
       batch.images.col(static_cast<Index>(batch.pictures.size())) =
-          classify::normalised_centre(classify::resize_shorter_side(read_image(picture), shorter_side), height, width);
+          prepare_image<float>(read_image(picture), grid.image_height(), grid.image_width());
       batch.pictures.push_back(picture);
     } catch (const FileError& error) {  // says which file
       std::cerr << "classify: " << error.what() << '\n';
