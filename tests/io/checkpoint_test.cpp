@@ -230,6 +230,13 @@ TEST_CASE("a patch without rows is refused, not divided by") {
              ContainsSubstring("expected dimensions of at least 1, found shape [6, 3, 0, 4]"));
 }
 
+TEST_CASE("weights of another family are refused by its name") {
+  CHECK_THAT(message_of<FileError>([&] { (void)load_alpha_classifier<float>(weights_file, {.heads = 3}); }),
+             ContainsSubstring("expected the weights of family 'crate-alpha', found those of 'crate'"));
+  CHECK_THAT(message_of<FileError>([&] { (void)load_masked_autoencoder<float>(weights_file, {.heads = 3}); }),
+             ContainsSubstring("expected the weights of family 'crate-mae', found those of 'crate'"));
+}
+
 TEST_CASE("weights of no family are refused") {
   const TemporaryFolder folder;
   const auto path = folder.file("other.safetensors");

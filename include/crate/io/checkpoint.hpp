@@ -300,10 +300,11 @@ void apply_settings(Model& model, const TensorTable& weights, const LoadOptions&
 }  // namespace detail
 
 /// The model of these weights. Throws OptionError if an option is needed and missing, or contradicts the weights, FileError
-/// that lists all missing, surplus and misshapen tensors, or names the metadata of our own that it cannot follow.
+/// that names another family, lists all missing, surplus and misshapen tensors, or names the metadata of our own that it cannot follow.
 template <class Model>
 [[nodiscard]] Model model_from(const TensorTable& weights, const LoadOptions& options = {}) {
   using Format = detail::PublishedFormat<Model>;
+  detail::check_family(weights, Format::family);
   const auto model_options = Format::options(weights, options);
   detail::check_plausible(weights, model_options);
   try {

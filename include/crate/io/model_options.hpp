@@ -47,15 +47,29 @@ enum class ModelFamily { crate, crate_alpha, masked_autoencoder };
 
 namespace detail {
 
-/// The family that has these weights. Throws FileError if none has.
-inline ModelFamily find_family(const TensorTable& weights) {
+/// The family that has these weights, if any.
+inline std::optional<ModelFamily> known_family(const TensorTable& weights) {
   if (weights.find("transformer.layers.0.1.fn.weight") != nullptr) return ModelFamily::crate;
   if (weights.find("transformer.layers.0.1.fn.D") != nullptr) return ModelFamily::crate_alpha;
   if (weights.find("decoder_blocks.0.layers.0.0.fn.weight") != nullptr) return ModelFamily::masked_autoencoder;
+  return std::nullopt;
+}
+
+/// The family that has these weights. Throws FileError if none has.
+inline ModelFamily find_family(const TensorTable& weights) {
+  if (const auto family = known_family(weights)) return *family;
   throw file_error(weights.source(),
                    "expected the weights of a CRATE classifier ('transformer.layers.0.1.fn.weight'), a CRATE-alpha "
                    "classifier ('transformer.layers.0.1.fn.D') or a masked autoencoder "
                    "('decoder_blocks.0.layers.0.0.fn.weight'), found none of these tensors");
+}
+
+/// Throws FileError if the weights are another family's.
+inline void check_family(const TensorTable& weights, ModelFamily expected) {
+  const auto found = known_family(weights);
+  if (found && *found != expected)
+    throw file_error(weights.source(), "expected the weights of family ", quote(family_name(expected)),
+                     ", found those of ", quote(family_name(*found)));
 }
 
 /// The number that the file's metadata holds under `key`, if it does. Throws FileError on anything else.
