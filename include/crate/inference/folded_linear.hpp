@@ -18,6 +18,14 @@
 
 namespace crate {
 
+namespace detail {
+
+/// What tokens are kept as from one product by weights W to the next.
+template <FoldedWeight W>
+using TokensBetween = std::conditional_t<multiplies_bfloat16, W, ScalarOf<W>>;
+
+}  // namespace detail
+
 /// An affine map of tokens in double, from which FoldedLinear is made: W x + b.
 struct AffineMap {
   Matrix<double> weight;  ///< W
@@ -51,8 +59,8 @@ struct AffineMap {
 };
 
 /// activation(W LN(z) + b), with the norm's weight and bias inside W and b, and W arranged for the processor. One product a
-/// token set; what is left of the norm is a number a token. Weights in bfloat16 multiply tokens rounded to bfloat16, unless these shall
-/// be kept.
+/// token set; what is left of the norm is a number a token. Weights in bfloat16 multiply tokens rounded to bfloat16, unless the
+/// processor cannot or these shall be kept.
 template <FoldedWeight W>
 class FoldedLinear {
  public:
@@ -111,6 +119,9 @@ class FoldedLinear {
     } else if constexpr (std::same_as<std::remove_const_t<In>, bfloat16>) {
       multiply_packed(weights_, detail::pairs_of(z), cols, epilogue, out, threads);
     } else {
+      const bool paired = z.stride % 2 == 0 && input_dim() % 2 == 0;
+      if (keeps_tokens_ && paired && !norm_epsilon_)
+        return multiply_packed(weights_, detail::pairs_of(z), cols, epilogue, out, threads);
       const auto multiply_normalised = [&]<class Token>(Token* normalised) {
         const detail::Columns<Token> tokens{normalised, paired_dim()};
         detail::normalise_tokens_into({z.first, z.stride}, input_dim(), cols, norm_epsilon_, tokens, threads);
@@ -151,7 +162,7 @@ class FoldedLinear {
   std::optional<double> norm_epsilon_;
   detail::Activation activation_;
   Scalar level_;
-  bool keeps_tokens_ = false;
+  bool keeps_tokens_ = !detail::multiplies_bfloat16;
 };
 
 /// prox(W LN(z) + b) with the proximal operator of level ||x||_1: what a ReLU takes off goes into the bias. Without a norm where it is

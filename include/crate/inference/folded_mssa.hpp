@@ -26,7 +26,7 @@ class FoldedMssa {
         heads_(layer.layer.subspaces.heads()),
         attention_(layer.layer.attention),
         factor_(sign * attention_.rate_factor),
-        keeps_tokens_(keeps_tokens) {
+        keeps_tokens_(keeps_tokens || !detail::multiplies_bfloat16) {
     if (keeps_tokens_) projection_.keep_tokens();
     const Mssa<Scalar>& mssa = layer.layer;
     if (mssa.output_kind == MssaOutput::identity) return;

@@ -48,8 +48,8 @@ class FoldedOvercompleteIsta {
     auto x = frame.template matrix<Scalar>(input_dim(), cols);
     norm_.forward(z, x, pass);
     const detail::Columns<const Scalar> tokens = detail::columns_of(std::as_const(x));
-    const detail::Columns<W> residual{frame.template array<W>(residual_stride() * cols), residual_stride()};
-    const detail::Columns<W> codes{frame.template array<W>(codes_stride() * cols), codes_stride()};
+    const detail::Columns<Kept> residual{frame.template array<Kept>(residual_stride() * cols), residual_stride()};
+    const detail::Columns<Kept> codes{frame.template array<Kept>(codes_stride() * cols), codes_stride()};
     const auto apply = [&](const FoldedLinear<W>& map, auto from, auto added, auto to) {
       map.apply(from, cols, added, to, pass.workspace, pass.threads);
     };
@@ -68,11 +68,13 @@ class FoldedOvercompleteIsta {
   /// The bytes of workspace that a pass takes.
   [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const {
     const Index cols = layout.tokens();
-    return Workspace::room<Scalar>(input_dim() * cols) + Workspace::room<W>(residual_stride() * cols) +
-           Workspace::room<W>(codes_stride() * cols) + encode_.room(cols);
+    return Workspace::room<Scalar>(input_dim() * cols) + Workspace::room<Kept>(residual_stride() * cols) +
+           Workspace::room<Kept>(codes_stride() * cols) + encode_.room(cols);
   }
 
  private:
+  using Kept = detail::TokensBetween<W>;
+
   static FoldedLinear<W> encoding(const OvercompleteIsta<Scalar>& layer) {
     AffineMap map(layer.dictionary.transpose());
     map.weight *= layer.options.step;

@@ -13,13 +13,22 @@
 
 namespace crate::detail {
 
+/// Whether the processor that the program is compiled for multiplies pairs of bfloat16. Where not, tokens stay floats for bfloat16
+/// weights too: rounding them would only take time.
+#if defined(__AVX512BF16__)
+inline constexpr bool multiplies_bfloat16 = true;
+#else
+inline constexpr bool multiplies_bfloat16 = false;
+#endif
+
 /// Two neighbours of a token.
 struct FloatPair {
   float first, second;
 };
 
 /// How the micro-kernel multiplies weights stored as W by tokens kept as Token: what it takes of a row (Unit) and of a column (Column)
-/// in one step along the depth, and how a vector of rows adds the products up. In float and double a step takes one number.
+/// in one step along the depth, and how a vector of rows adds the products up: in `turns`, each of one factor of every row by one number of
+/// a column. In float and double a step takes one number.
 template <FoldedWeight W, int bytes = native_vector_bytes, class Token = W>
 struct Arithmetic {
   using Scalar = W;
@@ -27,10 +36,19 @@ struct Arithmetic {
   using Column = W;
   static constexpr Index values_per_unit = 1;
   using Sums = Simd<Scalar, bytes>;
-  using Factors = Simd<Unit, bytes>;
+  using Units = Simd<Unit, bytes>;
 
-  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Factors& rows, Column column) {
-    sums += rows * column;
+  static constexpr int turns = 1;
+  template <int turn>
+  [[gnu::always_inline]] static Units factors(const Units& rows) {
+    return rows;
+  }
+  template <int turn>
+  [[gnu::always_inline]] static Scalar number(const Column& column) {
+    return column;
+  }
+  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Units& factors, Scalar number) {
+    sums += factors * number;
   }
 };
 
@@ -41,36 +59,56 @@ struct Arithmetic<bfloat16, bytes, float> {
   using Unit = std::uint32_t;
   using Column = FloatPair;
   static constexpr Index values_per_unit = 2;
-  static constexpr Unit upper_half = 0xFFFF0000;
   using Sums = Simd<float, bytes>;
-  using Factors = Simd<Unit, bytes>;
+  using Units = Simd<Unit, bytes>;
 
-  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Factors& rows, Column column) {
-    sums += std::bit_cast<Sums>(rows & upper_half) * column.second;
-    sums += std::bit_cast<Sums>(rows << 16U) * column.first;
+  static constexpr int turns = 2;
+  template <int turn>
+  [[gnu::always_inline]] static Sums factors(const Units& rows) {
+    return std::bit_cast<Sums>(turn == 0 ? rows << 16U : rows & 0xFFFF0000U);
+  }
+  template <int turn>
+  [[gnu::always_inline]] static float number(const Column& column) {
+    return turn == 0 ? column.first : column.second;
+  }
+  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Sums& factors, float number) {
+    sums += factors * number;
   }
 };
 
 /// The same for tokens in bfloat16, packed like the weights.
 template <int bytes>
 struct Arithmetic<bfloat16, bytes, bfloat16> : Arithmetic<bfloat16, bytes, float> {
-  using OfFloats = Arithmetic<bfloat16, bytes, float>;
-  using Column = typename OfFloats::Unit;
-  using typename OfFloats::Factors, typename OfFloats::Sums;
+  using Column = typename Arithmetic<bfloat16, bytes, float>::Unit;
 
-  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Factors& rows, Column column) {
-#if defined(__AVX512BF16__)
-    if constexpr (bytes == 64) {
-      const auto pair = _mm512_set1_epi32(static_cast<int>(column));
-      sums = std::bit_cast<Sums>(
-          _mm512_dpbf16_ps(std::bit_cast<__m512>(sums), std::bit_cast<__m512bh>(rows), std::bit_cast<__m512bh>(pair)));
-      return;
-    }
-#endif
-    OfFloats::multiply_add(sums, rows,
-                           {std::bit_cast<float>(column << 16U), std::bit_cast<float>(column & OfFloats::upper_half)});
+  template <int turn>
+  [[gnu::always_inline]] static float number(const Column& column) {
+    return std::bit_cast<float>(turn == 0 ? column << 16U : column & 0xFFFF0000U);
   }
 };
+
+#if defined(__AVX512BF16__)
+/// By the processor's own instruction, both neighbours in one turn.
+template <>
+struct Arithmetic<bfloat16, 64, bfloat16> : Arithmetic<bfloat16, 64, float> {
+  using Column = Unit;
+
+  static constexpr int turns = 1;
+  template <int turn>
+  [[gnu::always_inline]] static Units factors(const Units& rows) {
+    return rows;
+  }
+  template <int turn>
+  [[gnu::always_inline]] static Column number(const Column& column) {
+    return column;
+  }
+  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Units& factors, Column number) {
+    const auto pair = _mm512_set1_epi32(static_cast<int>(number));
+    sums = std::bit_cast<Sums>(
+        _mm512_dpbf16_ps(std::bit_cast<__m512>(sums), std::bit_cast<__m512bh>(factors), std::bit_cast<__m512bh>(pair)));
+  }
+};
+#endif
 
 /// The nearest bfloat16 of every float, ties to even, in the lower halves.
 template <int bytes>

@@ -18,21 +18,32 @@ template <class A, int vectors, int columns>
 void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth, const typename A::Column* x,
                    Index x_stride, typename A::Scalar* sums, Index sums_stride) {
   using Sums = typename A::Sums;
-  using Factors = typename A::Factors;
+  using Units = typename A::Units;
+  constexpr int line = 64;  // bytes
   Sums sum[columns][vectors];
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = Sums{}; });
   });
+#if defined(__clang__)
+#pragma clang loop unroll(disable)  // unrolled, clang 14 keeps sums in memory where there are 16 registers
+#endif
   for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
-    Factors rows[vectors];
+    Units rows[vectors];
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
-      const typename A::Unit* const row = panel + v * lanes_of<Factors>;
-      __builtin_prefetch(row + tile_steps_ahead * panel_step);  // from the second cache; harmless beyond the end
-      rows[v] = load<Factors>(row);
+      const typename A::Unit* const row = panel + v * lanes_of<Units>;
+      if constexpr (v * sizeof(Units) % line == 0)
+        __builtin_prefetch(row + tile_steps_ahead * panel_step);  // from the second cache; harmless beyond the end
+      rows[v] = load<Units>(row);
     });
-    unrolled<columns>([&](auto j) __attribute__((always_inline)) {
-      const auto number = x[j * x_stride];
-      unrolled<vectors>([&](auto v) __attribute__((always_inline)) { A::multiply_add(sum[j][v], rows[v], number); });
+    unrolled<A::turns>([&](auto turn) __attribute__((always_inline)) {
+      decltype(A::template factors<turn>(rows[0])) factors[vectors];
+      unrolled<vectors>([&](auto v)
+                            __attribute__((always_inline)) { factors[v] = A::template factors<turn>(rows[v]); });
+      unrolled<columns>([&](auto j) __attribute__((always_inline)) {
+        const auto number = A::template number<turn>(x[j * x_stride]);
+        unrolled<vectors>([&](auto v)
+                              __attribute__((always_inline)) { A::multiply_add(sum[j][v], factors[v], number); });
+      });
     });
   }
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
