@@ -17,6 +17,7 @@
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
 #include "crate/core/threads.hpp"
+#include "crate/inference/instruction_set.hpp"
 
 // What a benchmark measures itself by: first whether its result is right, then the work it does in a second, beside the most
 // that a matrix product does in the same run.
@@ -106,7 +107,8 @@ inline void add_machine_context() {
   const auto gigaflops = [](double flops) { return concatenate(std::lround(flops * 1e-9), " GFLOP/s"); };
   benchmark::AddCustomContext("compiler", CRATE_BENCH_COMPILER);
   benchmark::AddCustomContext("flags", CRATE_BENCH_FLAGS);
-  benchmark::AddCustomContext("instruction set", Eigen::SimdInstructionSetsInUse());
+  benchmark::AddCustomContext("instruction set",
+                              concatenate(instruction_set(), "; of Eigen ", Eigen::SimdInstructionSetsInUse()));
   benchmark::AddCustomContext("Eigen",
                               concatenate(EIGEN_WORLD_VERSION, ".", EIGEN_MAJOR_VERSION, ".", EIGEN_MINOR_VERSION));
   benchmark::AddCustomContext("hardware threads", concatenate(std::thread::hardware_concurrency()));

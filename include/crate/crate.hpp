@@ -19,6 +19,7 @@
 #include "crate/core/workspace.hpp"
 #include "crate/inference/bfloat16.hpp"
 #include "crate/inference/fold.hpp"
+#include "crate/inference/instruction_set.hpp"
 #include "crate/layers/combinators.hpp"
 #include "crate/layers/compression.hpp"
 #include "crate/layers/dictionary.hpp"

@@ -142,6 +142,15 @@ TEST_CASE("an encoder block takes three products, a pair with a decoder block si
         3.0 * d * d * tokens + attention);
 }
 
+TEST_CASE("any number of threads folds a model to the same bits") {
+  Random random(6);
+  const auto plain = with_random_weights(Encoder<CrateBlock<float>>(5, {.dim = 24, .heads = 4}), 1);
+  const TokenSets<float> sets = draw_sets<float>(random, 24);
+  Threads threads(3);
+  CHECK(forward(fold(plain, &threads), sets).tokens == forward(fold(plain), sets).tokens);
+  CHECK(forward(fold<bfloat16>(plain, &threads), sets).tokens == forward(fold<bfloat16>(plain), sets).tokens);
+}
+
 TEST_CASE("the first tokens alone are those of a full pass") {
   Random random(5);
   const auto folded = fold(with_random_weights(Encoder<CrateBlock<float>>(3, {.dim = 24, .heads = 4}), 1));

@@ -3,6 +3,8 @@
 
 #include <concepts>
 #include <cstdlib>
+#include <iterator>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -11,6 +13,7 @@
 #include <malloc.h>
 #endif
 
+#include "crate/core/threads.hpp"
 #include "crate/inference/folded_chain.hpp"
 #include "crate/inference/folded_image_classifier.hpp"
 #include "crate/inference/folded_ista.hpp"
@@ -40,9 +43,10 @@ namespace crate {
 
 namespace detail {
 
-/// How the folded weights are stored, and whether attention multiplies unrounded tokens by them.
+/// How the folded weights are stored, who helps to fold, and whether attention multiplies unrounded tokens.
 template <FoldedWeight W>
 struct StoredAs {
+  Threads& threads;
   bool keeps_tokens = false;
 };
 
@@ -58,8 +62,10 @@ template <FoldedWeight W, Scalar S>
   AffineMap map(layer.layer.dictionary.transpose());
   double level = options.step * options.lambda;
   if (options.rule == SparsifyRule::proximal_gradient) {
-    const Matrix<double> gram = map.weight * map.weight.transpose();
-    map.weight = options.step * (map.weight - gram);
+    Matrix<double> gram = Matrix<double>::Zero(map.weight.rows(), map.weight.rows());
+    gram.template selfadjointView<Eigen::Lower>().rankUpdate(map.weight);
+    map.weight -= gram.template selfadjointView<Eigen::Lower>();
+    map.weight *= options.step;
     map.weight.diagonal().array() += 1;
   } else {
     map.weight *= 1 + 4 / (9 * (1 + options.alpha));
@@ -102,16 +108,20 @@ inline void return_freed_memory() {
 #endif
 }
 
-/// Blocks of a stack. Attention of the first rounds no tokens, for what is rounded there is amplified by all blocks behind it.
+/// Blocks of a stack, each by one thread. Attention of the first rounds no tokens, for what is rounded there is amplified by all blocks
+/// behind it.
 template <FoldedWeight W, class Link>
 [[nodiscard]] auto folded(StoredAs<W> stored, std::vector<Link> links) {
-  std::vector<decltype(folded(stored, std::move(links.front())))> result;
-  result.reserve(links.size());
-  for (Link& link : links) {
-    stored.keeps_tokens = result.empty();
-    result.push_back(folded(stored, std::move(link)));
+  using Folded = decltype(folded(stored, std::move(links.front())));
+  std::vector<std::optional<Folded>> made(links.size());
+  stored.threads.for_each(std::ssize(links), [&](Index block, int) {
+    const auto i = static_cast<std::size_t>(block);
+    made[i].emplace(folded(StoredAs<W>{stored.threads, i == 0}, std::move(links[i])));
     return_freed_memory();
-  }
+  });
+  std::vector<Folded> result;
+  result.reserve(made.size());
+  for (std::optional<Folded>& block : made) result.push_back(*std::move(block));
   return result;
 }
 
@@ -145,17 +155,18 @@ template <FoldedWeight W, Scalar S>
 /// A model, encoder, decoder or block made of PreNorm<Mssa>, PreNorm<Ista>, PreNorm<Dictionary> and PreNorm<OvercompleteIsta>, for
 /// inference alone: fewer products, finished in registers, on weights arranged for the processor and stored as W, which is the model's
 /// scalar or, for float, bfloat16. It computes what the model computes within rounding, with the same `forward`. The model is consumed,
-/// layer by layer: hand it over by std::move, and never more than one layer is held twice.
+/// layer by layer: hand it over by std::move, and never more than one layer a thread is held twice. Without threads it is folded on one.
 /// Observers see the same half-steps, but nothing inside them.
 template <FoldedWeight W, class Model>
-requires std::same_as < ScalarOf<W>,
-typename Model::Scalar > [[nodiscard]] auto fold(Model model) {
-  return detail::folded(detail::StoredAs<W>(), std::move(model));
+requires(std::same_as<ScalarOf<W>, typename Model::Scalar>)
+    [[nodiscard]] auto fold(Model model, Threads* threads = nullptr) {
+  Threads one;
+  return detail::folded(detail::StoredAs<W>{threads ? *threads : one}, std::move(model));
 }
 
 template <class Model>
-[[nodiscard]] auto fold(Model model) {
-  return detail::folded(detail::StoredAs<typename Model::Scalar>(), std::move(model));
+[[nodiscard]] auto fold(Model model, Threads* threads = nullptr) {
+  return fold<typename Model::Scalar>(std::move(model), threads);
 }
 
 }  // namespace crate
