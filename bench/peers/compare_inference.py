@@ -36,8 +36,8 @@ Variant = collections.namedtuple("Variant", "engine graph precision")
 class Comparison:
     """One model, batch and number of threads."""
 
-    def __init__(self, model, batch, threads, precisions, folder, program, pytorch, onnxruntime):
-        self.model, self.batch, self.threads, self.precisions = model, batch, threads, precisions
+    def __init__(self, model, batch, threads, pytorch_bf16, folder, program, pytorch, onnxruntime):
+        self.model, self.batch, self.threads, self.pytorch_bf16 = model, batch, threads, pytorch_bf16
         self.folder, self.program, self.pytorch, self.onnxruntime = folder, program, pytorch, onnxruntime
         self.images = folder / "images.f32"
 
@@ -61,15 +61,12 @@ class Comparison:
                 self.folder / f"{variant.graph}.onnx", self.images, output, self.threads]
 
     def variants(self):
-        return [variant for variant in self.all_variants() if variant.precision in self.precisions]
-
-    def all_variants(self):
         ours = [("folded", "f32"), ("folded", "bf16"), ("published", "f32")]
         yield from (Variant("crate", *rest) for rest in ours)
         if self.pytorch and self.onnxruntime:
             yield from (Variant("ONNX Runtime", graph, "f32") for graph in ("published", "folded"))
         if self.pytorch:
-            yield from (Variant("PyTorch", graph, precision) for precision in ("f32", "bf16")
+            yield from (Variant("PyTorch", graph, precision) for precision in (("f32", "bf16") if self.pytorch_bf16 else ("f32",))
                         for graph in ("published", "folded"))
 
     def run(self, rounds):
@@ -152,8 +149,8 @@ def main():
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="images at a time (default 1 8)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--precisions", nargs="+", choices=LARGEST_DIFFERENCE, default=list(LARGEST_DIFFERENCE),
-                        help="without bfloat16 in the processor, PyTorch takes seconds for an image in it")
+    parser.add_argument("--without-pytorch-bf16", action="store_true",
+                        help="leave out PyTorch in bfloat16, which takes seconds an image if the processor has none")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each engine (default 7)")
     options = parser.parse_args()
     program = options.folder.resolve() / "bench" / "crate_passes"
@@ -171,7 +168,7 @@ def main():
     for model in options.models:
         for batch in options.batch:
             for threads in options.threads:
-                comparison = Comparison(model, batch, threads, options.precisions, folder, program, pytorch, onnxruntime)
+                comparison = Comparison(model, batch, threads, not options.without_pytorch_bf16, folder, program, pytorch, onnxruntime)
                 engines = comparison.run(options.rounds)
                 print_details(comparison, engines)
                 rows.append((comparison, engines))

@@ -49,5 +49,8 @@ TEST_CASE("a folded classifier with a reserved workspace allocates nothing") {
     check_without_allocations<bfloat16>(CrateClassifier<float>(options_of<CrateClassifier<float>>(pooling)));
     check_without_allocations<float>(CrateAlphaClassifier<float>(options_of<CrateAlphaClassifier<float>>(pooling)));
     check_without_allocations<bfloat16>(CrateAlphaClassifier<float>(options_of<CrateAlphaClassifier<float>>(pooling)));
+    auto odd_atoms = options_of<CrateAlphaClassifier<float>>(pooling);
+    odd_atoms.block.atoms = 527;
+    check_without_allocations<bfloat16>(CrateAlphaClassifier<float>(odd_atoms));
   }
 }

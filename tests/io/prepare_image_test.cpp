@@ -49,6 +49,6 @@ TEST_CASE("what is no photograph is refused") {
   const Image grey{2, 2, 1, {1, 2, 3, 4}};
   CHECK_THAT(message_of<ShapeError>([&] { (void)prepare_image<float>(grey, 2, 2); }),
              ContainsSubstring("photograph: channels: expected 3, found 1"));
-  CHECK_THAT(message_of<OptionError>([&] { (void)normalised_image<float>(grey, photograph_normalisation()); }),
+  CHECK_THAT(message_of<OptionError>([&] { (void)normalised_image<float>(grey, imagenet_normalisation()); }),
              ContainsSubstring("means of 1 channels"));
 }

@@ -36,8 +36,9 @@
 // So an encoder block takes three products, U^T LN(z), W attention + b + z and prox(A LN(z) + c), and a pair of encoder and
 // decoder block six. Everything is computed in double and rounded once.
 //
-// Weights in bfloat16 multiply tokens rounded to bfloat16, twice as fast as floats where the processor can; sums are floats. Two things
-// keep the error small: ISTA adds its step, (A - I) x + c, to tokens x = LN(z) that are not rounded, nor does attention of the first block round any.
+// With weights in bfloat16 sums are floats. Where the processor multiplies bfloat16, tokens are rounded too, at twice the speed of floats;
+// elsewhere the weights alone. Two things keep the error small: ISTA adds its step, (A - I) x + c, to tokens x = LN(z) that are not
+// rounded, nor does attention of the first block round any.
 
 namespace crate {
 
@@ -45,26 +46,27 @@ namespace detail {
 
 /// How the folded weights are stored, who helps to fold, and whether attention multiplies unrounded tokens.
 template <FoldedWeight W>
-struct StoredAs {
+struct Folding {
   Threads& threads;
   bool keeps_tokens = false;
 };
 
 template <FoldedWeight W, Scalar S>
-[[nodiscard]] FoldedMssa<W> folded(StoredAs<W> stored, PreNorm<Mssa<S>> layer, int sign = 1) {
-  return FoldedMssa<W>(std::move(layer), sign, stored.keeps_tokens);
+[[nodiscard]] FoldedMssa<W> folded(Folding<W> how, PreNorm<Mssa<S>> layer, int sign = 1) {
+  return FoldedMssa<W>(std::move(layer), sign, how.keeps_tokens);
 }
 
 /// prox(A LN(z) + c) with A = I + eta D^T (I - D), or by rule A = (1 + 4 / (9 (1 + alpha))) D^T.
 template <FoldedWeight W, Scalar S>
-[[nodiscard]] auto folded(StoredAs<W>, PreNorm<Ista<S>> layer) {
+[[nodiscard]] auto folded(Folding<W>, PreNorm<Ista<S>> layer) {
   const IstaOptions& options = layer.layer.options;
   AffineMap map(layer.layer.dictionary.transpose());
   double level = options.step * options.lambda;
   if (options.rule == SparsifyRule::proximal_gradient) {
     Matrix<double> gram = Matrix<double>::Zero(map.weight.rows(), map.weight.rows());
     gram.template selfadjointView<Eigen::Lower>().rankUpdate(map.weight);
-    map.weight -= gram.template selfadjointView<Eigen::Lower>();
+    map.weight.template triangularView<Eigen::Lower>() -= gram;
+    map.weight.template triangularView<Eigen::StrictlyUpper>() -= gram.transpose();
     map.weight *= options.step;
     map.weight.diagonal().array() += 1;
   } else {
@@ -78,26 +80,26 @@ template <FoldedWeight W, Scalar S>
 }
 
 template <FoldedWeight W, Scalar S>
-[[nodiscard]] FoldedLinear<W> folded(StoredAs<W>, PreNorm<Dictionary<S>> layer) {
+[[nodiscard]] FoldedLinear<W> folded(Folding<W>, PreNorm<Dictionary<S>> layer) {
   return FoldedLinear<W>(layer.norm, AffineMap(layer.layer.dictionary));
 }
 
 template <FoldedWeight W, Scalar S>
-[[nodiscard]] FoldedOvercompleteIsta<W> folded(StoredAs<W>, PreNorm<OvercompleteIsta<S>> layer) {
+[[nodiscard]] FoldedOvercompleteIsta<W> folded(Folding<W>, PreNorm<OvercompleteIsta<S>> layer) {
   return FoldedOvercompleteIsta<W>(std::move(layer));
 }
 
 template <FoldedWeight W, class Inner, int sign>
-[[nodiscard]] auto folded(StoredAs<W> stored, SignedResidual<Inner, sign> residual) {
+[[nodiscard]] auto folded(Folding<W> how, SignedResidual<Inner, sign> residual) {
   if constexpr (sign > 0)
-    return FoldedResidual(folded(stored, std::move(residual.layer)));
+    return FoldedResidual(folded(how, std::move(residual.layer)));
   else
-    return FoldedResidual(folded(stored, std::move(residual.layer), sign), sign);
+    return FoldedResidual(folded(how, std::move(residual.layer), sign), sign);
 }
 
 template <FoldedWeight W, class Inner>
-[[nodiscard]] auto folded(StoredAs<W> stored, Recompute<Inner> recompute) {
-  return folded(stored, std::move(recompute.layer));
+[[nodiscard]] auto folded(Folding<W> how, Recompute<Inner> recompute) {
+  return folded(how, std::move(recompute.layer));
 }
 
 /// Gives back to the system what was freed between what is still held: the layers that are folded already, and the room in which they
@@ -111,12 +113,12 @@ inline void return_freed_memory() {
 /// Blocks of a stack, each by one thread. Attention of the first rounds no tokens, for what is rounded there is amplified by all blocks
 /// behind it.
 template <FoldedWeight W, class Link>
-[[nodiscard]] auto folded(StoredAs<W> stored, std::vector<Link> links) {
-  using Folded = decltype(folded(stored, std::move(links.front())));
+[[nodiscard]] auto folded(Folding<W> how, std::vector<Link> links) {
+  using Folded = decltype(folded(how, std::move(links.front())));
   std::vector<std::optional<Folded>> made(links.size());
-  stored.threads.for_each(std::ssize(links), [&](Index block, int) {
+  how.threads.for_each(std::ssize(links), [&](Index block, int) {
     const auto i = static_cast<std::size_t>(block);
-    made[i].emplace(folded(StoredAs<W>{stored.threads, i == 0}, std::move(links[i])));
+    made[i].emplace(folded(Folding<W>{how.threads, i == 0}, std::move(links[i])));
     return_freed_memory();
   });
   std::vector<Folded> result;
@@ -127,25 +129,25 @@ template <FoldedWeight W, class Link>
 
 template <FoldedWeight W, class C>
 requires std::derived_from<C, Chain<C, typename C::Scalar>>
-[[nodiscard]] auto folded(StoredAs<W> stored, C chain) {
+[[nodiscard]] auto folded(Folding<W> how, C chain) {
   return std::apply(
       [&](const auto&... entries) {
-        return FoldedChain<typename C::Scalar, decltype(folded(stored, std::move(chain.*entries.member)))...>(
-            {entries.name...}, folded(stored, std::move(chain.*entries.member))...);
+        return FoldedChain<typename C::Scalar, decltype(folded(how, std::move(chain.*entries.member)))...>(
+            {entries.name...}, folded(how, std::move(chain.*entries.member))...);
       },
       C::parts());
 }
 
 template <FoldedWeight W, class Block, class Embedding>
-[[nodiscard]] auto folded(StoredAs<W> stored, ImageClassifier<Block, Embedding> model) {
-  auto encoder = folded(stored, std::move(model.encoder));
+[[nodiscard]] auto folded(Folding<W> how, ImageClassifier<Block, Embedding> model) {
+  auto encoder = folded(how, std::move(model.encoder));
   return FoldedImageClassifier<W, decltype(encoder)>(std::move(model), std::move(encoder));
 }
 
 template <FoldedWeight W, Scalar S>
-[[nodiscard]] auto folded(StoredAs<W> stored, MaskedAutoencoder<S> model) {
-  auto encoder = folded(stored, std::move(model.encoder));
-  auto decoder = folded(stored, std::move(model.decoder));
+[[nodiscard]] auto folded(Folding<W> how, MaskedAutoencoder<S> model) {
+  auto encoder = folded(how, std::move(model.encoder));
+  auto decoder = folded(how, std::move(model.decoder));
   return FoldedMaskedAutoencoder<W, decltype(encoder), decltype(decoder)>(std::move(model), std::move(encoder),
                                                                           std::move(decoder));
 }
@@ -161,7 +163,7 @@ template <FoldedWeight W, class Model>
 requires(std::same_as<ScalarOf<W>, typename Model::Scalar>)
     [[nodiscard]] auto fold(Model model, Threads* threads = nullptr) {
   Threads one;
-  return detail::folded(detail::StoredAs<W>{threads ? *threads : one}, std::move(model));
+  return detail::folded(detail::Folding<W>{threads ? *threads : one}, std::move(model));
 }
 
 template <class Model>

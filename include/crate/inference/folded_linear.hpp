@@ -80,6 +80,7 @@ class FoldedLinear {
 
   /// From now on tokens are multiplied as they are, in twice the time where the processor multiplies bfloat16.
   void keep_tokens() { keeps_tokens_ = true; }
+  [[nodiscard]] bool keeps_tokens() const { return keeps_tokens_; }
 
   [[nodiscard]] Index input_dim() const { return weights_.cols(); }
   [[nodiscard]] Index output_dim() const { return weights_.rows(); }
@@ -119,18 +120,16 @@ class FoldedLinear {
     } else if constexpr (std::same_as<std::remove_const_t<In>, bfloat16>) {
       multiply_packed(weights_, detail::pairs_of(z), cols, epilogue, out, threads);
     } else {
-      const bool paired = z.stride % 2 == 0 && input_dim() % 2 == 0;
-      if (keeps_tokens_ && paired && !norm_epsilon_)
+      if (reads_in_place() && z.stride % 2 == 0)
         return multiply_packed(weights_, detail::pairs_of(z), cols, epilogue, out, threads);
       const auto multiply_normalised = [&]<class Token>(Token* normalised) {
         const detail::Columns<Token> tokens{normalised, paired_dim()};
         detail::normalise_tokens_into({z.first, z.stride}, input_dim(), cols, norm_epsilon_, tokens, threads);
         multiply_packed(weights_, detail::pairs_of(tokens), cols, epilogue, out, threads);
       };
-      if (keeps_tokens_)
-        multiply_normalised(frame.array<Scalar>(paired_dim() * cols));
-      else
-        multiply_normalised(frame.array<W>(paired_dim() * cols));
+      if constexpr (detail::multiplies_bfloat16)
+        if (!keeps_tokens_) return multiply_normalised(frame.array<W>(paired_dim() * cols));
+      multiply_normalised(frame.array<Scalar>(paired_dim() * cols));
     }
   }
 
@@ -142,12 +141,16 @@ class FoldedLinear {
   [[nodiscard]] std::size_t room(Index cols) const {
     if constexpr (std::same_as<W, Scalar>)
       return norm_epsilon_ ? Workspace::room<Scalar>(cols) : 0;
+    else if (reads_in_place())
+      return 0;
     else
       return keeps_tokens_ ? Workspace::room<Scalar>(paired_dim() * cols) : Workspace::room<W>(paired_dim() * cols);
   }
   [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const { return room(layout.tokens()); }
 
  private:
+  /// Whether tokens a whole number of pairs apart are multiplied where they lie.
+  [[nodiscard]] bool reads_in_place() const { return keeps_tokens_ && !norm_epsilon_ && input_dim() % 2 == 0; }
   [[nodiscard]] Index paired_dim() const { return detail::round_up(input_dim(), 2); }
 
   static Vector<Scalar> padded(const Vector<double>& bias) {

@@ -15,7 +15,7 @@
 namespace crate {
 
 /// sign MSSA(LN(z)), sign = 1 or -1: the norm goes into the projection, the sign and the rate factor into the output. Weights in
-/// bfloat16 multiply rounded tokens, unless these shall be kept.
+/// bfloat16 multiply rounded tokens where the processor can, unless these shall be kept.
 template <FoldedWeight W>
 class FoldedMssa {
  public:
@@ -25,16 +25,15 @@ class FoldedMssa {
       : projection_(layer.norm, AffineMap(layer.layer.subspaces.bases().transpose())),
         heads_(layer.layer.subspaces.heads()),
         attention_(layer.layer.attention),
-        factor_(sign * attention_.rate_factor),
-        keeps_tokens_(keeps_tokens || !detail::multiplies_bfloat16) {
-    if (keeps_tokens_) projection_.keep_tokens();
+        factor_(sign * attention_.rate_factor) {
+    if (keeps_tokens) projection_.keep_tokens();
     const Mssa<Scalar>& mssa = layer.layer;
     if (mssa.output_kind == MssaOutput::identity) return;
     AffineMap map = mssa.output ? AffineMap(mssa.output->weight, mssa.output->bias) : AffineMap(mssa.subspaces.bases());
     map.weight *= factor_;
     map.bias *= factor_;
     output_.emplace(map);
-    if (keeps_tokens_) output_->keep_tokens();
+    if (keeps_tokens) output_->keep_tokens();
   }
 
   [[nodiscard]] Index input_dim() const { return projection_.input_dim(); }
@@ -108,20 +107,20 @@ class FoldedMssa {
   [[nodiscard]] Index width() const { return projection_.output_dim(); }
   /// Heads are stored one after another in bfloat16 only if each is whole pairs.
   [[nodiscard]] bool rounds_attended() const {
-    return output_.has_value() && !keeps_tokens_ && width() / heads_ % 2 == 0;
+    return output_.has_value() && !output_->keeps_tokens() && width() / heads_ % 2 == 0;
   }
 
-  /// Of projected tokens: whole vectors may be read at the last rows, and columns do not all meet in the same place of the cache.
+  /// Of projected tokens: whole vectors may be read at the last rows, heads begin on cache lines where their dimension allows, and columns
+  /// do not all meet in the same place of the cache.
   [[nodiscard]] Index stride() const {
-    constexpr Index lanes = detail::lanes_of<detail::Simd<Scalar>>;
-    return detail::round_up(width(), lanes) + lanes;
+    constexpr Index line = 64 / sizeof(Scalar);
+    return detail::round_up(width(), line) + line;
   }
 
   FoldedLinear<W> projection_;  // U^T LN(z)
   Index heads_;
   AttentionOptions attention_;
   double factor_;
-  bool keeps_tokens_;
   std::optional<FoldedLinear<W>> output_;
 };
 

@@ -69,7 +69,8 @@ class FoldedOvercompleteIsta {
   [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const {
     const Index cols = layout.tokens();
     return Workspace::room<Scalar>(input_dim() * cols) + Workspace::room<Kept>(residual_stride() * cols) +
-           Workspace::room<Kept>(codes_stride() * cols) + encode_.room(cols);
+           Workspace::room<Kept>(codes_stride() * cols) +
+           (std::same_as<Kept, W> ? encode_.room(cols) : std::max(encode_.room(cols), decode_.room(cols)));
   }
 
  private:
@@ -85,7 +86,7 @@ class FoldedOvercompleteIsta {
     return FoldedLinear<W>(AffineMap(-dictionary));
   }
 
-  // Pairs of bfloat16 are whole.
+  // Tokens are read in whole pairs.
   [[nodiscard]] Index residual_stride() const { return detail::round_up(input_dim(), 2); }
   [[nodiscard]] Index codes_stride() const { return detail::round_up(encode_.output_dim(), 2); }
 

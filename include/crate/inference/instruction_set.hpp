@@ -3,22 +3,21 @@
 
 #include <string_view>
 
+#include "crate/inference/kernels/arithmetic.hpp"
+
 namespace crate {
 
-/// The vector instructions that folded models are compiled for in this program, which its flags decide (-march), and their speed with
-/// them: "AVX-512 with bfloat16", "AVX-512", "AVX with FMA", "AVX" or "128-bit vectors".
+/// The vector instructions that folded models use in this program, as its flags (-march) decide: "AVX-512 with bfloat16", "AVX-512",
+/// "AVX with FMA", "AVX" or "128-bit vectors".
 [[nodiscard]] constexpr std::string_view instruction_set() {
-#if defined(__AVX512BF16__)
-  return "AVX-512 with bfloat16";
-#elif defined(__AVX512F__)
-  return "AVX-512";
-#elif defined(__AVX__) && defined(__FMA__)
-  return "AVX with FMA";
-#elif defined(__AVX__)
-  return "AVX";
+#if defined(__FMA__)
+  constexpr std::string_view avx = "AVX with FMA";
 #else
-  return "128-bit vectors";
+  constexpr std::string_view avx = "AVX";
 #endif
+  if (detail::multiplies_bfloat16) return "AVX-512 with bfloat16";
+  if (detail::native_vector_bytes == 64) return "AVX-512";
+  return detail::native_vector_bytes == 32 ? avx : "128-bit vectors";
 }
 
 }  // namespace crate

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 
 #include "crate/core/matrix.hpp"
 #include "crate/io/image_data_set.hpp"
@@ -10,8 +11,8 @@
 
 namespace crate {
 
-/// What the published models were trained with: means and deviations of red, green and blue in photographs.
-[[nodiscard]] inline ImageNormalisation photograph_normalisation() {
+/// The means and deviations of red, green and blue in ImageNet, with which the published models were trained.
+[[nodiscard]] inline ImageNormalisation imagenet_normalisation() {
   return {.mean = {0.485, 0.456, 0.406}, .deviation = {0.229, 0.224, 0.225}};
 }
 
@@ -33,13 +34,13 @@ template <Scalar S>
 
 /// A photograph as the published evaluation hands it to a model for images of height x width: the shorter side resized to 256/224 of the
 /// model's longer one, the centre cropped out, the colours normalised. A column of images for `forward`.
-/// Throws ShapeError unless the image is RGB and the sizes are positive.
+/// Throws ShapeError unless the image is RGB, and as resize.
 template <Scalar S>
 [[nodiscard]] Vector<S> prepare_image(const Image& image, Index height, Index width) {
   check_size("photograph: channels", image.channels, 3);
   const Index shorter_side = std::max(height, width) * 256 / 224;
   return normalised_image<S>(centre_crop(resize_shorter_side(image, shorter_side), height, width),
-                             photograph_normalisation());
+                             imagenet_normalisation());
 }
 
 }  // namespace crate

@@ -27,8 +27,8 @@ struct FloatPair {
 };
 
 /// How the micro-kernel multiplies weights stored as W by tokens kept as Token: what it takes of a row (Unit) and of a column (Column)
-/// in one step along the depth, and how a vector of rows adds the products up: in `turns`, each of one factor of every row by one number of
-/// a column. In float and double a step takes one number.
+/// in one step along the depth, and how a vector of rows adds the products up: in `turns`, each by what factors and number take of them. In
+/// float and double a step takes one number.
 template <FoldedWeight W, int bytes = native_vector_bytes, class Token = W>
 struct Arithmetic {
   using Scalar = W;

@@ -19,19 +19,19 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
                    Index x_stride, typename A::Scalar* sums, Index sums_stride) {
   using Sums = typename A::Sums;
   using Units = typename A::Units;
-  constexpr int line = 64;  // bytes
+  constexpr int cache_line = 64;
   Sums sum[columns][vectors];
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = Sums{}; });
   });
-#if defined(__clang__)
+#if defined(__clang__) && !defined(__AVX512F__)
 #pragma clang loop unroll(disable)  // unrolled, clang 14 keeps sums in memory where there are 16 registers
 #endif
   for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
     Units rows[vectors];
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
       const typename A::Unit* const row = panel + v * lanes_of<Units>;
-      if constexpr (v * sizeof(Units) % line == 0)
+      if constexpr (v * sizeof(Units) % cache_line == 0)
         __builtin_prefetch(row + tile_steps_ahead * panel_step);  // from the second cache; harmless beyond the end
       rows[v] = load<Units>(row);
     });
