@@ -127,7 +127,7 @@ class FoldedLinear {
         detail::normalise_tokens_into({z.first, z.stride}, input_dim(), cols, norm_epsilon_, tokens, threads);
         multiply_packed(weights_, detail::pairs_of(tokens), cols, epilogue, out, threads);
       };
-      if constexpr (detail::multiplies_bfloat16)
+      if constexpr (multiplies_bfloat16)
         if (!keeps_tokens_) return multiply_normalised(frame.array<W>(paired_dim() * cols));
       multiply_normalised(frame.array<Scalar>(paired_dim() * cols));
     }
@@ -165,7 +165,7 @@ class FoldedLinear {
   std::optional<double> norm_epsilon_;
   detail::Activation activation_;
   Scalar level_;
-  bool keeps_tokens_ = !detail::multiplies_bfloat16;
+  bool keeps_tokens_ = !multiplies_bfloat16;
 };
 
 /// prox(W LN(z) + b) with the proximal operator of level ||x||_1: what a ReLU takes off goes into the bias. Without a norm where it is

@@ -15,7 +15,7 @@ namespace crate {
 #else
   constexpr std::string_view avx = "AVX";
 #endif
-  if (detail::multiplies_bfloat16) return "AVX-512 with bfloat16";
+  if (multiplies_bfloat16) return "AVX-512 with bfloat16";
   if (detail::native_vector_bytes == 64) return "AVX-512";
   return detail::native_vector_bytes == 32 ? avx : "128-bit vectors";
 }

@@ -13,14 +13,6 @@
 
 namespace crate::detail {
 
-/// Whether the processor that the program is compiled for multiplies pairs of bfloat16. Where not, tokens stay floats for bfloat16
-/// weights too: rounding them would only take time.
-#if defined(__AVX512BF16__)
-inline constexpr bool multiplies_bfloat16 = true;
-#else
-inline constexpr bool multiplies_bfloat16 = false;
-#endif
-
 /// Two neighbours of a token.
 struct FloatPair {
   float first, second;
