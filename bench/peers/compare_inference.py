@@ -66,7 +66,8 @@ class Comparison:
         if self.pytorch and self.onnxruntime:
             yield from (Variant("ONNX Runtime", graph, "f32") for graph in ("published", "folded"))
         if self.pytorch:
-            yield from (Variant("PyTorch", graph, precision) for precision in (("f32", "bf16") if self.pytorch_bf16 else ("f32",))
+            precisions = ("f32", "bf16") if self.pytorch_bf16 else ("f32",)
+            yield from (Variant("PyTorch", graph, precision) for precision in precisions
                         for graph in ("published", "folded"))
 
     def run(self, rounds):
@@ -168,7 +169,8 @@ def main():
     for model in options.models:
         for batch in options.batch:
             for threads in options.threads:
-                comparison = Comparison(model, batch, threads, not options.without_pytorch_bf16, folder, program, pytorch, onnxruntime)
+                comparison = Comparison(model, batch, threads, not options.without_pytorch_bf16, folder, program,
+                                        pytorch, onnxruntime)
                 engines = comparison.run(options.rounds)
                 print_details(comparison, engines)
                 rows.append((comparison, engines))

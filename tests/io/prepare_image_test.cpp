@@ -2,32 +2,19 @@
 #include "crate/io/prepare_image.hpp"
 
 #include <cmath>
-#include <cstdint>
 #include <vector>
 
 #include "catch.hpp"
 #include "comparison.hpp"
+#include "io/picture.hpp"
 
 using namespace crate;
 using namespace crate::test;
 using Catch::Matchers::ContainsSubstring;
 
-namespace {
-
-Image photograph(Index height, Index width) {
-  Image image{height, width, 3, {}};
-  for (Index y = 0; y < height; ++y)
-    for (Index x = 0; x < width; ++x)
-      for (Index c = 0; c < 3; ++c)
-        image.pixels.push_back(static_cast<std::uint8_t>((37 * y * y + 91 * x + 53 * c * x + 17 * y * x * c) % 256));
-  return image;
-}
-
-}  // namespace
-
 // Computed with Pillow 9.4 as torchvision's Resize(32), CenterCrop((28, 21)), ToTensor and Normalize do.
 TEST_CASE("a photograph is prepared as the published evaluation does") {
-  const Vector<double> column = prepare_image<double>(photograph(37, 50), 28, 21);
+  const Vector<double> column = prepare_image<double>(picture(37, 50), 28, 21);
   REQUIRE(column.size() == 3 * 28 * 21);
   const std::vector<Index> places{0, 1, 21, 587, 588, 1175, 1176, 1763};
   Vector<double> expected(8);

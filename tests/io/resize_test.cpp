@@ -6,21 +6,13 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
+#include "io/picture.hpp"
 
 using namespace crate;
 using namespace crate::test;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
-
-Image picture(Index height, Index width) {
-  Image image{height, width, 3, {}};
-  for (Index y = 0; y < height; ++y)
-    for (Index x = 0; x < width; ++x)
-      for (Index c = 0; c < 3; ++c)
-        image.pixels.push_back(static_cast<std::uint8_t>((37 * y * y + 91 * x + 53 * c * x + 17 * y * x * c) % 256));
-  return image;
-}
 
 using Pixels = std::vector<std::uint8_t>;
 
