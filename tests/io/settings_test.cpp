@@ -186,3 +186,68 @@ TEST_CASE("a model that the published tensors cannot tell is not saved") {
   CHECK_THAT(refusal(without_decoding),
              ContainsSubstring("layers.0.sparsify: a decoding of its own, found a tied one"));
 }
+
+TEST_CASE("what a model expects of a picture and how its classes are called is saved with it") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("model.safetensors");
+  auto model = random_model<CrateClassifier<float>>(classifier);
+  model.preprocessing = {PictureFit::cover, {.mean = {0.1, 1.0 / 3}, .deviation = {0.2, 0.7}}};
+  model.class_names = {"T-shirt/top", "na\u00efve \"bag\"", "", "a\nb", "\xFF"};
+  save_model(path, model);
+  const auto back = load_classifier<float>(path);
+  CHECK(back.preprocessing.fit == PictureFit::cover);
+  CHECK(same_normalisation(back.preprocessing.normalisation, model.preprocessing.normalisation));
+  CHECK(back.class_names == std::vector<std::string>{"T-shirt/top", "na\u00efve \"bag\"", "", "a\nb", "\xEF\xBF\xBD"});
+  const auto folded = fold(back);
+  CHECK(same_normalisation(folded.preprocessing.normalisation, model.preprocessing.normalisation));
+  CHECK(folded.class_names == back.class_names);
+
+  const auto told =
+      load_classifier<float>(path, {.fit = PictureFit::published,
+                                    .normalisation = ImageNormalisation{.mean = {0, 0}, .deviation = {1, 1}},
+                                    .class_names = std::vector<std::string>{"a", "b", "c", "d", "e"}});
+  CHECK(told.preprocessing.fit == PictureFit::published);
+  CHECK(told.preprocessing.normalisation.deviation == std::vector<double>{1, 1});
+  CHECK(told.class_names.back() == "e");
+}
+
+TEST_CASE("files that say nothing of pictures mean the published evaluation") {
+  const auto rgb =
+      load_classifier<float>(std::string(CRATE_TEST_FIXTURES) + "/classifier_weights.safetensors", {.heads = 3});
+  CHECK(rgb.preprocessing.fit == PictureFit::published);
+  CHECK(same_normalisation(rgb.preprocessing.normalisation, imagenet_normalisation()));
+  CHECK(rgb.class_names.empty());
+  CHECK(!random_model<CrateClassifier<float>>(classifier).preprocessing.is_known());  // of two channels
+}
+
+TEST_CASE("the names of 30,000 classes come back, though one text of metadata is too short for them") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("model.safetensors");
+  auto options = classifier;
+  options.classes = 30000;
+  CrateClassifier<float> model(options);
+  for (int i = 0; i < 30000; ++i) model.class_names.push_back("a class with the number " + std::to_string(i));
+  save_model(path, model);
+  CHECK(load_classifier<float>(path).class_names == model.class_names);
+}
+
+TEST_CASE("metadata of the input that cannot be followed is an error that names it") {
+  auto model = random_model<CrateClassifier<float>>(classifier);
+  model.preprocessing.normalisation = {.mean = {0.1, 0.2}, .deviation = {0.3, 0.4}};
+  const auto refusal = [&](const std::string& key, const std::string& text) {
+    const TensorTable table = with_metadata(model, key, text);
+    return message_of<FileError>([&] { (void)model_from<CrateClassifier<float>>(table); });
+  };
+  CHECK_THAT(refusal("crate.fit", "stretch"), ContainsSubstring("expected 'published' or 'cover', found 'stretch'"));
+  CHECK_THAT(refusal("crate.mean", "0.1 x"), ContainsSubstring("'crate.mean': expected numbers, found '0.1 x'"));
+  CHECK_THAT(refusal("crate.mean", "0.1"), ContainsSubstring("means of 2 channels, found 1"));
+  CHECK_THAT(refusal("crate.mean", "0.1 nan"), ContainsSubstring("means of pixels that are finite"));
+  CHECK_THAT(refusal("crate.deviation", "0.1 0"), ContainsSubstring("deviations of pixels > 0, found 0"));
+  CHECK_THAT(refusal("crate.class_names.0", "[\"a\", 2]"), ContainsSubstring("expected a JSON array of texts"));
+  CHECK_THAT(refusal("crate.class_names.0", "[\"a\"]"), ContainsSubstring("names of 5 classes, found 1"));
+  CHECK_THAT(message_of<ShapeError>([&] {
+               model.class_names = {"one"};
+               save_model("never-written.safetensors", model);
+             }),
+             ContainsSubstring("class names: expected 5, found 1"));
+}

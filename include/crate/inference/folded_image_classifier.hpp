@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "crate/inference/folded_chain.hpp"
 #include "crate/inference/folded_linear.hpp"
@@ -23,6 +25,8 @@ class FoldedImageClassifier {
   FoldedImageClassifier(ImageClassifier<Block, Embedding> model, FoldedEncoder encoder)
       : grid(model.grid),
         pooling(model.pooling),
+        preprocessing(std::move(model.preprocessing)),
+        class_names(std::move(model.class_names)),
         embedding_(model.embedding, model.grid),
         class_token_(std::move(model.class_token)),
         positions_(std::move(model.positions)),
@@ -33,6 +37,8 @@ class FoldedImageClassifier {
 
   PatchGrid grid;
   Pooling pooling;
+  ImagePreprocessing preprocessing;
+  std::vector<std::string> class_names;
 
   [[nodiscard]] Index dim() const { return class_token_.size(); }
   [[nodiscard]] Index classes() const { return head_.output_dim(); }

@@ -21,6 +21,7 @@ class FoldedMaskedAutoencoder {
   /// Of the model everything but its encoder and decoder, which are folded already.
   FoldedMaskedAutoencoder(MaskedAutoencoder<Scalar> model, FoldedEncoder encoder, FoldedDecoder decoder)
       : grid(model.grid),
+        preprocessing(std::move(model.preprocessing)),
         kept_patches_(model.kept_patches()),
         normalise_pixels_(model.normalise_pixels),
         embedding_(model.embedding, model.grid),
@@ -36,6 +37,7 @@ class FoldedMaskedAutoencoder {
   }
 
   PatchGrid grid;
+  ImagePreprocessing preprocessing;
 
   [[nodiscard]] Index dim() const { return class_token_.size(); }
   [[nodiscard]] Index kept_patches() const { return kept_patches_; }

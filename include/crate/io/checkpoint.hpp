@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "crate/io/find_weights.hpp"
+#include "crate/io/input_metadata.hpp"
 #include "crate/io/model_options.hpp"
 #include "crate/io/pth.hpp"
 #include "crate/io/published_names.hpp"
@@ -249,6 +250,7 @@ Metadata metadata_of(const Model& model) {
     metadata.emplace_back("crate.mask_ratio", number_text(model.mask_ratio));
     metadata.emplace_back("crate.normalise_pixels", model.normalise_pixels ? "1" : "0");
   }
+  append_input(metadata, model);
   for (auto& setting : unpublished_settings(model)) metadata.push_back(std::move(setting));
   return metadata;
 }
@@ -259,13 +261,16 @@ void check_metadata(const TensorTable& weights, const Model& model) {
   std::set<std::string, std::less<>> known{"crate.family",      "crate.heads",      "crate.image_height",
                                            "crate.image_width", "crate.channels",   "crate.patch_height",
                                            "crate.patch_width", "crate.step",       "crate.lambda",
-                                           "crate.pooling",     "crate.mask_ratio", "crate.normalise_pixels"};
+                                           "crate.pooling",     "crate.mask_ratio", "crate.normalise_pixels",
+                                           "crate.fit",         "crate.mean",       "crate.deviation"};
   for_each_setting([&](const std::string& name, const auto&) { known.insert("crate." + name); }, model);
   const std::string_view family = family_name(PublishedFormat<Model>::family);
   for (const auto& [key, text] : weights.metadata()) {
     if (key == "crate.family" && text != family)
       throw file_error(weights.source(), "metadata 'crate.family': expected ", quote(family), ", found ", quote(text));
-    if (key.starts_with("crate.") && !known.contains(key))
+    const bool names_classes = requires { model.class_names; }
+    &&key.starts_with(class_names_key);
+    if (key.starts_with("crate.") && !known.contains(key) && !names_classes)
       throw file_error(weights.source(), "metadata ", quote(key), ": expected a setting of a model of family ",
                        quote(family), ", found one that it does not have");
   }
@@ -310,6 +315,7 @@ template <class Model>
   try {
     Model model(model_options);
     detail::apply_settings(model, weights, options);
+    detail::apply_input(model, weights, options);
     load_weights(model, weights, Format::names, model.grid);
     return model;
   } catch (const std::bad_alloc&) {

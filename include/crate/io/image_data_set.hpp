@@ -13,6 +13,7 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
+#include "crate/models/image_preprocessing.hpp"
 
 namespace crate {
 
@@ -44,20 +45,6 @@ struct ImageDataSet {
 struct TrainingAndTest {
   ImageDataSet training;
   ImageDataSet test;
-};
-
-/// Pixels become (pixel / 255 - mean) / deviation, by channel.
-struct ImageNormalisation {
-  std::vector<double> mean = {};
-  std::vector<double> deviation = {};
-
-  /// Throws OptionError unless there are as many means and positive deviations as channels.
-  void check(Index channels) const {
-    const auto count = static_cast<std::size_t>(channels);
-    check_option(mean.size() == count, concatenate("means of ", channels, " channels"), mean.size());
-    check_option(deviation.size() == count, concatenate("deviations of ", channels, " channels"), deviation.size());
-    for (const double d : deviation) check_option(d > 0, "deviations of pixels > 0", d);
-  }
 };
 
 /// How pictures are varied while training.

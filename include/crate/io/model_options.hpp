@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/io/settings.hpp"
@@ -28,6 +29,9 @@ struct LoadOptions {
   std::optional<double> step = {}, lambda = {};              ///< 0.1 and 0.1; 0.5 for lambda of a masked autoencoder
   std::optional<double> mask_ratio = {};                     ///< 0.75
   std::optional<bool> normalise_pixels = {};                 ///< no
+  std::optional<PictureFit> fit = {};                        ///< as the published evaluation
+  std::optional<ImageNormalisation> normalisation = {};      ///< ImageNet's, of three channels
+  std::optional<std::vector<std::string>> class_names = {};  ///< none
 };
 
 /// The families of published weights that this library knows.

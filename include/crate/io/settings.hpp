@@ -18,6 +18,7 @@
 #include "crate/layers/layer_norm.hpp"
 #include "crate/layers/mssa.hpp"
 #include "crate/layers/overcomplete_ista.hpp"
+#include "crate/models/image_preprocessing.hpp"
 
 // The settings of layers: what makes a layer what it is and is no parameter, as texts. "layers.3.sparsify.threshold" is "soft".
 
@@ -50,6 +51,8 @@ inline constexpr std::array<std::string_view, 2> value_names<Threshold>{"non_neg
 template <>
 inline constexpr std::array<std::string_view, 2> value_names<SparsifyRule>{"proximal_gradient",
                                                                            "majorisation_minimisation"};
+template <>
+inline constexpr std::array<std::string_view, 2> value_names<PictureFit>{"published", "cover"};
 
 template <class Setting>
 std::string setting_text(Setting setting) {

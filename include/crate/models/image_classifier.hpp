@@ -6,6 +6,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "crate/blocks/crate_alpha_block.hpp"
 #include "crate/blocks/crate_block.hpp"
@@ -13,6 +14,7 @@
 #include "crate/layers/linear.hpp"
 #include "crate/layers/recording.hpp"
 #include "crate/models/encoder.hpp"
+#include "crate/models/image_preprocessing.hpp"
 #include "crate/operators/patches.hpp"
 #include "crate/operators/positions.hpp"
 
@@ -143,6 +145,8 @@ struct ImageClassifier {
   PatchGrid grid;
   Pooling pooling;
   double token_dropout;
+  ImagePreprocessing preprocessing;           ///< as published until somebody says otherwise
+  std::vector<std::string> class_names = {};  ///< of each logit; empty if nobody named them
 
   /// A recorded forward pass, with its memory; used again from pass to pass.
   struct Tape {
@@ -163,7 +167,8 @@ struct ImageClassifier {
         head(options.block.dim, options.classes),
         grid(options.image.grid()),
         pooling(options.pooling),
-        token_dropout(options.token_dropout) {
+        token_dropout(options.token_dropout),
+        preprocessing(ImagePreprocessing::published(grid.channels)) {
     check_dropout(token_dropout);
   }
 

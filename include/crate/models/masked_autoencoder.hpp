@@ -95,6 +95,7 @@ struct MaskedAutoencoder {
   PatchGrid grid;
   double mask_ratio;
   bool normalise_pixels;
+  ImagePreprocessing preprocessing;  ///< as published until somebody says otherwise
 
   /// A recorded forward pass, with its memory; used again from pass to pass.
   struct Tape {
@@ -124,7 +125,8 @@ struct MaskedAutoencoder {
         unused_embedding(o.dim, o.dim),
         grid(o.image.grid()),
         mask_ratio(o.mask_ratio),
-        normalise_pixels(o.normalise_pixels) {
+        normalise_pixels(o.normalise_pixels),
+        preprocessing(ImagePreprocessing::published(grid.channels)) {
     o.check();
   }
 
