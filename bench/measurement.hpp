@@ -17,7 +17,7 @@
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
 #include "crate/core/threads.hpp"
-#include "crate/inference/instruction_set.hpp"
+#include "crate/kernels/instruction_set.hpp"
 
 // What a benchmark measures itself by: first whether its result is right, then the work it does in a second, beside the most
 // that a matrix product does in the same run.

@@ -13,7 +13,7 @@
 
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
-#include "crate/inference/kernels/packed_product.hpp"
+#include "crate/kernels/packed_product.hpp"
 #include "crate/layers/combinators.hpp"
 #include "crate/layers/pass.hpp"
 

@@ -91,7 +91,7 @@ class FoldedImageClassifier {
     const std::size_t tokens = Workspace::room<Scalar>(dim() * layout.tokens());
     const Index patches = images * grid.patches();
     return tokens + Workspace::room<Scalar>(dim() * images) +
-           std::max(Workspace::room<Scalar>(dim() * patches) + embedding_.room(patches),
+           std::max(Workspace::room<Scalar>(dim() * patches) + embedding_.room(patches, threads),
                     tokens + encoder_.room(layout, threads));
   }
 

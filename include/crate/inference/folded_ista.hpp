@@ -43,8 +43,8 @@ class FoldedIsta {
   }
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const {
-    return Workspace::room<Scalar>(input_dim() * layout.tokens()) + step_.room(layout.tokens());
+  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
+    return Workspace::room<Scalar>(input_dim() * layout.tokens()) + step_.room(layout, threads);
   }
 
  private:

@@ -10,21 +10,13 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/workspace.hpp"
-#include "crate/inference/kernels/normalise.hpp"
-#include "crate/inference/kernels/packed_product.hpp"
+#include "crate/kernels/normalise.hpp"
+#include "crate/kernels/packed_product.hpp"
 #include "crate/layers/layer_norm.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/ista.hpp"
 
 namespace crate {
-
-namespace detail {
-
-/// What tokens are kept as from one product by weights W to the next.
-template <FoldedWeight W>
-using TokensBetween = std::conditional_t<multiplies_bfloat16, W, ScalarOf<W>>;
-
-}  // namespace detail
 
 /// An affine map of tokens in double, from which FoldedLinear is made: W x + b.
 struct AffineMap {
@@ -59,8 +51,8 @@ struct AffineMap {
 };
 
 /// activation(W LN(z) + b), with the norm's weight and bias inside W and b, and W arranged for the processor. One product a
-/// token set; what is left of the norm is a number a token. Weights in bfloat16 multiply tokens rounded to bfloat16, unless the
-/// processor cannot or these shall be kept.
+/// token set; what is left of the norm is a number a token. Weights in bfloat16 multiply tokens rounded to bfloat16 where that is
+/// faster, unless these shall be kept.
 template <FoldedWeight W>
 class FoldedLinear {
  public:
@@ -81,6 +73,7 @@ class FoldedLinear {
   /// From now on tokens are multiplied as they are, in twice the time where the processor multiplies bfloat16.
   void keep_tokens() { keeps_tokens_ = true; }
   [[nodiscard]] bool keeps_tokens() const { return keeps_tokens_; }
+  [[nodiscard]] InstructionSet instruction_set() const { return weights_.instruction_set(); }
 
   [[nodiscard]] Index input_dim() const { return weights_.cols(); }
   [[nodiscard]] Index output_dim() const { return weights_.rows(); }
@@ -112,24 +105,25 @@ class FoldedLinear {
     if constexpr (std::same_as<W, Scalar>) {
       if (norm_epsilon_) {
         auto* const inverse_deviations = frame.array<Scalar>(cols);
-        detail::inverse_deviations_into<Scalar>({z.first, z.stride}, input_dim(), cols, *norm_epsilon_,
-                                                inverse_deviations, threads);
+        detail::inverse_deviations_into<Scalar>(instruction_set(), {z.first, z.stride}, input_dim(), cols,
+                                                *norm_epsilon_, inverse_deviations, threads);
         epilogue.column_scale = inverse_deviations;
       }
-      multiply_packed(weights_, detail::Columns<const Scalar>{z.first, z.stride}, cols, epilogue, out, threads);
+      multiply(z, cols, epilogue, out, workspace, threads);
     } else if constexpr (std::same_as<std::remove_const_t<In>, bfloat16>) {
-      multiply_packed(weights_, detail::pairs_of(z), cols, epilogue, out, threads);
+      multiply(z, cols, epilogue, out, workspace, threads);
     } else {
-      if (reads_in_place() && z.stride % 2 == 0)
-        return multiply_packed(weights_, detail::pairs_of(z), cols, epilogue, out, threads);
+      if (reads_in_place()) return multiply(z, cols, epilogue, out, workspace, threads);
       const auto multiply_normalised = [&]<class Token>(Token* normalised) {
         const detail::Columns<Token> tokens{normalised, paired_dim()};
-        detail::normalise_tokens_into({z.first, z.stride}, input_dim(), cols, norm_epsilon_, tokens, threads);
-        multiply_packed(weights_, detail::pairs_of(tokens), cols, epilogue, out, threads);
+        detail::normalise_tokens_into(instruction_set(), {z.first, z.stride}, input_dim(), cols, norm_epsilon_, tokens,
+                                      threads);
+        multiply(tokens, cols, epilogue, out, workspace, threads);
       };
-      if constexpr (multiplies_bfloat16)
-        if (!keeps_tokens_) return multiply_normalised(frame.array<W>(paired_dim() * cols));
-      multiply_normalised(frame.array<Scalar>(paired_dim() * cols));
+      if (keeps_tokens_)
+        multiply_normalised(frame.array<Scalar>(paired_dim() * cols));
+      else
+        multiply_normalised(frame.array<W>(paired_dim() * cols));
     }
   }
 
@@ -138,24 +132,34 @@ class FoldedLinear {
   }
 
   /// The bytes of workspace that `apply` takes for so many tokens kept as Scalar.
-  [[nodiscard]] std::size_t room(Index cols) const {
-    if constexpr (std::same_as<W, Scalar>)
+  [[nodiscard]] std::size_t room(Index cols, int threads) const {
+    if constexpr (std::same_as<W, Scalar>) {
       return norm_epsilon_ ? Workspace::room<Scalar>(cols) : 0;
-    else if (reads_in_place())
-      return 0;
-    else
-      return keeps_tokens_ ? Workspace::room<Scalar>(paired_dim() * cols) : Workspace::room<W>(paired_dim() * cols);
+    } else {
+      if (!keeps_tokens_) return Workspace::room<W>(paired_dim() * cols);
+      return detail::product_room(weights_, threads) +
+             (reads_in_place() ? 0 : Workspace::room<Scalar>(paired_dim() * cols));
+    }
   }
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const { return room(layout.tokens()); }
+  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
+    return room(layout.tokens(), threads);
+  }
 
  private:
-  /// Whether tokens a whole number of pairs apart are multiplied where they lie.
-  [[nodiscard]] bool reads_in_place() const { return keeps_tokens_ && !norm_epsilon_ && input_dim() % 2 == 0; }
+  template <class Token, class Epilogue, class Out>
+  void multiply(detail::Columns<Token> x, Index cols, const Epilogue& epilogue, detail::Columns<Out> out,
+                Workspace& workspace, Threads& threads) const {
+    detail::multiply_packed(weights_, detail::Columns<const std::remove_const_t<Token>>{x.first, x.stride}, cols, epilogue,
+                            out, workspace, threads);
+  }
+
+  /// Whether tokens are multiplied where they lie.
+  [[nodiscard]] bool reads_in_place() const { return keeps_tokens_ && !norm_epsilon_; }
   [[nodiscard]] Index paired_dim() const { return detail::round_up(input_dim(), 2); }
 
   static Vector<Scalar> padded(const Vector<double>& bias) {
-    constexpr Index lanes = detail::lanes_of<detail::Simd<Scalar>>;
-    Vector<Scalar> result = Vector<Scalar>::Zero(detail::round_up(bias.size(), lanes));
+    constexpr Index most_lanes = 16;
+    Vector<Scalar> result = Vector<Scalar>::Zero(detail::round_up(bias.size(), most_lanes));
     result.head(bias.size()) = bias.cast<Scalar>();
     return result;
   }
@@ -165,7 +169,7 @@ class FoldedLinear {
   std::optional<double> norm_epsilon_;
   detail::Activation activation_;
   Scalar level_;
-  bool keeps_tokens_ = !multiplies_bfloat16;
+  bool keeps_tokens_ = !detail::multiplies_bfloat16(weights_.instruction_set());
 };
 
 /// prox(W LN(z) + b) with the proximal operator of level ||x||_1: what a ReLU takes off goes into the bias. Without a norm where it is

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "crate/inference/folded_linear.hpp"
-#include "crate/inference/kernels/attention.hpp"
+#include "crate/kernels/attention.hpp"
 #include "crate/layers/combinators.hpp"
 #include "crate/layers/mssa.hpp"
 
@@ -72,7 +72,7 @@ class FoldedMssa {
     return Workspace::room<Scalar>(size) +
            (rounds_attended() ? Workspace::room<W>(size) : Workspace::room<Scalar>(size)) +
            std::max({projection_.room(layout, threads), output_ ? output_->room(layout, threads) : 0,
-                     detail::attention_room<Scalar>(width() / heads_, layout, threads)});
+                     detail::attention_room<Scalar>(projection_.instruction_set(), width() / heads_, layout, threads)});
   }
 
  private:
@@ -85,8 +85,10 @@ class FoldedMssa {
     projection_.apply(detail::columns_of(z), z.cols(), projection_.nothing, projected, pass.workspace, pass.threads);
     const auto attend = [&]<class Kept>(Kept* attended) {
       const detail::Columns<Kept> columns{attended, stride()};
-      detail::attend_heads<Scalar>({projected.first, projected.stride}, heads_, width() / heads_, pass.layout,
-                                   attention_, first_tokens, columns, pass.workspace, pass.threads);
+      detail::attend_heads<Scalar>(projection_.instruction_set(), {projected.first, projected.stride}, heads_,
+                                   width() / heads_, pass.layout, attention_.mask == AttentionMask::causal,
+                                   static_cast<Scalar>(attention_.logit_scale), first_tokens, columns, pass.workspace,
+                                   pass.threads);
       return columns;
     };
     const auto project_back = [&](auto attended) {

@@ -43,6 +43,30 @@ class FoldedOvercompleteIsta {
                Pass<Scalar>& pass) const {
     check_size("folded overcomplete ISTA: rows of the tokens", z.rows(), input_dim());
     check_size("folded overcomplete ISTA: rows of the output", out.rows(), output_dim());
+    if (encode_.keeps_tokens())
+      compute_keeping<Scalar>(z, addend, out, pass);
+    else
+      compute_keeping<W>(z, addend, out, pass);
+  }
+
+  [[nodiscard]] std::size_t bytes_held() const {
+    return encode_.bytes_held() + approximate_.bytes_held() + decode_.bytes_held();
+  }
+
+  /// The bytes of workspace that a pass takes.
+  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
+    const Index cols = layout.tokens(), residuals = residual_stride() * cols, codes = codes_stride() * cols;
+    const std::size_t tokens = Workspace::room<Scalar>(input_dim() * cols), first = encode_.room(layout, threads);
+    if (!encode_.keeps_tokens()) return tokens + Workspace::room<W>(residuals) + Workspace::room<W>(codes) + first;
+    return tokens + Workspace::room<Scalar>(residuals) + Workspace::room<Scalar>(codes) +
+           std::max(first, decode_.room(layout, threads));
+  }
+
+ private:
+  /// With residuals and codes kept so from one product to the next.
+  template <class Kept>
+  void compute_keeping(ConstTokens<Scalar> z, detail::Columns<const Scalar> addend, Tokens<Scalar> out,
+                       Pass<Scalar>& pass) const {
     const Index cols = z.cols();
     Workspace::Frame frame(pass.workspace);
     auto x = frame.template matrix<Scalar>(input_dim(), cols);
@@ -60,21 +84,6 @@ class FoldedOvercompleteIsta {
     }
     apply(decode_, codes, addend, detail::columns_of(out));
   }
-
-  [[nodiscard]] std::size_t bytes_held() const {
-    return encode_.bytes_held() + approximate_.bytes_held() + decode_.bytes_held();
-  }
-
-  /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const {
-    const Index cols = layout.tokens();
-    return Workspace::room<Scalar>(input_dim() * cols) + Workspace::room<Kept>(residual_stride() * cols) +
-           Workspace::room<Kept>(codes_stride() * cols) +
-           (std::same_as<Kept, W> ? encode_.room(cols) : std::max(encode_.room(cols), decode_.room(cols)));
-  }
-
- private:
-  using Kept = detail::TokensBetween<W>;
 
   static FoldedLinear<W> encoding(const OvercompleteIsta<Scalar>& layer) {
     AffineMap map(layer.dictionary.transpose());

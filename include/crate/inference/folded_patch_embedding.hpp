@@ -36,9 +36,9 @@ class FoldedPatchEmbedding {
     if (token_norm_) token_norm_->forward(embedded, embedded, pass);
   }
 
-  /// The bytes of workspace that so many patches take.
-  [[nodiscard]] std::size_t room(Index patches) const {
-    return Workspace::room<Scalar>(projection_.input_dim() * patches) + projection_.room(patches);
+  /// The bytes of workspace that so many patches take on so many threads.
+  [[nodiscard]] std::size_t room(Index patches, int threads) const {
+    return Workspace::room<Scalar>(projection_.input_dim() * patches) + projection_.room(patches, threads);
   }
 
  private:

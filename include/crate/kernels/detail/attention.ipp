@@ -1,23 +1,11 @@
 // SPDX-License-Identifier: MIT
-#pragma once
-
-#include <algorithm>
-#include <limits>
-
-#include "crate/core/threads.hpp"
-#include "crate/core/token_sets.hpp"
-#include "crate/core/workspace.hpp"
-#include "crate/inference/kernels/exponential.hpp"
-#include "crate/inference/kernels/packed_product.hpp"
-#include "crate/operators/subspace_attention.hpp"
-
 // Subspace attention by the micro-kernel, a strip of a few queries at a time: their scores against all keys, the softmax, and the
 // averages of the values stay in the first cache.
 //
 // Letters: H_k = U_k^T Z, p x N, are queries, keys and values of head k. The Gram matrix H_k^T H_k is symmetric, but half of it would
 // have to be transposed from where it was computed to where it is averaged with; that costs about what it saves.
 
-namespace crate::detail {
+namespace crate::detail::CRATE_TARGET {
 
 /// One panel of H_k^T, p x `keys`: `width` keys from `key` on, whole vectors of them, step by step their p coordinates. Beyond the
 /// last it is repeated.
@@ -27,7 +15,7 @@ void pack_panel(Columns<const S> h_k, Index head_dim, Index key, Index keys, Ind
   constexpr Index lanes = lanes_of<V>;
   for (Index i = 0; i < width; i += lanes)
     for (Index c = 0; c < head_dim; c += lanes) {
-      V square[lanes];
+      Registers<V, lanes> square;
       for (Index k = 0; k < lanes; ++k) square[k] = load<V>(h_k.at(c, std::min(key + i + k, keys - 1)));
       transpose(square);
       for (Index k = 0; k < std::min(lanes, head_dim - c); ++k) store(square[k], panel + (c + k) * width + i);
@@ -47,15 +35,15 @@ template <Scalar S>
   const S shift = largest_of(largest);
   V sum{};
   for (Index i = 0; i < whole; i += lanes) {
-    const V e = exponential<sizeof(V)>(V(load<V>(scores + i) * scale - shift));
+    const V e = exponential(V(load<V>(scores + i) * scale - shift));
     sum += e;
     store(e, scores + i);
   }
   for (Index i = whole; i < keys; i += lanes) {
     V e{};
     if (i < seen) {
-      S lanes_seen[lanes] = {};
-      store_first(exponential<sizeof(V)>(V(load<V>(scores + i) * scale - shift)), lanes_seen, seen - i);
+      S lanes_seen[static_cast<std::size_t>(lanes)] = {};
+      store_first(exponential(V(load<V>(scores + i) * scale - shift)), lanes_seen, seen - i);
       e = load<V>(lanes_seen);
     }
     sum += e;
@@ -81,10 +69,9 @@ struct Head {
 
   /// out = H_k softmax(scale H_k^T Q) for n queries Q = H_k[:, first ... first + n - 1], at most as many as a tile has columns.
   template <class Out>
-  void attend(Index first, Index n, AttentionMask mask, S scale, Columns<Out> out) const {
+  void attend(Index first, Index n, bool causal, S scale, Columns<Out> out) const {
     using A = Arithmetic<S>;
     using T = Tiles<A>;
-    const bool causal = mask == AttentionMask::causal;
     const Index keys = causal ? std::min(visible, first + n) : visible;
     const Index stride = round_up(keys, T::lanes);
     for (Index key = 0; key < keys; key += T::rows) {
@@ -117,11 +104,11 @@ template <Scalar S>
 }
 
 /// For every set of the layout and every head: out = SSA of the head's rows of H, both (heads * head_dim) x (total tokens). Of H,
-/// whole vectors may be read at the last rows. Heads stored as bfloat16 have an even dimension. Logits are scaled by options.logit_scale; the mask holds, the rest of the options not.
-/// With `first_tokens`, only those of the first token of each set, side by side.
+/// whole vectors may be read at the last rows. Heads stored as bfloat16 have an even dimension. Logits are scaled; if causal, a
+/// query sees the keys up to its own. With `first_tokens`, only those of the first token of each set, side by side.
 template <Scalar S, class Out>
 void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLayout& layout,
-                  const AttentionOptions& options, bool first_tokens, Columns<Out> out, Workspace& workspace,
+                  bool causal, S scale, bool first_tokens, Columns<Out> out, Workspace& workspace,
                   Threads& threads) {
   using T = Tiles<Arithmetic<S>>;
   constexpr Index largest_group = 128;  // queries of a piece; each packs the keys anew
@@ -143,15 +130,9 @@ void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLa
                        rooms + worker * each + keys * head_dim};
     head.pack();
     for (Index first = begin; first < end; first += T::columns)
-      head.attend(first, std::min<Index>(T::columns, end - first), options.mask, static_cast<S>(options.logit_scale),
+      head.attend(first, std::min<Index>(T::columns, end - first), causal, scale,
                   Columns<Out>{out.at(row, first_tokens ? set : token), out.stride});
   });
 }
 
-/// The room that attend_heads takes.
-template <Scalar S>
-[[nodiscard]] std::size_t attention_room(Index head_dim, const TokenLayout& layout, int threads) {
-  return Workspace::room<S>(numbers_of_worker<S>(head_dim, layout) * threads);
-}
-
-}  // namespace crate::detail
+}  // namespace crate::detail::CRATE_TARGET

@@ -1,41 +1,12 @@
 // SPDX-License-Identifier: MIT
-#pragma once
-
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <type_traits>
-#include <utility>
-
-#include "crate/core/matrix.hpp"
-
 // Vectors of the processor's registers, by the vector extension that g++ and clang share.
 
-namespace crate::detail {
+namespace crate::detail::CRATE_TARGET {
 
-/// Bytes of the widest registers that the program is compiled for.
-#if defined(__AVX512F__)
-inline constexpr int native_vector_bytes = 64;
-#elif defined(__AVX__)
-inline constexpr int native_vector_bytes = 32;
-#else
-inline constexpr int native_vector_bytes = 16;
-#endif
 
-template <class T, int bytes>
-struct SimdOf {
-  typedef T type __attribute__((vector_size(bytes)));  // NOLINT(modernize-use-using): g++ takes no attribute in `using`
-};
-
-/// bytes / sizeof(T) numbers side by side, for which +, *, < and ?: act on each.
-template <class T, int bytes = native_vector_bytes>
-using Simd = typename SimdOf<T, bytes>::type;
-
-template <class V>
-using ElementOf = std::remove_cvref_t<decltype(V{}[0])>;
-
-template <class V>
-inline constexpr Index lanes_of = static_cast<Index>(sizeof(V) / sizeof(ElementOf<V>));
+/// As many numbers as a register holds, side by side, for which +, *, < and ?: act on each.
+template <class T>
+using Simd = VectorOf<T, CRATE_TARGET_BYTES>;
 
 /// body(0), ..., body(count - 1) with constants, so that arrays indexed by them may live in registers.
 template <int count, class Body>
@@ -44,6 +15,15 @@ template <int count, class Body>
     (body(std::integral_constant<int, i>{}), ...);
   }
   (std::make_integer_sequence<int, count>{});
+}
+
+/// The same bits as another vector. (std::bit_cast is compiled for other instructions and cannot return it.)
+template <class To, class From>
+[[gnu::always_inline]] inline To same_bits(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof(To));
+  return to;
 }
 
 template <class V, class T>
@@ -93,10 +73,10 @@ template <bool second, class V>
 
 /// A square of numbers, rows[i][j] to rows[j][i]: as often as it halves, its upper and lower half are interleaved row by row.
 template <class V>
-[[gnu::always_inline]] inline void transpose(V (&rows)[lanes_of<V>]) {
+[[gnu::always_inline]] inline void transpose(Registers<V, lanes_of<V>>& rows) {
   constexpr int lanes = lanes_of<V>;
   for (int width = 1; width < lanes; width *= 2) {
-    V next[lanes];
+    Registers<V, lanes> next;
     unrolled<lanes / 2>([&](auto i) __attribute__((always_inline)) {
       next[2 * i] = interleaved<false>(rows[i], rows[i + lanes / 2]);
       next[2 * i + 1] = interleaved<true>(rows[i], rows[i + lanes / 2]);
@@ -114,7 +94,7 @@ template <class V, class Combine>
     for (int i = 1; i < lanes_of<V>; ++i) result = combine(result, vector[i]);
     return result;
   } else {
-    using Half = Simd<ElementOf<V>, sizeof(V) / 2>;
+    using Half = VectorOf<ElementOf<V>, sizeof(V) / 2>;
     return [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
       return reduced(Half(combine(Half(__builtin_shufflevector(vector, vector, i...)),
                                   Half(__builtin_shufflevector(vector, vector, (i + half)...)))),
@@ -135,7 +115,4 @@ template <class V>
   return reduced(vector, [](const auto& a, const auto& b) { return larger(a, b); });
 }
 
-/// The smallest multiple of `step` that is not below `count`.
-[[nodiscard]] constexpr Index round_up(Index count, Index step) { return (count + step - 1) / step * step; }
-
-}  // namespace crate::detail
+}  // namespace crate::detail::CRATE_TARGET

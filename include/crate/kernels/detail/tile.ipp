@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 
-#include <array>
-#include <utility>
-
-#include "crate/inference/kernels/arithmetic.hpp"
-
-namespace crate::detail {
+namespace crate::detail::CRATE_TARGET {
 
 /// How far ahead of its use the micro-kernel fetches a panel.
 inline constexpr Index tile_steps_ahead = 16;
@@ -20,30 +14,24 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
   using Sums = typename A::Sums;
   using Units = typename A::Units;
   constexpr int cache_line = 64;
-  Sums sum[columns][vectors];
+  Registers<Registers<Sums, vectors>, columns> sum;
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = Sums{}; });
   });
-#if defined(__clang__) && !defined(__AVX512F__)
+#if defined(__clang__) && CRATE_TARGET_BYTES < 64
 #pragma clang loop unroll(disable)  // unrolled, clang 14 keeps sums in memory where there are 16 registers
 #endif
   for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
-    Units rows[vectors];
+    Registers<Units, vectors> rows;
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
       const typename A::Unit* const row = panel + v * lanes_of<Units>;
       if constexpr (v * sizeof(Units) % cache_line == 0)
         __builtin_prefetch(row + tile_steps_ahead * panel_step);  // from the second cache; harmless beyond the end
       rows[v] = load<Units>(row);
     });
-    unrolled<A::turns>([&](auto turn) __attribute__((always_inline)) {
-      decltype(A::template factors<turn>(rows[0])) factors[vectors];
-      unrolled<vectors>([&](auto v)
-                            __attribute__((always_inline)) { factors[v] = A::template factors<turn>(rows[v]); });
-      unrolled<columns>([&](auto j) __attribute__((always_inline)) {
-        const auto number = A::template number<turn>(x[j * x_stride]);
-        unrolled<vectors>([&](auto v)
-                              __attribute__((always_inline)) { A::multiply_add(sum[j][v], factors[v], number); });
-      });
+    unrolled<columns>([&](auto j) __attribute__((always_inline)) {
+      const auto number = x[j * x_stride];
+      unrolled<vectors>([&](auto v) __attribute__((always_inline)) { A::multiply_add(sum[j][v], rows[v], number); });
     });
   }
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
@@ -57,13 +45,13 @@ template <class A>
 using TileKernel = void (*)(const typename A::Unit*, Index, Index, const typename A::Column*, Index,
                             typename A::Scalar*, Index);
 
-/// The micro-kernels of one arithmetic for tiles of every size up to the full one.
+/// The micro-kernels of one arithmetic for tiles of every size up to the full one, which has as many registers of sums as the register
+/// file holds beside the operands.
 template <class A>
 struct Tiles {
-  static constexpr int bytes = sizeof(typename A::Sums);
   static constexpr Index lanes = lanes_of<typename A::Sums>;
-  static constexpr int vectors = TileShape<bytes>::vectors;
-  static constexpr int columns = TileShape<bytes>::columns;
+  static constexpr int vectors = tile_shape(CRATE_TARGET_BYTES).vectors;
+  static constexpr int columns = tile_shape(CRATE_TARGET_BYTES).columns;
   static constexpr Index rows = vectors * lanes;
 
   /// The kernel for 1 <= v <= vectors and 1 <= n <= columns.
@@ -79,4 +67,4 @@ struct Tiles {
   static constexpr auto table = all(std::make_integer_sequence<int, vectors * columns>{});
 };
 
-}  // namespace crate::detail
+}  // namespace crate::detail::CRATE_TARGET

@@ -3,27 +3,28 @@
 
 #include <Eigen/Core>
 #include <concepts>
+#include <cstdint>
 
 #include "crate/core/matrix.hpp"
+#include "crate/kernels/instruction_set.hpp"
 
 namespace crate {
 
 /// The upper half of a float: 8 bits of exponent, 8 of significand. Halves the memory of weights.
 using bfloat16 = Eigen::bfloat16;
 
-/// Whether the processor that the program is compiled for multiplies pairs of bfloat16: then weights in bfloat16 are the faster ones, for
-/// tokens rounded to it too. Elsewhere tokens stay floats, since rounding them would only take time.
-#if defined(__AVX512BF16__)
-inline constexpr bool multiplies_bfloat16 = true;
-#else
-inline constexpr bool multiplies_bfloat16 = false;
-#endif
-
 /// What folded weights may be stored as.
 template <class W>
 concept FoldedWeight = Scalar<W> || std::same_as<W, bfloat16>;
 
 namespace detail {
+
+/// Two neighbours, the first in the lower half.
+using BfloatPair = std::uint32_t;
+
+/// Whether bfloat16 weights multiply tokens that are rounded to bfloat16 too, by dot products of pairs. Elsewhere tokens stay floats,
+/// and weights are widened to floats on their way.
+[[nodiscard]] constexpr bool multiplies_bfloat16(InstructionSet set) { return set == InstructionSet::avx512_bfloat16; }
 
 template <FoldedWeight W>
 struct ScalarBesides {

@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <optional>
-#include <type_traits>
-
-#include "crate/core/product.hpp"
-#include "crate/inference/kernels/packed_product.hpp"
-
-namespace crate::detail {
+namespace crate::detail::CRATE_TARGET {
 
 template <Scalar S>
 struct TokenStatistics {
@@ -21,7 +12,7 @@ struct TokenStatistics {
 template <class V, class F>
 [[nodiscard]] ElementOf<V> sum_over(const ElementOf<V>* z, Index dim, const F& f) {
   constexpr Index lanes = lanes_of<V>;
-  V sums[4] = {};
+  Registers<V, 4> sums = {};
   Index i = 0;
   for (; i + 4 * lanes <= dim; i += 4 * lanes)
     unrolled<4>([&](auto part) { sums[part] += f(load<V>(z + i + part * lanes)); });
@@ -75,11 +66,4 @@ void normalise_tokens_into(Columns<const float> z, Index dim, Index cols, std::o
   });
 }
 
-/// Tokens an even number of coordinates apart, as the micro-kernel reads them for weights in bfloat16.
-template <class Token>
-[[nodiscard]] auto pairs_of(Columns<Token> x) {
-  using Column = typename Arithmetic<bfloat16, native_vector_bytes, std::remove_const_t<Token>>::Column;
-  return Columns<const Column>{reinterpret_cast<const Column*>(x.first), x.stride / 2};
-}
-
-}  // namespace crate::detail
+}  // namespace crate::detail::CRATE_TARGET

@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 
-#include <bit>
-#include <cmath>
-#include <cstdint>
+namespace crate::detail::CRATE_TARGET {
 
-#include "crate/inference/kernels/simd.hpp"
-
-namespace crate::detail {
 
 /// exp(x) for every lane, x <= 0, with a relative error below 2e-7 in float; 0 below -87.
 /// x = n log 2 + r with n whole and |r| <= log(2) / 2, exp(x) = 2^n exp(r), and exp(r) by a polynomial that is exact at 0 and
 /// whose largest relative error is 3e-9.
-template <int bytes>
-[[gnu::always_inline]] inline Simd<float, bytes> exponential(const Simd<float, bytes>& x) {
-  using V = Simd<float, bytes>;
-  using Bits = Simd<std::int32_t, bytes>;
+[[gnu::always_inline]] inline Simd<float> exponential(const Simd<float>& x) {
+  using V = Simd<float>;
+  using Bits = Simd<std::int32_t>;
   constexpr float to_whole = 0x1.8p23F;  // added, it leaves no room for digits after the point
   const V shifted = x * 1.44269504F + to_whole;
   const V n = shifted - to_whole;
@@ -28,16 +21,15 @@ template <int bytes>
   sum = sum * r + 1.0F;
   sum = sum * r + 1.0F;
   constexpr auto zero_bits = std::bit_cast<std::int32_t>(to_whole);
-  const Bits power = (std::bit_cast<Bits>(shifted) - (zero_bits - 127)) << 23;
-  return x < -87.0F ? V{} : sum * std::bit_cast<V>(power);
+  const Bits power = (same_bits<Bits>(shifted) - (zero_bits - 127)) << 23;
+  return x < -87.0F ? V{} : sum * same_bits<V>(power);
 }
 
 /// The same in double, by the standard library.
-template <int bytes>
-[[gnu::always_inline]] inline Simd<double, bytes> exponential(const Simd<double, bytes>& x) {
-  Simd<double, bytes> result = x;
-  for (Index i = 0; i < lanes_of<Simd<double, bytes>>; ++i) result[i] = std::exp(x[i]);
+[[gnu::always_inline]] inline Simd<double> exponential(const Simd<double>& x) {
+  Simd<double> result = x;
+  for (Index i = 0; i < lanes_of<Simd<double>>; ++i) result[i] = std::exp(x[i]);
   return result;
 }
 
-}  // namespace crate::detail
+}  // namespace crate::detail::CRATE_TARGET

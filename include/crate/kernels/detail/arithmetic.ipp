@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+
+namespace crate::detail::CRATE_TARGET {
+
+/// How the micro-kernel multiplies: what it takes of a row (Unit) and of a column (Column) in one step along the depth, and how a
+/// vector of rows adds the products up. In float and double a step takes one number.
+template <class W>
+struct Arithmetic {
+  using Scalar = W;
+  using Unit = W;
+  using Column = W;
+  using Sums = Simd<Scalar>;
+  using Units = Simd<Unit>;
+
+  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Units& rows, Column number) {
+    sums += rows * number;
+  }
+};
+
+#if defined(CRATE_KERNELS_X86) && CRATE_TARGET_BYTES == 64
+/// Of bfloat16 a step takes two neighbours, the first in the lower half of the unit, by the processor's own instruction; products and
+/// sums are floats. For InstructionSet::avx512_bfloat16 alone.
+template <>
+struct Arithmetic<bfloat16> {
+  using Scalar = float;
+  using Unit = BfloatPair;
+  using Column = BfloatPair;
+  using Sums = Simd<float>;
+  using Units = Simd<Unit>;
+
+  [[gnu::always_inline]] static void multiply_add(Sums& sums, const Units& rows, Column number) {
+    const auto pair = _mm512_set1_epi32(static_cast<int>(number));
+    sums = same_bits<Sums>(
+        _mm512_dpbf16_ps(same_bits<__m512>(sums), same_bits<__m512bh>(rows), same_bits<__m512bh>(pair)));
+  }
+};
+#endif
+
+/// The nearest bfloat16 of every float, ties to even, in the lower halves.
+[[gnu::always_inline]] inline Simd<std::uint32_t> rounded_to_bfloat16(const Simd<float>& numbers) {
+  using Bits = Simd<std::uint32_t>;
+  const Bits bits = same_bits<Bits>(numbers);
+  const Bits rounded = (bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U;
+  return (bits & 0x7FFFFFFFU) > 0x7F800000U ? Bits{} + 0x7FC0U : rounded;  // not a number stays one
+}
+
+}  // namespace crate::detail::CRATE_TARGET

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// All kernels, for the instruction set that the macros of targets.hpp name.
+
+#include "crate/kernels/detail/simd.ipp"
+#include "crate/kernels/detail/arithmetic.ipp"
+#include "crate/kernels/detail/exponential.ipp"
+#include "crate/kernels/detail/tile.ipp"
+#include "crate/kernels/detail/packed_product.ipp"
+#include "crate/kernels/detail/attention.ipp"
+#include "crate/kernels/detail/normalise.ipp"
+#include "crate/kernels/detail/kernels.ipp"

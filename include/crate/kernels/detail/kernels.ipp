@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+
+namespace crate::detail::CRATE_TARGET {
+
+/// What the other floors call of this instruction set; see with_kernels.
+struct Kernels {
+  template <class W>
+  using Arithmetic = CRATE_TARGET::Arithmetic<W>;
+  template <class A>
+  using Tiles = CRATE_TARGET::Tiles<A>;
+
+  template <class A, class... Arguments>
+  static void multiply_panel(const Arguments&... arguments) {
+    CRATE_TARGET::multiply_panel<A>(arguments...);
+  }
+  static void widen_panel(const BfloatPair* panel, Index width, Index depth, float* widened) {
+    CRATE_TARGET::widen_panel(panel, width, depth, widened);
+  }
+  template <class S, class... Arguments>
+  static void attend_heads(Columns<const S> h, Arguments&&... arguments) {
+    CRATE_TARGET::attend_heads<S>(h, std::forward<Arguments>(arguments)...);
+  }
+  template <class S>
+  [[nodiscard]] static Index attention_numbers(Index head_dim, const TokenLayout& layout) {
+    return CRATE_TARGET::numbers_of_worker<S>(head_dim, layout);
+  }
+  template <class S>
+  static void inverse_deviations_into(Columns<const S> z, Index dim, Index cols, double epsilon, S* result,
+                                      Threads& threads) {
+    CRATE_TARGET::inverse_deviations_into<S>(z, dim, cols, epsilon, result, threads);
+  }
+  template <class Out>
+  static void normalise_tokens_into(Columns<const float> z, Index dim, Index cols, std::optional<double> norm_epsilon,
+                                    Columns<Out> out, Threads& threads) {
+    CRATE_TARGET::normalise_tokens_into<Out>(z, dim, cols, norm_epsilon, out, threads);
+  }
+};
+
+}  // namespace crate::detail::CRATE_TARGET

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+
+namespace crate::detail::CRATE_TARGET {
+
+template <Activation activation, class V>
+[[gnu::always_inline]] inline V activated(const V& x, ElementOf<V> level) {
+  if constexpr (activation == Activation::relu)
+    return x < V{} ? V{} : x;  // not a number stays one
+  else if constexpr (activation == Activation::soft_threshold)
+    return x - larger(smaller(x, V{} + level), V{} - level);
+  else
+    return x;
+}
+
+/// The first `count` of the numbers to where tokens are kept; if that is as bfloat16, rounded, and up to a whole number of pairs.
+template <class V, class Out>
+[[gnu::always_inline]] inline void store_rounded(const V& numbers, Out* to, Index count) {
+  if constexpr (std::same_as<Out, bfloat16>) {
+    using Halves = VectorOf<std::uint16_t, sizeof(V) / 2>;
+    store_first(__builtin_convertvector(rounded_to_bfloat16(numbers), Halves), to, round_up(count, 2));
+  } else {
+    if (count == lanes_of<V>)
+      store(numbers, to);
+    else
+      store_first(numbers, to, count);
+  }
+}
+
+/// The first `count` numbers where tokens are kept, zeros after them.
+template <class V, class Kept>
+[[gnu::always_inline]] inline V load_kept(const Kept* from, Index count) {
+  if constexpr (std::same_as<Kept, bfloat16>) {
+    using Halves = VectorOf<std::uint16_t, sizeof(V) / 2>;
+    using Bits = Simd<std::uint32_t>;
+    Halves halves{};
+    std::memcpy(&halves, from, static_cast<std::size_t>(count) * sizeof(Kept));
+    return same_bits<V>(__builtin_convertvector(halves, Bits) << 16U);
+  } else {
+    return load_first<V>(from, count);
+  }
+}
+
+/// Finishes `vectors` vectors of rows of a tile, the first `count` rows of each, in all its columns. The product's activation and the
+/// count are constants where that pays.
+template <Activation activation, int vectors, class V, class Kept, class Out>
+[[gnu::always_inline]] inline void finish_rows(const ElementOf<V>* sums, Index sums_stride, Index row, auto count,
+                                               Index col, Index cols, const Epilogue<ElementOf<V>, Kept>& epilogue,
+                                               Columns<Out> out) {
+  constexpr Index lanes = lanes_of<V>;
+  Registers<V, vectors> shift = {};
+  if (epilogue.shift) unrolled<vectors>([&](auto v) { shift[v] = load<V>(epilogue.shift + row + v * lanes); });
+  for (Index j = 0; j < cols; ++j) {
+    const auto scale = epilogue.column_scale ? epilogue.scale * epilogue.column_scale[col + j] : epilogue.scale;
+    Registers<V, vectors> x;
+    unrolled<vectors>([&](auto v) { x[v] = load<V>(sums + j * sums_stride + v * lanes) * scale + shift[v]; });
+    if (epilogue.addend.first)
+      unrolled<vectors>([&](auto v) { x[v] += load_kept<V>(epilogue.addend.at(row + v * lanes, col + j), count); });
+    unrolled<vectors>([&](auto v) {
+      store_rounded(activated<activation>(x[v], epilogue.level), out.at(row + v * lanes, col + j), count);
+    });
+  }
+}
+
+/// Stores the tile of a product that begins at (row, col) and holds rows x cols sums, columns `Tiles::rows` apart.
+template <class A, class Kept, class Out>
+void finish_tile(const typename A::Scalar* sums, Index row, Index rows, Index col, Index cols,
+                 const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out) {
+  using V = typename A::Sums;
+  using T = Tiles<A>;
+  const auto finish = [&]<Activation activation>() {
+    if (rows == T::rows) {
+      constexpr std::integral_constant<Index, T::lanes> whole;
+      return finish_rows<activation, T::vectors, V>(sums, T::rows, row, whole, col, cols, epilogue, out);
+    }
+    for (Index i = 0; i < rows; i += T::lanes)
+      finish_rows<activation, 1, V>(sums + i, T::rows, row + i, std::min(T::lanes, rows - i), col, cols, epilogue, out);
+  };
+  switch (epilogue.activation) {
+    case Activation::none:
+      return finish.template operator()<Activation::none>();
+    case Activation::relu:
+      return finish.template operator()<Activation::relu>();
+    case Activation::soft_threshold:
+      return finish.template operator()<Activation::soft_threshold>();
+  }
+}
+
+/// One panel of W by some of the columns of X: rows from `row` on, columns from `first` to before `last`.
+template <class A, class Kept, class Out>
+void multiply_panel(const typename A::Unit* panel, Index depth, Index row, Index rows,
+                    Columns<const typename A::Column> x, Index first, Index last,
+                    const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out) {
+  using T = Tiles<A>;
+  alignas(64) typename A::Scalar sums[static_cast<std::size_t>(T::rows * T::columns)];
+  const Index vectors = (rows + T::lanes - 1) / T::lanes;
+  for (Index col = first; col < last; col += T::columns) {
+    const Index n = std::min<Index>(T::columns, last - col);
+    T::kernel(vectors, n)(panel, vectors * T::lanes, depth, x.at(0, col), x.stride, sums, T::rows);
+    finish_tile<A>(sums, row, rows, col, n, epilogue, out);
+  }
+}
+
+/// The numbers of a panel of bfloat16 pairs as floats: `width` rows side by side for each of 2 `depth` numbers of a row.
+inline void widen_panel(const BfloatPair* panel, Index width, Index depth, float* widened) {
+  using V = Simd<float>;
+  using Bits = Simd<std::uint32_t>;
+  for (Index k = 0; k < depth; ++k)
+    for (Index i = 0; i < width; i += lanes_of<V>) {
+      const Bits pairs = load<Bits>(panel + k * width + i);
+      store(same_bits<V>(pairs << 16U), widened + 2 * k * width + i);
+      store(same_bits<V>(pairs & 0xFFFF0000U), widened + (2 * k + 1) * width + i);
+    }
+}
+
+}  // namespace crate::detail::CRATE_TARGET

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "crate/core/errors.hpp"
+
+#if defined(__x86_64__) || defined(__i386__)
+#define CRATE_KERNELS_X86 1
+#endif
+
+namespace crate {
+
+/// The vector instructions that products, attention and norms run on. Every program holds kernels for all of them, whatever
+/// flags it is compiled with.
+enum class InstructionSet {
+  portable,         ///< 128-bit vectors as the compiler makes them: SSE2 on x86-64, NEON on ARM
+  avx2,             ///< 256-bit vectors with fused multiply-add
+  avx512,           ///< 512-bit vectors
+  avx512_bfloat16,  ///< and dot products of bfloat16 pairs
+};
+
+inline constexpr std::array<std::string_view, 4> instruction_set_names{"portable", "avx2", "avx512", "avx512_bfloat16"};
+
+[[nodiscard]] constexpr std::string_view name_of(InstructionSet set) {
+  return instruction_set_names[static_cast<std::size_t>(set)];
+}
+
+/// Whether the processor at hand and its operating system can run these.
+[[nodiscard]] inline bool is_supported(InstructionSet set) {
+#ifdef CRATE_KERNELS_X86
+  switch (set) {
+    case InstructionSet::portable:
+      return true;
+    case InstructionSet::avx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case InstructionSet::avx512:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+             is_supported(InstructionSet::avx2);
+    case InstructionSet::avx512_bfloat16:
+      return __builtin_cpu_supports("avx512bf16") && is_supported(InstructionSet::avx512);
+  }
+  return false;
+#else
+  return set == InstructionSet::portable;
+#endif
+}
+
+namespace detail {
+
+/// The widest that the processor has, but for dot products of bfloat16 where these are slower than multiply-adds of floats: an
+/// Intel processor makes them at half of that rate, one of AMD at twice (bench/, `arithmetic`).
+[[nodiscard]] inline InstructionSet fastest_instruction_set() {
+#ifdef CRATE_KERNELS_X86
+  if (is_supported(InstructionSet::avx512_bfloat16) && __builtin_cpu_is("amd")) return InstructionSet::avx512_bfloat16;
+#endif
+  if (is_supported(InstructionSet::avx512)) return InstructionSet::avx512;
+  return is_supported(InstructionSet::avx2) ? InstructionSet::avx2 : InstructionSet::portable;
+}
+
+/// What the environment variable CRATE_INSTRUCTION_SET names, if it names one that is supported, or else the fastest.
+[[nodiscard]] inline InstructionSet first_instruction_set() {
+  const char* const wanted = std::getenv("CRATE_INSTRUCTION_SET");
+  for (std::size_t i = 0; wanted != nullptr && i < instruction_set_names.size(); ++i)
+    if (const auto set = static_cast<InstructionSet>(i); wanted == name_of(set) && is_supported(set)) return set;
+  return fastest_instruction_set();
+}
+
+inline std::atomic<InstructionSet>& chosen_instruction_set() {
+  static std::atomic<InstructionSet> chosen{first_instruction_set()};
+  return chosen;
+}
+
+}  // namespace detail
+
+/// What kernels run on: the fastest that the processor has, unless the environment variable CRATE_INSTRUCTION_SET or
+/// use_instruction_set says otherwise.
+[[nodiscard]] inline InstructionSet instruction_set() {
+  return detail::chosen_instruction_set().load(std::memory_order_relaxed);
+}
+
+/// From now on kernels run on these. Results change in their last bits; weights that were folded keep what they were folded for.
+/// Throws OptionError if the processor lacks them.
+inline void use_instruction_set(InstructionSet set) {
+  check_option(is_supported(set), "an instruction set that this processor has", name_of(set));
+  detail::chosen_instruction_set() = set;
+}
+
+}  // namespace crate

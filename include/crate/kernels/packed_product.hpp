@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <type_traits>
+
+#include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/core/workspace.hpp"
+#include "crate/kernels/detail/targets.hpp"
+#include "crate/kernels/epilogue.hpp"
+#include "crate/kernels/packed_weights.hpp"
+#include "crate/kernels/views.hpp"
+
+// Products of packed weights.
+
+namespace crate::detail {
+
+/// How a product of so many panels, and columns of so many bytes, is cut into pieces: a panel by a block of columns, a multiple of
+/// `tile_cols` wide. A block's columns stay in a second cache of 1 MiB while the panels pass, but for deep ones, where the panels
+/// should; and there are two pieces a thread where the columns suffice.
+[[nodiscard]] inline Index columns_of_piece(Index panels, Index cols, Index column_bytes, Index tile_cols,
+                                            int threads) {
+  constexpr Index cache_share = 640 << 10, deep_columns = 128;
+  const Index largest = std::max(deep_columns, cache_share / std::max<Index>(column_bytes, 1));
+  const Index for_cache = (cols + largest - 1) / largest, for_threads = (2 * Index{threads} + panels - 1) / panels;
+  const Index blocks = std::max(for_cache, for_threads);
+  return round_up((cols + blocks - 1) / blocks, tile_cols);
+}
+
+/// Tokens in bfloat16, an even number of coordinates apart, as pairs.
+[[nodiscard]] inline Columns<const BfloatPair> pairs_of(Columns<const bfloat16> x) {
+  return {reinterpret_cast<const BfloatPair*>(x.first), x.stride / 2};
+}
+
+/// Calls body(piece's panel, first column, last column, worker) for pieces that cover the product.
+template <FoldedWeight W, class Body>
+void for_each_piece(const PackedWeights<W>& weights, Index cols, Index column_bytes, Threads& threads,
+                    const Body& body) {
+  if (weights.rows() == 0 || cols == 0) return;
+  const Index panels = weights.panels(), tile_cols = tile_shape(vector_bytes(weights.instruction_set())).columns;
+  const Index piece_cols = columns_of_piece(panels, cols, column_bytes, tile_cols, threads.count());
+  threads.for_each(panels * ((cols + piece_cols - 1) / piece_cols), [&](Index piece, int worker) {
+    const Index first = piece / panels * piece_cols;
+    body(piece % panels, first, std::min(first + piece_cols, cols), worker);
+  });
+}
+
+/// The bytes of workspace that multiply_packed takes.
+template <FoldedWeight W>
+[[nodiscard]] std::size_t product_room(const PackedWeights<W>& weights, int threads) {
+  if constexpr (std::same_as<W, bfloat16>)
+    return static_cast<std::size_t>(threads) * Workspace::room<float>(2 * weights.panel_rows() * weights.depth());
+  else
+    return 0;
+}
+
+/// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X. Tokens in bfloat16, or in floats for weights in
+/// bfloat16, are read up to a whole number of pairs. An entry is the same sum however the work is cut into pieces. The addend may lie
+/// where the output goes.
+template <Scalar W, class Kept, class Out>
+void multiply_packed(const PackedWeights<W>& weights, Columns<const W> x, Index cols, const Epilogue<W, Kept>& epilogue,
+                     Columns<Out> out, Workspace&, Threads& threads) {
+  with_kernels(weights.instruction_set(), [&]<class K>(K) {
+    const auto body = [&](Index panel, Index first, Index last, int) {
+      K::template multiply_panel<typename K::template Arithmetic<W>>(weights.panel(panel), weights.depth(),
+                                                                     panel * weights.panel_rows(),
+                                                                     weights.rows_of(panel), x, first, last, epilogue, out);
+    };
+    for_each_piece(weights, cols, weights.depth() * Index{sizeof(W)}, threads, body);
+  });
+}
+
+/// With tokens kept as floats: a piece widens its panel first.
+template <class Kept, class Out>
+void multiply_packed(const PackedWeights<bfloat16>& weights, Columns<const float> x, Index cols,
+                     const Epilogue<float, Kept>& epilogue, Columns<Out> out, Workspace& workspace, Threads& threads) {
+  Workspace::Frame frame(workspace);
+  const Index room = round_up(2 * weights.panel_rows() * weights.depth(), 16);
+  float* const rooms = frame.array<float>(room * threads.count());
+  with_kernels(weights.instruction_set(), [&]<class K>(K) {
+    const auto body = [&](Index panel, Index first, Index last, int worker) {
+      float* const widened = rooms + worker * room;
+      const Index rows = weights.rows_of(panel);
+      K::widen_panel(weights.panel(panel), round_up(rows, weights.lanes()), weights.depth(), widened);
+      K::template multiply_panel<typename K::template Arithmetic<float>>(
+          widened, 2 * weights.depth(), panel * weights.panel_rows(), rows, x, first, last, epilogue, out);
+    };
+    for_each_piece(weights, cols, 2 * weights.depth() * Index{sizeof(float)}, threads, body);
+  });
+}
+
+/// With tokens kept as bfloat16, for instruction sets that multiply these.
+template <class Kept, class Out>
+void multiply_packed([[maybe_unused]] const PackedWeights<bfloat16>& weights, [[maybe_unused]] Columns<const bfloat16> x,
+                     [[maybe_unused]] Index cols, [[maybe_unused]] const Epilogue<float, Kept>& epilogue,
+                     [[maybe_unused]] Columns<Out> out, Workspace&, [[maybe_unused]] Threads& threads) {
+#ifdef CRATE_KERNELS_X86
+  const Columns<const BfloatPair> pairs = pairs_of(x);
+  const auto body = [&](Index panel, Index first, Index last, int) {
+    avx512::Kernels::multiply_panel<avx512::Arithmetic<bfloat16>>(weights.panel(panel), weights.depth(),
+                                                                  panel * weights.panel_rows(), weights.rows_of(panel),
+                                                                  pairs, first, last, epilogue, out);
+  };
+  for_each_piece(weights, cols, weights.depth() * Index{sizeof(BfloatPair)}, threads, body);
+#endif
+}
+
+}  // namespace crate::detail
