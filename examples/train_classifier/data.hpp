@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iostream>
 #include <string>
+#include <utility>
 
 #include "crate/io/cifar.hpp"
 #include "crate/io/idx.hpp"
@@ -28,7 +30,9 @@ inline crate::TrainingAndTest read_data(const Options& options, crate::Threads& 
   if (idx) return crate::read_idx_folder(folder);
   if (cifar) return crate::read_cifar10_folder(folder);
   const auto [height, width] = examples::sides_from("--image", options.image.empty() ? "224x224" : options.image);
-  return crate::read_image_folders_split(folder, height, width, threads);
+  crate::ImageFoldersSplit read = crate::read_image_folders_split(folder, {.height = height, .width = width}, threads);
+  for (const std::string& reason : read.left_out) std::cerr << "train_classifier: left out: " << reason << '\n';
+  return std::move(read.sets);
 }
 
 /// What the options say of the pixels, or else what the training images have.

@@ -164,37 +164,187 @@ TEST_CASE("CIFAR-10 records are read, from one file or several") {
              EndsWith("data_batch_2.bin': expected records of 3073 bytes, found 3072 bytes"));
 }
 
-TEST_CASE("Folders of pictures are classes, in order of name") {
-  const TemporaryFolder folder;
-  const auto picture = [&](const std::string& name, std::uint8_t value) {
-    std::filesystem::create_directories(folder.file(name).parent_path());
-    write_png(folder.file(name), {4, 6, 1, std::vector<std::uint8_t>(24, value)});
-  };
-  picture("train/zebra/2.png", 30);
-  picture("train/zebra/1.PNG", 20);
-  picture("train/ant/x.png", 10);
-  write_content(folder.file("train/ant/notes.txt"), "no picture");
-  picture("val/zebra/1.png", 40);
-  picture("val/ant/1.png", 50);
-  Threads threads(2);
-  const TrainingAndTest sets = read_image_folders_split(folder.path(), 2, 2, threads);
-  sets.training.check();
-  CHECK(sets.training.class_names == std::vector<std::string>{"ant", "zebra"});
-  CHECK(sets.training.labels == std::vector<Index>{0, 1, 1});
-  CHECK(sets.training.pixels.cast<int>() == Eigen::MatrixXi(Eigen::RowVector3i(10, 20, 30).replicate(12, 1)));
-  CHECK(sets.test.labels == std::vector<Index>{0, 1});
+namespace {
 
-  picture("val/bee/1.png", 1);
-  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders_split(folder.path(), 2, 2, threads); }),
+/// A folder of folders of pictures, each of one value.
+struct PictureFolders : TemporaryFolder {
+  void picture(const std::string& name, std::uint8_t value) const {
+    std::filesystem::create_directories(file(name).parent_path());
+    write_png(file(name), {4, 6, 1, std::vector<std::uint8_t>(24, value)});
+  }
+  void other(const std::string& name, const std::string& content) const {
+    std::filesystem::create_directories(file(name).parent_path());
+    write_content(file(name), content);
+  }
+};
+
+const ImageFolderOptions two_by_two{.height = 2, .width = 2};
+
+/// The value of each picture read.
+std::vector<int> values(const ImageDataSet& data) {
+  std::vector<int> found;
+  for (Index i = 0; i < data.size(); ++i) {
+    CHECK((data.pixels.col(i).array() == data.pixels(0, i)).all());
+    found.push_back(data.pixels(0, i));
+  }
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("Folders of pictures are classes, in order of name") {
+  const PictureFolders folder;
+  folder.picture("train/zebra/2.png", 30);
+  folder.picture("train/zebra/1.PNG", 20);
+  folder.picture("train/ant/x.png", 10);
+  folder.other("train/ant/notes.txt", "no picture");
+  folder.picture("val/zebra/1.png", 40);
+  folder.picture("val/ant/1.png", 50);
+  Threads threads(2);
+  const ImageFoldersSplit split = read_image_folders_split(folder.path(), two_by_two, threads);
+  split.sets.training.check();
+  CHECK(split.sets.training.class_names == std::vector<std::string>{"ant", "zebra"});
+  CHECK(split.sets.training.labels == std::vector<Index>{0, 1, 1});
+  CHECK(split.sets.training.pixels.cast<int>() == Eigen::MatrixXi(Eigen::RowVector3i(10, 20, 30).replicate(12, 1)));
+  CHECK(split.sets.test.labels == std::vector<Index>{0, 1});
+  CHECK(split.left_out.empty());
+
+  folder.picture("val/bee/1.png", 1);
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders_split(folder.path(), two_by_two, threads); }),
              EndsWith("expected folders for the same 2 classes as for training, found others"));
-  write_content(folder.file("train/ant/cut.png"), content_of(folder.file("train/ant/x.png")).substr(0, 60));
-  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("train"), 2, 2, threads); }),
-             ContainsSubstring("cut.png"));
   std::filesystem::create_directories(folder.file("train/empty"));
-  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("train"), 2, 2, threads); }),
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("train"), two_by_two, threads); }),
              EndsWith("empty': expected PNG or JPEG files in this folder, found none"));
-  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("nowhere"), 2, 2, threads); }),
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("nowhere"), two_by_two, threads); }),
              ContainsSubstring("cannot be listed"));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("val/ant"), two_by_two, threads); }),
+             EndsWith("ant': expected a folder for each class, found none"));
+  CHECK_THAT(message_of<OptionError>([&] { (void)read_image_folders(folder.path(), {.height = 0}, threads); }),
+             EndsWith("expected pictures of at least 1 x 1 pixels, found 0 x 224"));
+}
+
+// AppleDouble files of macOS, .ipynb_checkpoints of Jupyter and the like stopped the training.
+TEST_CASE("What systems leave in folders is neither picture nor class") {
+  const PictureFolders folder;
+  folder.picture("cat/1.png", 10);
+  folder.picture("dog/1.png", 20);
+  folder.other("cat/._1.png", "AppleDouble");
+  folder.other("cat/.DS_Store", "");
+  folder.other("cat/Thumbs.db", "");
+  folder.other(".ipynb_checkpoints/1.png", "");
+  folder.other("__MACOSX/cat/._1.png", "");
+  folder.other("@eaDir/1.png", "");
+  folder.other("lost+found/1.png", "");
+  folder.other("desktop.ini", "");
+  folder.other("README.md", "");
+  std::filesystem::create_directories(folder.file("cat/folder.png"));
+  Threads threads(1);
+  const ImageFolders found =
+      read_image_folders(folder.path(), {.height = 2, .width = 2, .unreadable = UnreadablePicture::fail}, threads);
+  CHECK(found.data.class_names == std::vector<std::string>{"cat", "dog"});
+  CHECK(values(found.data) == std::vector<int>{10, 20});
+  CHECK(found.left_out.empty());
+}
+
+// One damaged picture among thousands ended the training.
+TEST_CASE("Pictures that cannot be read are left out and named, alike on any number of threads, or are an error") {
+  const PictureFolders folder;
+  for (int i = 0; i < 10; ++i) {
+    folder.picture("cat/" + std::to_string(i) + ".png", static_cast<std::uint8_t>(10 + i));
+    folder.picture("dog/" + std::to_string(i) + ".png", static_cast<std::uint8_t>(20 + i));
+  }
+  folder.other("cat/3.png", content_of(folder.file("cat/2.png")).substr(0, 60));
+  folder.other("cat/9.png", "");
+  folder.other("dog/0.png", "<html>404</html>");
+  folder.other("dog/5.webp", "RIFF");
+  write_png(folder.file("dog/6.png"),
+            {400'000, 1, 1, std::vector<std::uint8_t>(400'000)});  // would cover it as 6400000 x 16
+  std::filesystem::create_symlink("nowhere.png", folder.file("dog/7a.png"));
+  for (const int count : {1, 2, 5}) {
+    Threads threads(count);
+    const ImageFolders found = read_image_folders(folder.path(), {.height = 2, .width = 16}, threads);
+    found.data.check();
+    CHECK(values(found.data) == std::vector<int>{10, 11, 12, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 27, 28, 29});
+    CHECK(found.data.labels == std::vector<Index>{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1});
+    const std::vector<std::string> expected{"cat/3.png': expected a PNG image, found an error: 'the file ends early'",
+                                            "cat/9.png': expected a PNG or JPEG image",
+                                            "dog/0.png': expected a PNG or JPEG image",
+                                            "dog/5.webp': expected a PNG or JPEG image",
+                                            "dog/6.png': resized image: expected at most 100000000 pixels",
+                                            "dog/7a.png': cannot be opened"};
+    REQUIRE(found.left_out.size() == expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK_THAT(found.left_out[i], ContainsSubstring(expected[i]));
+    const ImageFolderOptions strict{.height = 2, .width = 16, .unreadable = UnreadablePicture::fail};
+    CHECK(message_of<FileError>([&] { (void)read_image_folders(folder.path(), strict, threads); }) ==
+          found.left_out.front());
+  }
+}
+
+TEST_CASE("A class without one readable picture is an error that names it") {
+  const PictureFolders folder;
+  folder.picture("cat/1.png", 10);
+  folder.other("dog/1.png", "no picture");
+  folder.other("dog/2.png", "nor this");
+  Threads threads(2);
+  const auto message = [&] {
+    return message_of<FileError>([&] { (void)read_image_folders(folder.path(), two_by_two, threads); });
+  };
+  CHECK_THAT(message(), ContainsSubstring("dog': expected pictures that can be read, found none; the first: file ") &&
+                            ContainsSubstring("dog/1.png': expected a PNG or JPEG image"));
+  std::filesystem::remove_all(folder.file("dog"));
+  folder.other("dog/._1.png", "AppleDouble");
+  CHECK_THAT(message(), EndsWith("dog': expected PNG or JPEG files in this folder, found none"));
+}
+
+TEST_CASE("Pictures and class folders may be symbolic links, but not to nothing") {
+  const PictureFolders store, folder;
+  store.picture("pictures/a.png", 10);
+  store.picture("pictures/b.png", 20);
+  store.picture("n01440764/1.png", 30);
+  std::filesystem::create_directories(folder.file("cat"));
+  std::filesystem::create_symlink(store.file("pictures/b.png"), folder.file("cat/1.png"));
+  std::filesystem::create_symlink(store.file("pictures/a.png"), folder.file("cat/2.png"));
+  std::filesystem::create_directory_symlink(store.file("n01440764"), folder.file("dog"));
+  Threads threads(1);
+  CHECK(values(read_image_folders(folder.path(), two_by_two, threads).data) == std::vector<int>{20, 10, 30});
+  std::filesystem::create_directory_symlink(store.file("n01443537"), folder.file("fish"));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.path(), two_by_two, threads); }),
+             EndsWith("fish': expected the folder of a class, found a link that leads nowhere"));
+}
+
+TEST_CASE("The step from picture to pixels, grey and the stored orientation can be asked for") {
+  const PictureFolders folder;
+  folder.other("a/1.png", "");
+  write_png(folder.file("a/1.png"), {2, 2, 3, {10, 20, 30, 10, 20, 30, 10, 20, 30, 255, 0, 0}});
+  Threads threads(1);
+  const auto pixels = [&](const ImageFolderOptions& options) {
+    const ImageDataSet data = read_image_folders(folder.path(), options, threads).data;
+    data.check();
+    CHECK(data.channels == options.channels);
+    return std::vector<int>(data.pixels.data(), data.pixels.data() + data.pixels.size());
+  };
+  CHECK(pixels({.height = 2, .width = 2}) == std::vector<int>{10, 10, 10, 255, 20, 20, 20, 0, 30, 30, 30, 0});
+  CHECK(pixels({.height = 2, .width = 2, .channels = 1}) == std::vector<int>{18, 18, 18, 76});
+  const auto last_pixel = [](const Image& image) {
+    return Image{1, 1, 3, {image.pixels.end() - 3, image.pixels.end()}};
+  };
+  CHECK(pixels({.height = 1, .width = 1, .fit = last_pixel}) == std::vector<int>{255, 0, 0});
+  CHECK(message_of<ShapeError>([&] { (void)pixels({.height = 1, .width = 2, .fit = last_pixel}); }) ==
+        "fitted picture: width: expected 2, found 1");
+  CHECK(message_of<OptionError>([&] { (void)pixels({.channels = 2}); }) ==
+        "option: expected pictures of 1 or 3 channels, found 2");
+}
+
+TEST_CASE("The pictures of a folder come in order of name, whatever they are called") {
+  const PictureFolders folder;
+  for (const char* name : {"b.JPG", "a.png", "c.jfif", "B.jpeg", "._a.png", "notes.txt", "d.webp"})
+    folder.other(name, "");
+  std::filesystem::create_directories(folder.file("e.png"));
+  std::vector<std::string> names;
+  for (const auto& path : find_pictures(folder.path())) names.push_back(path.filename().string());
+  CHECK(names == std::vector<std::string>{"B.jpeg", "a.png", "b.JPG", "c.jfif", "d.webp"});
+  CHECK_THAT(message_of<FileError>([&] { (void)find_pictures(folder.file("e.png")); }),
+             EndsWith("e.png': expected PNG or JPEG files in this folder, found none"));
 }
 
 namespace {
