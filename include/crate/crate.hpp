@@ -33,6 +33,7 @@
 #include "crate/io/file_replacement.hpp"
 #include "crate/io/find_weights.hpp"
 #include "crate/io/image_data_set.hpp"
+#include "crate/io/image_data_set_kind.hpp"
 #include "crate/io/model_options.hpp"
 #include "crate/io/patches.hpp"
 #include "crate/io/pixels.hpp"

@@ -10,7 +10,8 @@
 
 // Readers and checks tell what is not a number by comparisons that -ffinite-math-only leaves out; exp and the norms depend on
 // sums in the order written.
-#elif defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0) || defined(__ASSOCIATIVE_MATH__)
+#elif defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0) || \
+    defined(__ASSOCIATIVE_MATH__)
 #error "crate needs IEEE arithmetic, NaN and infinities included: compile without -ffast-math, -Ofast and their parts"
 
 // Readers fill matrices column after column.

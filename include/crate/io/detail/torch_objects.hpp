@@ -68,7 +68,7 @@ class TorchObjects {
   template <class... Parts>
   [[nodiscard]] FileError error(std::string_view nearby, const Parts&... parts) const {
     return nearby.empty() ? file_error(source_, "pickle: ", parts...)
-                        : file_error(source_, "pickle: near ", quote(nearby), ": ", parts...);
+                          : file_error(source_, "pickle: near ", quote(nearby), ": ", parts...);
   }
   void expect(bool holds, std::string_view nearby, std::string_view what) const {
     if (!holds) throw error(nearby, "expected ", what, ", found something else");
