@@ -5,6 +5,7 @@
 
 #include <zlib.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -14,6 +15,7 @@
 #include "comparison.hpp"
 #include "crate/io/cifar.hpp"
 #include "crate/io/idx.hpp"
+#include "crate/io/image_data_set_kind.hpp"
 #include "crate/io/image_folders.hpp"
 #include "io/heap.hpp"
 #include "io/temporary_folder.hpp"
@@ -120,6 +122,50 @@ TEST_CASE("A header that claims what cannot be there takes no memory") {
   CHECK(use(gzipped(big_endian({2051, 1000, 28, 28}) + std::string(1'000, 'x'))) < 1'000'000);
 }
 
+TEST_CASE("A gzip file may have several members, cut anywhere, and zeros behind them") {
+  const TemporaryFolder folder;
+  const auto images = folder.file("images"), labels = folder.file("labels");
+  write_content(labels, idx_labels);
+  const std::string none = gzipped("");
+  for (std::size_t cut = 0; cut <= idx_images.size(); ++cut) {
+    const std::string members = gzipped(idx_images.substr(0, cut)) + none + gzipped(idx_images.substr(cut));
+    for (const std::string& content : {members, members + std::string(512, '\0'), members + none}) {
+      write_content(images, content);
+      CHECK(read_idx(images, labels).pixels(1, 2) == 255);
+    }
+  }
+  const auto message = [&](const std::string& content) {
+    write_content(images, content);
+    return message_of<FileError>([&] { (void)read_idx(images, labels); });
+  };
+  const std::string whole = gzipped(idx_images);
+  CHECK_THAT(message(whole + gzipped("x")), EndsWith("expected nothing behind the pixels, found more"));
+  CHECK_THAT(message(whole + std::string(9, '\0') + "x"), EndsWith("found more"));
+  CHECK_THAT(message(whole + "\x1F\x8B"), EndsWith("found one that ends early"));
+  CHECK_THAT(message(whole + "\x1F\x8B no member"), EndsWith("expected gzip data, found damaged ones"));
+  CHECK_THAT(message(gzipped(idx_images.substr(0, 20)) + none), EndsWith("expected 6 bytes of pixels, found 4"));
+}
+
+TEST_CASE("What a header does not promise is not unpacked, and labels take no memory before they are counted") {
+  const TemporaryFolder folder;
+  const auto images = folder.file("images"), labels = folder.file("labels");
+  const std::string zeros(50'000'000, '\0');
+  const auto use = [&] {
+    std::string message;
+    const std::size_t bytes =
+        heap_use([&] { message = message_of<FileError>([&] { (void)read_idx(images, labels); }); });
+    CHECK_THAT(message, ContainsSubstring("': expected "));
+    return bytes;
+  };
+  write_content(images, gzipped(idx_images + zeros));
+  CHECK(use() < 100'000);
+  write_content(images, idx_images);
+  write_content(labels, gzipped(big_endian({2049, 50'000'000}) + zeros));
+  CHECK(use() < 100'000);
+  write_content(labels, gzipped(idx_labels + zeros));
+  CHECK(use() < 100'000);
+}
+
 TEST_CASE("A folder of IDX files holds training and test images of one size") {
   const TemporaryFolder folder;
   write_content(folder.file("train-images-idx3-ubyte"), idx_images);
@@ -136,6 +182,82 @@ TEST_CASE("A folder of IDX files holds training and test images of one size") {
   write_content(folder.file("t10k-images-idx3-ubyte.gz"), gzipped(big_endian({2051, 1, 1, 2}) + "ab"));
   CHECK_THAT(message_of<FileError>([&] { (void)read_idx_folder(folder.path()); }),
              EndsWith("test images: expected height 2, as for training, found 1"));
+}
+
+namespace {
+
+/// The four files of a data set under these names; its training labels are 2, 0, 1, and `mark` is its first pixel.
+void write_idx_files(const TemporaryFolder& folder, const std::array<std::string, 4>& names, char mark = 1) {
+  std::string images = idx_images;
+  images[16] = mark;
+  const std::array<std::string, 4> contents{images, idx_labels, big_endian({2051, 1, 2, 1}) + "ab",
+                                            big_endian({2049, 1}) + "\x01"};
+  for (std::size_t i = 0; i < 4; ++i) {
+    std::filesystem::create_directories(folder.file(names[i]).parent_path());
+    write_content(folder.file(names[i]), names[i].ends_with("gz") ? gzipped(contents[i]) : contents[i]);
+  }
+}
+
+const std::array<std::string, 4> mnist{"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+                                       "t10k-labels-idx1-ubyte"};
+
+}  // namespace
+
+TEST_CASE("MNIST is found under the names that it is unpacked and shipped with") {
+  using Names = std::array<std::string, 4>;
+  const std::vector<Names> spellings{
+      mnist,
+      {"train-images.idx3-ubyte", "train-labels.idx1-ubyte", "t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte"},
+      {"train-images.idx3-ubyte.gz", "train-labels.idx1-ubyte", "t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte.gz"},
+      {"TRAIN-IMAGES-IDX3-UBYTE", "Train-Labels-Idx1-UByte.GZ", "T10K-IMAGES.IDX3-UBYTE", "t10k_labels_idx1_ubyte"},
+      {"emnist-balanced-train-images-idx3-ubyte.gz", "emnist-balanced-train-labels-idx1-ubyte.gz",
+       "emnist-balanced-test-images-idx3-ubyte.gz", "emnist-balanced-test-labels-idx1-ubyte.gz"},
+      {mnist[0] + "/" + mnist[0], mnist[1] + "/" + mnist[1], mnist[2] + "/" + mnist[2], mnist[3] + "/" + mnist[3]}};
+  for (const Names& names : spellings) {
+    const TemporaryFolder folder;
+    write_idx_files(folder, names);
+    CAPTURE(names[0]);
+    CHECK(find_image_data_set_kind(folder.path()) == ImageDataSetKind::idx);
+    const TrainingAndTest sets = read_idx_folder(folder.path());
+    CHECK(sets.training.labels == std::vector<Index>{2, 0, 1});
+    CHECK(sets.test.size() == 1);
+  }
+}
+
+TEST_CASE("Of several files that may be the same, the one with the original's name is read") {
+  const TemporaryFolder folder;
+  const auto first_pixel = [&] { return int{read_idx_folder(folder.path()).training.pixels(0, 0)}; };
+  std::array<std::string, 4> names = mnist;
+  for (std::string& name : names) name[name.rfind("-idx")] = '.';
+  write_idx_files(folder, names, 3);
+  for (const std::string& name : mnist) std::filesystem::create_directories(folder.file(name));
+  CHECK(first_pixel() == 3);  // beside empty folders
+  write_idx_files(
+      folder,
+      {mnist[0] + "/" + mnist[0], mnist[1] + "/" + mnist[1], mnist[2] + "/" + mnist[2], mnist[3] + "/" + mnist[3]}, 4);
+  CHECK(first_pixel() == 3);  // beside folders that hold the files, as Kaggle ships them
+  for (const std::string& name : mnist) std::filesystem::remove_all(folder.file(name));
+  write_idx_files(folder, mnist, 1);
+  CHECK(first_pixel() == 1);
+  write_idx_files(folder, {mnist[0] + ".gz", mnist[1] + ".gz", mnist[2] + ".gz", mnist[3] + ".gz"}, 2);
+  CHECK(first_pixel() == 1);
+  write_content(folder.file("._" + mnist[0]), "AppleDouble");
+  write_content(folder.file("my" + mnist[0]), "something else");
+  CHECK(first_pixel() == 1);
+}
+
+TEST_CASE("Missing files of a data set are named, and several data sets in a folder") {
+  const TemporaryFolder folder;
+  const auto message = [&] { return message_of<FileError>([&] { (void)read_idx_folder(folder.path()); }); };
+  std::array<std::string, 4> letters = mnist;
+  for (std::string& name : letters) name.insert(0, "emnist-letters-");
+  write_idx_files(folder, letters);
+  std::filesystem::remove(folder.file(letters[3]));
+  CHECK_THAT(message(), EndsWith("emnist-letters-t10k-labels-idx1-ubyte': cannot be opened: no such file"));
+  write_idx_files(folder, mnist);
+  CHECK(read_idx_folder(folder.path()).training.size() == 3);  // the whole one
+  write_idx_files(folder, letters);
+  CHECK_THAT(message(), EndsWith("expected the files of one data set, found '*' and 'emnist-letters-*'"));
 }
 
 TEST_CASE("CIFAR-10 records are read, from one file or several") {
@@ -162,6 +284,76 @@ TEST_CASE("CIFAR-10 records are read, from one file or several") {
   write_content(folder.file("data_batch_2.bin"), record(0, 'c').substr(1));
   CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
              EndsWith("data_batch_2.bin': expected records of 3073 bytes, found 3072 bytes"));
+}
+
+TEST_CASE("Names of classes may come from Windows: CRLF, a byte order mark, blank lines") {
+  const TemporaryFolder folder;
+  const std::string record = std::string(1, '\1') + std::string(3072, 'x');
+  write_content(folder.file("data_batch_1.bin"), record);
+  write_content(folder.file("test_batch.bin"), record);
+  for (const std::string content : {"a\r\nb\r\nc c \r\nd\r\ne\r\nf\r\ng\r\nh\r\ni\r\nj\r\n\r\n",
+                                    "\xEF\xBB\xBF"
+                                    "a\n\n \nb\nc c\nd\ne\nf\ng\nh\ni\nj"}) {
+    write_content(folder.file("batches.meta.txt"), content);
+    CHECK(read_cifar10_folder(folder.path()).test.class_names ==
+          std::vector<std::string>{"a", "b", "c c", "d", "e", "f", "g", "h", "i", "j"});
+  }
+  write_content(folder.file("batches.meta.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\n");
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
+             EndsWith("expected the names of 10 classes, found more"));
+  std::filesystem::remove(folder.file("batches.meta.txt"));
+  std::filesystem::create_directories(folder.file("batches.meta.txt"));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
+             ContainsSubstring("batches.meta.txt': "));
+}
+
+TEST_CASE("CIFAR-100 has two labels a record, and is told from CIFAR-10") {
+  const TemporaryFolder folder;
+  const auto record = [](char coarse, char fine, char fill) {
+    return std::string{coarse, fine} + std::string(3072, fill);
+  };
+  write_content(folder.file("train.bin"), record(19, 99, 'a') + record(0, 3, 'b'));
+  write_content(folder.file("test.bin"), record(7, 42, 'c'));
+  CHECK(find_image_data_set_kind(folder.path()) == ImageDataSetKind::cifar100);
+  const TrainingAndTest fine = read_cifar100_folder(folder.path());
+  const TrainingAndTest coarse = read_cifar100_folder(folder.path(), Cifar100Labels::coarse);
+  fine.training.check();
+  coarse.test.check();
+  CHECK(fine.training.labels == std::vector<Index>{99, 3});
+  CHECK(coarse.training.labels == std::vector<Index>{19, 0});
+  CHECK((fine.training.pixels.col(1).array() == std::uint8_t{'b'}).all());
+  CHECK(fine.test.classes() == 100);
+  CHECK(coarse.test.classes() == 20);
+
+  std::string names;
+  for (int c = 0; c < 20; ++c) names += "kind " + std::to_string(c) + "\n";
+  write_content(folder.file("coarse_label_names.txt"), names);
+  CHECK(read_cifar100_folder(folder.path(), Cifar100Labels::coarse).test.class_names[7] == "kind 7");
+  write_content(folder.file("fine_label_names.txt"), names);
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar100_folder(folder.path()); }),
+             EndsWith("fine_label_names.txt': expected the names of 100 classes, found 20"));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
+             EndsWith("expected records of 3073 bytes, found 6148 bytes, as of CIFAR-100, whose records have 3074"));
+  write_content(folder.file("test.bin"), record(20, 42, 'c'));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar100_folder(folder.path(), Cifar100Labels::coarse); }),
+             EndsWith("test.bin': record 0: expected a label from 0 to 19, found 20"));
+}
+
+TEST_CASE("What a folder holds is told by the names in it") {
+  const TemporaryFolder folder;
+  const auto message = [&] { return message_of<FileError>([&] { (void)find_image_data_set_kind(folder.path()); }); };
+  CHECK_THAT(message(), EndsWith("found none of them"));
+  write_content(folder.file("weights.bin"), "no records");
+  CHECK_THAT(message(), EndsWith("found none of them"));
+  std::filesystem::create_directories(folder.file("raw/train/cat"));
+  CHECK(find_image_data_set_kind(folder.file("raw")) == ImageDataSetKind::picture_folders);
+  CHECK_THAT(message(), EndsWith("found one in its folder 'raw'"));
+  write_content(folder.file("data_batch_1"), "a pickle");
+  CHECK_THAT(message(), EndsWith("found CIFAR for Python (there is a binary version)"));
+  write_content(folder.file("data_batch_1.bin"), std::string(3073, '\0'));
+  CHECK(find_image_data_set_kind(folder.path()) == ImageDataSetKind::cifar10);
+  CHECK_THAT(message_of<FileError>([&] { (void)find_image_data_set_kind(folder.file("nowhere")); }),
+             ContainsSubstring("nowhere': cannot be listed"));
 }
 
 namespace {

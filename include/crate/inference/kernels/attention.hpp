@@ -27,7 +27,7 @@ void pack_panel(Columns<const S> h_k, Index head_dim, Index key, Index keys, Ind
   constexpr Index lanes = lanes_of<V>;
   for (Index i = 0; i < width; i += lanes)
     for (Index c = 0; c < head_dim; c += lanes) {
-      V square[lanes];
+      Registers<V, lanes> square;
       for (Index k = 0; k < lanes; ++k) square[k] = load<V>(h_k.at(c, std::min(key + i + k, keys - 1)));
       transpose(square);
       for (Index k = 0; k < std::min(lanes, head_dim - c); ++k) store(square[k], panel + (c + k) * width + i);
@@ -54,7 +54,7 @@ template <Scalar S>
   for (Index i = whole; i < keys; i += lanes) {
     V e{};
     if (i < seen) {
-      S lanes_seen[lanes] = {};
+      S lanes_seen[static_cast<std::size_t>(lanes)] = {};
       store_first(exponential<sizeof(V)>(V(load<V>(scores + i) * scale - shift)), lanes_seen, seen - i);
       e = load<V>(lanes_seen);
     }

@@ -92,11 +92,11 @@ template <Activation activation, int vectors, class V, class Kept, class Out>
                                                Index col, Index cols, const Epilogue<ElementOf<V>, Kept>& epilogue,
                                                Columns<Out> out) {
   constexpr Index lanes = lanes_of<V>;
-  V shift[vectors] = {};
+  Registers<V, vectors> shift = {};
   if (epilogue.shift) unrolled<vectors>([&](auto v) { shift[v] = load<V>(epilogue.shift + row + v * lanes); });
   for (Index j = 0; j < cols; ++j) {
     const auto scale = epilogue.column_scale ? epilogue.column_scale[col + j] : ElementOf<V>(1);
-    V x[vectors];
+    Registers<V, vectors> x;
     unrolled<vectors>([&](auto v) { x[v] = load<V>(sums + j * sums_stride + v * lanes) * scale + shift[v]; });
     if (epilogue.addend.first)
       unrolled<vectors>([&](auto v) { x[v] += load_kept<V>(epilogue.addend.at(row + v * lanes, col + j), count); });

@@ -37,6 +37,10 @@ using ElementOf = std::remove_cvref_t<decltype(V{}[0])>;
 template <class V>
 inline constexpr Index lanes_of = static_cast<Index>(sizeof(V) / sizeof(ElementOf<V>));
 
+/// `count` vectors, in registers where they are indexed by constants alone.
+template <class V, Index count>
+using Registers = V[static_cast<std::size_t>(count)];
+
 /// body(0), ..., body(count - 1) with constants, so that arrays indexed by them may live in registers.
 template <int count, class Body>
 [[gnu::always_inline]] inline void unrolled(const Body& body) {
@@ -93,10 +97,10 @@ template <bool second, class V>
 
 /// A square of numbers, rows[i][j] to rows[j][i]: as often as it halves, its upper and lower half are interleaved row by row.
 template <class V>
-[[gnu::always_inline]] inline void transpose(V (&rows)[lanes_of<V>]) {
+[[gnu::always_inline]] inline void transpose(Registers<V, lanes_of<V>>& rows) {
   constexpr int lanes = lanes_of<V>;
   for (int width = 1; width < lanes; width *= 2) {
-    V next[lanes];
+    Registers<V, lanes> next;
     unrolled<lanes / 2>([&](auto i) __attribute__((always_inline)) {
       next[2 * i] = interleaved<false>(rows[i], rows[i + lanes / 2]);
       next[2 * i + 1] = interleaved<true>(rows[i], rows[i + lanes / 2]);

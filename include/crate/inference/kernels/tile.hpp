@@ -20,7 +20,7 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
   using Sums = typename A::Sums;
   using Units = typename A::Units;
   constexpr int cache_line = 64;
-  Sums sum[columns][vectors];
+  Registers<Registers<Sums, vectors>, columns> sum;
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = Sums{}; });
   });
@@ -28,7 +28,7 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
 #pragma clang loop unroll(disable)  // unrolled, clang 14 keeps sums in memory where there are 16 registers
 #endif
   for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
-    Units rows[vectors];
+    Registers<Units, vectors> rows;
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
       const typename A::Unit* const row = panel + v * lanes_of<Units>;
       if constexpr (v * sizeof(Units) % cache_line == 0)
@@ -36,7 +36,7 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
       rows[v] = load<Units>(row);
     });
     unrolled<A::turns>([&](auto turn) __attribute__((always_inline)) {
-      decltype(A::template factors<turn>(rows[0])) factors[vectors];
+      Registers<decltype(A::template factors<turn>(rows[0])), vectors> factors;
       unrolled<vectors>([&](auto v)
                             __attribute__((always_inline)) { factors[v] = A::template factors<turn>(rows[v]); });
       unrolled<columns>([&](auto j) __attribute__((always_inline)) {

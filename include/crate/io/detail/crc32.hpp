@@ -7,6 +7,8 @@
 #include <cstring>
 #include <span>
 
+#include "crate/core/requirements.hpp"
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CRATE_MULTIPLIES_WITHOUT_CARRY 1
 #include <emmintrin.h>
