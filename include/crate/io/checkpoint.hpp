@@ -3,13 +3,15 @@
 
 // Models from and to files. Needs nlohmann/json (for safetensors).
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
+#include <memory>
 #include <new>
 #include <set>
 #include <span>
@@ -20,6 +22,7 @@
 #include <variant>
 #include <vector>
 
+#include "crate/io/file_bytes.hpp"
 #include "crate/io/find_weights.hpp"
 #include "crate/io/model_options.hpp"
 #include "crate/io/pth.hpp"
@@ -40,9 +43,9 @@ namespace detail {
 
 /// Whether a file begins as torch.save begins one, with a zip member or a pickle of protocol 2, and not with the frame of a
 /// safetensors file, whose length could look like either.
-inline bool is_pth(const std::filesystem::path& path) {
+inline bool is_pth(std::span<const std::byte> bytes) {
   std::array<char, 9> start{};
-  std::ifstream(path, std::ios::binary).read(start.data(), start.size());
+  std::copy_n(reinterpret_cast<const char*>(bytes.data()), std::min(start.size(), bytes.size()), start.data());
   std::uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, start.data(), sizeof(header_bytes));
   const bool is_safetensors = header_bytes <= SafetensorsLimits::header_bytes && start[8] == '{';
@@ -54,7 +57,9 @@ inline bool is_pth(const std::filesystem::path& path) {
 
 /// Everything in a safetensors or PyTorch file. Throws FileError if the file is neither.
 [[nodiscard]] inline TensorTable read_tensors(const std::filesystem::path& path) {
-  return detail::is_pth(path) ? read_pth(path) : read_safetensors(path);
+  const auto file = std::make_shared<const FileBytes>(path);
+  return detail::is_pth(file->bytes()) ? detail::parse_pth(file->bytes(), path.string(), file)
+                                       : detail::parse_safetensors(file->bytes(), path.string(), file);
 }
 
 /// The weights in a safetensors or PyTorch file, by their published names: prefixes and the dictionaries round them are gone.

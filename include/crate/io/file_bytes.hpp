@@ -3,21 +3,18 @@
 
 #include <cerrno>
 #include <cstddef>
-#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <new>
 #include <span>
-#include <string>
-#include <system_error>
 #include <utility>
 
 #include "crate/io/file_error.hpp"
+#include "crate/io/regular_file.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
 #define CRATE_MAPS_FILES 1
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #endif
@@ -52,8 +49,8 @@ class FileBytes {
     void operator()(const std::byte* data) const { release(data, size); }
   };
 
-  void map(const std::filesystem::path& path);
-  void read(const std::filesystem::path& path);
+  void map(const RegularFile& file, const std::filesystem::path& path);
+  void read(RegularFile& file, const std::filesystem::path& path);
 
   std::size_t size_ = 0;
   bool mapped_ = false;
@@ -61,33 +58,23 @@ class FileBytes {
 };
 
 inline FileBytes::FileBytes(const std::filesystem::path& path, FileAccess access) {
-  std::error_code error;
-  const std::filesystem::file_status status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status)) throw file_error(path.string(), "cannot be opened: no such file");
-  if (!std::filesystem::is_regular_file(status)) throw file_error(path.string(), "expected a regular file");
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) throw file_error(path.string(), "cannot be opened: ", error.message());
-  size_ = static_cast<std::size_t>(size);
+  RegularFile file(path);
+  size_ = file.size();
 #ifdef CRATE_MAPS_FILES
   if (access == FileAccess::map && size_ > 0) {
-    map(path);
+    map(file, path);
     return;
   }
 #else
   static_cast<void>(access);
 #endif
-  read(path);
+  read(file, path);
 }
 
 #ifdef CRATE_MAPS_FILES
-inline void FileBytes::map(const std::filesystem::path& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) throw file_error(path.string(), "cannot be opened: ", std::generic_category().message(errno));
-  void* const address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
-  const int reason = errno;
-  ::close(file);
-  if (address == MAP_FAILED)
-    throw file_error(path.string(), "cannot be mapped: ", std::generic_category().message(reason));
+inline void FileBytes::map(const RegularFile& file, const std::filesystem::path& path) {
+  void* const address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+  if (address == MAP_FAILED) throw file_error(path.string(), "cannot be mapped: ", system_message(errno));
 
   ::madvise(address, size_, MADV_WILLNEED);
   const Release unmap = [](const std::byte* data, std::size_t size) { ::munmap(const_cast<std::byte*>(data), size); };
@@ -108,15 +95,12 @@ inline void FileBytes::release(std::span<const std::byte> part) const {
 inline void FileBytes::release(std::span<const std::byte>) const {}
 #endif
 
-inline void FileBytes::read(const std::filesystem::path& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.string().c_str(), "rb"), &std::fclose);
-  if (!file) throw file_error(path.string(), "cannot be opened: ", std::generic_category().message(errno));
-
+inline void FileBytes::read(RegularFile& file, const std::filesystem::path& path) {
   std::byte* const data = new (std::nothrow) std::byte[size_];
   if (data == nullptr) throw file_error(path.string(), "needs ", size_, " bytes of memory, more than there are");
   data_ = {data, Deleter{[](const std::byte* bytes, std::size_t) { delete[] bytes; }, size_}};
 
-  const std::size_t found = std::fread(data, 1, size_, file.get());
+  const std::size_t found = file.read({data, size_});
   if (found != size_) throw file_error(path.string(), "cannot be read: expected ", size_, " bytes, found ", found);
 }
 
