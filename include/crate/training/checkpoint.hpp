@@ -94,7 +94,10 @@ void check_counters(const TensorTable& file, const State& loaded, const State& s
   constexpr Index any = std::numeric_limits<Index>::max();
   constexpr double largest = std::numeric_limits<double>::max();
   const Measures& sums = loaded.epoch_sums;
-  check_counter(file, "step", loaded.step, Index{0}, extent.steps.value_or(any));
+  check_counter(file, "step", loaded.step, Index{0}, any);
+  if (extent.steps && loaded.step > *extent.steps)
+    throw file_error(file.source(), "metadata 'step': expected at most ", *extent.steps,
+                     ", the steps of all epochs, found ", loaded.step);
   const Index optimiser_steps = loaded.step + (state.optimiser.steps - state.step);
   check_counter(file, "optimiser steps", loaded.optimiser.steps, optimiser_steps, optimiser_steps);
   check_counter(file, "loss", sums.loss.sum, -largest, largest);
@@ -173,8 +176,6 @@ std::string checkpoint_complaints(const TensorTable& file, const State& state) {
   return complaints;
 }
 
-}  // namespace detail
-
 /// The name of the first parameter that has an entry which is no finite number; empty if there is none.
 template <class State>
 [[nodiscard]] std::string not_finite_parameter(const State& state) {
@@ -187,16 +188,23 @@ template <class State>
   return first;
 }
 
+/// Throws Error unless all parameters and moments are finite.
+template <class State>
+void check_state(const State& state) {
+  if (const std::string name = not_finite_parameter(state); !name.empty())
+    throw Error(concatenate("training: expected finite numbers, found others in ", quote(name), " after step ",
+                            state.step, "; a smaller rate, a warm-up or clipping may help"));
+}
+
+}  // namespace detail
+
 /// Writes a training state, its recipe and `notes`, whole or not at all: after a crash at any byte the file is the one before or
 /// the new one. It is read wherever weights are: as the moving average if there is one, otherwise as the model.
 /// Throws Error if a parameter or a moment is not finite, FileError if the file cannot be written.
 template <class State>
 void save_checkpoint(const std::filesystem::path& path, const State& state, const Recipe& recipe,
                      const Metadata& notes = {}) {
-  if (const std::string name = not_finite_parameter(state); !name.empty())
-    throw Error(concatenate("training: expected finite numbers, found others in ", quote(name), " after step ",
-                            state.step,
-                            "; what was saved before stays. A smaller rate, a warm-up or clipping may help"));
+  detail::check_state(state);
   std::vector<Tensor> tensors;
   const auto add = [&](std::string_view name, ParameterKind, const auto& parameter) {
     using S = typename std::remove_cvref_t<decltype(parameter)>::Scalar;
@@ -234,7 +242,7 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
     copy_values(file.at(name), std::span<S>(parameter.data(), static_cast<std::size_t>(parameter.size())));
   };
   for_each_parameter(copy, loaded);
-  if (const std::string name = not_finite_parameter(loaded); !name.empty())
+  if (const std::string name = detail::not_finite_parameter(loaded); !name.empty())
     throw file_error(file.source(), "tensor ", quote(name), ": expected finite numbers, found others");
   state = std::move(loaded);
 }
