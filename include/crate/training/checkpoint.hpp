@@ -225,9 +225,7 @@ void save_checkpoint(const std::filesystem::path& path, const State& state, cons
 /// missing, surplus or of another shape or type, or names the counter that cannot be, the parameter that is not finite, or where
 /// recipe or model differ; then the state is as before. The length of the schedule may differ.
 template <class State>
-void load_checkpoint(const std::filesystem::path& path, State& state, const Recipe& recipe,
-                     const TrainingExtent& extent = {}) {
-  const TensorTable file = read_safetensors(path);
+void load_checkpoint(const TensorTable& file, State& state, const Recipe& recipe, const TrainingExtent& extent = {}) {
   State loaded = state;
   detail::for_each_counter(loaded,
                            [&](std::string_view name, auto& number) { detail::read_counter(file, name, number); });
@@ -247,6 +245,12 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
   state = std::move(loaded);
 }
 
+template <class State>
+void load_checkpoint(const std::filesystem::path& path, State& state, const Recipe& recipe,
+                     const TrainingExtent& extent = {}) {
+  load_checkpoint(read_safetensors(path), state, recipe, extent);
+}
+
 /// Whether there is something under this path that a new training must not replace: anything but a checkpoint in which no
 /// step was taken.
 [[nodiscard]] inline bool holds_training(const std::filesystem::path& path) {
@@ -258,23 +262,24 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
   } catch (const FileError&) { return true; }
 }
 
-/// What a checkpoint says of its training, beside what a Trainer knows of.
-struct CheckpointNotes {
-  Metadata notes;                        ///< as they were given to save_checkpoint
-  std::optional<Index> scheduled_steps;  ///< over which the schedule was laid; none if it was constant
-};
-
-/// Throws FileError unless the table is that of a checkpoint.
-[[nodiscard]] inline CheckpointNotes checkpoint_notes(const TensorTable& file) {
-  CheckpointNotes result;
+/// The notes of a checkpoint, as they were given to save_checkpoint. Throws FileError unless it is one.
+[[nodiscard]] inline Metadata checkpoint_notes(const TensorTable& file) {
   Index step = 0;
   detail::read_counter(file, "step", step);
   detail::check_keys(file);
+  Metadata notes;
   for (const auto& [key, text] : file.metadata())
-    if (key.starts_with(detail::note_prefix)) result.notes.emplace_back(key.substr(detail::note_prefix.size()), text);
+    if (key.starts_with(detail::note_prefix)) notes.emplace_back(key.substr(detail::note_prefix.size()), text);
+  return notes;
+}
+
+/// Over how many steps the schedule of a checkpoint was laid; nothing if it was constant.
+[[nodiscard]] inline std::optional<Index> scheduled_steps(const TensorTable& file) {
   const std::string name = concatenate(detail::recipe_prefix, detail::scheduled_steps_name);
-  if (file.find_metadata(name) != nullptr) detail::read_counter(file, name, result.scheduled_steps.emplace());
-  return result;
+  if (file.find_metadata(name) == nullptr) return std::nullopt;
+  Index steps = 0;
+  detail::read_counter(file, name, steps);
+  return steps;
 }
 
 }  // namespace crate

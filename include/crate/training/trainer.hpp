@@ -20,6 +20,7 @@
 #include "crate/core/threads.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/regular_file.hpp"
+#include "crate/io/safetensors.hpp"
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/checkpoint.hpp"
 #include "crate/training/examples.hpp"
@@ -95,6 +96,10 @@ class Trainer {
   [[nodiscard]] Index steps_per_epoch() const { return training_.size() / options_.batch; }
   [[nodiscard]] Index total_steps() const { return options_.epochs * steps_per_epoch(); }
   [[nodiscard]] const Recipe& recipe() const { return recipe_; }
+  [[nodiscard]] const Schedule& schedule() const { return options_.schedule; }
+
+  /// Over how many steps the schedule of the training was laid that was resumed, if one was and it was not constant.
+  [[nodiscard]] std::optional<Index> schedule_before() const { return schedule_before_; }
 
   /// Goes on from the checkpoint if there is one; returns whether there was. With other epochs or another length of the schedule
   /// than before, the steps from there on are those of a training that was begun so.
@@ -102,8 +107,10 @@ class Trainer {
   bool resume() {
     check_option(!options_.checkpoint.empty(), "training: a checkpoint to resume from", "none");
     if (!path_exists(options_.checkpoint)) return false;
-    load_checkpoint(options_.checkpoint, state_, recipe_,
+    const TensorTable file = read_safetensors(options_.checkpoint);
+    load_checkpoint(file, state_, recipe_,
                     {.steps = total_steps(), .steps_per_epoch = steps_per_epoch(), .batch = options_.batch});
+    schedule_before_ = scheduled_steps(file);
     owns_checkpoint_ = resumed_ = true;
     return true;
   }
@@ -257,6 +264,7 @@ class Trainer {
   Index ordered_epoch_ = -1;
   bool owns_checkpoint_ = false;  // it was written or loaded here
   bool resumed_ = false;
+  std::optional<Index> schedule_before_;
 };
 
 }  // namespace crate
