@@ -27,6 +27,8 @@ inline crate::TrainingAndTest read_data(const Options& options, crate::Threads& 
     cifar |= name.ends_with(".bin");
   }
   if (failure) throw crate::file_error(folder.string(), "cannot be listed: ", failure.message());
+  if ((idx || cifar) && !options.image.empty())
+    throw crate::OptionError("option --image would have no effect: the images in --data have a size of their own");
   if (idx) return crate::read_idx_folder(folder);
   if (cifar) return crate::read_cifar10_folder(folder);
   const auto [height, width] = examples::sides_from("--image", options.image.empty() ? "224x224" : options.image);
