@@ -111,7 +111,7 @@ template <class Block, class Embedding>
 Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
   constexpr Index worth_folding = 20;
   Threads threads(options.threads);
-  const Pictures pictures(options, model, threads);
+  const Pictures pictures(options, model.class_names, model.classes(), threads);
   if (pictures.size() < worth_folding) return classify_all(model, pictures, options, threads);
   return classify_all(fold(std::move(model), &threads), pictures, options, threads);
 }

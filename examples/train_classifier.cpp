@@ -35,7 +35,7 @@ struct Bench {
   const Options& options;
   const Metadata& described_options;
   const TrainingAndTest& data;
-  const ImageNormalisation& normalisation;
+  const ImagePreprocessing& preprocessing;
   Threads& threads;
 };
 
@@ -63,7 +63,6 @@ Model fresh_model(const Bench& bench) {
 template <class Model>
 Model with_new_head(Model model, const Bench& bench) {
   const ImageDataSet& images = bench.data.training;
-  check_size("fine-tuning: channels of the images", images.channels, model.grid.channels);
   if (images.height != model.grid.image_height() || images.width != model.grid.image_width())
     model.resize_images(images.height, images.width);
   model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes());
@@ -104,10 +103,10 @@ Recipe recipe_of(const Bench& bench, const RuleOptions& rule) {
   recipe.emplace_back("token dropout", detail::exact_text(bench.options.token_dropout));
   recipe.emplace_back("eta", detail::exact_text(bench.options.step));
   recipe.emplace_back("lambda", detail::exact_text(bench.options.lambda));
-  for (std::size_t c = 0; c < bench.normalisation.mean.size(); ++c)
+  for (std::size_t c = 0; c < bench.preprocessing.normalisation.mean.size(); ++c)
     recipe.emplace_back(concatenate("pixels of channel ", c),
-                        concatenate(detail::exact_text(bench.normalisation.mean[c]), " +- ",
-                                    detail::exact_text(bench.normalisation.deviation[c])));
+                        concatenate(detail::exact_text(bench.preprocessing.normalisation.mean[c]), " +- ",
+                                    detail::exact_text(bench.preprocessing.normalisation.deviation[c])));
   return recipe;
 }
 
@@ -146,8 +145,8 @@ template <class Model, class OptimisationRule>
 int train(const Bench& bench, Model model, OptimisationRule rule) {
   using Source = ImageSource<typename Model::Scalar>;
   const Options& o = bench.options;
-  const Source training{bench.data.training, bench.normalisation, o.augmentation};
-  const Source test{bench.data.test, bench.normalisation, {}};
+  const Source training{bench.data.training, bench.preprocessing.normalisation, o.augmentation};
+  const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
   const Recipe recipe = recipe_of(bench, rule.options);
   TrainingState<Model, OptimisationRule> state{.model = std::move(model), .optimiser = std::move(rule)};
   if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
@@ -166,6 +165,8 @@ int train(const Bench& bench, Model model, OptimisationRule rule) {
 template <class Model>
 int train(const Bench& bench, Model model) {
   const Options& o = bench.options;
+  model.preprocessing = bench.preprocessing;
+  model.class_names = bench.data.training.class_names;
   const bool vectors = !o.decay_matrices_only;
   std::printf("%s, %td parameters, patches of %td x %td; %td training and %td test images of %td classes\n",
               std::string(family_name(detail::PublishedFormat<Model>::family)).c_str(), parameter_count(model),
@@ -201,23 +202,11 @@ int with_classifier(AnyModel<float> any_model, const std::string& path, const Ac
   return std::visit(visit, std::move(any_model));
 }
 
-int fine_tune(const Bench& bench, bool heads_given) {
-  LoadOptions load;
-  if (heads_given) load.heads = bench.options.heads;
-  return with_classifier(load_model<float>(bench.options.from, load), bench.options.from,
-                         [&](auto model) { return train(bench, with_new_head(std::move(model), bench)); });
-}
-
-/// With the model of the checkpoint, which has all sizes and settings; the trainer fills it.
-int go_on(const Bench& bench, AnyModel<float> begun) {
-  return with_classifier(std::move(begun), bench.options.checkpoint, [&](auto model) {
-    const ImageDataSet& images = bench.data.training;
-    check_size("images to go on with: channels", images.channels, model.grid.channels);
-    check_size("images to go on with: height", images.height, model.grid.image_height());
-    check_size("images to go on with: width", images.width, model.grid.image_width());
-    check_size("images to go on with: classes", images.classes(), model.classes());
-    return train(bench, std::move(model));
-  });
+/// The images of a checkpoint's model; the trainer fills it, and compares the rest.
+void check_images(const ImageDataSet& images, const auto& model) {
+  check_size("images to go on with: height", images.height, model.grid.image_height());
+  check_size("images to go on with: width", images.width, model.grid.image_width());
+  check_size("images to go on with: classes", images.classes(), model.classes());
 }
 
 int run(CLI::App& app, Options& options) {
@@ -227,13 +216,32 @@ int run(CLI::App& app, Options& options) {
 
   Threads threads(options.threads);
   const Metadata described = train_classifier::describe_options(app, options);
-  const TrainingAndTest data = train_classifier::read_data(options, threads);
-  const ImageNormalisation normalisation = train_classifier::normalisation_of(options, data.training);
-  const Bench bench{options, described, data, normalisation, threads};
-  if (begun && begun->model) return go_on(bench, *std::move(begun->model));
-  if (!options.from.empty()) return fine_tune(bench, app.count("--heads") > 0);
-  if (options.family == "crate") return train(bench, fresh_model<CrateClassifier<float>>(bench));
-  return train(bench, fresh_model<CrateAlphaClassifier<float>>(bench));
+  const auto with_data = [&](const train_classifier::Input& input, const auto& action) {
+    const train_classifier::Data data = train_classifier::read_data(options, input, threads);
+    return action(Bench{options, described, data.sets, data.preprocessing, threads});
+  };
+  const auto with_input_of = [&](const auto& model, const auto& action) {
+    return with_data(train_classifier::input_of(model), action);
+  };
+  if (begun && begun->model)
+    return with_classifier(*std::move(begun->model), options.checkpoint, [&](auto model) {
+      return with_input_of(model, [&](const Bench& bench) {
+        check_images(bench.data.training, model);
+        return train(bench, std::move(model));
+      });
+    });
+  if (!options.from.empty()) {
+    LoadOptions load;
+    if (app.count("--heads") > 0) load.heads = options.heads;
+    return with_classifier(load_model<float>(options.from, load), options.from, [&](auto model) {
+      return with_input_of(model,
+                           [&](const Bench& bench) { return train(bench, with_new_head(std::move(model), bench)); });
+    });
+  }
+  return with_data({}, [&](const Bench& bench) {
+    return options.family == "crate" ? train(bench, fresh_model<CrateClassifier<float>>(bench))
+                                     : train(bench, fresh_model<CrateAlphaClassifier<float>>(bench));
+  });
 }
 
 }  // namespace

@@ -18,12 +18,14 @@ namespace classify {
 /// What is to be classified: pictures in files, or the test images of a data set.
 class Pictures {
  public:
-  /// Throws FileError if a folder holds no pictures or the data set cannot be read, OptionError unless either is given.
-  template <class Model>
-  Pictures(const Options& options, const Model& model, crate::Threads& threads);
+  /// For a model of these classes. Throws FileError if a folder holds no pictures or the data set cannot be read, OptionError
+  /// unless either is given, and if the data set has other classes.
+  Pictures(const Options& options, const std::vector<std::string>& class_names, Index classes, crate::Threads& threads);
 
   [[nodiscard]] Index size() const { return data_ ? data_->size() : static_cast<Index>(paths_.size()); }
-  [[nodiscard]] bool are_shown() const { return !data_; }
+
+  /// Whether each is to be named, and not the accuracy alone.
+  [[nodiscard]] bool are_shown() const { return are_shown_; }
 
   [[nodiscard]] std::string name(Index i) const {
     return data_ ? crate::concatenate("test image ", i) : paths_[static_cast<std::size_t>(i)].string();
@@ -36,6 +38,7 @@ class Pictures {
   }
 
  private:
+  bool are_shown_;
   FolderClasses folder_classes_;
   crate::PixelOrientation orientation_;
   std::vector<std::filesystem::path> paths_;

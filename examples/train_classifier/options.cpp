@@ -6,12 +6,16 @@ namespace train_classifier {
 namespace {
 
 void add_data_options(CLI::App& app, Options& o) {
-  app.add_option(
-      "--data", o.data,
-      "folder: IDX files (MNIST, Fashion-MNIST), CIFAR-10 binary, or train/CLASS/*.png and test/CLASS/*.png");
-  app.add_option("--mean", o.mean, "of the pixels in 0..1, for each channel (measured)");
-  app.add_option("--deviation", o.deviation, "of the pixels in 0..1, for each channel (measured)");
-  app.add_option("--image", o.image, "HEIGHTxWIDTH to which pictures in folders are brought (224x224)");
+  app.add_option("--data", o.data,
+                 "folder: IDX files (MNIST, Fashion-MNIST), CIFAR binary, or train/CLASS/*.png and test/CLASS/*.png");
+  app.add_option("--mean", o.mean, "of the pixels in 0..1, for each channel (that of --from, or measured)")
+      ->delimiter(',');
+  app.add_option("--deviation", o.deviation, "of the pixels in 0..1, for each channel (that of --from, or measured)")
+      ->delimiter(',');
+  app.add_option("--image", o.image,
+                 "HEIGHTxWIDTH to which pictures in folders are brought (that of --from, or 224x224)");
+  app.add_flag("--as-stored", o.as_stored, "read pixels as they are stored, whatever orientation the camera noted");
+  app.add_flag("--strict", o.strict, "a picture that cannot be read is an error; else it is named and left out");
   app.add_option("--crop", o.augmentation.padding, "move training images by up to so many pixels (0)")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--flip", o.augmentation.flip, "mirror every second training image, by chance");

@@ -18,8 +18,9 @@ using crate::Index;
 struct Options {
   // the data
   std::string data;
-  std::vector<double> mean, deviation;  // empty: those of the training images
-  std::string image;                    // HEIGHTxWIDTH, empty: as the data
+  std::vector<double> mean, deviation;  // empty: those of --from, or of the training images
+  std::string image;                    // HEIGHTxWIDTH, empty: as --from or the data
+  bool as_stored = false, strict = false;
   crate::ImageAugmentation augmentation;
 
   // the model

@@ -20,6 +20,7 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
+#include "crate/io/detail/folder_entries.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/image.hpp"
 #include "crate/io/image_data_set.hpp"
@@ -52,43 +53,29 @@ namespace detail {
   return !detail::is_litter(path) && std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
 
-namespace detail {
-
-/// What is in a folder and wanted, in order of name. Throws FileError if it cannot be listed.
-template <class Wanted>
-std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder, const Wanted& wanted) {
+/// The folders in a folder, each of which is a class, and links to such, in order of name. Throws FileError if there are none, or a
+/// link leads nowhere.
+[[nodiscard]] inline std::vector<std::filesystem::path> find_class_folders(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
-  std::error_code failure;
-  for (auto entry = std::filesystem::directory_iterator(folder, failure);
-       !failure && entry != std::filesystem::directory_iterator(); entry.increment(failure))
-    if (wanted(*entry)) found.push_back(entry->path());
-  if (failure) throw file_error(folder.string(), "cannot be listed: ", failure.message());
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
-/// The folders in a folder, each of which is a class, and links to such. Throws FileError if there are none, or a link leads nowhere.
-inline std::vector<std::filesystem::path> find_class_folders(const std::filesystem::path& folder) {
-  const auto found = list_folder(folder, [](const std::filesystem::directory_entry& entry) {
+  for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
     std::error_code unknown;
-    if (is_litter(entry.path())) return false;
+    if (detail::is_litter(entry.path())) continue;
     if (entry.is_symlink(unknown) && !entry.exists(unknown) && !is_picture(entry.path()))
       throw file_error(entry.path().string(), "expected the folder of a class, found a link that leads nowhere");
-    return entry.is_directory(unknown);
-  });
+    if (entry.is_directory(unknown)) found.push_back(entry.path());
+  }
   if (found.empty()) throw file_error(folder.string(), "expected a folder for each class, found none");
   return found;
 }
 
-}  // namespace detail
-
 /// The pictures in a folder, in order of name: what `is_picture` and no folder, links included. Not all need be readable.
 /// Throws FileError if the folder cannot be listed or has none.
 [[nodiscard]] inline std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder) {
-  auto found = detail::list_folder(folder, [](const std::filesystem::directory_entry& entry) {
+  std::vector<std::filesystem::path> found;
+  for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
     std::error_code unknown;
-    return is_picture(entry.path()) && !entry.is_directory(unknown);
-  });
+    if (is_picture(entry.path()) && !entry.is_directory(unknown)) found.push_back(entry.path());
+  }
   if (found.empty()) throw file_error(folder.string(), "expected PNG or JPEG files in this folder, found none");
   return found;
 }
@@ -210,7 +197,7 @@ inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& dat
   ImageFolders result{{.height = options.height, .width = options.width, .channels = options.channels}};
   ImageDataSet& data = result.data;
   std::vector<std::filesystem::path> pictures;
-  const std::vector<std::filesystem::path> class_folders = detail::find_class_folders(folder);
+  const std::vector<std::filesystem::path> class_folders = find_class_folders(folder);
   for (const std::filesystem::path& class_folder : class_folders) {
     const auto found = find_pictures(class_folder);
     data.labels.insert(data.labels.end(), found.size(), data.classes());
@@ -231,11 +218,16 @@ inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& dat
   return result;
 }
 
+/// Where the pictures to be judged by lie in a data set: in `test`, or else in `val`.
+[[nodiscard]] inline std::filesystem::path find_test_folder(const std::filesystem::path& folder) {
+  std::error_code unknown;
+  return folder / (std::filesystem::exists(folder / "test", unknown) ? "test" : "val");
+}
+
 /// Such folders in `train`, and in `test` or `val`. Throws as read_image_folders, and unless both have the same classes.
 [[nodiscard]] inline ImageFoldersSplit read_image_folders_split(const std::filesystem::path& folder,
                                                                 const ImageFolderOptions& options, Threads& threads) {
-  std::error_code unknown;
-  const std::filesystem::path test = folder / (std::filesystem::exists(folder / "test", unknown) ? "test" : "val");
+  const std::filesystem::path test = find_test_folder(folder);
   ImageFolders for_training = read_image_folders(folder / "train", options, threads);
   ImageFolders for_test = read_image_folders(test, options, threads);
   if (for_test.data.class_names != for_training.data.class_names)
