@@ -13,9 +13,10 @@ install(EXPORT crate-targets NAMESPACE crate:: DESTINATION ${crate_package_dir})
 configure_package_config_file(.cmake/crate-config.cmake.in crate-config.cmake INSTALL_DESTINATION ${crate_package_dir})
 write_basic_package_version_file(crate-config-version.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/crate-config.cmake ${PROJECT_BINARY_DIR}/crate-config-version.cmake
-  DESTINATION ${crate_package_dir})
+  .cmake/io-packages.cmake DESTINATION ${crate_package_dir})
 
 file(RELATIVE_PATH crate_pkgconfig_to_include
   ${CMAKE_INSTALL_PREFIX}/${crate_pkgconfig_dir} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 configure_file(.cmake/crate.pc.in crate.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/crate.pc DESTINATION ${crate_pkgconfig_dir})
+configure_file(.cmake/crate-io.pc.in crate-io.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/crate.pc ${PROJECT_BINARY_DIR}/crate-io.pc DESTINATION ${crate_pkgconfig_dir})

@@ -44,31 +44,7 @@ if(CRATE_HAS_AVX512 AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(crate_native_program INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized)
 endif()
 
-# The packages beyond Eigen: for each, the target to link and the Debian package that holds it.
+# The packages that tests, benchmarks and examples need beyond those of crate::io.
 set(crate_package_Catch2 Catch2::Catch2 catch2)
 set(crate_package_benchmark benchmark::benchmark libbenchmark-dev)
-set(crate_package_nlohmann_json nlohmann_json::nlohmann_json nlohmann-json3-dev)
 set(crate_package_CLI11 CLI11::CLI11 libcli11-dev)
-set(crate_package_PNG PNG::PNG libpng-dev)
-set(crate_package_JPEG JPEG::JPEG libjpeg-dev)
-set(crate_package_ZLIB ZLIB::ZLIB zlib1g-dev)
-
-# What the headers in include/crate/io need.
-set(crate_io_packages nlohmann_json PNG JPEG ZLIB)
-
-# Looks for packages. Sets ${targets} to what is to be linked and ${missing} to the Debian packages that are not there.
-macro(crate_find_packages targets missing)
-  set(${targets})
-  set(${missing})
-  foreach(package ${ARGN})
-    find_package(${package} QUIET)
-    list(GET crate_package_${package} 0 target)
-    list(GET crate_package_${package} 1 debian_package)
-    if(${package}_FOUND)
-      list(APPEND ${targets} ${target})
-    else()
-      list(APPEND ${missing} ${debian_package})
-    endif()
-  endforeach()
-  list(JOIN ${missing} " " ${missing})
-endmacro()

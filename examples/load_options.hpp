@@ -6,8 +6,10 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "crate/io/model_options.hpp"
+#include "crate/io/text_file.hpp"
 
 // The options of a program that tell what weights do not reveal.
 
@@ -38,6 +40,24 @@ class LoadOptionsParser {
     app.add_option("--channels", options_.channels, "channels of the images");
   }
 
+  /// What the model expects of pictures, and how its classes are called.
+  void add_input(CLI::App& app) {
+    app.add_option(
+           "--mean", mean_,
+           "of the pixels in 0..1, for each channel, as in 0.485,0.456,0.406 (as the file says, or as published)")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+    app.add_option("--deviation", deviation_, "of the pixels in 0..1, for each channel (likewise)")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+    app.add_option(
+           "--fit", fit_,
+           "how pictures become images (likewise): published (shorter side resized to 256/224 of the image, centre "
+           "cropped) or cover (resized until they just cover the image, centre cropped)")
+        ->check(CLI::IsMember({"published", "cover"}));
+    app.add_option("--names", names_, "file with the name of a class on each line");
+  }
+
   void add_settings(CLI::App& app) {
     app.add_option("--pool", pooling_, "token that the head reads: cls or mean (cls)")
         ->check(CLI::IsMember({"cls", "mean"}));
@@ -47,19 +67,25 @@ class LoadOptionsParser {
     app.add_flag("--normalize-pixels", normalise_pixels_, "loss against patches normalised one by one");
   }
 
-  /// What the command line said. Throws OptionError on a malformed size.
+  /// What the command line said. Throws OptionError on a malformed size, FileError if the names cannot be read.
   [[nodiscard]] crate::LoadOptions parsed() const {
     crate::LoadOptions options = options_;
     if (!image_.empty()) std::tie(options.image_height, options.image_width) = sides_from("--image", image_);
     if (!patch_.empty()) std::tie(options.patch_height, options.patch_width) = sides_from("--patch", patch_);
     if (!pooling_.empty()) options.pooling = pooling_ == "mean" ? crate::Pooling::mean : crate::Pooling::class_token;
     if (normalise_pixels_) options.normalise_pixels = true;
+    if (!fit_.empty()) options.fit = fit_ == "cover" ? crate::PictureFit::cover : crate::PictureFit::published;
+    if (mean_.empty() != deviation_.empty())
+      throw crate::OptionError("options --mean and --deviation: expected both or neither, found one");
+    if (!mean_.empty()) options.normalisation = crate::ImageNormalisation{mean_, deviation_};
+    if (!names_.empty()) options.class_names = crate::read_lines(names_);
     return options;
   }
 
  private:
   crate::LoadOptions options_;
-  std::string image_, patch_, pooling_;
+  std::string image_, patch_, pooling_, fit_, names_;
+  std::vector<double> mean_, deviation_;
   bool normalise_pixels_ = false;
 };
 

@@ -4,10 +4,13 @@
 // folders of pictures. Without options, the recipe is the one that reaches 87 % on Fashion-MNIST in five epochs.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -16,6 +19,8 @@
 #include "crate/io/checkpoint.hpp"
 #include "crate/training/trainer.hpp"
 #include "load_options.hpp"
+#include "train_classifier/begun_training.hpp"
+#include "train_classifier/check_options.hpp"
 #include "train_classifier/data.hpp"
 #include "train_classifier/options.hpp"
 #include "train_classifier/report.hpp"
@@ -28,8 +33,9 @@ using train_classifier::Options;
 /// Everything that a training works on but the model.
 struct Bench {
   const Options& options;
+  const Metadata& described_options;
   const TrainingAndTest& data;
-  const ImageNormalisation& normalisation;
+  const ImagePreprocessing& preprocessing;
   Threads& threads;
 };
 
@@ -57,7 +63,6 @@ Model fresh_model(const Bench& bench) {
 template <class Model>
 Model with_new_head(Model model, const Bench& bench) {
   const ImageDataSet& images = bench.data.training;
-  check_size("fine-tuning: channels of the images", images.channels, model.grid.channels);
   if (images.height != model.grid.image_height() || images.width != model.grid.image_width())
     model.resize_images(images.height, images.width);
   model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes());
@@ -67,15 +72,20 @@ Model with_new_head(Model model, const Bench& bench) {
   return model;
 }
 
+Schedule schedule_of(const Options& o, Index steps_per_epoch) {
+  const Index total = o.trainer.epochs * steps_per_epoch;
+  const double warm_up = std::min(o.warm_up_epochs * static_cast<double>(steps_per_epoch), 1e15);
+  const std::map<std::string, Decay> decays{
+      {"constant", Decay::constant}, {"linear", Decay::linear}, {"cosine", Decay::cosine}};
+  return {
+      .decay = decays.at(o.schedule), .warm_up = std::lround(warm_up), .steps = total, .final_factor = o.final_factor};
+}
+
 TrainerOptions trainer_options(const Bench& bench) {
   const Options& o = bench.options;
   TrainerOptions result = o.trainer;
-  result.check();
-  const Index steps = bench.data.training.size() / result.batch;
-  result.schedule = {.decay = o.decay,
-                     .warm_up = std::lround(o.warm_up_epochs * static_cast<double>(steps)),
-                     .steps = result.epochs * steps,
-                     .final_factor = o.final_factor};
+  result.schedule = schedule_of(o, bench.data.training.size() / result.batch);
+  result.notes = bench.described_options;
   result.checkpoint = o.checkpoint;
   result.history = o.history;
   return result;
@@ -93,90 +103,145 @@ Recipe recipe_of(const Bench& bench, const RuleOptions& rule) {
   recipe.emplace_back("token dropout", detail::exact_text(bench.options.token_dropout));
   recipe.emplace_back("eta", detail::exact_text(bench.options.step));
   recipe.emplace_back("lambda", detail::exact_text(bench.options.lambda));
-  for (std::size_t c = 0; c < bench.normalisation.mean.size(); ++c)
+  for (std::size_t c = 0; c < bench.preprocessing.normalisation.mean.size(); ++c)
     recipe.emplace_back(concatenate("pixels of channel ", c),
-                        concatenate(detail::exact_text(bench.normalisation.mean[c]), " +- ",
-                                    detail::exact_text(bench.normalisation.deviation[c])));
+                        concatenate(detail::exact_text(bench.preprocessing.normalisation.mean[c]), " +- ",
+                                    detail::exact_text(bench.preprocessing.normalisation.deviation[c])));
   return recipe;
+}
+
+/// Goes on from the checkpoint, if that is wanted and there is one, and says so.
+template <class AnyTrainer, class State>
+void resume(AnyTrainer& trainer, const State& state, const Options& o) {
+  if (!o.resume) return;
+  if (!trainer.resume()) {
+    std::printf("\nbegins anew, as there is no checkpoint '%s' yet\n", o.checkpoint.c_str());
+    return;
+  }
+  std::printf("\ngoes on behind step %td of %td\n", state.step, trainer.total_steps());
+  if (const auto before = trainer.schedule_before(); before && *before != trainer.total_steps())
+    std::printf(
+        "the schedule of the rate was laid over %td steps; from here on it is that of a training of %td epochs from "
+        "the "
+        "beginning, %td steps: the rate goes on at %.3g\n",
+        *before, o.trainer.epochs, trainer.total_steps(), o.rate * trainer.schedule().factor(state.step));
+}
+
+/// Says what is left of a training that was interrupted, and keeps what nobody else keeps.
+template <class Model>
+int end_interrupted(const Options& o, const Model& model, Index step, Index total) {
+  if (o.checkpoint.empty() && !o.output.empty()) save_model(o.output, model);
+  std::printf("\ninterrupted behind step %td of %td", step, total);
+  if (!o.checkpoint.empty())
+    std::printf("; --checkpoint %s --resume goes on from here, and the file can be used as weights",
+                o.checkpoint.c_str());
+  else if (!o.output.empty())
+    std::printf("; the weights as they are now are in %s", o.output.c_str());
+  std::printf("\n");
+  return 130;
 }
 
 template <class Model, class OptimisationRule>
 int train(const Bench& bench, Model model, OptimisationRule rule) {
   using Source = ImageSource<typename Model::Scalar>;
   const Options& o = bench.options;
-  const Source training{bench.data.training, bench.normalisation, o.augmentation};
-  const Source test{bench.data.test, bench.normalisation, {}};
+  const Source training{bench.data.training, bench.preprocessing.normalisation, o.augmentation};
+  const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
   const Recipe recipe = recipe_of(bench, rule.options);
   TrainingState<Model, OptimisationRule> state{.model = std::move(model), .optimiser = std::move(rule)};
   if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
   const ClassificationObjective<Model> objective{{.label_smoothing = o.label_smoothing}};
   Trainer trainer(state, objective, training, test, trainer_options(bench), bench.threads, recipe);
-  if (o.resume && trainer.resume())
-    std::printf("\ngoes on behind step %td of %td\n", state.step, trainer.total_steps());
+  resume(trainer, state, o);
 
   train_classifier::print_epoch_heading();
   const bool finished = trainer.run(train_classifier::print_epoch);
-  if (!finished) {
-    std::printf("\ninterrupted behind step %td of %td%s\n", state.step, trainer.total_steps(),
-                o.checkpoint.empty() ? "" : "; --resume goes on from here");
-    return 130;
-  }
-  train_classifier::print_layers(state.result(), test, bench.threads);
+  if (!finished) return end_interrupted(o, state.result(), state.step, trainer.total_steps());
   if (!o.output.empty()) save_model(o.output, state.result());
+  train_classifier::print_layers(state.result(), test, bench.threads);
   return 0;
 }
 
 template <class Model>
 int train(const Bench& bench, Model model) {
   const Options& o = bench.options;
+  model.preprocessing = bench.preprocessing;
+  model.class_names = bench.data.training.class_names;
   const bool vectors = !o.decay_matrices_only;
   std::printf("%s, %td parameters, patches of %td x %td; %td training and %td test images of %td classes\n",
               std::string(family_name(detail::PublishedFormat<Model>::family)).c_str(), parameter_count(model),
               model.grid.height, model.grid.width, bench.data.training.size(), bench.data.test.size(), model.classes());
-  switch (o.rule) {
-    case train_classifier::Rule::lion:
-      return train(bench, model,
-                   Lion(model, {.rate = o.rate,
-                                .beta1 = o.beta1,
-                                .beta2 = o.beta2 < 0 ? 0.99 : o.beta2,
-                                .weight_decay = o.weight_decay,
-                                .decay_vectors = vectors}));
-    case train_classifier::Rule::sgd:
-      return train(
-          bench, model,
-          Sgd(model,
-              {.rate = o.rate, .momentum = o.momentum, .weight_decay = o.weight_decay, .decay_vectors = vectors}));
-    case train_classifier::Rule::adamw:
-      break;
-  }
+  if (o.rule == "lion")
+    return train(bench, model,
+                 Lion(model, {.rate = o.rate,
+                              .beta1 = o.beta1,
+                              .beta2 = o.beta2.value_or(0.99),
+                              .weight_decay = o.weight_decay,
+                              .decay_vectors = vectors}));
+  if (o.rule == "sgd")
+    return train(
+        bench, model,
+        Sgd(model, {.rate = o.rate, .momentum = o.momentum, .weight_decay = o.weight_decay, .decay_vectors = vectors}));
   return train(bench, model,
                AdamW(model, {.rate = o.rate,
                              .beta1 = o.beta1,
-                             .beta2 = o.beta2 < 0 ? 0.999 : o.beta2,
+                             .beta2 = o.beta2.value_or(0.999),
                              .weight_decay = o.weight_decay,
                              .decay_vectors = vectors}));
 }
 
-int fine_tune(const Bench& bench, bool heads_given) {
-  LoadOptions load;
-  if (heads_given) load.heads = bench.options.heads;
-  const auto begin = [&]<class Model>(Model model) -> int {
+/// Calls action(model) with the classifier that a file holds, of either family.
+template <class Action>
+int with_classifier(AnyModel<float> any_model, const std::string& path, const Action& action) {
+  const auto visit = [&]<class Model>(Model model) -> int {
     if constexpr (requires { model.head; })
-      return train(bench, with_new_head(std::move(model), bench));
+      return action(std::move(model));
     else
-      throw file_error(bench.options.from, "expected the weights of a classifier, found those of a masked autoencoder");
+      throw file_error(path, "expected the weights of a classifier, found those of a masked autoencoder");
   };
-  return std::visit(begin, load_model<float>(bench.options.from, load));
+  return std::visit(visit, std::move(any_model));
 }
 
-int run(const Options& options, bool heads_given) {
+/// The images of a checkpoint's model; the trainer fills it, and compares the rest.
+void check_images(const ImageDataSet& images, const auto& model) {
+  check_size("images to go on with: height", images.height, model.grid.image_height());
+  check_size("images to go on with: width", images.width, model.grid.image_width());
+  check_size("images to go on with: classes", images.classes(), model.classes());
+}
+
+int run(CLI::App& app, Options& options) {
+  std::optional<train_classifier::BegunTraining> begun = train_classifier::read_begun_training(options);
+  if (begun) train_classifier::complete_options(app, begun->notes);
+  train_classifier::check_options(app, options);
+
   Threads threads(options.threads);
-  const TrainingAndTest data = train_classifier::read_data(options, threads);
-  const ImageNormalisation normalisation = train_classifier::normalisation_of(options, data.training);
-  const Bench bench{options, data, normalisation, threads};
-  if (!options.from.empty()) return fine_tune(bench, heads_given);
-  if (options.family == "crate") return train(bench, fresh_model<CrateClassifier<float>>(bench));
-  return train(bench, fresh_model<CrateAlphaClassifier<float>>(bench));
+  const Metadata described = train_classifier::describe_options(app, options);
+  const auto with_data = [&](const train_classifier::Input& input, const auto& action) {
+    const train_classifier::Data data = train_classifier::read_data(options, input, threads);
+    return action(Bench{options, described, data.sets, data.preprocessing, threads});
+  };
+  const auto with_input_of = [&](const auto& model, const auto& action) {
+    return with_data(train_classifier::input_of(model), action);
+  };
+  if (begun && begun->model)
+    return with_classifier(*std::move(begun->model), options.checkpoint, [&](auto model) {
+      return with_input_of(model, [&](const Bench& bench) {
+        check_images(bench.data.training, model);
+        return train(bench, std::move(model));
+      });
+    });
+  if (!options.from.empty()) {
+    LoadOptions load;
+    if (app.count("--heads") > 0) load.heads = options.heads;
+    return with_classifier(load_model<float>(options.from, load), options.from, [&](auto model) {
+      return with_input_of(model,
+                           [&](const Bench& bench) { return train(bench, with_new_head(std::move(model), bench)); });
+    });
+  }
+  return with_data({}, [&](const Bench& bench) {
+    return options.family == "crate" ? train(bench, fresh_model<CrateClassifier<float>>(bench))
+                                     : train(bench, fresh_model<CrateAlphaClassifier<float>>(bench));
+  });
 }
 
 }  // namespace
@@ -187,7 +252,7 @@ int main(int count, char** arguments) {
   train_classifier::add_options(app, options);
   CLI11_PARSE(app, count, arguments);
   try {
-    return run(options, app.count("--heads") > 0);
+    return run(app, options);
   } catch (const std::exception& error) {
     std::cerr << "train_classifier: " << error.what() << '\n';
     return 1;

@@ -1,43 +1,85 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <filesystem>
+#include <iostream>
+#include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
 
-#include "crate/io/cifar.hpp"
-#include "crate/io/idx.hpp"
-#include "crate/io/image_folders.hpp"
+#include "crate/io/prepare.hpp"
+#include "crate/io/read_image_data_set.hpp"
 #include "load_options.hpp"
 #include "train_classifier/options.hpp"
 
 namespace train_classifier {
 
-/// The data set in a folder, of whichever kind its files are. Throws FileError if it is none.
-inline crate::TrainingAndTest read_data(const Options& options, crate::Threads& threads) {
-  namespace fs = std::filesystem;
-  const fs::path folder = options.data;
-  std::error_code failure;
-  bool idx = false, cifar = false;
-  for (const auto& entry : fs::directory_iterator(folder, failure)) {
-    const std::string name = entry.path().filename().string();
-    idx |= name.starts_with("train-images-idx3-ubyte");
-    cifar |= name.ends_with(".bin");
-  }
-  if (failure) throw crate::file_error(folder.string(), "cannot be listed: ", failure.message());
-  if (idx) return crate::read_idx_folder(folder);
-  if (cifar) return crate::read_cifar10_folder(folder);
-  const auto [height, width] = examples::sides_from("--image", options.image.empty() ? "224x224" : options.image);
-  return crate::read_image_folders_split(folder, height, width, threads);
+/// What images a model takes, and how pictures become such. A model to come takes what the data has.
+struct Input {
+  Index height = 224, width = 224;
+  std::optional<Index> channels = {};
+  crate::ImagePreprocessing preprocessing = {.fit = crate::PictureFit::cover};
+};
+
+template <class Model>
+Input input_of(const Model& model) {
+  return {model.grid.image_height(), model.grid.image_width(), model.grid.channels, model.preprocessing};
 }
 
-/// What the options say of the pixels, or else what the training images have.
-inline crate::ImageNormalisation normalisation_of(const Options& options, const crate::ImageDataSet& training) {
-  crate::ImageNormalisation normalisation = crate::measure_normalisation(training);
+/// A data set, and how its pictures were prepared: what the trained model shall expect.
+struct Data {
+  crate::TrainingAndTest sets;
+  crate::ImagePreprocessing preprocessing;
+};
+
+/// Pictures in folders as the input says; `--image` gives them another size.
+inline crate::ImageFolderOptions folder_options(const Options& options, Input input) {
+  if (!options.image.empty()) std::tie(input.height, input.width) = examples::sides_from("--image", options.image);
+  const Index channels = input.channels.value_or(3);
+  const auto fit = [=, rule = input.preprocessing.fit](const crate::Image& picture) {
+    return crate::fit_picture(picture, rule, input.height, input.width, channels);
+  };
+  return {.height = input.height,
+          .width = input.width,
+          .channels = channels,
+          .orientation = options.as_stored ? crate::PixelOrientation::as_stored : crate::PixelOrientation::upright,
+          .unreadable = options.strict ? crate::UnreadablePicture::fail : crate::UnreadablePicture::leave_out,
+          .fit = fit};
+}
+
+/// What the options say of the pixels, or else the model to begin with, or else what the training images have.
+inline crate::ImageNormalisation normalisation_of(const Options& options, const Input& input,
+                                                  const crate::ImageDataSet& training) {
+  crate::ImageNormalisation normalisation = input.preprocessing.normalisation;
+  if (!input.preprocessing.is_known() && (options.mean.empty() || options.deviation.empty()))
+    normalisation = crate::measure_normalisation(training);
   if (!options.mean.empty()) normalisation.mean = options.mean;
   if (!options.deviation.empty()) normalisation.deviation = options.deviation;
   normalisation.check(training.channels);
   return normalisation;
+}
+
+/// The data set in the folder, of whichever kind it is, for a model of this input. Images that are no pictures in folders stay
+/// of the size they have. Throws FileError if it is none, OptionError if an option does not fit it.
+inline Data read_data(const Options& options, const Input& input, crate::Threads& threads) {
+  const bool is_folders = crate::find_image_data_set_kind(options.data) == crate::ImageDataSetKind::picture_folders;
+  if (!is_folders && (!options.image.empty() || options.as_stored || options.strict))
+    throw crate::OptionError(
+        crate::concatenate("option ",
+                           !options.image.empty() ? "--image"
+                           : options.as_stored    ? "--as-stored"
+                                                  : "--strict",
+                           " would have no effect: the images in --data are no pictures in folders"));
+  crate::ImageFoldersSplit read = crate::read_image_data_set(options.data, folder_options(options, input), threads);
+  for (const std::string& reason : read.left_out) std::cerr << "train_classifier: left out: " << reason << '\n';
+  Data data{std::move(read.sets), input.preprocessing};
+  if (!is_folders) data.preprocessing.fit = crate::PictureFit::cover;
+  if (input.channels) {
+    data.sets.training = crate::with_channels(std::move(data.sets.training), *input.channels);
+    data.sets.test = crate::with_channels(std::move(data.sets.test), *input.channels);
+  }
+  data.preprocessing.normalisation = normalisation_of(options, input, data.sets.training);
+  return data;
 }
 
 }  // namespace train_classifier

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "train_classifier/options.hpp"
 
-#include <map>
-
 namespace train_classifier {
 
 namespace {
 
 void add_data_options(CLI::App& app, Options& o) {
   app.add_option("--data", o.data,
-                 "folder: IDX files (MNIST, Fashion-MNIST), CIFAR-10 binary, or train/CLASS/*.png and test/CLASS/*.png")
-      ->required();
-  app.add_option("--mean", o.mean, "of the pixels in 0..1, for each channel (measured)");
-  app.add_option("--deviation", o.deviation, "of the pixels in 0..1, for each channel (measured)");
-  app.add_option("--image", o.image, "HEIGHTxWIDTH to which pictures in folders are brought (224x224)");
+                 "folder: IDX files (MNIST, Fashion-MNIST), CIFAR binary, or train/CLASS/*.png and test/CLASS/*.png");
+  app.add_option("--mean", o.mean, "of the pixels in 0..1, for each channel (that of --from, or measured)")
+      ->delimiter(',');
+  app.add_option("--deviation", o.deviation, "of the pixels in 0..1, for each channel (that of --from, or measured)")
+      ->delimiter(',');
+  app.add_option("--image", o.image,
+                 "HEIGHTxWIDTH to which pictures in folders are brought (that of --from, or 224x224)");
+  app.add_flag("--as-stored", o.as_stored, "read pixels as they are stored, whatever orientation the camera noted");
+  app.add_flag("--strict", o.strict, "a picture that cannot be read is an error; else it is named and left out");
   app.add_option("--crop", o.augmentation.padding, "move training images by up to so many pixels (0)")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--flip", o.augmentation.flip, "mirror every second training image, by chance");
@@ -36,25 +38,22 @@ void add_model_options(CLI::App& app, Options& o) {
 }
 
 void add_recipe_options(CLI::App& app, Options& o) {
-  app.add_option("--optimiser", o.rule, "adamw, lion or sgd (adamw)")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Rule>{{"adamw", Rule::adamw}, {"lion", Rule::lion}, {"sgd", Rule::sgd}}));
+  app.add_option("--optimiser", o.rule, "adamw, lion or sgd (adamw)")->check(CLI::IsMember({"adamw", "lion", "sgd"}));
   app.add_option("--rate", o.rate, "learning rate after the warm-up (0.001)");
   app.add_option("--weight-decay", o.weight_decay, "(0.05)");
   app.add_flag("--decay-matrices-only", o.decay_matrices_only, "one-dimensional parameters do not decay");
   app.add_option("--momentum", o.momentum, "of sgd (0.9)");
   app.add_option("--beta1", o.beta1, "of adamw and lion (0.9)");
   app.add_option("--beta2", o.beta2, "of adamw (0.999) and lion (0.99)");
-  app.add_option("--schedule", o.decay, "constant, linear or cosine (cosine)")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, crate::Decay>{
-          {"constant", crate::Decay::constant}, {"linear", crate::Decay::linear}, {"cosine", crate::Decay::cosine}}));
+  app.add_option("--schedule", o.schedule, "constant, linear or cosine (cosine)")
+      ->check(CLI::IsMember({"constant", "linear", "cosine"}));
   app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises (1)")->check(CLI::NonNegativeNumber);
   app.add_option("--final-factor", o.final_factor, "of the rate, where the schedule ends (0)");
   app.add_option("--label-smoothing", o.label_smoothing, "(0)");
   app.add_option("--clip", o.trainer.largest_norm, "largest norm of the gradient; 0 for any (0)");
   app.add_option("--average-decay", o.average_decay,
-                 "of a moving average of the weights, which is then kept; 0 for none (0)");
-  app.add_option("--epochs", o.trainer.epochs, "(5)");
+                 "of a moving average of the weights, which is then kept, below 1; 0 for none (0)");
+  app.add_option("--epochs", o.trainer.epochs, "(5); those before --resume count");
   app.add_option("--batch", o.trainer.batch, "images of a step (128)");
   app.add_option("--micro-batch", o.trainer.cut.micro_batch, "images that a thread holds at a time (16)");
   app.add_option("--lanes", o.trainer.cut.lanes, "gradients summed apart; more threads than that do not help (4)");
@@ -64,11 +63,15 @@ void add_recipe_options(CLI::App& app, Options& o) {
 
 void add_file_options(CLI::App& app, Options& o) {
   app.add_option("--output", o.output, "safetensors file for the trained weights, under their published names");
-  app.add_option("--checkpoint", o.checkpoint, "file that holds the whole training after every epoch");
+  app.add_option("--checkpoint", o.checkpoint,
+                 "file that holds the whole training after every epoch; other programs take it for weights");
   app.add_option("--checkpoint-every", o.trainer.checkpoint_every, "and after every so many steps (0: no)");
-  app.add_flag("--resume", o.resume, "go on from the checkpoint, if there is one");
-  app.add_option("--history", o.history, "JSON lines file of what every epoch brought");
-  app.add_option("--history-every", o.trainer.history_every, "and of the loss of every so many steps (0: no)");
+  app.add_flag("--resume", o.resume,
+               "go on from the checkpoint, if there is one: with its options, of which --epochs, the files and --data "
+               "may change");
+  app.add_option("--history", o.history, "JSON lines file, to which is added what every epoch brought");
+  app.add_option("--history-every", o.trainer.history_every, "and the loss of every so many steps (0: no)");
+  app.add_flag("--discard", o.discard, "keep nothing: instead of --output or --checkpoint, to try or to measure");
 }
 
 }  // namespace

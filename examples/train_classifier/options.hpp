@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,33 +14,32 @@ namespace train_classifier {
 
 using crate::Index;
 
-enum class Rule { adamw, lion, sgd };
-
 /// What the command line says.
 struct Options {
   // the data
   std::string data;
-  std::vector<double> mean, deviation;  // empty: those of the training images
-  std::string image;                    // HEIGHTxWIDTH, empty: as the data
+  std::vector<double> mean, deviation;  // empty: those of --from, or of the training images
+  std::string image;                    // HEIGHTxWIDTH, empty: as --from or the data
+  bool as_stored = false, strict = false;
   crate::ImageAugmentation augmentation;
 
   // the model
-  std::string family = "crate", from, patch = "4x4", pool = "cls";
+  std::string family = "crate", from, patch = "4x4", pool = "cls";  // pool: cls or mean
   Index dim = 96, depth = 4, heads = 4, head_dim = 0;
   double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
 
   // the recipe
-  Rule rule = Rule::adamw;
-  double rate = 1e-3, weight_decay = 0.05, momentum = 0.9, beta1 = 0.9, beta2 = -1;  // beta2 < 0: as usual for the rule
+  std::string rule = "adamw", schedule = "cosine";
+  double rate = 1e-3, weight_decay = 0.05, momentum = 0.9, beta1 = 0.9;
+  std::optional<double> beta2;  // empty: as usual for the rule
   bool decay_matrices_only = false;
-  crate::Decay decay = crate::Decay::cosine;
   double warm_up_epochs = 1, final_factor = 0, label_smoothing = 0, average_decay = 0;
   crate::TrainerOptions trainer = {.epochs = 5};
   int threads = 1;
 
   // files
   std::string output, checkpoint, history;
-  bool resume = false;
+  bool resume = false, discard = false;
 };
 
 void add_options(CLI::App& app, Options& options);

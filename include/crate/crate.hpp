@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything that needs only Eigen. Headers in io/ that need another library stand apart.
+// Everything that needs only Eigen. Headers in io/ and training/ that need another library stand apart and say which.
 
+#include "crate/core/requirements.hpp"
+
+#include "crate/analysis/estimate_dictionary.hpp"
+#include "crate/analysis/estimate_subspaces.hpp"
+#include "crate/analysis/layer_metrics.hpp"
 #include "crate/blocks/crate_alpha_block.hpp"
 #include "crate/blocks/crate_block.hpp"
 #include "crate/blocks/crate_decoder_block.hpp"
@@ -11,6 +16,7 @@
 #include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
+#include "crate/core/pages.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/product.hpp"
 #include "crate/core/random.hpp"
@@ -18,6 +24,24 @@
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/inference/fold.hpp"
+#include "crate/io/cifar.hpp"
+#include "crate/io/csv.hpp"
+#include "crate/io/file_bytes.hpp"
+#include "crate/io/file_error.hpp"
+#include "crate/io/file_replacement.hpp"
+#include "crate/io/find_weights.hpp"
+#include "crate/io/image_data_set.hpp"
+#include "crate/io/image_data_set_kind.hpp"
+#include "crate/io/model_options.hpp"
+#include "crate/io/patches.hpp"
+#include "crate/io/pixels.hpp"
+#include "crate/io/prepare.hpp"
+#include "crate/io/pth.hpp"
+#include "crate/io/published_names.hpp"
+#include "crate/io/resize.hpp"
+#include "crate/io/settings.hpp"
+#include "crate/io/tensor.hpp"
+#include "crate/io/weights.hpp"
 #include "crate/kernels/bfloat16.hpp"
 #include "crate/kernels/instruction_set.hpp"
 #include "crate/layers/combinators.hpp"
@@ -49,6 +73,9 @@
 #include "crate/operators/subspace_attention.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
 #include "crate/operators/subspaces.hpp"
+#include "crate/testing/backward.hpp"
+#include "crate/testing/finding.hpp"
+#include "crate/testing/finite_difference.hpp"
 #include "crate/training/adamw.hpp"
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/classification.hpp"

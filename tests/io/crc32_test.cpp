@@ -38,4 +38,11 @@ TEST_CASE("checksums of all lengths and alignments follow the definition, in bot
     }
 }
 
+TEST_CASE("the checksum of bytes goes on from that of the bytes before them") {
+  const std::string text(1000, 'x');
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
+  for (const std::size_t first : {0U, 1U, 63U, 64U, 500U, 1000U})
+    CHECK(crc32(bytes.subspan(first), crc32(bytes.first(first))) == crc32(bytes));
+}
+
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <zlib.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -14,6 +15,7 @@
 #include "comparison.hpp"
 #include "crate/io/cifar.hpp"
 #include "crate/io/idx.hpp"
+#include "crate/io/image_data_set_kind.hpp"
 #include "crate/io/image_folders.hpp"
 #include "io/heap.hpp"
 #include "io/temporary_folder.hpp"
@@ -120,6 +122,50 @@ TEST_CASE("A header that claims what cannot be there takes no memory") {
   CHECK(use(gzipped(big_endian({2051, 1000, 28, 28}) + std::string(1'000, 'x'))) < 1'000'000);
 }
 
+TEST_CASE("A gzip file may have several members, cut anywhere, and zeros behind them") {
+  const TemporaryFolder folder;
+  const auto images = folder.file("images"), labels = folder.file("labels");
+  write_content(labels, idx_labels);
+  const std::string none = gzipped("");
+  for (std::size_t cut = 0; cut <= idx_images.size(); ++cut) {
+    const std::string members = gzipped(idx_images.substr(0, cut)) + none + gzipped(idx_images.substr(cut));
+    for (const std::string& content : {members, members + std::string(512, '\0'), members + none}) {
+      write_content(images, content);
+      CHECK(read_idx(images, labels).pixels(1, 2) == 255);
+    }
+  }
+  const auto message = [&](const std::string& content) {
+    write_content(images, content);
+    return message_of<FileError>([&] { (void)read_idx(images, labels); });
+  };
+  const std::string whole = gzipped(idx_images);
+  CHECK_THAT(message(whole + gzipped("x")), EndsWith("expected nothing behind the pixels, found more"));
+  CHECK_THAT(message(whole + std::string(9, '\0') + "x"), EndsWith("found more"));
+  CHECK_THAT(message(whole + "\x1F\x8B"), EndsWith("found one that ends early"));
+  CHECK_THAT(message(whole + "\x1F\x8B no member"), EndsWith("expected gzip data, found damaged ones"));
+  CHECK_THAT(message(gzipped(idx_images.substr(0, 20)) + none), EndsWith("expected 6 bytes of pixels, found 4"));
+}
+
+TEST_CASE("What a header does not promise is not unpacked, and labels take no memory before they are counted") {
+  const TemporaryFolder folder;
+  const auto images = folder.file("images"), labels = folder.file("labels");
+  const std::string zeros(50'000'000, '\0');
+  const auto use = [&] {
+    std::string message;
+    const std::size_t bytes =
+        heap_use([&] { message = message_of<FileError>([&] { (void)read_idx(images, labels); }); });
+    CHECK_THAT(message, ContainsSubstring("': expected "));
+    return bytes;
+  };
+  write_content(images, gzipped(idx_images + zeros));
+  CHECK(use() < 100'000);
+  write_content(images, idx_images);
+  write_content(labels, gzipped(big_endian({2049, 50'000'000}) + zeros));
+  CHECK(use() < 100'000);
+  write_content(labels, gzipped(idx_labels + zeros));
+  CHECK(use() < 100'000);
+}
+
 TEST_CASE("A folder of IDX files holds training and test images of one size") {
   const TemporaryFolder folder;
   write_content(folder.file("train-images-idx3-ubyte"), idx_images);
@@ -136,6 +182,82 @@ TEST_CASE("A folder of IDX files holds training and test images of one size") {
   write_content(folder.file("t10k-images-idx3-ubyte.gz"), gzipped(big_endian({2051, 1, 1, 2}) + "ab"));
   CHECK_THAT(message_of<FileError>([&] { (void)read_idx_folder(folder.path()); }),
              EndsWith("test images: expected height 2, as for training, found 1"));
+}
+
+namespace {
+
+/// The four files of a data set under these names; its training labels are 2, 0, 1, and `mark` is its first pixel.
+void write_idx_files(const TemporaryFolder& folder, const std::array<std::string, 4>& names, char mark = 1) {
+  std::string images = idx_images;
+  images[16] = mark;
+  const std::array<std::string, 4> contents{images, idx_labels, big_endian({2051, 1, 2, 1}) + "ab",
+                                            big_endian({2049, 1}) + "\x01"};
+  for (std::size_t i = 0; i < 4; ++i) {
+    std::filesystem::create_directories(folder.file(names[i]).parent_path());
+    write_content(folder.file(names[i]), names[i].ends_with("gz") ? gzipped(contents[i]) : contents[i]);
+  }
+}
+
+const std::array<std::string, 4> mnist{"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+                                       "t10k-labels-idx1-ubyte"};
+
+}  // namespace
+
+TEST_CASE("MNIST is found under the names that it is unpacked and shipped with") {
+  using Names = std::array<std::string, 4>;
+  const std::vector<Names> spellings{
+      mnist,
+      {"train-images.idx3-ubyte", "train-labels.idx1-ubyte", "t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte"},
+      {"train-images.idx3-ubyte.gz", "train-labels.idx1-ubyte", "t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte.gz"},
+      {"TRAIN-IMAGES-IDX3-UBYTE", "Train-Labels-Idx1-UByte.GZ", "T10K-IMAGES.IDX3-UBYTE", "t10k_labels_idx1_ubyte"},
+      {"emnist-balanced-train-images-idx3-ubyte.gz", "emnist-balanced-train-labels-idx1-ubyte.gz",
+       "emnist-balanced-test-images-idx3-ubyte.gz", "emnist-balanced-test-labels-idx1-ubyte.gz"},
+      {mnist[0] + "/" + mnist[0], mnist[1] + "/" + mnist[1], mnist[2] + "/" + mnist[2], mnist[3] + "/" + mnist[3]}};
+  for (const Names& names : spellings) {
+    const TemporaryFolder folder;
+    write_idx_files(folder, names);
+    CAPTURE(names[0]);
+    CHECK(find_image_data_set_kind(folder.path()) == ImageDataSetKind::idx);
+    const TrainingAndTest sets = read_idx_folder(folder.path());
+    CHECK(sets.training.labels == std::vector<Index>{2, 0, 1});
+    CHECK(sets.test.size() == 1);
+  }
+}
+
+TEST_CASE("Of several files that may be the same, the one with the original's name is read") {
+  const TemporaryFolder folder;
+  const auto first_pixel = [&] { return int{read_idx_folder(folder.path()).training.pixels(0, 0)}; };
+  std::array<std::string, 4> names = mnist;
+  for (std::string& name : names) name[name.rfind("-idx")] = '.';
+  write_idx_files(folder, names, 3);
+  for (const std::string& name : mnist) std::filesystem::create_directories(folder.file(name));
+  CHECK(first_pixel() == 3);  // beside empty folders
+  write_idx_files(
+      folder,
+      {mnist[0] + "/" + mnist[0], mnist[1] + "/" + mnist[1], mnist[2] + "/" + mnist[2], mnist[3] + "/" + mnist[3]}, 4);
+  CHECK(first_pixel() == 3);  // beside folders that hold the files, as Kaggle ships them
+  for (const std::string& name : mnist) std::filesystem::remove_all(folder.file(name));
+  write_idx_files(folder, mnist, 1);
+  CHECK(first_pixel() == 1);
+  write_idx_files(folder, {mnist[0] + ".gz", mnist[1] + ".gz", mnist[2] + ".gz", mnist[3] + ".gz"}, 2);
+  CHECK(first_pixel() == 1);
+  write_content(folder.file("._" + mnist[0]), "AppleDouble");
+  write_content(folder.file("my" + mnist[0]), "something else");
+  CHECK(first_pixel() == 1);
+}
+
+TEST_CASE("Missing files of a data set are named, and several data sets in a folder") {
+  const TemporaryFolder folder;
+  const auto message = [&] { return message_of<FileError>([&] { (void)read_idx_folder(folder.path()); }); };
+  std::array<std::string, 4> letters = mnist;
+  for (std::string& name : letters) name.insert(0, "emnist-letters-");
+  write_idx_files(folder, letters);
+  std::filesystem::remove(folder.file(letters[3]));
+  CHECK_THAT(message(), EndsWith("emnist-letters-t10k-labels-idx1-ubyte': cannot be opened: no such file"));
+  write_idx_files(folder, mnist);
+  CHECK(read_idx_folder(folder.path()).training.size() == 3);  // the whole one
+  write_idx_files(folder, letters);
+  CHECK_THAT(message(), EndsWith("expected the files of one data set, found '*' and 'emnist-letters-*'"));
 }
 
 TEST_CASE("CIFAR-10 records are read, from one file or several") {
@@ -164,37 +286,257 @@ TEST_CASE("CIFAR-10 records are read, from one file or several") {
              EndsWith("data_batch_2.bin': expected records of 3073 bytes, found 3072 bytes"));
 }
 
-TEST_CASE("Folders of pictures are classes, in order of name") {
+TEST_CASE("Names of classes may come from Windows: CRLF, a byte order mark, blank lines") {
   const TemporaryFolder folder;
-  const auto picture = [&](const std::string& name, std::uint8_t value) {
-    std::filesystem::create_directories(folder.file(name).parent_path());
-    write_png(folder.file(name), {4, 6, 1, std::vector<std::uint8_t>(24, value)});
-  };
-  picture("train/zebra/2.png", 30);
-  picture("train/zebra/1.PNG", 20);
-  picture("train/ant/x.png", 10);
-  write_content(folder.file("train/ant/notes.txt"), "no picture");
-  picture("val/zebra/1.png", 40);
-  picture("val/ant/1.png", 50);
-  Threads threads(2);
-  const TrainingAndTest sets = read_image_folders_split(folder.path(), 2, 2, threads);
-  sets.training.check();
-  CHECK(sets.training.class_names == std::vector<std::string>{"ant", "zebra"});
-  CHECK(sets.training.labels == std::vector<Index>{0, 1, 1});
-  CHECK(sets.training.pixels.cast<int>() == Eigen::MatrixXi(Eigen::RowVector3i(10, 20, 30).replicate(12, 1)));
-  CHECK(sets.test.labels == std::vector<Index>{0, 1});
+  const std::string record = std::string(1, '\1') + std::string(3072, 'x');
+  write_content(folder.file("data_batch_1.bin"), record);
+  write_content(folder.file("test_batch.bin"), record);
+  for (const std::string content : {"a\r\nb\r\nc c \r\nd\r\ne\r\nf\r\ng\r\nh\r\ni\r\nj\r\n\r\n",
+                                    "\xEF\xBB\xBF"
+                                    "a\n\n \nb\nc c\nd\ne\nf\ng\nh\ni\nj"}) {
+    write_content(folder.file("batches.meta.txt"), content);
+    CHECK(read_cifar10_folder(folder.path()).test.class_names ==
+          std::vector<std::string>{"a", "b", "c c", "d", "e", "f", "g", "h", "i", "j"});
+  }
+  write_content(folder.file("batches.meta.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\n");
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
+             EndsWith("expected the names of 10 classes, found more"));
+  std::filesystem::remove(folder.file("batches.meta.txt"));
+  std::filesystem::create_directories(folder.file("batches.meta.txt"));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
+             ContainsSubstring("batches.meta.txt': "));
+}
 
-  picture("val/bee/1.png", 1);
-  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders_split(folder.path(), 2, 2, threads); }),
+TEST_CASE("CIFAR-100 has two labels a record, and is told from CIFAR-10") {
+  const TemporaryFolder folder;
+  const auto record = [](char coarse, char fine, char fill) {
+    return std::string{coarse, fine} + std::string(3072, fill);
+  };
+  write_content(folder.file("train.bin"), record(19, 99, 'a') + record(0, 3, 'b'));
+  write_content(folder.file("test.bin"), record(7, 42, 'c'));
+  CHECK(find_image_data_set_kind(folder.path()) == ImageDataSetKind::cifar100);
+  const TrainingAndTest fine = read_cifar100_folder(folder.path());
+  const TrainingAndTest coarse = read_cifar100_folder(folder.path(), Cifar100Labels::coarse);
+  fine.training.check();
+  coarse.test.check();
+  CHECK(fine.training.labels == std::vector<Index>{99, 3});
+  CHECK(coarse.training.labels == std::vector<Index>{19, 0});
+  CHECK((fine.training.pixels.col(1).array() == std::uint8_t{'b'}).all());
+  CHECK(fine.test.classes() == 100);
+  CHECK(coarse.test.classes() == 20);
+
+  std::string names;
+  for (int c = 0; c < 20; ++c) names += "kind " + std::to_string(c) + "\n";
+  write_content(folder.file("coarse_label_names.txt"), names);
+  CHECK(read_cifar100_folder(folder.path(), Cifar100Labels::coarse).test.class_names[7] == "kind 7");
+  write_content(folder.file("fine_label_names.txt"), names);
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar100_folder(folder.path()); }),
+             EndsWith("fine_label_names.txt': expected the names of 100 classes, found 20"));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
+             EndsWith("expected records of 3073 bytes, found 6148 bytes, as of CIFAR-100, whose records have 3074"));
+  write_content(folder.file("test.bin"), record(20, 42, 'c'));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar100_folder(folder.path(), Cifar100Labels::coarse); }),
+             EndsWith("test.bin': record 0: expected a label from 0 to 19, found 20"));
+}
+
+TEST_CASE("What a folder holds is told by the names in it") {
+  const TemporaryFolder folder;
+  const auto message = [&] { return message_of<FileError>([&] { (void)find_image_data_set_kind(folder.path()); }); };
+  CHECK_THAT(message(), EndsWith("found none of them"));
+  write_content(folder.file("weights.bin"), "no records");
+  CHECK_THAT(message(), EndsWith("found none of them"));
+  std::filesystem::create_directories(folder.file("raw/train/cat"));
+  CHECK(find_image_data_set_kind(folder.file("raw")) == ImageDataSetKind::picture_folders);
+  CHECK_THAT(message(), EndsWith("found one in its folder 'raw'"));
+  write_content(folder.file("data_batch_1"), "a pickle");
+  CHECK_THAT(message(), EndsWith("found CIFAR for Python (there is a binary version)"));
+  write_content(folder.file("data_batch_1.bin"), std::string(3073, '\0'));
+  CHECK(find_image_data_set_kind(folder.path()) == ImageDataSetKind::cifar10);
+  CHECK_THAT(message_of<FileError>([&] { (void)find_image_data_set_kind(folder.file("nowhere")); }),
+             ContainsSubstring("nowhere': cannot be listed"));
+}
+
+namespace {
+
+/// A folder of folders of pictures, each of one value.
+struct PictureFolders : TemporaryFolder {
+  void picture(const std::string& name, std::uint8_t value) const {
+    std::filesystem::create_directories(file(name).parent_path());
+    write_png(file(name), {4, 6, 1, std::vector<std::uint8_t>(24, value)});
+  }
+  void other(const std::string& name, const std::string& content) const {
+    std::filesystem::create_directories(file(name).parent_path());
+    write_content(file(name), content);
+  }
+};
+
+const ImageFolderOptions two_by_two{.height = 2, .width = 2};
+
+/// The value of each picture read.
+std::vector<int> values(const ImageDataSet& data) {
+  std::vector<int> found;
+  for (Index i = 0; i < data.size(); ++i) {
+    CHECK((data.pixels.col(i).array() == data.pixels(0, i)).all());
+    found.push_back(data.pixels(0, i));
+  }
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("Folders of pictures are classes, in order of name") {
+  const PictureFolders folder;
+  folder.picture("train/zebra/2.png", 30);
+  folder.picture("train/zebra/1.PNG", 20);
+  folder.picture("train/ant/x.png", 10);
+  folder.other("train/ant/notes.txt", "no picture");
+  folder.picture("val/zebra/1.png", 40);
+  folder.picture("val/ant/1.png", 50);
+  Threads threads(2);
+  const ImageFoldersSplit split = read_image_folders_split(folder.path(), two_by_two, threads);
+  split.sets.training.check();
+  CHECK(split.sets.training.class_names == std::vector<std::string>{"ant", "zebra"});
+  CHECK(split.sets.training.labels == std::vector<Index>{0, 1, 1});
+  CHECK(split.sets.training.pixels.cast<int>() == Eigen::MatrixXi(Eigen::RowVector3i(10, 20, 30).replicate(12, 1)));
+  CHECK(split.sets.test.labels == std::vector<Index>{0, 1});
+  CHECK(split.left_out.empty());
+
+  folder.picture("val/bee/1.png", 1);
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders_split(folder.path(), two_by_two, threads); }),
              EndsWith("expected folders for the same 2 classes as for training, found others"));
-  write_content(folder.file("train/ant/cut.png"), content_of(folder.file("train/ant/x.png")).substr(0, 60));
-  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("train"), 2, 2, threads); }),
-             ContainsSubstring("cut.png"));
   std::filesystem::create_directories(folder.file("train/empty"));
-  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("train"), 2, 2, threads); }),
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("train"), two_by_two, threads); }),
              EndsWith("empty': expected PNG or JPEG files in this folder, found none"));
-  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("nowhere"), 2, 2, threads); }),
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("nowhere"), two_by_two, threads); }),
              ContainsSubstring("cannot be listed"));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.file("val/ant"), two_by_two, threads); }),
+             EndsWith("ant': expected a folder for each class, found none"));
+  CHECK_THAT(message_of<OptionError>([&] { (void)read_image_folders(folder.path(), {.height = 0}, threads); }),
+             EndsWith("expected pictures of at least 1 x 1 pixels, found 0 x 224"));
+}
+
+// AppleDouble files of macOS, .ipynb_checkpoints of Jupyter and the like stopped the training.
+TEST_CASE("What systems leave in folders is neither picture nor class") {
+  const PictureFolders folder;
+  folder.picture("cat/1.png", 10);
+  folder.picture("dog/1.png", 20);
+  folder.other("cat/._1.png", "AppleDouble");
+  folder.other("cat/.DS_Store", "");
+  folder.other("cat/Thumbs.db", "");
+  folder.other(".ipynb_checkpoints/1.png", "");
+  folder.other("__MACOSX/cat/._1.png", "");
+  folder.other("@eaDir/1.png", "");
+  folder.other("lost+found/1.png", "");
+  folder.other("desktop.ini", "");
+  folder.other("README.md", "");
+  std::filesystem::create_directories(folder.file("cat/folder.png"));
+  Threads threads(1);
+  const ImageFolders found =
+      read_image_folders(folder.path(), {.height = 2, .width = 2, .unreadable = UnreadablePicture::fail}, threads);
+  CHECK(found.data.class_names == std::vector<std::string>{"cat", "dog"});
+  CHECK(values(found.data) == std::vector<int>{10, 20});
+  CHECK(found.left_out.empty());
+}
+
+// One damaged picture among thousands ended the training.
+TEST_CASE("Pictures that cannot be read are left out and named, alike on any number of threads, or are an error") {
+  const PictureFolders folder;
+  for (int i = 0; i < 10; ++i) {
+    folder.picture("cat/" + std::to_string(i) + ".png", static_cast<std::uint8_t>(10 + i));
+    folder.picture("dog/" + std::to_string(i) + ".png", static_cast<std::uint8_t>(20 + i));
+  }
+  folder.other("cat/3.png", content_of(folder.file("cat/2.png")).substr(0, 60));
+  folder.other("cat/9.png", "");
+  folder.other("dog/0.png", "<html>404</html>");
+  folder.other("dog/5.webp", "RIFF");
+  write_png(folder.file("dog/6.png"),
+            {400'000, 1, 1, std::vector<std::uint8_t>(400'000)});  // would cover it as 6400000 x 16
+  std::filesystem::create_symlink("nowhere.png", folder.file("dog/7a.png"));
+  for (const int count : {1, 2, 5}) {
+    Threads threads(count);
+    const ImageFolders found = read_image_folders(folder.path(), {.height = 2, .width = 16}, threads);
+    found.data.check();
+    CHECK(values(found.data) == std::vector<int>{10, 11, 12, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 27, 28, 29});
+    CHECK(found.data.labels == std::vector<Index>{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1});
+    const std::vector<std::string> expected{"cat/3.png': expected a PNG image, found an error: 'the file ends early'",
+                                            "cat/9.png': expected a PNG or JPEG image",
+                                            "dog/0.png': expected a PNG or JPEG image",
+                                            "dog/5.webp': expected a PNG or JPEG image",
+                                            "dog/6.png': resized image: expected at most 100000000 pixels",
+                                            "dog/7a.png': cannot be opened"};
+    REQUIRE(found.left_out.size() == expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK_THAT(found.left_out[i], ContainsSubstring(expected[i]));
+    const ImageFolderOptions strict{.height = 2, .width = 16, .unreadable = UnreadablePicture::fail};
+    CHECK(message_of<FileError>([&] { (void)read_image_folders(folder.path(), strict, threads); }) ==
+          found.left_out.front());
+  }
+}
+
+TEST_CASE("A class without one readable picture is an error that names it") {
+  const PictureFolders folder;
+  folder.picture("cat/1.png", 10);
+  folder.other("dog/1.png", "no picture");
+  folder.other("dog/2.png", "nor this");
+  Threads threads(2);
+  const auto message = [&] {
+    return message_of<FileError>([&] { (void)read_image_folders(folder.path(), two_by_two, threads); });
+  };
+  CHECK_THAT(message(), ContainsSubstring("dog': expected pictures that can be read, found none; the first: file ") &&
+                            ContainsSubstring("dog/1.png': expected a PNG or JPEG image"));
+  std::filesystem::remove_all(folder.file("dog"));
+  folder.other("dog/._1.png", "AppleDouble");
+  CHECK_THAT(message(), EndsWith("dog': expected PNG or JPEG files in this folder, found none"));
+}
+
+TEST_CASE("Pictures and class folders may be symbolic links, but not to nothing") {
+  const PictureFolders store, folder;
+  store.picture("pictures/a.png", 10);
+  store.picture("pictures/b.png", 20);
+  store.picture("n01440764/1.png", 30);
+  std::filesystem::create_directories(folder.file("cat"));
+  std::filesystem::create_symlink(store.file("pictures/b.png"), folder.file("cat/1.png"));
+  std::filesystem::create_symlink(store.file("pictures/a.png"), folder.file("cat/2.png"));
+  std::filesystem::create_directory_symlink(store.file("n01440764"), folder.file("dog"));
+  Threads threads(1);
+  CHECK(values(read_image_folders(folder.path(), two_by_two, threads).data) == std::vector<int>{20, 10, 30});
+  std::filesystem::create_directory_symlink(store.file("n01443537"), folder.file("fish"));
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.path(), two_by_two, threads); }),
+             EndsWith("fish': expected the folder of a class, found a link that leads nowhere"));
+}
+
+TEST_CASE("The step from picture to pixels, grey and the stored orientation can be asked for") {
+  const PictureFolders folder;
+  folder.other("a/1.png", "");
+  write_png(folder.file("a/1.png"), {2, 2, 3, {10, 20, 30, 10, 20, 30, 10, 20, 30, 255, 0, 0}});
+  Threads threads(1);
+  const auto pixels = [&](const ImageFolderOptions& options) {
+    const ImageDataSet data = read_image_folders(folder.path(), options, threads).data;
+    data.check();
+    CHECK(data.channels == options.channels);
+    return std::vector<int>(data.pixels.data(), data.pixels.data() + data.pixels.size());
+  };
+  CHECK(pixels({.height = 2, .width = 2}) == std::vector<int>{10, 10, 10, 255, 20, 20, 20, 0, 30, 30, 30, 0});
+  CHECK(pixels({.height = 2, .width = 2, .channels = 1}) == std::vector<int>{18, 18, 18, 76});
+  const auto last_pixel = [](const Image& image) {
+    return Image{1, 1, 3, {image.pixels.end() - 3, image.pixels.end()}};
+  };
+  CHECK(pixels({.height = 1, .width = 1, .fit = last_pixel}) == std::vector<int>{255, 0, 0});
+  CHECK(message_of<ShapeError>([&] { (void)pixels({.height = 1, .width = 2, .fit = last_pixel}); }) ==
+        "fitted picture: width: expected 2, found 1");
+  CHECK(message_of<OptionError>([&] { (void)pixels({.channels = 2}); }) ==
+        "option: expected pictures of 1 or 3 channels, found 2");
+}
+
+TEST_CASE("The pictures of a folder come in order of name, whatever they are called") {
+  const PictureFolders folder;
+  for (const char* name : {"b.JPG", "a.png", "c.jfif", "B.jpeg", "._a.png", "notes.txt", "d.webp"})
+    folder.other(name, "");
+  std::filesystem::create_directories(folder.file("e.png"));
+  std::vector<std::string> names;
+  for (const auto& path : find_pictures(folder.path())) names.push_back(path.filename().string());
+  CHECK(names == std::vector<std::string>{"B.jpeg", "a.png", "b.JPG", "c.jfif", "d.webp"});
+  CHECK_THAT(message_of<FileError>([&] { (void)find_pictures(folder.file("e.png")); }),
+             EndsWith("e.png': expected PNG or JPEG files in this folder, found none"));
 }
 
 namespace {

@@ -3,8 +3,13 @@
 
 #include <zlib.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <ctime>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "catch.hpp"
@@ -58,7 +63,8 @@ std::string png_file(Index height, Index width, int bit_depth, int color_type, s
 }
 
 /// A JPEG file of these pixels, written by libjpeg with the least loss.
-std::string jpeg_file(const Image& image, J_COLOR_SPACE color_space, bool progressive = false) {
+std::string jpeg_file(const Image& image, J_COLOR_SPACE color_space, bool progressive = false,
+                      std::span<const jpeg_scan_info> scans = {}) {
   jpeg_compress_struct encoder = {};
   jpeg_error_mgr errors = {};
   encoder.err = jpeg_std_error(&errors);
@@ -74,6 +80,10 @@ std::string jpeg_file(const Image& image, J_COLOR_SPACE color_space, bool progre
   jpeg_set_quality(&encoder, 100, TRUE);
   encoder.comp_info[0].h_samp_factor = encoder.comp_info[0].v_samp_factor = 1;
   if (progressive) jpeg_simple_progression(&encoder);
+  if (!scans.empty()) {
+    encoder.scan_info = scans.data();
+    encoder.num_scans = static_cast<int>(scans.size());
+  }
   jpeg_start_compress(&encoder, TRUE);
   while (encoder.next_scanline < encoder.image_height) {
     const auto begin = static_cast<std::size_t>(image.width * image.channels) * encoder.next_scanline;
@@ -210,8 +220,324 @@ TEST_CASE("an image that claims more pixels than it can hold is refused before t
   CHECK(claim(1, 1) == "threw nothing");
   CHECK_THAT(claim(10'000, 10'000), ContainsSubstring("expected the pixels of 10000 x 10000, found a file of only"));
   CHECK_THAT(claim(10'001, 10'000), ContainsSubstring("expected at most 100000000 pixels, found 10001 x 10000"));
-  CHECK_THAT(claim(1, 200'000'000), ContainsSubstring("expected a PNG image"));
+  CHECK_THAT(claim(1, 200'000'000), ContainsSubstring("expected at most 100000000 pixels, found 1 x 200000000"));
   CHECK_THAT(claim(0, 1), ContainsSubstring("expected a PNG image"));
+}
+
+/// A number as PNG and JPEG files hold it.
+std::string big_endian(std::uint32_t value, std::size_t size) {
+  std::string bytes;
+  for (std::size_t i = size; i-- > 0;) bytes += static_cast<char>(value >> (8 * i));
+  return bytes;
+}
+
+std::string little_endian(std::uint32_t value, std::size_t size) {
+  std::string bytes = big_endian(value, size);
+  std::reverse(bytes.begin(), bytes.end());
+  return bytes;
+}
+
+std::string png_chunk(const std::string& name, const std::string& content) {
+  const std::string named = name + content;
+  const auto checksum = crc32(0, reinterpret_cast<const Bytef*>(named.data()), static_cast<uInt>(named.size()));
+  return big_endian(static_cast<std::uint32_t>(content.size()), 4) + named +
+         big_endian(static_cast<std::uint32_t>(checksum), 4);
+}
+
+std::string jpeg_segment(std::uint8_t marker, const std::string& content) {
+  return "\xFF" + std::string(1, static_cast<char>(marker)) +
+         big_endian(static_cast<std::uint32_t>(content.size()) + 2, 2) + content;
+}
+
+/// The file with `addition` behind the first `at` bytes.
+std::string inserted(std::string file, std::size_t at, const std::string& addition) {
+  return file.insert(at, addition);
+}
+
+constexpr std::size_t after_jpeg_start = 2, after_png_header = 33;
+
+/// Where the markers of this kind are in a JPEG file.
+std::vector<std::size_t> markers(const std::string& file, char marker) {
+  std::vector<std::size_t> found;
+  for (std::size_t at = 0; (at = file.find(std::string("\xFF") + marker, at)) != std::string::npos; ++at)
+    found.push_back(at);
+  return found;
+}
+
+/// The file without the segment that begins with this marker.
+std::string without_segment(std::string file, char marker) {
+  const std::size_t at = markers(file, marker).at(0);
+  const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<std::uint8_t>(file[i])); };
+  return file.erase(at, 2 + 256 * byte(at + 2) + byte(at + 3));
+}
+
+std::vector<std::uint8_t> pixels_of(const std::string& file) { return parse_image(bytes_of(file)).pixels; }
+
+// Samsung's telephones write Ss = Se = Ah/Al = 0 in 0.3 % of their photographs, which libjpeg warns of; the three count
+// in progressive files alone.
+TEST_CASE("zero scan parameters in a sequential JPEG change nothing") {
+  const std::string good = jpeg_file(gradient(16, 24, 3), JCS_RGB);
+  std::string samsung = good;
+  const std::size_t scan = markers(good, '\xDA').at(0), parameters = scan + 2 + 2 + 1 + 3 * 2;
+  REQUIRE(good.substr(parameters, 3) == std::string("\0\x3F\0", 3));
+  samsung.replace(parameters, 3, 3, '\0');
+  CHECK(pixels_of(samsung) == pixels_of(good));
+}
+
+TEST_CASE("unknown notes in a JPEG, and bytes between its segments, change nothing") {
+  const std::string good = jpeg_file(gradient(16, 24, 3), JCS_RGB);
+  const std::string bare =
+      without_segment(good, '\xE0');  // without JFIF's note, which would say what colours there are
+  const std::string adobe = std::string("Adobe\0\x64\0\0\0\0\x07", 12);
+  CHECK(pixels_of(inserted(bare, after_jpeg_start, jpeg_segment(0xEE, adobe))) == pixels_of(good));
+  std::string future = good;
+  future[11] = 9;  // JFIF 9.01
+  CHECK(pixels_of(future) == pixels_of(good));
+  CHECK(pixels_of(inserted(good, markers(good, '\xDB').at(0), "???")) == pixels_of(good));
+}
+
+// "assume adobe conventions", as the reference's imaging library does: 255 - ink is stored, with and without Adobe's note.
+TEST_CASE("a CMYK JPEG is read alike with and without Adobe's marker") {
+  Image inks{8, 8, 4, {}};
+  for (int i = 0; i < 64; ++i) inks.pixels.insert(inks.pixels.end(), {250, 128, 10, 200});
+  const std::string adobe = jpeg_file(inks, JCS_CMYK);
+  const std::vector<std::uint8_t> found = pixels_of(without_segment(adobe, '\xEE'));
+  CHECK(found == pixels_of(adobe));
+  const std::vector<int> expected{250 * 200 / 255, 128 * 200 / 255, 10 * 200 / 255};
+  for (std::size_t c = 0; c < 3; ++c) CHECK(std::abs(found[c] - expected[c]) <= 2);
+}
+
+TEST_CASE("a JPEG that has lost a scan is refused") {
+  const std::string progressive = jpeg_file(gradient(16, 24, 3), JCS_RGB, true);
+  const std::vector<std::size_t> scans = markers(progressive, '\xDA');
+  REQUIRE(scans.size() == 10);
+  std::string lost = progressive;
+  lost.erase(scans[1], markers(progressive, '\xC4').at(3) - scans[1]);  // up to the tables of the next
+  CHECK_THAT(refusal(lost), ContainsSubstring("expected a JPEG image, found an error: 'Inconsistent progression"));
+
+  const std::vector<jpeg_scan_info> one_by_one{{1, {0}, 0, 63, 0, 0}, {1, {1}, 0, 63, 0, 0}, {1, {2}, 0, 63, 0, 0}};
+  std::string colours = jpeg_file(gradient(16, 24, 3), JCS_RGB, false, one_by_one);
+  REQUIRE(refusal(colours) == "threw nothing");
+  const std::size_t last = markers(colours, '\xDA').at(2);
+  CHECK_THAT(refusal(colours.erase(last, colours.size() - 2 - last)), ContainsSubstring("'a colour has no scan'"));
+}
+
+/// A block of EXIF data whose only entry is of this tag, type and count; `value` is laid out in four bytes.
+std::string exif(bool big, std::uint32_t tag, std::uint32_t type, std::uint32_t count, const std::string& value) {
+  const auto number = big ? &big_endian : &little_endian;
+  return (big ? "MM" : "II") + number(42, 2) + number(8, 4) + number(1, 2) + number(tag, 2) + number(type, 2) +
+         number(count, 4) + value + number(0, 4);
+}
+
+std::string orientation_note(std::uint32_t orientation, bool big = true) {
+  const auto number = big ? &big_endian : &little_endian;
+  return exif(big, 0x0112, 3, 1, number(orientation, 2) + std::string(2, '\0'));
+}
+
+std::string jpeg_with(const std::string& file, const std::string& exif_data) {
+  return inserted(file, after_jpeg_start, jpeg_segment(0xE1, std::string("Exif\0\0", 6) + exif_data));
+}
+
+TEST_CASE("a picture is turned as its EXIF orientation says, and left alone on request") {
+  const std::string stored = png_file(2, 3, 8, PNG_COLOR_TYPE_GRAY, {1, 2, 3, 4, 5, 6});
+  const std::vector<std::vector<std::uint8_t>> seen{{1, 2, 3, 4, 5, 6}, {3, 2, 1, 6, 5, 4}, {6, 5, 4, 3, 2, 1},
+                                                    {4, 5, 6, 1, 2, 3}, {1, 4, 2, 5, 3, 6}, {4, 1, 5, 2, 6, 3},
+                                                    {6, 3, 5, 2, 4, 1}, {3, 6, 2, 5, 1, 4}};
+  for (std::uint32_t orientation = 1; orientation <= 8; ++orientation)
+    for (const bool big : {false, true}) {
+      CAPTURE(orientation, big);
+      const std::string note = png_chunk("eXIf", orientation_note(orientation, big));
+      for (const std::size_t at : {after_png_header, stored.size() - 12}) {  // before and after the pixels
+        const std::string file = inserted(stored, at, note);
+        const Image image = parse_image(bytes_of(file));
+        CHECK(with_channels(image, 1).pixels == seen[orientation - 1]);
+        CHECK(image.height == (orientation <= 4 ? 2 : 3));
+        CHECK(image.width == (orientation <= 4 ? 3 : 2));
+        const Image as_stored = parse_image(bytes_of(file), "x", PixelOrientation::as_stored);
+        CHECK(as_stored.pixels == pixels_of(stored));
+        CHECK(as_stored.height == 2);
+      }
+    }
+}
+
+TEST_CASE("a JPEG photograph held upright comes upright, through files too") {
+  const TemporaryFolder folder;
+  const std::string stored = jpeg_file(gradient(70, 40, 3), JCS_RGB);
+  write_content(folder.file("a.jpg"), jpeg_with(stored, orientation_note(6)));
+  const Image plain = parse_image(bytes_of(stored)), found = read_image(folder.file("a.jpg"));
+  REQUIRE(found.height == 40);
+  REQUIRE(found.width == 70);
+  bool turned = true;  // by 90 degrees clockwise: the left column, read upwards, becomes the first row
+  for (Index y = 0; y < 40; ++y)
+    for (Index x = 0; x < 70; ++x)
+      for (Index c = 0; c < 3; ++c)
+        turned &= found.pixels[static_cast<std::size_t>((y * 70 + x) * 3 + c)] ==
+                  plain.pixels[static_cast<std::size_t>(((69 - x) * 40 + y) * 3 + c)];
+  CHECK(turned);
+  CHECK(read_image(folder.file("a.jpg"), PixelOrientation::as_stored).pixels == plain.pixels);
+}
+
+TEST_CASE("the EXIF orientation is found behind other segments, in the first block that is one, and as a long number") {
+  const std::string stored = jpeg_file(gradient(8, 16, 3), JCS_RGB);
+  const auto height = [](const std::string& file) { return parse_image(bytes_of(file)).height; };
+  const std::string xmp = jpeg_segment(0xE1, "http://ns.adobe.com/xap/1.0/ and so on");
+  CHECK(height(inserted(jpeg_with(stored, orientation_note(6)), after_jpeg_start, xmp + "\xFF\xFF")) == 16);
+  CHECK(height(jpeg_with(jpeg_with(stored, orientation_note(6)), orientation_note(3))) == 8);
+  CHECK(height(jpeg_with(stored, exif(true, 0x0112, 4, 1, big_endian(6, 4)))) == 16);
+  CHECK(height(inserted(stored, stored.size(), jpeg_segment(0xE1, std::string("Exif\0\0", 6) + orientation_note(6)))) ==
+        8);
+}
+
+TEST_CASE("malformed EXIF data leave the picture as it is stored") {
+  const std::string jpeg = jpeg_file(gradient(8, 16, 3), JCS_RGB);
+  const std::string png = png_file(8, 16, 8, PNG_COLOR_TYPE_RGB, gradient(8, 16, 3).pixels);
+  const auto left_alone = [&](const std::string& data) {
+    return pixels_of(jpeg_with(jpeg, data)) == pixels_of(jpeg) &&
+           pixels_of(inserted(png, after_png_header, png_chunk("eXIf", data))) == pixels_of(png);
+  };
+  REQUIRE_FALSE(left_alone(orientation_note(6)));
+  CHECK(left_alone(orientation_note(0)));
+  CHECK(left_alone(orientation_note(9)));
+  CHECK(left_alone(orientation_note(0x0600)));
+  CHECK(left_alone(exif(true, 0x0112, 2, 1, big_endian(6, 4))));                           // text
+  CHECK(left_alone(exif(true, 0x0112, 3, 2, big_endian(6, 2) + big_endian(6, 2))));        // two
+  CHECK(left_alone("MM" + big_endian(42, 2) + big_endian(0xFFFFFFFF, 4)));                 // directory far away
+  CHECK(left_alone("MM" + big_endian(42, 2) + big_endian(8, 4) + big_endian(0xFFFF, 2)));  // entries that are not there
+  CHECK(left_alone("XX" + orientation_note(6).substr(2)));
+  const std::size_t end_of_value = 20;
+  for (std::size_t size = 0; size < end_of_value; ++size) CHECK(left_alone(orientation_note(6).substr(0, size)));
+}
+
+TEST_CASE("every flipped bit of EXIF data gives an image") {
+  const std::string jpeg = jpeg_file(gradient(8, 16, 3), JCS_RGB);
+  for (std::size_t bit = 0; bit < 8 * orientation_note(6).size(); ++bit) {
+    std::string data = orientation_note(6);
+    data[bit / 8] = static_cast<char>(data[bit / 8] ^ (1 << (bit % 8)));
+    CHECK(pixels_of(jpeg_with(jpeg, data)).size() == 8 * 16 * 3);
+  }
+}
+
+/// What unpacks to 20 MB of zeros, `times` times over: a whole zlib stream of 20 kB each.
+std::string packed_zeros(int times) {
+  constexpr std::size_t size = 20'000'000;
+  z_stream packer = {};
+  deflateInit(&packer, Z_BEST_COMPRESSION);
+  std::vector<Bytef> zeros(size), packed(size / 500);
+  packer.next_in = zeros.data();
+  packer.avail_in = size;
+  packer.next_out = packed.data();
+  packer.avail_out = static_cast<uInt>(packed.size());
+  deflate(&packer, Z_FULL_FLUSH);
+  const std::string all(reinterpret_cast<char*>(packed.data()), packed.size() - packer.avail_out);
+  deflateEnd(&packer);
+  std::string stream = all.substr(0, 2);
+  for (int i = 0; i < times; ++i) stream += all.substr(2);
+  return stream;
+}
+
+double processor_seconds(const std::string& file) {
+  const std::clock_t start = std::clock();
+  static_cast<void>(refusal(file));
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+}
+
+// 7.6 MB of them took 29 s: libpng unpacks texts and colour profiles unless told that nobody reads them.
+TEST_CASE("what is packed beside the pixels of a PNG, or behind the last of them, is not unpacked") {
+  const std::string plain = png_file(2, 3, 8, PNG_COLOR_TYPE_GRAY, {1, 2, 3, 4, 5, 6});
+  const std::string zeros = packed_zeros(1);
+  std::string chunks;
+  for (int i = 0; i < 40; ++i) {
+    chunks += png_chunk("zTXt", std::string("a\0\0", 3) + zeros);
+    chunks += png_chunk("iTXt", std::string("a\0\1\0\0\0", 6) + zeros);
+    chunks += png_chunk("iCCP", std::string("a\0\0", 3) + zeros);
+  }
+  const std::string texts = inserted(plain, after_png_header, chunks);
+  CHECK(pixels_of(texts) == pixels_of(plain));
+  CHECK(processor_seconds(texts) < 0.5);
+
+  const std::string black =
+      plain.substr(0, after_png_header) + png_chunk("IDAT", packed_zeros(150)) + png_chunk("IEND", "");
+  CHECK(pixels_of(black) == std::vector<std::uint8_t>(18, 0));
+  CHECK(processor_seconds(black) < 0.5);
+}
+
+/// A JPEG file in grey that claims this size; `frame` is its kind, and `scans` all from the first scan on.
+std::string claiming_jpeg(std::uint8_t frame, std::uint32_t height, std::uint32_t width, const std::string& scans) {
+  return "\xFF\xD8" + jpeg_segment(0xDB, std::string(1, '\0') + std::string(64, '\1')) +
+         jpeg_segment(frame, "\x08" + big_endian(height, 2) + big_endian(width, 2) + std::string("\1\1\x11\0", 4)) +
+         scans + "\xFF\xD9";
+}
+
+std::string jpeg_scan(std::uint8_t first, std::uint8_t last, std::uint8_t precision) {
+  return jpeg_segment(0xDA, std::string("\1\1\0", 3) + static_cast<char>(first) + static_cast<char>(last) +
+                                static_cast<char>(precision));
+}
+
+/// A Huffman table of one symbol, whose code is a zero bit.
+std::string huffman_table(std::uint8_t place, std::uint8_t symbol) {
+  return jpeg_segment(
+      0xC4, std::string(1, static_cast<char>(place)) + '\1' + std::string(15, '\0') + static_cast<char>(symbol));
+}
+
+// 96 bytes took 474 MB: arithmetic codes need no bytes at all for what is as expected, and Huffman codes only end when read.
+TEST_CASE("a JPEG that claims more pixels than it can hold is refused before they are allocated") {
+  constexpr std::uint8_t baseline = 0xC0, progressive = 0xC2, arithmetic = 0xC9;
+  const std::string early = "the file ends early: expected the pixels of 10000 x 10000, found a file of only ";
+  for (const std::uint8_t frame : {baseline, progressive, arithmetic})
+    CHECK_THAT(refusal(claiming_jpeg(frame, 10'000, 10'000, jpeg_scan(0, frame == progressive ? 0 : 63, 0))),
+               ContainsSubstring(early));
+  CHECK(refusal(claiming_jpeg(arithmetic, 16, 16, jpeg_scan(0, 63, 0))) == "threw nothing");
+
+  const std::string padding = jpeg_segment(0xFE, std::string(60'000, '?'));  // large enough, but nothing for the pixels
+  std::string scan = huffman_table(0x00, 0) + huffman_table(0x10, 0);
+  for (int i = 0; i < 10; ++i) scan += padding;
+  CHECK_THAT(refusal(claiming_jpeg(baseline, 10'000, 10'000, scan + jpeg_scan(0, 63, 0))),
+             ContainsSubstring("premature end of data segment"));
+}
+
+// 98 scans of "nothing new for the next 32767 blocks" took 6 s: each goes over all pixels and costs a few bytes.
+TEST_CASE("a JPEG with more scans over its pixels than its size accounts for is refused") {
+  constexpr std::uint8_t progressive = 0xC2;
+  constexpr std::size_t blocks = 512 * 512;
+  const auto file = [&](int scans) {
+    std::string content = huffman_table(0x00, 0) + jpeg_scan(0, 0, 0) + std::string(blocks / 8, '\0');
+    content += huffman_table(0x10, 0xE0);  // no more in 2^14 + (14 bits) blocks
+    for (int i = 0; i < scans; ++i) {
+      const auto coefficient = static_cast<std::uint8_t>(i + 1);
+      content += jpeg_scan(coefficient, coefficient, 0) + std::string(blocks / 16384 * 15 / 8, '\0');
+    }
+    return claiming_jpeg(progressive, 4096, 4096, content);
+  };
+  CHECK(refusal(file(10)) == "threw nothing");
+  CHECK_THAT(refusal(file(60)), ContainsSubstring("'more scans over its pixels than a file of this size needs'"));
+}
+
+// 1 x 100,000,000 took 7 s and 1.3 GB, for a pointer to each row.
+TEST_CASE("a PNG with a side beyond a million, or huge and empty, is refused at once") {
+  const auto png = [](std::uint32_t height, std::uint32_t width, char depth, char colours, const std::string& data) {
+    const std::string kind{depth, colours, '\0', '\0', '\0'};
+    return "\x89PNG\r\n\x1A\n" + png_chunk("IHDR", big_endian(width, 4) + big_endian(height, 4) + kind) +
+           png_chunk("IDAT", data) + png_chunk("IEND", "");
+  };
+  CHECK_THAT(refusal(png(100'000'000, 1, 8, 2, std::string(400'000, '\0'))),
+             ContainsSubstring("expected sides of at most 1000000 pixels, found 100000000 x 1"));
+  CHECK_THAT(refusal(png(1, 100'000'000, 1, 0, std::string(400'000, '\0'))),
+             ContainsSubstring("expected sides of at most 1000000 pixels, found 1 x 100000000"));
+  CHECK_THAT(refusal(png(10'000, 10'000, 1, 0, packed_zeros(1))),
+             ContainsSubstring("pixels in a file of ") && ContainsSubstring(" bytes, found 10000 x 10000"));
+}
+
+TEST_CASE("a plain white picture of 4000 x 3000 is read, however well it is packed") {
+  const auto white = [](const std::string& file) {
+    const Image image = parse_image(bytes_of(file));
+    return image.height == 4000 && image.width == 3000 && image.pixels == std::vector<std::uint8_t>(36'000'000, 255);
+  };
+  const std::vector<std::uint8_t> bits(4000 * 375, 0xFF);
+  CHECK(white(png_file(4000, 3000, 1, PNG_COLOR_TYPE_GRAY, bits)));
+  CHECK(white(png_file(4000, 3000, 1, PNG_COLOR_TYPE_GRAY, bits, PNG_INTERLACE_ADAM7)));
+  const Image grey{4000, 3000, 1, std::vector<std::uint8_t>(12'000'000, 255)};
+  CHECK(white(jpeg_file(grey, JCS_GRAYSCALE)));
+  CHECK(white(jpeg_file(grey, JCS_GRAYSCALE, true)));
 }
 
 TEST_CASE("what is no image is not written") {

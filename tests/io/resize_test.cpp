@@ -57,3 +57,39 @@ TEST_CASE("a needle is not blown up to a picture that memory cannot hold") {
   CHECK_THAT(message_of<ShapeError>([&] { (void)resize_shorter_side(needle, 256); }),
              ContainsSubstring("at most 100000000 pixels, found 102400000 x 256 from 400000 x 1"));
 }
+
+TEST_CASE("a size beyond all pictures is refused before it overflows") {
+  const Index huge = Index{1} << 62U;
+  const auto refused = [](const auto& call) { return message_of<ShapeError>(call); };
+  CHECK_THAT(refused([&] { (void)resize_shorter_side(picture(2, 3), huge); }), ContainsSubstring("at most 100000000"));
+  CHECK_THAT(refused([&] { (void)resize_to_cover(picture(2, 3), huge, huge); }),
+             ContainsSubstring("at most 100000000"));
+  CHECK_THAT(refused([&] { (void)resize_to_cover(picture(2, 3), 0, 1); }), ContainsSubstring("at least 1 x 1"));
+}
+
+// 0.299 R + 0.587 G + 0.114 B as (19595 R + 38470 G + 7471 B + 32768) / 65536 rounded down: 76.7, 150.2, 29.6, 255.5,
+// 2.3, 124.3. Pillow 9.4 gives the same by convert("L").
+TEST_CASE("a picture becomes grey by its brightness, and RGB by repetition") {
+  const Image colours{2, 3, 3, {255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255, 1, 2, 3, 10, 200, 30}};
+  const Image grey = with_channels(colours, 1);
+  CHECK(grey.height == 2);
+  CHECK(grey.width == 3);
+  CHECK(grey.channels == 1);
+  CHECK(grey.pixels == Pixels{76, 150, 29, 255, 2, 124});
+  const Image repeated = with_channels(grey, 3);
+  CHECK(repeated.channels == 3);
+  CHECK(repeated.pixels == Pixels{76, 76, 76, 150, 150, 150, 29, 29, 29, 255, 255, 255, 2, 2, 2, 124, 124, 124});
+  CHECK(with_channels(colours, 3).pixels == colours.pixels);
+  Image all{16, 16, 1, {}};
+  for (int value = 0; value < 256; ++value) all.pixels.push_back(static_cast<std::uint8_t>(value));
+  CHECK(with_channels(with_channels(all, 3), 1).pixels == all.pixels);
+}
+
+TEST_CASE("other channels than grey and RGB are refused") {
+  const auto refused = [](const Image& image, Index channels) {
+    return message_of<ShapeError>([&] { (void)with_channels(image, channels); });
+  };
+  CHECK(refused({1, 1, 1, {0}}, 2) == "image: expected 1 or 3 channels, found 2");
+  CHECK(refused({1, 1, 4, {0, 0, 0, 0}}, 3) == "image: expected 1 or 3 channels, found 4");
+  CHECK(refused({1, 1, 3, {0}}, 3) == "image: values: expected 3, found 1");
+}

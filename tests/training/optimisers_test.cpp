@@ -208,7 +208,10 @@ TEST_CASE("Optimisers refuse options out of range and models of another shape") 
   CHECK(message_of<OptionError>([&] { Sgd(model, {.nesterov = true}); }) ==
         "option: expected SGD: momentum > 0 for Nesterov's rule, found 0");
   CHECK(message_of<OptionError>([&] { MovingAverage(model, 1.5); }) ==
-        "option: expected moving average: decay in [0, 1], found 1.5");
+        "option: expected moving average: decay in [0, 1), found 1.5");
+  // An average of decay 1 never moves: the untrained model was kept.
+  CHECK(message_of<OptionError>([&] { MovingAverage(model, 1); }) ==
+        "option: expected moving average: decay in [0, 1), found 1");
   CHECK(message_of<OptionError>([&] { Schedule{.decay = Decay::linear, .warm_up = 3, .steps = 2}.check(); }) ==
         "option: expected schedule: steps >= warm-up = 3, found 2");
   Affine larger = model, changed = model;

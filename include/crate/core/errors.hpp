@@ -28,6 +28,12 @@ class OptionError : public Error {
   using Error::Error;
 };
 
+/// The numbers are too badly conditioned for a result that could be relied on, in any arithmetic that is at hand.
+class PrecisionError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A file cannot be read or written, or its content is not what it should be.
 class FileError : public Error {
  public:

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "crate/core/requirements.hpp"
+
 #include <Eigen/Core>
 #include <concepts>
+#include <cstddef>
 
 static_assert(EIGEN_VERSION_AT_LEAST(3, 4, 0), "crate needs Eigen 3.4 or later");
+static_assert(std::same_as<Eigen::Index, std::ptrdiff_t>,
+              "crate needs Eigen's own index type: compile without EIGEN_DEFAULT_DENSE_INDEX_TYPE");
+
+// As Eigen does; they are here again where <windows.h> came between Eigen and this header.
+#undef min
+#undef max
 
 namespace crate {
 

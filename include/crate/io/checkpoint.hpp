@@ -84,7 +84,7 @@ struct PublishedFormat<CrateClassifier<S>> {
   static constexpr ModelFamily family = ModelFamily::crate;
   static constexpr std::span<const PublishedName> names = crate_classifier_names;
   static auto options(const TensorTable& weights, const LoadOptions& given) { return crate_options(weights, given); }
-  static typename CrateClassifier<S>::Options small(Index head_dim, double step, double lambda) {
+  static typename CrateClassifier<S>::Options smallest(Index head_dim, double step, double lambda) {
     return {.image = smallest_image,
             .classes = 1,
             .depth = 1,
@@ -99,7 +99,7 @@ struct PublishedFormat<CrateAlphaClassifier<S>> {
   static auto options(const TensorTable& weights, const LoadOptions& given) {
     return crate_alpha_options(weights, given);
   }
-  static typename CrateAlphaClassifier<S>::Options small(Index head_dim, double step, double lambda) {
+  static typename CrateAlphaClassifier<S>::Options smallest(Index head_dim, double step, double lambda) {
     return {.image = smallest_image,
             .classes = 1,
             .depth = 1,
@@ -114,7 +114,7 @@ struct PublishedFormat<MaskedAutoencoder<S>> {
   static auto options(const TensorTable& weights, const LoadOptions& given) {
     return masked_autoencoder_options(weights, given);
   }
-  static MaskedAutoencoderOptions small(Index head_dim, double step, double lambda) {
+  static MaskedAutoencoderOptions smallest(Index head_dim, double step, double lambda) {
     return {.image = smallest_image,
             .dim = 4,
             .heads = 1,
@@ -218,7 +218,7 @@ inline std::string in_first_layer(std::string_view name) {
 template <class Model>
 Metadata unpublished_settings(const Model& model) {
   const FirstLayer first = first_layer(model);
-  const Model published(PublishedFormat<Model>::small(first.head_dim, first.step, first.lambda));
+  const Model published(PublishedFormat<Model>::smallest(first.head_dim, first.step, first.lambda));
   std::map<std::string, std::string> published_settings;
   for_each_setting(
       [&](const std::string& name, auto setting) { published_settings.emplace(name, setting_text(setting)); },

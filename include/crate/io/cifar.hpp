@@ -2,85 +2,158 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
+#include "crate/io/detail/folder_entries.hpp"
 #include "crate/io/file_bytes.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/image_data_set.hpp"
 
-// The binary format of CIFAR-10: records of 3073 bytes, a label and the red, green and blue values of 32 x 32 pixels, row by
-// row.
+// The binary formats of CIFAR-10 and CIFAR-100: records of labels, a byte each, and the red, green and blue values of 32 x 32
+// pixels, row by row. A record of CIFAR-10 begins with one label, of CIFAR-100 with two: of 20 coarse classes, of 100 fine ones.
 
 namespace crate {
 
-/// All records of these files, one file after another. Classes are named by their numbers, 0 to 9.
-/// Throws FileError that names the file: not whole records, or a label above 9.
-[[nodiscard]] inline ImageDataSet read_cifar10(const std::vector<std::filesystem::path>& paths) {
-  constexpr std::size_t pixels = 3072, record = 1 + pixels;
+/// Which labels of CIFAR-100 are read.
+enum class Cifar100Labels { fine, coarse };
+
+namespace detail {
+
+inline constexpr std::size_t cifar_pixels = 3072;
+
+struct CifarFormat {
+  std::size_t labels;  ///< bytes before the pixels
+  std::size_t label;   ///< which of them is read
+  Index classes;
+
+  [[nodiscard]] std::size_t record() const { return labels + cifar_pixels; }
+};
+
+inline constexpr CifarFormat cifar10_format{.labels = 1, .label = 0, .classes = 10};
+
+[[nodiscard]] constexpr CifarFormat cifar100_format(Cifar100Labels labels) {
+  const bool fine = labels == Cifar100Labels::fine;
+  return {.labels = 2, .label = std::size_t{fine}, .classes = fine ? 100 : 20};
+}
+
+/// The number of records. Throws FileError unless they are whole.
+inline std::size_t count_cifar_records(const std::filesystem::path& path, std::size_t bytes,
+                                       const CifarFormat& format) {
+  if (bytes != 0 && bytes % format.record() == 0) return bytes / format.record();
+  const std::size_t other = cifar_pixels + 3 - format.labels;
+  const bool is_other = bytes != 0 && bytes % other == 0;
+  throw file_error(
+      path.string(), "expected records of ", format.record(), " bytes, found ", bytes, " bytes",
+      is_other ? concatenate(", as of CIFAR-", other == 3074 ? 100 : 10, ", whose records have ", other) : "");
+}
+
+/// All records of these files, one file after another.
+inline ImageDataSet read_cifar(const std::vector<std::filesystem::path>& paths, const CifarFormat& format) {
   std::vector<FileBytes> files;
   std::size_t count = 0;
-  for (const auto& path : paths) {
-    const std::size_t size = files.emplace_back(path).bytes().size();
-    if (size == 0 || size % record != 0)
-      throw file_error(path.string(), "expected records of ", record, " bytes, found ", size, " bytes");
-    count += size / record;
-  }
+  for (const auto& path : paths) count += count_cifar_records(path, files.emplace_back(path).bytes().size(), format);
   ImageDataSet data{.height = 32, .width = 32, .channels = 3};
-  data.pixels.resize(pixels, static_cast<Index>(count));
-  for (Index c = 0; c < 10; ++c) data.class_names.push_back(std::to_string(c));
+  data.pixels.resize(cifar_pixels, static_cast<Index>(count));
+  data.labels.reserve(count);
+  for (Index c = 0; c < format.classes; ++c) data.class_names.push_back(std::to_string(c));
   for (std::size_t f = 0; f < files.size(); ++f)
-    for (auto bytes = files[f].bytes(); !bytes.empty(); bytes = bytes.subspan(record)) {
-      const auto label = std::to_integer<Index>(bytes[0]);
-      const std::size_t from = (files[f].bytes().size() - bytes.size()) / record;
-      if (label > 9)
-        throw file_error(paths[f].string(), "record ", from, ": expected a label from 0 to 9, found ", label);
-      std::memcpy(data.pixels.col(static_cast<Index>(data.labels.size())).data(), bytes.data() + 1, pixels);
+    for (auto bytes = files[f].bytes(); !bytes.empty(); bytes = bytes.subspan(format.record())) {
+      const auto label = std::to_integer<Index>(bytes[format.label]);
+      const std::size_t from = (files[f].bytes().size() - bytes.size()) / format.record();
+      if (label >= format.classes)
+        throw file_error(paths[f].string(), "record ", from, ": expected a label from 0 to ", format.classes - 1,
+                         ", found ", label);
+      std::memcpy(data.pixels.col(static_cast<Index>(data.labels.size())).data(), bytes.data() + format.labels,
+                  cifar_pixels);
       data.labels.push_back(label);
     }
   return data;
 }
 
-namespace detail {
+/// Whether a file has the name of CIFAR records that begins with one of these.
+[[nodiscard]] inline bool is_cifar_name(std::string_view name, std::span<const std::string_view> beginnings) {
+  return name.ends_with(".bin") && std::any_of(beginnings.begin(), beginnings.end(),
+                                               [&](std::string_view beginning) { return name.starts_with(beginning); });
+}
+
+inline constexpr std::array<std::string_view, 2> cifar_training{"data_batch", "train"};
+inline constexpr std::array<std::string_view, 1> cifar_test{"test"};
 
 /// The files in a folder whose name begins with one of these and ends in ".bin", in order of name.
 inline std::vector<std::filesystem::path> find_cifar_files(const std::filesystem::path& folder,
-                                                           const std::vector<std::string_view>& beginnings) {
+                                                           std::span<const std::string_view> beginnings) {
   std::vector<std::filesystem::path> found;
-  std::error_code failure;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
-    const std::string name = entry.path().filename().string();
-    const bool wanted = std::any_of(beginnings.begin(), beginnings.end(),
-                                    [&](std::string_view beginning) { return name.starts_with(beginning); });
-    if (wanted && name.ends_with(".bin")) found.push_back(entry.path());
-  }
-  if (failure) throw file_error(folder.string(), "cannot be listed: ", failure.message());
+  for (const auto& entry : folder_entries(folder))
+    if (is_cifar_name(entry.path().filename().string(), beginnings)) found.push_back(entry.path());
   if (found.empty()) throw file_error(folder.string(), "expected files ", beginnings.front(), "*.bin, found none");
-  std::sort(found.begin(), found.end());
   return found;
+}
+
+/// The lines that are not blank, without white space behind them, wherever the file was written. Of more than one above `count`
+/// the rest is left out. Throws FileError unless there are so many.
+inline std::vector<std::string> read_class_names(const std::filesystem::path& path, Index count) {
+  const FileBytes file(path);
+  std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte order mark
+  const auto most = static_cast<std::size_t>(count);
+  std::vector<std::string> names;
+  while (!text.empty() && names.size() <= most) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const std::size_t end = line.find_last_not_of(" \t\r");
+    if (end != std::string_view::npos) names.emplace_back(line.substr(0, end + 1));
+  }
+  if (names.size() != most)
+    throw file_error(path.string(), "expected the names of ", count, " classes, found ",
+                     names.size() > most ? "more" : std::to_string(names.size()));
+  return names;
+}
+
+inline TrainingAndTest read_cifar_folder(const std::filesystem::path& folder, const CifarFormat& format,
+                                         const std::filesystem::path& names) {
+  TrainingAndTest sets{read_cifar(find_cifar_files(folder, cifar_training), format),
+                       read_cifar(find_cifar_files(folder, cifar_test), format)};
+  std::error_code ignored;
+  if (std::filesystem::exists(folder / names, ignored))
+    sets.training.class_names = sets.test.class_names = read_class_names(folder / names, format.classes);
+  return sets;
 }
 
 }  // namespace detail
 
+/// All records of these files of CIFAR-10, one file after another. Classes are named by their numbers, 0 to 9.
+/// Throws FileError that names the file: not whole records, or a label above 9.
+[[nodiscard]] inline ImageDataSet read_cifar10(const std::vector<std::filesystem::path>& paths) {
+  return detail::read_cifar(paths, detail::cifar10_format);
+}
+
 /// CIFAR-10 from a folder: data_batch*.bin or train*.bin, and test*.bin; names of the classes from batches.meta.txt if it is
 /// there. Throws as read_cifar10, and unless there are ten names.
 [[nodiscard]] inline TrainingAndTest read_cifar10_folder(const std::filesystem::path& folder) {
-  TrainingAndTest sets{read_cifar10(detail::find_cifar_files(folder, {"data_batch", "train"})),
-                       read_cifar10(detail::find_cifar_files(folder, {"test"}))};
-  const std::filesystem::path meta = folder / "batches.meta.txt";
-  if (!std::filesystem::exists(meta)) return sets;
-  std::ifstream file(meta);
-  std::vector<std::string> names;
-  for (std::string line; names.size() <= 10 && std::getline(file, line);)
-    if (!line.empty()) names.push_back(line);
-  if (names.size() != 10) throw file_error(meta.string(), "expected the names of 10 classes, found ", names.size());
-  sets.training.class_names = sets.test.class_names = names;
-  return sets;
+  return detail::read_cifar_folder(folder, detail::cifar10_format, "batches.meta.txt");
+}
+
+/// All records of these files of CIFAR-100. Throws as read_cifar10, on a label above 99, or 19 if the coarse ones are read.
+[[nodiscard]] inline ImageDataSet read_cifar100(const std::vector<std::filesystem::path>& paths,
+                                                Cifar100Labels labels = Cifar100Labels::fine) {
+  return detail::read_cifar(paths, detail::cifar100_format(labels));
+}
+
+/// CIFAR-100 from a folder: train*.bin and test*.bin; names of the classes from fine_label_names.txt or coarse_label_names.txt
+/// if it is there. Throws as read_cifar100, and unless there is a name for each class.
+[[nodiscard]] inline TrainingAndTest read_cifar100_folder(const std::filesystem::path& folder,
+                                                          Cifar100Labels labels = Cifar100Labels::fine) {
+  const bool fine = labels == Cifar100Labels::fine;
+  return detail::read_cifar_folder(folder, detail::cifar100_format(labels),
+                                   fine ? "fine_label_names.txt" : "coarse_label_names.txt");
 }
 
 }  // namespace crate

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "crate/io/detail/training_checkpoint.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
 
@@ -19,7 +20,7 @@ namespace crate {
 /// The weights of the model among the tensors of a file, under the model's own names: the dict that holds them is found among
 /// nested ones ('state_dict', 'model', ...), the state of optimisers and schedules left out, and what wrappers put in front of
 /// every name ('module.', '_orig_mod.', any number of times) taken off. `nesting` names the dict where a file holds several, as
-/// in "teacher". Metadata stays.
+/// in "teacher". Metadata stays. Of a checkpoint of our own training it is the moving average if there is one, else the model.
 /// Throws FileError, with the candidates, if there is not exactly one such dict.
 [[nodiscard]] TensorTable find_weights(const TensorTable& table, std::string_view nesting = "");
 
@@ -119,6 +120,7 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
 }  // namespace detail
 
 inline TensorTable find_weights(const TensorTable& table, std::string_view nesting) {
+  if (detail::is_training_checkpoint(table)) return detail::weights_of_checkpoint(table, nesting);
   detail::WeightGroup weights = detail::choose_weights(detail::groups_by_container(table, nesting), table);
   for (auto groups = detail::groups_by_prefix(weights); !groups.empty(); groups = detail::groups_by_prefix(weights))
     weights = detail::choose_weights(std::move(groups), table);

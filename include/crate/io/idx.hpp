@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "crate/io/detail/idx_names.hpp"
 #include "crate/io/detail/maybe_gzip.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/image_data_set.hpp"
@@ -74,10 +75,15 @@ inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
   return data;
 }
 
-inline std::vector<Index> read_idx_labels(const std::filesystem::path& path) {
+/// The labels of the images that were read from a file.
+inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, const ImageDataSet& data,
+                                          const std::filesystem::path& images) {
   MaybeGzip file(path);
   const auto [magic, count] = read_big_endian<2>(file, "IDX header");
   check_idx_magic(file, magic, 2049, "labels");
+  if (Index{count} != data.size())
+    throw file_error(file.source(), "expected ", data.size(), " labels, as there are images in ",
+                     quote(images.string()), ", found ", count);
   check_idx_size(file, count);
   std::vector<std::byte> bytes(count);
   file.read_exactly(bytes, "labels");
@@ -94,33 +100,20 @@ inline std::vector<Index> read_idx_labels(const std::filesystem::path& path) {
 /// missing or surplus bytes, another number of labels than of images.
 [[nodiscard]] inline ImageDataSet read_idx(const std::filesystem::path& images, const std::filesystem::path& labels) {
   ImageDataSet data = detail::read_idx_images(images);
-  data.labels = detail::read_idx_labels(labels);
-  if (static_cast<Index>(data.labels.size()) != data.size())
-    throw file_error(labels.string(), "expected ", data.size(), " labels, as there are images in ",
-                     quote(images.string()), ", found ", data.labels.size());
+  data.labels = detail::read_idx_labels(labels, data, images);
   const Index largest = *std::max_element(data.labels.begin(), data.labels.end());
   for (Index c = 0; c <= largest; ++c) data.class_names.push_back(std::to_string(c));
   return data;
 }
 
-namespace detail {
-
-/// The file, or what it is called when packed.
-inline std::filesystem::path plain_or_gz(const std::filesystem::path& path) {
-  const std::filesystem::path packed = path.string() + ".gz";
-  return std::filesystem::exists(packed) && !std::filesystem::exists(path) ? packed : path;
-}
-
-}  // namespace detail
-
-/// The four files of MNIST and its likes in a folder: {train,t10k}-{images-idx3,labels-idx1}-ubyte, or the same with .gz.
-/// Throws as read_idx, and if the test images have another size or class.
+/// The four files of MNIST and its likes in a folder: {train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or packed as .gz
+/// (both: the plain one is read). So that nothing need be renamed, these count too: train-images.idx3-ubyte, capitals, "test" for
+/// "t10k", all four with the name of the data set in front (emnist-balanced-train-...), and a folder of the file's name around it.
+/// Throws as read_idx; FileError if one of the four is missing, several data sets lie there, or the test images have another size
+/// or class.
 [[nodiscard]] inline TrainingAndTest read_idx_folder(const std::filesystem::path& folder) {
-  const auto read = [&](const std::string& part) {
-    return read_idx(detail::plain_or_gz(folder / (part + "-images-idx3-ubyte")),
-                    detail::plain_or_gz(folder / (part + "-labels-idx1-ubyte")));
-  };
-  TrainingAndTest sets{read("train"), read("t10k")};
+  const auto files = detail::find_idx_files(folder).paths;
+  TrainingAndTest sets{read_idx(files[0], files[1]), read_idx(files[2], files[3])};
   const auto complain = [&](std::string_view what, Index expected, Index found) {
     if (expected != found)
       throw file_error(folder.string(), "test images: expected ", what, " ", expected, ", as for training, found ",

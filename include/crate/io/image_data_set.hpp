@@ -8,11 +8,13 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
+#include "crate/io/pixels.hpp"
 #include "crate/models/image_preprocessing.hpp"
 
 namespace crate {
@@ -46,6 +48,34 @@ struct TrainingAndTest {
   ImageDataSet training;
   ImageDataSet test;
 };
+
+/// Image `index` as a picture.
+[[nodiscard]] inline Image picture_of(const ImageDataSet& data, Index index) {
+  const Index plane = data.height * data.width;
+  check_size("image data set: values of an image", data.pixels.rows(), data.channels * plane);
+  Image picture{data.height, data.width, data.channels, {}};
+  picture.pixels.reserve(static_cast<std::size_t>(data.pixels.rows()));
+  for (Index i = 0; i < plane; ++i)
+    for (Index c = 0; c < data.channels; ++c) picture.pixels.push_back(data.pixels(c * plane + i, index));
+  return picture;
+}
+
+/// The same images in grey (1 channel) or RGB (3). Throws ShapeError as with_channels of a picture.
+[[nodiscard]] inline ImageDataSet with_channels(ImageDataSet data, Index channels) {
+  if (data.channels == channels) return data;
+  ImageDataSet result{.height = data.height, .width = data.width, .channels = channels};
+  const Index plane = data.height * data.width;
+  result.pixels.resize(channels * plane, data.size());
+  for (Index i = 0; i < data.size(); ++i) {
+    const Image picture = with_channels(picture_of(data, i), channels);
+    for (Index j = 0; j < plane; ++j)
+      for (Index c = 0; c < channels; ++c)
+        result.pixels(c * plane + j, i) = picture.pixels[static_cast<std::size_t>(j * channels + c)];
+  }
+  result.labels = std::move(data.labels);
+  result.class_names = std::move(data.class_names);
+  return result;
+}
 
 /// How pictures are varied while training.
 struct ImageAugmentation {

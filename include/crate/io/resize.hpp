@@ -65,15 +65,14 @@ inline Image resize_rows(const Image& image, Index width) {
   return result;
 }
 
-/// Rows become columns.
-inline Image transposed(const Image& image) {
-  Image result{image.width, image.height, image.channels, {}};
-  result.pixels.reserve(image.pixels.size());
-  for (Index x = 0; x < image.width; ++x)
-    for (Index y = 0; y < image.height; ++y)
-      for (Index c = 0; c < image.channels; ++c)
-        result.pixels.push_back(image.pixels[static_cast<std::size_t>((y * image.width + x) * image.channels + c)]);
-  return result;
+/// Throws ShapeError unless the image is what it says and there can be one of this size.
+inline void check_resized(const Image& image, Index height, Index width) {
+  check_image(image);
+  if (height < 1 || width < 1)
+    throw ShapeError(concatenate("resized image: expected at least 1 x 1, found ", height, " x ", width));
+  if (height > maximal_pixels / width)
+    throw ShapeError(concatenate("resized image: expected at most ", maximal_pixels, " pixels, found ", height, " x ",
+                                 width, " from ", image.height, " x ", image.width));
 }
 
 }  // namespace detail
@@ -81,18 +80,14 @@ inline Image transposed(const Image& image) {
 /// The image scaled to height x width by linear interpolation, widened when shrinking so that every pixel counts.
 /// Throws ShapeError unless the sizes are positive, at most `maximal_pixels` together, and the image is what it says.
 [[nodiscard]] inline Image resize(const Image& image, Index height, Index width) {
-  check_image(image);
-  if (height < 1 || width < 1)
-    throw ShapeError(concatenate("resized image: expected at least 1 x 1, found ", height, " x ", width));
-  if (height > maximal_pixels / width || image.height > maximal_pixels / width)
-    throw ShapeError(concatenate("resized image: expected at most ", maximal_pixels, " pixels, found ", height, " x ",
-                                 width, " from ", image.height, " x ", image.width));
+  detail::check_resized(image, height, width);
+  detail::check_resized(image, image.height, width);  // on the way
   return detail::transposed(detail::resize_rows(detail::transposed(detail::resize_rows(image, width)), height));
 }
 
 /// The shorter side becomes `side`, the other follows. Throws as resize.
 [[nodiscard]] inline Image resize_shorter_side(const Image& image, Index side) {
-  check_image(image);
+  detail::check_resized(image, side, 1);
   const Index shorter = std::min(image.height, image.width);
   const Index height = image.height == shorter ? side : side * image.height / shorter;
   const Index width = image.width == shorter ? side : side * image.width / shorter;
@@ -117,7 +112,7 @@ inline Image transposed(const Image& image) {
 
 /// The image scaled until it just covers height x width, and cropped to that in the centre. Throws as resize.
 [[nodiscard]] inline Image resize_to_cover(const Image& image, Index height, Index width) {
-  check_image(image);
+  detail::check_resized(image, height, width);
   const double scale = std::max(static_cast<double>(height) / static_cast<double>(image.height),
                                 static_cast<double>(width) / static_cast<double>(image.width));
   const auto scaled = [&](Index side, Index wanted) {

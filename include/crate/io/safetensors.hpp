@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "crate/io/detail/checksum.hpp"
 #include "crate/io/file_bytes.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/file_replacement.hpp"
@@ -55,6 +56,11 @@ struct SafetensorsLimits {
 /// do not fit the shape.
 void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                        const Metadata& metadata = {});
+
+/// The same with a checksum of the whole file as its first text, without which no byte of it can change and still be read here.
+/// Others read the file as any other.
+void write_checked_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
+                               Metadata metadata = {});
 
 namespace detail {
 
@@ -342,6 +348,7 @@ inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::stri
   nlohmann::json::sax_parse(text.begin(), text.end(), &header);
   std::vector<Tensor> tensors = std::move(header.tensors);
   order_and_check_layout(tensors, data, source);
+  check_checksum(bytes, header.metadata, source);
   for (Tensor& tensor : tensors) tensor.file = file.get();
   return TensorTable(std::move(source), std::move(tensors), std::move(header.metadata), std::move(file));
 }
@@ -438,6 +445,21 @@ inline void check_writable(const Metadata& metadata, std::string_view source) {
       throw file_error(source, "cannot be written: the metadata ", quote(key), " is too long");
 }
 
+/// `complete(frame, tensors in order)` may change the frame before it is written.
+template <class Complete>
+void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors, const Metadata& metadata,
+                       const Complete& complete) {
+  check_writable(tensors, path.string());
+  check_writable(metadata, path.string());
+  const std::vector<const Tensor*> order = writing_order(tensors);
+  std::string frame = safetensors_frame(order, metadata, path.string());
+  complete(frame, order);
+  FileReplacement file(path);
+  file.write(frame);
+  for (const Tensor* const tensor : order) file.write(tensor->bytes);
+  file.commit();
+}
+
 }  // namespace detail
 
 inline TensorTable read_safetensors(const std::filesystem::path& path, FileAccess access) {
@@ -451,14 +473,15 @@ inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::stri
 
 inline void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                               const Metadata& metadata) {
-  detail::check_writable(tensors, path.string());
-  detail::check_writable(metadata, path.string());
-  const std::vector<const Tensor*> order = detail::writing_order(tensors);
-  const std::string frame = detail::safetensors_frame(order, metadata, path.string());
-  FileReplacement file(path);
-  file.write(frame);
-  for (const Tensor* const tensor : order) file.write(tensor->bytes);
-  file.commit();
+  detail::write_safetensors(path, tensors, metadata, [](std::string&, const auto&) {});
+}
+
+inline void write_checked_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
+                                      Metadata metadata) {
+  metadata.insert(metadata.begin(), {std::string(detail::checksum_key), std::string(detail::no_checksum)});
+  detail::write_safetensors(path, tensors, metadata, [](std::string& frame, const std::vector<const Tensor*>& order) {
+    detail::insert_checksum(frame, order);
+  });
 }
 
 }  // namespace crate

@@ -50,11 +50,11 @@ struct CubicTaps {
 /// aligned, borders repeated.
 inline CubicTaps cubic_taps(Index i, Index size, double scale) {
   constexpr double a = -0.75;
-  const auto near = [](double x) { return ((a + 2) * x - (a + 3)) * x * x + 1; };
-  const auto far = [](double x) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; };
+  const auto inner = [](double x) { return ((a + 2) * x - (a + 3)) * x * x + 1; };
+  const auto outer = [](double x) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; };
   const double source = (static_cast<double>(i) + 0.5) / scale - 0.5;
   const double whole = std::floor(source), t = source - whole;
-  CubicTaps taps{{}, {far(1 + t), near(t), near(1 - t), far(2 - t)}};
+  CubicTaps taps{{}, {outer(1 + t), inner(t), inner(1 - t), outer(2 - t)}};
   for (std::size_t k = 0; k < 4; ++k)
     taps.at[k] = std::clamp<Index>(static_cast<Index>(whole) + static_cast<Index>(k) - 1, 0, size - 1);
   return taps;

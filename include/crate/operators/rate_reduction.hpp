@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
+
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
 
@@ -10,7 +12,7 @@
 namespace crate {
 
 /// Delta R(Z | U_[K]) = R(Z) - R^c(Z | U_[K]): what knowing the subspaces saves.
-/// Throws OptionError on epsilon <= 0, ShapeError unless U has as many rows as Z.
+/// Throws as coding_rate, and ShapeError unless U has as many rows as Z.
 template <class ZDerived, class Bases>
 [[nodiscard]] double rate_reduction(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                     const CodingRateOptions& options = {}) {
@@ -44,12 +46,13 @@ struct SparseRateReductionOptions {
   void check() const {
     rate().check();
     check_option(lambda >= 0, "lambda >= 0", lambda);
+    check_option(std::isfinite(lambda), "a finite lambda", lambda);
   }
   [[nodiscard]] CodingRateOptions rate() const { return {.epsilon = epsilon}; }
 };
 
 /// Delta R(Z | U_[K]) - lambda ||Z||, which representations should make large. Source: arXiv 2311.13110, section 2.
-/// Throws OptionError on epsilon <= 0 or lambda < 0, ShapeError unless U has as many rows as Z.
+/// Throws as rate_reduction, and OptionError unless lambda >= 0 and finite.
 template <class ZDerived, class Bases>
 [[nodiscard]] double sparse_rate_reduction(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                            const SparseRateReductionOptions& options = {}) {

@@ -2,9 +2,14 @@
 // Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <filesystem>
+#include <limits>
+#include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -14,20 +19,37 @@
 #include <vector>
 
 #include "crate/core/part.hpp"
+#include "crate/io/checkpoint.hpp"
+#include "crate/io/detail/training_checkpoint.hpp"
 #include "crate/io/file_error.hpp"
+#include "crate/io/regular_file.hpp"
 #include "crate/io/safetensors.hpp"
 #include "crate/io/tensor.hpp"
 #include "crate/training/recipe.hpp"
 #include "crate/training/training_state.hpp"
 
-// A training that was interrupted, in a safetensors file: every parameter of the state under the name it has in the state, its
-// counters and sums, and the recipe, as metadata.
+// A training that was interrupted, in a safetensors file with a checksum: every parameter of the state under the name it has in
+// the state; as metadata its counters and sums, the recipe, and what a file of weights says of the model.
 
 namespace crate {
 
+/// How far a training goes, which bounds what its checkpoint may say. Of an empty extent only what holds of every training is
+/// known.
+struct TrainingExtent {
+  std::optional<Index> steps = {};  ///< of all epochs
+  Index steps_per_epoch = 0;
+  Index batch = 0;  ///< examples of a step
+
+  /// At most so many examples were seen in the epoch that the step before `step` lies in.
+  [[nodiscard]] Index examples_of_epoch_at(Index step) const {
+    if (steps_per_epoch == 0) return std::numeric_limits<Index>::max();
+    return step == 0 ? 0 : batch * ((step - 1) % steps_per_epoch + 1);
+  }
+};
+
 namespace detail {
 
-inline constexpr std::string_view recipe_prefix = "recipe: ";
+inline constexpr std::string_view note_prefix = "note: ";
 
 /// A shape in which the entries lie row-major as they do in memory.
 template <class Parameter>
@@ -58,13 +80,78 @@ void read_counter(const TensorTable& file, std::string_view name, Number& number
     throw file_error(file.source(), "metadata ", quote(name), ": expected a number, found ", quote(*text));
 }
 
+/// Throws FileError unless smallest <= found <= largest.
+template <class Number>
+void check_counter(const TensorTable& file, std::string_view name, Number found, Number smallest, Number largest) {
+  if (!(found >= smallest && found <= largest))
+    throw file_error(file.source(), "metadata ", quote(name), ": expected a number from ", smallest, " to ", largest,
+                     ", found ", found);
+}
+
+/// Throws FileError unless the counters are those of one training, which `state` began.
+template <class State>
+void check_counters(const TensorTable& file, const State& loaded, const State& state, const TrainingExtent& extent) {
+  constexpr Index any = std::numeric_limits<Index>::max();
+  constexpr double largest = std::numeric_limits<double>::max();
+  const Measures& sums = loaded.epoch_sums;
+  check_counter(file, "step", loaded.step, Index{0}, any);
+  if (extent.steps && loaded.step > *extent.steps)
+    throw file_error(file.source(), "metadata 'step': expected at most ", *extent.steps,
+                     ", the steps of all epochs, found ", loaded.step);
+  const Index optimiser_steps = loaded.step + (state.optimiser.steps - state.step);
+  check_counter(file, "optimiser steps", loaded.optimiser.steps, optimiser_steps, optimiser_steps);
+  check_counter(file, "loss", sums.loss.sum, -largest, largest);
+  check_counter(file, "examples", sums.loss.count, Index{0}, extent.examples_of_epoch_at(loaded.step));
+  check_counter(file, "correct in top 5", sums.correct_in_top_5, Index{0}, sums.loss.count);
+  check_counter(file, "correct", sums.correct, Index{0}, sums.correct_in_top_5);
+}
+
+/// The length of the schedule may differ: a training can go on for more epochs.
 inline void check_recipe(const TensorTable& file, const Recipe& recipe) {
   for (const auto& [name, expected] : recipe) {
     const std::string* const found = file.find_metadata(concatenate(recipe_prefix, name));
-    if (found == nullptr || *found != expected)
-      throw file_error(file.source(), "this training was begun with another recipe: ", name, ": expected ",
-                       quote(expected), ", found ", found != nullptr ? quote(*found) : "nothing");
+    if (found != nullptr && (*found == expected || name == scheduled_steps_name)) continue;
+    throw file_error(file.source(), "this training was begun with another recipe: ", name, ": expected ",
+                     quote(expected), ", found ", found != nullptr ? quote(*found) : "nothing");
   }
+}
+
+/// What a file of weights says of the model, or why its weights could not be told; nothing if it is of no published family.
+template <class Model>
+Metadata described_model(const Model& model) {
+  if constexpr (requires { PublishedFormat<Model>::family; }) {
+    try {
+      return metadata_of(model);
+    } catch (const OptionError& reason) { return {{std::string(unpublished_key), reason.what()}}; }
+  } else {
+    return {};
+  }
+}
+
+/// Throws FileError unless the checkpoint is of such a model. Old ones do not say of which they are.
+template <class Model>
+void check_described_model(const TensorTable& file, const Model& model) {
+  if (file.find_metadata(checkpoint_format_key) == nullptr) return;
+  std::map<std::string_view, std::array<std::string_view, 2>> texts;  // as the model and the file have them
+  const Metadata of_model = described_model(model);
+  for (const auto& [key, text] : of_model) texts[key][0] = text;
+  for (const auto& [key, text] : file.metadata()) texts[key][1] = text;
+  for (const auto& [key, both] : texts)
+    if (key.starts_with(model_metadata_prefix) && both[0] != both[1])
+      throw file_error(file.source(),
+                       "this training was begun with another model: ", key.substr(model_metadata_prefix.size()),
+                       ": expected ", quote(both[0]), ", found ", quote(both[1]));
+}
+
+/// Throws FileError unless all texts of the checkpoint are of those that are written; what is damaged may be called anything.
+inline void check_keys(const TensorTable& file) {
+  check_checkpoint_format(file);
+  if (file.find_metadata(checkpoint_format_key) != nullptr) return;  // by its checksum it is as it was written
+  constexpr std::array<std::string_view, 6> counters{"step",     "optimiser steps", "loss",
+                                                     "examples", "correct",         "correct in top 5"};
+  for (const auto& [key, text] : file.metadata())
+    if (!key.starts_with(recipe_prefix) && std::find(counters.begin(), counters.end(), key) == counters.end())
+      throw file_error(file.source(), "expected a checkpoint of a training, found ", quote(key), " in its metadata");
 }
 
 /// What keeps the file from filling the state, a line each.
@@ -89,12 +176,35 @@ std::string checkpoint_complaints(const TensorTable& file, const State& state) {
   return complaints;
 }
 
+/// The name of the first parameter that has an entry which is no finite number; empty if there is none.
+template <class State>
+[[nodiscard]] std::string not_finite_parameter(const State& state) {
+  std::string first;
+  for_each_parameter(
+      [&](std::string_view name, ParameterKind, const auto& parameter) {
+        if (first.empty() && !parameter.allFinite()) first = name;
+      },
+      state);
+  return first;
+}
+
+/// Throws Error unless all parameters and moments are finite.
+template <class State>
+void check_state(const State& state) {
+  if (const std::string name = not_finite_parameter(state); !name.empty())
+    throw Error(concatenate("training: expected finite numbers, found others in ", quote(name), " after step ",
+                            state.step, "; a smaller rate, a warm-up or clipping may help"));
+}
+
 }  // namespace detail
 
-/// Writes a training state and its recipe, whole or not at all: after a crash at any byte the file is the one before or the
-/// new one. Throws FileError if it cannot be written.
+/// Writes a training state, its recipe and `notes`, whole or not at all: after a crash at any byte the file is the one before or
+/// the new one. It is read wherever weights are: as the moving average if there is one, otherwise as the model.
+/// Throws Error if a parameter or a moment is not finite, FileError if the file cannot be written.
 template <class State>
-void save_checkpoint(const std::filesystem::path& path, const State& state, const Recipe& recipe) {
+void save_checkpoint(const std::filesystem::path& path, const State& state, const Recipe& recipe,
+                     const Metadata& notes = {}) {
+  detail::check_state(state);
   std::vector<Tensor> tensors;
   const auto add = [&](std::string_view name, ParameterKind, const auto& parameter) {
     using S = typename std::remove_cvref_t<decltype(parameter)>::Scalar;
@@ -102,22 +212,27 @@ void save_checkpoint(const std::filesystem::path& path, const State& state, cons
                                 std::span<const S>(parameter.data(), static_cast<std::size_t>(parameter.size()))));
   };
   for_each_parameter(add, state);
-  Metadata metadata;
+  Metadata metadata{{std::string(detail::checkpoint_format_key), std::string(detail::checkpoint_format)}};
   detail::for_each_counter(
       state, [&](std::string_view name, auto number) { metadata.emplace_back(name, detail::exact_text(number)); });
   for (const auto& [name, text] : recipe) metadata.emplace_back(concatenate(detail::recipe_prefix, name), text);
-  write_safetensors(path, tensors, metadata);
+  for (const auto& [name, text] : notes) metadata.emplace_back(concatenate(detail::note_prefix, name), text);
+  for (auto& entry : detail::described_model(state.model)) metadata.push_back(std::move(entry));
+  write_checked_safetensors(path, tensors, metadata);
 }
 
 /// Fills a state from a checkpoint; its structure says what is expected. Throws FileError that lists every parameter that is
-/// missing, surplus or of another shape or type, or names where the recipe differs; then the state is as before.
+/// missing, surplus or of another shape or type, or names the counter that cannot be, the parameter that is not finite, or where
+/// recipe or model differ; then the state is as before. The length of the schedule may differ.
 template <class State>
-void load_checkpoint(const std::filesystem::path& path, State& state, const Recipe& recipe) {
-  const TensorTable file = read_safetensors(path);
+void load_checkpoint(const TensorTable& file, State& state, const Recipe& recipe, const TrainingExtent& extent = {}) {
   State loaded = state;
   detail::for_each_counter(loaded,
                            [&](std::string_view name, auto& number) { detail::read_counter(file, name, number); });
+  detail::check_keys(file);
   detail::check_recipe(file, recipe);
+  detail::check_described_model(file, state.model);
+  detail::check_counters(file, loaded, state, extent);
   const std::string complaints = detail::checkpoint_complaints(file, loaded);
   if (!complaints.empty()) throw file_error(file.source(), "the checkpoint does not fit the training:", complaints);
   const auto copy = [&](std::string_view name, ParameterKind, auto& parameter) {
@@ -125,7 +240,46 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
     copy_values(file.at(name), std::span<S>(parameter.data(), static_cast<std::size_t>(parameter.size())));
   };
   for_each_parameter(copy, loaded);
+  if (const std::string name = detail::not_finite_parameter(loaded); !name.empty())
+    throw file_error(file.source(), "tensor ", quote(name), ": expected finite numbers, found others");
   state = std::move(loaded);
+}
+
+template <class State>
+void load_checkpoint(const std::filesystem::path& path, State& state, const Recipe& recipe,
+                     const TrainingExtent& extent = {}) {
+  load_checkpoint(read_safetensors(path), state, recipe, extent);
+}
+
+/// Whether there is something under this path that a new training must not replace: anything but a checkpoint in which no
+/// step was taken.
+[[nodiscard]] inline bool holds_training(const std::filesystem::path& path) {
+  if (!path_exists(path)) return false;
+  try {
+    const TensorTable file = read_safetensors(path);
+    const std::string* const step = file.find_metadata("step");
+    return !detail::is_training_checkpoint(file) || step == nullptr || *step != "0";
+  } catch (const FileError&) { return true; }
+}
+
+/// The notes of a checkpoint, as they were given to save_checkpoint. Throws FileError unless it is one.
+[[nodiscard]] inline Metadata checkpoint_notes(const TensorTable& file) {
+  Index step = 0;
+  detail::read_counter(file, "step", step);
+  detail::check_keys(file);
+  Metadata notes;
+  for (const auto& [key, text] : file.metadata())
+    if (key.starts_with(detail::note_prefix)) notes.emplace_back(key.substr(detail::note_prefix.size()), text);
+  return notes;
+}
+
+/// Over how many steps the schedule of a checkpoint was laid; nothing if it was constant.
+[[nodiscard]] inline std::optional<Index> scheduled_steps(const TensorTable& file) {
+  const std::string name = concatenate(detail::recipe_prefix, detail::scheduled_steps_name);
+  if (file.find_metadata(name) == nullptr) return std::nullopt;
+  Index steps = 0;
+  detail::read_counter(file, name, steps);
+  return steps;
 }
 
 }  // namespace crate

@@ -2,44 +2,104 @@
 // Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "crate/core/matrix.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/file_replacement.hpp"
+#include "crate/io/regular_file.hpp"
+#include "crate/io/text_file.hpp"
 
 namespace crate {
 
-/// What happened in a training, a JSON object a line, each with the "step" after which it was written.
+namespace detail {
+
+struct HistoryLine {
+  std::string text;
+  Index step;
+};
+
+/// The step of a line of history, or -1 if it is none.
+inline Index step_of_history(const std::string& line) {
+  const auto entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!entry.is_object() || !entry.contains("step") || !entry["step"].is_number_integer()) return -1;
+  return entry["step"].get<Index>();
+}
+
+/// Whether a line is the beginning of one of history: what a writer leaves that is killed.
+inline bool is_cut_history(std::string_view line) {
+  constexpr std::string_view begin = R"({"step":)";
+  return !line.empty() && (line.starts_with(begin) || begin.starts_with(line));
+}
+
+/// The whole lines of a history, none without a file. Throws FileError if it is anything else.
+inline std::vector<HistoryLine> read_history(const std::filesystem::path& path) {
+  std::vector<HistoryLine> lines;
+  if (!path_exists(path)) return lines;
+  const std::vector<std::string> texts = read_lines(path);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const Index step = step_of_history(texts[i]);
+    if (step >= 0)
+      lines.push_back({texts[i], step});
+    else if (i + 1 < texts.size() || !is_cut_history(texts[i]))
+      throw file_error(path.string(), "line ", i + 1,
+                       R"(: expected the history of a training, a JSON object with a "step" in every line, found )",
+                       quote(texts[i]));
+  }
+  return lines;
+}
+
+/// How many lines stay if the training that wrote the last ones goes on behind `step`. Steps ascend in a training: where they
+/// fall, another one began, whose lines stay.
+inline std::size_t lines_to_keep(const std::vector<HistoryLine>& lines, Index step) {
+  std::size_t kept = lines.size();
+  while (kept > 0 && lines[kept - 1].step > step && (kept == lines.size() || lines[kept - 1].step <= lines[kept].step))
+    --kept;
+  return kept;
+}
+
+}  // namespace detail
+
+/// Throws FileError unless a history can be written there: to a new file, or behind what other trainings wrote.
+inline void check_history(const std::filesystem::path& path) {
+  check_replaceable(path);
+  static_cast<void>(detail::read_history(path));
+}
+
+/// What happened in trainings, a JSON object a line, each with the "step" after which it was written.
 class HistoryFile {
  public:
-  /// Keeps the lines of the first `step` steps of what is there, and goes on behind them: a training that was killed may have
-  /// written more than its last checkpoint knows of. Throws FileError if the file cannot be read or written.
+  /// Goes on behind what is there. Throws FileError if that is no history, or cannot be read or written.
+  explicit HistoryFile(std::filesystem::path path) : path_(std::move(path)) { keep(detail::read_history(path_)); }
+
+  /// Goes on with the training that wrote the last lines, behind `step`; what it wrote of later steps goes: one that was killed may
+  /// have written more than its last checkpoint knows of. Throws as above.
   HistoryFile(std::filesystem::path path, Index step) : path_(std::move(path)) {
+    std::vector<detail::HistoryLine> lines = detail::read_history(path_);
+    lines.resize(detail::lines_to_keep(lines, step));
+    keep(lines);
+  }
+
+  /// Appends a line. Throws FileError if it cannot be written.
+  void write(const nlohmann::ordered_json& entry) const { append_text(path_, entry.dump() + '\n'); }
+
+ private:
+  /// Makes these lines the file, if it is not so already.
+  void keep(const std::vector<detail::HistoryLine>& lines) const {
     std::string kept;
-    std::ifstream file(path_);
-    for (std::string line; std::getline(file, line);) {
-      const auto entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-      if (entry.is_object() && entry.contains("step") && entry["step"].is_number_integer() && entry["step"] <= step)
-        kept += line + '\n';
-    }
+    for (const detail::HistoryLine& line : lines) kept += line.text + '\n';
+    if (path_exists(path_) && read_text(path_) == kept) return check_replaceable(path_);
     FileReplacement replacement(path_);
     replacement.write(kept);
     replacement.commit();
   }
 
-  /// Appends a line. Throws FileError if it cannot be written.
-  void write(const nlohmann::ordered_json& entry) const {
-    std::ofstream file(path_, std::ios::app);
-    file << entry.dump() << '\n';
-    if (!file.flush()) throw file_error(path_.string(), "cannot be written");
-  }
-
- private:
   std::filesystem::path path_;
 };
 

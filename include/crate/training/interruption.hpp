@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <csignal>
 
 namespace crate {
 
-/// While it lives, Ctrl-C (SIGINT) and SIGTERM do not end the program but are noticed, so that work can end in order. A second
-/// one ends it as usual. One at a time.
+/// While it lives, Ctrl-C (SIGINT), SIGTERM and the hang-up of a terminal (SIGHUP) do not end the program but are noticed, so that
+/// work can end in order. A second Ctrl-C or SIGTERM ends it at once; further hang-ups, of which shells send several, do not.
+/// Whoever reads what the program prints may go away (SIGPIPE). What was ignored before, as under nohup, stays so.
+/// One at a time.
 class Interruption {
  public:
   Interruption() {
     received = 0;
-    before_interrupt_ = std::signal(SIGINT, &notice);
-    before_terminate_ = std::signal(SIGTERM, &notice);
+    for (Caught& caught : caught_) caught.before = handle(caught.signal, caught.handler);
   }
   Interruption(const Interruption&) = delete;
   Interruption& operator=(const Interruption&) = delete;
   ~Interruption() {
-    std::signal(SIGINT, before_interrupt_);
-    std::signal(SIGTERM, before_terminate_);
+    for (const Caught& caught : caught_) std::signal(caught.signal, caught.before);
   }
 
   [[nodiscard]] static bool noticed() { return received != 0; }
@@ -26,13 +27,33 @@ class Interruption {
  private:
   using Handler = void (*)(int);
 
-  static void notice(int signal) {
+  struct Caught {
+    int signal;
+    Handler handler, before = nullptr;
+  };
+
+  /// Sets what a signal does, unless it is ignored; returns what it did.
+  static Handler handle(int signal, Handler handler) {
+    const Handler before = std::signal(signal, handler);
+    if (before == SIG_IGN) std::signal(signal, SIG_IGN);
+    return before;
+  }
+
+  static void notice(int) {
     received = 1;
-    std::signal(signal, SIG_DFL);
+    handle(SIGINT, SIG_DFL);
+    handle(SIGTERM, SIG_DFL);
+#ifdef SIGHUP
+    handle(SIGHUP, SIG_IGN);
+#endif
   }
 
   inline static volatile std::sig_atomic_t received = 0;
-  Handler before_interrupt_, before_terminate_;
+#ifdef SIGHUP
+  std::array<Caught, 4> caught_{{{SIGINT, &notice}, {SIGTERM, &notice}, {SIGHUP, &notice}, {SIGPIPE, SIG_IGN}}};
+#else
+  std::array<Caught, 2> caught_{{{SIGINT, &notice}, {SIGTERM, &notice}}};
+#endif
 };
 
 }  // namespace crate

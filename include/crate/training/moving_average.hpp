@@ -15,11 +15,11 @@ struct MovingAverage {
   using Scalar = typename Model::Scalar;
 
   Model average;
-  double decay;  ///< in [0, 1]
+  double decay;  ///< in [0, 1): an average of decay 1 would never move
 
   /// Starts at the model. Throws OptionError unless the decay is in range.
   MovingAverage(Model model, double average_decay) : average(std::move(model)), decay(average_decay) {
-    check_option(decay >= 0 && decay <= 1, "moving average: decay in [0, 1]", decay);
+    check_option(decay >= 0 && decay < 1, "moving average: decay in [0, 1)", decay);
   }
 
   static constexpr auto parts() { return std::tuple{part("", &MovingAverage::average)}; }

@@ -22,6 +22,8 @@ using Recipe = std::vector<std::pair<std::string, std::string>>;
 
 namespace detail {
 
+inline constexpr std::string_view scheduled_steps_name = "scheduled steps";
+
 /// A number that reads back as the same bits.
 template <class Number>
 [[nodiscard]] std::string exact_text(Number number) {
@@ -79,7 +81,8 @@ inline void describe(Recipe& recipe, const Schedule& o) {
   using detail::exact_text;
   recipe.insert(recipe.end(), {{"schedule", detail::decay_name(o.decay)}, {"warm-up", exact_text(o.warm_up)}});
   if (o.decay == Decay::constant) return;
-  recipe.insert(recipe.end(), {{"scheduled steps", exact_text(o.steps)}, {"final factor", exact_text(o.final_factor)}});
+  recipe.insert(recipe.end(), {{std::string(detail::scheduled_steps_name), exact_text(o.steps)},
+                               {"final factor", exact_text(o.final_factor)}});
 }
 
 }  // namespace crate

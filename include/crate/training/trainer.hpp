@@ -12,11 +12,15 @@
 #include <span>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/threads.hpp"
+#include "crate/io/file_error.hpp"
+#include "crate/io/regular_file.hpp"
+#include "crate/io/safetensors.hpp"
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/checkpoint.hpp"
 #include "crate/training/examples.hpp"
@@ -38,15 +42,18 @@ struct TrainerOptions {
   double largest_norm = 0;  ///< to which the gradient is clipped; 0 for as it is
   std::uint64_t seed = 0;   ///< of the order, the augmentation and the dropout
 
-  std::filesystem::path checkpoint = {};  ///< written after every epoch; empty for none
+  std::filesystem::path checkpoint = {};  ///< written at the start and after every epoch; empty for none
   Index checkpoint_every = 0;             ///< and after so many steps; 0 for never
-  std::filesystem::path history = {};     ///< a line for every epoch; empty for none
+  Metadata notes = {};                    ///< texts that the checkpoint carries, such as the options of a program
+  std::filesystem::path history = {};     ///< gets a line for every epoch; empty for none
   Index history_every = 0;                ///< and for the loss of every so many steps; 0 for none
 
   void check() const {
-    check_option(epochs >= 0, "training: epochs >= 0", epochs);
+    constexpr Index most_epochs = 1'000'000'000;
+    check_option(epochs >= 0 && epochs <= most_epochs, "training: epochs in [0, 1e9]", epochs);
     check_option(batch >= 1, "training: batch >= 1", batch);
-    check_option(largest_norm >= 0, "training: largest norm >= 0", largest_norm);
+    check_option(largest_norm >= 0 && std::isfinite(largest_norm), "training: largest norm >= 0 and finite",
+                 largest_norm);
     check_option(checkpoint_every >= 0, "training: steps between checkpoints >= 0", checkpoint_every);
     check_option(history_every >= 0, "training: steps between lines of history >= 0", history_every);
     cut.check();
@@ -89,16 +96,27 @@ class Trainer {
   [[nodiscard]] Index steps_per_epoch() const { return training_.size() / options_.batch; }
   [[nodiscard]] Index total_steps() const { return options_.epochs * steps_per_epoch(); }
   [[nodiscard]] const Recipe& recipe() const { return recipe_; }
+  [[nodiscard]] const Schedule& schedule() const { return options_.schedule; }
 
-  /// Goes on from the checkpoint if there is one; returns whether there was. Throws FileError as load_checkpoint.
+  /// Over how many steps the schedule of the training was laid that was resumed, if one was and it was not constant.
+  [[nodiscard]] std::optional<Index> schedule_before() const { return schedule_before_; }
+
+  /// Goes on from the checkpoint if there is one; returns whether there was. With other epochs or another length of the schedule
+  /// than before, the steps from there on are those of a training that was begun so.
+  /// Throws FileError as load_checkpoint, and if the checkpoint has taken more steps than there are; OptionError if none is named.
   bool resume() {
-    if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return false;
-    load_checkpoint(options_.checkpoint, state_, recipe_);
+    check_option(!options_.checkpoint.empty(), "training: a checkpoint to resume from", "none");
+    if (!path_exists(options_.checkpoint)) return false;
+    const TensorTable file = read_safetensors(options_.checkpoint);
+    load_checkpoint(file, state_, recipe_,
+                    {.steps = total_steps(), .steps_per_epoch = steps_per_epoch(), .batch = options_.batch});
+    schedule_before_ = scheduled_steps(file);
+    owns_checkpoint_ = resumed_ = true;
     return true;
   }
 
   /// One batch: gradient, clipping, step, moving average. Returns the sums over the batch, before the step.
-  /// Throws Error if the loss is not finite; then the state is as before.
+  /// Throws Error if the loss, or the norm that is clipped, is not finite; then the state is as before.
   Measures step() {
     const Index epoch = state_.step / steps_per_epoch(), position = state_.step % steps_per_epoch();
     if (epoch != ordered_epoch_) order_ = epoch_order(training_.size(), options_.seed, epoch);
@@ -107,12 +125,9 @@ class Trainer {
         static_cast<std::size_t>(position * options_.batch), static_cast<std::size_t>(options_.batch));
     const Measures sums =
         gradient_.compute(state_.model, training_, batch, {.seed = options_.seed, .epoch = epoch, .step = state_.step});
-    if (!std::isfinite(sums.loss.sum))
-      throw Error(concatenate("training: expected a finite loss, found ", sums.loss.mean(), " at step ",
-                              state_.step + 1, "; a smaller rate, a warm-up or clipping may help"));
+    check_finite("loss", sums.loss.mean());
     StepFactors factors{.rate = options_.schedule.factor(state_.step)};
-    if (options_.largest_norm > 0)
-      factors.gradient = clipping_factor(gradient_norm(gradient_.gradient(), threads_), options_.largest_norm);
+    if (options_.largest_norm > 0) factors.gradient = clipping_factor(finite_norm(), options_.largest_norm);
     state_.optimiser.step(state_.model, gradient_.gradient(), factors, threads_);
     if (state_.average) state_.average->update(state_.model, threads_);
     if (position == 0) state_.epoch_sums = {};
@@ -124,32 +139,35 @@ class Trainer {
   /// The sums over the test examples of what would be kept.
   [[nodiscard]] Measures test() { return gradient_.measure(state_.result(), test_); }
 
-  /// Trains to the end of the last epoch and calls on_epoch(report) after each. Ctrl-C and SIGTERM end it after the step they
-  /// fall in, with a checkpoint; then it returns false.
+  /// Trains to the end of the last epoch and calls on_epoch(report) after each. Ctrl-C, SIGTERM and a hang-up end it after the step
+  /// they fall in, with a checkpoint; then it returns false.
+  /// Throws FileError if the checkpoint would replace that of another training, or if a file cannot be written: before the first
+  /// step if that can be known; Error if the model is not finite any more: then the checkpoint stays as it was.
   bool run(const std::function<void(const EpochReport&)>& on_epoch = {}) {
     const Interruption interruption;
-    std::optional<HistoryFile> history;
-    if (!options_.history.empty()) history.emplace(options_.history, state_.step);
+    begin_checkpoint();
+    const std::optional<HistoryFile> history = begin_history();
     ProgressLine progress(examples_in(total_steps()), examples_in(state_.step), "examples");
     auto start = std::chrono::steady_clock::now();
     while (state_.step < total_steps()) {
       const Measures sums = step();
       progress.show(examples_in(state_.step), progress_text());
-      if (history && options_.history_every > 0 && state_.step % options_.history_every == 0)
+      if (history && is_due(options_.history_every))
         history->write({{"step", state_.step}, {"loss", sums.loss.mean()}});
-      const bool epoch_ends = state_.step % steps_per_epoch() == 0;
-      if (epoch_ends) {
-        const EpochReport report = end_epoch(start);
+      std::optional<EpochReport> report;
+      if (state_.step % steps_per_epoch() == 0) {
+        report = end_epoch(start);
         start = std::chrono::steady_clock::now();
-        if (history) write_history(*history, report);
-        progress.clear();
-        if (on_epoch) on_epoch(report);
+        if (history) write_history(*history, *report);
       }
-      const bool due = options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0;
-      const bool interrupted = Interruption::noticed() && state_.step < total_steps();
-      if (!options_.checkpoint.empty() && (epoch_ends || due || interrupted))
-        save_checkpoint(options_.checkpoint, state_, recipe_);
-      if (interrupted) return false;
+      const bool saved = report || is_due(options_.checkpoint_every);
+      if (saved) save();
+      if (report) progress.clear();
+      if (report && on_epoch) on_epoch(*report);
+      if (Interruption::noticed() && state_.step < total_steps()) {
+        if (!saved) save();
+        return false;
+      }
     }
     return true;
   }
@@ -165,6 +183,44 @@ class Trainer {
                                    {"training examples", exact_text(training_.size())}});
     describe(recipe_, options_.schedule);
     if (state_.average) recipe_.emplace_back("average decay", exact_text(state_.average->decay));
+  }
+
+  [[nodiscard]] bool is_due(Index every) const { return every > 0 && state_.step % every == 0; }
+
+  /// Whether the checkpoint can be written is known before the first step, and a training that is killed before its first
+  /// epoch ends finds its beginning.
+  void begin_checkpoint() {
+    if (options_.checkpoint.empty() || owns_checkpoint_) return;
+    if (holds_training(options_.checkpoint))
+      throw file_error(
+          options_.checkpoint.string(),
+          "expected no file where a new training begins its checkpoint, found one; resume it, or give another name");
+    save();
+  }
+
+  [[nodiscard]] std::optional<HistoryFile> begin_history() const {
+    if (options_.history.empty()) return std::nullopt;
+    return resumed_ ? HistoryFile(options_.history, state_.step) : HistoryFile(options_.history);
+  }
+
+  /// What is no good is not written over what is.
+  void save() {
+    detail::check_state(state_);
+    if (options_.checkpoint.empty()) return;
+    save_checkpoint(options_.checkpoint, state_, recipe_, options_.notes);
+    owns_checkpoint_ = true;
+  }
+
+  void check_finite(std::string_view what, double found) const {
+    if (!std::isfinite(found))
+      throw Error(concatenate("training: expected a finite ", what, ", found ", found, " at step ", state_.step + 1,
+                              "; a smaller rate, a warm-up or clipping may help"));
+  }
+
+  [[nodiscard]] double finite_norm() const {
+    const double norm = gradient_norm(gradient_.gradient(), threads_);
+    check_finite("norm of the gradient", norm);
+    return norm;
   }
 
   [[nodiscard]] double examples_in(Index steps) const {
@@ -206,6 +262,9 @@ class Trainer {
   BatchGradient<typename State::Model, O> gradient_;
   std::vector<Index> order_;
   Index ordered_epoch_ = -1;
+  bool owns_checkpoint_ = false;  // it was written or loaded here
+  bool resumed_ = false;
+  std::optional<Index> schedule_before_;
 };
 
 }  // namespace crate

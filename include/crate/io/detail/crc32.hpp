@@ -7,6 +7,8 @@
 #include <cstring>
 #include <span>
 
+#include "crate/core/requirements.hpp"
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CRATE_MULTIPLIES_WITHOUT_CARRY 1
 #include <emmintrin.h>
@@ -95,12 +97,12 @@ template <int Distance>
 }
 #endif
 
-/// The CRC-32 of zip archives (polynomial 0xEDB88320, reflected).
-[[nodiscard]] inline std::uint32_t crc32(std::span<const std::byte> bytes) {
+/// The CRC-32 of zip archives (polynomial 0xEDB88320, reflected), of bytes that come behind others whose checksum is `before`.
+[[nodiscard]] inline std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t before = 0) {
 #ifdef CRATE_MULTIPLIES_WITHOUT_CARRY
-  if (bytes.size() >= 64 && __builtin_cpu_supports("pclmul")) return ~continue_crc32_by_folding(0xFFFFFFFFU, bytes);
+  if (bytes.size() >= 64 && __builtin_cpu_supports("pclmul")) return ~continue_crc32_by_folding(~before, bytes);
 #endif
-  return ~continue_crc32(0xFFFFFFFFU, bytes);
+  return ~continue_crc32(~before, bytes);
 }
 
 }  // namespace crate::detail

@@ -16,12 +16,13 @@
 
 namespace crate::detail {
 
-/// Reads a file from its beginning, unpacked if it is a gzip file. Nothing is unpacked before it is asked for.
+/// Reads a file from its beginning, unpacked if it is a gzip file: one or several members (RFC 1952), and zeros behind them, as
+/// tapes pad. Nothing is unpacked before it is asked for.
 class MaybeGzip {
  public:
   /// Throws FileError if the file cannot be read.
   explicit MaybeGzip(const std::filesystem::path& path) : file_(path), source_(path.string()), rest_(file_.bytes()) {
-    packed_ = rest_.size() >= 2 && rest_[0] == std::byte{0x1F} && rest_[1] == std::byte{0x8B};
+    packed_ = member_follows();
     constexpr int gzip_only = 16 + MAX_WBITS;
     if (packed_ && inflateInit2(&stream_, gzip_only) != Z_OK)
       throw file_error(source_, "cannot be unpacked: out of memory");
@@ -63,6 +64,17 @@ class MaybeGzip {
     return count;
   }
 
+  [[nodiscard]] bool member_follows() const {
+    return rest_.size() >= 2 && rest_[0] == std::byte{0x1F} && rest_[1] == std::byte{0x8B};
+  }
+
+  void end_member() {
+    const auto padding = std::find_if(rest_.begin(), rest_.end(), [](std::byte b) { return b != std::byte{0}; });
+    rest_ = {padding, rest_.end()};
+    ended_ = !member_follows();
+    if (!ended_) inflateReset(&stream_);
+  }
+
   std::size_t inflate_into(std::span<std::byte> out) {
     std::size_t done = 0;
     while (done < out.size() && !ended_) {
@@ -76,9 +88,9 @@ class MaybeGzip {
       const int result = inflate(&stream_, Z_NO_FLUSH);
       rest_ = rest_.subspan(offered - stream_.avail_in);
       done += room - stream_.avail_out;
-      ended_ = result == Z_STREAM_END;
       if (result == Z_BUF_ERROR) throw file_error(source_, "expected a whole gzip file, found one that ends early");
-      if (result != Z_OK && !ended_) throw file_error(source_, "expected gzip data, found damaged ones");
+      if (result != Z_OK && result != Z_STREAM_END) throw file_error(source_, "expected gzip data, found damaged ones");
+      if (result == Z_STREAM_END) end_member();
     }
     return done;
   }

@@ -8,6 +8,10 @@ namespace crate::detail::CRATE_TARGET {
 template <class T>
 using Simd = VectorOf<T, CRATE_TARGET_BYTES>;
 
+/// `count` vectors, in registers where they are indexed by constants alone.
+template <class V, Index count>
+using Registers = V[static_cast<std::size_t>(count)];
+
 /// body(0), ..., body(count - 1) with constants, so that arrays indexed by them may live in registers.
 template <int count, class Body>
 [[gnu::always_inline]] inline void unrolled(const Body& body) {

@@ -1,0 +1,24 @@
+# The packages beyond Eigen that headers in include/crate/io need: for each, the target to link and the Debian package that
+# holds it. Installed with the library, since who uses crate::io needs them too.
+set(crate_package_nlohmann_json nlohmann_json::nlohmann_json nlohmann-json3-dev)
+set(crate_package_PNG PNG::PNG libpng-dev)
+set(crate_package_JPEG JPEG::JPEG libjpeg-dev)
+set(crate_package_ZLIB ZLIB::ZLIB zlib1g-dev)
+set(crate_io_packages nlohmann_json PNG JPEG ZLIB)
+
+# Looks for packages. Sets ${targets} to what is to be linked and ${missing} to the Debian packages that are not there.
+macro(crate_find_packages targets missing)
+  set(${targets})
+  set(${missing})
+  foreach(crate_package ${ARGN})
+    find_package(${crate_package} QUIET)
+    if(${crate_package}_FOUND)
+      list(GET crate_package_${crate_package} 0 crate_found)
+      list(APPEND ${targets} ${crate_found})
+    else()
+      list(GET crate_package_${crate_package} 1 crate_found)
+      list(APPEND ${missing} ${crate_found})
+    endif()
+  endforeach()
+  list(JOIN ${missing} " " ${missing})
+endmacro()

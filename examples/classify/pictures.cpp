@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#include "classify/pictures.hpp"
+
+#include <algorithm>
+#include <iostream>
+#include <utility>
+
+#include "crate/io/read_image_data_set.hpp"
+
+namespace classify {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The file, the pictures in the folder, or those in its folders.
+std::vector<fs::path> find_given(const fs::path& given) {
+  std::error_code unknown;
+  if (!fs::is_directory(given, unknown)) return {given};
+  try {
+    return crate::find_pictures(given);
+  } catch (const crate::FileError&) {
+    std::vector<fs::path> found;
+    for (const fs::path& class_folder : crate::find_class_folders(given)) {
+      const std::vector<fs::path> inside = crate::find_pictures(class_folder);
+      found.insert(found.end(), inside.begin(), inside.end());
+    }
+    return found;
+  }
+}
+
+/// The numbers of the classes as names, which a data set has whose labels nobody named.
+std::vector<std::string> numbers(Index classes) {
+  std::vector<std::string> names;
+  for (Index c = 0; c < classes; ++c) names.push_back(std::to_string(c));
+  return names;
+}
+
+/// Throws OptionError unless the model's classes are those of the data set, in their order. Where one of them has but numbers for
+/// names, their count tells.
+void check_classes(const crate::ImageDataSet& data, const std::vector<std::string>& names, Index classes) {
+  crate::check_option(data.classes() == classes,
+                      crate::concatenate("--data of ", classes, " classes, as the model has"), data.classes());
+  const std::vector<std::string> numbered = numbers(classes);
+  if (names.empty() || names == numbered || data.class_names == numbered || names == data.class_names) return;
+  const auto [ours, theirs] = std::mismatch(names.begin(), names.end(), data.class_names.begin());
+  throw crate::OptionError(crate::concatenate("option --data: expected the model's classes, found ",
+                                              crate::quote(*theirs), " where the model has ", crate::quote(*ours)));
+}
+
+}  // namespace
+
+Pictures::Pictures(const Options& options, const std::vector<std::string>& class_names, Index classes,
+                   crate::Threads& threads)
+    : are_shown_(options.data.empty()), folder_classes_(class_names), orientation_(options.orientation) {
+  if (options.data.empty() == options.pictures.empty())
+    throw crate::OptionError("expected pictures or --data, found " +
+                             std::string(options.data.empty() ? "neither" : "both"));
+  for (const std::string& given : options.pictures) {
+    const std::vector<fs::path> found = find_given(given);
+    paths_.insert(paths_.end(), found.begin(), found.end());
+  }
+  if (options.data.empty()) return;
+  if (crate::find_image_data_set_kind(options.data) == crate::ImageDataSetKind::picture_folders) {
+    paths_ = find_given(crate::find_test_folder(options.data));
+    return;
+  }
+  data_ = std::move(crate::read_image_data_set(options.data, {}, threads).sets.test);
+  check_classes(*data_, class_names, classes);
+}
+
+}  // namespace classify

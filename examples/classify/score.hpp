@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "crate/core/matrix.hpp"
+#include "crate/operators/losses.hpp"
+
+namespace classify {
+
+using crate::Index;
+
+inline constexpr Index unknown_class = -1;
+
+/// Pictures whose folder is named after a class of the model are of that class.
+class FolderClasses {
+ public:
+  explicit FolderClasses(const std::vector<std::string>& class_names) {
+    for (const std::string& name : class_names) classes_.emplace(name, static_cast<Index>(classes_.size()));
+  }
+
+  [[nodiscard]] Index of(const std::filesystem::path& picture) const {
+    const auto found = classes_.find(std::filesystem::absolute(picture).parent_path().filename().string());
+    return found == classes_.end() ? unknown_class : found->second;
+  }
+
+ private:
+  std::map<std::string, Index> classes_;
+};
+
+/// How many of the pictures whose class is known were recognised, counted as train_classifier counts.
+class Score {
+ public:
+  void add(const crate::Matrix<float>& logits, const std::vector<Index>& labels) {
+    known_ += static_cast<Index>(labels.size()) - std::count(labels.begin(), labels.end(), unknown_class);
+    right_ += crate::count_correct(logits, labels, 1, unknown_class);
+    right_in_top_5_ += crate::count_correct(logits, labels, 5, unknown_class);
+  }
+
+  void print() const {
+    if (known_ == 0) return;
+    const auto percent = [&](Index part) { return 100 * static_cast<double>(part) / static_cast<double>(known_); };
+    std::printf("accuracy %.2f %% (%td of %td whose class is known), top 5 %.2f %%\n", percent(right_), right_, known_,
+                percent(right_in_top_5_));
+  }
+
+ private:
+  Index known_ = 0, right_ = 0, right_in_top_5_ = 0;
+};
+
+}  // namespace classify

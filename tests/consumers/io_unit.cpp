@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#include <crate/io/idx.hpp>
+#include <crate/io/image.hpp>
+#include <crate/io/safetensors.hpp>
+#include <cstdio>
+
+// One reader for each of zlib, libpng with libjpeg, and nlohmann/json.
+int main() {
+  int refused = 0;
+  const auto refuses = [&](const auto& read) {
+    try {
+      (void)read();
+    } catch (const crate::FileError& error) {
+      std::printf("%s\n", error.what());
+      ++refused;
+    }
+  };
+  refuses([] { return crate::read_idx_folder("nowhere"); });
+  refuses([] { return crate::read_image("nowhere.png"); });
+  refuses([] { return crate::read_safetensors("nowhere.safetensors"); });
+  return refused == 3 ? 0 : 1;
+}
