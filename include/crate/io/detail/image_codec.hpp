@@ -32,10 +32,10 @@ inline void check_image_size(std::string_view source, Index height, Index width)
     throw file_error(source, "expected sides of at most ", maximal_side, " pixels, found ", height, " x ", width);
 }
 
-/// Whether a file may claim so many pixels where its coding sets no bound: a plain picture takes next to nothing, but one that is both
-/// huge and empty is not worth the memory.
+/// Whether a file may claim so many pixels although its coding allows it: a plain picture takes next to nothing, as a blank page
+/// scanned at 600 dots per inch does (35 million pixels), but what is both huge and empty is not worth time and memory.
 [[nodiscard]] inline bool is_worth_reading(Index height, Index width, std::size_t file_size) {
-  constexpr std::size_t free_pixels = 16'000'000, pixels_per_byte = 1024;
+  constexpr std::size_t free_pixels = 40'000'000, pixels_per_byte = 128;
   const auto pixels = static_cast<std::size_t>(height * width);
   return pixels <= free_pixels || (pixels - free_pixels) / pixels_per_byte < file_size;
 }

@@ -95,7 +95,7 @@ class PngReader {
     const std::size_t raw_size = png_get_rowbytes(png_, info_) * static_cast<std::size_t>(image_.height);
     if (raw_size / deflate_ratio > bytes_.size())
       throw pixels_missing(source_, image_.height, image_.width, bytes_.size());
-    if (!is_worth_reading(image_.height, image_.width, bytes_.size()))  // a bit a pixel
+    if (!is_worth_reading(image_.height, image_.width, bytes_.size()))
       throw file_error(source_, "expected a larger file for the pixels of ", image_.height, " x ", image_.width,
                        ", found ", bytes_.size(), " bytes");
   }
