@@ -20,8 +20,8 @@
 
 namespace crate::detail {
 
-/// Whether the pixels are what they should be in spite of this warning of libjpeg. After other warnings the library, left
-/// alone, replaces damaged or missing data by grey. By code, what is wrong and what becomes of the pixels:
+/// Whether the pixels are what they should be in spite of this warning of libjpeg. After other warnings the library,
+/// left alone, replaces damaged or missing data by grey. By code, what is wrong and what becomes of the pixels:
 ///
 ///   JWRN_NOT_SEQUENTIAL      parameters that only progressive files need (Samsung): none, they are not used
 ///   JWRN_ADOBE_XFORM         an unknown kind of colours in Adobe's note: read as the usual one, as by Pillow
@@ -114,7 +114,8 @@ class JpegReader {
     return std::uint64_t{component.width_in_blocks} * component.height_in_blocks;
   }
 
-  /// A Huffman code takes at least a bit, and each block has one. Arithmetic codes take any number of pixels without a byte.
+  /// A Huffman code takes at least a bit, and each block has one. Arithmetic codes take any number of pixels without
+  /// a byte.
   void check_compression() const {
     std::uint64_t blocks = 0;
     for (const jpeg_component_info& component : components()) blocks += blocks_of(component);
@@ -123,8 +124,8 @@ class JpegReader {
     if (!possible) throw pixels_missing(source_, image_.height, image_.width, bytes_.size());
   }
 
-  /// Stops files that go over their pixels more often than their size tells. A usual progressive file has 10 scans, some of which
-  /// refine; one that says "nothing new" takes 100 bytes, however many blocks it goes over.
+  /// Stops files that go over their pixels more often than their size tells. A usual progressive file has 10 scans,
+  /// some of which refine; one that says "nothing new" takes 100 bytes, however many blocks it goes over.
   void limit_scans() {
     constexpr int most_scans = 500;                                     // as many as libjpeg-turbo's fuzz tests allow
     constexpr std::uint64_t free_work = 4'000'000, work_per_byte = 80;  // 30 ns each

@@ -19,8 +19,8 @@
 
 namespace crate::detail {
 
-/// One PNG file being read. libpng is handed the whole file and calls back: asked row by row instead, it would unpack whatever
-/// comes after the last one.
+/// One PNG file being read. libpng is handed the whole file and calls back: asked row by row instead, it would unpack
+/// whatever comes after the last one.
 class PngReader {
  public:
   PngReader(std::span<const std::byte> bytes, std::string_view source) : bytes_(bytes), source_(source) {
@@ -70,7 +70,7 @@ class PngReader {
     png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours come after, and say what was found
     // Texts, colour profiles and the like are not read, so they are not unpacked either.
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
-    auto* const bytes = reinterpret_cast<png_const_bytep>(bytes_.data());
+    const auto* const bytes = reinterpret_cast<png_const_bytep>(bytes_.data());
     png_process_data(png_, info_, const_cast<png_bytep>(bytes), bytes_.size());  // which only reads them
     return true;
   }
