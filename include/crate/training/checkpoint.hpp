@@ -251,6 +251,9 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
   load_checkpoint(read_safetensors(path), state, recipe, extent);
 }
 
+/// Whether a table is that of a checkpoint.
+[[nodiscard]] inline bool is_checkpoint(const TensorTable& file) { return detail::is_training_checkpoint(file); }
+
 /// Whether there is something under this path that a new training must not replace: anything but a checkpoint in which no
 /// step was taken.
 [[nodiscard]] inline bool holds_training(const std::filesystem::path& path) {
@@ -258,7 +261,7 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
   try {
     const TensorTable file = read_safetensors(path);
     const std::string* const step = file.find_metadata("step");
-    return !detail::is_training_checkpoint(file) || step == nullptr || *step != "0";
+    return !is_checkpoint(file) || step == nullptr || *step != "0";
   } catch (const FileError&) { return true; }
 }
 
