@@ -136,11 +136,12 @@ void check_described_model(const TensorTable& file, const Model& model) {
   const Metadata of_model = described_model(model);
   for (const auto& [key, text] : of_model) texts[key][0] = text;
   for (const auto& [key, text] : file.metadata()) texts[key][1] = text;
+  const auto shown = [](std::string_view text) { return text.empty() ? "nothing" : quote(text); };
   for (const auto& [key, both] : texts)
     if (key.starts_with(model_metadata_prefix) && both[0] != both[1])
       throw file_error(file.source(),
                        "this training was begun with another model: ", key.substr(model_metadata_prefix.size()),
-                       ": expected ", quote(both[0]), ", found ", quote(both[1]));
+                       ": expected ", shown(both[0]), ", found ", shown(both[1]));
 }
 
 /// Throws FileError unless all texts of the checkpoint are of those that are written; what is damaged may be called anything.
