@@ -160,6 +160,7 @@ int train(const Bench& bench, Model model) {
 int fine_tune(const Bench& bench, bool heads_given) {
   LoadOptions load;
   if (heads_given) load.heads = bench.options.heads;
+  load.weights_at = bench.options.weights_at;
   const auto begin = [&]<class Model>(Model model) -> int {
     if constexpr (requires { model.head; })
       return train(bench, with_new_head(std::move(model), bench));

@@ -3,6 +3,8 @@
 
 #include <map>
 
+#include "load_options.hpp"
+
 namespace train_classifier {
 
 namespace {
@@ -33,6 +35,7 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--dropout", o.dropout, "in the attention (0)");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block (0)");
   app.add_option("--from", o.from, "fine-tune: weights to begin with; the head is new, sizes are theirs");
+  examples::add_weights_at(app, o.weights_at);
 }
 
 void add_recipe_options(CLI::App& app, Options& o) {

@@ -28,6 +28,7 @@ struct LoadOptions {
   std::optional<double> step = {}, lambda = {};              ///< 0.1 and 0.1; 0.5 for lambda of a masked autoencoder
   std::optional<double> mask_ratio = {};                     ///< 0.75
   std::optional<bool> normalise_pixels = {};                 ///< no
+  std::string weights_at = {};  ///< which of several sets of weights, as find_weights takes it
 };
 
 /// The families of published weights that this library knows.
