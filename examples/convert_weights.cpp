@@ -44,7 +44,8 @@ int main(int count, char** arguments) {
   examples::LoadOptionsParser model_options;
   CLI::App app(
       "Lists the tensors of a PyTorch (.pth) or safetensors file and, if --output is given, writes its weights as\n"
-      "safetensors. Weights are found inside nested dictionaries, and prefixes such as `module.` taken off.\n"
+      "safetensors. Weights are found inside nested dictionaries, and prefixes such as `module.` taken off;\n"
+      "--weights-at chooses among several.\n"
       "With --heads they are checked to be a model's, and the file written carries its sizes, so that it loads without "
       "options.");
   app.add_option("input", input, "PyTorch or safetensors file")->required();
@@ -53,9 +54,10 @@ int main(int count, char** arguments) {
   model_options.add_sizes(app);
   CLI11_PARSE(app, count, arguments);
   try {
-    const TensorTable table = all ? read_tensors(input) : read_weights(input);
+    const LoadOptions options = model_options.parsed();
+    const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
-    if (!output.empty()) write(output, table, model_options.parsed());
+    if (!output.empty()) write(output, table, options);
     return 0;
   } catch (const std::exception& error) {
     std::cerr << "convert_weights: " << error.what() << '\n';
