@@ -41,7 +41,7 @@ inline constexpr std::array<std::string_view, 20> weight_nestings = {
 [[nodiscard]] inline std::string_view first_part(std::string_view path) { return path.substr(0, path.find('.')); }
 [[nodiscard]] inline std::string_view last_part(std::string_view path) { return path.substr(path.rfind('.') + 1); }
 
-/// Tensors of one dict.
+/// Tensors of one dict, in the order of the table.
 using WeightGroup = std::vector<FoundWeight>;
 
 /// Groups by the name of a dict.
@@ -125,17 +125,17 @@ inline TensorTable find_weights(TensorTable table, std::string_view weights_at) 
   const std::string source = table.source();
   Metadata metadata = table.metadata();
   std::shared_ptr<const void> owner = table.owner();
-  std::vector<Tensor> all = std::move(table).take_tensors();
-  std::vector<Tensor> tensors;
-  tensors.reserve(weights.size());
-  for (detail::FoundWeight& weight : weights) {
-    Tensor& tensor = tensors.emplace_back(std::move(all[weight.position]));
+  std::vector<Tensor> tensors = std::move(table).take_tensors();
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    detail::FoundWeight& weight = weights[i];
+    if (weight.position != i) tensors[i] = std::move(tensors[weight.position]);
     if (weight.renamed.empty())
-      tensor.name.erase(0, weight.begin);
+      tensors[i].name.erase(0, weight.begin);
     else
-      tensor.name = std::move(weight.renamed);
-    tensor.key_begin = 0;
+      tensors[i].name = std::move(weight.renamed);
+    tensors[i].key_begin = 0;
   }
+  tensors.resize(weights.size());
   return TensorTable(source, std::move(tensors), std::move(metadata), std::move(owner));
 }
 

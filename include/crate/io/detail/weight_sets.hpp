@@ -107,7 +107,8 @@ class WeightSets {
   /// most names are there. Nothing if there is none. Throws FileError that lists them if there are several.
   [[nodiscard]] std::optional<WeightSet> choose(std::string_view wanted) const;
 
-  /// The tensors of the set under their published names, and those beside them in the same dict under their own.
+  /// The tensors of the set under their published names, and those beside them in the same dict under their own, in the order of
+  /// the table.
   [[nodiscard]] std::vector<FoundWeight> weights_of(const WeightSet& set) const;
 
   /// The paths of all sets, for messages.
