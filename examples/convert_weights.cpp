@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <new>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -113,6 +114,9 @@ int main(int count, char** arguments) {
     if (!output.empty())
       all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);
     return 0;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "convert_weights: there is not enough memory\n";
+    return 1;
   } catch (const std::exception& error) {
     std::cerr << "convert_weights: " << error.what() << '\n';
     return 1;

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <new>
 #include <map>
 #include <optional>
 #include <string>
@@ -254,6 +255,9 @@ int main(int count, char** arguments) {
   CLI11_PARSE(app, count, arguments);
   try {
     return run(app, options);
+  } catch (const std::bad_alloc&) {
+    std::cerr << "train_classifier: there is not enough memory\n";
+    return 1;
   } catch (const std::exception& error) {
     std::cerr << "train_classifier: " << error.what() << '\n';
     return 1;
