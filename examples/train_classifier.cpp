@@ -9,8 +9,8 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
-#include <new>
 #include <map>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
