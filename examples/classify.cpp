@@ -10,6 +10,7 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <new>
 #include <numeric>
 #include <span>
 #include <string>

@@ -10,6 +10,7 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -196,6 +197,9 @@ int main(int argc, char** argv) {
   } catch (const crate::OptionError& error) {
     std::cerr << "compress_tokens: " << error.what() << "\n";
     exit_code = 2;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "compress_tokens: there is not enough memory\n";
+    return 1;
   } catch (const std::exception& error) {
     std::cerr << "compress_tokens: " << error.what() << "\n";
     exit_code = 1;

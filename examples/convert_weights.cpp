@@ -3,10 +3,15 @@
 // Lists what is inside a PyTorch or safetensors file, and writes the weights in it as safetensors.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <new>
 #include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
 
 #include "crate/io/checkpoint.hpp"
 #include "load_options.hpp"
@@ -27,9 +32,55 @@ void print_tensors(const TensorTable& table) {
   std::printf("%zu tensors, %.2f MB\n", table.tensors().size(), bytes / 1e6);
 }
 
-/// The tensors as they are; as a model with its sizes if the heads are given.
+std::string numbers_text(const std::vector<double>& numbers) {
+  std::string text;
+  for (const double number : numbers) text += concatenate(text.empty() ? "" : " ", number);
+  return text;
+}
+
+/// What a model of this library's files expects of pictures, and how it calls its classes.
+void print_input(const TensorTable& table) {
+  const auto number = [&](std::string_view key) { return detail::number_in_metadata<Index>(table, key); };
+  const auto channels = number("crate.channels");
+  if (!channels) {
+    std::printf("pictures   the file says nothing of them: prepared as in the published evaluation\n");
+    return;
+  }
+  const ImagePreprocessing input = detail::preprocessing_in_metadata(table, *channels);
+  const auto height = number("crate.image_height"), width = number("crate.image_width");
+  const std::string size = height && width ? concatenate(*height, " x ", *width, ", ") : "";
+  std::printf("pictures   become images of %s%td channels: %s\n", size.c_str(), *channels,
+              input.fit == PictureFit::cover
+                  ? "resized until they just cover it, centre cropped"
+                  : "as in the published evaluation, shorter side to 256/224, centre cropped");
+  std::printf("pixels     %s\n", input.is_known()
+                                     ? concatenate("mean ", numbers_text(input.normalisation.mean), ", deviation ",
+                                                   numbers_text(input.normalisation.deviation))
+                                           .c_str()
+                                     : "the file does not say their mean and deviation");
+  const std::vector<std::string> names = detail::class_names_in_metadata(table);
+  constexpr std::size_t shown = 20;
+  std::printf("classes    %s", names.empty() ? "without names" : "");
+  for (std::size_t i = 0; i < std::min(names.size(), shown); ++i)
+    std::printf("%s%s", i == 0 ? "" : ", ", names[i].c_str());
+  if (names.size() > shown) std::printf(", and %zu more", names.size() - shown);
+  std::printf("\n");
+}
+
+/// Whether the heads, without which there is no model, are given or in the file.
+bool is_model(const TensorTable& table, const LoadOptions& options) {
+  return options.heads || table.find_metadata("crate.heads") != nullptr;
+}
+
+/// The tensors as they are; as a model with its sizes and settings if the heads are known.
 void write(const std::string& output, const TensorTable& table, const LoadOptions& options) {
-  if (!options.heads) return write_safetensors(output, table.tensors(), table.metadata());
+  if (!is_model(table, options)) {
+    if (options.fit || options.normalisation || options.class_names)
+      throw OptionError(
+          "options --fit, --mean, --deviation and --names: expected --heads beside them, without which "
+          "no model can be written");
+    return write_safetensors(output, table.tensors(), table.metadata());
+  }
   if (holds_doubles(table))
     std::visit([&](const auto& model) { save_model(output, model); }, any_model_from<double>(table, options));
   else
@@ -44,19 +95,28 @@ int main(int count, char** arguments) {
   examples::LoadOptionsParser model_options;
   CLI::App app(
       "Lists the tensors of a PyTorch (.pth) or safetensors file and, if --output is given, writes its weights as\n"
-      "safetensors. Weights are found inside nested dictionaries, and prefixes such as `module.` taken off.\n"
-      "With --heads they are checked to be a model's, and the file written carries its sizes, so that it loads without "
-      "options.");
+      "safetensors. Weights are found inside nested dictionaries, and prefixes such as `module.` taken off;\n"
+      "--weights-at chooses among several.\n"
+      "With --heads, and of files that carry them, they are checked to be a model's, and the file written carries its "
+      "sizes\nand what it expects of pictures, so that it loads without options. The checkpoint of a training is read "
+      "too.");
   app.add_option("input", input, "PyTorch or safetensors file")->required();
   app.add_option("--output", output, "safetensors file to write");
   app.add_flag("--all", all, "list and write every tensor under its full name, not the weights alone");
   model_options.add_sizes(app);
+  model_options.add_input(app);
   CLI11_PARSE(app, count, arguments);
   try {
-    const TensorTable table = all ? read_tensors(input) : read_weights(input);
+    const LoadOptions options = model_options.parsed();
+    const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
-    if (!output.empty()) write(output, table, model_options.parsed());
+    if (!all && detail::known_family(table)) print_input(table);
+    if (!output.empty())
+      all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);
     return 0;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "convert_weights: there is not enough memory\n";
+    return 1;
   } catch (const std::exception& error) {
     std::cerr << "convert_weights: " << error.what() << '\n';
     return 1;

@@ -30,6 +30,13 @@ inline std::pair<Index, Index> sides_from(const std::string& option, const std::
       crate::concatenate("option ", option, ": expected HEIGHTxWIDTH, as in 224x224, found '", text, "'"));
 }
 
+/// The option that chooses among several sets of weights in a file.
+inline void add_weights_at(CLI::App& app, std::string& weights_at) {
+  app.add_option("--weights-at", weights_at,
+                 "dict or prefix of the weights where a file holds several, as in teacher or model_ema; . is the top "
+                 "level");
+}
+
 /// Sizes of the model, as options of a command line.
 class LoadOptionsParser {
  public:
@@ -38,6 +45,7 @@ class LoadOptionsParser {
     app.add_option("--image", image_, "HEIGHTxWIDTH of the images");
     app.add_option("--patch", patch_, "HEIGHTxWIDTH of the patches (square if not given)");
     app.add_option("--channels", options_.channels, "channels of the images");
+    add_weights_at(app, options_.weights_at);
   }
 
   /// What the model expects of pictures, and how its classes are called.

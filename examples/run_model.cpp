@@ -175,7 +175,8 @@ int main(int count, char** arguments) {
   try {
     Options options;
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
-    const TensorTable weights = read_weights(options.weights), input = read_safetensors(options.input);
+    const TensorTable weights = read_weights(options.weights, options.model.weights_at);
+    const TensorTable input = read_safetensors(options.input);
     if (holds_doubles(weights))
       run_in<double>(weights, input, options);
     else

@@ -10,6 +10,7 @@
 #include <exception>
 #include <iostream>
 #include <map>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -233,6 +234,7 @@ int run(CLI::App& app, Options& options) {
   if (!options.from.empty()) {
     LoadOptions load;
     if (app.count("--heads") > 0) load.heads = options.heads;
+    load.weights_at = options.weights_at;
     return with_classifier(load_model<float>(options.from, load), options.from, [&](auto model) {
       return with_input_of(model,
                            [&](const Bench& bench) { return train(bench, with_new_head(std::move(model), bench)); });
@@ -253,6 +255,9 @@ int main(int count, char** arguments) {
   CLI11_PARSE(app, count, arguments);
   try {
     return run(app, options);
+  } catch (const std::bad_alloc&) {
+    std::cerr << "train_classifier: there is not enough memory\n";
+    return 1;
   } catch (const std::exception& error) {
     std::cerr << "train_classifier: " << error.what() << '\n';
     return 1;

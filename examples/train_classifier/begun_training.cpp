@@ -87,7 +87,8 @@ crate::Metadata default_texts() {
   crate::Metadata texts;
   for (const CLI::Option* const option : app.get_options()) {
     const bool is_flag = option->get_items_expected_max() == 0;
-    texts.emplace_back(option->get_name(), is_flag ? "false" : option->get_default_str());
+    const std::string text = is_flag ? "false" : option->get_default_str();
+    texts.emplace_back(option->get_name(), text == "[]" ? "" : text);
   }
   return texts;
 }

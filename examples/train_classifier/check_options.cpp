@@ -76,17 +76,20 @@ void check_distinct(const Options& o) {
                                       ": expected two files, found one: ", crate::quote(*files[i].second)));
 }
 
+/// Whether a file holds weights and not a whole training.
+bool holds_weights(const std::string& path) {
+  try {
+    return !crate::is_checkpoint(crate::read_safetensors(path));
+  } catch (const crate::FileError&) { return false; }
+}
+
 /// Weights are replaced by weights, but nothing else is.
 void check_output(const std::string& path) {
   crate::check_replaceable(path);
-  if (!crate::path_exists(path)) return;
-  try {
-    static_cast<void>(crate::read_safetensors(path));
-  } catch (const crate::FileError&) {
+  if (crate::path_exists(path) && !holds_weights(path))
     throw crate::file_error(path,
-                            "expected no file where --output is written, or the weights of a model to replace, "
-                            "found something else; give another name");
-  }
+                            "expected no file where --output is written, or the weights of a model to replace, found "
+                            "something else; give another name");
 }
 
 void check_checkpoint(const std::string& path, bool resume) {
@@ -105,15 +108,19 @@ std::string_view why_without_effect(std::string_view name, const Options& o) {
   if (name == "--momentum" && o.rule != "sgd") return "--optimiser is not sgd";
   if ((name == "--beta1" || name == "--beta2") && o.rule == "sgd") return "--optimiser is sgd";
   if (name == "--final-factor" && o.schedule == "constant") return "--schedule is constant";
-  if (name == "--resume" && o.checkpoint.empty()) return "expected --checkpoint, the file to go on from, found none";
+  if (name == "--resume" && o.checkpoint.empty()) return "there is no --checkpoint to go on from";
   if (name == "--checkpoint-every" && o.checkpoint.empty()) return "there is no --checkpoint";
   if (name == "--history-every" && o.history.empty()) return "there is no --history";
   return {};
 }
 
 void check_options(const CLI::App& app, const Options& options) {
-  if (options.data.empty()) throw OptionError("option --data: expected a folder, found nothing");
   check_effects(app, options);
+  if (options.data.empty())
+    throw OptionError(concatenate(
+        "option --data: expected a folder, found nothing",
+        options.resume ? concatenate("; there is no checkpoint ", crate::quote(options.checkpoint), " that knows it")
+                       : ""));
   check_ranges(options);
   check_that_something_is_kept(options);
   check_distinct(options);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "train_classifier/options.hpp"
 
+#include "load_options.hpp"
+
 namespace train_classifier {
 
 namespace {
@@ -35,6 +37,7 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--dropout", o.dropout, "in the attention (0)");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block (0)");
   app.add_option("--from", o.from, "fine-tune: weights to begin with; the head is new, sizes are theirs");
+  examples::add_weights_at(app, o.weights_at);
 }
 
 void add_recipe_options(CLI::App& app, Options& o) {

@@ -106,6 +106,23 @@ TEST_CASE("What a killed writer left goes when the file is written again, but no
   close(ready[1]);
 }
 
+TEST_CASE("What is printed on a closed standard stream does not go into the file that is being written") {
+  const TemporaryFolder folder;
+  const pid_t child = fork();
+  if (child == 0) {
+    for (const int stream : {0, 1, 2}) close(stream);
+    FileReplacement file(folder.file("a"));
+    file.write("all");
+    for (const int stream : {0, 1, 2}) (void)!::write(stream, "lost", 4);
+    file.commit();
+    append_text(folder.file("a"), " of it");
+    _exit(0);
+  }
+  REQUIRE(child > 0);
+  waitpid(child, nullptr, 0);
+  CHECK(content_of(folder.file("a")) == "all of it");
+}
+
 TEST_CASE("Writers of one file at the same time each write it whole") {
   const TemporaryFolder folder;
   const auto path = folder.file("a");

@@ -146,6 +146,25 @@ TEST_CASE("A gzip file may have several members, cut anywhere, and zeros behind 
   CHECK_THAT(message(gzipped(idx_images.substr(0, 20)) + none), EndsWith("expected 6 bytes of pixels, found 4"));
 }
 
+TEST_CASE("A packed file that is cut, or has a bit flipped, is refused or gives the same images") {
+  const TemporaryFolder folder;
+  const auto images = folder.file("images"), labels = folder.file("labels");
+  write_content(labels, idx_labels);
+  const std::string packed = gzipped(idx_images.substr(0, 18)) + gzipped(idx_images.substr(18));
+  const auto gives_the_same = [&](const std::string& content) {
+    write_content(images, content);
+    try {
+      return read_idx(images, labels).pixels.cast<int>() == Eigen::MatrixXi{{1, 3, 5}, {2, 4, 255}};
+    } catch (const FileError&) { return true; }
+  };
+  for (std::size_t size = 0; size < packed.size(); ++size) CHECK(gives_the_same(packed.substr(0, size)));
+  for (std::size_t bit = 0; bit < 8 * packed.size(); ++bit) {
+    std::string flipped = packed;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+    CHECK(gives_the_same(flipped));
+  }
+}
+
 TEST_CASE("What a header does not promise is not unpacked, and labels take no memory before they are counted") {
   const TemporaryFolder folder;
   const auto images = folder.file("images"), labels = folder.file("labels");

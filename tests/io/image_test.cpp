@@ -21,7 +21,6 @@ namespace {
 using namespace crate;
 using Catch::Matchers::ContainsSubstring;
 using crate::test::bytes_of;
-using crate::test::content_of;
 using crate::test::message_of;
 using crate::test::TemporaryFolder;
 using crate::test::write_content;
@@ -278,7 +277,7 @@ std::vector<std::uint8_t> pixels_of(const std::string& file) { return parse_imag
 TEST_CASE("zero scan parameters in a sequential JPEG change nothing") {
   const std::string good = jpeg_file(gradient(16, 24, 3), JCS_RGB);
   std::string samsung = good;
-  const std::size_t scan = markers(good, '\xDA').at(0), parameters = scan + 2 + 2 + 1 + 3 * 2;
+  const std::size_t scan = markers(good, '\xDA').at(0), parameters = scan + 11;  // marker, size, and three colours
   REQUIRE(good.substr(parameters, 3) == std::string("\0\x3F\0", 3));
   samsung.replace(parameters, 3, 3, '\0');
   CHECK(pixels_of(samsung) == pixels_of(good));
@@ -296,7 +295,8 @@ TEST_CASE("unknown notes in a JPEG, and bytes between its segments, change nothi
   CHECK(pixels_of(inserted(good, markers(good, '\xDB').at(0), "???")) == pixels_of(good));
 }
 
-// "assume adobe conventions", as the reference's imaging library does: 255 - ink is stored, with and without Adobe's note.
+// "assume adobe conventions", as the reference's imaging library does: 255 - ink is stored, with and without Adobe's
+// note.
 TEST_CASE("a CMYK JPEG is read alike with and without Adobe's marker") {
   Image inks{8, 8, 4, {}};
   for (int i = 0; i < 64; ++i) inks.pixels.insert(inks.pixels.end(), {250, 128, 10, 200});
@@ -305,6 +305,13 @@ TEST_CASE("a CMYK JPEG is read alike with and without Adobe's marker") {
   CHECK(found == pixels_of(adobe));
   const std::vector<int> expected{250 * 200 / 255, 128 * 200 / 255, 10 * 200 / 255};
   for (std::size_t c = 0; c < 3; ++c) CHECK(std::abs(found[c] - expected[c]) <= 2);
+}
+
+TEST_CASE("bytes behind the end of a picture change nothing") {
+  for (const std::string& file :
+       {png_file(2, 3, 8, PNG_COLOR_TYPE_GRAY, {1, 2, 3, 4, 5, 6}), jpeg_file(gradient(16, 24, 3), JCS_RGB),
+        jpeg_file(gradient(16, 24, 3), JCS_RGB, true)})
+    CHECK(pixels_of(file + std::string(10'000, '?')) == pixels_of(file));
 }
 
 TEST_CASE("a JPEG that has lost a scan is refused") {
@@ -413,7 +420,7 @@ TEST_CASE("every flipped bit of EXIF data gives an image") {
   for (std::size_t bit = 0; bit < 8 * orientation_note(6).size(); ++bit) {
     std::string data = orientation_note(6);
     data[bit / 8] = static_cast<char>(data[bit / 8] ^ (1 << (bit % 8)));
-    CHECK(pixels_of(jpeg_with(jpeg, data)).size() == 8 * 16 * 3);
+    CHECK(pixels_of(jpeg_with(jpeg, data)).size() == 384);
   }
 }
 
@@ -479,7 +486,8 @@ std::string huffman_table(std::uint8_t place, std::uint8_t symbol) {
       0xC4, std::string(1, static_cast<char>(place)) + '\1' + std::string(15, '\0') + static_cast<char>(symbol));
 }
 
-// 96 bytes took 474 MB: arithmetic codes need no bytes at all for what is as expected, and Huffman codes only end when read.
+// 96 bytes took 474 MB: arithmetic codes need no bytes at all for what is as expected, and Huffman codes only end
+// when read.
 TEST_CASE("a JPEG that claims more pixels than it can hold is refused before they are allocated") {
   constexpr std::uint8_t baseline = 0xC0, progressive = 0xC2, arithmetic = 0xC9;
   const std::string early = "the file ends early: expected the pixels of 10000 x 10000, found a file of only ";
@@ -498,7 +506,7 @@ TEST_CASE("a JPEG that claims more pixels than it can hold is refused before the
 // 98 scans of "nothing new for the next 32767 blocks" took 6 s: each goes over all pixels and costs a few bytes.
 TEST_CASE("a JPEG with more scans over its pixels than its size accounts for is refused") {
   constexpr std::uint8_t progressive = 0xC2;
-  constexpr std::size_t blocks = 512 * 512;
+  constexpr std::size_t blocks = 262'144;
   const auto file = [&](int scans) {
     std::string content = huffman_table(0x00, 0) + jpeg_scan(0, 0, 0) + std::string(blocks / 8, '\0');
     content += huffman_table(0x10, 0xE0);  // no more in 2^14 + (14 bits) blocks
@@ -524,7 +532,7 @@ TEST_CASE("a PNG with a side beyond a million, or huge and empty, is refused at 
   CHECK_THAT(refusal(png(1, 100'000'000, 1, 0, std::string(400'000, '\0'))),
              ContainsSubstring("expected sides of at most 1000000 pixels, found 1 x 100000000"));
   CHECK_THAT(refusal(png(10'000, 10'000, 1, 0, packed_zeros(1))),
-             ContainsSubstring("pixels in a file of ") && ContainsSubstring(" bytes, found 10000 x 10000"));
+             ContainsSubstring("expected a larger file for the pixels of 10000 x 10000, found "));
 }
 
 TEST_CASE("a plain white picture of 4000 x 3000 is read, however well it is packed") {
@@ -532,7 +540,7 @@ TEST_CASE("a plain white picture of 4000 x 3000 is read, however well it is pack
     const Image image = parse_image(bytes_of(file));
     return image.height == 4000 && image.width == 3000 && image.pixels == std::vector<std::uint8_t>(36'000'000, 255);
   };
-  const std::vector<std::uint8_t> bits(4000 * 375, 0xFF);
+  const std::vector<std::uint8_t> bits(1'500'000, 0xFF);
   CHECK(white(png_file(4000, 3000, 1, PNG_COLOR_TYPE_GRAY, bits)));
   CHECK(white(png_file(4000, 3000, 1, PNG_COLOR_TYPE_GRAY, bits, PNG_INTERLACE_ADAM7)));
   const Image grey{4000, 3000, 1, std::vector<std::uint8_t>(12'000'000, 255)};

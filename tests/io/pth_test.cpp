@@ -21,6 +21,12 @@ using Catch::Matchers::ContainsSubstring;
 
 std::string fixture(const std::string& name) { return std::string(CRATE_TEST_FIXTURES) + "/" + name; }
 
+std::string repeated(const std::string& text, int times) {
+  std::string result;
+  for (int i = 0; i < times; ++i) result += text;
+  return result;
+}
+
 std::vector<float> values_of(const Tensor& tensor) {
   std::vector<float> values(crate::detail::element_count(tensor));
   copy_values(tensor, std::span<float>(values));
@@ -192,6 +198,102 @@ TEST_CASE("pairs from Python 2, newer tensors and classes derived from dicts are
       {floats(1)});
   const TensorTable built_table = parse_pth(bytes_of(built));
   CHECK(built_table.find("a") != nullptr);
+}
+
+// What lies beside the weights is left out, and only that. The bytes are what Python's pickle writes.
+TEST_CASE("enums, partials, sets and the like beside the weights do not keep them from loading") {
+  const std::string array =
+      call(global("numpy.core.multiarray", "_reconstruct"), global("numpy", "ndarray") + "K\x01\x85");
+  const std::string partial = call(global("functools", "partial"), global("builtins", "max"));
+  const std::vector<std::string> besides = {
+      call(global("__main__", "Mode"), "K\x01"),
+      partial + tuple(global("builtins", "max") + tuple("K\x01") + "}N") + "b",
+      call(call(global("builtins", "getattr"), global("__main__", "Outer") + text("Inner")), ""),
+      call(global("builtins", "getattr"), global("__main__", "Outer") + text("Inner")) + ")\x81}b",
+      array + tuple("K\x01" + tuple("K\x03") + "N\x89" + text("abc")) + "b",
+      call(global("builtins", "set"), list("K\x01")),
+      "\x8F(K\x01K\x02\x90",
+      "(K\x01\x91",
+      call(global("__main__", "Ordered"), "") + "(" + text("t") + vector_tensor("0", 2) + "u",
+      call(global("collections", "defaultdict"), partial) + "(" + text("k") + "K\x01u",
+      call(global("collections", "OrderedDict"), "K\x01K\x02"),
+      global("__main__", "Data") + ")" + dict(text("k") + "K\x01") + "\x92",
+      call(global("torch._utils", "_rebuild_sparse_tensor"), "N" + tuple(vector_tensor("0", 2))),
+      tensor(tuple(text("storage") + global("torch", "QInt8Storage") + text("7") + text("cpu") + integer(1)) + "Q", 0,
+             {1}, {1}),
+      tuple(repeated("K\x01", 100'000)),
+      list(repeated("K\x01", 100'000)),
+      dict(text("\xED\xB2\x80") + text("\xED\xB2\x80") + text("1") + "K\x01K\x01K\x02"),
+      "\x8B\x0C" + std::string(3, '\0') + "123456789012",
+      "\x82\x07)R",
+      ")(K\x01K\x02" + std::string("1(N00"),
+  };
+  const TemporaryFolder folder;
+  for (const std::string& beside : besides) {
+    CAPTURE(beside.substr(0, 60));
+    const std::string file = pth_of(dict(text("before") + beside + text("state_dict") +
+                                         dict(text("w") + vector_tensor("0", 2)) + text("after") + beside),
+                                    {floats(1, 2)});
+    const TensorTable table = parse_pth(bytes_of(file));
+    CHECK(values_of(table.at("state_dict.w")) == std::vector<float>{1, 2});
+    const TensorTable weights = find_weights(table);
+    REQUIRE(weights.tensors().size() == 1);
+    CHECK(weights.tensors().front().name == "w");
+    write_safetensors(folder.file("a"), table.tensors(), table.metadata());
+  }
+}
+
+TEST_CASE("a parameter with attributes, a tensor of a derived class and a derived dict hold their numbers") {
+  const std::string numbers = vector_tensor("0", 2);
+  const std::string arguments = tuple(storage("0", 2) + integer(0) + integers({2}) + integers({1}) + "\x89}");
+  const std::string rebuild = global("torch._utils", "_rebuild_tensor_v2");
+  const std::string file = pth_of(
+      call(global("__main__", "MyDict"), "") + "(" + text("a") +
+          call(global("torch._utils", "_rebuild_parameter_with_state"), numbers + "\x88}" + dict(text("k") + "N")) +
+          text("b") +
+          call(global("torch._tensor", "_rebuild_from_type_v2"),
+               rebuild + global("__main__", "Mine") + arguments + "}") +
+          "u",
+      {floats(1, 2)});
+  const TensorTable table = parse_pth(bytes_of(file));
+  CHECK(values_of(table.at("a")) == std::vector<float>{1, 2});
+  CHECK(values_of(table.at("b")) == std::vector<float>{1, 2});
+}
+
+// The pickles of protocol 4 and 5 differ by frames, short texts, memory by position and globals from the stack.
+TEST_CASE("pickles of protocols 4 and 5 are read, zip and legacy") {
+  const auto short_text = [](const std::string& content) {
+    return std::string("\x8C") + static_cast<char>(content.size()) + content;
+  };
+  const auto global_4 = [&](const std::string& module, const std::string& name) {
+    return short_text(module) + "\x94" + short_text(name) + "\x94\x93\x94";
+  };
+  const std::string id = "(" + short_text("storage") + "\x94" + global_4("torch", "FloatStorage") + short_text("0") +
+                         "\x94" + "\x8D" + little_endian(std::uint64_t{3}) + "cpu\x94K\x02t\x94Q";
+  const std::string made = global_4("torch._utils", "_rebuild_tensor_v2") + "(" + id + "K" + std::string(1, '\0') +
+                           "K\x02\x85\x94K\x01\x85\x94\x89}t\x94R\x94";
+  // The tensor is the value remembered under 15.
+  const std::string body = "}\x94(" + short_text("a") + "\x94" + made + short_text("b") + "\x94" + "h\x0F" +
+                           short_text("c") + "\x94\x8E" + little_endian(std::uint64_t{2}) + "xy\x94" + short_text("d") +
+                           "\x94\x96" + little_endian(std::uint64_t{2}) + "xyu.";
+  const std::string framed = "\x95" + little_endian(static_cast<std::uint64_t>(body.size())) + body;
+  for (const std::string protocol : {"\x80\x04", "\x80\x05"}) {
+    const std::string file = zip_of({{"x/data.pkl", protocol + framed}, {"x/data/0", floats(1, 2)}});
+    const TensorTable table = parse_pth(bytes_of(file));
+    CHECK(values_of(table.at("a")) == std::vector<float>{1, 2});
+    CHECK(values_of(table.at("b")) == std::vector<float>{1, 2});
+    CHECK(table.tensors().size() == 2);
+
+    const auto pickle = [&](const std::string& content) {
+      return protocol + "\x95" + little_endian(static_cast<std::uint64_t>(content.size() + 1)) + content + ".";
+    };
+    const std::string mark("\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19", 12);
+    const std::string legacy = pickle(mark) + pickle("M\xE9\x03") +
+                               pickle("}" + short_text("little_endian") + "\x88s") + protocol + framed +
+                               pickle("]" + short_text("0") + "a") + little_endian(std::uint64_t{2}) + floats(1, 2);
+    const TensorTable legacy_table = parse_pth(bytes_of(legacy));
+    CHECK(values_of(legacy_table.at("b")) == std::vector<float>{1, 2});
+  }
 }
 
 TEST_CASE("tensors outlive the table of the file, as long as a table of some of them lives") {

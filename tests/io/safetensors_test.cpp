@@ -129,13 +129,49 @@ TEST_CASE("what the format allows is read") {
 }
 
 TEST_CASE("lengths that the file does not have are refused before anything is read") {
-  CHECK(refusal("") == "file 'x': expected at least 8 bytes of safetensors, found 0");
-  CHECK(refusal("1234567") == "file 'x': expected at least 8 bytes of safetensors, found 7");
+  CHECK_THAT(refusal(""), ContainsSubstring("file 'x': expected a safetensors file, found an empty file"));
+  CHECK(refusal("1234567") == "file 'x': expected a safetensors file, found a text that begins '1234567'");
+  CHECK(refusal("\x01\x02\x03") == "file 'x': expected a safetensors file, found 3 bytes that begin 01 02 03");
   CHECK_THAT(refusal(file_of_length(3, "{}")), ContainsSubstring("expected a safetensors header of 3 bytes, found 2"));
   CHECK_THAT(refusal(file_of_length(~std::uint64_t{0}, "{}")),
              ContainsSubstring("found a length of 18446744073709551615"));
   CHECK_THAT(refusal(file_of_length(100'000'001, "{}")), ContainsSubstring("at most 100000000 bytes"));
   CHECK_THAT(refusal(file_of_length(0, "{}")), ContainsSubstring("expected a JSON object, found ''"));
+}
+
+TEST_CASE("a file that is no weights is called what it is, by its first bytes") {
+  const auto zeros = [](const std::string& begin) { return begin + std::string(300, '\0'); };
+  const std::vector<std::pair<std::string, std::string>> files = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 91234567\n", "'git lfs pull'"},
+      {"<!DOCTYPE html><html><head><title>Google Drive</title></head></html>", "an HTML page"},
+      {"\n\n <HTML lang=en>", "an HTML page"},
+      {"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML text"},
+      {"checkpoint" + std::string(247, '\0') + "ustar" + std::string(300, '\0'), "a tar archive"},
+      {zeros("\x1F\x8B\x08"), "a gzip file"},
+      {zeros("BZh9"), "a bzip2 file"},
+      {zeros("\xFD"
+             "7zXZ"),
+       "an xz file"},
+      {zeros("\x28\xB5\x2F\xFD"), "a Zstandard file"},
+      {zeros("GGUF\x03"), "a GGUF file"},
+      {zeros("\x08\x07\x12\x07pytorch\x1A\x05"), "ONNX"},
+      {zeros("\x89HDF\r\n\x1A\n"), "an HDF5 file"},
+      {zeros("\x93NUMPY\x01"), "an array of numpy"},
+      {zeros("\x89PNG\r\n\x1A\n"), "a PNG picture"},
+      {zeros("\xFF\xD8\xFF\xE0"), "a JPEG picture"},
+      {zeros("RIFF1234WEBP"), "a WebP picture"},
+      {zeros("BM1234"), "a BMP picture"},
+      {zeros("PK\x03\x04"), "bytes that begin 50 4B 03 04"},
+      {R"({"metadata": {"total_size": 9}, "weight_map": {"a": "model-00001-of-00002.safetensors"}})", "JSON index"},
+      {"{\n  \"hidden_size\": 768\n}", "a JSON text that begins"},
+      {"404: Not Found", "a text that begins '404: Not Found'"},
+  };
+  for (const auto& [content, name] : files) {
+    CAPTURE(name, content.substr(0, 20));
+    CHECK_THAT(refusal(content), ContainsSubstring("expected a safetensors file, found ") && ContainsSubstring(name));
+    CHECK(refusal(content).size() < 600);
+  }
+  CHECK(refusal("{" + std::string(1'000'000, 'x')).size() < 600);
 }
 
 TEST_CASE("a header that is not one JSON object is refused") {
@@ -196,8 +232,10 @@ TEST_CASE("offsets lie in the file and agree with the shape") {
     return refusal(file_of(R"({"a":{"dtype":"F32","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}", 8));
   };
   CHECK(tensor("[2]", "[0,8]") == "threw nothing");
-  CHECK(tensor("[2]", "[0,9]") ==
-        "file 'x': tensor 'a': data_offsets: expected a range within the 8 bytes of data, found [0, 9]");
+  CHECK(
+      tensor("[2]", "[0,9]") ==
+      "file 'x': tensor 'a': data_offsets: expected a range within the 8 bytes of data, found [0, 9]: the file may end "
+      "early");
   CHECK_THAT(tensor("[2]", "[8,0]"), ContainsSubstring("expected a range within"));
   CHECK_THAT(tensor("[2]", "[18446744073709551608,0]"), ContainsSubstring("expected a range within"));
   CHECK_THAT(tensor("[1]", "[0,8]"), ContainsSubstring("expected 4 bytes for F32 of shape [1], found 8"));
@@ -459,7 +497,7 @@ TEST_CASE("paths that are no regular files are refused, for reading and for writ
   CHECK_THAT(read(folder.path()), ContainsSubstring("expected a regular file"));
   CHECK_THAT(read("/dev/zero"), ContainsSubstring("file '/dev/zero': "));
   write_content(folder.file("empty"), "");
-  CHECK_THAT(read(folder.file("empty")), ContainsSubstring("found 0"));
+  CHECK_THAT(read(folder.file("empty")), ContainsSubstring("found an empty file"));
   const auto write = [](const std::filesystem::path& path) {
     return message_of<FileError>([&] { write_safetensors(path, {}); });
   };

@@ -161,6 +161,36 @@ TEST_CASE("sizes that overflow have no byte count") {
   CHECK_FALSE(byte_count(Dtype::u8, std::vector<Index>{-1}));
 }
 
+TEST_CASE("only finite numbers are copied where they are asked for, and the first other one is named") {
+  const auto refusal = []<class S, class T>(S, const std::vector<T>& values, std::vector<Index> shape) {
+    const Tensor tensor = tensor_of<T>("w", std::move(shape), values);
+    std::vector<S> copied(values.size());
+    return message_of<FileError>([&] { copy_finite_values(tensor, std::span<S>(copied)); });
+  };
+  constexpr float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float largest = std::numeric_limits<float>::max();
+  CHECK(refusal(0.0F, std::vector<float>{0, -0.0F, largest, -largest, 1e-45F}, {5}) == "threw nothing");
+  CHECK(refusal(0.0, std::vector<double>{1e308, -1e308, 5e-324}, {3}) == "threw nothing");
+  CHECK(refusal(0.0F, std::vector<float>{1, 2, 3, nan, 5, infinity}, {2, 3}) ==
+        "tensor 'w': expected finite numbers, found 2 of 6 that are not: nan at [1, 0] is the first");
+  CHECK(refusal(0.0F, std::vector<float>{-infinity}, {}) ==
+        "tensor 'w': expected finite numbers, found 1 of 1 that are not: -inf at []");
+  CHECK(refusal(0.0F, std::vector<double>{1, -1e300}, {2}) ==
+        "tensor 'w': expected finite numbers, found 1 of 2 that are not: -1e+300, more than float holds, at [1]");
+  CHECK(refusal(0.0, std::vector<double>{1, 1e300}, {2}) == "threw nothing");
+  CHECK_THAT(refusal(0.0, std::vector<double>{1, std::numeric_limits<double>::quiet_NaN()}, {2}),
+             ContainsSubstring("nan at [1]"));
+  CHECK_THAT(refusal(0.0F, std::vector<Eigen::half>{Eigen::half(1.0F), Eigen::half(infinity)}, {2}),
+             ContainsSubstring("inf at [1]"));
+  CHECK_THAT(refusal(0.0, std::vector<Eigen::bfloat16>{Eigen::bfloat16(nan)}, {1}), ContainsSubstring("nan at [0]"));
+  for (const std::size_t place : {0U, 4095U, 4096U, 9999U}) {
+    std::vector<float> values(10'000, 1.0F);
+    CHECK(refusal(0.0F, values, {10'000}) == "threw nothing");
+    values[place] = nan;
+    CHECK_THAT(refusal(0.0F, values, {10'000}), ContainsSubstring(concatenate("nan at [", place, "]")));
+  }
+}
+
 TEST_CASE("a table finds tensors by name and refuses two of one name") {
   const std::vector<double> value = {0.5};
   const TensorTable table("a.file", {tensor_of<double>("b", {1}, value), tensor_of<double>("a", {}, value)},

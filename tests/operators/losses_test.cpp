@@ -132,3 +132,26 @@ TEST_CASE("Losses refuse labels, options and sizes that do not fit") {
   CHECK(message_of<ShapeError>([&] { (void)masked_patch_error(logits, logits, Matrix<double>::Zero(3, 1)); }) ==
         "patch error: entries of the mask: expected 2, found 3");
 }
+
+TEST_CASE("Patches without values have no error, and say so; no patches have the error 0") {
+  const Matrix<double> no_values(0, 2), no_patches(3, 0), mask = Matrix<double>::Ones(2, 1), no_mask(2, 0);
+  const std::string complaint = "patch error: expected patches of at least 1 value, found 0";
+  CHECK(message_of<ShapeError>([&] { (void)masked_patch_error(no_values, no_values, mask); }) == complaint);
+  CHECK(message_of<ShapeError>([&] { (void)masked_patch_error_gradient(no_values, no_values, mask, 1); }) == complaint);
+  for (const bool normalise : {false, true}) {
+    CHECK(masked_patch_error(no_patches, no_patches, no_mask, normalise).sum == 0);
+    CHECK(masked_patch_error(no_patches, no_patches, no_mask, normalise).count == 0);
+    CHECK(masked_patch_error_gradient(no_patches, no_patches, no_mask, 1, normalise).cols() == 0);
+  }
+}
+
+TEST_CASE("Losses of no positions are 0, as are their gradients") {
+  const Matrix<double> none(3, 0), logits = Matrix<double>::Ones(3, 2);
+  CHECK(cross_entropy(none, {}, {.label_smoothing = 0.1}).sum == 0);
+  CHECK(cross_entropy_gradient(none, {}, 1, {.label_smoothing = 0.1}).cols() == 0);
+  CHECK(count_correct(none, {}) == 0);
+  const std::vector<Index> ignored{-1, -1};
+  CHECK(cross_entropy(logits, ignored).sum == 0);
+  CHECK(cross_entropy_gradient(logits, ignored, 1).isZero(0));
+  CHECK(cross_entropy(Matrix<double>(0, 2), ignored, {.label_smoothing = 0.1}).count == 0);
+}

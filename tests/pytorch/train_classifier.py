@@ -91,7 +91,90 @@ def check_stops(folder, data):
             epochs = [json.loads(line)["epoch"] for line in file]
         check("history", epochs == list(range(1, 25)), f"has epochs {epochs}")
     reseeded = subprocess.run(command(*resumable, 6), capture_output=True, text=True)
-    check("another seed", reseeded.returncode == 1 and "another recipe: seed" in reseeded.stderr, reseeded.stderr)
+    check("another seed", reseeded.returncode == 1 and "--seed: this training was begun with another recipe: expected '5'"
+          in reseeded.stderr, reseeded.stderr)
+
+
+def check_refusals(folder, data):
+    """What cannot be meant, or would be lost, is said before the first step; what stood there stays."""
+    small = ["--data", data, *SIZES, "--batch", 20, "--epochs", 2]
+    text, weights, begun = (os.path.join(folder, name) for name in ("text", "weights", "begun"))
+    with open(text, "w") as file:
+        file.write("notes of a month\n")
+    run(*small, "--output", weights)
+    run(*small, "--checkpoint", begun)
+    before = {path: content(path) for path in (text, weights, begun)}
+    nowhere = os.path.join(folder, "nowhere", "file")
+
+    def refused(explanation, *arguments, recipe=small):
+        result = subprocess.run(command(*recipe, *arguments), capture_output=True, text=True)
+        check(f"refused: {arguments}", result.returncode == 1 and explanation in result.stderr and "epoch" not in result.stdout,
+              f"{result.returncode}: {result.stdout} {result.stderr}")
+
+    refused("nothing would be kept")
+    refused("there is no folder", "--output", nowhere)
+    refused("there is no folder", "--checkpoint", nowhere)
+    refused("there is no folder", "--output", weights, "--history", nowhere)
+    refused("there is no --checkpoint", "--resume", "--output", weights)
+    refused("give --resume to go on", "--checkpoint", begun)
+    refused("give another name", "--output", begun)
+    refused("give another name", "--output", text)
+    refused("expected the history of a training", "--output", weights, "--history", text)
+    refused("expected two files, found one", "--output", weights, "--checkpoint", weights)
+    refused("expected two files, found one", "--output", weights, "--history", os.path.join(folder, ".", "weights"))
+    refused("expected a folder", "--checkpoint", os.path.join(folder, "mistyped"), "--resume", recipe=[])
+    refused("would have no effect: the model is that of --from", "--from", begun, "--output", weights)
+    refused("--momentum would have no effect", "--momentum", 0.5, "--output", weights)
+    refused("--image would have no effect", "--image", "8x8", "--output", weights)
+    refused("--history-every would have no effect", "--history-every", 5, "--output", weights)
+    refused("average of decay 1 never moves", "--average-decay", 1, "--output", weights)
+    refused("expected two files, found one", "--from", weights, "--output", weights, recipe=["--data", data, "--batch", 20])
+    check("refused", all(content(path) == before[path] for path in before), "but replaced a file")
+    run(*small, "--discard")
+
+
+def check_going_on(folder, data):
+    """A training goes on by its checkpoint alone, also for more epochs, and its checkpoint is read as weights."""
+    recipe = ["--data", data, *SIZES, "--batch", 8, "--rate", 2e-3, "--schedule", "constant", "--average-decay", 0.8,
+              "--pool", "mean", "--flip"]
+    expected, found, weights, half = (os.path.join(folder, name) for name in ("expected", "found", "as_weights", "half"))
+    run(*recipe, "--epochs", 4, "--output", expected)
+    run(*recipe, "--epochs", 2, "--output", half, "--checkpoint", os.path.join(folder, "going_on"))
+    run("--checkpoint", os.path.join(folder, "going_on"), "--resume", "--epochs", 4, "--output", found)
+    check("2 and 2 epochs", content(found) == content(expected), "are not 4")
+    tuned = [os.path.join(folder, name) for name in ("tuned_by_output", "tuned_by_checkpoint")]
+    for source, target in zip((found, os.path.join(folder, "going_on")), tuned):
+        run("--data", data, "--from", source, "--batch", 8, "--epochs", 1, "--output", target)
+    check("a checkpoint as weights", content(tuned[0]) == content(tuned[1]), "is not the model that --output is")
+    cosine = os.path.join(folder, "cosine")
+    run("--data", data, *SIZES, "--batch", 8, "--epochs", 2, "--checkpoint", cosine)
+    text = run("--checkpoint", cosine, "--resume", "--epochs", 4)
+    check("more epochs", "10 steps; from here on it is that of a training of 4 epochs" in text, text)
+    fewer = subprocess.run(command("--checkpoint", cosine, "--resume", "--epochs", 3), capture_output=True, text=True)
+    check("fewer epochs", fewer.returncode == 1 and "found 20" in fewer.stderr, fewer.stderr)
+
+
+def check_ends(folder, data):
+    """A training without a checkpoint that is interrupted leaves its weights, and one whose output nobody reads trains on."""
+    recipe = ["--data", data, *SIZES, "--batch", 8, "--seed", 5, "--output"]
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        left = os.path.join(folder, f"left_by_{stop}")
+        process = subprocess.Popen(command(*recipe, left, "--epochs", 100000), stdout=subprocess.PIPE, text=True)
+        while "      1  " not in process.stdout.readline():
+            pass
+        process.send_signal(stop)
+        rest = process.communicate()[0]
+        check(f"signal {stop}", process.returncode == 130 and "the weights as they are now are in" in rest, rest)
+        run("--data", data, "--from", left, "--epochs", 0, "--warm-up", 0, "--batch", 8)
+    read, unread = os.path.join(folder, "read"), os.path.join(folder, "unread")
+    run(*recipe, read, "--epochs", 30)
+    process = subprocess.Popen(command(*recipe, unread, "--epochs", 30), stdout=subprocess.PIPE)
+    process.stdout.close()
+    process.wait()
+    check("a closed pipe", os.path.exists(unread) and content(unread) == content(read), "lost the training")
+    closed = os.path.join(folder, "closed")
+    subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command(*recipe, closed, "--epochs", 30)])
+    check("no standard output", os.path.exists(closed) and content(closed) == content(read), "lost the training")
 
 
 def check_new_head(folder, data, weights):
@@ -192,6 +275,9 @@ random.seed(1)
 with tempfile.TemporaryDirectory() as folder:
     data, training, test = make_data(folder, "data")
     check_stops(folder, data)
+    check_refusals(folder, data)
+    check_going_on(folder, data)
+    check_ends(folder, data)
     try:
         import torch
         import safetensors_file

@@ -11,9 +11,14 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
+#include <initializer_list>
+#include <limits>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
@@ -285,6 +290,278 @@ TEST_CASE("A checkpoint that does not fit is refused, and the state stays as it 
   write_content(path, whole);
   load_checkpoint(path, other, trainer.recipe());
   check_same(other, state);
+}
+
+namespace {
+
+/// The checkpoint as it was written before there were checksums, with one text of its metadata changed.
+void write_old_checkpoint(const std::filesystem::path& path, const State& state, const Recipe& recipe,
+                          const std::string& key = "", const std::string& text = "") {
+  save_checkpoint(path, state, recipe);
+  const TensorTable file = read_safetensors(path, FileAccess::copy);
+  Metadata metadata;
+  for (const auto& entry : file.metadata())
+    if (!entry.first.starts_with("checkpoint "))
+      metadata.emplace_back(entry.first, entry.first == key ? text : entry.second);
+  write_safetensors(path, file.tensors(), metadata);
+}
+
+}  // namespace
+
+// A negative step was an index: --resume ended in a segmentation fault.
+TEST_CASE("Every counter of a checkpoint is bounded, also of old ones, which load") {
+  const TemporaryFolder folder;
+  Setting setting;
+  setting.options.checkpoint = folder.file("checkpoint");
+  Threads alone;
+  State state = fresh_state();
+  TestTrainer trainer = setting.trainer(state, alone);
+  for (int i = 0; i < 6; ++i) trainer.step();
+  const auto message = [&](const std::string& key, const std::string& text) {
+    write_old_checkpoint(setting.options.checkpoint, state, trainer.recipe(), key, text);
+    State other = fresh_state();
+    TestTrainer resumed = setting.trainer(other, alone);
+    const std::string found = message_of<FileError>([&] { resumed.resume(); });
+    check_same(other, fresh_state());
+    return found;
+  };
+  const std::vector<std::pair<std::string, std::vector<std::string>>> wrong{
+      {"step", {"-1", "-9", "5", "7", "21", "9223372036854775807", "-9223372036854775808", "1e3", ""}},
+      {"optimiser steps", {"-1", "5", "7", "9223372036854775807"}},
+      {"loss", {"nan", "inf", "-inf"}},
+      {"examples", {"-1", "33", "9223372036854775807"}},
+      {"correct", {"-1", "33", "9223372036854775807"}},
+      {"correct in top 5", {"-1", "33"}}};
+  for (const auto& [key, texts] : wrong)
+    for (const std::string& text : texts) {
+      INFO(key << " = " << text);
+      CHECK_THAT(message(key, text), ContainsSubstring("metadata '"));
+    }
+  CHECK_THAT(message("step", "-1"), EndsWith("metadata 'step': expected at least 0, found -1"));
+  write_old_checkpoint(setting.options.checkpoint, state, trainer.recipe());
+  State other = fresh_state();
+  REQUIRE(setting.trainer(other, alone).resume());
+  check_same(other, state);
+}
+
+// 95 of 300 were taken: there was no checksum.
+TEST_CASE("A checkpoint of which any bit is flipped, or that is cut, is refused") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("checkpoint");
+  const SoftmaxRegression model(2, 2);
+  State state{.model = model, .optimiser = AdamW(model)};
+  save_checkpoint(path, state, {{"seed", "1"}});
+  const std::string whole = content_of(path);
+  const State before = state;
+  const auto is_refused = [&](const std::string& content) {
+    write_content(path, content);
+    try {
+      load_checkpoint(path, state, {});
+    } catch (const FileError&) { return true; }
+    return false;
+  };
+  int taken = 0;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    std::string damaged = whole;
+    damaged[i] = static_cast<char>(damaged[i] ^ (1 << i % 8));
+    taken += is_refused(damaged) ? 0 : 1;
+    taken += is_refused(whole.substr(0, i)) ? 0 : 1;
+  }
+  CHECK(taken == 0);
+  CHECK(is_refused(whole + '\n'));
+  check_same(state, before);
+  CHECK_FALSE(is_refused(whole));
+}
+
+TEST_CASE("What is not finite is neither read from a checkpoint nor written over a good one") {
+  const TemporaryFolder folder;
+  Setting setting;
+  setting.options.checkpoint = folder.file("checkpoint");
+  Threads alone;
+  State state = fresh_state();
+  TestTrainer trainer = setting.trainer(state, alone);
+  REQUIRE(trainer.run());
+  const std::string good = content_of(setting.options.checkpoint);
+  state.optimiser.second_moment.bias(1) = std::nanf("");
+  CHECK_THAT(message_of<Error>([&] { save_checkpoint(setting.options.checkpoint, state, trainer.recipe()); }),
+             ContainsSubstring("found others in 'optimiser.second_moment.bias' after step 20"));
+  CHECK(content_of(setting.options.checkpoint) == good);
+
+  const TensorTable file = read_safetensors(setting.options.checkpoint, FileAccess::copy);
+  const std::vector<float> spoilt{0, 1, std::numeric_limits<float>::infinity()};
+  std::vector<Tensor> tensors = file.tensors();
+  for (Tensor& tensor : tensors)
+    if (tensor.name == "model.bias") tensor.bytes = std::as_bytes(std::span(spoilt));
+  Metadata old;
+  for (const auto& entry : file.metadata())
+    if (!entry.first.starts_with("checkpoint ")) old.push_back(entry);
+  write_safetensors(folder.file("spoilt"), tensors, old);
+  State other = fresh_state();
+  CHECK_THAT(message_of<FileError>([&] { load_checkpoint(folder.file("spoilt"), other, trainer.recipe()); }),
+             EndsWith("tensor 'model.bias': expected finite numbers, found others"));
+  check_same(other, fresh_state());
+}
+
+TEST_CASE("A training whose parameters are not finite any more ends with an error, the checkpoint as it was") {
+  const TemporaryFolder folder;
+  Setting setting;
+  setting.options.checkpoint = folder.file("checkpoint");
+  setting.options.largest_norm = 0;
+  Threads alone;
+  State state = fresh_state();
+  TestTrainer trainer = setting.trainer(state, alone);
+  std::string good;
+  CHECK_THAT(message_of<Error>([&] {
+               trainer.run([&](const EpochReport&) {
+                 good = content_of(setting.options.checkpoint);
+                 state.average->average.bias(0) = std::numeric_limits<float>::infinity();
+               });
+             }),
+             ContainsSubstring("expected finite numbers, found others in 'average.bias'"));
+  CHECK(content_of(setting.options.checkpoint) == good);
+}
+
+// --checkpoint of an existing run without --resume overwrote it.
+TEST_CASE("A new training does not replace the checkpoint of another, but one in which no step was taken") {
+  const TemporaryFolder folder;
+  Setting setting;
+  setting.options.checkpoint = folder.file("checkpoint");
+  Threads alone;
+  State state = fresh_state();
+  save_checkpoint(setting.options.checkpoint, state, {});
+  REQUIRE(setting.trainer(state, alone).run());
+  const std::string begun = content_of(setting.options.checkpoint);
+  State other = fresh_state();
+  CHECK_THAT(message_of<FileError>([&] { setting.trainer(other, alone).run(); }),
+             EndsWith("found one; resume it, or give another name"));
+  CHECK(other.step == 0);
+  CHECK(content_of(setting.options.checkpoint) == begun);
+  write_content(setting.options.checkpoint, "notes");
+  CHECK_THROWS_AS(setting.trainer(other, alone).run(), FileError);
+  CHECK(content_of(setting.options.checkpoint) == "notes");
+  setting.options.checkpoint = "";
+  CHECK_THAT(message_of<OptionError>([&] { setting.trainer(other, alone).resume(); }),
+             EndsWith("expected training: a checkpoint to resume from, found none"));
+  setting.options.checkpoint = folder.file("none") / "checkpoint";
+  CHECK_THROWS_AS(setting.trainer(other, alone).run(), FileError);
+  CHECK(other.step == 0);
+}
+
+TEST_CASE(
+    "A training goes on for more epochs: of a constant schedule to the same bits, else as one that was begun so") {
+  const TemporaryFolder folder;
+  Threads alone;
+  for (const Decay decay : {Decay::constant, Decay::cosine}) {
+    Setting setting;
+    setting.options.schedule.decay = decay;
+    setting.options.checkpoint = folder.file(decay == Decay::constant ? "constant" : "cosine");
+    State longer = fresh_state(), found = fresh_state();
+    Setting short_setting = setting, long_setting = setting;
+    short_setting.options.epochs = 2;
+    short_setting.options.schedule.steps = 8;
+    REQUIRE(short_setting.trainer(found, alone).run());
+    found = fresh_state();
+    TestTrainer resumed = setting.trainer(found, alone);
+    REQUIRE(resumed.resume());
+    CHECK(resumed.schedule_before() == (decay == Decay::constant ? std::nullopt : std::optional<Index>(8)));
+    REQUIRE(resumed.run());
+    CHECK(found.step == 20);
+
+    long_setting.options.checkpoint = "";
+    TestTrainer undisturbed = long_setting.trainer(longer, alone);
+    short_setting.options.checkpoint = "";
+    TestTrainer before = short_setting.trainer(longer, alone);
+    for (int i = 0; i < 8; ++i) before.step();
+    for (int i = 8; i < 20; ++i) undisturbed.step();
+    check_same(found, longer);
+
+    State fewer = fresh_state();
+    short_setting.options.checkpoint = setting.options.checkpoint;
+    CHECK_THAT(message_of<FileError>([&] { short_setting.trainer(fewer, alone).resume(); }),
+               EndsWith("metadata 'step': expected at most 8, the steps of all epochs, found 20"));
+  }
+}
+
+// Any text file was emptied.
+TEST_CASE("A history is continued, one of another training added to, and a file that is none stays as it is") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("history");
+  const auto history = [&](const auto& change) {
+    change();
+    return content_of(path);
+  };
+  for (const std::string text : {"notes\n", "notes", "{}\n", "{\"step\":-1}\n", "{\"step\":1}\nnotes\n{\"step\":2}\n",
+                                 "{\"step\":\"one\"}\n", "[1]\n"}) {
+    INFO(text);
+    write_content(path, text);
+    CHECK_THAT(message_of<FileError>([&] { (void)HistoryFile(path); }),
+               ContainsSubstring("expected the history of a training"));
+    CHECK_THROWS_AS(HistoryFile(path, 5), FileError);
+    CHECK_THROWS_AS(check_history(path), FileError);
+    CHECK(content_of(path) == text);
+  }
+  const auto lines = [](std::initializer_list<int> steps) {
+    std::string text;
+    for (const int step : steps) text += "{\"step\":" + std::to_string(step) + "}\n";
+    return text;
+  };
+  write_content(path, lines({2, 4, 4, 2, 4}) + "{\"step\":6,\"lo");
+  CHECK(history([&] { check_history(path); }).size() > lines({2, 4, 4, 2, 4}).size());
+  CHECK(history([&] { HistoryFile(path).write({{"step", 2}}); }) == lines({2, 4, 4, 2, 4, 2}));
+  write_content(path, lines({2, 4, 4, 2, 4, 6}));
+  CHECK(history([&] { (void)HistoryFile(path, 4); }) == lines({2, 4, 4, 2, 4}));
+  CHECK(history([&] { (void)HistoryFile(path, 0); }) == lines({2, 4, 4}));
+  CHECK(history([&] { (void)HistoryFile(path, 9); }) == lines({2, 4, 4}));
+}
+
+TEST_CASE("Two trainings with one history both stand in it") {
+  const TemporaryFolder folder;
+  Setting setting;
+  setting.options.history = folder.file("history");
+  setting.options.epochs = 2;
+  Threads alone;
+  for (int training = 0; training < 2; ++training) {
+    State state = fresh_state();
+    REQUIRE(setting.trainer(state, alone).run());
+  }
+  const std::string text = content_of(setting.options.history);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 4);
+}
+
+TEST_CASE(
+    "A hang-up ends a training in order, any number of times, but not one that ignores it; a lost reader ends "
+    "nothing") {
+  Setting setting;
+  Threads alone;
+  const auto finishes = [&](const auto& on_epoch) {
+    State state = fresh_state();
+    return setting.trainer(state, alone).run([&](const EpochReport&) { on_epoch(); });
+  };
+  const auto hang_up_twice = [] {
+    std::raise(SIGHUP);
+    std::raise(SIGHUP);
+  };
+  CHECK_FALSE(finishes(hang_up_twice));
+  CHECK(finishes([] { std::raise(SIGPIPE); }));
+  const auto before = std::signal(SIGHUP, SIG_IGN);
+  CHECK(finishes(hang_up_twice));
+  CHECK(std::signal(SIGHUP, before) == SIG_IGN);
+}
+
+TEST_CASE("A second Ctrl-C ends the program at once, whatever the first signal was") {
+  for (const int first : {SIGINT, SIGTERM, SIGHUP}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      const Interruption interruption;
+      std::raise(first);
+      std::raise(SIGINT);
+      _exit(0);
+    }
+    REQUIRE(child > 0);
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT));
+  }
 }
 
 TEST_CASE("A training refuses options out of range, too few examples, and a loss that is not finite") {

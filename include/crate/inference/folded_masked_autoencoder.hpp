@@ -80,6 +80,7 @@ class FoldedMaskedAutoencoder {
         .prediction = Matrix<Scalar>(grid.values_per_patch(), grid.patches() * images.cols()),
         .mask = std::move(mask),
         .loss = std::nullopt};
+    if (images.cols() == 0) return result;
     Lent<Scalar> lent(run);
     Pass<Scalar> pass(layout, lent.threads(), lent.workspace(), run.observer);
     Workspace::Frame frame(pass.workspace);

@@ -3,11 +3,8 @@
 
 // Models from and to files. Needs nlohmann/json (for safetensors).
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -22,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/file_bytes.hpp"
 #include "crate/io/find_weights.hpp"
 #include "crate/io/input_metadata.hpp"
@@ -40,33 +38,20 @@ namespace crate {
 template <Scalar S>
 using AnyModel = std::variant<CrateClassifier<S>, CrateAlphaClassifier<S>, MaskedAutoencoder<S>>;
 
-namespace detail {
-
-/// Whether a file begins as torch.save begins one, with a zip member or a pickle of protocol 2, and not with the frame of a
-/// safetensors file, whose length could look like either.
-inline bool is_pth(std::span<const std::byte> bytes) {
-  std::array<char, 9> start{};
-  std::copy_n(reinterpret_cast<const char*>(bytes.data()), std::min(start.size(), bytes.size()), start.data());
-  std::uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, start.data(), sizeof(header_bytes));
-  const bool is_safetensors = header_bytes <= SafetensorsLimits::header_bytes && start[8] == '{';
-  const std::string_view begin(start.data(), start.size());
-  return !is_safetensors && (begin.starts_with("PK") || begin.starts_with("\x80\x02"));
-}
-
-}  // namespace detail
-
-/// Everything in a safetensors or PyTorch file. Throws FileError if the file is neither.
+/// Everything in a safetensors or PyTorch file. Throws FileError if the file is neither, which says what it is instead.
 [[nodiscard]] inline TensorTable read_tensors(const std::filesystem::path& path) {
-  const auto file = std::make_shared<const FileBytes>(path);
-  return detail::is_pth(file->bytes()) ? detail::parse_pth(file->bytes(), path.string(), file)
-                                       : detail::parse_safetensors(file->bytes(), path.string(), file);
+  auto file = std::make_shared<const FileBytes>(path);
+  const std::span<const std::byte> bytes = file->bytes();
+  if (detail::begins_as_safetensors(bytes)) return detail::parse_safetensors(bytes, path.string(), std::move(file));
+  if (detail::begins_as_pth(bytes)) return detail::parse_pth(bytes, path.string(), std::move(file));
+  throw detail::not_weights_error(path.string(), "a PyTorch or safetensors file", bytes);
 }
 
 /// The weights in a safetensors or PyTorch file, by their published names: prefixes and the dictionaries round them are gone.
+/// `weights_at` chooses among several, as `find_weights` says.
 /// Throws FileError if the file is neither or holds no weights.
-[[nodiscard]] inline TensorTable read_weights(const std::filesystem::path& path) {
-  return find_weights(read_tensors(path));
+[[nodiscard]] inline TensorTable read_weights(const std::filesystem::path& path, std::string_view weights_at = "") {
+  return find_weights(read_tensors(path), weights_at);
 }
 
 namespace detail {
@@ -153,6 +138,14 @@ inline double fewest_parameters(const MaskedAutoencoderOptions& o) {
                 2 * static_cast<double>(grid.values_per_patch()) + 2 * static_cast<double>(grid.patches()));
 }
 
+/// At least so many tensors has a model of these options: two norms, a projection and a dictionary a layer.
+template <class Options>
+double fewest_tensors(const Options& o) {
+  auto layers = static_cast<double>(o.depth);
+  if constexpr (requires { o.decoder_depth; }) layers += static_cast<double>(o.decoder_depth);
+  return 6 * layers;
+}
+
 /// Keeps a lying file from making us allocate much more than it is large itself. One that lacks some tensors passes, so that
 /// those can be named.
 template <class Options>
@@ -161,6 +154,11 @@ void check_plausible(const TensorTable& weights, const Options& options) {
   if (needed > 2 * found)
     throw file_error(weights.source(), "expected at least ", needed,
                      " numbers for a model of the sizes that some tensors have, found ", found);
+  constexpr double most_missing = 1000;
+  const double needed_tensors = fewest_tensors(options), found_tensors = static_cast<double>(weights.tensors().size());
+  if (needed_tensors > found_tensors + most_missing)
+    throw file_error(weights.source(), "expected at least ", needed_tensors,
+                     " tensors for the layers that it has names of, found ", found_tensors);
 }
 
 /// The step and lambda of a model's first layer, and its heads.
@@ -321,7 +319,7 @@ template <class Model>
     Model model(model_options);
     detail::apply_settings(model, weights, options);
     detail::apply_input(model, weights, options);
-    load_weights(model, weights, Format::names, model.grid);
+    detail::fill_new_model(model, weights, Format::names, model.grid);
     return model;
   } catch (const std::bad_alloc&) {
     throw file_error(weights.source(), "the model in it needs more memory than there is");
@@ -345,21 +343,21 @@ template <Scalar S>
 /// The model in a file: the published one (.pth or safetensors) or our own. Throws as read_weights and model_from.
 template <Scalar S>
 [[nodiscard]] CrateClassifier<S> load_classifier(const std::filesystem::path& path, const LoadOptions& options = {}) {
-  return model_from<CrateClassifier<S>>(read_weights(path), options);
+  return model_from<CrateClassifier<S>>(read_weights(path, options.weights_at), options);
 }
 template <Scalar S>
 [[nodiscard]] CrateAlphaClassifier<S> load_alpha_classifier(const std::filesystem::path& path,
                                                             const LoadOptions& options = {}) {
-  return model_from<CrateAlphaClassifier<S>>(read_weights(path), options);
+  return model_from<CrateAlphaClassifier<S>>(read_weights(path, options.weights_at), options);
 }
 template <Scalar S>
 [[nodiscard]] MaskedAutoencoder<S> load_masked_autoencoder(const std::filesystem::path& path,
                                                            const LoadOptions& options = {}) {
-  return model_from<MaskedAutoencoder<S>>(read_weights(path), options);
+  return model_from<MaskedAutoencoder<S>>(read_weights(path, options.weights_at), options);
 }
 template <Scalar S>
 [[nodiscard]] AnyModel<S> load_model(const std::filesystem::path& path, const LoadOptions& options = {}) {
-  return any_model_from<S>(read_weights(path), options);
+  return any_model_from<S>(read_weights(path, options.weights_at), options);
 }
 
 /// The trainable parameters of a model, or of a gradient, which is a model, under their published names, to be written while

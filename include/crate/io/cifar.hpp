@@ -41,7 +41,7 @@ inline constexpr CifarFormat cifar10_format{.labels = 1, .label = 0, .classes = 
 
 [[nodiscard]] constexpr CifarFormat cifar100_format(Cifar100Labels labels) {
   const bool fine = labels == Cifar100Labels::fine;
-  return {.labels = 2, .label = std::size_t{fine}, .classes = fine ? 100 : 20};
+  return {.labels = 2, .label = fine ? 1U : 0U, .classes = fine ? 100 : 20};
 }
 
 /// The number of records. Throws FileError unless they are whole.

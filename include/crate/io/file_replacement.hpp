@@ -98,7 +98,8 @@ inline void remove_if_abandoned(const std::filesystem::path& path) {
 
 /// A new file, locked, or -1 with the reason in errno; EEXIST if another name is to be tried.
 inline int create_locked(const std::filesystem::path& path, mode_t mode) {
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+  const int file =
+      above_standard_streams(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (file < 0) return -1;
   struct stat status = {};
   const bool held_by_cleaner = ::flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;

@@ -28,8 +28,8 @@ enum class PixelOrientation {
 
 /// A picture from a PNG or JPEG file, told apart by their first bytes, as 8-bit RGB whatever the file holds: grey
 /// values are repeated, palettes looked up, 16 bits rounded to 8, transparency and colour profiles ignored.
-/// Throws FileError for other files, damaged or cut ones, pictures of more than `maximal_pixels`, and files that claim far more
-/// pixels, or go over them more often, than their size can mean.
+/// Throws FileError for other files, damaged or cut ones, pictures of more than `maximal_pixels`, and files that
+/// claim far more pixels, or go over them more often, than their size can mean.
 [[nodiscard]] Image read_image(const std::filesystem::path& path,
                                PixelOrientation orientation = PixelOrientation::upright);
 

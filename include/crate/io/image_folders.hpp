@@ -42,7 +42,8 @@ namespace detail {
 
 }  // namespace detail
 
-/// Whether a file is a picture by its name: also of a kind that `read_image` refuses, so that who has such is told of them.
+/// Whether a file is a picture by its name. Kinds that `read_image` refuses count too, so that they are named rather
+/// than passed over.
 [[nodiscard]] inline bool is_picture(const std::filesystem::path& path) {
   constexpr std::array<std::string_view, 16> endings{".png",  ".jpg", ".jpeg", ".jpe",  ".jfif", ".bmp",
                                                      ".gif",  ".tif", ".tiff", ".webp", ".heic", ".heif",
@@ -53,8 +54,8 @@ namespace detail {
   return !detail::is_litter(path) && std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
 
-/// The folders in a folder, each of which is a class, and links to such, in order of name. Throws FileError if there are none, or a
-/// link leads nowhere.
+/// The folders in a folder, each of which is a class, and links to such, in order of name. Throws FileError if there are
+/// none, or a link leads nowhere.
 [[nodiscard]] inline std::vector<std::filesystem::path> find_class_folders(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
@@ -93,8 +94,8 @@ struct ImageFolderOptions {
   Index channels = 3;  ///< 1, grey, or 3, RGB
   PixelOrientation orientation = PixelOrientation::upright;
   UnreadablePicture unreadable = UnreadablePicture::leave_out;
-  /// What makes height x width x channels of an RGB picture. Called by several threads at once. Without it the picture is scaled so
-  /// that it just covers height x width, cropped in the centre, and turned to grey if so asked.
+  /// What makes height x width x channels of an RGB picture. Called by several threads at once. Without it the
+  /// picture is scaled so that it just covers height x width, cropped in the centre, and turned to grey if so asked.
   std::function<Image(const Image&)> fit = {};
 
   /// Throws OptionError unless sizes and channels are in their ranges.
@@ -139,7 +140,8 @@ inline void copy_by_channel(const Image& picture, Index height, Index width, Ind
     for (Index i = 0; i < height * width; ++i) *to++ = picture.pixels[static_cast<std::size_t>(i * channels + c)];
 }
 
-/// Reads all pictures into the columns of the data set, which has them. Returns for each why it could not be read, or nothing.
+/// Reads all pictures into the columns of the data set, which has them. Returns for each why it could not be read, or
+/// nothing.
 inline std::vector<std::string> read_pictures(const std::vector<std::filesystem::path>& pictures,
                                               const ImageFolderOptions& options, Threads& threads, ImageDataSet& data) {
   std::vector<std::string> reasons(pictures.size());
@@ -156,7 +158,8 @@ inline std::vector<std::string> read_pictures(const std::vector<std::filesystem:
   return reasons;
 }
 
-/// Throws FileError if a class has no picture but those with a reason to be left out, or there are reasons and they are to be errors.
+/// Throws FileError if a class has no picture but those with a reason to be left out, or there are reasons and they
+/// are to be errors.
 inline void check_reasons(const std::vector<std::string>& reasons, const std::vector<Index>& labels,
                           const std::vector<std::filesystem::path>& class_folders, UnreadablePicture unreadable) {
   std::vector<std::string> first_reason(class_folders.size());
@@ -187,10 +190,11 @@ inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& dat
 
 }  // namespace detail
 
-/// A folder of folders of pictures, a folder a class, which it names; classes in order of name, and pictures within them. The result
-/// does not depend on the number of threads.
-/// Throws FileError that names the folder without classes, the class without pictures or without one that can be read, and, if so
-/// asked, the first picture that cannot; OptionError as options.check(); ShapeError if `fit` gives another size.
+/// A folder of folders of pictures, a folder a class, which it names; classes in order of name, and pictures within
+/// them. The result does not depend on the number of threads.
+/// Throws FileError that names the folder without classes, the class without pictures or without one that can be
+/// read, and, if so asked, the first picture that cannot; OptionError as options.check(); ShapeError if `fit` gives
+/// another size.
 [[nodiscard]] inline ImageFolders read_image_folders(const std::filesystem::path& folder,
                                                      const ImageFolderOptions& options, Threads& threads) {
   options.check();

@@ -32,6 +32,7 @@ struct LoadOptions {
   std::optional<PictureFit> fit = {};                        ///< as the published evaluation
   std::optional<ImageNormalisation> normalisation = {};      ///< ImageNet's, of three channels
   std::optional<std::vector<std::string>> class_names = {};  ///< none
+  std::string weights_at = {};  ///< which of several sets of weights, as find_weights takes it
 };
 
 /// The families of published weights that this library knows.

@@ -36,8 +36,8 @@ inline void check_image(const Image& image) {
 
 namespace detail {
 
-/// A picture of height x width that takes its pixels from another: pixel (y, x) is pixel `first + y * row_step + x * column_step` of
-/// `from`, counted row by row.
+/// A picture of height x width that takes its pixels from another: its pixel (y, x) is the one with the number
+/// first + y row_step + x column_step there, counted row by row.
 inline Image rearranged(const Image& from, Index height, Index width, Index first, Index row_step, Index column_step) {
   constexpr Index tile =
       32;  // pixels beside each other here may be rows apart there: a tile of both stays in the cache
@@ -60,8 +60,8 @@ inline Image rearranged(const Image& from, Index height, Index width, Index firs
   return rearranged(image, image.width, image.height, 0, 1, image.width);
 }
 
-/// The weights of red, green and blue in brightness (ITU-R BT.601) in units of 2^-16, as the imaging library of the reference
-/// (Pillow) has them, so that every pixel is the same.
+/// The weights of red, green and blue in brightness (ITU-R BT.601) in units of 2^-16, as the imaging library of the
+/// reference (Pillow) has them, so that every pixel is the same.
 inline constexpr std::array<std::uint32_t, 3> brightness_weights{19595, 38470, 7471};
 
 [[nodiscard]] inline Image grey_from_rgb(const Image& image) {
@@ -86,8 +86,9 @@ inline constexpr std::array<std::uint32_t, 3> brightness_weights{19595, 38470, 7
 
 }  // namespace detail
 
-/// The picture in grey (1 channel) or RGB (3). Grey is the brightness 0.299 R + 0.587 G + 0.114 B, rounded; RGB repeats it, so that
-/// a grey picture comes back the same. Throws ShapeError unless the picture has 1 or 3 channels, and 1 or 3 are asked for.
+/// The picture in grey (1 channel) or RGB (3). Grey is the brightness 0.299 R + 0.587 G + 0.114 B, rounded; RGB
+/// repeats it, so that a grey picture comes back the same. Throws ShapeError unless the picture has 1 or 3 channels,
+/// and 1 or 3 are asked for.
 [[nodiscard]] inline Image with_channels(Image image, Index channels) {
   check_image(image);
   for (const Index count : {image.channels, channels})

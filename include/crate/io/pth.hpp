@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +17,9 @@
 #include <vector>
 
 #include "crate/io/detail/byte_cursor.hpp"
+#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/detail/memory_budget.hpp"
+#include "crate/io/detail/pickle_operations.hpp"
 #include "crate/io/detail/pickle_values.hpp"
 #include "crate/io/detail/stored_zip.hpp"
 #include "crate/io/detail/strided_tensor.hpp"
@@ -38,11 +41,11 @@ namespace crate {
 ///
 /// Tensors view the file's bytes, which the table keeps; only those that do not lie row-major in it are copied.
 ///
-/// Nothing in the file is ever executed. Objects of unknown classes beside the weights, such as the arguments of a training
-/// program, are left out with all that they hold. Whatever would have to be executed in Python (a call of a function that is not
-/// among the known ones, a whole model instead of its state dict, TorchScript) throws FileError that names it; so does a damaged
-/// or hostile file: checksums, lengths and types are checked, and at most four times the file's size and three mebibytes are
-/// allocated. See `find_weights` for the weights among the tensors.
+/// Nothing in the file is ever executed. What only Python could make (objects of its classes, results of its functions), such as
+/// the arguments of a training program, is left out with all that it holds; only if the weights are in it, as in a whole model
+/// saved instead of its state dict, or in TorchScript, it throws FileError that names it. So does a damaged or hostile file:
+/// checksums, lengths and types are checked, and at most four times the file's size and three mebibytes are allocated.
+/// See `find_weights` for the weights among the tensors.
 [[nodiscard]] TensorTable read_pth(const std::filesystem::path& path, FileAccess access = FileAccess::map);
 
 /// The same for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
@@ -50,7 +53,7 @@ namespace crate {
 
 namespace detail {
 
-constexpr std::size_t largest_pickle = std::size_t{64} << 20U;
+constexpr std::size_t largest_pickle = std::size_t{1} << 31U;
 
 /// What keeps the bytes of a table's tensors.
 struct PthMemory {
@@ -58,17 +61,42 @@ struct PthMemory {
   TensorCopies copies;
 };
 
+/// Throws FileError if there is no tensor but in what only Python could make, or no matrix while there is one in that.
+inline void check_not_left_out(const TensorTree& tree, const TorchObjects& objects, std::string_view source) {
+  if (!tree.left_out) return;
+  const auto& made = objects.tensors();
+  const bool has_matrix = std::any_of(tree.tensors.begin(), tree.tensors.end(),
+                                      [](const Tensor& tensor) { return tensor.shape.size() > 1; });
+  const bool left_out_matrix = std::any_of(
+      made.begin(), made.end(), [&](const TorchTensor& tensor) { return objects.values().count(tensor.sizes) > 1; });
+  if (!tree.tensors.empty() && (has_matrix || !left_out_matrix)) return;
+  const auto& [object, path] = *tree.left_out;
+  throw file_error(source, path.empty() ? "" : quote(path) + ": ", "expected tensors in dicts and lists, found ",
+                   objects.describe(object));
+}
+
 /// The table of the tensors in the value, whose storages have their bytes.
 [[nodiscard]] inline TensorTable pth_table(const PickleValues& values, const TorchObjects& objects, PickleId root,
                                            std::string source, std::shared_ptr<const FileBytes> file) {
   TensorTree tree(values, objects, source);
   tree.walk(root);
-  if (tree.tensors.empty() && tree.left_out)
-    throw file_error(source, "expected tensors in dicts and lists, found an object of class ",
-                     quote_global(values.text(*tree.left_out)), ": only Python can take its state dict");
+  check_not_left_out(tree, objects, source);
   for (Tensor& tensor : tree.tensors) tensor.file = file.get();
   auto memory = std::make_shared<PthMemory>(PthMemory{std::move(file), std::move(tree.copies)});
   return TensorTable(std::move(source), std::move(tree.tensors), std::move(tree.metadata), std::move(memory));
+}
+
+/// What an archive holds that is not PyTorch's.
+[[nodiscard]] inline std::string describe_members(const StoredZip& archive) {
+  const auto is_any = [&](std::string_view ending) {
+    const auto& members = archive.members();
+    return std::any_of(members.begin(), members.end(), [&](const ZipMember& m) { return m.name.ends_with(ending); });
+  };
+  if (is_any(".npy")) return "arrays of numpy (.npz)";
+  if (is_any(".weights.h5")) return "a model of Keras (.keras)";
+  for (const std::string_view ending : {".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".pth.tar"})
+    if (is_any(ending)) return concatenate("an archive with a file *", ending, " in it: unpack it");
+  return archive.members().empty() ? "an empty archive" : "one with " + quote(archive.members().front().name);
 }
 
 /// The folder of the archive's members, with its slash.
@@ -81,7 +109,9 @@ struct PthMemory {
       throw file_error(source, "expected one member data.pkl, found ", quote(folder), " and ", quote(member.name));
     folder = member.name.substr(0, member.name.size() - pickle_name.size() + 1);
   }
-  if (folder.empty()) throw file_error(source, "expected a zip archive of PyTorch with a member data.pkl, found none");
+  if (folder.empty())
+    throw file_error(source, "expected a zip archive of PyTorch with a member data.pkl, found ",
+                     describe_members(archive));
   if (archive.find(folder + "constants.pkl") != nullptr)
     throw file_error(source, "expected tensors, found a TorchScript program (constants.pkl)");
   return folder;
@@ -97,10 +127,9 @@ inline void check_byte_order(const StoredZip& archive, const std::string& folder
 
 /// The bytes that the storage has in the file. Throws FileError unless they are as many as it says.
 inline void set_bytes(TorchStorage& storage, std::span<const std::byte> bytes, std::string_view source) {
-  const auto element = storage.dtype ? static_cast<std::size_t>(dtype_bits(*storage.dtype)) / 8 : 1;
-  if (bytes.size() % element != 0 || bytes.size() / element != storage.count)
-    throw file_error(source, "storage ", quote(storage.key), ": expected ", storage.count, " elements of ", element,
-                     " bytes, found ", bytes.size(), " bytes");
+  if (bytes.size() % storage.element != 0 || bytes.size() / storage.element != storage.count)
+    throw file_error(source, "storage ", quote(storage.key), ": expected ", storage.count, " elements of ",
+                     storage.element, " bytes, found ", bytes.size(), " bytes");
   storage.bytes = bytes;
 }
 
@@ -109,13 +138,12 @@ inline void set_bytes_of_parts(std::deque<TorchStorage>& storages, std::string_v
   for (TorchStorage& part : storages) {
     if (!part.base) continue;
     const TorchStorage& whole = storages[*part.base];
-    const auto element = part.dtype ? static_cast<std::size_t>(dtype_bits(*part.dtype)) / 8 : 1;
-    const std::uint64_t count = whole.bytes.size() / element;
+    const std::uint64_t count = whole.bytes.size() / part.element;
     if (whole.base || part.dtype != whole.dtype || part.begin > count || part.count > count - part.begin)
       throw file_error(source, "storage ", quote(part.key), ": expected a part of storage ", quote(whole.key), " of ",
                        count, " elements, found ", part.count, " elements from ", part.begin);
-    part.bytes = whole.bytes.subspan(static_cast<std::size_t>(part.begin) * element,
-                                     static_cast<std::size_t>(part.count) * element);
+    part.bytes = whole.bytes.subspan(static_cast<std::size_t>(part.begin) * part.element,
+                                     static_cast<std::size_t>(part.count) * part.element);
   }
 }
 
@@ -136,7 +164,7 @@ inline void set_bytes_of_parts(std::deque<TorchStorage>& storages, std::string_v
   if (stream.left() > 0) throw stream.error("expected the end of the pickle, found more bytes");
 
   for (TorchStorage& storage : objects.storages()) {
-    if (storage.base) continue;
+    if (storage.base || !storage.is_read) continue;
     const std::span<const std::byte> content = archive.content(concatenate(folder, "data/", storage.key));
     set_bytes(storage, content, source);
     if (file) file->release(content);  // which the checksum has gone through
@@ -145,12 +173,19 @@ inline void set_bytes_of_parts(std::deque<TorchStorage>& storages, std::string_v
   return pth_table(values, objects, root, std::move(source), std::move(file));
 }
 
-/// The number 0x1950a86a20f9469cfc6c as a pickle.
-inline constexpr std::array<unsigned char, 15> legacy_mark = {0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46,
-                                                              0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E};
-
-[[nodiscard]] inline bool begins_with_legacy_mark(std::span<const std::byte> bytes) {
-  return bytes.size() >= legacy_mark.size() && std::memcmp(bytes.data(), legacy_mark.data(), legacy_mark.size()) == 0;
+/// How many bytes at the beginning are the number 0x1950a86a20f9469cfc6c as a pickle, of whatever protocol; 0 if they are not.
+[[nodiscard]] inline std::size_t legacy_mark_size(std::span<const std::byte> bytes) {
+  constexpr std::array<unsigned char, 13> number = {0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9,
+                                                    0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E};
+  constexpr std::size_t protocol_size = 2, frame_size = 9;
+  const auto is = [&](std::size_t position, int value) {
+    return position < bytes.size() && std::to_integer<int>(bytes[position]) == value;
+  };
+  if (!is(0, pickle::protocol)) return 0;
+  const std::size_t begin = protocol_size + (is(protocol_size, pickle::frame) ? frame_size : 0);
+  for (std::size_t i = 0; i < number.size(); ++i)
+    if (!is(begin + i, number[i])) return 0;
+  return begin + number.size();
 }
 
 /// Reads the version and the properties of the machine that wrote a legacy file.
@@ -181,12 +216,13 @@ inline void read_legacy_storages(const PickleValues& values, PickleId keys, Byte
     const auto found = values.kind(key) == PickleKind::text ? wanted.find(values.text(key)) : wanted.end();
     if (found == wanted.end()) throw stream.error("expected each storage once, found a key of none or of one again");
     TorchStorage& storage = *found->second;
-    const auto element = storage.dtype ? static_cast<std::uint64_t>(dtype_bits(*storage.dtype)) / 8 : 1;
+    if (storage.element == 0)
+      throw stream.error("storage ", quote(storage.key), ": expected a known type of elements, found another");
     const auto count = stream.take<std::uint64_t>();
-    if (count != storage.count || count > stream.left() / element)
+    if (count != storage.count || count > stream.left() / storage.element)
       throw stream.error("storage ", quote(storage.key), ": expected ", storage.count, " elements, found ", count,
                          " in ", stream.left(), " bytes");
-    set_bytes(storage, stream.take_bytes(count * element), source);
+    set_bytes(storage, stream.take_bytes(count * storage.element), source);
     wanted.erase(found);
   }
   if (stream.left() > 0) throw stream.error("expected the end of the file, found ", stream.left(), " more bytes");
@@ -198,7 +234,7 @@ inline void read_legacy_storages(const PickleValues& values, PickleId keys, Byte
   PickleValues values(bytes, budget);
   TorchObjects objects(values, source);
   ByteCursor stream(bytes, source, "legacy format");
-  stream.take_bytes(legacy_mark.size());
+  stream.take_bytes(legacy_mark_size(bytes));
   Unpickler pickles(stream, values, objects);
   check_legacy_writer(pickles, values, stream);
   const PickleId root = pickles.run();
@@ -210,12 +246,14 @@ inline void read_legacy_storages(const PickleValues& values, PickleId keys, Byte
 
 [[nodiscard]] inline TensorTable parse_pth(std::span<const std::byte> bytes, std::string source,
                                            std::shared_ptr<const FileBytes> file) {
-  if (begins_with_legacy_mark(bytes)) return parse_legacy_pth(bytes, std::move(source), std::move(file));
-  constexpr std::string_view zip_mark = "PK\x03\x04";
-  if (bytes.size() >= zip_mark.size() && std::memcmp(bytes.data(), zip_mark.data(), zip_mark.size()) == 0)
-    return parse_zip_pth(bytes, std::move(source), std::move(file));
-  throw file_error(source, "expected a PyTorch file, zip archive or legacy format, found neither in ", bytes.size(),
-                   " bytes");
+  if (legacy_mark_size(bytes) > 0) return parse_legacy_pth(bytes, std::move(source), std::move(file));
+  if (begins_with(bytes, zip_mark)) return parse_zip_pth(bytes, std::move(source), std::move(file));
+  throw not_weights_error(source, "a PyTorch file", bytes);
+}
+
+/// Whether the bytes begin as torch.save begins them, with a zip member or a pickle.
+[[nodiscard]] inline bool begins_as_pth(std::span<const std::byte> bytes) {
+  return begins_with(bytes, zip_mark) || legacy_mark_size(bytes) > 0;
 }
 
 }  // namespace detail

@@ -115,13 +115,25 @@ namespace detail {
   return S_ISBLK(status.st_mode) ? file_type::block : file_type::unknown;
 }
 
+/// The descriptor, moved if it is that of a standard stream which was closed: what the program prints there must not go into a
+/// file. -1 with the reason in errno if that fails.
+[[nodiscard]] inline int above_standard_streams(int file) {
+  if (file < 0 || file > STDERR_FILENO) return file;
+  const int moved = ::fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int reason = errno;
+  ::close(file);
+  errno = reason;
+  return moved;
+}
+
 /// Opens a regular file without waiting, and looks at what was opened. Throws FileError: "cannot be opened: permission denied",
 /// "expected a regular file, found a pipe".
 [[nodiscard]] inline std::pair<int, struct stat> open_regular(const std::filesystem::path& path, int flags,
                                                               std::string_view failure = "cannot be opened: ") {
   constexpr mode_t all_that_the_mask_allows = 0666;
-  const int file = ::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, all_that_the_mask_allows);
-  int reason = errno;
+  const int file =
+      above_standard_streams(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, all_that_the_mask_allows));
+  const int reason = errno;
   struct stat status = {};
   if (file < 0) {  // a socket cannot be opened, a folder not be written: what it is says more than that
     if (::stat(path.c_str(), &status) == 0) check_regular(path, file_type_of(status));

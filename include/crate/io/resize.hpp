@@ -14,8 +14,8 @@ namespace crate {
 
 namespace detail {
 
-/// Which samples of an axis make one sample of a resized axis, and how much of each: in units of 2^-22, as the imaging library
-/// of the reference (Pillow) computes, so that every pixel is the same.
+/// Which samples of an axis make one sample of a resized axis, and how much of each: in units of 2^-22, as the
+/// imaging library of the reference (Pillow) computes, so that every pixel is the same.
 struct Taps {
   static constexpr int fraction_bits = 22;
   static constexpr std::int64_t one = std::int64_t{1} << fraction_bits;
@@ -94,7 +94,8 @@ inline void check_resized(const Image& image, Index height, Index width) {
   return resize(image, height, width);
 }
 
-/// The middle height x width pixels of an image; half of an odd rest is rounded to even. Throws ShapeError unless they fit.
+/// The middle height x width pixels of an image; half of an odd rest is rounded to even. Throws ShapeError unless
+/// they fit.
 [[nodiscard]] inline Image centre_crop(const Image& image, Index height, Index width) {
   check_image(image);
   if (height < 1 || width < 1 || height > image.height || width > image.width)

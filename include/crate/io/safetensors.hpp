@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "crate/io/detail/checksum.hpp"
+#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/file_bytes.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/file_replacement.hpp"
@@ -267,7 +268,7 @@ inline void SafetensorsHeader::end_tensor() {
   const std::uint64_t end = offsets_[1];
   if (begin > end || end > data_.size())
     throw tensor_error(tensor, "data_offsets: expected a range within the ", data_.size(), " bytes of data, found [",
-                       begin, ", ", end, "]");
+                       begin, ", ", end, "]", begin <= end ? ": the file may end early" : "");
   const std::optional<std::size_t> expected = byte_count(dtype_, shape_);
   if (!expected)
     throw tensor_error(tensor, "shape: expected a whole number of bytes below 2^60, found ", shape_text(shape_), " of ",
@@ -279,20 +280,42 @@ inline void SafetensorsHeader::end_tensor() {
   tensors.push_back(std::move(tensor));
 }
 
+/// The length of the header that the first bytes tell, if there are as many.
+[[nodiscard]] inline std::optional<std::uint64_t> safetensors_header_length(std::span<const std::byte> bytes) {
+  std::uint64_t length = 0;
+  if (bytes.size() < sizeof length) return std::nullopt;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  return length;
+}
+
+/// Whether the header begins, behind its length, with an object.
+[[nodiscard]] inline bool has_object_in_header(std::span<const std::byte> bytes) {
+  constexpr std::size_t looked_at = 1024;
+  const std::string_view header = first_text(bytes, looked_at).substr(sizeof(std::uint64_t));
+  const std::size_t start = header.find_first_not_of(" \t\r\n");
+  return start != std::string_view::npos && header[start] == '{';
+}
+
+/// Whether the bytes begin as safetensors do, with a length that a header may have and an object; the file may still be too short.
+[[nodiscard]] inline bool begins_as_safetensors(std::span<const std::byte> bytes) {
+  const auto length = safetensors_header_length(bytes);
+  return length && *length <= SafetensorsLimits::header_bytes && has_object_in_header(bytes);
+}
+
 /// The text of the header. Throws FileError unless the file is long enough for it.
 [[nodiscard]] inline std::string_view safetensors_header_text(std::span<const std::byte> bytes,
                                                               std::string_view source) {
-  std::uint64_t length = 0;
-  if (bytes.size() < sizeof length)
-    throw file_error(source, "expected at least 8 bytes of safetensors, found ", bytes.size());
-  std::memcpy(&length, bytes.data(), sizeof length);
-  if (length > SafetensorsLimits::header_bytes)
+  const auto length = safetensors_header_length(bytes);
+  const std::size_t rest = length ? bytes.size() - sizeof *length : 0;
+  if (!length || (*length > rest && !has_object_in_header(bytes)))
+    throw not_weights_error(source, "a safetensors file", bytes);
+  if (*length > SafetensorsLimits::header_bytes)
     throw file_error(source, "expected a safetensors header of at most ", SafetensorsLimits::header_bytes,
-                     " bytes, found a length of ", length);
-  if (length > bytes.size() - sizeof length)
-    throw file_error(source, "expected a safetensors header of ", length, " bytes, found ",
-                     bytes.size() - sizeof length);
-  return {reinterpret_cast<const char*>(bytes.data()) + sizeof length, static_cast<std::size_t>(length)};
+                     " bytes, found a length of ", *length);
+  if (*length > rest)
+    throw file_error(source, "expected a safetensors header of ", *length, " bytes, found ", rest,
+                     ": the file ends early");
+  return first_text(bytes.subspan(sizeof *length), static_cast<std::size_t>(*length));
 }
 
 /// Throws FileError if there is no object, a zero byte (where the JSON parser would stop), or a stretch between

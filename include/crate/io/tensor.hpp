@@ -158,6 +158,12 @@ class TensorTable {
   [[nodiscard]] const std::vector<Tensor>& tensors() const& { return tensors_; }
   const std::vector<Tensor>& tensors() const&& = delete;
 
+  /// The tensors, taken out of a table that is not needed any more. Their bytes live as long as what `owner` gave before.
+  [[nodiscard]] std::vector<Tensor> take_tensors() && { return std::move(tensors_); }
+
+  /// What keeps the bytes of the tensors alive.
+  [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
+
   /// The tensor, or nullptr if there is none of that name.
   [[nodiscard]] const Tensor* find(std::string_view wanted) const&;
   const Tensor* find(std::string_view wanted) const&& = delete;
@@ -189,7 +195,8 @@ inline TensorTable::TensorTable(std::string source, std::vector<Tensor> tensors,
       metadata_(std::move(metadata)) {
   for (Tensor& tensor : tensors_) tensor.source = *source_;
   std::iota(by_name_.begin(), by_name_.end(), std::uint32_t{0});
-  std::sort(by_name_.begin(), by_name_.end(), [this](auto a, auto b) { return name(a) < name(b); });
+  const auto before = [this](auto a, auto b) { return name(a) < name(b); };
+  if (!std::is_sorted(by_name_.begin(), by_name_.end(), before)) std::sort(by_name_.begin(), by_name_.end(), before);
   const auto twin =
       std::adjacent_find(by_name_.begin(), by_name_.end(), [this](auto a, auto b) { return name(a) == name(b); });
   if (twin != by_name_.end()) throw tensor_error(tensors_[*twin], "expected one tensor of this name, found two");
@@ -277,27 +284,96 @@ inline void check_rank(const Tensor& tensor, std::size_t rank) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// Copies elements from number `begin` on, as many as `target` has. Throws FileError unless they are floating-point numbers.
+template <Scalar S>
+void copy_from(const Tensor& tensor, std::size_t begin, std::span<S> target) {
+  const auto size = static_cast<std::size_t>(dtype_bits(tensor.dtype)) / 8;
+  const std::span<const std::byte> bytes = tensor.bytes.subspan(begin * size);
+  switch (tensor.dtype) {
+    case Dtype::f64:
+      return copy_elements<double>(bytes, target);
+    case Dtype::f32:
+      return copy_elements<float>(bytes, target);
+    case Dtype::f16:
+      return convert_elements<std::uint16_t>(bytes, target, [](std::uint16_t bits) { return float_from_f16(bits); });
+    case Dtype::bf16:
+      return convert_elements<std::uint16_t>(bytes, target, [](std::uint16_t bits) { return float_from_bf16(bits); });
+    default:
+      throw tensor_error(tensor, "expected F64, F32, F16 or BF16, found ", dtype_name(tensor.dtype));
+  }
+}
+
+/// Throws FileError unless the tensor has as many elements.
+inline void check_element_count(const Tensor& tensor, std::size_t expected) {
+  if (element_count(tensor) != expected)
+    throw tensor_error(tensor, "expected ", expected, " elements, found shape ", shape_text(tensor.shape));
+}
+
+/// Whether no number is infinite or NaN, by their bits, which hold even where a compiler takes all numbers to be finite.
+template <Scalar S>
+[[nodiscard]] bool all_finite(std::span<const S> numbers) {
+  using Bits = std::conditional_t<sizeof(S) == sizeof(std::uint32_t), std::uint32_t, std::uint64_t>;
+  constexpr Bits sign = Bits{1} << (8 * sizeof(S) - 1), lowest = Bits{1} << (std::numeric_limits<S>::digits - 1);
+  constexpr Bits exponent = (sign - 1) & ~(lowest - 1);
+  Bits carried = 0;  // into the sign, if all bits of an exponent are ones
+  for (const S number : numbers) carried |= (std::bit_cast<Bits>(number) & exponent) + lowest;
+  return (carried & sign) == 0;
+}
+
+/// "[2, 3]": where an element of a row-major tensor is.
+[[nodiscard]] inline std::string place_text(std::span<const Index> shape, std::size_t element) {
+  std::vector<Index> place(shape.size());
+  for (std::size_t i = shape.size(); i > 0; --i) {
+    const auto size = static_cast<std::size_t>(shape[i - 1]);
+    place[i - 1] = static_cast<Index>(element % size);
+    element /= size;
+  }
+  return shape_text(place);
+}
+
+/// The error that counts the numbers that are not finite as S, and shows the first.
+template <Scalar S>
+[[nodiscard]] FileError not_finite_error(const Tensor& tensor) {
+  const std::size_t elements = element_count(tensor);
+  std::size_t count = 0, first = elements;
+  for (std::size_t i = 0; i < elements; ++i) {
+    S number = 0;
+    copy_from(tensor, i, std::span(&number, 1));
+    if (all_finite(std::span<const S>(&number, 1))) continue;
+    first = std::min(first, i);
+    ++count;
+  }
+  double number = 0;
+  copy_from(tensor, first, std::span(&number, 1));
+  const auto bits = std::bit_cast<std::uint64_t>(number);
+  std::string text = bits << 12U != 0 ? "nan" : bits >> 63U != 0 ? "-inf" : "inf";
+  if (all_finite(std::span<const double>(&number, 1))) text = concatenate(number, ", more than float holds,");
+  return tensor_error(tensor, "expected finite numbers, found ", count, " of ", elements, " that are not: ", text,
+                      " at ", place_text(tensor.shape, first), count > 1 ? " is the first" : "");
+}
+
+}  // namespace detail
+
 /// Copies the elements of a tensor of floating-point numbers, row-major, into `target`. Every F16, BF16 and F32 value
 /// is kept exactly; F64 is rounded if the target is float. Throws FileError for another dtype or another number of
 /// elements.
 template <Scalar S>
 void copy_values(const Tensor& tensor, std::span<S> target) {
-  const std::size_t count = detail::element_count(tensor);
-  if (count != target.size())
-    throw tensor_error(tensor, "expected ", target.size(), " elements, found shape ", shape_text(tensor.shape));
-  switch (tensor.dtype) {
-    case Dtype::f64:
-      return detail::copy_elements<double>(tensor.bytes, target);
-    case Dtype::f32:
-      return detail::copy_elements<float>(tensor.bytes, target);
-    case Dtype::f16:
-      return detail::convert_elements<std::uint16_t>(tensor.bytes, target,
-                                                     [](std::uint16_t bits) { return detail::float_from_f16(bits); });
-    case Dtype::bf16:
-      return detail::convert_elements<std::uint16_t>(tensor.bytes, target,
-                                                     [](std::uint16_t bits) { return detail::float_from_bf16(bits); });
-    default:
-      throw tensor_error(tensor, "expected F64, F32, F16 or BF16, found ", dtype_name(tensor.dtype));
+  detail::check_element_count(tensor, target.size());
+  detail::copy_from(tensor, 0, target);
+}
+
+/// The same; throws FileError, with the first place, also if a number is NaN or infinite, or F64 and too large for float.
+template <Scalar S>
+void copy_finite_values(const Tensor& tensor, std::span<S> target) {
+  constexpr std::size_t block = 4096;  // numbers that the first level of the cache holds
+  detail::check_element_count(tensor, target.size());
+  for (std::size_t begin = 0; begin < target.size(); begin += block) {
+    const std::span<S> part = target.subspan(begin, std::min(block, target.size() - begin));
+    detail::copy_from(tensor, begin, part);
+    if (!detail::all_finite(std::span<const S>(part))) throw detail::not_finite_error<S>(tensor);
   }
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <set>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -55,36 +56,72 @@ inline std::string complaint(const std::string& name, const std::vector<Index>& 
   return {};
 }
 
-}  // namespace detail
+/// The first of many complaints, a line each, and how many more there are.
+class Complaints {
+ public:
+  void add(const std::string& complaint) {
+    if (complaint.empty()) return;
+    if (++count_ <= most_listed) (list_ += "\n  ") += complaint;
+  }
 
-/// Fills every parameter of a model from the tensor of its published name, and gives back the memory of the mapped file behind it. `grid` tells the shape of convolution kernels.
-/// Throws FileError that lists all missing, surplus and misshapen tensors, by name and with both shapes; then the model is
-/// as before.
+  [[nodiscard]] bool empty() const { return count_ == 0; }
+
+  [[nodiscard]] std::string text() const {
+    return count_ <= most_listed ? list_ : concatenate(list_, "\n  and ", count_ - most_listed, " more");
+  }
+
+ private:
+  static constexpr std::size_t most_listed = 40;
+  std::size_t count_ = 0;
+  std::string list_;
+};
+
+/// Throws FileError that lists missing, surplus and misshapen tensors.
 template <class Model>
-void load_weights(Model& model, const TensorTable& weights, std::span<const PublishedName> names,
-                  const PatchGrid& grid) {
-  std::string complaints;
-  const auto complain = [&](const std::string& text) { complaints += text.empty() ? "" : "\n  " + text; };
-  std::set<std::string, std::less<>> wanted;
+void check_fit(const Model& model, const TensorTable& weights, std::span<const PublishedName> names,
+               const PatchGrid& grid) {
+  Complaints complaints;
+  const std::vector<Tensor>& tensors = weights.tensors();
+  std::vector<bool> wanted(tensors.size(), false);
   for_each_parameter(
       [&](std::string_view ours, ParameterKind, const auto& parameter) {
         const PublishedTensorName published = published_name(names, ours);
-        complain(detail::complaint(published.name, detail::published_shape(parameter, published.layout, grid),
-                                   weights.find(published.name)));
-        wanted.insert(published.name);
+        const Tensor* const found = weights.find(published.name);
+        complaints.add(complaint(published.name, published_shape(parameter, published.layout, grid), found));
+        if (found != nullptr) wanted[static_cast<std::size_t>(found - tensors.data())] = true;
       },
       model);
-  for (const Tensor& tensor : weights.tensors())
-    if (!wanted.contains(tensor.name))
-      complain(concatenate("surplus: ", quote(tensor.name), " ", shape_text(tensor.shape)));
-  if (!complaints.empty()) throw file_error(weights.source(), "the weights do not fit the model:", complaints);
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (!wanted[i]) complaints.add(concatenate("surplus: ", quote(tensors[i].name), " ", shape_text(tensors[i].shape)));
+  if (!complaints.empty()) throw file_error(weights.source(), "the weights do not fit the model:", complaints.text());
+}
+
+/// Fills a model that nobody sees if this fails. Throws as load_weights; then some parameters are filled.
+template <class Model>
+void fill_new_model(Model& model, const TensorTable& weights, std::span<const PublishedName> names,
+                    const PatchGrid& grid) {
+  check_fit(model, weights, names, grid);
   for_each_parameter(
       [&](std::string_view ours, ParameterKind, auto& parameter) {
         const Tensor& tensor = weights.at(published_name(names, ours).name);
-        copy_values(tensor, detail::values_of(parameter));
+        copy_finite_values(tensor, values_of(parameter));
         release(tensor);
       },
       model);
+}
+
+}  // namespace detail
+
+/// Fills every parameter of a model from the tensor of its published name, and gives back the memory of the mapped file behind it.
+/// `grid` tells the shape of convolution kernels.
+/// Throws FileError that lists missing, surplus and misshapen tensors, by name and with both shapes, or names a tensor with
+/// numbers that are NaN, infinite or too large for the model's scalar; then the model is as before.
+template <class Model>
+void load_weights(Model& model, const TensorTable& weights, std::span<const PublishedName> names,
+                  const PatchGrid& grid) {
+  Model filled = model;
+  detail::fill_new_model(filled, weights, names, grid);
+  model = std::move(filled);
 }
 
 /// The parameters of a model, of the kinds up to the last one named, under their published names, to be written while the

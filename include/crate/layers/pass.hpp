@@ -162,6 +162,7 @@ template <Layer L>
   check_size("tokens: rows", sets.tokens.rows(), layer.input_dim());
   check_size("token sets: columns", sets.tokens.cols(), sets.layout.tokens());
   TokenSets<S> result(Matrix<S>(layer.output_dim(), sets.tokens.cols()), sets.layout);
+  if (sets.tokens.cols() == 0) return result;
   Lent<S> lent(run);
   Pass<S> pass(sets.layout, lent.threads(), lent.workspace(), run.observer);
   layer.forward(sets.tokens, result.tokens, pass);

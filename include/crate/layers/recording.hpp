@@ -69,10 +69,12 @@ template <TrainableLayer L>
   using S = typename L::Scalar;
   check_size("tokens: rows", sets.tokens.rows(), layer.input_dim());
   check_size("token sets: columns", sets.tokens.cols(), sets.layout.tokens());
-  Lent<S> lent(run);
   recording.layout = sets.layout;
+  recording.dropout = run.dropout;
+  if (sets.tokens.cols() == 0) return TokenSets<S>(Matrix<S>(layer.output_dim(), 0), sets.layout);
+  Lent<S> lent(run);
   Pass<S> pass(*recording.layout, lent.threads(), lent.workspace(), run.observer);
-  pass.dropout = recording.dropout = run.dropout;
+  pass.dropout = recording.dropout;
   pass.keep_in(&recording.memory.begin());
   auto out = pass.keep(layer.output_dim(), sets.tokens.cols());
   layer.forward(sets.tokens, out, recording.tape, pass);
@@ -87,6 +89,7 @@ Matrix<typename L::Scalar> backward(const L& layer, const Matrix<typename L::Sca
   using S = typename L::Scalar;
   if (!recording.layout) throw Error("backward: expected a recorded forward pass, found none");
   check_shape("backward: cotangent", cotangent, layer.output_dim(), recording.layout->tokens());
+  if (cotangent.cols() == 0) return Matrix<S>(layer.input_dim(), 0);
   Lent<S> lent(run);
   const Observer<S> nobody;
   Pass<S> pass(*recording.layout, lent.threads(), lent.workspace(), nobody);

@@ -238,6 +238,7 @@ struct ImageClassifier {
     check_sizes(images);
     tape.layout = layout_of(images.cols());
     tape.dropout = run.dropout;
+    if (images.cols() == 0) return Matrix<Scalar>(classes(), 0);
     Lent<Scalar> lent(run);
     Pass<Scalar> pass(*tape.layout, lent.threads(), lent.workspace(), run.observer);
     pass.dropout = run.dropout;
@@ -269,6 +270,7 @@ struct ImageClassifier {
     if (!tape.layout) throw Error("image classifier: expected a recorded forward pass, found none");
     const TokenLayout& layout = *tape.layout;
     check_shape("image classifier: cotangent of the logits", cotangent, classes(), layout.sets());
+    if (layout.sets() == 0) return;
     Lent<Scalar> lent(run);
     const Observer<Scalar> nobody;
     Pass<Scalar> pass(layout, lent.threads(), lent.workspace(), nobody);

@@ -179,6 +179,7 @@ struct MaskedAutoencoder {
     check_inputs(images, noise);
     tape.layout = layout_of(images.cols());
     tape.mask = detail::mask_of(noise, kept_patches());
+    if (images.cols() == 0) return forward_masked(images, tape.mask, run);
     Lent<S> lent(run);
     Pass<S> pass(*tape.layout, lent.threads(), lent.workspace(), run.observer);
     pass.keep_in(&tape.memory.begin());
@@ -214,6 +215,7 @@ struct MaskedAutoencoder {
     const TokenLayout& layout = *tape.layout;
     check_shape("masked autoencoder: cotangent of the prediction", cotangent, grid.values_per_patch(),
                 grid.patches() * layout.sets());
+    if (layout.sets() == 0) return;
     Lent<S> lent(run);
     const Observer<S> nobody;
     Pass<S> pass(layout, lent.threads(), lent.workspace(), nobody);
@@ -271,15 +273,16 @@ struct MaskedAutoencoder {
   [[nodiscard]] MaskedAutoencoding<S> forward_masked(const Matrix<S>& images, Matrix<S> mask, const Run<S>& run) const {
     check_images(images);
     const TokenLayout layout = layout_of(images.cols());
+    MaskedAutoencoding<S> result{.latent = Matrix<S>(dim(), layout.tokens()),
+                                 .prediction = Matrix<S>(grid.values_per_patch(), grid.patches() * images.cols()),
+                                 .mask = std::move(mask),
+                                 .loss = std::nullopt};
+    if (images.cols() == 0) return result;
     Lent<S> lent(run);
     Pass<S> pass(layout, lent.threads(), lent.workspace(), run.observer);
     Workspace::Frame frame(pass.workspace);
     auto tokens = frame.template matrix<S>(dim(), layout.tokens());
     auto encoded = frame.template matrix<S>(dim(), layout.tokens());
-    MaskedAutoencoding<S> result{.latent = Matrix<S>(dim(), layout.tokens()),
-                                 .prediction = Matrix<S>(grid.values_per_patch(), grid.patches() * images.cols()),
-                                 .mask = std::move(mask),
-                                 .loss = std::nullopt};
     {
       Workspace::Frame embedding_frame(pass.workspace);
       auto patches = embedding_frame.template matrix<S>(grid.values_per_patch(), grid.patches() * images.cols());

@@ -73,8 +73,8 @@ void precise_exact_in_place(W&& w, const RateScale& scale) {
   w = shrunk.template cast<double>().template cast<S>();
 }
 
-/// Replaces W_k by T(W_k) of the step, where the step is Z <- skip Z + scale sum_k U_k T(W_k). As exact as is relative to W_k: the
-/// tokens that the result is subtracted from are no more exact.
+/// Replaces W_k by T(W_k) of the step, where the step is Z <- skip Z + scale sum_k U_k T(W_k). Exact relative to W_k: the tokens
+/// that the result is subtracted from are no more exact.
 template <class W>
 void exact_in_place(W&& w, const RateScale& scale) {
   using S = typename std::decay_t<W>::Scalar;

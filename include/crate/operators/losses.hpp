@@ -161,6 +161,7 @@ void for_each_hidden_patch(const T& target, const Mask& mask, bool normalise, co
 template <class P, class T, class Mask>
 void check_patches(const P& prediction, const T& target, const Mask& mask, bool normalise) {
   check_shape("patch error: prediction", prediction, target.rows(), target.cols());
+  if (target.rows() < 1) throw ShapeError("patch error: expected patches of at least 1 value, found 0");
   check_size("patch error: entries of the mask", mask.size(), target.cols());
   if (normalise && target.rows() < 2)
     throw ShapeError(
@@ -172,7 +173,7 @@ void check_patches(const P& prediction, const T& target, const Mask& mask, bool 
 /// Mean squared error of each hidden patch, summed over them: sum of ||p - t||^2 / n over the patches whose entry in the mask is
 /// not 0. With `normalise` the true patch has its mean taken off and is divided by sqrt(variance + 1e-6), the variance over
 /// n - 1. The mask has an entry for each patch, column after column.
-/// Source: arXiv 2404.02446. Throws ShapeError unless the sizes agree.
+/// Source: arXiv 2404.02446. Throws ShapeError unless the sizes agree and patches hold a value, or two to normalise.
 template <class PDerived, class TDerived, class MaskDerived>
 [[nodiscard]] LossSum masked_patch_error(const Eigen::MatrixBase<PDerived>& prediction,
                                          const Eigen::MatrixBase<TDerived>& target,

@@ -135,7 +135,7 @@ template <class ZDerived, class Bases>
   detail::for_each_projected_gram(z, subspaces, scale,
                                   [&](Index k, const auto& projected, const auto& gram, double x_error) {
                                     const auto shrinking = gram.shrinking();
-                                    size += detail::Estimate{shrinking.size, shrinking.error + 2 * x_error};
+                                    size += detail::Estimate{shrinking.size, shrinking.error + shrinking.slope * x_error};
                                     auto g = projected;
                                     gram.shrink_in_place(g, shrinking);
                                     g *= static_cast<S>(scale.factor());

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <filesystem>
 #include <limits>
@@ -83,24 +84,29 @@ void read_counter(const TensorTable& file, std::string_view name, Number& number
 /// Throws FileError unless smallest <= found <= largest.
 template <class Number>
 void check_counter(const TensorTable& file, std::string_view name, Number found, Number smallest, Number largest) {
-  if (!(found >= smallest && found <= largest))
-    throw file_error(file.source(), "metadata ", quote(name), ": expected a number from ", smallest, " to ", largest,
-                     ", found ", found);
+  if (found >= smallest && found <= largest) return;
+  const std::string expected = largest == std::numeric_limits<Number>::max()
+                                   ? concatenate("at least ", smallest)
+                                   : concatenate("a number from ", smallest, " to ", largest);
+  throw file_error(file.source(), "metadata ", quote(name), ": expected ", expected, ", found ", found);
 }
 
 /// Throws FileError unless the counters are those of one training, which `state` began.
 template <class State>
 void check_counters(const TensorTable& file, const State& loaded, const State& state, const TrainingExtent& extent) {
   constexpr Index any = std::numeric_limits<Index>::max();
-  constexpr double largest = std::numeric_limits<double>::max();
   const Measures& sums = loaded.epoch_sums;
   check_counter(file, "step", loaded.step, Index{0}, any);
   if (extent.steps && loaded.step > *extent.steps)
     throw file_error(file.source(), "metadata 'step': expected at most ", *extent.steps,
                      ", the steps of all epochs, found ", loaded.step);
-  const Index optimiser_steps = loaded.step + (state.optimiser.steps - state.step);
-  check_counter(file, "optimiser steps", loaded.optimiser.steps, optimiser_steps, optimiser_steps);
-  check_counter(file, "loss", sums.loss.sum, -largest, largest);
+  check_counter(file, "optimiser steps", loaded.optimiser.steps, Index{0}, any);
+  if (const Index more = state.optimiser.steps - state.step; loaded.optimiser.steps - loaded.step != more)
+    throw file_error(file.source(), "metadata 'optimiser steps': expected ",
+                     more == 0 ? "" : concatenate(more, " more than "), "'step', ", loaded.step, ", found ",
+                     loaded.optimiser.steps);
+  if (!std::isfinite(sums.loss.sum))
+    throw file_error(file.source(), "metadata 'loss': expected a finite number, found ", sums.loss.sum);
   check_counter(file, "examples", sums.loss.count, Index{0}, extent.examples_of_epoch_at(loaded.step));
   check_counter(file, "correct in top 5", sums.correct_in_top_5, Index{0}, sums.loss.count);
   check_counter(file, "correct", sums.correct, Index{0}, sums.correct_in_top_5);
@@ -136,11 +142,12 @@ void check_described_model(const TensorTable& file, const Model& model) {
   const Metadata of_model = described_model(model);
   for (const auto& [key, text] : of_model) texts[key][0] = text;
   for (const auto& [key, text] : file.metadata()) texts[key][1] = text;
+  const auto shown = [](std::string_view text) { return text.empty() ? "nothing" : quote(text); };
   for (const auto& [key, both] : texts)
     if (key.starts_with(model_metadata_prefix) && both[0] != both[1])
       throw file_error(file.source(),
                        "this training was begun with another model: ", key.substr(model_metadata_prefix.size()),
-                       ": expected ", quote(both[0]), ", found ", quote(both[1]));
+                       ": expected ", shown(both[0]), ", found ", shown(both[1]));
 }
 
 /// Throws FileError unless all texts of the checkpoint are of those that are written; what is damaged may be called anything.
@@ -251,6 +258,9 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
   load_checkpoint(read_safetensors(path), state, recipe, extent);
 }
 
+/// Whether a table is that of a checkpoint.
+[[nodiscard]] inline bool is_checkpoint(const TensorTable& file) { return detail::is_training_checkpoint(file); }
+
 /// Whether there is something under this path that a new training must not replace: anything but a checkpoint in which no
 /// step was taken.
 [[nodiscard]] inline bool holds_training(const std::filesystem::path& path) {
@@ -258,7 +268,7 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
   try {
     const TensorTable file = read_safetensors(path);
     const std::string* const step = file.find_metadata("step");
-    return !detail::is_training_checkpoint(file) || step == nullptr || *step != "0";
+    return !is_checkpoint(file) || step == nullptr || *step != "0";
   } catch (const FileError&) { return true; }
 }
 

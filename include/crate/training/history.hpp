@@ -35,7 +35,7 @@ inline Index step_of_history(const std::string& line) {
 /// Whether a line is the beginning of one of history: what a writer leaves that is killed.
 inline bool is_cut_history(std::string_view line) {
   constexpr std::string_view begin = R"({"step":)";
-  return !line.empty() && (line.starts_with(begin) || begin.starts_with(line));
+  return !nlohmann::json::accept(line) && !line.empty() && (line.starts_with(begin) || begin.starts_with(line));
 }
 
 /// The whole lines of a history, none without a file. Throws FileError if it is anything else.

@@ -90,8 +90,8 @@ namespace crate::detail {
   return {};
 }
 
-/// The picture as it is to be seen, of one stored in this orientation: 1 as it is, 3 turned by 180 degrees, 6 by 90 clockwise, 8 by 90
-/// counter-clockwise; 2, 4, 7 and 5 are the mirror images of 1, 3, 6 and 8.
+/// The picture as it is to be seen, of one stored in this orientation: 1 as it is, 3 turned by 180 degrees, 6 by 90
+/// clockwise, 8 by 90 counter-clockwise; 2, 4, 7 and 5 are the mirror images of 1, 3, 6 and 8.
 [[nodiscard]] inline Image upright(Image image, int orientation) {
   if (orientation < 2 || orientation > 8) return image;
   const Index height = image.height, width = image.width;

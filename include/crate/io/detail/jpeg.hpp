@@ -20,8 +20,8 @@
 
 namespace crate::detail {
 
-/// Whether the pixels are what they should be in spite of this warning of libjpeg. After other warnings the library, left
-/// alone, replaces damaged or missing data by grey. By code, what is wrong and what becomes of the pixels:
+/// Whether the pixels are what they should be in spite of this warning of libjpeg. After other warnings the library,
+/// left alone, replaces damaged or missing data by grey. By code, what is wrong and what becomes of the pixels:
 ///
 ///   JWRN_NOT_SEQUENTIAL      parameters that only progressive files need (Samsung): none, they are not used
 ///   JWRN_ADOBE_XFORM         an unknown kind of colours in Adobe's note: read as the usual one, as by Pillow
@@ -114,28 +114,28 @@ class JpegReader {
     return std::uint64_t{component.width_in_blocks} * component.height_in_blocks;
   }
 
-  /// A Huffman code takes at least a bit, and each block has one. Arithmetic codes take any number of pixels without a byte, but
-  /// not those of photographs.
+  /// A Huffman code takes at least a bit, and each block has one. Arithmetic codes take any number of pixels without
+  /// a byte.
   void check_compression() const {
-    constexpr std::uint64_t arithmetic_free_pixels = 1'000'000, arithmetic_pixels_per_byte = 64;
-    std::uint64_t least_bits = 0;
-    for (const jpeg_component_info& component : components()) least_bits += blocks_of(component);
-    const auto pixels = static_cast<std::uint64_t>(image_.height * image_.width);
-    const bool possible = decoder_.arith_code != FALSE
-                              ? pixels <= arithmetic_free_pixels + arithmetic_pixels_per_byte * bytes_.size()
-                              : least_bits / 8 <= bytes_.size();
+    std::uint64_t blocks = 0;
+    for (const jpeg_component_info& component : components()) blocks += blocks_of(component);
+    const bool possible = decoder_.arith_code != FALSE ? is_worth_reading(image_.height, image_.width, bytes_.size())
+                                                       : blocks / 8 <= bytes_.size();
     if (!possible) throw pixels_missing(source_, image_.height, image_.width, bytes_.size());
   }
 
-  /// Stops files that go over their pixels more often than their size tells. A usual progressive file has 10 scans; one that says
-  /// "nothing more here" takes 100 bytes and a pass over all blocks.
+  /// Stops files that go over their pixels more often than their size tells. A usual progressive file has 10 scans,
+  /// some of which refine; one that says "nothing new" takes 100 bytes, however many blocks it goes over.
   void limit_scans() {
-    constexpr int most_scans = 500;  // what libjpeg's own tests allow
-    constexpr std::uint64_t free_blocks = 8'000'000, blocks_per_byte = 64;
+    constexpr int most_scans = 500;                                     // as many as libjpeg-turbo's fuzz tests allow
+    constexpr std::uint64_t free_work = 4'000'000, work_per_byte = 80;  // 30 ns each
     if (decoder_.input_scan_number == scans_) return;
     scans_ = decoder_.input_scan_number;
-    for (int i = 0; i < decoder_.comps_in_scan; ++i) scanned_blocks_ += blocks_of(*decoder_.cur_comp_info[i]);
-    if (scans_ > most_scans || scanned_blocks_ > free_blocks + blocks_per_byte * bytes_.size())
+    const bool refines = decoder_.Ah != 0;  // and so looks at each coefficient
+    const int work_per_block = refines ? 2 + (decoder_.Se - decoder_.Ss) / 16 : 1;
+    for (int i = 0; i < decoder_.comps_in_scan; ++i)
+      work_ += blocks_of(*decoder_.cur_comp_info[i]) * static_cast<std::uint64_t>(work_per_block);
+    if (scans_ > most_scans || work_ > free_work + work_per_byte * bytes_.size())
       fail("more scans over its pixels than a file of this size needs");
   }
 
@@ -189,7 +189,7 @@ class JpegReader {
   jpeg_progress_mgr progress_ = {};
   jpeg_decompress_struct decoder_ = {};
   int scans_ = 0;
-  std::uint64_t scanned_blocks_ = 0;
+  std::uint64_t work_ = 0;          // of all scans, in blocks
   std::vector<std::uint8_t> inks_;  // of a row
   Image image_;
 };

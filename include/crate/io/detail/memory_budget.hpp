@@ -19,10 +19,14 @@ class MemoryBudget {
 
   /// Throws FileError if less than that is left.
   void take(std::size_t bytes) {
-    if (bytes > left_)
-      throw file_error(source_, "expected to need at most ", limit_,
-                       " bytes of memory to be read, found that it needs more");
+    if (bytes > left_) exhaust();
     left_ -= bytes;
+  }
+
+  /// Throws FileError.
+  [[noreturn]] void exhaust() const {
+    throw file_error(source_, "expected to need at most ", limit_,
+                     " bytes of memory to be read, found that it needs more");
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,17 +26,20 @@ enum class PickleKind : std::uint8_t {
   list,
   dict,
   global,  ///< "module\nname" of a Python class or function; only ever a name here
-  object,  ///< stands for an object of a class not known here: inert, without content
+  object,  ///< stands for what only Python could make: inert, without content
   storage,
   tensor,
 };
 
-/// A value, by its position in PickleValues. Values may be shared, and lists and dicts may even contain themselves.
+/// A value, by its position in PickleValues; a small integer by itself, behind the highest bit. Values may be shared, and lists
+/// and dicts may even contain themselves.
 using PickleId = std::uint32_t;
 
 struct PickleValue {
   PickleKind kind = PickleKind::none;
-  std::uint32_t count = 0;  ///< bytes of a text, items of a container (a dict counts keys and values)
+  bool holds_tensors = false;  ///< is a tensor, or held one at any depth when it was made
+  std::uint32_t count =
+      0;  ///< bytes of a text, items of a container (a dict counts keys and values), how an object is made
   std::uint64_t content =
       0;  ///< the bits of a number, the place of a text, first and last cell of a container, another position
 };
@@ -57,20 +61,42 @@ class PickleValues {
   [[nodiscard]] MemoryBudget& budget() const { return budget_; }
 
   PickleId add(PickleKind kind, std::uint64_t content, std::uint32_t count = 0) {
+    if (values_.size() == is_small) budget_.exhaust();
     budget_.take(sizeof(PickleValue));
-    values_.push_back({kind, count, content});
+    values_.push_back({kind, kind == PickleKind::tensor, count, content});
     return static_cast<PickleId>(values_.size() - 1);
   }
-  PickleId add_integer(std::int64_t value) { return add(PickleKind::integer, std::bit_cast<std::uint64_t>(value)); }
+  PickleId add_integer(std::int64_t value) {
+    if (0 <= value && value < largest_small) return is_small | static_cast<PickleId>(value);
+    return add(PickleKind::integer, std::bit_cast<std::uint64_t>(value));
+  }
   PickleId add_number(double value) { return add(PickleKind::number, std::bit_cast<std::uint64_t>(value)); }
   PickleId add_text(PickleKind kind, std::string_view text) {
     const char* const begin = reinterpret_cast<const char*>(bytes_.data());
     return add(kind, static_cast<std::uint64_t>(text.data() - begin), static_cast<std::uint32_t>(text.size()));
   }
-  PickleId add_container(PickleKind kind) { return add(kind, ~std::uint64_t{0}); }
+  /// "module\nname", from two texts.
+  PickleId add_global(std::string_view module, std::string_view name) {
+    budget_.take(sizeof(std::string) + module.size() + name.size() + 32);
+    std::string& joined = joined_.emplace_back();
+    joined.reserve(module.size() + 1 + name.size());
+    joined += module;
+    joined += '\n';
+    joined += name;
+    return add(PickleKind::global, is_joined | (joined_.size() - 1), static_cast<std::uint32_t>(joined.size()));
+  }
+  PickleId add_container(PickleKind kind) { return add(kind, no_cells); }
+
+  /// Makes a dict, still empty, of an object.
+  void become_dict(PickleId object) {
+    values_[object].kind = PickleKind::dict;
+    values_[object].content = no_cells;
+    values_[object].count = 0;
+  }
 
   /// Adds an item to a tuple or list, or a key or value to a dict.
   void append(PickleId container, PickleId item) {
+    if (cells_.size() == no_cell) budget_.exhaust();
     budget_.take(sizeof(Cell));
     cells_.push_back({item, no_cell});
     const auto cell = static_cast<std::uint32_t>(cells_.size() - 1);
@@ -82,15 +108,27 @@ class PickleValues {
       cells_[value.content >> 32U].next = cell;
     value.content = std::uint64_t{cell} << 32U | first;
     ++value.count;
+    note_held(container, item);
   }
 
-  [[nodiscard]] PickleKind kind(PickleId id) const { return values_[id].kind; }
+  /// The value holds another, of which nothing else is kept.
+  void note_held(PickleId holder, PickleId held) {
+    if (holds_tensors(held)) values_[holder].holds_tensors = true;
+  }
+
+  [[nodiscard]] PickleKind kind(PickleId id) const {
+    return (id & is_small) != 0 ? PickleKind::integer : values_[id].kind;
+  }
+  [[nodiscard]] bool holds_tensors(PickleId id) const { return (id & is_small) == 0 && values_[id].holds_tensors; }
   [[nodiscard]] std::uint32_t count(PickleId id) const { return values_[id].count; }
-  [[nodiscard]] std::uint64_t content(PickleId id) const { return values_[id].content; }
+  [[nodiscard]] std::uint64_t content(PickleId id) const {
+    return (id & is_small) != 0 ? id & ~is_small : values_[id].content;
+  }
   [[nodiscard]] std::int64_t integer(PickleId id) const { return std::bit_cast<std::int64_t>(content(id)); }
   [[nodiscard]] double number(PickleId id) const { return std::bit_cast<double>(content(id)); }
   /// Of a text, bytes or global.
   [[nodiscard]] std::string_view text(PickleId id) const {
+    if ((content(id) & is_joined) != 0) return joined_[static_cast<std::size_t>(content(id) & ~is_joined)];
     return {reinterpret_cast<const char*>(bytes_.data()) + content(id), count(id)};
   }
 
@@ -108,6 +146,11 @@ class PickleValues {
   }
 
  private:
+  static constexpr PickleId is_small = PickleId{1} << 31U;
+  static constexpr std::int64_t largest_small = is_small - 1;  // of which the bits are no memory of an unpickler
+  static constexpr std::uint64_t no_cells = ~std::uint64_t{0};
+  static constexpr std::uint64_t is_joined = std::uint64_t{1} << 63U;
+
   struct Cell {
     PickleId item;
     std::uint32_t next;
@@ -117,6 +160,7 @@ class PickleValues {
   MemoryBudget& budget_;
   std::deque<PickleValue> values_;
   std::deque<Cell> cells_;
+  std::deque<std::string> joined_;
 };
 
 }  // namespace crate::detail

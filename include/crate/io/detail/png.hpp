@@ -19,8 +19,8 @@
 
 namespace crate::detail {
 
-/// One PNG file being read. libpng is handed the whole file and calls back: asked row by row instead, it would unpack whatever
-/// comes after the last one.
+/// One PNG file being read. libpng is handed the whole file and calls back: asked row by row instead, it would unpack
+/// whatever comes after the last one.
 class PngReader {
  public:
   PngReader(std::span<const std::byte> bytes, std::string_view source) : bytes_(bytes), source_(source) {
@@ -70,7 +70,7 @@ class PngReader {
     png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours come after, and say what was found
     // Texts, colour profiles and the like are not read, so they are not unpacked either.
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
-    auto* const bytes = reinterpret_cast<png_const_bytep>(bytes_.data());
+    const auto* const bytes = reinterpret_cast<png_const_bytep>(bytes_.data());
     png_process_data(png_, info_, const_cast<png_bytep>(bytes), bytes_.size());  // which only reads them
     return true;
   }
@@ -89,17 +89,15 @@ class PngReader {
     return false;
   }
 
-  /// Deflate packs at most 1032 to 1, so a larger claim cannot be true and is not worth the memory. Nor are pictures of one
-  /// bit a pixel that are both huge and empty.
+  /// Deflate packs at most 1032 to 1, so a larger claim cannot be true.
   void check_compression() const {
-    constexpr std::size_t deflate_ratio = 1032, free_pixels = 16'000'000, pixels_per_byte = 1024;
-    const std::size_t file_size = bytes_.size();
+    constexpr std::size_t deflate_ratio = 1032;
     const std::size_t raw_size = png_get_rowbytes(png_, info_) * static_cast<std::size_t>(image_.height);
-    if (raw_size / deflate_ratio > file_size) throw pixels_missing(source_, image_.height, image_.width, file_size);
-    const auto pixels = static_cast<std::size_t>(image_.height * image_.width);
-    if (pixels > free_pixels && (pixels - free_pixels) / pixels_per_byte > file_size)
-      throw file_error(source_, "expected at most ", free_pixels + pixels_per_byte * file_size, " pixels in a file of ",
-                       file_size, " bytes, found ", image_.height, " x ", image_.width);
+    if (raw_size / deflate_ratio > bytes_.size())
+      throw pixels_missing(source_, image_.height, image_.width, bytes_.size());
+    if (!is_worth_reading(image_.height, image_.width, bytes_.size()))
+      throw file_error(source_, "expected a larger file for the pixels of ", image_.height, " x ", image_.width,
+                       ", found ", bytes_.size(), " bytes");
   }
 
   void convert_to_rgb() {

@@ -33,6 +33,14 @@ using TensorCopies = std::deque<std::unique_ptr<std::byte[]>>;
   return last + 1;
 }
 
+/// Strides to walk by: that of a dimension of one element, which nothing bounds, is never taken and becomes 0.
+[[nodiscard]] inline std::vector<Index> taken_strides(std::span<const Index> shape, std::span<const Index> strides) {
+  std::vector<Index> taken(strides.begin(), strides.end());
+  for (std::size_t i = 0; i < taken.size(); ++i)
+    if (shape[i] == 1) taken[i] = 0;
+  return taken;
+}
+
 [[nodiscard]] inline bool is_row_major(std::span<const Index> shape, std::span<const Index> strides) {
   Index packed = 1;
   for (std::size_t i = shape.size(); i > 0; --i) {
@@ -98,7 +106,7 @@ inline void set_strided_bytes(Tensor& tensor, std::span<const std::byte> storage
   budget.take(*size);
   copies.push_back(std::make_unique_for_overwrite<std::byte[]>(*size));
   provide_pages(copies.back().get(), *size);
-  gather_elements(element, rest.data(), tensor.shape, strides, copies.back().get());
+  gather_elements(element, rest.data(), tensor.shape, taken_strides(tensor.shape, strides), copies.back().get());
   tensor.bytes = {copies.back().get(), *size};
 }
 

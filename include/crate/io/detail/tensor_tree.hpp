@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
@@ -22,6 +23,8 @@ namespace crate::detail {
 
 /// Walks through nested dicts, lists and tuples, and lists the tensors under the path of keys and positions that leads to each:
 /// 'optimizer.state.0.exp_avg'. Plain values in nested dicts become texts under their paths.
+///
+/// What holds no tensors never stops the walk: it is left out in lists, and where keys are long, containers deep or texts no UTF-8.
 class TensorTree {
  public:
   TensorTree(const PickleValues& values, const TorchObjects& objects, std::string_view source);
@@ -31,7 +34,12 @@ class TensorTree {
   std::vector<Tensor> tensors;
   Metadata metadata;
   TensorCopies copies;
-  std::optional<PickleId> left_out = {};  ///< the class of the first object that is not known here
+  struct LeftOut {
+    PickleId object;
+    std::string path;
+  };
+  std::optional<LeftOut> left_out =
+      {};  ///< what only Python could make: the first that holds tensors, or else the first
 
  private:
   struct Frame {
@@ -49,8 +57,8 @@ class TensorTree {
   void visit(PickleId value, std::size_t key_begin, bool in_list);
   void visit_next();
   [[nodiscard]] PickleId take_item(Frame& frame) const;
-  [[nodiscard]] bool is_plain(PickleId value) const;
-  void append_key(PickleId key);
+  [[nodiscard]] bool append_key(PickleId key);
+  void leave_out(PickleId object);
   void add_tensor(const TorchTensor& found, std::size_t key_begin);
   void add_text(PickleId value);
   [[nodiscard]] std::vector<Index> integers(PickleId tuple) const;
@@ -92,6 +100,25 @@ class TensorTree {
   return true;
 }
 
+/// Whether the bytes are characters in UTF-8, none of them half of a pair or longer than need be.
+[[nodiscard]] inline bool is_utf8(std::string_view text) {
+  constexpr std::array<std::uint32_t, 4> smallest = {0, 0x80, 0x800, 0x10000};
+  for (std::size_t i = 0; i < text.size();) {
+    const auto first = static_cast<unsigned char>(text[i]);
+    const std::size_t more = first < 0x80U ? 0 : first >> 5U == 6U ? 1 : first >> 4U == 14U ? 2 : 3;
+    if ((more == 3 && first >> 3U != 30U) || text.size() - i <= more) return false;
+    std::uint32_t code = more == 0 ? first : first & (0x3FU >> more);
+    for (std::size_t k = 1; k <= more; ++k) {
+      const auto next = static_cast<unsigned char>(text[i + k]);
+      if (next >> 6U != 2U) return false;
+      code = code << 6U | (next & 0x3FU);
+    }
+    if (code < smallest[more] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return false;
+    i += more + 1;
+  }
+  return true;
+}
+
 inline TensorTree::TensorTree(const PickleValues& values, const TorchObjects& objects, std::string_view source)
     : values_(values), objects_(objects), source_(source) {
   // Tied weights look at one storage several times; beyond a few times the file that is no weight but a trap.
@@ -118,15 +145,18 @@ inline void TensorTree::visit_next() {
   if (has_keys) item = take_item(frame);
   const bool in_list = frame.in_list;
   const std::uint32_t position = frame.position++;
-  if (in_list && is_plain(item)) return;
+  const bool holds_tensors = values_.holds_tensors(item);
+  if (!holds_tensors && (in_list || metadata.size() == most_texts)) return;
 
   path_.resize(frame.path_size);
   if (frames_.size() > 1) path_ += '.';
   const std::size_t key_begin = path_.size();
-  if (has_keys)
-    append_key(key);
-  else
+  if (!has_keys)
     path_ += std::to_string(position);
+  else if (!append_key(key)) {
+    if (holds_tensors) throw error("expected keys and paths of at most ", longest_name, " bytes, found more");
+    return;
+  }
   values_.budget().take(path_.size());
   visit(item, key_begin, in_list);
 }
@@ -137,35 +167,35 @@ inline PickleId TensorTree::take_item(Frame& frame) const {
   return item;
 }
 
-/// Whether the value neither is nor holds a tensor.
-inline bool TensorTree::is_plain(PickleId value) const {
-  const PickleKind kind = values_.kind(value);
-  return kind != PickleKind::tensor && kind != PickleKind::dict && kind != PickleKind::list &&
-         kind != PickleKind::tuple;
+/// False if the key or the path with it is too long.
+inline bool TensorTree::append_key(PickleId key) {
+  if (values_.kind(key) == PickleKind::text && values_.count(key) > longest_name) return false;
+  if (!append_plain(path_, values_, key)) path_ += '?';
+  return path_.size() <= longest_name;
 }
 
-inline void TensorTree::append_key(PickleId key) {
-  if (values_.kind(key) == PickleKind::text && values_.count(key) > longest_name)
-    throw error("expected keys of at most ", longest_name, " bytes, found one of ", values_.count(key));
-  if (!append_plain(path_, values_, key)) path_ += '?';
-  if (path_.size() > longest_name)
-    throw error("expected paths of at most ", longest_name, " bytes, found one of ", path_.size());
+inline void TensorTree::leave_out(PickleId object) {
+  const bool is_first = !left_out;
+  if (is_first || (values_.holds_tensors(object) && !values_.holds_tensors(left_out->object)))
+    left_out = {object, path_};
 }
 
 inline void TensorTree::visit(PickleId value, std::size_t key_begin, bool in_list) {
   switch (values_.kind(value)) {
     case PickleKind::tensor:
       return add_tensor(objects_.tensors()[static_cast<std::size_t>(values_.content(value))], key_begin);
-    case PickleKind::dict:
     case PickleKind::list:
     case PickleKind::tuple:
+      if (!values_.holds_tensors(value)) return;
+      [[fallthrough]];
+    case PickleKind::dict:
+      if (frames_.size() == deepest && !values_.holds_tensors(value)) return;
       if (frames_.size() == deepest)
         throw error("expected at most ", deepest, " containers inside each other, found more");
       in_list = in_list || values_.kind(value) != PickleKind::dict;
       return frames_.push_back({value, values_.first_cell(value), 0, path_.size(), in_list});
     case PickleKind::object:
-      if (!left_out) left_out = static_cast<PickleId>(values_.content(value));
-      return;
+      return leave_out(value);
     default:
       add_text(value);
   }
@@ -200,7 +230,9 @@ inline void TensorTree::add_text(PickleId value) {
   if (metadata.size() == most_texts) return;
   if (values_.kind(value) == PickleKind::text && values_.count(value) > longest_name) return;
   std::string text;
-  if (!append_plain(text, values_, value)) return;
+  if (!append_plain(text, values_, value) || !is_utf8(text) || !is_utf8(path_)) return;
+  const auto has_path = [this](const auto& entry) { return entry.first == path_; };
+  if (std::any_of(metadata.begin(), metadata.end(), has_path)) return;
   values_.budget().take(sizeof(Metadata::value_type) + path_.size() + text.size());
   metadata.emplace_back(path_, std::move(text));
 }

@@ -108,7 +108,20 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return shape;
 }
 
-/// What the checkpoint says of its model. Old ones say nothing; their recipe has the step, the lambda and the channels.
+/// Mean or deviation of each channel, from "mean +- deviation" in the recipe.
+[[nodiscard]] inline std::string pixels_of_recipe(const TensorTable& file, bool deviation) {
+  constexpr std::string_view between = " +- ";
+  std::string numbers;
+  for (Index c = 0; c < channels_of_recipe(file); ++c) {
+    const std::string& text = *file.find_metadata(concatenate(recipe_prefix, "pixels of channel ", c));
+    const std::size_t split = std::min(text.find(between), text.size());
+    const std::size_t begin = deviation ? std::min(split + between.size(), text.size()) : 0;
+    numbers += (c == 0 ? "" : " ") + text.substr(begin, deviation ? text.size() : split);
+  }
+  return numbers;
+}
+
+/// What the checkpoint says of its model. Old ones say nothing; their recipe has the step, the lambda and the pixels.
 [[nodiscard]] inline Metadata model_metadata_of_checkpoint(const TensorTable& file) {
   Metadata metadata;
   for (const auto& entry : file.metadata())
@@ -121,7 +134,10 @@ inline void check_checkpoint_format(const TensorTable& file) {
   add("crate.step", "eta");
   add("crate.lambda", "lambda");
   if (const Index channels = channels_of_recipe(file); channels > 0)
-    metadata.emplace_back("crate.channels", std::to_string(channels));
+    metadata.insert(metadata.end(), {{"crate.channels", std::to_string(channels)},
+                                     {"crate.fit", "cover"},
+                                     {"crate.mean", pixels_of_recipe(file, false)},
+                                     {"crate.deviation", pixels_of_recipe(file, true)}});
   return metadata;
 }
 

@@ -94,7 +94,7 @@ class PreciseGram {
     const MatrixOf<double> inverse = inverse_.template cast<double>();
     const double by_gram = 0.5 * rounding() * (d.asDiagonal() * inverse * d.asDiagonal()).norm();
     const auto size = static_cast<double>(d.size());
-    const double slope = std::min(std::sqrt(size) / 2, d.norm()) + x_error_;  // of R by a^{1/2} W
+    const double slope = std::min(0.5, d.norm() / std::sqrt(size)) + x_error_;  // of R by a^{1/2} W, as in RegularisedGram
     return {rate, by_gram + slope * x_error_ + 4 * unit_roundoff<double> * rate};
   }
 

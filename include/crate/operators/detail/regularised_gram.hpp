@@ -83,6 +83,7 @@ class RegularisedGram {
     double size;    ///< about ||a^{1/2} W (I + a W^T W)^{-1}||_F, or less
     double error;   ///< a bound of what that is wrong by
     double tokens;  ///< a^{1/2} ||W||_F
+    double slope;   ///< a bound of ||d size|| / ||d tokens||
   };
 
   [[nodiscard]] Shrinking shrinking() const {
@@ -99,7 +100,8 @@ class RegularisedGram {
     const double error = right * (rounding_of_sum<S>(n) + rounding_ * both);
     // X of norm below 1 leaves G^{-1} X as exact as X.
     const double sure = energy <= 1 ? 0 : error;
-    return {inverse.template cast<S>(), size, sound_ ? sure : infinity, std::sqrt(energy)};
+    return {inverse.template cast<S>(), size, sound_ ? sure : infinity, std::sqrt(energy),
+            2 * std::min(1.0, inverse.norm())};
   }
 
   /// Replaces W, from which this was made, by W (I + a W^T W)^{-1}.
@@ -112,12 +114,13 @@ class RegularisedGram {
   }
 
  private:
-  /// dR/dX = G^{-1} X is nowhere larger than X, nor any of its singular values than 1/2.
+  /// dR/dX = G^{-1} X is nowhere larger than X, nor any of its singular values than 1/2; roundings of different rows of X are
+  /// independent, and so seen by that over n^{1/2}.
   [[nodiscard]] double error_of_rate(double size, double x_error) const {
     if (!sound_) return infinity;
     const auto n = static_cast<double>(diagonal_.size());
     const double energy = diagonal_.sum() - n + rounding_ * n;  // a ||W||^2, or more
-    return rounding_ / 2 * size + (std::sqrt(std::min(n / 4, energy)) + x_error) * x_error;
+    return rounding_ / 2 * size + (std::sqrt(std::min(0.25, energy / n)) + x_error) * x_error;
   }
 
   /// Calls body on so few columns at a time that a copy of them in double stays in cache.
