@@ -35,17 +35,23 @@ namespace crate::detail {
   return {reinterpret_cast<const BfloatPair*>(x.first), x.stride / 2};
 }
 
-/// Calls body(piece's panel, first column, last column, worker) for pieces that cover the product.
-template <FoldedWeight W, class Body>
-void for_each_piece(const PackedWeights<W>& weights, Index cols, Index column_bytes, Threads& threads,
+/// Calls body(panel, first column, last column, worker) for pieces that cover a product of so many panels and columns.
+template <class Body>
+void for_each_piece(Index panels, Index cols, Index column_bytes, InstructionSet set, Threads& threads,
                     const Body& body) {
-  if (weights.rows() == 0 || cols == 0) return;
-  const Index panels = weights.panels(), tile_cols = tile_shape(vector_bytes(weights.instruction_set())).columns;
+  if (panels == 0 || cols == 0) return;
+  const Index tile_cols = tile_shape(vector_bytes(set)).columns;
   const Index piece_cols = columns_of_piece(panels, cols, column_bytes, tile_cols, threads.count());
   threads.for_each(panels * ((cols + piece_cols - 1) / piece_cols), [&](Index piece, int worker) {
     const Index first = piece / panels * piece_cols;
     body(piece % panels, first, std::min(first + piece_cols, cols), worker);
   });
+}
+
+template <FoldedWeight W, class Body>
+void for_each_piece(const PackedWeights<W>& weights, Index cols, Index column_bytes, Threads& threads,
+                    const Body& body) {
+  for_each_piece(weights.panels(), cols, column_bytes, weights.instruction_set(), threads, body);
 }
 
 /// The bytes of workspace that multiply_packed takes.

@@ -6,6 +6,7 @@
 #include "crate/kernels/detail/exponential.ipp"
 #include "crate/kernels/detail/tile.ipp"
 #include "crate/kernels/detail/packed_product.ipp"
+#include "crate/kernels/detail/packing.ipp"
 #include "crate/kernels/detail/attention.ipp"
 #include "crate/kernels/detail/normalise.ipp"
 #include "crate/kernels/detail/kernels.ipp"

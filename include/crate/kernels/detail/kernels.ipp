@@ -16,6 +16,14 @@ struct Kernels {
   static void widen_panel(const BfloatPair* panel, Index width, Index depth, float* widened) {
     CRATE_TARGET::widen_panel(panel, width, depth, widened);
   }
+  template <class S>
+  static void pack_panel_of(MatrixView<const S> a, Index width, S* panel) {
+    CRATE_TARGET::pack_panel_of<S>(a, width, panel);
+  }
+  template <class S>
+  static void transpose_into(const S* from, Index from_stride, Index rows, Index cols, S* to, Index to_stride) {
+    CRATE_TARGET::transpose_into<S>(from, from_stride, rows, cols, to, to_stride);
+  }
   template <class S, class... Arguments>
   static void attend_heads(Columns<const S> h, Arguments&&... arguments) {
     CRATE_TARGET::attend_heads<S>(h, std::forward<Arguments>(arguments)...);
