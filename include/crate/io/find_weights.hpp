@@ -20,7 +20,8 @@ namespace crate {
 /// The weights of the model among the tensors of a file, under the model's own names: the dict that holds them is found among
 /// nested ones ('state_dict', 'model', ...), the state of optimisers and schedules left out, and what wrappers put in front of
 /// every name ('module.', '_orig_mod.', any number of times) taken off. `nesting` names the dict where a file holds several, as
-/// in "teacher". Metadata stays. Of a checkpoint of our own training it is the moving average if there is one, else the model.
+/// in "teacher". Metadata stays. Of a checkpoint of our own training it is the moving average if there is one, else the
+/// model.
 /// Throws FileError, with the candidates, if there is not exactly one such dict.
 [[nodiscard]] TensorTable find_weights(const TensorTable& table, std::string_view nesting = "");
 
