@@ -5,6 +5,9 @@
 // decoder mirrors it. The subspaces and dictionaries are those that the tokens were drawn from, or estimated from the
 // tokens; on request they are then trained, end to end.
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <exception>
@@ -13,6 +16,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -27,16 +31,22 @@
 #include "compress_tokens/tokens_file.hpp"
 #include "compress_tokens/toy_effects.hpp"
 #include "compress_tokens/train.hpp"
+#include "crate/io/file_replacement.hpp"
 
 namespace {
 
 using namespace compress_tokens;
 
+/// What was taken for what in a file of text, where it was asked about, and for who looks on; the file of tokens has it anyway.
+void print_notes(const Source& source, const Options& options) {
+  if (!options.asks_for_csv() && isatty(STDOUT_FILENO) == 0) return;
+  for (const std::string& note : source.notes) std::cout << note << "\n";
+}
+
 void print_plan(const Plan& plan, const Source& source, const EstimatedSubspaces& estimated) {
   const Subspaces& u = plan.weights.subspaces.front();
   const Strength& s = plan.strength;
-  std::cout << source.description << "\n\n"
-            << text("subspaces    %td of dimension %td, ", u.heads(), u.head_dim()) << plan.subspaces_from << "\n"
+  std::cout << text("subspaces    %td of dimension %td, ", u.heads(), u.head_dim()) << plan.subspaces_from << "\n"
             << text("             those estimated from the tokens hold %.1f %% of their energy\n",
                     100 * (1 - estimated.residual));
   if (source.toy)
@@ -53,7 +63,44 @@ void print_coding_length(const EncodedTokens& encoded, const Source& source, dou
   const double before = coding_length_bits(encoded.measures.front().rate, count);
   const double after = coding_length_bits(encoded.measures.back().rate, count);
   std::cout << text("\ncoding length N R(Z) at epsilon = %.4g: ", epsilon) << with_commas(before) << " bits before, "
-            << with_commas(after) << " after (" << text("%.1f", before / after) << " to 1)\n";
+            << with_commas(after) << " after";
+  if (after > 0) std::cout << text(" (%.1f to 1)", before / after);
+  std::cout << "\n";
+}
+
+/// What became of R^c, and whether kappa may be why.
+void print_compression(const std::vector<LayerMeasures>& measures, const Encoder& encoder, Index tokens) {
+  const std::vector<std::size_t> raised = layers_that_raise_rate(measures);
+  if (raised.empty()) {
+    std::cout << "R^c fell at every compression step\n";
+  } else {
+    std::cout << "R^c rose at the compression step of layer";
+    for (std::size_t i = 0; i < raised.size(); ++i) std::cout << (i > 0 ? ", " : " ") << raised[i];
+    std::cout << "\n";
+  }
+  const double beyond = kappa_beyond_bound(encoder, tokens);
+  const bool exact = encoder.layers.front().compress.options.step == crate::CompressionStep::exact;
+  constexpr double rounding = 1e-9;
+  if (exact && beyond > 1 + rounding)
+    std::cout << text(
+        "warning: kappa is %.3g times the largest with which no step raises R^c, 2 N epsilon^2 / (p ||U||^2)\n",
+        beyond);
+}
+
+/// For each class, the subspace that holds most of its tokens.
+void print_labels(const Labels& labels, const std::vector<Index>& membership, Index subspaces) {
+  const auto classes = static_cast<Index>(labels.classes.size());
+  crate::Matrix<double> counts = crate::Matrix<double>::Zero(subspaces, classes);
+  for (std::size_t i = 0; i < membership.size(); ++i) counts(membership[i], labels.of_tokens[i]) += 1;
+  std::cout << "\n  label                     tokens   most in subspace\n";
+  constexpr Index most_lines = 50;
+  for (Index c = 0; c < std::min(classes, most_lines); ++c) {
+    Index best = 0;
+    const double most = counts.col(c).maxCoeff(&best), all = counts.col(c).sum();
+    std::cout << text("  %-24.24s %7.0f   %6td, %5.1f %%\n", labels.classes[static_cast<std::size_t>(c)].c_str(), all,
+                      best, 100 * most / all);
+  }
+  if (classes > most_lines) std::cout << text("  and %td more\n", classes - most_lines);
 }
 
 double relative_error(const Matrix& tokens, const Matrix& decoded) { return (tokens - decoded).norm() / tokens.norm(); }
@@ -65,7 +112,7 @@ void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& sou
             << "bases, mean and tables not counted for any method)\n"
             << "  epsilon       bits   white box        PCA   PCA with the same threshold\n";
   for (const TradeOffPoint& point : points)
-    std::cout << text("  %7.3f  %9.3f  %7.2f dB %7.2f dB  %7.2f dB\n", point.epsilon,
+    std::cout << text("  %7.4g  %9.3f  %7.2f dB %7.2f dB  %7.2f dB\n", point.epsilon,
                       point.white_box.bits / source.rate_units(),
                       source.decibels(point.white_box.squared_error(source.tokens)),
                       source.decibels(point.pca.squared_error(source.tokens)),
@@ -88,8 +135,7 @@ PassedTokens show_pass(const Autoencoder& box, const Weights& weights, const Sou
       encode_and_measure(box.encoder, weights, source.tokens, strength.epsilon, options.weight, threads);
   progress.clear();
   print_layer_table(std::cout, encoded.measures);
-  std::cout << (compression_always_compressed(encoded.measures) ? "R^c fell at every compression step\n"
-                                                                : "R^c rose at some compression step\n");
+  print_compression(encoded.measures, box.encoder, source.tokens.cols());
   print_coding_length(encoded, source, strength.epsilon);
   Matrix decoded = crate::forward(box.decoder, encoded.codes, {.threads = &threads});
   std::cout << text("reconstruction from the unrounded codes: relative error %.3f\n",
@@ -121,14 +167,19 @@ void show_toy_effects(const Source& source, const Plan& plan, const EstimatedSub
 }
 
 /// The user's own tokens: bits and error of an actual code, beside principal component analysis.
-void show_trade_off(const Source& source, const Plan& plan, const EstimatedSubspaces& estimated,
-                    const std::filesystem::path& folder, const Progress& progress, crate::Threads& threads) {
-  const std::vector<TradeOffPoint> points =
+std::vector<TradeOffPoint> show_trade_off(const Source& source, const Plan& plan, const Progress& progress,
+                                          crate::Threads& threads) {
+  std::vector<TradeOffPoint> points =
       trade_off(source.tokens, plan.weights, plan.strength, threads, [&](std::size_t point, std::size_t count) {
         progress.show(text("trade-off, precision %zu of %zu", point, count));
       });
   progress.clear();
   print_trade_off(points, source);
+  return points;
+}
+
+void write_trade_off_and_photographs(const std::vector<TradeOffPoint>& points, const Source& source,
+                                     const EstimatedSubspaces& estimated, const std::filesystem::path& folder) {
   write_trade_off(folder, points, source);
   if (!source.photograph) return;
   const CodedTokens& stated = points[points.size() / 2].white_box;
@@ -136,12 +187,22 @@ void show_trade_off(const Source& source, const Plan& plan, const EstimatedSubsp
   std::cout << text("reconstruction.png shows the white box at %.3f bits a pixel\n", stated.bits / source.rate_units());
 }
 
+/// Makes the folder unless it is there. Throws FileError if it cannot be written to, before any work is done.
+void prepare_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!std::filesystem::is_directory(folder))
+    throw crate::file_error(folder.string(), "--output: expected a folder, or a name to make one by",
+                            error ? ": " + error.message() : std::string());
+  const crate::FileReplacement trial(folder / "tokens.safetensors");
+}
+
 void run(const Options& options) {
   const Progress progress;
   crate::Threads threads(options.threads);
   const Source source = load_source(options);
   const std::filesystem::path& folder = options.output;
-  std::filesystem::create_directories(folder);
+  prepare_folder(folder);
 
   progress.show("estimating subspaces");
   const EstimatedSubspaces estimated = estimate(source, options, threads);
@@ -151,6 +212,9 @@ void run(const Options& options) {
   const Plan plan =
       make_plan(source.tokens, given ? source.toy->subspaces : estimated.subspaces, given, strength, options, threads);
   progress.clear();
+  std::cout << source.description << "\n";
+  print_notes(source, options);
+  std::cout << "\n";
   print_plan(plan, source, estimated);
 
   Autoencoder box{make_encoder(plan.weights, plan.strength, source.tokens.cols()),
@@ -171,14 +235,20 @@ void run(const Options& options) {
     show_toy_effects(source, plan, estimated, derived, trained ? std::optional(passed.decoded) : std::nullopt, options,
                      threads);
 
+  if (source.labels) print_labels(*source.labels, estimated.membership, estimated.subspaces.heads());
+  std::vector<TradeOffPoint> points;
+  if (!source.toy) points = show_trade_off(source, plan, progress, threads);
+
   write_similarity(folder, source.tokens, passed.encoded.codes,
                    source.toy ? source.toy->membership : estimated.membership);
   write_layers(folder, passed.encoded.measures);
-  if (!source.toy) show_trade_off(source, plan, estimated, folder, progress, threads);
+  if (!source.toy) write_trade_off_and_photographs(points, source, estimated, folder);
   TokensFile{source.tokens,
              passed.encoded.codes,
              passed.decoded,
              estimated.membership,
+             source.labels,
+             source.notes,
              weights,
              box,
              plan.strength,
@@ -198,8 +268,8 @@ int main(int argc, char** argv) {
     std::cerr << "compress_tokens: " << error.what() << "\n";
     exit_code = 2;
   } catch (const std::bad_alloc&) {
-    std::cerr << "compress_tokens: there is not enough memory\n";
-    return 1;
+    std::cerr << "compress_tokens: not enough memory for tokens and layers of this number and width\n";
+    exit_code = 1;
   } catch (const std::exception& error) {
     std::cerr << "compress_tokens: " << error.what() << "\n";
     exit_code = 1;

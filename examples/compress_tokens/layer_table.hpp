@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <ostream>
@@ -65,11 +66,28 @@ inline void print_layer_table(std::ostream& out, const std::vector<LayerMeasures
                 row.rate - row.subspace_rate, 100 * row.nonzero_share, row.objective);
 }
 
+/// The layers, from 1, whose compression step did not lower R^c, beyond what tokens and rates are rounded by.
+[[nodiscard]] inline std::vector<std::size_t> layers_that_raise_rate(const std::vector<LayerMeasures>& rows) {
+  constexpr double rounding = 1e-9;
+  std::vector<std::size_t> layers;
+  for (std::size_t i = 1; i < rows.size(); i += 2)
+    if (!(rows[i].subspace_rate <= rows[i - 1].subspace_rate * (1 + rounding))) layers.push_back((i + 1) / 2);
+  return layers;
+}
+
 /// Whether every compression step lowered R^c.
 [[nodiscard]] inline bool compression_always_compressed(const std::vector<LayerMeasures>& rows) {
-  for (std::size_t i = 1; i < rows.size(); i += 2)
-    if (rows[i].subspace_rate > rows[i - 1].subspace_rate) return false;
-  return true;
+  return layers_that_raise_rate(rows).empty();
+}
+
+/// How many times larger than crate::largest_kappa the step of a layer is, at most.
+[[nodiscard]] inline double kappa_beyond_bound(const Encoder& encoder, Index tokens) {
+  double most = 0;
+  for (const auto& layer : encoder.layers) {
+    const auto& options = layer.compress.options;
+    most = std::max(most, options.kappa / crate::largest_kappa(layer.compress.subspaces, tokens, options.epsilon));
+  }
+  return most;
 }
 
 /// N R(Z) in bits: what coding all tokens to precision epsilon takes, by the definition of the rate.

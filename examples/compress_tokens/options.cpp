@@ -13,17 +13,36 @@ namespace {
 constexpr const char* description =
     "Compresses a set of tokens with a white-box transformer and decodes it again.\n\n"
     "Without --input, draws tokens from Gaussians on random subspaces, with noise. Otherwise reads tokens (CSV: a line "
-    "a "
-    "token; safetensors: the matrix [tokens, width] that is alone or named tokens) or a photograph (PNG, JPEG), whose "
+    "a token; safetensors: the matrix [tokens, width] that is alone or named tokens) or a photograph (PNG, JPEG), "
+    "whose "
     "patches become tokens.";
+
+/// Of what is counted: products of two stay far from overflow.
+constexpr Index most = 1'000'000'000;
 
 void add_token_options(CLI::App& app, Options& options) {
   app.add_option("--input", options.input, "tokens (.csv, .safetensors) or a photograph (.png, .jpg)");
+  const std::map<std::string, crate::CsvPart> parts = {
+      {"auto", crate::CsvPart::automatic}, {"yes", crate::CsvPart::present}, {"no", crate::CsvPart::absent}};
+  app.add_option("--labels", options.csv.labels, "CSV: the column of labels, by its name, or counted from 1 [none]");
+  app.add_option("--columns", options.csv.columns,
+                 "CSV: the columns that are coordinates, separated by commas, named likewise [all others]")
+      ->delimiter(',');
+  app.add_option("--header", options.csv.header,
+                 "CSV: whether the first line names the columns [auto: if it evidently does]")
+      ->transform(CLI::CheckedTransformer(parts));
+  app.add_option("--index", options.csv.index,
+                 "CSV: whether the first column numbers or names the lines [auto: if it evidently does]")
+      ->transform(CLI::CheckedTransformer(parts));
   app.add_option("--patch", options.patch, "side of the square patches of a photograph, in pixels")
       ->capture_default_str()
       ->check(CLI::Range(1, 64));
-  app.add_option("--width", options.toy.width, "toy: dimension d of the tokens")->capture_default_str();
-  app.add_option("--tokens", options.toy.tokens, "toy: number N of tokens")->capture_default_str();
+  app.add_option("--width", options.toy.width, "toy: dimension d of the tokens")
+      ->capture_default_str()
+      ->check(CLI::Range(Index{1}, most));
+  app.add_option("--tokens", options.toy.tokens, "toy: number N of tokens")
+      ->capture_default_str()
+      ->check(CLI::Range(Index{1}, most));
   app.add_option("--noise", options.toy.noise,
                  "toy: standard deviation of the noise in each coordinate; the signal's is 1")
       ->capture_default_str();
@@ -36,8 +55,9 @@ void add_model_options(CLI::App& app, Options& options) {
   const std::map<std::string, DictionarySource> sources = {{"auto", DictionarySource::automatic},
                                                            {"subspaces", DictionarySource::subspaces},
                                                            {"tokens", DictionarySource::tokens}};
-  app.add_option("--subspaces", options.subspaces, "number K of subspaces [8]");
-  app.add_option("--dim", options.dim, "dimension p of each subspace [4; photograph: 12]");
+  app.add_option("--subspaces", options.subspaces, "number K of subspaces [8]")->check(CLI::Range(Index{1}, most));
+  app.add_option("--dim", options.dim, "dimension p of each subspace [4; photograph: 12]")
+      ->check(CLI::Range(Index{1}, most));
   app.add_flag("--estimate", options.estimate, "toy: use subspaces estimated from the tokens instead of the true ones");
   app.add_option("--dictionary", options.dictionary,
                  "made from the subspaces, or estimated from the tokens [auto: subspaces if they share no direction]")
@@ -59,7 +79,7 @@ void add_model_options(CLI::App& app, Options& options) {
          "--train{200}", options.train_steps,
          "then learn subspaces and dictionaries of encoder and decoder from the tokens, end to end; --train=STEPS "
          "for other than 200")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(Index{0}, most));
   app.add_option("--weight", options.weight, "of a non-zero entry in the printed objective, in nats")
       ->capture_default_str();
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "compress_tokens/toy.hpp"
+#include "crate/io/csv.hpp"
 #include "crate/operators/compression.hpp"
 
 namespace compress_tokens {
@@ -21,6 +22,7 @@ enum class DictionarySource {
 /// What the command line says. An empty optional stands for a default that depends on the tokens.
 struct Options {
   std::filesystem::path input = {};  ///< the toy if empty
+  crate::CsvOptions csv = {};        ///< how the input is read if it is CSV
   Index patch = 8;
   ToyOptions toy = {};
   std::optional<Index> subspaces = {}, dim = {};
@@ -35,6 +37,11 @@ struct Options {
   std::uint64_t seed = 0;
   int threads = 0;
   std::filesystem::path output = "compressed";
+
+  [[nodiscard]] bool asks_for_csv() const {
+    return !csv.labels.empty() || !csv.columns.empty() || csv.header != crate::CsvPart::automatic ||
+           csv.index != crate::CsvPart::automatic;
+  }
 };
 
 /// Reads the command line. If the program should end now (help was asked for, or the line is wrong), everything has

@@ -51,28 +51,60 @@ namespace {
   return crate::tokens_from<double>(*found);
 }
 
-[[nodiscard]] Source file_source(const std::filesystem::path& path, Index patch_side) {
+[[nodiscard]] Source tokens_source(const std::filesystem::path& path, Matrix tokens) {
+  return {text("%s: %td tokens of width %td", path.filename().string().c_str(), tokens.cols(), tokens.rows()),
+          std::move(tokens)};
+}
+
+[[nodiscard]] Source csv_source(const std::filesystem::path& path, const crate::CsvOptions& options) {
+  crate::CsvTable table = crate::read_csv_table(path, options);
+  Source source = tokens_source(path, std::move(table.tokens));
+  source.notes = std::move(table.notes);
+  if (!table.labels.empty()) source.labels = Labels{std::move(table.classes), std::move(table.labels)};
+  return source;
+}
+
+[[nodiscard]] std::string lower_extension(const std::filesystem::path& path) {
   std::string extension = path.extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-  if (extension == ".png" || extension == ".jpg" || extension == ".jpeg") return photograph_source(path, patch_side);
-  Matrix tokens;
-  if (extension == ".csv" || extension == ".tsv" || extension == ".txt")
-    tokens = crate::read_csv(path);
-  else if (extension == ".safetensors")
-    tokens = read_matrix(path);
-  else
-    throw crate::file_error(path.string(), "expected .csv, .safetensors, .png or .jpg, found '", extension, "'");
-  return {text("%s: %td tokens of width %td", path.filename().string().c_str(), tokens.cols(), tokens.rows()),
-          std::move(tokens)};
+  return extension;
+}
+
+[[nodiscard]] bool is_csv(const std::filesystem::path& path) {
+  const std::string extension = lower_extension(path);
+  return extension == ".csv" || extension == ".tsv" || extension == ".txt";
+}
+
+[[nodiscard]] Source file_source(const Options& options) {
+  const std::filesystem::path& path = options.input;
+  const std::string extension = lower_extension(path);
+  if (extension == ".png" || extension == ".jpg" || extension == ".jpeg") return photograph_source(path, options.patch);
+  if (is_csv(path)) return csv_source(path, options.csv);
+  if (extension == ".safetensors") return tokens_source(path, read_matrix(path));
+  throw crate::file_error(path.string(), "expected .csv, .safetensors, .png or .jpg, found '", extension, "'");
+}
+
+/// The squares of smaller and larger tokens, and of what is computed of them, would be no normal numbers.
+void check_size_of_tokens(const Matrix& tokens) {
+  constexpr double least = 1e-100, most = 1e100;
+  if (!tokens.allFinite() || tokens.size() == 0)
+    throw crate::FileError("tokens: expected finite numbers, found others");
+  const double largest = tokens.cwiseAbs().maxCoeff();
+  if (largest == 0) throw crate::FileError("tokens: expected numbers that are not all zero, found zeros alone");
+  if (largest < least || largest > most)
+    throw crate::FileError(text("tokens: expected a largest coordinate between %g and %g, found %g: scale the tokens",
+                                least, most, largest));
 }
 
 }  // namespace
 
 Source load_source(const Options& options) {
-  Source source = options.input.empty() ? toy_source(options.toy) : file_source(options.input, options.patch);
-  if (!source.tokens.allFinite() || source.tokens.size() == 0 || source.tokens.squaredNorm() == 0)
-    throw crate::FileError("tokens: expected finite numbers that are not all equal, found others");
+  crate::check_option(!options.asks_for_csv() || is_csv(options.input),
+                      "--labels, --columns, --header and --index beside an --input of CSV",
+                      options.input.empty() ? "the toy" : options.input.string());
+  Source source = options.input.empty() ? toy_source(options.toy) : file_source(options);
+  check_size_of_tokens(source.tokens);
   return source;
 }
 

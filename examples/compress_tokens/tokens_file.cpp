@@ -13,15 +13,24 @@ namespace compress_tokens {
 
 namespace {
 
+[[nodiscard]] std::string lines(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : "\n") + name;
+  return text;
+}
+
 [[nodiscard]] crate::Metadata metadata_of(const TokensFile& file) {
-  return {{"program", "compress_tokens"},
-          {"subspaces_from", file.subspaces_from},
-          {"dictionary_from", file.dictionary_from},
-          {"compression_step", step_name(file.strength.step)},
-          {"epsilon", text("%.17g", file.strength.epsilon)},
-          {"lambda", text("%.17g", file.strength.lambda)},
-          {"kappa", text("%.17g", file.strength.kappa)},
-          {"depth", std::to_string(file.weights.dictionaries.size())}};
+  crate::Metadata metadata = {{"program", "compress_tokens"},
+                              {"subspaces_from", file.subspaces_from},
+                              {"dictionary_from", file.dictionary_from},
+                              {"compression_step", step_name(file.strength.step)},
+                              {"epsilon", text("%.17g", file.strength.epsilon)},
+                              {"lambda", text("%.17g", file.strength.lambda)},
+                              {"kappa", text("%.17g", file.strength.kappa)},
+                              {"depth", std::to_string(file.weights.dictionaries.size())}};
+  if (!file.notes.empty()) metadata.emplace_back("read_as", lines(file.notes));
+  if (file.labels) metadata.emplace_back("classes", lines(file.labels->classes));
+  return metadata;
 }
 
 }  // namespace
@@ -38,14 +47,22 @@ void TokensFile::write(const std::filesystem::path& path) const {
       crate::tensor_of("subspaces", {u.heads(), u.head_dim(), u.dim()},
                        std::span<const double>(u.bases().data(), static_cast<std::size_t>(u.bases().size()))),
       crate::matrix_tensor("dictionary", dictionary)};
+  std::vector<std::int64_t> classes;
+  if (labels) {
+    classes.assign(labels->of_tokens.begin(), labels->of_tokens.end());
+    tensors.push_back(crate::tensor_of("labels", {tokens.cols()}, std::span<const std::int64_t>(classes)));
+  }
+  bool finite = codes.allFinite() && decoded.allFinite() && dictionary.allFinite() && u.bases().allFinite();
   crate::for_each_parameter(
       [&](std::string_view name, crate::ParameterKind, const auto& parameter) {
+        finite = finite && parameter.allFinite();
         if constexpr (std::remove_cvref_t<decltype(parameter)>::IsRowMajor)
           tensors.push_back(crate::matrix_tensor(std::string(name), parameter));
         else
           tensors.push_back(crate::tokens_tensor(std::string(name), parameter));
       },
       autoencoder);
+  if (!finite) throw crate::PrecisionError("tokens, codes or weights to write: expected finite numbers, found others");
   crate::write_safetensors(path, tensors, metadata_of(*this));
 }
 

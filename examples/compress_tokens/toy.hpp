@@ -31,8 +31,12 @@ struct ToyOptions {
   void check() const {
     crate::check_option(subspaces >= 1, "subspaces >= 1", subspaces);
     crate::check_option(dim >= 1 && dim <= width, "1 <= dim <= width", dim);
-    crate::check_option(tokens >= subspaces * dim, "tokens >= subspaces * dim", tokens);
-    crate::check_option(noise >= 0 && noise < 1e6, "noise >= 0", noise);
+    crate::check_option(subspaces <= tokens / dim,
+                        crate::concatenate("tokens >= subspaces * dim = ", subspaces, " * ", dim), tokens);
+    constexpr Index most = Index{1} << 28;  // coordinates: 2 GB
+    crate::check_option(tokens <= most / width, crate::concatenate("at most ", most, " coordinates, width * tokens"),
+                        crate::concatenate(width, " * ", tokens));
+    crate::check_option(noise >= 0 && noise < 1e6, "noise in [0, 1e6)", noise);
   }
 };
 

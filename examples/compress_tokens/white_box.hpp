@@ -39,9 +39,9 @@ struct Strength {
   crate::CompressionStep step = crate::CompressionStep::exact;
 
   void check() const {
-    crate::check_option(std::isfinite(epsilon) && epsilon > 0, "epsilon > 0", epsilon);
-    crate::check_option(std::isfinite(kappa) && kappa >= 0, "kappa >= 0", kappa);
-    crate::check_option(std::isfinite(lambda) && lambda >= 0, "lambda >= 0", lambda);
+    crate::CodingRateOptions{.epsilon = epsilon}.check();
+    crate::check_option(std::isfinite(kappa) && kappa >= 0, "a finite kappa >= 0", kappa);
+    crate::check_option(std::isfinite(lambda) && lambda >= 0, "a finite lambda >= 0", lambda);
   }
 };
 

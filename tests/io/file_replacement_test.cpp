@@ -84,7 +84,7 @@ TEST_CASE("What a killed writer left goes when the file is written again, but no
   if (child == 0) {
     FileReplacement file(path);
     file.write("half");
-    (void)!::write(ready[1], "x", 1);
+    if (::write(ready[1], "x", 1) != 1) _exit(1);
     pause();
     _exit(0);
   }
@@ -113,13 +113,16 @@ TEST_CASE("What is printed on a closed standard stream does not go into the file
     for (const int stream : {0, 1, 2}) close(stream);
     FileReplacement file(folder.file("a"));
     file.write("all");
-    for (const int stream : {0, 1, 2}) (void)!::write(stream, "lost", 4);
+    for (const int stream : {0, 1, 2})
+      if (::write(stream, "lost", 4) >= 0) _exit(1);
     file.commit();
     append_text(folder.file("a"), " of it");
     _exit(0);
   }
   REQUIRE(child > 0);
-  waitpid(child, nullptr, 0);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
   CHECK(content_of(folder.file("a")) == "all of it");
 }
 

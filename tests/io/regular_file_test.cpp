@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What is no regular file is refused at once, by its kind; a file that is replaced while it is opened is read as one of the two.
+// What is no regular file is refused at once, by its kind; a file that is replaced while it is opened is read as one of
+// the two.
 
 #include "crate/io/regular_file.hpp"
 
@@ -92,8 +93,8 @@ TEST_CASE("Lines come without their ends, the byte order mark, and empty lines a
   CHECK(lines("\n\n").empty());
 }
 
-// The size was asked of the path, the file opened later: a file that grew or shrank by a rename between was mapped with the
-// size of the other one, and read beyond its end.
+// The size was asked of the path, the file opened later: a file that grew or shrank by a rename between was mapped with
+// the size of the other one, and read beyond its end.
 TEST_CASE("A file that is replaced whole while it is opened is read as one of the two") {
   const TemporaryFolder folder;
   const auto path = folder.file("a");

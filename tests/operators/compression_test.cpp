@@ -25,11 +25,14 @@ Drawn draw_tokens_and_subspaces(Random& random) {
   return {draw_normal(random, d, n), {draw_normal(random, d, heads * p) / std::sqrt(static_cast<double>(d)), heads}};
 }
 
-/// 2 / (a ||U||^2), below which an exact step never raises R^c.
 double largest_safe_kappa(const Drawn& drawn, double epsilon) {
-  const Eigen::JacobiSVD<Matrix<double>> svd(drawn.u.bases());
-  const double norm = svd.singularValues()[0];
-  return 2 / (rate_factor(drawn.u.head_dim(), drawn.z.cols(), epsilon) * norm * norm);
+  return largest_kappa(drawn.u, drawn.z.cols(), epsilon);
+}
+
+/// Tokens of rank one, exactly.
+Drawn draw_equal_tokens(Random& random, double size) {
+  const Drawn drawn = draw_tokens_and_subspaces(random);
+  return {(size * drawn.z.col(0)).replicate(1, drawn.z.cols()), drawn.u};
 }
 
 }  // namespace
@@ -86,6 +89,81 @@ TEST_CASE("An exact compression step within the bound on kappa never raises the 
       CHECK(subspace_coding_rate(after, drawn.u, {.epsilon = epsilon}) <= before * (1 + 1e-13));
     }
   });
+}
+
+TEST_CASE("The largest kappa is 2 / (a ||U||^2), just below if rounded") {
+  for_random_draws(40, [](Random& random) {
+    const Drawn drawn = draw_tokens_and_subspaces(random);
+    const double epsilon = random.uniform(0.05, 2);
+    const Eigen::JacobiSVD<Matrix<double>> svd(drawn.u.bases());
+    const double norm = svd.singularValues()[0];
+    const double bound = 2 / (rate_factor(drawn.u.head_dim(), drawn.z.cols(), epsilon) * norm * norm);
+    const double kappa = largest_kappa(drawn.u, drawn.z.cols(), epsilon);
+    CHECK(relative_error(kappa, bound) < 1e-12);
+    CHECK(kappa <= bound);
+    CHECK(relative_error(largest_kappa(Subspaces(drawn.u.bases().cast<float>(), drawn.u.heads()), 3, 1),
+                         largest_kappa(drawn.u, 3, 1)) < rounding<float>);
+  });
+  const Subspaces tiny(Matrix<double>(Matrix<double>::Constant(1, 1, 1e-200)), 1),
+      none(Matrix<double>(Matrix<double>::Zero(2, 2)), 1);
+  CHECK(relative_error(largest_kappa(tiny, 1, 1e-150), 2e100) < 1e-12);
+  CHECK(std::isinf(largest_kappa(none, 1, 1)));
+  CHECK_THROWS_AS(largest_kappa(none, 0, 1), OptionError);
+  CHECK_THROWS_AS(largest_kappa(none, 1, 0), OptionError);
+}
+
+// Beyond a ||W||^2 = 1e16 the factor of the Gram matrix was garbage, and with it the step.
+TEST_CASE("An exact step on equal tokens is its closed form at every size, and never raises the subspace coding rate") {
+  for (const double size : {1e-6, 1e-2, 1.0, 1e2, 1e4, 1e6, 1e8})
+    for_random_draws(15, [&](Random& random) {
+      const Drawn drawn = draw_equal_tokens(random, size);
+      const Index n = drawn.z.cols();
+      const double kappa = 0.9 * largest_kappa(drawn.u, n, 0.5), a = rate_factor(drawn.u.head_dim(), n, 0.5);
+      Matrix<double> expected = drawn.z;
+      for (Index k = 0; k < drawn.u.heads(); ++k) {
+        const Matrix<double> w = drawn.u.basis(k).transpose() * drawn.z;
+        expected -= kappa * a / (1 + a * w.squaredNorm()) * drawn.u.basis(k) * w;
+      }
+      INFO("size " << size);
+      const Matrix<double> after = compress(drawn.z, drawn.u, {.kappa = kappa});
+      CHECK(relative_error(after, expected) < 1e-12);
+      CHECK(subspace_coding_rate(after, drawn.u) <= subspace_coding_rate(drawn.z, drawn.u) * (1 + 1e-9));
+      const Matrix<float> narrow = drawn.z.cast<float>();
+      const Subspaces narrow_u(drawn.u.bases().cast<float>(), drawn.u.heads());
+      CHECK(relative_error(compress(narrow, narrow_u, {.kappa = kappa}), expected) < 64 * rounding<float>);
+    });
+}
+
+TEST_CASE("An exact step is right or refused where tokens are far above epsilon") {
+  const Matrix<double> flat = Matrix<double>::Ones(3, 4), full = Matrix<double>::Identity(3, 3);
+  const Subspaces u(full, 1);
+  const double kappa = largest_kappa(u, 4, 1e-6), too_large = largest_kappa(u, 4, 1e-20);
+  CHECK_THROWS_AS(compress(1e6 * flat, u, {.kappa = too_large, .epsilon = 1e-20}), PrecisionError);
+  CHECK_THROWS_AS(compress_adjoint(1e6 * flat, u, flat, {.kappa = too_large, .epsilon = 1e-20}), PrecisionError);
+  CHECK(relative_error(compress(1e6 * flat, u, {.kappa = kappa, .epsilon = 1e-6}), 1e6 * flat) < 1e-14);
+  CHECK(relative_error(compress(1e6 * full, u, {.kappa = kappa, .epsilon = 1e-6}), 1e6 * full) < 1e-14);
+  CHECK_THROWS_AS(compress(flat, u, {.epsilon = 1e-170}), OptionError);
+  CHECK_THROWS_AS(
+      compress(Matrix<float>(flat.cast<float>()), Subspaces(Matrix<float>(full.cast<float>()), 1), {.epsilon = 1e-30}),
+      OptionError);
+}
+
+// F = W / (1 + a ||W||^2) for W = w 1^T, and its derivative along D is D K - a F (D^T F + ...): here by differences of the step.
+TEST_CASE("The adjoint of the exact step on equal tokens is that of differences at every size") {
+  for (const double size : {1e-2, 1.0, 1e2, 1e4, 1e6}) {
+    Random random(9);
+    const Drawn drawn{(size * draw_normal(random, 4, 1)).replicate(1, 5), {draw_orthonormal(random, 4, 4), 2}};
+    const Matrix<double> cotangent = draw_normal(random, 4, 5), direction = draw_normal(random, 4, 5);
+    const CompressionOptions options{.kappa = 0.5 * largest_kappa(drawn.u, 5, 0.5)};
+    const double h = 1e-4 / (1 + size);
+    const auto loss = [&](double t) {
+      return compress(drawn.z + t * direction, drawn.u, options).cwiseProduct(cotangent).sum();
+    };
+    const double slope = compress_adjoint(drawn.z, drawn.u, cotangent, options).tokens.cwiseProduct(direction).sum();
+    INFO("size " << size);
+    CHECK(std::abs(slope - (loss(h) - loss(-h)) / (2 * h)) <
+          1e-7 * cotangent.norm() * direction.norm() + 1e-15 * size / h);
+  }
 }
 
 TEST_CASE("The bound on kappa cannot be raised") {

@@ -47,7 +47,8 @@ void check_same(const Model& found, const Model& expected) {
       found, expected);
 }
 
-/// Saves the state, loads the file as weights, and writes it as weights: the model comes back, and what save_model writes.
+/// Saves the state, loads the file as weights, and writes it as weights: the model comes back, and what save_model
+/// writes.
 template <class Model>
 void check_as_weights(const SgdState<Model>& state) {
   const TemporaryFolder folder;

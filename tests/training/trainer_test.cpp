@@ -321,7 +321,7 @@ TEST_CASE("Every counter of a checkpoint is bounded, also of old ones, which loa
     write_old_checkpoint(setting.options.checkpoint, state, trainer.recipe(), key, text);
     State other = fresh_state();
     TestTrainer resumed = setting.trainer(other, alone);
-    const std::string found = message_of<FileError>([&] { resumed.resume(); });
+    std::string found = message_of<FileError>([&] { resumed.resume(); });
     check_same(other, fresh_state());
     return found;
   };
@@ -505,7 +505,7 @@ TEST_CASE("A history is continued, one of another training added to, and a file 
     for (const int step : steps) text += "{\"step\":" + std::to_string(step) + "}\n";
     return text;
   };
-  write_content(path, lines({2, 4, 4, 2, 4}) + "{\"step\":6,\"lo");
+  write_content(path, lines({2, 4, 4, 2, 4}) + R"({"step":6,"lo)");
   CHECK(history([&] { check_history(path); }).size() > lines({2, 4, 4, 2, 4}).size());
   CHECK(history([&] { HistoryFile(path).write({{"step", 2}}); }) == lines({2, 4, 4, 2, 4, 2}));
   write_content(path, lines({2, 4, 4, 2, 4, 6}));

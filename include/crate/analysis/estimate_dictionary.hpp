@@ -5,6 +5,7 @@
 #include <Eigen/LU>
 #include <cmath>
 
+#include "crate/analysis/detail/scaled_tokens.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/product.hpp"
@@ -41,6 +42,9 @@ template <Scalar S>
     x = next;
     if (change <= 10 * Eigen::NumTraits<S>::epsilon() * x.norm()) break;
   }
+  const S departure = (x.transpose() * x - Matrix<S>::Identity(x.rows(), x.rows())).norm();
+  if (!(departure <= std::sqrt(Eigen::NumTraits<S>::epsilon())))
+    throw PrecisionError("orthogonal factor: expected a matrix far enough from singular to have one");
   return x;
 }
 
@@ -51,18 +55,25 @@ template <Scalar S>
   return result;
 }
 
+/// Eigenvectors and eigenvalues of a symmetric matrix. Throws PrecisionError if they are not found.
+template <Scalar S>
+[[nodiscard]] Eigen::SelfAdjointEigenSolver<Matrix<S>> eigen_decomposition(const Matrix<S>& symmetric) {
+  Eigen::SelfAdjointEigenSolver<Matrix<S>> solver(symmetric);
+  if (solver.info() != Eigen::Success) throw PrecisionError("eigenvectors: the iteration did not converge");
+  return solver;
+}
+
 }  // namespace detail
 
 /// The eigenvectors of Z Z^T by falling eigenvalue, d x d: the dictionary of plain principal component analysis.
-/// Throws ShapeError on an empty Z.
+/// Throws ShapeError on an empty Z, OptionError on tokens that are not finite.
 template <class ZDerived>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> principal_directions(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                      Threads& threads) {
   using S = typename ZDerived::Scalar;
   if (tokens.size() == 0) throw ShapeError("principal directions: expected tokens, found none");
-  const Matrix<S> z = tokens;
-  const Eigen::SelfAdjointEigenSolver<Matrix<S>> solver(detail::correlation<S>(z, z, threads));
-  return solver.eigenvectors().rowwise().reverse();
+  const Matrix<S> z = detail::scaled_tokens<S>(tokens).tokens;
+  return detail::eigen_decomposition<S>(detail::correlation<S>(z, z, threads)).eigenvectors().rowwise().reverse();
 }
 
 /// An orthonormal dictionary in which the tokens have sparse codes: a stationary point, reached from the principal
@@ -78,14 +89,15 @@ template <class ZDerived>
                                                                     Threads& threads) {
   using S = typename ZDerived::Scalar;
   options.check();
-  const Matrix<S> z = tokens;
-  Matrix<S> dictionary = principal_directions(z, threads);
+  if (tokens.size() == 0) throw ShapeError("dictionary estimation: expected tokens, found none");
+  const auto [z, exponent] = detail::scaled_tokens<S>(tokens);
   const auto energy = static_cast<double>(z.squaredNorm());
-  check_option(std::isfinite(energy) && energy > 0, "tokens of finite, positive energy", energy);
+  check_option(energy > 0, "tokens of finite, positive energy", energy);
+  Matrix<S> dictionary = principal_directions(z, threads);
 
   // An atom that no token uses is not determined by Z A^T; this much inertia leaves it where it is.
   const S inertia = std::sqrt(Eigen::NumTraits<S>::epsilon()) * static_cast<S>(energy);
-  const S threshold = static_cast<S>(options.threshold);
+  const S threshold = static_cast<S>(std::ldexp(options.threshold, -exponent));
   Matrix<S> codes(z.rows(), z.cols());
   for (int i = 0; i < options.iterations; ++i) {
     multiply(dictionary.transpose(), z, codes, threads);

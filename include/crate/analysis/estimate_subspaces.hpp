@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <Eigen/Eigenvalues>
 #include <Eigen/QR>
 #include <algorithm>
 #include <cmath>
@@ -10,6 +9,8 @@
 #include <numeric>
 #include <vector>
 
+#include "crate/analysis/detail/scaled_tokens.hpp"
+#include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/product.hpp"
@@ -73,8 +74,7 @@ template <Scalar S>
 template <Scalar S>
 [[nodiscard]] Matrix<S> by_falling_energy(const Matrix<S>& tokens, const Matrix<S>& basis) {
   const Matrix<S> inside = basis.transpose() * tokens;
-  const Eigen::SelfAdjointEigenSolver<Matrix<S>> solver(inside * inside.transpose());
-  return basis * solver.eigenvectors().rowwise().reverse();
+  return basis * eigen_decomposition<S>(inside * inside.transpose()).eigenvectors().rowwise().reverse();
 }
 
 /// The K-subspaces iteration on one matrix of tokens.
@@ -235,16 +235,17 @@ template <class ZDerived>
     const Eigen::MatrixBase<ZDerived>& tokens, const SubspaceEstimationOptions& options, Threads& threads) {
   using S = typename ZDerived::Scalar;
   options.check();
-  const Matrix<S> z = tokens;
+  if (tokens.size() == 0) throw ShapeError("subspace estimation: expected tokens, found none");
+  const Matrix<S> z = detail::scaled_tokens<S>(tokens).tokens;  // neither bases nor shares depend on the scale
   if (options.dim > z.rows())
     throw ShapeError(
         concatenate("subspace estimation: expected a dimension of at most ", z.rows(), ", found ", options.dim));
-  if (z.cols() < options.subspaces * options.dim)
-    throw ShapeError(concatenate("subspace estimation: expected at least ", options.subspaces * options.dim,
+  if (z.cols() / options.dim < options.subspaces)
+    throw ShapeError(concatenate("subspace estimation: expected at least ", options.subspaces, " x ", options.dim,
                                  " tokens for ", options.subspaces, " subspaces of dimension ", options.dim, ", found ",
                                  z.cols()));
   const double energy = static_cast<double>(z.squaredNorm());
-  check_option(std::isfinite(energy) && energy > 0, "tokens of finite, positive energy", energy);
+  check_option(energy > 0, "tokens of finite, positive energy", energy);
 
   detail::SubspaceFit<S> fit(z, options, threads);
   const Index searched = std::max(options.search_tokens, options.subspaces * options.dim);
@@ -275,7 +276,8 @@ template <class UDerived, class VDerived>
   check_shape("principal angle: second basis", v, u.rows(), u.cols());
   const Matrix<double> first = u.template cast<double>(), second = v.template cast<double>();
   const Matrix<double> outside = second - first * (first.transpose() * second);
-  const Eigen::SelfAdjointEigenSolver<Matrix<double>> solver(outside.transpose() * outside, Eigen::EigenvaluesOnly);
+  check_option(outside.allFinite(), "principal angle: bases of finite numbers", "others");
+  const auto solver = detail::eigen_decomposition<double>(outside.transpose() * outside);
   const double sine = std::sqrt(std::clamp(solver.eigenvalues().maxCoeff(), 0.0, 1.0));
   return std::asin(sine) * 180 / 3.14159265358979323846;
 }

@@ -27,12 +27,13 @@
 namespace crate {
 
 /// Writes a file whole or not at all. The bytes go to a temporary file in the same folder, which `commit` flushes to
-/// the disk and renames; until then, and if anything fails, what stood under the path stays as it was. A file that is replaced
-/// keeps its permissions, a symbolic link stays and what it points to is replaced. What a killed program left of a replacement
-/// goes when the same file is replaced again: a temporary file is locked as long as its writer lives.
+/// the disk and renames; until then, and if anything fails, what stood under the path stays as it was. A file that is
+/// replaced keeps its permissions, a symbolic link stays and what it points to is replaced. What a killed program left
+/// of a replacement goes when the same file is replaced again: a temporary file is locked as long as its writer lives.
 class FileReplacement {
  public:
-  /// Throws FileError if the folder or the file cannot be written to, or if the path names something that is no regular file.
+  /// Throws FileError if the folder or the file cannot be written to, or if the path names something that is no regular
+  /// file.
   explicit FileReplacement(const std::filesystem::path& path);
   ~FileReplacement();
   FileReplacement(const FileReplacement&) = delete;
@@ -109,8 +110,8 @@ inline int create_locked(const std::filesystem::path& path, mode_t mode) {
   return -1;
 }
 
-/// Gives a new, private file the owner and the permissions of the one that it replaces, as far as this program may: what cannot
-/// be given leaves it more private.
+/// Gives a new, private file the owner and the permissions of the one that it replaces, as far as this program may:
+/// what cannot be given leaves it more private.
 inline void inherit_permissions(int file, const struct stat& replaced) {
   mode_t mode = replaced.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
   constexpr auto same_owner = static_cast<uid_t>(-1);

@@ -67,8 +67,8 @@ inline void check_regular(const std::filesystem::path& path, std::filesystem::fi
   }
 }
 
-/// A regular file, open for reading. Nothing is read or waited for before its kind is known, and that is the kind of what was
-/// opened, whatever has the path by then.
+/// A regular file, open for reading. Nothing is read or waited for before its kind is known, and that is the kind of
+/// what was opened, whatever has the path by then.
 class RegularFile {
  public:
   /// Throws FileError if the path names no regular file, or one that cannot be opened.
@@ -97,8 +97,8 @@ class RegularFile {
 #endif
 };
 
-/// Appends to a text file, which it begins if there is none. Throws FileError if the path names something else, or a file that
-/// cannot be written.
+/// Appends to a text file, which it begins if there is none. Throws FileError if the path names something else, or a
+/// file that cannot be written.
 void append_text(const std::filesystem::path& path, std::string_view text);
 
 #ifdef CRATE_HAS_DESCRIPTORS
@@ -115,8 +115,8 @@ namespace detail {
   return S_ISBLK(status.st_mode) ? file_type::block : file_type::unknown;
 }
 
-/// The descriptor, moved if it is that of a standard stream which was closed: what the program prints there must not go into a
-/// file. -1 with the reason in errno if that fails.
+/// The descriptor, moved if it is that of a standard stream which was closed: what the program prints there must not go
+/// into a file. -1 with the reason in errno if that fails.
 [[nodiscard]] inline int above_standard_streams(int file) {
   if (file < 0 || file > STDERR_FILENO) return file;
   const int moved = ::fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -126,8 +126,8 @@ namespace detail {
   return moved;
 }
 
-/// Opens a regular file without waiting, and looks at what was opened. Throws FileError: "cannot be opened: permission denied",
-/// "expected a regular file, found a pipe".
+/// Opens a regular file without waiting, and looks at what was opened. Throws FileError: "cannot be opened: permission
+/// denied", "expected a regular file, found a pipe".
 [[nodiscard]] inline std::pair<int, struct stat> open_regular(const std::filesystem::path& path, int flags,
                                                               std::string_view failure = "cannot be opened: ") {
   constexpr mode_t all_that_the_mask_allows = 0666;

@@ -58,8 +58,8 @@ struct SafetensorsLimits {
 void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                        const Metadata& metadata = {});
 
-/// The same with a checksum of the whole file as its first text, without which no byte of it can change and still be read here.
-/// Others read the file as any other.
+/// The same with a checksum of the whole file as its first text, without which no byte of it can change and still be
+/// read here. Others read the file as any other.
 void write_checked_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                                Metadata metadata = {});
 

@@ -18,8 +18,8 @@ namespace crate {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-/// The lines of a text file, from any system: without line ends ("\n" or "\r\n"), the byte order mark in front, and empty lines
-/// at the end. Throws as read_text.
+/// The lines of a text file, from any system: without line ends ("\n" or "\r\n"), the byte order mark in front, and
+/// empty lines at the end. Throws as read_text.
 [[nodiscard]] inline std::vector<std::string> read_lines(const std::filesystem::path& path) {
   const std::string text = read_text(path);
   std::string_view rest = text;

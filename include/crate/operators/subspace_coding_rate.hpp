@@ -45,8 +45,8 @@ void for_each_precise_gram(const Z& z, const Subspaces<Bases>& subspaces, const 
   }
 }
 
-/// Below any rate or gradient that there is to know: what cancels in twice the digits of double.
-inline constexpr double negligible = 1e-24;
+/// What may be left of a rate of 0 after cancelling, and of a gradient of 0 relative to the a^{1/2} / 2 that none exceeds.
+inline constexpr double negligible = 1e-18;
 
 /// R^c where the Gram matrices in double do not do, the sum of whose rates is about `rough`.
 template <class Z, class Bases>
@@ -97,18 +97,16 @@ template <class Z, class Bases>
   const MatrixOf<DoubleDouble> tokens = z.template cast<double>().template cast<DoubleDouble>();
   MatrixOf<double> by_tokens = MatrixOf<double>::Zero(z.rows(), z.cols()), by_bases(z.rows(), subspaces.bases().cols());
   Estimate size{};
-  double allowed = 0;
   for_each_precise_gram<DoubleDouble>(z, subspaces, scale, [&](Index k, const auto& gram) {
     const auto [g, g_size] = gram.gradient();
     size += g_size;
-    allowed += negligible * scale.root() * projection_error<double>(z, subspaces.basis(k), scale.root());
     by_tokens += subspaces.basis(k).template cast<double>() * g.template cast<double>();
     const MatrixOf<DoubleDouble> by_basis = tokens * g.transpose();
     by_bases.middleCols(k * p, p) = by_basis.template cast<double>();
   });
   SubspaceGradient<Plain<Z>, Plain<Bases>> gradient{by_tokens.template cast<typename Z::Scalar>(),
                                                     by_bases.template cast<typename Bases::Scalar>()};
-  if (!(size.within(last_tolerance) || size.error <= allowed) || !gradient.tokens.allFinite() ||
+  if (!(size.within(last_tolerance) || size.error <= negligible * scale.root()) || !gradient.tokens.allFinite() ||
       !gradient.bases.allFinite())
     throw unreliable("gradient of the coding rate of subspaces", z, scale.epsilon);
   return gradient;
@@ -132,16 +130,16 @@ template <class ZDerived, class Bases>
   SubspaceGradient<Plain<ZDerived>, Plain<Bases>> gradient{Plain<ZDerived>::Zero(z.rows(), z.cols()),
                                                            Plain<Bases>(z.rows(), subspaces.bases().cols())};
   detail::Estimate size{};
-  detail::for_each_projected_gram(z, subspaces, scale,
-                                  [&](Index k, const auto& projected, const auto& gram, double x_error) {
-                                    const auto shrinking = gram.shrinking();
-                                    size += detail::Estimate{shrinking.size, shrinking.error + shrinking.slope * x_error};
-                                    auto g = projected;
-                                    gram.shrink_in_place(g, shrinking);
-                                    g *= static_cast<S>(scale.factor());
-                                    gradient.tokens.noalias() += subspaces.basis(k) * g;
-                                    gradient.bases.middleCols(k * p, p).noalias() = z * g.transpose();
-                                  });
+  detail::for_each_projected_gram(
+      z, subspaces, scale, [&](Index k, const auto& projected, const auto& gram, double x_error) {
+        const auto shrinking = gram.shrinking();
+        size += detail::Estimate{shrinking.size, shrinking.error + shrinking.slope * x_error};
+        auto g = projected;
+        gram.shrink_in_place(g, shrinking);
+        g *= static_cast<S>(scale.factor());
+        gradient.tokens.noalias() += subspaces.basis(k) * g;
+        gradient.bases.middleCols(k * p, p).noalias() = z * g.transpose();
+      });
   if (size.within(detail::step_tolerance<S>) && gradient.tokens.allFinite() && gradient.bases.allFinite())
     return gradient;
   return detail::precise_subspace_gradient(z, subspaces, scale);

@@ -29,13 +29,13 @@
 #include "crate/training/recipe.hpp"
 #include "crate/training/training_state.hpp"
 
-// A training that was interrupted, in a safetensors file with a checksum: every parameter of the state under the name it has in
-// the state; as metadata its counters and sums, the recipe, and what a file of weights says of the model.
+// A training that was interrupted, in a safetensors file with a checksum: every parameter of the state under the name
+// it has in the state; as metadata its counters and sums, the recipe, and what a file of weights says of the model.
 
 namespace crate {
 
-/// How far a training goes, which bounds what its checkpoint may say. Of an empty extent only what holds of every training is
-/// known.
+/// How far a training goes, which bounds what its checkpoint may say. Of an empty extent only what holds of every
+/// training is known.
 struct TrainingExtent {
   std::optional<Index> steps = {};  ///< of all epochs
   Index steps_per_epoch = 0;
@@ -122,7 +122,8 @@ inline void check_recipe(const TensorTable& file, const Recipe& recipe) {
   }
 }
 
-/// What a file of weights says of the model, or why its weights could not be told; nothing if it is of no published family.
+/// What a file of weights says of the model, or why its weights could not be told; nothing if it is of no published
+/// family.
 template <class Model>
 Metadata described_model(const Model& model) {
   if constexpr (requires { PublishedFormat<Model>::family; }) {
@@ -150,7 +151,8 @@ void check_described_model(const TensorTable& file, const Model& model) {
                        ": expected ", shown(both[0]), ", found ", shown(both[1]));
 }
 
-/// Throws FileError unless all texts of the checkpoint are of those that are written; what is damaged may be called anything.
+/// Throws FileError unless all texts of the checkpoint are of those that are written; what is damaged may be called
+/// anything.
 inline void check_keys(const TensorTable& file) {
   check_checkpoint_format(file);
   if (file.find_metadata(checkpoint_format_key) != nullptr) return;  // by its checksum it is as it was written
@@ -205,8 +207,9 @@ void check_state(const State& state) {
 
 }  // namespace detail
 
-/// Writes a training state, its recipe and `notes`, whole or not at all: after a crash at any byte the file is the one before or
-/// the new one. It is read wherever weights are: as the moving average if there is one, otherwise as the model.
+/// Writes a training state, its recipe and `notes`, whole or not at all: after a crash at any byte the file is the one
+/// before or the new one. It is read wherever weights are: as the moving average if there is one, otherwise as the
+/// model.
 /// Throws Error if a parameter or a moment is not finite, FileError if the file cannot be written.
 template <class State>
 void save_checkpoint(const std::filesystem::path& path, const State& state, const Recipe& recipe,
@@ -229,8 +232,8 @@ void save_checkpoint(const std::filesystem::path& path, const State& state, cons
 }
 
 /// Fills a state from a checkpoint; its structure says what is expected. Throws FileError that lists every parameter that is
-/// missing, surplus or of another shape or type, or names the counter that cannot be, the parameter that is not finite, or where
-/// recipe or model differ; then the state is as before. The length of the schedule may differ.
+/// missing, surplus or of another shape or type, or names the counter that cannot be, the parameter that is not finite,
+/// or where recipe or model differ; then the state is as before. The length of the schedule may differ.
 template <class State>
 void load_checkpoint(const TensorTable& file, State& state, const Recipe& recipe, const TrainingExtent& extent = {}) {
   State loaded = state;
@@ -261,8 +264,8 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
 /// Whether a table is that of a checkpoint.
 [[nodiscard]] inline bool is_checkpoint(const TensorTable& file) { return detail::is_training_checkpoint(file); }
 
-/// Whether there is something under this path that a new training must not replace: anything but a checkpoint in which no
-/// step was taken.
+/// Whether there is something under this path that a new training must not replace: anything but a checkpoint in which
+/// no step was taken.
 [[nodiscard]] inline bool holds_training(const std::filesystem::path& path) {
   if (!path_exists(path)) return false;
   try {

@@ -55,8 +55,8 @@ inline std::vector<HistoryLine> read_history(const std::filesystem::path& path) 
   return lines;
 }
 
-/// How many lines stay if the training that wrote the last ones goes on behind `step`. Steps ascend in a training: where they
-/// fall, another one began, whose lines stay.
+/// How many lines stay if the training that wrote the last ones goes on behind `step`. Steps ascend in a training:
+/// where they fall, another one began, whose lines stay.
 inline std::size_t lines_to_keep(const std::vector<HistoryLine>& lines, Index step) {
   std::size_t kept = lines.size();
   while (kept > 0 && lines[kept - 1].step > step && (kept == lines.size() || lines[kept - 1].step <= lines[kept].step))
@@ -78,8 +78,8 @@ class HistoryFile {
   /// Goes on behind what is there. Throws FileError if that is no history, or cannot be read or written.
   explicit HistoryFile(std::filesystem::path path) : path_(std::move(path)) { keep(detail::read_history(path_)); }
 
-  /// Goes on with the training that wrote the last lines, behind `step`; what it wrote of later steps goes: one that was killed may
-  /// have written more than its last checkpoint knows of. Throws as above.
+  /// Goes on with the training that wrote the last lines, behind `step`; what it wrote of later steps goes: one that
+  /// was killed may have written more than its last checkpoint knows of. Throws as above.
   HistoryFile(std::filesystem::path path, Index step) : path_(std::move(path)) {
     std::vector<detail::HistoryLine> lines = detail::read_history(path_);
     lines.resize(detail::lines_to_keep(lines, step));

@@ -6,10 +6,10 @@
 
 namespace crate {
 
-/// While it lives, Ctrl-C (SIGINT), SIGTERM and the hang-up of a terminal (SIGHUP) do not end the program but are noticed, so that
-/// work can end in order. A second Ctrl-C or SIGTERM ends it at once; further hang-ups, of which shells send several, do not.
-/// Whoever reads what the program prints may go away (SIGPIPE). What was ignored before, as under nohup, stays so.
-/// One at a time.
+/// While it lives, Ctrl-C (SIGINT), SIGTERM and the hang-up of a terminal (SIGHUP) do not end the program but are
+/// noticed, so that work can end in order. A second Ctrl-C or SIGTERM ends it at once; further hang-ups, of which
+/// shells send several, do not. Whoever reads what the program prints may go away (SIGPIPE). What was ignored before,
+/// as under nohup, stays so. One at a time.
 class Interruption {
  public:
   Interruption() {

@@ -101,9 +101,10 @@ class Trainer {
   /// Over how many steps the schedule of the training was laid that was resumed, if one was and it was not constant.
   [[nodiscard]] std::optional<Index> schedule_before() const { return schedule_before_; }
 
-  /// Goes on from the checkpoint if there is one; returns whether there was. With other epochs or another length of the schedule
-  /// than before, the steps from there on are those of a training that was begun so.
-  /// Throws FileError as load_checkpoint, and if the checkpoint has taken more steps than there are; OptionError if none is named.
+  /// Goes on from the checkpoint if there is one; returns whether there was. With other epochs or another length of the
+  /// schedule than before, the steps from there on are those of a training that was begun so.
+  /// Throws FileError as load_checkpoint, and if the checkpoint has taken more steps than there are; OptionError if
+  /// none is named.
   bool resume() {
     check_option(!options_.checkpoint.empty(), "training: a checkpoint to resume from", "none");
     if (!path_exists(options_.checkpoint)) return false;
@@ -139,10 +140,11 @@ class Trainer {
   /// The sums over the test examples of what would be kept.
   [[nodiscard]] Measures test() { return gradient_.measure(state_.result(), test_); }
 
-  /// Trains to the end of the last epoch and calls on_epoch(report) after each. Ctrl-C, SIGTERM and a hang-up end it after the step
-  /// they fall in, with a checkpoint; then it returns false.
-  /// Throws FileError if the checkpoint would replace that of another training, or if a file cannot be written: before the first
-  /// step if that can be known; Error if the model is not finite any more: then the checkpoint stays as it was.
+  /// Trains to the end of the last epoch and calls on_epoch(report) after each. Ctrl-C, SIGTERM and a hang-up end it
+  /// after the step they fall in, with a checkpoint; then it returns false.
+  /// Throws FileError if the checkpoint would replace that of another training, or if a file cannot be written: before
+  /// the first step if that can be known; Error if the model is not finite any more: then the checkpoint stays as it
+  /// was.
   bool run(const std::function<void(const EpochReport&)>& on_epoch = {}) {
     const Interruption interruption;
     begin_checkpoint();
@@ -187,8 +189,8 @@ class Trainer {
 
   [[nodiscard]] bool is_due(Index every) const { return every > 0 && state_.step % every == 0; }
 
-  /// Whether the checkpoint can be written is known before the first step, and a training that is killed before its first
-  /// epoch ends finds its beginning.
+  /// Whether the checkpoint can be written is known before the first step, and a training that is killed before its
+  /// first epoch ends finds its beginning.
   void begin_checkpoint() {
     if (options_.checkpoint.empty() || owns_checkpoint_) return;
     if (holds_training(options_.checkpoint))

@@ -15,8 +15,8 @@
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
 
-// A safetensors file that holds a checksum of itself, as the first of its texts: the CRC-32 of the whole file, in which the
-// checksum itself is taken to be "00000000".
+// A safetensors file that holds a checksum of itself, as the first of its texts: the CRC-32 of the whole file, in which
+// the checksum itself is taken to be "00000000".
 
 namespace crate::detail {
 

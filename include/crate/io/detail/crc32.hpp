@@ -97,7 +97,8 @@ template <int Distance>
 }
 #endif
 
-/// The CRC-32 of zip archives (polynomial 0xEDB88320, reflected), of bytes that come behind others whose checksum is `before`.
+/// The CRC-32 of zip archives (polynomial 0xEDB88320, reflected), of bytes that come behind others whose checksum is
+/// `before`.
 [[nodiscard]] inline std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t before = 0) {
 #ifdef CRATE_MULTIPLIES_WITHOUT_CARRY
   if (bytes.size() >= 64 && __builtin_cpu_supports("pclmul")) return ~continue_crc32_by_folding(~before, bytes);

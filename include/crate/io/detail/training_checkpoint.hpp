@@ -17,8 +17,8 @@
 #include "crate/io/published_names.hpp"
 #include "crate/io/tensor.hpp"
 
-// The checkpoint of a training (training/checkpoint.hpp) as a file of weights: its tensors are called as in the training,
-// "model.head.linear.bias", and what it knows of the model stands in its metadata as in a file of weights.
+// The checkpoint of a training (training/checkpoint.hpp) as a file of weights: its tensors are called as in the
+// training, "model.head.linear.bias", and what it knows of the model stands in its metadata as in a file of weights.
 
 namespace crate::detail {
 
@@ -70,8 +70,8 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return channels;
 }
 
-/// [channels, height, width] of the patches that a convolution kernel [d, values] cuts. Checkpoints that do not say it have the
-/// channels in their recipe, and square patches.
+/// [channels, height, width] of the patches that a convolution kernel [d, values] cuts. Checkpoints that do not say it
+/// have the channels in their recipe, and square patches.
 [[nodiscard]] inline std::array<Index, 3> patch_of_checkpoint(const TensorTable& file, Index values) {
   const auto number = [&](std::string_view key) -> Index {
     const std::string* const text = file.find_metadata(key);
@@ -141,8 +141,9 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return metadata;
 }
 
-/// The weights in the checkpoint of a training, under their published names: the moving average if there is one, otherwise the
-/// model; or the one of the two that `nesting` names. Throws FileError if the model has no published form.
+/// The weights in the checkpoint of a training, under their published names: the moving average if there is one,
+/// otherwise the model; or the one of the two that `nesting` names. Throws FileError if the model has no published
+/// form.
 [[nodiscard]] inline TensorTable weights_of_checkpoint(const TensorTable& file, std::string_view nesting = "") {
   check_checkpoint_format(file);
   if (const std::string* const reason = file.find_metadata(unpublished_key))

@@ -23,7 +23,7 @@
 namespace crate::detail {
 
 /// Names of dicts that a training program keeps beside the weights.
-inline constexpr std::array<std::string_view, 14> training_state = {"optimizer",
+inline constexpr std::array<std::string_view, 20> training_state = {"optimizer",
                                                                     "optimizer_state",
                                                                     "optimizer_state_dict",
                                                                     "optim",
@@ -36,7 +36,13 @@ inline constexpr std::array<std::string_view, 14> training_state = {"optimizer",
                                                                     "lr_schedulers",
                                                                     "scaler",
                                                                     "loss_scaler",
-                                                                    "rng_state"};
+                                                                    "rng_state",
+                                                                    "grad",
+                                                                    "grads",
+                                                                    "gradients",
+                                                                    "momentum",
+                                                                    "exp_avg",
+                                                                    "exp_avg_sq"};
 
 template <class Names>
 [[nodiscard]] bool is_among(const Names& names, std::string_view name) {

@@ -94,7 +94,8 @@ class PreciseGram {
     const MatrixOf<double> inverse = inverse_.template cast<double>();
     const double by_gram = 0.5 * rounding() * (d.asDiagonal() * inverse * d.asDiagonal()).norm();
     const auto size = static_cast<double>(d.size());
-    const double slope = std::min(0.5, d.norm() / std::sqrt(size)) + x_error_;  // of R by a^{1/2} W, as in RegularisedGram
+    const double slope =
+        std::min(0.5, d.norm() / std::sqrt(size)) + x_error_;  // of R by a^{1/2} W, as in RegularisedGram
     return {rate, by_gram + slope * x_error_ + 4 * unit_roundoff<double> * rate};
   }
 
@@ -121,10 +122,18 @@ class PreciseGram {
     const double size = cotangent.template cast<double>().stableNorm();
     const MatrixOf<double> inverse = inverse_.template cast<double>().cwiseAbs();
     const double h_error = (inverse * d).norm() * (d.transpose() * h.template cast<double>().cwiseAbs()).norm();
-    return {result, {size, 4 * rounding() * amplified * (h_error + size)}};
+    return {result, {size, distrust() * 4 * rounding() * amplified * (h_error + size)}};
   }
 
  private:
+  /// 1 while G^{-1} as computed is about right, so that bounds hold which are made of it; infinity otherwise.
+  [[nodiscard]] double distrust() const {
+    const Vector<double> d = (squares_.array() + 1).sqrt();
+    const MatrixOf<double> inverse = inverse_.template cast<double>();
+    const bool right = rounding() * (d.asDiagonal() * inverse * d.asDiagonal()).norm() < 0.1;
+    return right ? 1 : std::numeric_limits<double>::infinity();
+  }
+
   [[nodiscard]] double rounding() const { return rounding_of_sum<Real>(scaled_.rows() + scaled_.cols()); }
 
   /// D - I on the diagonal, L D below and L^T above it.
@@ -155,7 +164,7 @@ class PreciseGram {
     const MatrixOf<double> sizes = result.template cast<double>().cwiseAbs();
     const MatrixOf<double> inverse = inverse_.template cast<double>().cwiseAbs();
     const double size = sizes.stableNorm();
-    const double by_gram = rounding() * (inverse * d).stableNorm() * (d.transpose() * sizes).stableNorm();
+    const double by_gram = distrust() * rounding() * (inverse * d).stableNorm() * (d.transpose() * sizes).stableNorm();
     // The derivative of F = G^{-1} X by X is at most ||G^{-1}|| + ||F||^2 <= 2.
     const double by_tokens = 2 * x_error_ * static_cast<double>(by) / factor_;
     const double error = by_gram + by_tokens + 4 * unit_roundoff<double> * size;
@@ -178,11 +187,11 @@ template <class W>
 [[nodiscard]] PrecisionError unreliable(const char* what, const Eigen::MatrixBase<W>& w, double epsilon) {
   if (!w.allFinite()) return PrecisionError(concatenate(what, ": expected tokens of finite numbers, found others"));
   const double longest = w.template cast<double>().colwise().stableNorm().maxCoeff();
-  return PrecisionError(
-      concatenate(what, ": tokens as long as ", longest, " are too nearly dependent, and ", longest / epsilon,
-                  " times epsilon = ", epsilon,
-                  " is too far, for a result to rely on; expected a larger epsilon, or tokens of which none "
-                  "follows from the others"));
+  return PrecisionError(concatenate(what, ": tokens as long as ", longest, " are ", longest / epsilon,
+                                    " times epsilon = ", epsilon,
+                                    " and too nearly dependent for that: no digits would be left; expected a larger "
+                                    "epsilon, or tokens of which none follows "
+                                    "from the others"));
 }
 
 }  // namespace crate::detail

@@ -97,7 +97,8 @@ class RegularisedGram {
     const double size = std::max(square > 1e-6 ? std::sqrt(square) : 0.0, std::sqrt(energy) / (1 + energy));
     const double right = (inverse * d.asDiagonal()).norm();
     const double both = (d.asDiagonal() * inverse * d.asDiagonal()).norm();
-    const double error = right * (rounding_of_sum<S>(n) + rounding_ * both);
+    // Bounds by G^{-1} as computed hold while it is about right.
+    const double error = rounding_ * both < 0.1 ? right * (rounding_of_sum<S>(n) + rounding_ * both) : infinity;
     // X of norm below 1 leaves G^{-1} X as exact as X.
     const double sure = energy <= 1 ? 0 : error;
     return {inverse.template cast<S>(), size, sound_ ? sure : infinity, std::sqrt(energy),
