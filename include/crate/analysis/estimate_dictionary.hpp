@@ -8,7 +8,7 @@
 #include "crate/analysis/detail/scaled_tokens.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
-#include "crate/core/product.hpp"
+#include "crate/kernels/product.hpp"
 
 // Orthonormal dictionaries from tokens alone: the principal directions, and the sparsest basis found from there.
 //

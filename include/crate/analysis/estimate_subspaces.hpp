@@ -13,8 +13,8 @@
 #include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
-#include "crate/core/product.hpp"
 #include "crate/core/random.hpp"
+#include "crate/kernels/product.hpp"
 #include "crate/operators/subspaces.hpp"
 
 // Subspaces U_[K] from tokens alone, by the K-subspaces iteration (Bradley and Mangasarian, "k-plane clustering", J.

@@ -177,4 +177,11 @@ class Threads {
   std::exception_ptr failure_;
 };
 
+/// Calls body(first, count) on ranges of columns that cover all; for what acts on each token alone.
+template <class Body>
+void for_each_columns(Index cols, Threads& threads, const Body& body) {
+  constexpr Index piece_cols = 32;
+  threads.for_each_range(cols, piece_cols, [&](Index first, Index count, int) { body(first, count); });
+}
+
 }  // namespace crate

@@ -149,8 +149,8 @@ class FoldedLinear {
   template <class Token, class Epilogue, class Out>
   void multiply(detail::Columns<Token> x, Index cols, const Epilogue& epilogue, detail::Columns<Out> out,
                 Workspace& workspace, Threads& threads) const {
-    detail::multiply_packed(weights_, detail::Columns<const std::remove_const_t<Token>>{x.first, x.stride}, cols, epilogue,
-                            out, workspace, threads);
+    detail::multiply_packed(weights_, detail::Columns<const std::remove_const_t<Token>>{x.first, x.stride}, cols,
+                            epilogue, out, workspace, threads);
   }
 
   /// Whether tokens are multiplied where they lie.

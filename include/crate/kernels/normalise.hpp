@@ -22,9 +22,8 @@ void inverse_deviations_into(InstructionSet set, Columns<const S> z, Index dim, 
 template <class Out>
 void normalise_tokens_into(InstructionSet set, Columns<const float> z, Index dim, Index cols,
                            std::optional<double> norm_epsilon, Columns<Out> out, Threads& threads) {
-  with_kernels(set, [&]<class K>(K) {
-    K::template normalise_tokens_into<Out>(z, dim, cols, norm_epsilon, out, threads);
-  });
+  with_kernels(set,
+               [&]<class K>(K) { K::template normalise_tokens_into<Out>(z, dim, cols, norm_epsilon, out, threads); });
 }
 
 }  // namespace crate::detail

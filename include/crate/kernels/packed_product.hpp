@@ -71,9 +71,9 @@ void multiply_packed(const PackedWeights<W>& weights, Columns<const W> x, Index 
                      Columns<Out> out, Workspace&, Threads& threads) {
   with_kernels(weights.instruction_set(), [&]<class K>(K) {
     const auto body = [&](Index panel, Index first, Index last, int) {
-      K::template multiply_panel<typename K::template Arithmetic<W>>(weights.panel(panel), weights.depth(),
-                                                                     panel * weights.panel_rows(),
-                                                                     weights.rows_of(panel), x, first, last, epilogue, out);
+      K::template multiply_panel<typename K::template Arithmetic<W>>(
+          weights.panel(panel), weights.depth(), panel * weights.panel_rows(), weights.rows_of(panel), x, first, last,
+          epilogue, out);
     };
     for_each_piece(weights, cols, weights.depth() * Index{sizeof(W)}, threads, body);
   });
@@ -100,9 +100,10 @@ void multiply_packed(const PackedWeights<bfloat16>& weights, Columns<const float
 
 /// With tokens kept as bfloat16, for instruction sets that multiply these.
 template <class Kept, class Out>
-void multiply_packed([[maybe_unused]] const PackedWeights<bfloat16>& weights, [[maybe_unused]] Columns<const bfloat16> x,
-                     [[maybe_unused]] Index cols, [[maybe_unused]] const Epilogue<float, Kept>& epilogue,
-                     [[maybe_unused]] Columns<Out> out, Workspace&, [[maybe_unused]] Threads& threads) {
+void multiply_packed([[maybe_unused]] const PackedWeights<bfloat16>& weights,
+                     [[maybe_unused]] Columns<const bfloat16> x, [[maybe_unused]] Index cols,
+                     [[maybe_unused]] const Epilogue<float, Kept>& epilogue, [[maybe_unused]] Columns<Out> out,
+                     Workspace&, [[maybe_unused]] Threads& threads) {
 #ifdef CRATE_KERNELS_X86
   const Columns<const BfloatPair> pairs = pairs_of(x);
   const auto body = [&](Index panel, Index first, Index last, int) {

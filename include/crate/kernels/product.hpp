@@ -17,18 +17,30 @@ namespace crate {
 
 namespace detail {
 
-/// Products of fewer multiply-adds are not worth packing.
-inline constexpr Index smallest_packed_product = 4096;
+/// Products of fewer multiply-adds, or of fewer columns, are not worth packing.
+inline constexpr Index smallest_packed_product = 4096, fewest_packed_columns = 4;
 
-/// out = A B if assign, else out += scale A B; for products so small that a loop will do.
+template <Scalar S, int order>
+[[nodiscard]] auto mapped(MatrixView<const S> a) {
+  using Viewed = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, order>;
+  return Eigen::Map<const Viewed, 0, Eigen::OuterStride<>>(a.first, a.rows, a.cols,
+                                                           Eigen::OuterStride<>(std::max(a.row_step, a.col_step)));
+}
+
+/// out = A B if assign, else out += scale A B, column by column as products with a vector.
 template <Scalar S>
-void multiply_small(bool assign, S scale, MatrixView<const S> a, MatrixView<const S> b, MatrixView<S> out) {
-  for (Index j = 0; j < out.cols; ++j)
-    for (Index i = 0; i < out.rows; ++i) {
-      S sum = 0;
-      for (Index k = 0; k < a.cols; ++k) sum += *a.at(i, k) * *b.at(k, j);
-      *out.at(i, j) = assign ? sum : *out.at(i, j) + scale * sum;
-    }
+void multiply_columns(bool assign, S scale, MatrixView<const S> a, MatrixView<const S> b, Columns<S> out) {
+  Vector<S> x(b.rows);
+  for (Index j = 0; j < b.cols; ++j) {
+    for (Index k = 0; k < b.rows; ++k) x[k] = *b.at(k, j);
+    Eigen::Map<Vector<S>> y(out.at(0, j), a.rows);
+    if (assign) y.setZero();
+    const S factor = assign ? S(1) : scale;
+    if (a.row_step == 1)
+      y.noalias() += factor * (mapped<S, Eigen::ColMajor>(a) * x);
+    else
+      y.noalias() += factor * (mapped<S, Eigen::RowMajor>(a) * x);
+  }
 }
 
 /// How many numbers of the depth are multiplied at a time: as many as a panel of them leaves room for in the second cache, and a tile's columns in
@@ -56,7 +68,8 @@ void multiply_packing(bool assign, S scale, MatrixView<const S> a, MatrixView<co
       const Index depth = std::min(block, a.cols - from);
       threads.for_each(panels, [&](Index panel, int) {
         const Index row = panel * tile, height = std::min(tile, rows - row);
-        K::template pack_panel_of<S>(a.block(row, from, height, depth), round_up(height, lanes), packed_a + row * depth);
+        K::template pack_panel_of<S>(a.block(row, from, height, depth), round_up(height, lanes),
+                                     packed_a + row * depth);
       });
       Columns<const S> x{b.at(from, 0), b.col_step};
       if (packed_b != nullptr) {
@@ -67,11 +80,12 @@ void multiply_packing(bool assign, S scale, MatrixView<const S> a, MatrixView<co
       }
       Epilogue<S> epilogue{.scale = assign ? S(1) : scale};
       if (!assign || from > 0) epilogue.addend = {out.first, out.stride};
-      for_each_piece(panels, cols, depth * Index{sizeof(S)}, set, threads, [&](Index panel, Index first, Index last, int) {
-        const Index row = panel * tile;
-        K::template multiply_panel<typename K::template Arithmetic<S>>(packed_a + row * depth, depth, row,
-                                                                       std::min(tile, rows - row), x, first, last, epilogue, out);
-      });
+      for_each_piece(
+          panels, cols, depth * Index{sizeof(S)}, set, threads, [&](Index panel, Index first, Index last, int) {
+            const Index row = panel * tile;
+            K::template multiply_panel<typename K::template Arithmetic<S>>(
+                packed_a + row * depth, depth, row, std::min(tile, rows - row), x, first, last, epilogue, out);
+          });
     }
   });
 }
@@ -80,11 +94,55 @@ template <Scalar S>
 void multiply(bool assign, S scale, MatrixView<const S> a, MatrixView<const S> b, MatrixView<S> out, Threads& threads) {
   if (out.row_step != 1) return multiply<S>(assign, scale, b.transposed(), a.transposed(), out.transposed(), threads);
   if (out.rows == 0 || out.cols == 0) return;
-  if (a.cols == 0 || out.rows * out.cols * a.cols < smallest_packed_product)
-    return multiply_small<S>(assign, scale, a, b, out);
+  if (out.cols < fewest_packed_columns || out.rows * out.cols * a.cols < smallest_packed_product)
+    return multiply_columns<S>(assign, scale, a, b, {out.first, out.col_step});
   multiply_packing<S>(assign, scale, a, b, {out.first, out.col_step}, threads);
 }
 
+/// Whether entries lie in memory, column after column or row after row, in sizes that are known at run time.
+template <class M>
+inline constexpr bool is_viewable = (M::Flags & Eigen::DirectAccessBit) != 0 && M::InnerStrideAtCompileTime == 1;
+
+/// The matrix itself if it can be viewed, otherwise what the expression evaluates to.
+template <class Derived>
+decltype(auto) viewable(const Eigen::MatrixBase<Derived>& expression) {
+  if constexpr (is_viewable<Derived>)
+    return (expression.derived());
+  else
+    return Plain<Derived>(expression);
+}
+
+template <class A, class B, class Out>
+void multiply(bool assign, typename Out::Scalar scale, const A& a, const B& b, Out& out, Threads& threads) {
+  using S = typename Out::Scalar;
+  static_assert(is_viewable<Out>, "a product goes into a matrix, a block of columns or the transpose of one");
+  const auto& left = viewable(a);
+  const auto& right = viewable(b);
+  multiply<S>(assign, scale, view_of<const S>(left), view_of<const S>(right), view_of<S>(out), threads);
+}
+
 }  // namespace detail
+
+/// out = A B on several threads, by the library's own kernels; fixed sizes by Eigen. `out` must not overlap A or B. It is cut into
+/// pieces by its size alone, so that any number of threads gives the same bits.
+template <class A, class B, class Out>
+void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
+              Threads& threads) {
+  if constexpr (Out::SizeAtCompileTime != Eigen::Dynamic)
+    out.noalias() = a * b;
+  else
+    detail::multiply(true, 1, a.derived(), b.derived(), out.derived(), threads);
+}
+
+/// out += scale A B on several threads, as multiply.
+template <class A, class B, class Out>
+void multiply_add(double scale, const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b,
+                  Eigen::MatrixBase<Out>& out, Threads& threads) {
+  const auto factor = static_cast<typename Out::Scalar>(scale);
+  if constexpr (Out::SizeAtCompileTime != Eigen::Dynamic)
+    out.noalias() += factor * (a * b);
+  else
+    detail::multiply(false, factor, a.derived(), b.derived(), out.derived(), threads);
+}
 
 }  // namespace crate

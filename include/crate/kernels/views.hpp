@@ -39,12 +39,11 @@ struct MatrixView {
 };
 
 /// A matrix whose entries lie in memory, column after column or row after row, as kernels see it.
-template <class M>
-[[nodiscard]] auto view_of(M& matrix) {
-  using T = std::remove_pointer_t<decltype(matrix.data())>;
+template <class T, class M>
+[[nodiscard]] MatrixView<T> view_of(M& matrix) {
   const Index stride = matrix.outerStride();
-  return std::remove_const_t<M>::IsRowMajor ? MatrixView<T>{matrix.data(), matrix.rows(), matrix.cols(), stride, 1}
-                                            : MatrixView<T>{matrix.data(), matrix.rows(), matrix.cols(), 1, stride};
+  if (std::remove_const_t<M>::IsRowMajor) return {matrix.data(), matrix.rows(), matrix.cols(), stride, 1};
+  return {matrix.data(), matrix.rows(), matrix.cols(), 1, stride};
 }
 
 /// The smallest multiple of `step` that is not below `count`.

@@ -6,8 +6,8 @@
 #include <tuple>
 
 #include "crate/core/pages.hpp"
-#include "crate/core/product.hpp"
 #include "crate/core/random.hpp"
+#include "crate/kernels/product.hpp"
 #include "crate/layers/pass.hpp"
 
 namespace crate {

@@ -4,8 +4,8 @@
 #include <string>
 #include <tuple>
 
-#include "crate/core/product.hpp"
 #include "crate/core/random.hpp"
+#include "crate/kernels/product.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/layer_norm.hpp"
 

@@ -7,8 +7,8 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/pages.hpp"
-#include "crate/core/product.hpp"
 #include "crate/core/random.hpp"
+#include "crate/kernels/product.hpp"
 #include "crate/layers/pass.hpp"
 
 namespace crate {

@@ -7,9 +7,9 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
-#include "crate/core/product.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/kernels/product.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/subspace_attention.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"

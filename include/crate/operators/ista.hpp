@@ -3,7 +3,7 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
-#include "crate/core/product.hpp"
+#include "crate/kernels/product.hpp"
 
 // ISTA: one proximal-gradient step towards a sparse code of the tokens in a dictionary.
 //

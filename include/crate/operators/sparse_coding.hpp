@@ -5,7 +5,7 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
-#include "crate/core/product.hpp"
+#include "crate/kernels/product.hpp"
 #include "crate/operators/ista.hpp"
 
 // Sparse codes over an overcomplete dictionary, from zero, and their decoding.

@@ -8,8 +8,8 @@
 #include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
-#include "crate/core/product.hpp"
 #include "crate/core/token_sets.hpp"
+#include "crate/kernels/product.hpp"
 #include "crate/operators/softmax.hpp"
 #include "crate/operators/subspaces.hpp"
 

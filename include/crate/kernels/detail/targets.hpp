@@ -21,7 +21,6 @@
 #include <utility>
 
 #include "crate/core/matrix.hpp"
-#include "crate/core/product.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
