@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "catch.hpp"
 #include "compress_tokens/layer_table.hpp"
 #include "compress_tokens/rate_distortion.hpp"
+#include "compress_tokens/text.hpp"
 #include "compress_tokens/toy.hpp"
 #include "compress_tokens/toy_effects.hpp"
 #include "crate/analysis/estimate_subspaces.hpp"
@@ -94,4 +96,42 @@ TEST_CASE("principal components are given no more bits than asked for, and nearl
     REQUIRE(coded.bits <= bits);
     REQUIRE(coded.bits >= 0.95 * bits);
   }
+}
+
+// A comparison with nan is false either way: tokens of 1e-160 had rates of nan, and R^c "fell at every compression step".
+TEST_CASE("rates that are no numbers did not fall, and nothing that is not finite is printed") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  std::vector<LayerMeasures> rows(3);
+  rows[0].subspace_rate = rows[2].subspace_rate = 2;
+  rows[1].subspace_rate = 1;
+  REQUIRE(compression_always_compressed(rows));
+  rows[1].subspace_rate = nan;
+  REQUIRE(layers_that_raise_rate(rows) == std::vector<std::size_t>{1});
+  rows[1].subspace_rate = 3;
+  REQUIRE(!compression_always_compressed(rows));
+  REQUIRE(text("%.1f and %d", 0.5, 3) == "0.5 and 3");
+  REQUIRE_THROWS_AS(text("%.1f", nan), crate::PrecisionError);
+  REQUIRE_THROWS_AS(text("%.1f", 1 / 0.0), crate::PrecisionError);
+  const Toy toy = draw_toy({.width = 8, .tokens = 40, .subspaces = 2, .dim = 2});
+  const Subspaces& u = toy.subspaces;
+  REQUIRE_THROWS_AS(measure("input", Matrix(nan * toy.tokens), u, 0.5, 0.5), crate::PrecisionError);
+}
+
+TEST_CASE("kappa beyond its bound is seen, and raises R^c") {
+  const Toy toy = draw_toy({.width = 32, .tokens = 300, .subspaces = 3, .dim = 3});
+  const Weights weights = weights_from_subspaces(toy.subspaces, 4);
+  crate::Threads threads;
+  for (const double kappa : {1.0, 5.0}) {
+    const Encoder encoder = make_encoder(weights, {.epsilon = 0.55, .kappa = kappa, .lambda = 0.2}, toy.tokens.cols());
+    const EncodedTokens encoded = encode_and_measure(encoder, weights, toy.tokens, 0.55, 0.5, threads);
+    REQUIRE((kappa_beyond_bound(encoder, toy.tokens.cols()) > 1) == (kappa > 2));
+    REQUIRE(compression_always_compressed(encoded.measures) == (kappa < 2));
+  }
+}
+
+TEST_CASE("the toy refuses sizes whose products overflow") {
+  REQUIRE_THROWS_AS(draw_toy({.width = 3037000500, .tokens = 10, .subspaces = 3037000500, .dim = 3037000500}),
+                    crate::OptionError);
+  REQUIRE_THROWS_AS(draw_toy({.width = 4000000000, .tokens = 4000000000, .subspaces = 1, .dim = 1}),
+                    crate::OptionError);
 }
