@@ -131,7 +131,7 @@ const Names published = {"to_patch_embedding.1.weight",
                          "mlp_head.1.weight"};
 
 Names with_prefix(const std::string& prefix, Names names = published) {
-  for (std::string& name : names) name = prefix + name;
+  for (std::string& name : names) name.insert(0, prefix);
   return names;
 }
 

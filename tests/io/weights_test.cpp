@@ -86,6 +86,7 @@ TEST_CASE("of many faults the first are listed and the others counted") {
   auto model = load_classifier<float>(weights_file, {.heads = 3});
   const std::vector<float> number{1};
   std::vector<Tensor> tensors;
+  tensors.reserve(5000);
   for (int i = 0; i < 5000; ++i) tensors.push_back(tensor_of<float>("surplus." + std::to_string(i), {1}, number));
   const TensorTable weights("x", tensors, {}, nullptr);
   const std::string message =

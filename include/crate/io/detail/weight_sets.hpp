@@ -194,7 +194,8 @@ inline std::optional<WeightSet> WeightSets::choose(std::string_view wanted) cons
   return found.front();
 }
 
-/// Counts the tensors of sets that share no prefix, and leaves those of a family that have most of its names.
+/// Counts the published names in each set, and keeps of each family the sets with the most of them. A tensor counts for the
+/// innermost set that it is in.
 inline void WeightSets::compare(std::vector<WeightSet>& sets) const {
   for (const Tensor& tensor : table_.tensors()) {
     WeightSet* innermost = nullptr;
