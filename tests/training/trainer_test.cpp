@@ -529,7 +529,7 @@ TEST_CASE("Two trainings with one history both stand in it") {
 }
 
 TEST_CASE(
-    "A hang-up ends a training in order, any number of times, but not one that ignores it; a lost reader ends "
+    "A hang-up ends a training in order, any number of times, but not one that ignores it, and a lost reader ends "
     "nothing") {
   Setting setting;
   Threads alone;

@@ -108,17 +108,20 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return shape;
 }
 
-/// Mean or deviation of each channel, from "mean +- deviation" in the recipe.
-[[nodiscard]] inline std::string pixels_of_recipe(const TensorTable& file, bool deviation) {
+/// What the recipe says of the pixels, "mean +- deviation" of each channel, as a file of weights says it; nothing if it says something
+/// else.
+[[nodiscard]] inline Metadata pixels_of_recipe(const TensorTable& file) {
   constexpr std::string_view between = " +- ";
-  std::string numbers;
+  std::string means, deviations;
   for (Index c = 0; c < channels_of_recipe(file); ++c) {
     const std::string& text = *file.find_metadata(concatenate(recipe_prefix, "pixels of channel ", c));
-    const std::size_t split = std::min(text.find(between), text.size());
-    const std::size_t begin = deviation ? std::min(split + between.size(), text.size()) : 0;
-    numbers += (c == 0 ? "" : " ") + text.substr(begin, deviation ? text.size() : split);
+    const std::size_t split = text.find(between);
+    if (split == std::string::npos) return {};
+    means += (c == 0 ? "" : " ") + text.substr(0, split);
+    deviations += (c == 0 ? "" : " ") + text.substr(split + between.size());
   }
-  return numbers;
+  if (means.empty()) return {};
+  return {{"crate.fit", "cover"}, {"crate.mean", means}, {"crate.deviation", deviations}};
 }
 
 /// What the checkpoint says of its model. Old ones say nothing; their recipe has the step, the lambda and the pixels.
@@ -134,10 +137,8 @@ inline void check_checkpoint_format(const TensorTable& file) {
   add("crate.step", "eta");
   add("crate.lambda", "lambda");
   if (const Index channels = channels_of_recipe(file); channels > 0)
-    metadata.insert(metadata.end(), {{"crate.channels", std::to_string(channels)},
-                                     {"crate.fit", "cover"},
-                                     {"crate.mean", pixels_of_recipe(file, false)},
-                                     {"crate.deviation", pixels_of_recipe(file, true)}});
+    metadata.emplace_back("crate.channels", std::to_string(channels));
+  for (auto& entry : pixels_of_recipe(file)) metadata.push_back(std::move(entry));
   return metadata;
 }
 
