@@ -20,7 +20,7 @@ void check_tokens_and_subspaces(const Eigen::MatrixBase<Z>& tokens, const Subspa
 /// What W_k = U_k^T Z, computed in the arithmetic of Real, is wrong by, relative to a^{1/2}: ||dX||_F for X = a^{1/2} W_k.
 template <class Real, class Z, class Basis>
 [[nodiscard]] double projection_error(const Z& z, const Basis& basis, double root) {
-  const double basis_size = basis.template cast<double>().stableNorm(), size = z.template cast<double>().stableNorm();
+  const double basis_size = stable_norm(basis.template cast<double>()), size = stable_norm(z.template cast<double>());
   return rounding_of_sum<Real>(z.rows()) * basis_size * (root * size);
 }
 

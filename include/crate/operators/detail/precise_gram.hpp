@@ -118,8 +118,8 @@ class PreciseGram {
     const MatrixOf<Real> along_w = h * f.transpose(), along_f = f * cotangent.transpose();
     const MatrixOf<Real> result = h - rest * (along_w * scaled_ + along_f * f);
     const Vector<double> d = (squares_.array() + 1).sqrt();
-    const double amplified = 1 + factor_ * f.template cast<double>().stableNorm() * d.norm();
-    const double size = cotangent.template cast<double>().stableNorm();
+    const double amplified = 1 + factor_ * stable_norm(f.template cast<double>()) * d.norm();
+    const double size = stable_norm(cotangent.template cast<double>());
     const MatrixOf<double> inverse = inverse_.template cast<double>().cwiseAbs();
     const double h_error = (inverse * d).norm() * (d.transpose() * h.template cast<double>().cwiseAbs()).norm();
     return {result, {size, distrust() * 4 * rounding() * amplified * (h_error + size)}};
@@ -163,8 +163,8 @@ class PreciseGram {
     const Vector<double> d = (squares_.array() + 1).sqrt();
     const MatrixOf<double> sizes = result.template cast<double>().cwiseAbs();
     const MatrixOf<double> inverse = inverse_.template cast<double>().cwiseAbs();
-    const double size = sizes.stableNorm();
-    const double by_gram = distrust() * rounding() * (inverse * d).stableNorm() * (d.transpose() * sizes).stableNorm();
+    const double size = stable_norm(sizes);
+    const double by_gram = distrust() * rounding() * stable_norm(inverse * d) * stable_norm(d.transpose() * sizes);
     // The derivative of F = G^{-1} X by X is at most ||G^{-1}|| + ||F||^2 <= 2.
     const double by_tokens = 2 * x_error_ * static_cast<double>(by) / factor_;
     const double error = by_gram + by_tokens + 4 * unit_roundoff<double> * size;
