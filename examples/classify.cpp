@@ -98,7 +98,7 @@ Index classify_all(const auto& model, const Pictures& pictures, const Options& o
     score.add(logits, batch.labels);
     classified += logits.cols();
   }
-  if (classified > 0)
+  if (classified > 1)
     std::printf("%td pictures, %.1f ms each in the model (threads: %d, batches of %td)\n", classified,
                 1e3 * in_model.count() / static_cast<double>(classified), options.threads, options.batch);
   score.print();

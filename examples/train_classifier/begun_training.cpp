@@ -25,11 +25,6 @@ constexpr std::array<std::string_view, 6> changeable = {"--data",   "--output", 
 /// Options that are paths, which another folder to work in must not change.
 constexpr std::array<std::string_view, 4> paths = {"--data", "--output", "--history", "--from"};
 
-template <std::size_t N>
-bool is_among(std::string_view name, const std::array<std::string_view, N>& names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 /// What was given for an option, a word each; paths in full.
 std::vector<std::string> words_of(const CLI::Option& option) {
   std::vector<std::string> words = option.results();

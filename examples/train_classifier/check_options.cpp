@@ -17,11 +17,6 @@ namespace {
 using crate::concatenate;
 using crate::OptionError;
 
-template <std::size_t N>
-bool is_among(std::string_view name, const std::array<std::string_view, N>& names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 constexpr std::array<std::string_view, 8> of_new_models = {"--family",   "--patch", "--dim",       "--depth",
                                                            "--head-dim", "--pool",  "--step-size", "--lambda"};
 
