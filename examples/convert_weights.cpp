@@ -32,12 +32,6 @@ void print_tensors(const TensorTable& table) {
   std::printf("%zu tensors, %.2f MB\n", table.tensors().size(), bytes / 1e6);
 }
 
-std::string numbers_text(const std::vector<double>& numbers) {
-  std::string text;
-  for (const double number : numbers) text += concatenate(text.empty() ? "" : " ", number);
-  return text;
-}
-
 /// What a model of this library's files expects of pictures, and how it calls its classes.
 void print_input(const TensorTable& table) {
   const auto number = [&](std::string_view key) { return detail::number_in_metadata<Index>(table, key); };
@@ -53,9 +47,10 @@ void print_input(const TensorTable& table) {
               input.fit == PictureFit::cover
                   ? "resized until they just cover it, centre cropped"
                   : "as in the published evaluation, shorter side to 256/224, centre cropped");
+  if (input.orientation == PixelOrientation::as_stored) std::printf("           read as they are stored\n");
   std::printf("pixels     %s\n", input.is_known()
-                                     ? concatenate("mean ", numbers_text(input.normalisation.mean), ", deviation ",
-                                                   numbers_text(input.normalisation.deviation))
+                                     ? concatenate("mean ", detail::numbers_text(input.normalisation.mean),
+                                                   ", deviation ", detail::numbers_text(input.normalisation.deviation))
                                            .c_str()
                                      : "the file does not say their mean and deviation");
   const std::vector<std::string> names = detail::class_names_in_metadata(table);
@@ -75,7 +70,7 @@ bool is_model(const TensorTable& table, const LoadOptions& options) {
 /// The tensors as they are; as a model with its sizes and settings if the heads are known.
 void write(const std::string& output, const TensorTable& table, const LoadOptions& options) {
   if (!is_model(table, options)) {
-    if (options.fit || options.normalisation || options.class_names)
+    if (options.fit || options.orientation || options.normalisation || options.class_names)
       throw OptionError(
           "options --fit, --mean, --deviation and --names: expected --heads beside them, without which "
           "no model can be written");
@@ -85,6 +80,16 @@ void write(const std::string& output, const TensorTable& table, const LoadOption
     std::visit([&](const auto& model) { save_model(output, model); }, any_model_from<double>(table, options));
   else
     std::visit([&](const auto& model) { save_model(output, model); }, any_model_from<float>(table, options));
+}
+
+/// Throws OptionError if options are given that mean nothing beside the others.
+void check_effects(const LoadOptions& options, bool all, bool writes) {
+  const bool of_input = options.fit || options.orientation || options.normalisation || options.class_names;
+  if (all && (of_input || options.heads || !options.weights_at.empty()))
+    throw OptionError("option --all: expected without options of a model, as every tensor is written as it is");
+  if (of_input && !writes)
+    throw OptionError(
+        "options --fit, --as-stored, --mean, --deviation and --names would have no effect without --output");
 }
 
 }  // namespace
@@ -108,6 +113,7 @@ int main(int count, char** arguments) {
   CLI11_PARSE(app, count, arguments);
   try {
     const LoadOptions options = model_options.parsed();
+    check_effects(options, all, !output.empty());
     const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
     if (!all && detail::known_family(table)) print_input(table);

@@ -63,6 +63,9 @@ class LoadOptionsParser {
            "how pictures become images (likewise): published (shorter side resized to 256/224 of the image, centre "
            "cropped) or cover (resized until they just cover the image, centre cropped)")
         ->check(CLI::IsMember({"published", "cover"}));
+    app.add_flag(
+        "--as-stored", as_stored_,
+        "read pixels as they are stored, whatever orientation the camera noted; so did the published evaluation");
     app.add_option("--names", names_, "file with the name of a class on each line");
   }
 
@@ -83,6 +86,7 @@ class LoadOptionsParser {
     if (!pooling_.empty()) options.pooling = pooling_ == "mean" ? crate::Pooling::mean : crate::Pooling::class_token;
     if (normalise_pixels_) options.normalise_pixels = true;
     if (!fit_.empty()) options.fit = fit_ == "cover" ? crate::PictureFit::cover : crate::PictureFit::published;
+    if (as_stored_) options.orientation = crate::PixelOrientation::as_stored;
     if (mean_.empty() != deviation_.empty())
       throw crate::OptionError("options --mean and --deviation: expected both or neither, found one");
     if (!mean_.empty()) options.normalisation = crate::ImageNormalisation{mean_, deviation_};
@@ -94,7 +98,7 @@ class LoadOptionsParser {
   crate::LoadOptions options_;
   std::string image_, patch_, pooling_, fit_, names_;
   std::vector<double> mean_, deviation_;
-  bool normalise_pixels_ = false;
+  bool normalise_pixels_ = false, as_stored_ = false;
 };
 
 }  // namespace examples

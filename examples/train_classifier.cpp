@@ -93,8 +93,9 @@ TrainerOptions trainer_options(const Bench& bench) {
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
-template <class RuleOptions>
-Recipe recipe_of(const Bench& bench, const RuleOptions& rule) {
+template <class Model, class RuleOptions>
+Recipe recipe_of(const Bench& bench, const Model& model, const RuleOptions& rule) {
+  const detail::FirstLayer first = detail::first_layer(model);
   Recipe recipe;
   describe(recipe, rule);
   recipe.emplace_back("label smoothing", detail::exact_text(bench.options.label_smoothing));
@@ -102,8 +103,8 @@ Recipe recipe_of(const Bench& bench, const RuleOptions& rule) {
   recipe.emplace_back("flip", detail::exact_text(bench.options.augmentation.flip));
   recipe.emplace_back("dropout", detail::exact_text(bench.options.dropout));
   recipe.emplace_back("token dropout", detail::exact_text(bench.options.token_dropout));
-  recipe.emplace_back("eta", detail::exact_text(bench.options.step));
-  recipe.emplace_back("lambda", detail::exact_text(bench.options.lambda));
+  recipe.emplace_back("eta", detail::exact_text(first.step));
+  recipe.emplace_back("lambda", detail::exact_text(first.lambda));
   for (std::size_t c = 0; c < bench.preprocessing.normalisation.mean.size(); ++c)
     recipe.emplace_back(concatenate("pixels of channel ", c),
                         concatenate(detail::exact_text(bench.preprocessing.normalisation.mean[c]), " +- ",
@@ -123,7 +124,7 @@ void resume(AnyTrainer& trainer, const State& state, const Options& o) {
   if (const auto before = trainer.schedule_before(); before && *before != trainer.total_steps())
     std::printf(
         "the schedule of the rate was laid over %td steps; from here on it is that of a training of %td epochs from "
-        "the "
+        "the\n"
         "beginning, %td steps: the rate goes on at %.3g\n",
         *before, o.trainer.epochs, trainer.total_steps(), o.rate * trainer.schedule().factor(state.step));
 }
@@ -142,13 +143,28 @@ int end_interrupted(const Options& o, const Model& model, Index step, Index tota
   return 130;
 }
 
+/// Trains to the end or to an interruption. An error in the middle of it costs no weights: without a checkpoint they are kept as they are.
+template <class AnyTrainer, class State>
+bool run_keeping_weights(AnyTrainer& trainer, const State& state, const Options& o) {
+  const Index begun_at = state.step;
+  try {
+    return trainer.run(train_classifier::print_epoch);
+  } catch (const Error&) {
+    if (o.checkpoint.empty() && !o.output.empty() && state.step > begun_at) {
+      save_model(o.output, state.result());
+      std::printf("\nthe weights behind step %td are in %s\n", state.step, o.output.c_str());
+    }
+    throw;
+  }
+}
+
 template <class Model, class OptimisationRule>
 int train(const Bench& bench, Model model, OptimisationRule rule) {
   using Source = ImageSource<typename Model::Scalar>;
   const Options& o = bench.options;
   const Source training{bench.data.training, bench.preprocessing.normalisation, o.augmentation};
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
-  const Recipe recipe = recipe_of(bench, rule.options);
+  const Recipe recipe = recipe_of(bench, model, rule.options);
   TrainingState<Model, OptimisationRule> state{.model = std::move(model), .optimiser = std::move(rule)};
   if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
   const ClassificationObjective<Model> objective{{.label_smoothing = o.label_smoothing}};
@@ -156,7 +172,7 @@ int train(const Bench& bench, Model model, OptimisationRule rule) {
   resume(trainer, state, o);
 
   train_classifier::print_epoch_heading();
-  const bool finished = trainer.run(train_classifier::print_epoch);
+  const bool finished = run_keeping_weights(trainer, state, o);
   if (!finished) return end_interrupted(o, state.result(), state.step, trainer.total_steps());
   if (!o.output.empty()) save_model(o.output, state.result());
   train_classifier::print_layers(state.result(), test, bench.threads);
@@ -219,6 +235,9 @@ int run(CLI::App& app, Options& options) {
   const Metadata described = train_classifier::describe_options(app, options);
   const auto with_data = [&](const train_classifier::Input& input, const auto& action) {
     const train_classifier::Data data = train_classifier::read_data(options, input, threads);
+    if (const Index found = data.sets.training.size(); found < options.trainer.batch)
+      throw OptionError(concatenate("option --batch: expected at most as many images as there are to train on, ", found,
+                                    ", found ", options.trainer.batch));
     return action(Bench{options, described, data.sets, data.preprocessing, threads});
   };
   const auto with_input_of = [&](const auto& model, const auto& action) {

@@ -261,11 +261,11 @@ Metadata metadata_of(const Model& model) {
 /// Throws FileError if our metadata is of another family, or says what this model does not know.
 template <class Model>
 void check_metadata(const TensorTable& weights, const Model& model) {
-  std::set<std::string, std::less<>> known{"crate.family",      "crate.heads",      "crate.image_height",
-                                           "crate.image_width", "crate.channels",   "crate.patch_height",
-                                           "crate.patch_width", "crate.step",       "crate.lambda",
-                                           "crate.pooling",     "crate.mask_ratio", "crate.normalise_pixels",
-                                           "crate.fit",         "crate.mean",       "crate.deviation"};
+  std::set<std::string, std::less<>> known{
+      "crate.family",   "crate.heads",        "crate.image_height", "crate.image_width",
+      "crate.channels", "crate.patch_height", "crate.patch_width",  "crate.step",
+      "crate.lambda",   "crate.pooling",      "crate.mask_ratio",   "crate.normalise_pixels",
+      "crate.fit",      "crate.mean",         "crate.deviation",    "crate.orientation"};
   for_each_setting([&](const std::string& name, const auto&) { known.insert("crate." + name); }, model);
   const std::string_view family = family_name(PublishedFormat<Model>::family);
   for (const auto& [key, text] : weights.metadata()) {

@@ -17,14 +17,9 @@
 #include "crate/io/file_error.hpp"
 #include "crate/io/file_replacement.hpp"
 #include "crate/io/pixels.hpp"
+#include "crate/models/image_preprocessing.hpp"
 
 namespace crate {
-
-/// A camera stores pixels as its sensor lies, and notes in the file (EXIF) how the picture is to be turned.
-enum class PixelOrientation {
-  upright,    ///< turned as noted, as every viewer shows it
-  as_stored,  ///< left alone, as the published evaluation read pictures
-};
 
 /// A picture from a PNG or JPEG file, told apart by their first bytes, as 8-bit RGB whatever the file holds: grey
 /// values are repeated, palettes looked up, 16 bits rounded to 8, transparency and colour profiles ignored.

@@ -51,7 +51,7 @@ concept TakesPictures = requires(const Model& model) {
   { model.preprocessing } -> std::convertible_to<ImagePreprocessing>;
 };
 
-/// The picture as the model takes it, of the model's size and channels, normalised: (C H W) x 1, for `forward`. With
+/// The picture, as read_image(path, model.preprocessing.orientation) gives it, as the model takes it: of the model's size and channels, normalised: (C H W) x 1, for `forward`. With
 /// published weights that is what the published evaluation does.
 /// Throws OptionError if the model does not know its normalisation, ShapeError as fit_picture.
 template <TakesPictures Model>

@@ -53,6 +53,8 @@ inline constexpr std::array<std::string_view, 2> value_names<SparsifyRule>{"prox
                                                                            "majorisation_minimisation"};
 template <>
 inline constexpr std::array<std::string_view, 2> value_names<PictureFit>{"published", "cover"};
+template <>
+inline constexpr std::array<std::string_view, 2> value_names<PixelOrientation>{"upright", "as_stored"};
 
 template <class Setting>
 std::string setting_text(Setting setting) {
