@@ -37,8 +37,8 @@ namespace crate {
 [[nodiscard]] Matrix<double> parse_csv(std::string_view text, std::string_view source = "in memory");
 
 /// Writes d x N tokens, a line a token, fields separated by commas, so that `read_csv` returns exactly them: each
-/// number in the fewest digits that tell it from all others (but 0.0 and 1.0 at the very beginning, where 0 and 1 could begin
-/// names or row numbers). The file is written whole or not at all.
+/// number in the fewest digits that tell it from all others (but 0.0 and 1.0 at the very beginning, where 0 and 1 could
+/// begin names or row numbers). The file is written whole or not at all.
 template <Scalar S>
 void write_csv(const std::filesystem::path& path, const Matrix<S>& tokens);
 

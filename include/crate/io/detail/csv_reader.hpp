@@ -172,8 +172,14 @@ class CsvReader {
   }
 
   [[nodiscard]] Index class_of(const std::string& label, Index line) {
-    if (label.empty()) throw error("line ", line, ", field ", *labels_at_ + 1, ": expected a label, found none");
+    if (is_missing_label(label))
+      throw error("line ", line, ", ", place_in_line(*labels_at_), ": expected a label, found ",
+                  label.empty() ? "none" : "a missing value, " + quote(label));
     return classes_.try_emplace(label, static_cast<Index>(classes_.size())).first->second;
+  }
+
+  [[nodiscard]] std::string place_in_line(std::size_t i) const {
+    return concatenate("field ", i + 1, named_ ? " (" + quote(names_[i]) + ")" : std::string());
   }
 
   [[nodiscard]] std::string column_name(std::size_t i) const {
@@ -225,15 +231,15 @@ class CsvReader {
         worst = i;
     if (!worst) return;
     const Column& column = columns_[*worst];
-    throw error("line ", column.first_bad_line, ", field ", *worst + 1,
-                named_ ? " (" + quote(names_[*worst]) + ")" : std::string(), ": expected a finite number, found ",
+    throw error("line ", column.first_bad_line, ", ", place_in_line(*worst), ": expected a finite number, found ",
                 quote(column.bad), csv_cause(column.bad));
   }
 
   void add_classes(CsvTable& table) {
     for (const auto& [label, index] : classes_) table.classes.push_back(label);
-    const auto number = [](const std::string& label) {
-      return csv_number(label).value_or(std::numeric_limits<double>::infinity());
+    const auto number = [](const std::string& label) {  // never NaN, which has no place in an order
+      const double value = csv_number(label).value_or(std::numeric_limits<double>::infinity());
+      return std::isnan(value) ? std::numeric_limits<double>::infinity() : value;
     };
     std::stable_sort(table.classes.begin(), table.classes.end(),
                      [&](const std::string& x, const std::string& y) { return number(x) < number(y); });
