@@ -223,7 +223,7 @@ TEST_CASE("a missing label is an error, and classes are in order whatever they a
   }
   CHECK_THAT(message_of<FileError>([&] { static_cast<void>(parse_csv_table("1,\n", "x", {.labels = "2"})); }),
              ContainsSubstring("line 1, field 2: expected a label, found none"));
-  CHECK(parse_csv_table("9,b\n9,10\n9,inf\n9,2\n9,-\n9,-1\n9,+\n", "x", {.labels = "2"}).classes ==
+  CHECK(parse_csv_table("a,k\n9,b\n9,10\n9,inf\n9,2\n9,-\n9,-1\n9,+\n", "x", {.labels = "k"}).classes ==
         std::vector<std::string>{"-1", "2", "10", "+", "-", "b", "inf"});
 }
 
