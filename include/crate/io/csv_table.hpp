@@ -19,7 +19,8 @@ enum class CsvPart {
 
 struct CsvOptions {
   /// The first line names the columns. Evident if none of its fields means to be a number; if one does not where the
-  /// second line has a number; and if they count 0, 1, 2, ..., as pandas numbers columns (the first field may be empty).
+  /// second line has a number; and if they count 0, 1, 2, ..., as pandas numbers columns (the first field may be
+  /// empty).
   CsvPart header = CsvPart::automatic;
   /// The first column counts or names the lines. Evident if it has no name though others have, or one such as "id" or
   /// "index" and the numbers 0, 1, 2, ... or 1, 2, 3, ...; such numbers alone are an error, as they may be either.

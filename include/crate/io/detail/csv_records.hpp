@@ -114,7 +114,8 @@ class CsvRecords {
   /// Those that are found without "sep=x", most likely ones first.
   static constexpr std::string_view separators = ";,\t|";
 
-  /// The first of `separators` that stands outside quotes in the first record, otherwise spaces; "sep=x" says it itself.
+  /// The first of `separators` that stands outside quotes in the first record, otherwise spaces; "sep=x" says it
+  /// itself.
   void choose_separator() {
     const std::string_view line = line_ahead();
     if (line.size() == 5 && line.starts_with("sep=")) {
