@@ -17,7 +17,8 @@ void check_tokens_and_subspaces(const Eigen::MatrixBase<Z>& tokens, const Subspa
   check_size("subspaces: dimension of the tokens they are for", subspaces.dim(), tokens.rows());
 }
 
-/// What W_k = U_k^T Z, computed in the arithmetic of Real, is wrong by, relative to a^{1/2}: ||dX||_F for X = a^{1/2} W_k.
+/// What W_k = U_k^T Z, computed in the arithmetic of Real, is wrong by, relative to a^{1/2}: ||dX||_F for
+/// X = a^{1/2} W_k.
 template <class Real, class Z, class Basis>
 [[nodiscard]] double projection_error(const Z& z, const Basis& basis, double root) {
   const double basis_size = stable_norm(basis.template cast<double>()), size = stable_norm(z.template cast<double>());
@@ -45,7 +46,8 @@ void for_each_precise_gram(const Z& z, const Subspaces<Bases>& subspaces, const 
   }
 }
 
-/// What may be left of a rate of 0 after cancelling, and of a gradient of 0 relative to the a^{1/2} / 2 that none exceeds.
+/// What may be left of a rate of 0 after cancelling, and of a gradient of 0 relative to the a^{1/2} / 2 that none
+/// exceeds.
 inline constexpr double negligible = 1e-18;
 
 /// R^c where the Gram matrices in double do not do, the sum of whose rates is about `rough`.
@@ -68,8 +70,9 @@ template <class Z, class Bases>
 }  // namespace detail
 
 /// R^c(Z | U_[K]) = sum_k R(U_k^T Z) = 1/2 sum_k log det(I + a (U_k^T Z)^T (U_k^T Z)), a = p / (N epsilon^2).
-/// Source: arXiv 2311.13110, eq. (8). Cost: O(N d K p + N K p^2 + K p^3), linear in N. As exact as coding_rate; of float tokens
-/// 1e-4 at worst, as U_k^T Z is rounded. Throws as coding_rate, and ShapeError unless U has as many rows as Z.
+/// Source: arXiv 2311.13110, eq. (8). Cost: O(N d K p + N K p^2 + K p^3), linear in N. As exact as coding_rate; of
+/// float tokens 1e-4 at worst, as U_k^T Z is rounded. Throws as coding_rate, and ShapeError unless U has as many rows
+/// as Z.
 template <class ZDerived, class Bases>
 [[nodiscard]] double subspace_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                           const CodingRateOptions& options = {}) {

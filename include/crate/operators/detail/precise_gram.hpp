@@ -41,7 +41,8 @@ struct Estimate {
   [[nodiscard]] bool within(double relative) const { return error <= relative * value && std::isfinite(value); }
 };
 
-/// dim, N and epsilon of a rate: the factor a = dim / (N epsilon^2), and its root, which is finite wherever epsilon is normal.
+/// dim, N and epsilon of a rate: the factor a = dim / (N epsilon^2), and its root, which is finite wherever epsilon is
+/// normal.
 struct RateScale {
   Index dim, tokens;
   double epsilon;
@@ -54,14 +55,16 @@ struct RateScale {
   }
 };
 
-/// G = I + a W W^T or I + a W^T W, whichever is smaller, as L D L^T in the arithmetic of Real. Pivots are kept less their 1, so
-/// that short tokens lose nothing, and W is scaled before it is squared, so that nothing overflows that need not.
+/// G = I + a W W^T or I + a W^T W, whichever is smaller, as L D L^T in the arithmetic of Real. Pivots are kept less
+/// their 1, so that short tokens lose nothing, and W is scaled before it is squared, so that nothing overflows that
+/// need not.
 ///
-/// Error bounds: the factors are those of G + E with |E_ij| <= c (M_ii M_jj)^{1/2}, M = G - I and c = rounding_of_sum(m + n), and
-/// sums of squares of independent roundings stand for their moduli:
+/// Error bounds: the factors are those of G + E with |E_ij| <= c (M_ii M_jj)^{1/2}, M = G - I and
+/// c = rounding_of_sum(m + n), and sums of squares of independent roundings stand for their moduli:
 ///   log det   || M_d^{1/2} G^{-1} M_d^{1/2} ||_F c            M_d, G_d: the diagonals
 ///   G^{-1} W  || |G^{-1}| G_d^{1/2} 1 || || 1^T G_d^{1/2} |G^{-1} W| || c
-/// They grow with a ||W||^2 only as far as tokens are nearly dependent: rows of W may be as different in length as they like.
+/// They grow with a ||W||^2 only as far as tokens are nearly dependent: rows of W may be as different in length as they
+/// like.
 template <class Real>
 class PreciseGram {
  public:
@@ -189,9 +192,8 @@ template <class W>
   const double longest = w.template cast<double>().colwise().stableNorm().maxCoeff();
   return PrecisionError(concatenate(what, ": tokens as long as ", longest, " are ", longest / epsilon,
                                     " times epsilon = ", epsilon,
-                                    " and too nearly dependent for that: no digits would be left; expected a larger "
-                                    "epsilon, or tokens of which none follows "
-                                    "from the others"));
+                                    " and too nearly dependent for that: no digits would be left; expected "
+                                    "a larger epsilon, or tokens of which none follows from the others"));
 }
 
 }  // namespace crate::detail
