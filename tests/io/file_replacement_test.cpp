@@ -106,6 +106,17 @@ TEST_CASE("What a killed writer left goes when the file is written again, but no
   close(ready[1]);
 }
 
+// Every write listed the folder: 8000 pictures took 42 seconds, and twice as many four times as long.
+TEST_CASE("New files are written without a look at what else is in the folder") {
+  const TemporaryFolder folder;
+  const std::string leftover = "a.crate-0123456789abcdef.tmp";
+  write_content(folder.file(leftover), "half");
+  replace(folder.file("a"), "one");
+  CHECK(content_of(folder.file(leftover)) == "half");
+  replace(folder.file("a"), "two");
+  CHECK(folder.file_count() == 1);
+}
+
 TEST_CASE("What is printed on a closed standard stream does not go into the file that is being written") {
   const TemporaryFolder folder;
   const pid_t child = fork();
