@@ -14,6 +14,7 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
+#include "crate/io/text_file.hpp"
 #include "io/temporary_folder.hpp"
 
 using namespace crate;
