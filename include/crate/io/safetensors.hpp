@@ -308,7 +308,7 @@ inline void SafetensorsHeader::end_tensor() {
   const auto length = safetensors_header_length(bytes);
   const std::size_t rest = length ? bytes.size() - sizeof *length : 0;
   if (!length || (*length > rest && !has_object_in_header(bytes)))
-    throw not_weights_error(source, "a safetensors file", bytes);
+    throw other_file_error(source, "a safetensors file", bytes);
   if (*length > SafetensorsLimits::header_bytes)
     throw file_error(source, "expected a safetensors header of at most ", SafetensorsLimits::header_bytes,
                      " bytes, found a length of ", *length);
