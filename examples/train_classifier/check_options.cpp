@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "crate/io/detail/is_among.hpp"
 #include "crate/io/file_replacement.hpp"
 #include "crate/training/checkpoint.hpp"
 #include "crate/training/history.hpp"
@@ -99,7 +100,8 @@ void check_checkpoint(const std::string& path, bool resume) {
 }  // namespace
 
 std::string_view why_without_effect(std::string_view name, const Options& o) {
-  if (!o.from.empty() && is_among<8>(name, of_new_models)) return "the model is that of --from";
+  if (!o.from.empty() && crate::detail::is_among(of_new_models, name)) return "the model is that of --from";
+  if (name == "--weights-at" && o.from.empty()) return "there is no --from";
   if (name == "--momentum" && o.rule != "sgd") return "--optimiser is not sgd";
   if ((name == "--beta1" || name == "--beta2") && o.rule == "sgd") return "--optimiser is sgd";
   if (name == "--final-factor" && o.schedule == "constant") return "--schedule is constant";

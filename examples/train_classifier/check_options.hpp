@@ -2,10 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <array>
-#include <cstddef>
-#include <string>
 #include <string_view>
 
 #include "train_classifier/options.hpp"
@@ -13,11 +9,6 @@
 // What must be right before the data are read, let alone the first step taken.
 
 namespace train_classifier {
-
-template <std::size_t N>
-bool is_among(std::string_view name, const std::array<std::string_view, N>& names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 /// Why an option means nothing beside the others; empty if it does mean something.
 [[nodiscard]] std::string_view why_without_effect(std::string_view name, const Options& options);

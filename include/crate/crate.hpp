@@ -91,5 +91,6 @@
 #include "crate/training/recipe.hpp"
 #include "crate/training/schedule.hpp"
 #include "crate/training/sgd.hpp"
+#include "crate/training/training_extent.hpp"
 #include "crate/training/training_state.hpp"
 #include "crate/version.hpp"

@@ -47,8 +47,8 @@ TensorTable nested_table(const std::string& value) {
   return TensorTable("x", table.tensors(), table.metadata(), file);
 }
 
-std::string refusal(const TensorTable& table, const std::string& nesting = "") {
-  return message_of<FileError>([&] { static_cast<void>(find_weights(table, nesting)); });
+std::string refusal(const TensorTable& table, const std::string& weights_at = "") {
+  return message_of<FileError>([&] { static_cast<void>(find_weights(table, weights_at)); });
 }
 
 TEST_CASE("names without prefix stay as they are") {
@@ -151,7 +151,8 @@ Names found(const Names& names, const std::string& weights_at = "") {
   return names_of(find_weights(flat_table(names), weights_at));
 }
 
-// DINO's 'backbone.', Lightning Fabric's '_forward_module.' and many more stand in front of published names: no list has all.
+// DINO's 'backbone.', Lightning Fabric's '_forward_module.' and many more stand in front of published names: no list
+// has all.
 TEST_CASE("any prefix is found that, taken off, leaves published names") {
   for (const std::string prefix : {"", "backbone.", "_forward_module.", "module.", "teacher.backbone.", "a.b.c.0.d.",
                                    "ema_", "online/net/", "x", "transformer.", "optimizer_of.model."}) {

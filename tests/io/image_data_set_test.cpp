@@ -85,6 +85,11 @@ TEST_CASE("IDX files that lie, end early or go on are refused by name") {
   CHECK_THAT(message(idx_labels + "12345678", idx_labels),
              ContainsSubstring("images': expected the magic number 2051 of IDX images, found 2049"));
   CHECK_THAT(message(idx_images, idx_images), ContainsSubstring("labels': expected the magic number 2049"));
+  const std::string page = "<!DOCTYPE html><html>" + std::string(100, ' ');
+  for (const std::string& other : {page, gzipped(page)})
+    CHECK_THAT(message(other, idx_labels), ContainsSubstring(": the file is an HTML page"));
+  CHECK_THAT(message(idx_images, "version https://git-lfs.github.com/spec/v1\n"), EndsWith("'git lfs pull'"));
+  CHECK_THAT(message(std::string(20, '\x01'), idx_labels), EndsWith("found 16843009"));
   CHECK_THAT(message(idx_images.substr(0, 11), idx_labels), EndsWith("expected 16 bytes of IDX header, found 11"));
   CHECK_THAT(message("", idx_labels), EndsWith("expected 16 bytes of IDX header, found 0"));
   CHECK_THAT(message(idx_images.substr(0, 21), idx_labels), EndsWith("expected 6 bytes of pixels, found 5"));
@@ -300,6 +305,9 @@ TEST_CASE("CIFAR-10 records are read, from one file or several") {
   write_content(folder.file("data_batch_2.bin"), record(0, 'c') + record(10, 'c'));
   CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
              EndsWith("data_batch_2.bin': record 1: expected a label from 0 to 9, found 10"));
+  write_content(folder.file("data_batch_2.bin"), "<!DOCTYPE html><html></html>");
+  CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
+             ContainsSubstring("expected records of 3073 bytes, found 28 bytes: the file is an HTML page"));
   write_content(folder.file("data_batch_2.bin"), record(0, 'c').substr(1));
   CHECK_THAT(message_of<FileError>([&] { (void)read_cifar10_folder(folder.path()); }),
              EndsWith("data_batch_2.bin': expected records of 3073 bytes, found 3072 bytes"));

@@ -435,6 +435,19 @@ TEST_CASE("the data of a written file begin at a multiple of 8 bytes, whatever t
   }
 }
 
+// The checksum of the other file was written along, and the reader refused what it found.
+TEST_CASE("tensors of a file with a checksum are written with its texts, but not its checksum") {
+  const TemporaryFolder folder;
+  const std::vector<double> one = {1}, two = {2};
+  const std::vector<Tensor> tensors = {tensor_of<double>("x", {1}, one), tensor_of<double>("y", {1}, two)};
+  write_checked_safetensors(folder.file("all"), tensors, {{"checkpoint format", "2"}, {"k", "text"}});
+  const TensorTable all = read_safetensors(folder.file("all"));
+  write_safetensors(folder.file("some"), {tensors[1]}, all.metadata());
+  CHECK(read_safetensors(folder.file("some")).metadata() == Metadata{{"k", "text"}});
+  write_checked_safetensors(folder.file("some"), {tensors[1]}, all.metadata());
+  CHECK(read_safetensors(folder.file("some")).metadata().size() == 3);
+}
+
 TEST_CASE("what the reader would refuse is not written, and what stood there stays") {
   const TemporaryFolder folder;
   write_content(folder.file("a"), "before");

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "crate/io/detail/exif.hpp"
+#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/detail/jpeg.hpp"
 #include "crate/io/detail/png.hpp"
 #include "crate/io/file_bytes.hpp"
@@ -45,11 +46,11 @@ namespace detail {
 }  // namespace detail
 
 inline Image parse_image(std::span<const std::byte> bytes, std::string_view source, PixelOrientation orientation) try {
-  if (detail::starts_with(bytes, "\x89PNG\r\n\x1A\n"))
+  if (detail::begins_with(bytes, "\x89PNG\r\n\x1A\n"))
     return detail::as_asked(detail::PngReader(bytes, source).read(), detail::exif_of_png(bytes), orientation);
-  if (detail::starts_with(bytes, "\xFF\xD8\xFF"))
+  if (detail::begins_with(bytes, "\xFF\xD8\xFF"))
     return detail::as_asked(detail::JpegReader(bytes, source).read(), detail::exif_of_jpeg(bytes), orientation);
-  throw file_error(source, "expected a PNG or JPEG image, found neither by its first bytes");
+  throw detail::other_file_error(source, "a PNG or JPEG image", bytes);
 } catch (const std::bad_alloc&) { throw file_error(source, "the image needs more memory than there is"); }
 
 inline Image read_image(const std::filesystem::path& path, PixelOrientation orientation) {

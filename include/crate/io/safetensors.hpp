@@ -54,7 +54,7 @@ struct SafetensorsLimits {
 /// Writes tensors and texts, whole or not at all, in the order of the reference implementation (dtype by falling
 /// alignment, then name): what that wrote is written again byte for byte. Throws FileError if the file cannot be
 /// written, or if `read_safetensors` would refuse it: two tensors of one name, a name too long or not UTF-8, bytes that
-/// do not fit the shape.
+/// do not fit the shape. The checksum among the texts of another file, and the format that promises one, are left out.
 void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                        const Metadata& metadata = {});
 
@@ -296,7 +296,8 @@ inline void SafetensorsHeader::end_tensor() {
   return start != std::string_view::npos && header[start] == '{';
 }
 
-/// Whether the bytes begin as safetensors do, with a length that a header may have and an object; the file may still be too short.
+/// Whether the bytes begin as safetensors do, with a length that a header may have and an object; the file may still be
+/// too short.
 [[nodiscard]] inline bool begins_as_safetensors(std::span<const std::byte> bytes) {
   const auto length = safetensors_header_length(bytes);
   return length && *length <= SafetensorsLimits::header_bytes && has_object_in_header(bytes);
@@ -308,7 +309,7 @@ inline void SafetensorsHeader::end_tensor() {
   const auto length = safetensors_header_length(bytes);
   const std::size_t rest = length ? bytes.size() - sizeof *length : 0;
   if (!length || (*length > rest && !has_object_in_header(bytes)))
-    throw not_weights_error(source, "a safetensors file", bytes);
+    throw other_file_error(source, "a safetensors file", bytes);
   if (*length > SafetensorsLimits::header_bytes)
     throw file_error(source, "expected a safetensors header of at most ", SafetensorsLimits::header_bytes,
                      " bytes, found a length of ", *length);
@@ -496,11 +497,12 @@ inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::stri
 
 inline void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                               const Metadata& metadata) {
-  detail::write_safetensors(path, tensors, metadata, [](std::string&, const auto&) {});
+  detail::write_safetensors(path, tensors, detail::without_checksum(metadata), [](std::string&, const auto&) {});
 }
 
 inline void write_checked_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                                       Metadata metadata) {
+  std::erase_if(metadata, [](const auto& entry) { return entry.first == detail::checksum_key; });
   metadata.insert(metadata.begin(), {std::string(detail::checksum_key), std::string(detail::no_checksum)});
   detail::write_safetensors(path, tensors, metadata, [](std::string& frame, const std::vector<const Tensor*>& order) {
     detail::insert_checksum(frame, order);

@@ -23,9 +23,7 @@
 namespace crate::detail {
 
 inline constexpr std::string_view checkpoint_steps_key = "optimiser steps";  // in all of them
-inline constexpr std::string_view checkpoint_format_key = "checkpoint format";
-inline constexpr std::string_view checkpoint_format =
-    "2";  // 1, which was not written down, had no checksum and no model
+inline constexpr std::string_view checkpoint_format = "2";  // 1, not written down: no checksum, no model
 inline constexpr std::string_view unpublished_key = "model without published form";  // and why it has none
 inline constexpr std::string_view model_metadata_prefix = "crate.";
 inline constexpr std::string_view recipe_prefix = "recipe: ";
@@ -108,8 +106,8 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return shape;
 }
 
-/// What the recipe says of the pixels, "mean +- deviation" of each channel, as a file of weights says it; nothing if it says something
-/// else.
+/// What the recipe says of the pixels, "mean +- deviation" of each channel, as a file of weights says it; nothing if it
+/// says something else.
 [[nodiscard]] inline Metadata pixels_of_recipe(const TensorTable& file) {
   constexpr std::string_view between = " +- ";
   std::string means, deviations;
@@ -127,9 +125,13 @@ inline void check_checkpoint_format(const TensorTable& file) {
 /// What the checkpoint says of its model. Old ones say nothing; their recipe has the step, the lambda and the pixels.
 [[nodiscard]] inline Metadata model_metadata_of_checkpoint(const TensorTable& file) {
   Metadata metadata;
-  for (const auto& entry : file.metadata())
-    if (entry.first.starts_with(model_metadata_prefix) || entry.first == "format") metadata.push_back(entry);
-  if (file.find_metadata(checkpoint_format_key) != nullptr) return metadata;
+  bool says_model = false;
+  for (const auto& entry : file.metadata()) {
+    const bool is_of_model = entry.first.starts_with(model_metadata_prefix);
+    if (is_of_model || entry.first == "format") metadata.push_back(entry);
+    says_model = says_model || is_of_model;
+  }
+  if (says_model) return metadata;
   const auto add = [&](std::string_view key, std::string_view recipe_name) {
     const std::string* const text = file.find_metadata(concatenate(recipe_prefix, recipe_name));
     if (text != nullptr) metadata.emplace_back(key, *text);
@@ -143,9 +145,9 @@ inline void check_checkpoint_format(const TensorTable& file) {
 }
 
 /// The weights in the checkpoint of a training, under their published names: the moving average if there is one,
-/// otherwise the model; or the one of the two that `nesting` names. Throws FileError if the model has no published
+/// otherwise the model; or the one of the two that `weights_at` names. Throws FileError if the model has no published
 /// form.
-[[nodiscard]] inline TensorTable weights_of_checkpoint(const TensorTable& file, std::string_view nesting = "") {
+[[nodiscard]] inline TensorTable weights_of_checkpoint(const TensorTable& file, std::string_view weights_at = "") {
   check_checkpoint_format(file);
   if (const std::string* const reason = file.find_metadata(unpublished_key))
     throw file_error(file.source(), "the model of this training cannot be read as weights: ", *reason);
@@ -154,7 +156,7 @@ inline void check_checkpoint_format(const TensorTable& file) {
     return [dict](const Tensor& tensor) { return tensor.name.starts_with(dict) && tensor.name[dict.size()] == '.'; };
   };
   const bool has_average = std::any_of(tensors.begin(), tensors.end(), begins("average"));
-  const std::string dict = !nesting.empty() ? std::string(nesting) : has_average ? "average" : "model";
+  const std::string dict = !weights_at.empty() ? std::string(weights_at) : has_average ? "average" : "model";
   if ((dict != "average" && dict != "model") || std::none_of(tensors.begin(), tensors.end(), begins(dict)))
     throw file_error(file.source(), "expected ", has_average ? "'model' or 'average'" : "'model'",
                      ", the weights in this checkpoint of a training, found ", quote(dict));
