@@ -47,12 +47,6 @@ decltype(auto) evaluated(const Eigen::MatrixBase<Derived>& expression) {
     return Plain<Derived>(expression);
 }
 
-/// ||a||_F, without overflow or underflow on the way. (Eigen 3.4's own asserts on matrices of which one size alone is fixed.)
-template <class Derived>
-[[nodiscard]] typename Derived::RealScalar stable_norm(const Eigen::MatrixBase<Derived>& a) {
-  return a.reshaped().stableNorm();
-}
-
 /// A view of tokens that a layer reads, d x N.
 template <Scalar S>
 using ConstTokens = const Eigen::Ref<const Matrix<S>>&;

@@ -49,7 +49,7 @@ inline Estimate& operator+=(Estimate& sum, const Estimate& term) {
 template <class W>
 [[nodiscard]] double precise_rate(const W& w, const RateScale& scale) {
   const MatrixOf<double> tokens = w.template cast<double>();
-  if (scale.root() * stable_norm(tokens) <= 1) {
+  if (scale.root() * frobenius_norm(tokens) <= 1) {
     const Estimate rate = PreciseGram<double>(tokens, scale).rate();
     if (rate.within(rate_tolerance<double>)) return rate.value;
   }

@@ -55,7 +55,7 @@ template <crate::Scalar S>
 [[nodiscard]] double step_factor(const RateScale& scale) {
   if (scale.tokens == 0) return 0;
   const double a = scale.factor();
-  if (!std::isnormal(static_cast<S>(a)))  // asked first, as the sentence takes memory
+  if (!std::isnormal(static_cast<S>(a)))
     check_option(false,
                  concatenate("an epsilon for which p / (N epsilon^2) = ", scale.dim, " / (", scale.tokens,
                              " epsilon^2) neither overflows nor underflows"),
@@ -69,7 +69,7 @@ void precise_exact_in_place(W&& w, const RateScale& scale) {
   using S = typename std::decay_t<W>::Scalar;
   const MatrixOf<DoubleDouble> exact = w.template cast<double>().template cast<DoubleDouble>();
   const auto [shrunk, size] = PreciseGram<DoubleDouble>(exact, scale).shrunk();
-  const double tokens = stable_norm(w.template cast<double>());
+  const double tokens = frobenius_norm(w);
   if (!(size.error <= last_tolerance * tokens)) throw unreliable("compression", w, scale.epsilon);
   w = shrunk.template cast<double>().template cast<S>();
 }

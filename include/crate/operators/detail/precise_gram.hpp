@@ -32,6 +32,14 @@ template <class Real>
   return 4 * unit_roundoff<Real> * std::sqrt(static_cast<double>(count));
 }
 
+/// ||M||_F, whose squares neither overflow nor underflow.
+template <class M>
+[[nodiscard]] double frobenius_norm(const Eigen::MatrixBase<M>& matrix) {
+  const double largest = matrix.template cast<double>().cwiseAbs().maxCoeff();
+  if (!std::isnormal(largest)) return largest;
+  return largest * (matrix.template cast<double>() / largest).norm();
+}
+
 /// A number and a bound of its absolute error.
 struct Estimate {
   double value;
@@ -121,8 +129,8 @@ class PreciseGram {
     const MatrixOf<Real> along_w = h * f.transpose(), along_f = f * cotangent.transpose();
     const MatrixOf<Real> result = h - rest * (along_w * scaled_ + along_f * f);
     const Vector<double> d = (squares_.array() + 1).sqrt();
-    const double amplified = 1 + factor_ * stable_norm(f.template cast<double>()) * d.norm();
-    const double size = stable_norm(cotangent.template cast<double>());
+    const double amplified = 1 + factor_ * frobenius_norm(f.template cast<double>()) * d.norm();
+    const double size = frobenius_norm(cotangent.template cast<double>());
     const MatrixOf<double> inverse = inverse_.template cast<double>().cwiseAbs();
     const double h_error = (inverse * d).norm() * (d.transpose() * h.template cast<double>().cwiseAbs()).norm();
     return {result, {size, distrust() * 4 * rounding() * amplified * (h_error + size)}};
@@ -166,8 +174,8 @@ class PreciseGram {
     const Vector<double> d = (squares_.array() + 1).sqrt();
     const MatrixOf<double> sizes = result.template cast<double>().cwiseAbs();
     const MatrixOf<double> inverse = inverse_.template cast<double>().cwiseAbs();
-    const double size = stable_norm(sizes);
-    const double by_gram = distrust() * rounding() * stable_norm(inverse * d) * stable_norm(d.transpose() * sizes);
+    const double size = frobenius_norm(sizes);
+    const double by_gram = distrust() * rounding() * (inverse * d).norm() * (d.transpose() * sizes).norm();
     // The derivative of F = G^{-1} X by X is at most ||G^{-1}|| + ||F||^2 <= 2.
     const double by_tokens = 2 * x_error_ * static_cast<double>(by) / factor_;
     const double error = by_gram + by_tokens + 4 * unit_roundoff<double> * size;
@@ -189,7 +197,7 @@ class PreciseGram {
 template <class W>
 [[nodiscard]] PrecisionError unreliable(const char* what, const Eigen::MatrixBase<W>& w, double epsilon) {
   if (!w.allFinite()) return PrecisionError(concatenate(what, ": expected tokens of finite numbers, found others"));
-  const double longest = w.template cast<double>().colwise().stableNorm().maxCoeff();
+  const double longest = MatrixOf<double>(w.template cast<double>()).colwise().stableNorm().maxCoeff();
   return PrecisionError(concatenate(what, ": tokens as long as ", longest, " are ", longest / epsilon,
                                     " times epsilon = ", epsilon,
                                     " and too nearly dependent for that: no digits would be left; expected "
