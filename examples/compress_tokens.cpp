@@ -99,10 +99,11 @@ void print_labels(const Labels& labels, const std::vector<Index>& membership, In
 
 double relative_error(const Matrix& tokens, const Matrix& decoded) { return (tokens - decoded).norm() / tokens.norm(); }
 
-void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& source) {
+void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& source, bool trained) {
   const auto decibels = [&](const CodedTokens& coded) { return source.decibels(coded.squared_error(source.tokens)); };
   std::cout << "\nrate and error of an actual code: codes rounded to steps of epsilon sqrt(12/d), entropy of each "
                "coordinate\n"
+            << (trained ? "  (by the layers as they were before training)\n" : "")
             << (source.photograph ? "  (bits a pixel and PSNR; " : "  (bits a token and signal to error in dB; ")
             << "bases, mean and tables not counted for any method)\n"
             << "  epsilon       bits   white box        PCA   PCA with the same threshold\n";
@@ -162,14 +163,14 @@ void show_toy_effects(const Source& source, const Plan& plan, const EstimatedSub
 }
 
 /// The user's own tokens: bits and error of an actual code, beside principal component analysis.
-std::vector<TradeOffPoint> show_trade_off(const Source& source, const Plan& plan, const Progress& progress,
-                                          crate::Threads& threads) {
+std::vector<TradeOffPoint> show_trade_off(const Source& source, const Plan& plan, bool trained,
+                                          const Progress& progress, crate::Threads& threads) {
   std::vector<TradeOffPoint> points =
       trade_off(source.tokens, plan.weights, plan.strength, threads, [&](std::size_t point, std::size_t count) {
         progress.show(text("trade-off, precision %zu of %zu", point, count));
       });
   progress.clear();
-  print_trade_off(points, source);
+  print_trade_off(points, source, trained);
   return points;
 }
 
@@ -270,7 +271,7 @@ void run(const Options& options) {
                      trained ? std::optional(outcome.passed.decoded) : std::nullopt, options, threads);
   if (source.labels) print_labels(*source.labels, estimated.membership, estimated.subspaces.heads());
   std::vector<TradeOffPoint> points;
-  if (!source.toy) points = show_trade_off(source, plan, progress, threads);
+  if (!source.toy) points = show_trade_off(source, plan, trained, progress, threads);
 
   write_similarity(folder, source.tokens, outcome.passed.encoded.codes,
                    source.toy ? source.toy->membership : estimated.membership);

@@ -15,6 +15,7 @@
 
 #include "crate/io/checkpoint.hpp"
 #include "load_options.hpp"
+#include "output_file.hpp"
 
 namespace {
 
@@ -60,6 +61,24 @@ void print_input(const TensorTable& table) {
     std::printf("%s%s", i == 0 ? "" : ", ", names[i].c_str());
   if (names.size() > shown) std::printf(", and %zu more", names.size() - shown);
   std::printf("\n");
+}
+
+/// The family and what its tensors do not tell, as far as the file does.
+void print_model(const TensorTable& table) {
+  const auto text = [&](std::string_view key) {
+    const std::string* const found = table.find_metadata(key);
+    return found != nullptr ? *found : std::string("not in the file");
+  };
+  std::printf("model      %s, heads: %s, step: %s, lambda: %s\n",
+              std::string(family_name(*detail::known_family(table))).c_str(), text("crate.heads").c_str(),
+              text("crate.step").c_str(), text("crate.lambda").c_str());
+  print_input(table);
+}
+
+/// Throws unless the tensors are those of a model.
+void check_model(const TensorTable& table, const LoadOptions& options) {
+  std::visit([](const auto& model) { std::printf("%td parameters, as the model has\n", parameter_count(model)); },
+             any_model_from<float>(table, options));
 }
 
 /// Whether the heads, without which there is no model, are given or in the file.
@@ -114,9 +133,11 @@ int main(int count, char** arguments) {
   try {
     const LoadOptions options = model_options.parsed();
     check_effects(options, all, !output.empty());
+    if (!output.empty()) examples::check_output(output, {input});
     const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
-    if (!all && detail::known_family(table)) print_input(table);
+    if (!all && detail::known_family(table)) print_model(table);
+    if (output.empty() && options.heads) check_model(table, options);
     if (!output.empty())
       all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);
     return 0;

@@ -37,6 +37,14 @@ inline void add_weights_at(CLI::App& app, std::string& weights_at) {
                  "level");
 }
 
+/// Throws OptionError unless the numbers can be of pixels in 0..1.
+inline void check_pixels(const std::string& option, const std::vector<double>& numbers) {
+  for (const double number : numbers)
+    if (!(number >= 0 && number <= 1))
+      throw crate::OptionError(
+          crate::concatenate("option ", option, ": expected numbers of pixels in 0..1, found ", number));
+}
+
 /// Sizes of the model, as options of a command line.
 class LoadOptionsParser {
  public:
@@ -89,6 +97,8 @@ class LoadOptionsParser {
     if (as_stored_) options.orientation = crate::PixelOrientation::as_stored;
     if (mean_.empty() != deviation_.empty())
       throw crate::OptionError("options --mean and --deviation: expected both or neither, found one");
+    check_pixels("--mean", mean_);
+    check_pixels("--deviation", deviation_);
     if (!mean_.empty()) options.normalisation = crate::ImageNormalisation{mean_, deviation_};
     if (!names_.empty()) options.class_names = crate::read_lines(names_);
     return options;

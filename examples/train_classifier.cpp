@@ -40,10 +40,21 @@ struct Bench {
   Threads& threads;
 };
 
+/// The sides of the patches that are asked for, or else the smallest of a few that cut an image into at most 256: memory and time
+/// grow with their number, and its square.
+std::pair<Index, Index> patch_of(const Options& o, const ImageDataSet& images) {
+  if (!o.patch.empty()) return examples::sides_from("--patch", o.patch);
+  for (const Index side : {4, 8, 16, 32})
+    if (images.height % side == 0 && images.width % side == 0 && images.height / side * (images.width / side) <= 256)
+      return {side, side};
+  throw OptionError(concatenate("option --patch: expected to be given for images of ", images.height, " x ",
+                                images.width, ", which square patches of 4, 8, 16 or 32 do not fill; found nothing"));
+}
+
 template <class Model>
 Model fresh_model(const Bench& bench) {
   const Options& o = bench.options;
-  const auto [patch_height, patch_width] = examples::sides_from("--patch", o.patch);
+  const auto [patch_height, patch_width] = patch_of(o, bench.data.training);
   typename Model::Options sizes{.image = {.height = bench.data.training.height,
                                           .width = bench.data.training.width,
                                           .channels = bench.data.training.channels,
@@ -120,7 +131,10 @@ void resume(AnyTrainer& trainer, const State& state, const Options& o) {
     std::printf("\nbegins anew, as there is no checkpoint '%s' yet\n", o.checkpoint.c_str());
     return;
   }
-  std::printf("\ngoes on behind step %td of %td\n", state.step, trainer.total_steps());
+  std::printf("\ngoes on after step %td of %td", state.step, trainer.total_steps());
+  if (state.step >= trainer.total_steps()) std::printf(", the last; --epochs trains on for more of them");
+  if (!o.output.empty()) std::printf("; weights go to %s", o.output.c_str());
+  std::printf("\n");
   if (const auto before = trainer.schedule_before(); before && *before != trainer.total_steps())
     std::printf(
         "the schedule of the rate was laid over %td steps; from here on it is that of a training of %td epochs from "
@@ -133,7 +147,7 @@ void resume(AnyTrainer& trainer, const State& state, const Options& o) {
 template <class Model>
 int end_interrupted(const Options& o, const Model& model, Index step, Index total) {
   if (o.checkpoint.empty() && !o.output.empty()) save_model(o.output, model);
-  std::printf("\ninterrupted behind step %td of %td", step, total);
+  std::printf("\ninterrupted after step %td of %td", step, total);
   if (!o.checkpoint.empty())
     std::printf("; --checkpoint %s --resume goes on from here, and the file can be used as weights",
                 o.checkpoint.c_str());
@@ -152,7 +166,7 @@ bool run_keeping_weights(AnyTrainer& trainer, const State& state, const Options&
   } catch (const Error&) {
     if (o.checkpoint.empty() && !o.output.empty() && state.step > begun_at) {
       save_model(o.output, state.result());
-      std::printf("\nthe weights behind step %td are in %s\n", state.step, o.output.c_str());
+      std::printf("\nthe weights after step %td are in %s\n", state.step, o.output.c_str());
     }
     throw;
   }
@@ -176,6 +190,7 @@ int train(const Bench& bench, Model model, OptimisationRule rule) {
   if (!finished) return end_interrupted(o, state.result(), state.step, trainer.total_steps());
   if (!o.output.empty()) save_model(o.output, state.result());
   train_classifier::print_layers(state.result(), test, bench.threads);
+  if (!o.output.empty()) std::printf("\nweights written to %s\n", o.output.c_str());
   return 0;
 }
 
@@ -188,6 +203,7 @@ int train(const Bench& bench, Model model) {
   std::printf("%s, %td parameters, patches of %td x %td; %td training and %td test images of %td classes\n",
               std::string(family_name(detail::PublishedFormat<Model>::family)).c_str(), parameter_count(model),
               model.grid.height, model.grid.width, bench.data.training.size(), bench.data.test.size(), model.classes());
+  std::fflush(stdout);
   if (o.rule == "lion")
     return train(bench, model,
                  Lion(model, {.rate = o.rate,
@@ -238,6 +254,8 @@ int run(CLI::App& app, Options& options) {
     if (const Index found = data.sets.training.size(); found < options.trainer.batch)
       throw OptionError(concatenate("option --batch: expected at most as many images as there are to train on, ", found,
                                     ", found ", options.trainer.batch));
+    if (data.sets.training.classes() < 2)
+      throw file_error(options.data, "expected images of at least 2 classes, found ", data.sets.training.classes());
     return action(Bench{options, described, data.sets, data.preprocessing, threads});
   };
   const auto with_input_of = [&](const auto& model, const auto& action) {

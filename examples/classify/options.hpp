@@ -31,9 +31,10 @@ inline void add_options(CLI::App& app, Options& options, examples::LoadOptionsPa
                  "data set whose test images are to be classified, as train_classifier takes it");
   model_options.add_sizes(app);
   model_options.add_input(app);
-  app.add_option("--top", options.top, "how many classes to show (5)")->check(CLI::PositiveNumber);
-  app.add_option("--batch", options.batch, "how many pictures at a time (8)")->check(CLI::PositiveNumber);
-  app.add_option("--threads", options.threads, "threads (1)")->check(CLI::PositiveNumber);
+  app.add_option("--top", options.top, "how many classes to show (5)")->check(CLI::Range(Index{1}, Index{1000000}));
+  app.add_option("--batch", options.batch, "how many pictures at a time (8)")
+      ->check(CLI::Range(Index{1}, Index{1000000}));
+  app.add_option("--threads", options.threads, "threads (1)")->check(CLI::Range(1, 4096));
 }
 
 }  // namespace classify

@@ -31,9 +31,10 @@ std::vector<fs::path> find_given(const fs::path& given) {
   if (!fs::is_directory(given, unknown)) return {given};
   std::vector<fs::path> found = crate::list_pictures(given);
   for (const fs::path& inside : crate::list_class_folders(given)) append(found, crate::list_pictures(inside));
-  if (found.empty())
-    throw crate::file_error(given.string(), "expected PNG or JPEG files in this folder or its folders, found none");
-  return found;
+  if (!found.empty()) return found;
+  const bool is_data = fs::is_directory(crate::find_test_folder(given), unknown);
+  throw crate::file_error(given.string(), "expected PNG or JPEG files in this folder or its folders, found none",
+                          is_data ? "; of a data set give the folder of its test pictures, or --data" : "");
 }
 
 /// The numbers of the classes as names, which a data set has whose labels nobody named.

@@ -10,6 +10,7 @@
 #include "crate/io/file_replacement.hpp"
 #include "crate/training/checkpoint.hpp"
 #include "crate/training/history.hpp"
+#include "output_file.hpp"
 
 namespace train_classifier {
 
@@ -50,14 +51,6 @@ void check_that_something_is_kept(const Options& o) {
         "nothing would be kept of this training: expected --output or --checkpoint, or --discard if that is meant");
 }
 
-/// Whether two paths are, or would be, the same file.
-bool same_file(const std::string& a, const std::string& b) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  if (fs::equivalent(a, b, error)) return true;
-  return fs::weakly_canonical(fs::absolute(a, error), error) == fs::weakly_canonical(fs::absolute(b, error), error);
-}
-
 void check_distinct(const Options& o) {
   using Given = std::pair<std::string_view, const std::string*>;
   const std::array<Given, 5> files = {{{"--output", &o.output},
@@ -67,29 +60,17 @@ void check_distinct(const Options& o) {
                                        {"--data", &o.data}}};
   for (std::size_t i = 0; i < 3; ++i)  // those that are written
     for (std::size_t j = i + 1; j < files.size(); ++j)
-      if (!files[i].second->empty() && !files[j].second->empty() && same_file(*files[i].second, *files[j].second))
+      if (!files[i].second->empty() && !files[j].second->empty() &&
+          examples::same_file(*files[i].second, *files[j].second))
         throw OptionError(concatenate("options ", files[i].first, " and ", files[j].first,
                                       ": expected two files, found one: ", crate::quote(*files[i].second)));
 }
 
-/// Whether a file holds weights and not a whole training.
-bool holds_weights(const std::string& path) {
-  try {
-    return !crate::is_checkpoint(crate::read_safetensors(path));
-  } catch (const crate::FileError&) { return false; }
-}
-
-/// Weights are replaced by weights, but nothing else is.
-void check_output(const std::string& path) {
-  crate::check_replaceable(path);
-  if (crate::path_exists(path) && !holds_weights(path))
-    throw crate::file_error(path,
-                            "expected no file where --output is written, or the weights of a model to replace, found "
-                            "something else; give another name");
-}
-
 void check_checkpoint(const std::string& path, bool resume) {
   crate::check_replaceable(path);
+  if (crate::path_exists(path) && examples::holds_tensors(path))
+    throw crate::file_error(path,
+                            "expected a checkpoint, found weights; give another name, and --from to begin with them");
   if (!resume && crate::holds_training(path))
     throw crate::file_error(
         path,
@@ -121,7 +102,7 @@ void check_options(const CLI::App& app, const Options& options) {
   check_ranges(options);
   check_that_something_is_kept(options);
   check_distinct(options);
-  if (!options.output.empty()) check_output(options.output);
+  if (!options.output.empty()) examples::check_output(options.output);
   if (!options.checkpoint.empty()) check_checkpoint(options.checkpoint, options.resume);
   if (!options.history.empty()) crate::check_history(options.history);
 }

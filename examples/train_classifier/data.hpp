@@ -47,6 +47,8 @@ inline crate::ImageFolderOptions folder_options(const Options& options, Input in
 /// What the options say of the pixels, or else the model to begin with, or else what the training images have.
 inline crate::ImageNormalisation normalisation_of(const Options& options, const Input& input,
                                                   const crate::ImageDataSet& training) {
+  examples::check_pixels("--mean", options.mean);
+  examples::check_pixels("--deviation", options.deviation);
   crate::ImageNormalisation normalisation = input.preprocessing.normalisation;
   if (!input.preprocessing.is_known() && (options.mean.empty() || options.deviation.empty()))
     normalisation = crate::measure_normalisation(training);

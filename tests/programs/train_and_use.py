@@ -98,7 +98,7 @@ def train_and_use(data):
     check("convert_weights shows what is expected of pictures", "become images of 8 x 8" in shown and "0, 1, 2" in shown, shown)
 
     code, text = run("train_classifier", "--checkpoint", f"{data}.run", "--resume", "--epochs", 10)
-    check("a training goes on for more epochs, without its options", code == 0 and "goes on behind step" in text, text)
+    check("a training goes on for more epochs, without its options", code == 0 and "goes on after step" in text, text)
     check_use(f"{data}.st", accuracy_of_training(text))
 
     code, text = run("train_classifier", "--data", "pictures", "--from", f"{data}.st", "--epochs", 1, "--batch", 24, "--output",

@@ -25,6 +25,7 @@
 #include "crate/io/image_data_set.hpp"
 #include "crate/io/pixels.hpp"
 #include "crate/io/prepare.hpp"
+#include "crate/io/regular_file.hpp"
 
 namespace crate {
 
@@ -229,6 +230,26 @@ inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& dat
   return result;
 }
 
+namespace detail {
+
+/// Throws FileError that names the first class which the one has and the other has not.
+inline void check_same_classes(const std::filesystem::path& test, const std::vector<std::string>& training_classes,
+                               const std::vector<std::string>& test_classes) {
+  const auto first_missing = [](const auto& wanted, const auto& found) {
+    return std::find_if(wanted.begin(), wanted.end(), [&](const std::string& name) {
+      return std::find(found.begin(), found.end(), name) == found.end();
+    });
+  };
+  if (const auto lacking = first_missing(training_classes, test_classes); lacking != training_classes.end())
+    throw file_error(test.string(), "expected folders for the same classes as for training, found none for ",
+                     quote(*lacking));
+  if (const auto surplus = first_missing(test_classes, training_classes); surplus != test_classes.end())
+    throw file_error(test.string(), "expected folders for the same classes as for training, found one for ",
+                     quote(*surplus), " too");
+}
+
+}  // namespace detail
+
 /// Where the pictures to be judged by lie in a data set: in `test`, or else in `val`.
 [[nodiscard]] inline std::filesystem::path find_test_folder(const std::filesystem::path& folder) {
   std::error_code unknown;
@@ -239,11 +260,11 @@ inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& dat
 [[nodiscard]] inline ImageFoldersSplit read_image_folders_split(const std::filesystem::path& folder,
                                                                 const ImageFolderOptions& options, Threads& threads) {
   const std::filesystem::path test = find_test_folder(folder);
+  if (!path_exists(test))
+    throw file_error(folder.string(), "expected a folder 'test' or 'val' beside 'train', found neither");
   ImageFolders for_training = read_image_folders(folder / "train", options, threads);
   ImageFolders for_test = read_image_folders(test, options, threads);
-  if (for_test.data.class_names != for_training.data.class_names)
-    throw file_error(test.string(), "expected folders for the same ", for_training.data.classes(),
-                     " classes as for training, found others");
+  detail::check_same_classes(test, for_training.data.class_names, for_test.data.class_names);
   ImageFoldersSplit split{{std::move(for_training.data), std::move(for_test.data)}, std::move(for_training.left_out)};
   split.left_out.insert(split.left_out.end(), for_test.left_out.begin(), for_test.left_out.end());
   return split;
