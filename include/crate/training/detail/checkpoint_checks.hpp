@@ -22,6 +22,7 @@
 #include "crate/io/detail/training_checkpoint.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
+#include "crate/training/objective.hpp"
 #include "crate/training/recipe.hpp"
 #include "crate/training/training_extent.hpp"
 
