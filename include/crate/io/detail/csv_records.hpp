@@ -49,6 +49,7 @@ namespace crate::detail {
   if (text.find('\0') != std::string_view::npos) return "a zero byte";
   for (const std::string_view mark : {"version https://git-lfs.", "%PDF-"})
     if (text.starts_with(mark)) return describe_file(bytes);
+  if (std::string known = describe_known_text(text); !known.empty()) return known;
   const std::string description = describe_text(text);
   return description.starts_with("a text that begins") ? std::string() : description;
 }
