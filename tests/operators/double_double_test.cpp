@@ -3,13 +3,21 @@
 #include <cmath>
 
 #include "catch.hpp"
+
+// As clang's -fassociative-math says it, for what follows alone.
+#ifdef __clang__
+#pragma clang fp reassociate(on)
+#endif
 #include "crate/operators/detail/double_double.hpp"
+#ifdef __clang__
+#pragma clang fp reassociate(off)
+#endif
 
 namespace {
 
 using crate::detail::DoubleDouble;
 
-// clang compiles this file with -fassociative-math: where sums may be taken in any order, (x + y) - x is y, and the lower half of each sum was zero.
+// Where sums may be taken in any order, (x + y) - x is y, and the lower half of each sum was zero.
 TEST_CASE("numbers of twice the digits keep them where a compiler may take sums in any order") {
   volatile double one = 1, tiny = 0x1p-80, third = 1 / 3.0;  // unknown to the compiler
   const DoubleDouble sum = DoubleDouble(one) + DoubleDouble(tiny);
