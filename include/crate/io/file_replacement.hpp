@@ -204,10 +204,10 @@ inline void FileReplacement::open_temporary() {
   if (replaces) detail::inherit_permissions(file, replaced);
   file_ = ::fdopen(file, "wb");
   if (file_ != nullptr) return;
-  const FileError error = failure(errno);
+  const int reason = errno;
   ::unlink(temporary_.c_str());
   ::close(file);
-  throw error;
+  throw failure(reason);
 #else
   for (int attempt = 0; attempt < attempts && file_ == nullptr && (attempt == 0 || errno == EEXIST); ++attempt) {
     new_name();

@@ -104,7 +104,8 @@ class CsvRecords {
   void skip_blank_lines() {
     while (!rest_.empty()) {
       const std::string_view line = line_ahead(), text = trimmed(line);
-      const bool comment = text.starts_with('#') && (text.size() == 1 || separators.find(text[1]) == text.npos);
+      const bool comment =
+          text.starts_with('#') && (text.size() == 1 || separators.find(text[1]) == std::string_view::npos);
       if (!comment && !text.empty()) return;
       if (comment) ++comments_;
       rest_.remove_prefix(line.size());
@@ -122,7 +123,8 @@ class CsvRecords {
     if (line.size() == 5 && line.starts_with("sep=")) {
       separator_ = line[4];
       const char upper = static_cast<char>(separator_ & ~0x20);
-      if ((upper >= 'A' && upper <= 'Z') || std::string_view("0123456789+-.\"#").find(separator_) != line.npos)
+      if ((upper >= 'A' && upper <= 'Z') ||
+          std::string_view("0123456789+-.\"#").find(separator_) != std::string_view::npos)
         throw file_error(source_, "line ", next_line_, ": expected a separator behind sep=, found ",
                          quote(line.substr(4)), ", which fields may hold");
       rest_.remove_prefix(line.size());
@@ -132,7 +134,7 @@ class CsvRecords {
     for (const char separator : separators) {
       bool quoted = false;
       for (const char c : rest_) {
-        quoted ^= c == '"';
+        if (c == '"') quoted = !quoted;
         if ((c == '\n' || c == '\r') && !quoted) break;
         if (c != separator || quoted) continue;
         separator_ = separator;

@@ -156,8 +156,8 @@ inline constexpr std::string_view size = "torch\nSize";
 
 /// Bytes of an element that is not read here; 0 if they are not known.
 [[nodiscard]] inline std::size_t unread_element(std::string_view type) {
-  const auto found = std::find_if(other_storage_types.begin(), other_storage_types.end(),
-                                  [&](const NamedSize& entry) { return entry.name == type; });
+  const auto* const found = std::find_if(other_storage_types.begin(), other_storage_types.end(),
+                                         [&](const NamedSize& entry) { return entry.name == type; });
   return found != other_storage_types.end() ? found->element : 0;
 }
 

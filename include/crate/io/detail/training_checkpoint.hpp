@@ -80,7 +80,7 @@ inline void check_checkpoint_format(const TensorTable& file) {
   std::array<Index, 3> patch{number("crate.channels"), number("crate.patch_height"), number("crate.patch_width")};
   if (const Index channels = channels_of_recipe(file); patch[0] == 0 && channels > 0) {
     patch[0] = channels;
-    patch[1] = patch[2] = std::lround(std::sqrt(static_cast<double>(values / channels)));
+    patch[1] = patch[2] = std::lround(std::sqrt(static_cast<double>(values) / static_cast<double>(channels)));
   }
   const auto fits = [&] {
     Index rest = values;

@@ -96,5 +96,6 @@ struct Eigen::NumTraits<crate::detail::DoubleDouble> : Eigen::NumTraits<double> 
   using NonInteger = crate::detail::DoubleDouble;
   using Literal = crate::detail::DoubleDouble;
   using Nested = crate::detail::DoubleDouble;
+  // NOLINTNEXTLINE(readability-identifier-naming): as Eigen calls them
   enum { RequireInitialization = 0, ReadCost = 2, AddCost = 20, MulCost = 10 };
 };

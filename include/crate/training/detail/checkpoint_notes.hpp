@@ -43,9 +43,9 @@ inline constexpr std::string_view encoded_note_prefix = "percent-encoded note: "
       continue;
     }
     const std::string_view code = encoded.substr(i, 3);
-    const std::size_t high = code.size() == 3 ? digits.find(code[1]) : digits.npos;
-    const std::size_t low = code.size() == 3 ? digits.find(code[2]) : digits.npos;
-    if (high == digits.npos || low == digits.npos)
+    const std::size_t high = code.size() == 3 ? digits.find(code[1]) : std::string_view::npos;
+    const std::size_t low = code.size() == 3 ? digits.find(code[2]) : std::string_view::npos;
+    if (high == std::string_view::npos || low == std::string_view::npos)
       throw Error(concatenate("expected '%' and two hexadecimal digits, found ", quote(code)));
     text += static_cast<char>(high << 4U | low);
     i += 2;
