@@ -229,8 +229,7 @@ double largest_kappa(const Subspaces<Bases>& subspaces, Index tokens, double eps
   const Matrix<double> gram =
       u.rows() < u.cols() ? Matrix<double>(unit * unit.transpose()) : Matrix<double>(unit.transpose() * unit);
   const Eigen::SelfAdjointEigenSolver<Matrix<double>> solver(gram, Eigen::EigenvaluesOnly);
-  if (solver.info() != Eigen::Success)
-    throw PrecisionError("largest kappa: the norm of the subspaces could not be found");
+  if (!has_succeeded(solver)) throw PrecisionError("largest kappa: the norm of the subspaces could not be found");
   // Rounded down by more than the eigenvalue may be too small.
   const double rounding = static_cast<double>(u.size()) * std::numeric_limits<double>::epsilon();
   const double root = detail::RateScale{subspaces.head_dim(), tokens, epsilon}.root() * size;

@@ -61,8 +61,7 @@ class RegularisedGram {
     diagonal_ = gram.diagonal();
     factor_.compute(gram);
     constexpr double largest_factor = 1e200;  // within, no square of W that counts has gone under
-    sound_ = factor_.info() == Eigen::Success && a >= 1 / largest_factor && a <= largest_factor &&
-             std::isfinite(diagonal_.sum());
+    sound_ = has_succeeded(factor_) && a >= 1 / largest_factor && a <= largest_factor && std::isfinite(diagonal_.sum());
   }
 
   /// log det(I + a W^T W) / 2, for W that is exact up to errors of Frobenius norm `x_error` / a^{1/2}. The error is
