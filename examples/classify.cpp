@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Names what is in pictures: a classifier's most probable classes of every PNG or JPEG given, found in a folder given, or in
-// the test images of a data set.
+// Names what is in pictures: a classifier's most probable classes of every PNG or JPEG given, found in a folder given,
+// or in the test images of a data set.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -108,8 +108,8 @@ Index classify_all(const auto& model, const Pictures& pictures, const Options& o
   return unreadable;
 }
 
-/// Folded where that pays: it takes as long as ten pictures in the model as published, and saves half of each. What is scored is not:
-/// then the accuracy is that of the training to the picture, whatever is rounded.
+/// Folded where that pays: it takes as long as ten pictures in the model as published, and saves half of each. What is
+/// scored is not: then the accuracy is that of the training to the picture, whatever is rounded.
 template <class Block, class Embedding>
 Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
   constexpr Index worth_folding = 20;

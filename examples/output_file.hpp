@@ -28,8 +28,8 @@ inline bool holds_tensors(const std::string& path) {
   } catch (const crate::FileError&) { return false; }
 }
 
-/// Throws FileError unless tensors can be written to `path`: tensors may be replaced, but neither what the program reads, nor
-/// the checkpoint of a training, nor anything else.
+/// Throws FileError unless tensors can be written to `path`: tensors may be replaced, but neither what the program
+/// reads, nor the checkpoint of a training, nor anything else.
 inline void check_output(const std::string& path, std::initializer_list<std::string> what_is_read = {}) {
   crate::check_replaceable(path);
   for (const std::string& read : what_is_read)

@@ -40,8 +40,8 @@ struct Bench {
   Threads& threads;
 };
 
-/// The sides of the patches that are asked for, or else the smallest of a few that cut an image into at most 256: memory and time
-/// grow with their number, and its square.
+/// The sides of the patches that are asked for, or else the smallest of a few that cut an image into at most 256:
+/// memory and time grow with their number, and its square.
 std::pair<Index, Index> patch_of(const Options& o, const ImageDataSet& images) {
   if (!o.patch.empty()) return examples::sides_from("--patch", o.patch);
   for (const Index side : {4, 8, 16, 32})
@@ -157,7 +157,8 @@ int end_interrupted(const Options& o, const Model& model, Index step, Index tota
   return 130;
 }
 
-/// Trains to the end or to an interruption. An error in the middle of it costs no weights: without a checkpoint they are kept as they are.
+/// Trains to the end or to an interruption. An error in the middle of it costs no weights: without a checkpoint they
+/// are kept as they are.
 template <class AnyTrainer, class State>
 bool run_keeping_weights(AnyTrainer& trainer, const State& state, const Options& o) {
   const Index begun_at = state.step;

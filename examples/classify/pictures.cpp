@@ -44,8 +44,8 @@ std::vector<std::string> numbers(Index classes) {
   return names;
 }
 
-/// Throws OptionError unless the model's classes are those of the data set, in their order. Where one of them has but numbers for
-/// names, their count tells.
+/// Throws OptionError unless the model's classes are those of the data set, in their order. Where one of them has but
+/// numbers for names, their count tells.
 void check_classes(const crate::ImageDataSet& data, const std::vector<std::string>& names, Index classes) {
   crate::check_option(data.classes() == classes,
                       crate::concatenate("--data of ", classes, " classes, as the model has"), data.classes());

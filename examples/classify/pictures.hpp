@@ -18,8 +18,8 @@ namespace classify {
 /// What is to be classified: pictures in files, or the test images of a data set.
 class Pictures {
  public:
-  /// For a model of these classes. Throws FileError if a folder holds no pictures or the data set cannot be read, OptionError
-  /// unless either is given, and if the data set has other classes.
+  /// For a model of these classes. Throws FileError if a folder holds no pictures or the data set cannot be read,
+  /// OptionError unless either is given, and if the data set has other classes.
   Pictures(const Options& options, const std::vector<std::string>& class_names, Index classes,
            crate::PixelOrientation orientation, crate::Threads& threads);
 

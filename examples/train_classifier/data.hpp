@@ -58,8 +58,8 @@ inline crate::ImageNormalisation normalisation_of(const Options& options, const 
   return normalisation;
 }
 
-/// The data set in the folder, of whichever kind it is, for a model of this input. Images that are no pictures in folders stay
-/// of the size they have. Throws FileError if it is none, OptionError if an option does not fit it.
+/// The data set in the folder, of whichever kind it is, for a model of this input. Images that are no pictures in
+/// folders stay of the size they have. Throws FileError if it is none, OptionError if an option does not fit it.
 inline Data read_data(const Options& options, const Input& input, crate::Threads& threads) {
   const bool is_folders = crate::find_image_data_set_kind(options.data) == crate::ImageDataSetKind::picture_folders;
   if (!is_folders && (!options.image.empty() || options.as_stored || options.strict))

@@ -54,8 +54,8 @@ namespace detail {
   return !detail::is_litter(path) && std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
 
-/// The folders in a folder, each of which is a class, and links to such, in order of name. Throws FileError if the folder cannot
-/// be listed, or a link leads nowhere.
+/// The folders in a folder, each of which is a class, and links to such, in order of name. Throws FileError if the
+/// folder cannot be listed, or a link leads nowhere.
 [[nodiscard]] inline std::vector<std::filesystem::path> list_class_folders(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
@@ -75,8 +75,8 @@ namespace detail {
   return found;
 }
 
-/// The pictures in a folder, in order of name: what `is_picture` and no folder, links included. Not all need be readable.
-/// Throws FileError if the folder cannot be listed.
+/// The pictures in a folder, in order of name: what `is_picture` and no folder, links included. Not all need be
+/// readable. Throws FileError if the folder cannot be listed.
 [[nodiscard]] inline std::vector<std::filesystem::path> list_pictures(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {

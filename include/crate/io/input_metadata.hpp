@@ -128,7 +128,8 @@ void append_input(Metadata& metadata, const Model& model) {
 }
 
 /// Gives the model what the caller says of its input, or else the file.
-/// Throws FileError if the file's metadata cannot be followed, OptionError if what the caller says does not fit the model.
+/// Throws FileError if the file's metadata cannot be followed, OptionError if what the caller says does not fit the
+/// model.
 template <class Model>
 void apply_input(Model& model, const TensorTable& weights, const LoadOptions& given) {
   model.preprocessing = preprocessing_in_metadata(weights, model.grid.channels);

@@ -158,7 +158,8 @@ class TensorTable {
   [[nodiscard]] const std::vector<Tensor>& tensors() const& { return tensors_; }
   const std::vector<Tensor>& tensors() const&& = delete;
 
-  /// The tensors, taken out of a table that is not needed any more. Their bytes live as long as what `owner` gave before.
+  /// The tensors, taken out of a table that is not needed any more. Their bytes live as long as what `owner` gave
+  /// before.
   [[nodiscard]] std::vector<Tensor> take_tensors() && { return std::move(tensors_); }
 
   /// What keeps the bytes of the tensors alive.
@@ -286,7 +287,8 @@ inline void check_rank(const Tensor& tensor, std::size_t rank) {
 
 namespace detail {
 
-/// Copies elements from number `begin` on, as many as `target` has. Throws FileError unless they are floating-point numbers.
+/// Copies elements from number `begin` on, as many as `target` has. Throws FileError unless they are floating-point
+/// numbers.
 template <Scalar S>
 void copy_from(const Tensor& tensor, std::size_t begin, std::span<S> target) {
   const auto size = static_cast<std::size_t>(dtype_bits(tensor.dtype)) / 8;
@@ -311,7 +313,8 @@ inline void check_element_count(const Tensor& tensor, std::size_t expected) {
     throw tensor_error(tensor, "expected ", expected, " elements, found shape ", shape_text(tensor.shape));
 }
 
-/// Whether no number is infinite or NaN, by their bits, which hold even where a compiler takes all numbers to be finite.
+/// Whether no number is infinite or NaN, by their bits, which hold even where a compiler takes all numbers to be
+/// finite.
 template <Scalar S>
 [[nodiscard]] bool all_finite(std::span<const S> numbers) {
   using Bits = std::conditional_t<sizeof(S) == sizeof(std::uint32_t), std::uint32_t, std::uint64_t>;
@@ -365,7 +368,8 @@ void copy_values(const Tensor& tensor, std::span<S> target) {
   detail::copy_from(tensor, 0, target);
 }
 
-/// The same; throws FileError, with the first place, also if a number is NaN or infinite, or F64 and too large for float.
+/// The same; throws FileError, with the first place, also if a number is NaN or infinite, or F64 and too large for
+/// float.
 template <Scalar S>
 void copy_finite_values(const Tensor& tensor, std::span<S> target) {
   constexpr std::size_t block = 4096;  // numbers that the first level of the cache holds

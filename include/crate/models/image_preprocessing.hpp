@@ -44,7 +44,7 @@ enum class PixelOrientation {
 
 /// How a picture of any size becomes an image of a model's height x width.
 enum class PictureFit {
-  published,  ///< as the published evaluation: shorter side resized to 256/224 of the longer of height and width, centre cropped
+  published,  ///< as the published evaluation: shorter side to 256/224 of the longer of height and width, centre cropped
   cover,  ///< resized until it just covers height x width, centre cropped; a picture of that size stays as it is
 };
 
@@ -54,8 +54,8 @@ struct ImagePreprocessing {
   PixelOrientation orientation = PixelOrientation::upright;  ///< in which pictures are read
   ImageNormalisation normalisation = {};                     ///< without numbers if it is not known
 
-  /// What the published evaluation does, but for pictures that a camera notes to be turned, which are; of images that are not RGB it
-  /// does not tell the normalisation.
+  /// What the published evaluation does, but for pictures that a camera notes to be turned, which are; of images that
+  /// are not RGB it does not tell the normalisation.
   [[nodiscard]] static ImagePreprocessing published(Index channels) {
     return {.normalisation = channels == 3 ? imagenet_normalisation() : ImageNormalisation{}};
   }
