@@ -44,8 +44,8 @@ enum class PixelOrientation {
 
 /// How a picture of any size becomes an image of a model's height x width.
 enum class PictureFit {
-  published,  ///< as the published evaluation: shorter side to 256/224 of the longer of height and width, centre cropped
-  cover,  ///< resized until it just covers height x width, centre cropped; a picture of that size stays as it is
+  published,  ///< as the published evaluation: shorter side to 256/224 of the image's longer one, centre cropped
+  cover,      ///< resized until it just covers height x width, centre cropped; a picture of that size stays as it is
 };
 
 /// What a model expects of a picture beside the size of its images. Belongs to the model, and is saved with it.

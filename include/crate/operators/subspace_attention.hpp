@@ -246,8 +246,8 @@ template <class HDerived>
 }
 
 /// The adjoint of subspace_attention: dL/dH, (K p) x N, of the cotangent of its result. With
-/// P_k = softmax(logit_scale H_k^T H_k), C_k the head's cotangent, dP = H_k^T C_k and dS = P_k .* (dP - 1 colsum(P_k .*
-/// dP)):
+/// P_k = softmax(logit_scale H_k^T H_k), C_k the head's cotangent, dP = H_k^T C_k and
+/// dS = P_k .* (dP - 1 colsum(P_k .* dP)):
 ///   dL/dH_k = C_k P_k^T + logit_scale H_k (dS + dS^T).
 /// Throws as subspace_attention, and ShapeError unless the cotangent is (K p) x N.
 template <class HDerived, class CotangentDerived>
