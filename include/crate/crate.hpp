@@ -43,6 +43,7 @@
 #include "crate/io/resize.hpp"
 #include "crate/io/settings.hpp"
 #include "crate/io/tensor.hpp"
+#include "crate/io/tensor_table.hpp"
 #include "crate/io/weights.hpp"
 #include "crate/layers/combinators.hpp"
 #include "crate/layers/compression.hpp"
