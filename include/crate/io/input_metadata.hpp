@@ -31,7 +31,10 @@ inline constexpr std::string_view class_names_key = "crate.class_names.";
 
 [[nodiscard]] inline std::string numbers_text(const std::vector<double>& numbers) {
   std::string text;
-  for (const double number : numbers) text += (text.empty() ? "" : " ") + number_text(number);
+  for (const double number : numbers) {
+    if (!text.empty()) text += ' ';
+    text += number_text(number);
+  }
   return text;
 }
 
