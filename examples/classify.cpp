@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Names what is in pictures: a classifier's most probable classes of every PNG or JPEG given, found in a folder given, or in
-// the test images of a data set.
+// Names what is in pictures: a classifier's most probable classes of every PNG or JPEG given, found in a folder given,
+// or in the test images of a data set.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -94,11 +94,12 @@ Index classify_all(const auto& model, const Pictures& pictures, const Options& o
     const Matrix<float> probabilities = softmax_columns(logits);
     if (pictures.are_shown())
       for (Index i = 0; i < logits.cols(); ++i)
-        print_top(batch.names[static_cast<std::size_t>(i)], probabilities.col(i), model.class_names, options.top);
+        print_top(batch.names[static_cast<std::size_t>(i)], probabilities.col(i), model.class_names,
+                  options.top.value_or(5));
     score.add(logits, batch.labels);
     classified += logits.cols();
   }
-  if (classified > 0)
+  if (classified > 1)
     std::printf("%td pictures, %.1f ms each in the model (threads: %d, batches of %td)\n", classified,
                 1e3 * in_model.count() / static_cast<double>(classified), options.threads, options.batch);
   score.print();
@@ -107,13 +108,14 @@ Index classify_all(const auto& model, const Pictures& pictures, const Options& o
   return unreadable;
 }
 
-/// Folded where that pays: it takes as long as ten pictures in the model as published, and saves half of each.
+/// Folded where that pays: it takes as long as ten pictures in the model as published, and saves half of each. What is
+/// scored is not: then the accuracy is that of the training to the picture, whatever is rounded.
 template <class Block, class Embedding>
 Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
   constexpr Index worth_folding = 20;
   Threads threads(options.threads);
-  const Pictures pictures(options, model.class_names, model.classes(), threads);
-  if (pictures.size() < worth_folding) return classify_all(model, pictures, options, threads);
+  const Pictures pictures(options, model.class_names, model.classes(), model.preprocessing.orientation, threads);
+  if (pictures.size() < worth_folding || pictures.are_scored()) return classify_all(model, pictures, options, threads);
   return classify_all(fold(std::move(model), &threads), pictures, options, threads);
 }
 

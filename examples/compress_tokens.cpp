@@ -32,12 +32,14 @@
 #include "compress_tokens/toy_effects.hpp"
 #include "compress_tokens/train.hpp"
 #include "crate/io/file_replacement.hpp"
+#include "crate/io/regular_file.hpp"
 
 namespace {
 
 using namespace compress_tokens;
 
-/// What was taken for what in a file of text, where it was asked about, and for who looks on; the file of tokens has it anyway.
+/// What was taken for what in a file of text, where it was asked about, and for who looks on; the file of tokens has it
+/// anyway.
 void print_notes(const Source& source, const Options& options) {
   if (!options.asks_for_csv() && isatty(STDOUT_FILENO) == 0) return;
   for (const std::string& note : source.notes) std::cout << note << "\n";
@@ -70,18 +72,10 @@ void print_coding_length(const EncodedTokens& encoded, const Source& source, dou
 
 /// What became of R^c, and whether kappa may be why.
 void print_compression(const std::vector<LayerMeasures>& measures, const Encoder& encoder, Index tokens) {
-  const std::vector<std::size_t> raised = layers_that_raise_rate(measures);
-  if (raised.empty()) {
-    std::cout << "R^c fell at every compression step\n";
-  } else {
-    std::cout << "R^c rose at the compression step of layer";
-    for (std::size_t i = 0; i < raised.size(); ++i) std::cout << (i > 0 ? ", " : " ") << raised[i];
-    std::cout << "\n";
-  }
+  std::cout << describe_compression(measures) << "\n";
   const double beyond = kappa_beyond_bound(encoder, tokens);
   const bool exact = encoder.layers.front().compress.options.step == crate::CompressionStep::exact;
-  constexpr double rounding = 1e-9;
-  if (exact && beyond > 1 + rounding)
+  if (exact && beyond > 1 + rate_rounding)
     std::cout << text(
         "warning: kappa is %.3g times the largest with which no step raises R^c, 2 N epsilon^2 / (p ||U||^2)\n",
         beyond);
@@ -105,18 +99,20 @@ void print_labels(const Labels& labels, const std::vector<Index>& membership, In
 
 double relative_error(const Matrix& tokens, const Matrix& decoded) { return (tokens - decoded).norm() / tokens.norm(); }
 
-void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& source) {
+void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& source, bool trained) {
+  const auto decibels = [&](const CodedTokens& coded) { return source.decibels(coded.squared_error(source.tokens)); };
   std::cout << "\nrate and error of an actual code: codes rounded to steps of epsilon sqrt(12/d), entropy of each "
                "coordinate\n"
+            << (trained ? "  (by the layers as they were before training)\n" : "")
             << (source.photograph ? "  (bits a pixel and PSNR; " : "  (bits a token and signal to error in dB; ")
             << "bases, mean and tables not counted for any method)\n"
             << "  epsilon       bits   white box        PCA   PCA with the same threshold\n";
   for (const TradeOffPoint& point : points)
     std::cout << text("  %7.4g  %9.3f  %7.2f dB %7.2f dB  %7.2f dB\n", point.epsilon,
-                      point.white_box.bits / source.rate_units(),
-                      source.decibels(point.white_box.squared_error(source.tokens)),
-                      source.decibels(point.pca.squared_error(source.tokens)),
-                      source.decibels(point.pca_thresholded.squared_error(source.tokens)));
+                      finite("bits of the code", point.white_box.bits / source.rate_units()),
+                      finite("error of the white box", decibels(point.white_box)),
+                      finite("error of PCA", decibels(point.pca)),
+                      finite("error of PCA with the same threshold", decibels(point.pca_thresholded)));
   const double basis_bits = 8 * std::pow(static_cast<double>(source.tokens.rows()), 2);
   std::cout << text("to send the d x d basis of either method as well, 8 bits a number, would add %.2f bits a %s\n",
                     basis_bits / source.rate_units(), source.photograph ? "pixel" : "token");
@@ -129,24 +125,24 @@ struct PassedTokens {
 
 /// Sends the tokens through encoder and decoder, and prints the table of layers and what it comes to.
 PassedTokens show_pass(const Autoencoder& box, const Weights& weights, const Source& source, const Options& options,
-                       const Strength& strength, const Progress& progress, crate::Threads& threads) {
+                       double epsilon, const Progress& progress, crate::Threads& threads) {
   progress.show("encoding");
-  EncodedTokens encoded =
-      encode_and_measure(box.encoder, weights, source.tokens, strength.epsilon, options.weight, threads);
+  EncodedTokens encoded = encode_and_measure(box.encoder, weights, source.tokens, epsilon, options.weight, threads);
   progress.clear();
   print_layer_table(std::cout, encoded.measures);
   print_compression(encoded.measures, box.encoder, source.tokens.cols());
-  print_coding_length(encoded, source, strength.epsilon);
+  print_coding_length(encoded, source, epsilon);
   Matrix decoded = crate::forward(box.decoder, encoded.codes, {.threads = &threads});
   std::cout << text("reconstruction from the unrounded codes: relative error %.3f\n",
-                    relative_error(source.tokens, decoded));
+                    finite("relative error of the reconstruction", relative_error(source.tokens, decoded)));
   return {std::move(encoded), std::move(decoded)};
 }
 
 void show_training(const Training& training, Index steps) {
   std::cout << text("\ntrained end to end for %td steps in %.1f s: ", steps, training.seconds)
             << text("squared error %.3f and l1 norm of the codes %.3f times those before\n\n",
-                    training.after.error / training.before.error, training.after.code / training.before.code);
+                    finite("squared error after training", training.after.error / training.before.error),
+                    finite("l1 norm of the codes after training", training.after.code / training.before.code));
 }
 
 /// The toy: what each half of a layer does, and that estimated subspaces serve as well as the true ones.
@@ -167,14 +163,14 @@ void show_toy_effects(const Source& source, const Plan& plan, const EstimatedSub
 }
 
 /// The user's own tokens: bits and error of an actual code, beside principal component analysis.
-std::vector<TradeOffPoint> show_trade_off(const Source& source, const Plan& plan, const Progress& progress,
-                                          crate::Threads& threads) {
+std::vector<TradeOffPoint> show_trade_off(const Source& source, const Plan& plan, bool trained,
+                                          const Progress& progress, crate::Threads& threads) {
   std::vector<TradeOffPoint> points =
       trade_off(source.tokens, plan.weights, plan.strength, threads, [&](std::size_t point, std::size_t count) {
         progress.show(text("trade-off, precision %zu of %zu", point, count));
       });
   progress.clear();
-  print_trade_off(points, source);
+  print_trade_off(points, source, trained);
   return points;
 }
 
@@ -193,8 +189,65 @@ void prepare_folder(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder, error);
   if (!std::filesystem::is_directory(folder))
     throw crate::file_error(folder.string(), "--output: expected a folder, or a name to make one by",
-                            error ? ": " + error.message() : std::string());
+                            error ? ": " + crate::system_message(error) : std::string());
   const crate::FileReplacement trial(folder / "tokens.safetensors");
+}
+
+struct Preparation {
+  EstimatedSubspaces estimated;
+  Plan plan;
+};
+
+Preparation prepare(const Source& source, const Options& options, const Progress& progress, crate::Threads& threads) {
+  progress.show("estimating subspaces");
+  EstimatedSubspaces estimated = estimate(source, options, threads);
+  const bool given = source.toy && !options.estimate;
+  const Strength strength = choose_strength(source, estimated, options);
+  progress.show("preparing the layers");
+  Plan plan =
+      make_plan(source.tokens, given ? source.toy->subspaces : estimated.subspaces, given, strength, options, threads);
+  progress.clear();
+  return {std::move(estimated), std::move(plan)};
+}
+
+/// The white box at the end, trained if that was asked for, and what it does to the tokens.
+struct Outcome {
+  Autoencoder box;
+  Weights weights;
+  PassedTokens passed;
+  Matrix decoded_untrained;
+};
+
+Outcome pass_and_train(const Source& source, const Plan& plan, const Options& options, const Progress& progress,
+                       crate::Threads& threads) {
+  const double epsilon = plan.strength.epsilon;
+  Autoencoder box{make_encoder(plan.weights, plan.strength, source.tokens.cols()),
+                  make_decoder(plan.weights, plan.strength, source.tokens.cols())};
+  PassedTokens passed = show_pass(box, plan.weights, source, options, epsilon, progress, threads);
+  Matrix decoded = passed.decoded;
+  if (options.train_steps == 0) return {std::move(box), plan.weights, std::move(passed), std::move(decoded)};
+  const TrainOptions training{.steps = options.train_steps, .epsilon = epsilon, .seed = options.seed};
+  show_training(train(box, source.tokens, training, progress, threads), options.train_steps);
+  Weights weights = weights_of(box.encoder, plan.weights.subspaces.back());
+  passed = show_pass(box, weights, source, options, epsilon, progress, threads);
+  return {std::move(box), std::move(weights), std::move(passed), std::move(decoded)};
+}
+
+void write_tokens(const std::filesystem::path& path, const Source& source, const Preparation& prepared,
+                  const Outcome& outcome, bool trained) {
+  const std::string then = trained ? ", then trained" : "";
+  TokensFile{source.tokens,
+             outcome.passed.encoded.codes,
+             outcome.passed.decoded,
+             prepared.estimated.membership,
+             source.labels,
+             source.notes,
+             outcome.weights,
+             outcome.box,
+             prepared.plan.strength,
+             prepared.plan.subspaces_from + then,
+             prepared.plan.dictionary_from + then}
+      .write(path);
 }
 
 void run(const Options& options) {
@@ -204,57 +257,27 @@ void run(const Options& options) {
   const std::filesystem::path& folder = options.output;
   prepare_folder(folder);
 
-  progress.show("estimating subspaces");
-  const EstimatedSubspaces estimated = estimate(source, options, threads);
-  const bool given = source.toy && !options.estimate;
-  const Strength strength = choose_strength(source, estimated, options);
-  progress.show("preparing the layers");
-  const Plan plan =
-      make_plan(source.tokens, given ? source.toy->subspaces : estimated.subspaces, given, strength, options, threads);
-  progress.clear();
+  const Preparation prepared = prepare(source, options, progress, threads);
+  const auto& [estimated, plan] = prepared;
   std::cout << source.description << "\n";
   print_notes(source, options);
   std::cout << "\n";
   print_plan(plan, source, estimated);
 
-  Autoencoder box{make_encoder(plan.weights, plan.strength, source.tokens.cols()),
-                  make_decoder(plan.weights, plan.strength, source.tokens.cols())};
-  PassedTokens passed = show_pass(box, plan.weights, source, options, strength, progress, threads);
-  const Matrix derived = passed.decoded;
-  Weights weights = plan.weights;
-  if (options.train_steps > 0) {
-    show_training(
-        train(box, source.tokens, {.steps = options.train_steps, .epsilon = strength.epsilon, .seed = options.seed},
-              progress, threads),
-        options.train_steps);
-    weights = weights_of(box.encoder, plan.weights.subspaces.back());
-    passed = show_pass(box, weights, source, options, strength, progress, threads);
-  }
+  const Outcome outcome = pass_and_train(source, plan, options, progress, threads);
   const bool trained = options.train_steps > 0;
   if (source.toy)
-    show_toy_effects(source, plan, estimated, derived, trained ? std::optional(passed.decoded) : std::nullopt, options,
-                     threads);
-
+    show_toy_effects(source, plan, estimated, outcome.decoded_untrained,
+                     trained ? std::optional(outcome.passed.decoded) : std::nullopt, options, threads);
   if (source.labels) print_labels(*source.labels, estimated.membership, estimated.subspaces.heads());
   std::vector<TradeOffPoint> points;
-  if (!source.toy) points = show_trade_off(source, plan, progress, threads);
+  if (!source.toy) points = show_trade_off(source, plan, trained, progress, threads);
 
-  write_similarity(folder, source.tokens, passed.encoded.codes,
+  write_similarity(folder, source.tokens, outcome.passed.encoded.codes,
                    source.toy ? source.toy->membership : estimated.membership);
-  write_layers(folder, passed.encoded.measures);
+  write_layers(folder, outcome.passed.encoded.measures);
   if (!source.toy) write_trade_off_and_photographs(points, source, estimated, folder);
-  TokensFile{source.tokens,
-             passed.encoded.codes,
-             passed.decoded,
-             estimated.membership,
-             source.labels,
-             source.notes,
-             weights,
-             box,
-             plan.strength,
-             plan.subspaces_from + (trained ? ", then trained" : ""),
-             plan.dictionary_from + (trained ? ", then trained" : "")}
-      .write(folder / "tokens.safetensors");
+  write_tokens(folder / "tokens.safetensors", source, prepared, outcome, trained);
   std::cout << "\nwritten to " << folder.string() << "/\n";
 }
 

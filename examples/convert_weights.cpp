@@ -15,6 +15,7 @@
 
 #include "crate/io/checkpoint.hpp"
 #include "load_options.hpp"
+#include "output_file.hpp"
 
 namespace {
 
@@ -32,12 +33,6 @@ void print_tensors(const TensorTable& table) {
   std::printf("%zu tensors, %.2f MB\n", table.tensors().size(), bytes / 1e6);
 }
 
-std::string numbers_text(const std::vector<double>& numbers) {
-  std::string text;
-  for (const double number : numbers) text += concatenate(text.empty() ? "" : " ", number);
-  return text;
-}
-
 /// What a model of this library's files expects of pictures, and how it calls its classes.
 void print_input(const TensorTable& table) {
   const auto number = [&](std::string_view key) { return detail::number_in_metadata<Index>(table, key); };
@@ -53,9 +48,10 @@ void print_input(const TensorTable& table) {
               input.fit == PictureFit::cover
                   ? "resized until they just cover it, centre cropped"
                   : "as in the published evaluation, shorter side to 256/224, centre cropped");
+  if (input.orientation == PixelOrientation::as_stored) std::printf("           read as they are stored\n");
   std::printf("pixels     %s\n", input.is_known()
-                                     ? concatenate("mean ", numbers_text(input.normalisation.mean), ", deviation ",
-                                                   numbers_text(input.normalisation.deviation))
+                                     ? concatenate("mean ", detail::numbers_text(input.normalisation.mean),
+                                                   ", deviation ", detail::numbers_text(input.normalisation.deviation))
                                            .c_str()
                                      : "the file does not say their mean and deviation");
   const std::vector<std::string> names = detail::class_names_in_metadata(table);
@@ -67,6 +63,24 @@ void print_input(const TensorTable& table) {
   std::printf("\n");
 }
 
+/// The family and what its tensors do not tell, as far as the file does.
+void print_model(const TensorTable& table) {
+  const auto text = [&](std::string_view key) {
+    const std::string* const found = table.find_metadata(key);
+    return found != nullptr ? *found : std::string("not in the file");
+  };
+  std::printf("model      %s, heads: %s, step: %s, lambda: %s\n",
+              std::string(family_name(*detail::known_family(table))).c_str(), text("crate.heads").c_str(),
+              text("crate.step").c_str(), text("crate.lambda").c_str());
+  print_input(table);
+}
+
+/// Throws unless the tensors are those of a model.
+void check_model(const TensorTable& table, const LoadOptions& options) {
+  std::visit([](const auto& model) { std::printf("%td parameters, as the model has\n", parameter_count(model)); },
+             any_model_from<float>(table, options));
+}
+
 /// Whether the heads, without which there is no model, are given or in the file.
 bool is_model(const TensorTable& table, const LoadOptions& options) {
   return options.heads || table.find_metadata("crate.heads") != nullptr;
@@ -75,7 +89,7 @@ bool is_model(const TensorTable& table, const LoadOptions& options) {
 /// The tensors as they are; as a model with its sizes and settings if the heads are known.
 void write(const std::string& output, const TensorTable& table, const LoadOptions& options) {
   if (!is_model(table, options)) {
-    if (options.fit || options.normalisation || options.class_names)
+    if (options.fit || options.orientation || options.normalisation || options.class_names)
       throw OptionError(
           "options --fit, --mean, --deviation and --names: expected --heads beside them, without which "
           "no model can be written");
@@ -85,6 +99,16 @@ void write(const std::string& output, const TensorTable& table, const LoadOption
     std::visit([&](const auto& model) { save_model(output, model); }, any_model_from<double>(table, options));
   else
     std::visit([&](const auto& model) { save_model(output, model); }, any_model_from<float>(table, options));
+}
+
+/// Throws OptionError if options are given that mean nothing beside the others.
+void check_effects(const LoadOptions& options, bool all, bool writes) {
+  const bool of_input = options.fit || options.orientation || options.normalisation || options.class_names;
+  if (all && (of_input || options.heads || !options.weights_at.empty()))
+    throw OptionError("option --all: expected without options of a model, as every tensor is written as it is");
+  if (of_input && !writes)
+    throw OptionError(
+        "options --fit, --as-stored, --mean, --deviation and --names would have no effect without --output");
 }
 
 }  // namespace
@@ -108,9 +132,12 @@ int main(int count, char** arguments) {
   CLI11_PARSE(app, count, arguments);
   try {
     const LoadOptions options = model_options.parsed();
+    check_effects(options, all, !output.empty());
+    if (!output.empty()) examples::check_output(output, {input});
     const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
-    if (!all && detail::known_family(table)) print_input(table);
+    if (!all && detail::known_family(table)) print_model(table);
+    if (output.empty() && options.heads) check_model(table, options);
     if (!output.empty())
       all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);
     return 0;

@@ -37,6 +37,14 @@ inline void add_weights_at(CLI::App& app, std::string& weights_at) {
                  "level");
 }
 
+/// Throws OptionError unless the numbers can be of pixels in 0..1.
+inline void check_pixels(const std::string& option, const std::vector<double>& numbers) {
+  for (const double number : numbers)
+    if (!(number >= 0 && number <= 1))
+      throw crate::OptionError(
+          crate::concatenate("option ", option, ": expected numbers of pixels in 0..1, found ", number));
+}
+
 /// Sizes of the model, as options of a command line.
 class LoadOptionsParser {
  public:
@@ -63,6 +71,9 @@ class LoadOptionsParser {
            "how pictures become images (likewise): published (shorter side resized to 256/224 of the image, centre "
            "cropped) or cover (resized until they just cover the image, centre cropped)")
         ->check(CLI::IsMember({"published", "cover"}));
+    app.add_flag(
+        "--as-stored", as_stored_,
+        "read pixels as they are stored, whatever orientation the camera noted; so did the published evaluation");
     app.add_option("--names", names_, "file with the name of a class on each line");
   }
 
@@ -83,8 +94,11 @@ class LoadOptionsParser {
     if (!pooling_.empty()) options.pooling = pooling_ == "mean" ? crate::Pooling::mean : crate::Pooling::class_token;
     if (normalise_pixels_) options.normalise_pixels = true;
     if (!fit_.empty()) options.fit = fit_ == "cover" ? crate::PictureFit::cover : crate::PictureFit::published;
+    if (as_stored_) options.orientation = crate::PixelOrientation::as_stored;
     if (mean_.empty() != deviation_.empty())
       throw crate::OptionError("options --mean and --deviation: expected both or neither, found one");
+    check_pixels("--mean", mean_);
+    check_pixels("--deviation", deviation_);
     if (!mean_.empty()) options.normalisation = crate::ImageNormalisation{mean_, deviation_};
     if (!names_.empty()) options.class_names = crate::read_lines(names_);
     return options;
@@ -94,7 +108,7 @@ class LoadOptionsParser {
   crate::LoadOptions options_;
   std::string image_, patch_, pooling_, fit_, names_;
   std::vector<double> mean_, deviation_;
-  bool normalise_pixels_ = false;
+  bool normalise_pixels_ = false, as_stored_ = false;
 };
 
 }  // namespace examples

@@ -17,6 +17,7 @@
 #include "crate/crate.hpp"
 #include "crate/io/checkpoint.hpp"
 #include "crate/io/safetensors.hpp"
+#include "output_file.hpp"
 #include "run_model/options.hpp"
 #include "run_model/outputs.hpp"
 
@@ -175,6 +176,7 @@ int main(int count, char** arguments) {
   try {
     Options options;
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+    examples::check_output(options.output, {options.weights, options.input});
     const TensorTable weights = read_weights(options.weights, options.model.weights_at);
     const TensorTable input = read_safetensors(options.input);
     if (holds_doubles(weights))

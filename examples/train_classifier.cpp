@@ -40,10 +40,21 @@ struct Bench {
   Threads& threads;
 };
 
+/// The sides of the patches that are asked for, or else the smallest of a few that cut an image into at most 256:
+/// memory and time grow with their number, and its square.
+std::pair<Index, Index> patch_of(const Options& o, const ImageDataSet& images) {
+  if (!o.patch.empty()) return examples::sides_from("--patch", o.patch);
+  for (const Index side : {4, 8, 16, 32})
+    if (images.height % side == 0 && images.width % side == 0 && images.height / side * (images.width / side) <= 256)
+      return {side, side};
+  throw OptionError(concatenate("option --patch: expected to be given for images of ", images.height, " x ",
+                                images.width, ", which square patches of 4, 8, 16 or 32 do not fill; found nothing"));
+}
+
 template <class Model>
 Model fresh_model(const Bench& bench) {
   const Options& o = bench.options;
-  const auto [patch_height, patch_width] = examples::sides_from("--patch", o.patch);
+  const auto [patch_height, patch_width] = patch_of(o, bench.data.training);
   typename Model::Options sizes{.image = {.height = bench.data.training.height,
                                           .width = bench.data.training.width,
                                           .channels = bench.data.training.channels,
@@ -93,8 +104,9 @@ TrainerOptions trainer_options(const Bench& bench) {
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
-template <class RuleOptions>
-Recipe recipe_of(const Bench& bench, const RuleOptions& rule) {
+template <class Model, class RuleOptions>
+Recipe recipe_of(const Bench& bench, const Model& model, const RuleOptions& rule) {
+  const detail::FirstLayer first = detail::first_layer(model);
   Recipe recipe;
   describe(recipe, rule);
   recipe.emplace_back("label smoothing", detail::exact_text(bench.options.label_smoothing));
@@ -102,8 +114,8 @@ Recipe recipe_of(const Bench& bench, const RuleOptions& rule) {
   recipe.emplace_back("flip", detail::exact_text(bench.options.augmentation.flip));
   recipe.emplace_back("dropout", detail::exact_text(bench.options.dropout));
   recipe.emplace_back("token dropout", detail::exact_text(bench.options.token_dropout));
-  recipe.emplace_back("eta", detail::exact_text(bench.options.step));
-  recipe.emplace_back("lambda", detail::exact_text(bench.options.lambda));
+  recipe.emplace_back("eta", detail::exact_text(first.step));
+  recipe.emplace_back("lambda", detail::exact_text(first.lambda));
   for (std::size_t c = 0; c < bench.preprocessing.normalisation.mean.size(); ++c)
     recipe.emplace_back(concatenate("pixels of channel ", c),
                         concatenate(detail::exact_text(bench.preprocessing.normalisation.mean[c]), " +- ",
@@ -119,11 +131,14 @@ void resume(AnyTrainer& trainer, const State& state, const Options& o) {
     std::printf("\nbegins anew, as there is no checkpoint '%s' yet\n", o.checkpoint.c_str());
     return;
   }
-  std::printf("\ngoes on behind step %td of %td\n", state.step, trainer.total_steps());
+  std::printf("\ngoes on after step %td of %td", state.step, trainer.total_steps());
+  if (state.step >= trainer.total_steps()) std::printf(", the last; --epochs trains on for more of them");
+  if (!o.output.empty()) std::printf("; weights go to %s", o.output.c_str());
+  std::printf("\n");
   if (const auto before = trainer.schedule_before(); before && *before != trainer.total_steps())
     std::printf(
         "the schedule of the rate was laid over %td steps; from here on it is that of a training of %td epochs from "
-        "the "
+        "the\n"
         "beginning, %td steps: the rate goes on at %.3g\n",
         *before, o.trainer.epochs, trainer.total_steps(), o.rate * trainer.schedule().factor(state.step));
 }
@@ -132,7 +147,7 @@ void resume(AnyTrainer& trainer, const State& state, const Options& o) {
 template <class Model>
 int end_interrupted(const Options& o, const Model& model, Index step, Index total) {
   if (o.checkpoint.empty() && !o.output.empty()) save_model(o.output, model);
-  std::printf("\ninterrupted behind step %td of %td", step, total);
+  std::printf("\ninterrupted after step %td of %td", step, total);
   if (!o.checkpoint.empty())
     std::printf("; --checkpoint %s --resume goes on from here, and the file can be used as weights",
                 o.checkpoint.c_str());
@@ -142,13 +157,29 @@ int end_interrupted(const Options& o, const Model& model, Index step, Index tota
   return 130;
 }
 
+/// Trains to the end or to an interruption. An error in the middle of it costs no weights: without a checkpoint they
+/// are kept as they are.
+template <class AnyTrainer, class State>
+bool run_keeping_weights(AnyTrainer& trainer, const State& state, const Options& o) {
+  const Index begun_at = state.step;
+  try {
+    return trainer.run(train_classifier::print_epoch);
+  } catch (const Error&) {
+    if (o.checkpoint.empty() && !o.output.empty() && state.step > begun_at) {
+      save_model(o.output, state.result());
+      std::printf("\nthe weights after step %td are in %s\n", state.step, o.output.c_str());
+    }
+    throw;
+  }
+}
+
 template <class Model, class OptimisationRule>
 int train(const Bench& bench, Model model, OptimisationRule rule) {
   using Source = ImageSource<typename Model::Scalar>;
   const Options& o = bench.options;
   const Source training{bench.data.training, bench.preprocessing.normalisation, o.augmentation};
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
-  const Recipe recipe = recipe_of(bench, rule.options);
+  const Recipe recipe = recipe_of(bench, model, rule.options);
   TrainingState<Model, OptimisationRule> state{.model = std::move(model), .optimiser = std::move(rule)};
   if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
   const ClassificationObjective<Model> objective{{.label_smoothing = o.label_smoothing}};
@@ -156,10 +187,11 @@ int train(const Bench& bench, Model model, OptimisationRule rule) {
   resume(trainer, state, o);
 
   train_classifier::print_epoch_heading();
-  const bool finished = trainer.run(train_classifier::print_epoch);
+  const bool finished = run_keeping_weights(trainer, state, o);
   if (!finished) return end_interrupted(o, state.result(), state.step, trainer.total_steps());
   if (!o.output.empty()) save_model(o.output, state.result());
   train_classifier::print_layers(state.result(), test, bench.threads);
+  if (!o.output.empty()) std::printf("\nweights written to %s\n", o.output.c_str());
   return 0;
 }
 
@@ -172,6 +204,7 @@ int train(const Bench& bench, Model model) {
   std::printf("%s, %td parameters, patches of %td x %td; %td training and %td test images of %td classes\n",
               std::string(family_name(detail::PublishedFormat<Model>::family)).c_str(), parameter_count(model),
               model.grid.height, model.grid.width, bench.data.training.size(), bench.data.test.size(), model.classes());
+  std::fflush(stdout);
   if (o.rule == "lion")
     return train(bench, model,
                  Lion(model, {.rate = o.rate,
@@ -219,6 +252,11 @@ int run(CLI::App& app, Options& options) {
   const Metadata described = train_classifier::describe_options(app, options);
   const auto with_data = [&](const train_classifier::Input& input, const auto& action) {
     const train_classifier::Data data = train_classifier::read_data(options, input, threads);
+    if (const Index found = data.sets.training.size(); found < options.trainer.batch)
+      throw OptionError(concatenate("option --batch: expected at most as many images as there are to train on, ", found,
+                                    ", found ", options.trainer.batch));
+    if (data.sets.training.classes() < 2)
+      throw file_error(options.data, "expected images of at least 2 classes, found ", data.sets.training.classes());
     return action(Bench{options, described, data.sets, data.preprocessing, threads});
   };
   const auto with_input_of = [&](const auto& model, const auto& action) {

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "crate/io/image.hpp"
 #include "crate/io/model_options.hpp"
 #include "load_options.hpp"
 
@@ -17,8 +17,8 @@ using crate::Index;
 struct Options {
   std::string weights, data;
   std::vector<std::string> pictures;
-  crate::PixelOrientation orientation = crate::PixelOrientation::upright;
-  Index top = 5, batch = 8;
+  std::optional<Index> top;
+  Index batch = 8;
   int threads = 1;
   crate::LoadOptions model;
 };
@@ -31,12 +31,10 @@ inline void add_options(CLI::App& app, Options& options, examples::LoadOptionsPa
                  "data set whose test images are to be classified, as train_classifier takes it");
   model_options.add_sizes(app);
   model_options.add_input(app);
-  app.add_flag_callback(
-      "--as-stored", [&options] { options.orientation = crate::PixelOrientation::as_stored; },
-      "read pixels as they are stored, whatever orientation the camera noted; so did the published evaluation");
-  app.add_option("--top", options.top, "how many classes to show (5)")->check(CLI::PositiveNumber);
-  app.add_option("--batch", options.batch, "how many pictures at a time (8)")->check(CLI::PositiveNumber);
-  app.add_option("--threads", options.threads, "threads (1)")->check(CLI::PositiveNumber);
+  app.add_option("--top", options.top, "how many classes to show (5)")->check(CLI::Range(Index{1}, Index{1000000}));
+  app.add_option("--batch", options.batch, "how many pictures at a time (8)")
+      ->check(CLI::Range(Index{1}, Index{1000000}));
+  app.add_option("--threads", options.threads, "threads (1)")->check(CLI::Range(1, 4096));
 }
 
 }  // namespace classify

@@ -13,20 +13,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The file, the pictures in the folder, or those in its folders.
+void append(std::vector<fs::path>& paths, const std::vector<fs::path>& more) {
+  paths.insert(paths.end(), more.begin(), more.end());
+}
+
+/// The pictures in all folders of a folder, which are classes.
+std::vector<fs::path> pictures_of_classes(const fs::path& folder) {
+  std::vector<fs::path> found;
+  for (const fs::path& class_folder : crate::find_class_folders(folder))
+    append(found, crate::find_pictures(class_folder));
+  return found;
+}
+
+/// The file, or the pictures in the folder and in its folders.
 std::vector<fs::path> find_given(const fs::path& given) {
   std::error_code unknown;
   if (!fs::is_directory(given, unknown)) return {given};
-  try {
-    return crate::find_pictures(given);
-  } catch (const crate::FileError&) {
-    std::vector<fs::path> found;
-    for (const fs::path& class_folder : crate::find_class_folders(given)) {
-      const std::vector<fs::path> inside = crate::find_pictures(class_folder);
-      found.insert(found.end(), inside.begin(), inside.end());
-    }
-    return found;
-  }
+  std::vector<fs::path> found = crate::list_pictures(given);
+  for (const fs::path& inside : crate::list_class_folders(given)) append(found, crate::list_pictures(inside));
+  if (!found.empty()) return found;
+  const bool is_data = fs::is_directory(crate::find_test_folder(given), unknown);
+  throw crate::file_error(given.string(), "expected PNG or JPEG files in this folder or its folders, found none",
+                          is_data ? "; of a data set give the folder of its test pictures, or --data" : "");
 }
 
 /// The numbers of the classes as names, which a data set has whose labels nobody named.
@@ -36,8 +44,8 @@ std::vector<std::string> numbers(Index classes) {
   return names;
 }
 
-/// Throws OptionError unless the model's classes are those of the data set, in their order. Where one of them has but numbers for
-/// names, their count tells.
+/// Throws OptionError unless the model's classes are those of the data set, in their order. Where one of them has but
+/// numbers for names, their count tells.
 void check_classes(const crate::ImageDataSet& data, const std::vector<std::string>& names, Index classes) {
   crate::check_option(data.classes() == classes,
                       crate::concatenate("--data of ", classes, " classes, as the model has"), data.classes());
@@ -51,18 +59,20 @@ void check_classes(const crate::ImageDataSet& data, const std::vector<std::strin
 }  // namespace
 
 Pictures::Pictures(const Options& options, const std::vector<std::string>& class_names, Index classes,
-                   crate::Threads& threads)
-    : are_shown_(options.data.empty()), folder_classes_(class_names), orientation_(options.orientation) {
+                   crate::PixelOrientation orientation, crate::Threads& threads)
+    : are_shown_(options.data.empty()), folder_classes_(class_names), orientation_(orientation) {
   if (options.data.empty() == options.pictures.empty())
     throw crate::OptionError("expected pictures or --data, found " +
                              std::string(options.data.empty() ? "neither" : "both"));
-  for (const std::string& given : options.pictures) {
-    const std::vector<fs::path> found = find_given(given);
-    paths_.insert(paths_.end(), found.begin(), found.end());
-  }
+  for (const std::string& given : options.pictures) { append(paths_, find_given(given)); }
   if (options.data.empty()) return;
+  if (options.top)
+    throw crate::OptionError("option --top would have no effect: of --data the accuracy alone is printed");
   if (crate::find_image_data_set_kind(options.data) == crate::ImageDataSetKind::picture_folders) {
-    paths_ = find_given(crate::find_test_folder(options.data));
+    paths_ = pictures_of_classes(crate::find_test_folder(options.data));
+    if (std::none_of(paths_.begin(), paths_.end(),
+                     [&](const auto& p) { return folder_classes_.of(p) != unknown_class; }))
+      throw crate::OptionError("option --data: expected folders named after the model's classes, found none");
     return;
   }
   data_ = std::move(crate::read_image_data_set(options.data, {}, threads).sets.test);

@@ -17,15 +17,19 @@ using crate::Index;
 
 inline constexpr Index unknown_class = -1;
 
-/// Pictures whose folder is named after a class of the model are of that class.
+/// Pictures whose folder is named after a class of the model, and after no other, are of that class.
 class FolderClasses {
  public:
   explicit FolderClasses(const std::vector<std::string>& class_names) {
-    for (const std::string& name : class_names) classes_.emplace(name, static_cast<Index>(classes_.size()));
+    for (std::size_t i = 0; i < class_names.size(); ++i) {
+      const auto [entry, is_new] = classes_.try_emplace(class_names[i], static_cast<Index>(i));
+      if (!is_new) entry->second = unknown_class;
+    }
   }
 
   [[nodiscard]] Index of(const std::filesystem::path& picture) const {
-    const auto found = classes_.find(std::filesystem::absolute(picture).parent_path().filename().string());
+    const std::filesystem::path folder = std::filesystem::absolute(picture).lexically_normal().parent_path();
+    const auto found = classes_.find(folder.filename().string());
     return found == classes_.end() ? unknown_class : found->second;
   }
 

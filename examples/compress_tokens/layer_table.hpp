@@ -62,22 +62,37 @@ struct EncodedTokens {
 inline void print_layer_table(std::ostream& out, const std::vector<LayerMeasures>& rows) {
   out << "  layer           R(Z)   R^c(Z|U)   R - R^c   non-zero   objective\n";
   for (const LayerMeasures& row : rows)
-    out << text("  %-11s %8.3f   %8.3f  %8.3f   %7.1f %%  %9.3f\n", row.name.c_str(), row.rate, row.subspace_rate,
-                row.rate - row.subspace_rate, 100 * row.nonzero_share, row.objective);
+    out << text("  %-11s %8.3f   %8.3f  %8.3f   %7.1f %%  %9.3f\n", row.name.c_str(),
+                finite("R(Z) of " + row.name, row.rate), finite("R^c(Z|U) of " + row.name, row.subspace_rate),
+                row.rate - row.subspace_rate, 100 * row.nonzero_share,
+                finite("objective of " + row.name, row.objective));
 }
 
-/// The layers, from 1, whose compression step did not lower R^c, beyond what tokens and rates are rounded by.
+/// What rates are compared up to: tokens and rates are rounded.
+inline constexpr double rate_rounding = 1e-9;
+
+/// The layers, from 1, whose compression step raised R^c, or made it no number.
 [[nodiscard]] inline std::vector<std::size_t> layers_that_raise_rate(const std::vector<LayerMeasures>& rows) {
-  constexpr double rounding = 1e-9;
   std::vector<std::size_t> layers;
   for (std::size_t i = 1; i < rows.size(); i += 2)
-    if (!(rows[i].subspace_rate <= rows[i - 1].subspace_rate * (1 + rounding))) layers.push_back((i + 1) / 2);
+    if (!(rows[i].subspace_rate <= rows[i - 1].subspace_rate * (1 + rate_rounding))) layers.push_back((i + 1) / 2);
   return layers;
 }
 
-/// Whether every compression step lowered R^c.
-[[nodiscard]] inline bool compression_always_compressed(const std::vector<LayerMeasures>& rows) {
-  return layers_that_raise_rate(rows).empty();
+[[nodiscard]] inline bool every_layer_lowers_rate(const std::vector<LayerMeasures>& rows) {
+  for (std::size_t i = 1; i < rows.size(); i += 2)
+    if (!(rows[i].subspace_rate < rows[i - 1].subspace_rate * (1 - rate_rounding))) return false;
+  return rows.size() > 1;
+}
+
+/// What became of R^c, a sentence.
+[[nodiscard]] inline std::string describe_compression(const std::vector<LayerMeasures>& rows) {
+  if (every_layer_lowers_rate(rows)) return "R^c fell at every compression step";
+  const std::vector<std::size_t> raised = layers_that_raise_rate(rows);
+  if (raised.empty()) return "R^c rose at no compression step, but did not fall at every one";
+  std::string sentence = "R^c rose at the compression step of layer ";
+  for (std::size_t i = 0; i < raised.size(); ++i) sentence += (i > 0 ? ", " : "") + std::to_string(raised[i]);
+  return sentence;
 }
 
 /// How many times larger than crate::largest_kappa the step of a layer is, at most.

@@ -14,8 +14,7 @@ constexpr const char* description =
     "Compresses a set of tokens with a white-box transformer and decodes it again.\n\n"
     "Without --input, draws tokens from Gaussians on random subspaces, with noise. Otherwise reads tokens (CSV: a line "
     "a token; safetensors: the matrix [tokens, width] that is alone or named tokens) or a photograph (PNG, JPEG), "
-    "whose "
-    "patches become tokens.";
+    "whose patches become tokens.";
 
 /// Of what is counted: products of two stay far from overflow.
 constexpr Index most = 1'000'000'000;
@@ -90,6 +89,13 @@ void add_run_options(CLI::App& app, Options& options) {
   app.add_option("--output", options.output, "folder for the files written")->capture_default_str();
 }
 
+void check_effects(const CLI::App& app, const Options& options) {
+  for (const CLI::Option* const option : app.get_options())
+    if (const std::string_view reason = why_without_effect(option->get_name(), options.input_kind());
+        option->count() > 0 && !reason.empty())
+      throw crate::OptionError(crate::concatenate("option ", option->get_name(), " would have no effect: ", reason));
+}
+
 }  // namespace
 
 std::optional<Options> read_options(int argc, char** argv, int& exit_code) {
@@ -105,6 +111,7 @@ std::optional<Options> read_options(int argc, char** argv, int& exit_code) {
     exit_code = app.exit(error) == 0 ? 0 : usage_error;
     return std::nullopt;
   }
+  check_effects(app, options);
   if (options.threads == 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   options.toy.subspaces = options.subspaces.value_or(options.toy.subspaces);
   options.toy.dim = options.dim.value_or(options.toy.dim);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "compress_tokens/toy.hpp"
 #include "crate/io/csv.hpp"
@@ -18,6 +21,18 @@ enum class DictionarySource {
   subspaces,  ///< the bases of the subspaces
   tokens      ///< the sparsest orthonormal basis found for the tokens
 };
+
+enum class InputKind { toy, csv, safetensors, photograph, unknown };
+
+/// What a file holds by its extension; no name stands for the toy.
+[[nodiscard]] inline InputKind kind_of_input(const std::filesystem::path& path) {
+  if (path.empty()) return InputKind::toy;
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  if (extension == ".csv" || extension == ".tsv" || extension == ".txt") return InputKind::csv;
+  if (extension == ".png" || extension == ".jpg" || extension == ".jpeg") return InputKind::photograph;
+  return extension == ".safetensors" ? InputKind::safetensors : InputKind::unknown;
+}
 
 /// What the command line says. An empty optional stands for a default that depends on the tokens.
 struct Options {
@@ -38,14 +53,29 @@ struct Options {
   int threads = 0;
   std::filesystem::path output = "compressed";
 
+  [[nodiscard]] InputKind input_kind() const { return kind_of_input(input); }
   [[nodiscard]] bool asks_for_csv() const {
     return !csv.labels.empty() || !csv.columns.empty() || csv.header != crate::CsvPart::automatic ||
            csv.index != crate::CsvPart::automatic;
   }
 };
 
+/// Why an option that is given changes nothing beside the input; empty if it does change something.
+[[nodiscard]] inline std::string_view why_without_effect(std::string_view option, InputKind input) {
+  const auto is_among = [option](std::initializer_list<std::string_view> names) {
+    return std::find(names.begin(), names.end(), option) != names.end();
+  };
+  if (input != InputKind::toy && is_among({"--width", "--tokens", "--noise"})) return "the tokens are those of --input";
+  if (input != InputKind::toy && option == "--estimate")
+    return "the subspaces of tokens from --input are estimated anyway";
+  if (input != InputKind::photograph && option == "--patch") return "there is no --input of a photograph to divide";
+  if (input != InputKind::csv && is_among({"--labels", "--columns", "--header", "--index"}))
+    return "there is no --input of CSV (.csv, .tsv, .txt) to read by it";
+  return {};
+}
+
 /// Reads the command line. If the program should end now (help was asked for, or the line is wrong), everything has
-/// been printed and the exit code is returned in `exit_code`.
+/// been printed and the exit code is returned in `exit_code`. Throws OptionError on options without effect.
 [[nodiscard]] std::optional<Options> read_options(int argc, char** argv, int& exit_code);
 
 }  // namespace compress_tokens

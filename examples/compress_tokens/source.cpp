@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "compress_tokens/source.hpp"
 
-#include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <utility>
 
@@ -64,25 +62,22 @@ namespace {
   return source;
 }
 
-[[nodiscard]] std::string lower_extension(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-  return extension;
-}
-
-[[nodiscard]] bool is_csv(const std::filesystem::path& path) {
-  const std::string extension = lower_extension(path);
-  return extension == ".csv" || extension == ".tsv" || extension == ".txt";
-}
-
-[[nodiscard]] Source file_source(const Options& options) {
+[[nodiscard]] Source source_of(const Options& options) {
   const std::filesystem::path& path = options.input;
-  const std::string extension = lower_extension(path);
-  if (extension == ".png" || extension == ".jpg" || extension == ".jpeg") return photograph_source(path, options.patch);
-  if (is_csv(path)) return csv_source(path, options.csv);
-  if (extension == ".safetensors") return tokens_source(path, read_matrix(path));
-  throw crate::file_error(path.string(), "expected .csv, .safetensors, .png or .jpg, found '", extension, "'");
+  switch (options.input_kind()) {
+    case InputKind::toy:
+      return toy_source(options.toy);
+    case InputKind::csv:
+      return csv_source(path, options.csv);
+    case InputKind::safetensors:
+      return tokens_source(path, read_matrix(path));
+    case InputKind::photograph:
+      return photograph_source(path, options.patch);
+    case InputKind::unknown:
+      break;
+  }
+  throw crate::file_error(path.string(), "expected .csv, .safetensors, .png or .jpg, found '",
+                          path.extension().string(), "'");
 }
 
 /// The squares of smaller and larger tokens, and of what is computed of them, would be no normal numbers.
@@ -100,10 +95,7 @@ void check_size_of_tokens(const Matrix& tokens) {
 }  // namespace
 
 Source load_source(const Options& options) {
-  crate::check_option(!options.asks_for_csv() || is_csv(options.input),
-                      "--labels, --columns, --header and --index beside an --input of CSV",
-                      options.input.empty() ? "the toy" : options.input.string());
-  Source source = options.input.empty() ? toy_source(options.toy) : file_source(options);
+  Source source = source_of(options);
   check_size_of_tokens(source.tokens);
   return source;
 }

@@ -44,7 +44,8 @@ struct Source {
   [[nodiscard]] double rate_units() const {
     return photograph ? photograph->pixels() : static_cast<double>(tokens.cols());
   }
-  /// How far a squared error lies below the full range of the pixels (PSNR), or below the energy of the tokens; at most 320.
+  /// How far a squared error lies below the full range of the pixels (PSNR), or below the energy of the tokens; at most
+  /// 320.
   [[nodiscard]] double decibels(double squared_error) const {
     const double full = photograph ? static_cast<double>(tokens.size()) : tokens.squaredNorm();
     return 10 * std::log10(full / std::max(squared_error, 1e-32 * full));

@@ -1,26 +1,40 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "crate/core/errors.hpp"
 
 namespace compress_tokens {
 
-/// Throws PrecisionError if the value is a number and not finite: nothing of that kind is printed or written.
-template <class Value>
-void check_printable(const char* format, const Value& value) {
-  if constexpr (std::is_floating_point_v<Value>)
-    if (!std::isfinite(value))
-      throw crate::PrecisionError(
-          crate::concatenate("expected a finite number to print in '", format, "', found ", value));
+/// The value. Throws PrecisionError, which names the quantity, unless it is finite: nothing else is printed or written.
+[[nodiscard]] inline double finite(std::string_view quantity, double value) {
+  if (!std::isfinite(value))
+    throw crate::PrecisionError(crate::concatenate(quantity, ": expected a finite number, found ", value));
+  return value;
 }
 
-/// What printf would print. Throws PrecisionError if a value is not finite.
+/// The words of the format before its first number, which name what is printed.
+[[nodiscard]] inline std::string_view quantity_of(std::string_view format) {
+  format = format.substr(0, format.find('%'));
+  constexpr std::string_view no_words = " \n=:(";
+  const std::size_t begin = std::min(format.find_first_not_of(no_words), format.size());
+  format = format.substr(begin, format.find_last_not_of(no_words) + 1 - begin);
+  return format.empty() ? "a printed number" : format;
+}
+
+template <class Value>
+void check_printable(const char* format, const Value& value) {
+  if constexpr (std::is_floating_point_v<Value>) static_cast<void>(finite(quantity_of(format), value));
+}
+
+/// What printf would print. Throws PrecisionError if a value is not finite: name those that may be by `finite`.
 template <class... Values>
 [[nodiscard]] std::string text(const char* format, const Values&... values) {
   (check_printable(format, values), ...);

@@ -15,8 +15,9 @@ namespace compress_tokens {
 /// What the program leaves for other tools, all row-major:
 ///   tokens, codes, decoded [N, d]       the input, the encoder's output, the decoder's output
 ///   membership [N]                      the subspace of each token
-///   labels [N]                          the class of each token, if the input has labels; "classes" of the metadata names them,
-///                                       a line each, and "read_as" says what was taken for what in the input
+///   labels [N]                          the class of each token, if the input has labels; "classes" of the metadata
+///                                       names them, a line each, and "read_as" says what was taken for what
+///                                       in the input
 ///   subspaces [K, p, d]                 row (k, j) is column j of U_k
 ///   dictionary [d, d]                   D = D^1 ... D^L; without compression steps, decoded = codes D^T
 ///   encoder.layers.<l>...., decoder...  their U^l as [K p, d] and D^l as [d, d], trained if they were
@@ -33,7 +34,8 @@ struct TokensFile {
   std::string subspaces_from;
   std::string dictionary_from;
 
-  /// Throws FileError if the file cannot be written, PrecisionError, and writes nothing, if a number in it is not finite.
+  /// Throws FileError if the file cannot be written, PrecisionError, and writes nothing, if a number in it is not
+  /// finite.
   void write(const std::filesystem::path& path) const;
 };
 

@@ -70,8 +70,10 @@ struct WhiteBox {
 inline void print_effects(std::ostream& out, const std::vector<Effect>& effects) {
   out << "  tokens                              in own subspace   distance to clean   closer by\n";
   for (const Effect& effect : effects)
-    out << text("  %-36s %12.1f %%  %18.3f  %9.2fx\n", effect.name.c_str(), 100 * effect.own_energy, effect.distance,
-                effect.gain);
+    out << text("  %-36s %12.1f %%  %18.3f  %9.2fx\n", effect.name.c_str(),
+                finite(effect.name + ": energy in own subspace", 100 * effect.own_energy),
+                finite(effect.name + ": distance to clean", effect.distance),
+                finite(effect.name + ": closer by", effect.gain));
 }
 
 }  // namespace compress_tokens

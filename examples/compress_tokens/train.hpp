@@ -32,8 +32,9 @@ struct TrainOptions {
   std::uint64_t seed = 0;  ///< of the errors that coding makes
 };
 
-/// Training makes small error / error_0 + 1/4 code / code_0, each measured by what it was before training. Z' is decoded from the
-/// code A of Z with errors of the given precision, or the code could shrink to nothing, and the decoder blow it up again.
+/// Training makes small error / error_0 + 1/4 code / code_0, each measured by what it was before training. Z' is
+/// decoded from the code A of Z with errors of the given precision, or the code could shrink to nothing, and the
+/// decoder blow it up again.
 struct TrainLoss {
   double error = 0;  ///< ||Z - Z'||_F^2
   double code = 0;   ///< ||A||_1
@@ -44,8 +45,9 @@ struct Training {
   double seconds = 0;
 };
 
-/// Trains on all tokens at once, by Adam with gradients through every exact step. After each step the columns of all subspaces and
-/// dictionaries are scaled back to the lengths that they began with, for which the thresholds were chosen.
+/// Trains on all tokens at once, by Adam with gradients through every exact step. After each step the columns of all
+/// subspaces and dictionaries are scaled back to the lengths that they began with, for which the thresholds were
+/// chosen.
 Training train(Autoencoder& autoencoder, const Matrix& tokens, const TrainOptions& options, const Progress& progress,
                crate::Threads& threads);
 

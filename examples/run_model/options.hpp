@@ -39,7 +39,7 @@ struct Options {
         "also write `loss` and its gradient as `grad/...` under the published names; a classifier's input then has "
         "`labels` [B], -1 for images that do not count, a masked autoencoder's has `noise`");
     app.add_option("--label-smoothing", label_smoothing, "of a classifier's loss (0)")->check(CLI::Range(0.0, 1.0));
-    app.add_option("--threads", threads, "threads (1)")->check(CLI::PositiveNumber);
+    app.add_option("--threads", threads, "threads (1)")->check(CLI::Range(1, 4096));
     try {
       app.parse(count, arguments);
     } catch (const CLI::ParseError& error) { return app.exit(error); }

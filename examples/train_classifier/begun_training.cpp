@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "crate/io/detail/is_among.hpp"
+#include "crate/io/detail/number_text.hpp"
 #include "crate/io/regular_file.hpp"
 #include "train_classifier/check_options.hpp"
 
@@ -15,25 +17,23 @@ namespace train_classifier {
 
 namespace {
 
+using crate::detail::is_among;
+using crate::detail::number_from_text;
+
 /// Options of this run of the program, not of the training.
 constexpr std::array<std::string_view, 5> of_the_run = {"--help", "--threads", "--checkpoint", "--resume", "--discard"};
 
 /// Options of a training that may be others when it goes on.
-constexpr std::array<std::string_view, 6> changeable = {"--data",   "--output",           "--history",
-                                                        "--epochs", "--checkpoint-every", "--history-every"};
+constexpr std::array<std::string_view, 7> changeable = {
+    "--data", "--output", "--history", "--epochs", "--checkpoint-every", "--history-every", "--strict"};
 
 /// Options that are paths, which another folder to work in must not change.
 constexpr std::array<std::string_view, 4> paths = {"--data", "--output", "--history", "--from"};
 
-template <std::size_t N>
-bool is_among(std::string_view name, const std::array<std::string_view, N>& names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 /// What was given for an option, a word each; paths in full.
 std::vector<std::string> words_of(const CLI::Option& option) {
   std::vector<std::string> words = option.results();
-  if (is_among(option.get_name(), paths))
+  if (is_among(paths, option.get_name()))
     for (std::string& word : words) word = std::filesystem::absolute(word).lexically_normal().string();
   return words;
 }
@@ -57,8 +57,8 @@ std::vector<std::string> words_in(std::string_view text) {
 
 /// Whether two words say the same, as 1e-3 and 0.001 do.
 bool same(const std::string& a, const std::string& b) {
-  double x = 0, y = 0;
-  return a == b || (CLI::detail::lexical_cast(a, x) && CLI::detail::lexical_cast(b, y) && x == y);
+  const auto x = number_from_text<double>(a), y = number_from_text<double>(b);
+  return a == b || (x && y && *x == *y);
 }
 
 bool same(const std::vector<std::string>& a, const std::vector<std::string>& b) {
@@ -107,10 +107,10 @@ void complete_options(CLI::App& app, const crate::Metadata& begun_with) {
   if (begun_with.empty()) return;  // by an older version: all must be given again, and is compared with the recipe
   for (CLI::Option* const option : app.get_options()) {
     const std::string name = option->get_name();
-    if (is_among(name, of_the_run)) continue;
+    if (is_among(of_the_run, name)) continue;
     const std::string* const before = find_text(begun_with, name);
     const bool given = option->count() > 0;
-    if (given && !is_among(name, changeable) && (before == nullptr || !same(words_of(*option), words_in(*before))))
+    if (given && !is_among(changeable, name) && (before == nullptr || !same(words_of(*option), words_in(*before))))
       refuse(*option, before);
     if (given || before == nullptr) continue;
     option->add_result(words_in(*before));
@@ -123,7 +123,7 @@ crate::Metadata describe_options(const CLI::App& app, const Options& options) {
   crate::Metadata texts;
   for (const CLI::Option* const option : app.get_options()) {
     const std::string name = option->get_name();
-    if (is_among(name, of_the_run) || !why_without_effect(name, options).empty()) continue;
+    if (is_among(of_the_run, name) || !why_without_effect(name, options).empty()) continue;
     const bool is_given = option->count() > 0, is_in_file = name == "--heads" && !options.from.empty();
     const std::string text = is_given ? text_of(words_of(*option)) : is_in_file ? "" : *find_text(defaults, name);
     if (!text.empty()) texts.emplace_back(name, text);

@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <utility>
 
+#include "crate/io/detail/is_among.hpp"
 #include "crate/io/file_replacement.hpp"
 #include "crate/training/checkpoint.hpp"
 #include "crate/training/history.hpp"
+#include "output_file.hpp"
 
 namespace train_classifier {
 
@@ -16,11 +18,6 @@ namespace {
 
 using crate::concatenate;
 using crate::OptionError;
-
-template <std::size_t N>
-bool is_among(std::string_view name, const std::array<std::string_view, N>& names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 constexpr std::array<std::string_view, 8> of_new_models = {"--family",   "--patch", "--dim",       "--depth",
                                                            "--head-dim", "--pool",  "--step-size", "--lambda"};
@@ -54,14 +51,6 @@ void check_that_something_is_kept(const Options& o) {
         "nothing would be kept of this training: expected --output or --checkpoint, or --discard if that is meant");
 }
 
-/// Whether two paths are, or would be, the same file.
-bool same_file(const std::string& a, const std::string& b) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  if (fs::equivalent(a, b, error)) return true;
-  return fs::weakly_canonical(fs::absolute(a, error), error) == fs::weakly_canonical(fs::absolute(b, error), error);
-}
-
 void check_distinct(const Options& o) {
   using Given = std::pair<std::string_view, const std::string*>;
   const std::array<Given, 5> files = {{{"--output", &o.output},
@@ -71,29 +60,17 @@ void check_distinct(const Options& o) {
                                        {"--data", &o.data}}};
   for (std::size_t i = 0; i < 3; ++i)  // those that are written
     for (std::size_t j = i + 1; j < files.size(); ++j)
-      if (!files[i].second->empty() && !files[j].second->empty() && same_file(*files[i].second, *files[j].second))
+      if (!files[i].second->empty() && !files[j].second->empty() &&
+          examples::same_file(*files[i].second, *files[j].second))
         throw OptionError(concatenate("options ", files[i].first, " and ", files[j].first,
                                       ": expected two files, found one: ", crate::quote(*files[i].second)));
 }
 
-/// Whether a file holds weights and not a whole training.
-bool holds_weights(const std::string& path) {
-  try {
-    return !crate::is_checkpoint(crate::read_safetensors(path));
-  } catch (const crate::FileError&) { return false; }
-}
-
-/// Weights are replaced by weights, but nothing else is.
-void check_output(const std::string& path) {
-  crate::check_replaceable(path);
-  if (crate::path_exists(path) && !holds_weights(path))
-    throw crate::file_error(path,
-                            "expected no file where --output is written, or the weights of a model to replace, found "
-                            "something else; give another name");
-}
-
 void check_checkpoint(const std::string& path, bool resume) {
   crate::check_replaceable(path);
+  if (crate::path_exists(path) && examples::holds_tensors(path))
+    throw crate::file_error(path,
+                            "expected a checkpoint, found weights; give another name, and --from to begin with them");
   if (!resume && crate::holds_training(path))
     throw crate::file_error(
         path,
@@ -104,7 +81,8 @@ void check_checkpoint(const std::string& path, bool resume) {
 }  // namespace
 
 std::string_view why_without_effect(std::string_view name, const Options& o) {
-  if (!o.from.empty() && is_among<8>(name, of_new_models)) return "the model is that of --from";
+  if (!o.from.empty() && crate::detail::is_among(of_new_models, name)) return "the model is that of --from";
+  if (name == "--weights-at" && o.from.empty()) return "there is no --from";
   if (name == "--momentum" && o.rule != "sgd") return "--optimiser is not sgd";
   if ((name == "--beta1" || name == "--beta2") && o.rule == "sgd") return "--optimiser is sgd";
   if (name == "--final-factor" && o.schedule == "constant") return "--schedule is constant";
@@ -124,7 +102,7 @@ void check_options(const CLI::App& app, const Options& options) {
   check_ranges(options);
   check_that_something_is_kept(options);
   check_distinct(options);
-  if (!options.output.empty()) check_output(options.output);
+  if (!options.output.empty()) examples::check_output(options.output);
   if (!options.checkpoint.empty()) check_checkpoint(options.checkpoint, options.resume);
   if (!options.history.empty()) crate::check_history(options.history);
 }

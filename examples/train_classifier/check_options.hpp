@@ -2,7 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <string>
 #include <string_view>
 
 #include "train_classifier/options.hpp"

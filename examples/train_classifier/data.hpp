@@ -34,22 +34,21 @@ struct Data {
 
 /// Pictures in folders as the input says; `--image` gives them another size.
 inline crate::ImageFolderOptions folder_options(const Options& options, Input input) {
+  if (options.as_stored) input.preprocessing.orientation = crate::PixelOrientation::as_stored;
   if (!options.image.empty()) std::tie(input.height, input.width) = examples::sides_from("--image", options.image);
-  const Index channels = input.channels.value_or(3);
-  const auto fit = [=, rule = input.preprocessing.fit](const crate::Image& picture) {
-    return crate::fit_picture(picture, rule, input.height, input.width, channels);
-  };
   return {.height = input.height,
           .width = input.width,
-          .channels = channels,
-          .orientation = options.as_stored ? crate::PixelOrientation::as_stored : crate::PixelOrientation::upright,
-          .unreadable = options.strict ? crate::UnreadablePicture::fail : crate::UnreadablePicture::leave_out,
-          .fit = fit};
+          .channels = input.channels.value_or(3),
+          .fit = input.preprocessing.fit,
+          .orientation = input.preprocessing.orientation,
+          .unreadable = options.strict ? crate::UnreadablePicture::fail : crate::UnreadablePicture::leave_out};
 }
 
 /// What the options say of the pixels, or else the model to begin with, or else what the training images have.
 inline crate::ImageNormalisation normalisation_of(const Options& options, const Input& input,
                                                   const crate::ImageDataSet& training) {
+  examples::check_pixels("--mean", options.mean);
+  examples::check_pixels("--deviation", options.deviation);
   crate::ImageNormalisation normalisation = input.preprocessing.normalisation;
   if (!input.preprocessing.is_known() && (options.mean.empty() || options.deviation.empty()))
     normalisation = crate::measure_normalisation(training);
@@ -59,8 +58,8 @@ inline crate::ImageNormalisation normalisation_of(const Options& options, const 
   return normalisation;
 }
 
-/// The data set in the folder, of whichever kind it is, for a model of this input. Images that are no pictures in folders stay
-/// of the size they have. Throws FileError if it is none, OptionError if an option does not fit it.
+/// The data set in the folder, of whichever kind it is, for a model of this input. Images that are no pictures in
+/// folders stay of the size they have. Throws FileError if it is none, OptionError if an option does not fit it.
 inline Data read_data(const Options& options, const Input& input, crate::Threads& threads) {
   const bool is_folders = crate::find_image_data_set_kind(options.data) == crate::ImageDataSetKind::picture_folders;
   if (!is_folders && (!options.image.empty() || options.as_stored || options.strict))
@@ -70,9 +69,10 @@ inline Data read_data(const Options& options, const Input& input, crate::Threads
                            : options.as_stored    ? "--as-stored"
                                                   : "--strict",
                            " would have no effect: the images in --data are no pictures in folders"));
-  crate::ImageFoldersSplit read = crate::read_image_data_set(options.data, folder_options(options, input), threads);
+  const crate::ImageFolderOptions pictures = folder_options(options, input);
+  crate::ImageFoldersSplit read = crate::read_image_data_set(options.data, pictures, threads);
   for (const std::string& reason : read.left_out) std::cerr << "train_classifier: left out: " << reason << '\n';
-  Data data{std::move(read.sets), input.preprocessing};
+  Data data{std::move(read.sets), {.fit = pictures.fit, .orientation = pictures.orientation}};
   if (!is_folders) data.preprocessing.fit = crate::PictureFit::cover;
   if (input.channels) {
     data.sets.training = crate::with_channels(std::move(data.sets.training), *input.channels);

@@ -10,9 +10,11 @@ namespace {
 void add_data_options(CLI::App& app, Options& o) {
   app.add_option("--data", o.data,
                  "folder: IDX files (MNIST, Fashion-MNIST), CIFAR binary, or train/CLASS/*.png and test/CLASS/*.png");
-  app.add_option("--mean", o.mean, "of the pixels in 0..1, for each channel (that of --from, or measured)")
+  app.add_option("--mean", o.mean,
+                 "of the pixels in 0..1, for each channel, as in 0.49,0.48,0.45 (that of --from, or measured)")
       ->delimiter(',');
-  app.add_option("--deviation", o.deviation, "of the pixels in 0..1, for each channel (that of --from, or measured)")
+  app.add_option("--deviation", o.deviation,
+                 "of the pixels in 0..1, for each channel, as in 0.49,0.48,0.45 (that of --from, or measured)")
       ->delimiter(',');
   app.add_option("--image", o.image,
                  "HEIGHTxWIDTH to which pictures in folders are brought (that of --from, or 224x224)");
@@ -25,7 +27,9 @@ void add_data_options(CLI::App& app, Options& o) {
 
 void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--family", o.family, "crate or crate-alpha (crate)")->check(CLI::IsMember({"crate", "crate-alpha"}));
-  app.add_option("--patch", o.patch, "HEIGHTxWIDTH of the patches (4x4)");
+  app.add_option(
+      "--patch", o.patch,
+      "HEIGHTxWIDTH of the patches (the smallest of 4x4, 8x8, 16x16, 32x32 that cut an image into at most 256)");
   app.add_option("--dim", o.dim, "width of the tokens (96)");
   app.add_option("--depth", o.depth, "blocks (4)");
   app.add_option("--heads", o.heads, "heads (4); of --from too, unless its file carries them");
@@ -61,7 +65,7 @@ void add_recipe_options(CLI::App& app, Options& o) {
   app.add_option("--micro-batch", o.trainer.cut.micro_batch, "images that a thread holds at a time (16)");
   app.add_option("--lanes", o.trainer.cut.lanes, "gradients summed apart; more threads than that do not help (4)");
   app.add_option("--seed", o.trainer.seed, "of the start and of all that is random (0)");
-  app.add_option("--threads", o.threads, "threads (1); results do not depend on them")->check(CLI::PositiveNumber);
+  app.add_option("--threads", o.threads, "threads (1); results do not depend on them")->check(CLI::Range(1, 4096));
 }
 
 void add_file_options(CLI::App& app, Options& o) {

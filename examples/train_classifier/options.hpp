@@ -24,7 +24,7 @@ struct Options {
   crate::ImageAugmentation augmentation;
 
   // the model
-  std::string family = "crate", from, weights_at, patch = "4x4", pool = "cls";  // pool: cls or mean
+  std::string family = "crate", from, weights_at, patch, pool = "cls";  // pool: cls or mean
   Index dim = 96, depth = 4, heads = 4, head_dim = 0;
   double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
 

@@ -92,3 +92,15 @@ TEST_CASE("dictionary estimation refuses what it cannot do") {
   REQUIRE_THROWS_AS(crate::estimate_dictionary(Matrix(3, 0)), crate::ShapeError);
   REQUIRE_THROWS_AS(crate::estimate_dictionary(Matrix::Zero(3, 5)), crate::OptionError);
 }
+
+TEST_CASE("the dictionary of scaled tokens, at a threshold scaled alike, is the same") {
+  crate::Random random(4);
+  crate::Threads alone;
+  const Matrix tokens = draw_sparse_tokens(random, crate::test::draw_orthonormal(random, 6, 6), 80);
+  const Matrix found = crate::estimate_dictionary(tokens, {.threshold = 0.1});
+  for (const int exponent : {-530, -1, 530}) {
+    const double scale = std::ldexp(1.0, exponent);
+    REQUIRE(crate::estimate_dictionary(scale * tokens, {.threshold = 0.1 * scale}) == found);
+    REQUIRE(crate::principal_directions(scale * tokens, alone).allFinite());
+  }
+}

@@ -127,3 +127,23 @@ TEST_CASE("subspaces of more dimensions than the tokens span, and equal tokens, 
   REQUIRE(found.subspaces.bases().allFinite());
   REQUIRE(found.residual < 1e-12);
 }
+
+// Squares of tokens of 1e-160 underflow: the residual was nan, or the tokens seemed to be zero.
+TEST_CASE("subspaces, and what they hold, do not depend on the scale of the tokens") {
+  crate::Random random(4);
+  const Mixture mixture = draw_mixture(random, 8, 2, 2, 60, 0.1);
+  const crate::SubspaceEstimationOptions options{.subspaces = 2, .dim = 2, .restarts = 4};
+  const auto found = crate::estimate_subspaces(mixture.tokens, options);
+  for (const int exponent : {-1000, -530, -1, 530, 1000}) {
+    const auto scaled = crate::estimate_subspaces(std::ldexp(1.0, exponent) * mixture.tokens, options);
+    REQUIRE(scaled.subspaces.bases() == found.subspaces.bases());
+    REQUIRE(scaled.residual == found.residual);
+  }
+  const auto narrow = crate::estimate_subspaces(Matrix(1e-30 * mixture.tokens).cast<float>(), options);
+  REQUIRE(std::abs(narrow.residual - found.residual) < 1e-5);
+}
+
+TEST_CASE("numbers of subspaces and dimensions whose product overflows are refused") {
+  REQUIRE_THROWS_AS(crate::estimate_subspaces(Matrix::Ones(4, 40), {.subspaces = Index{1} << 62, .dim = 4}),
+                    crate::ShapeError);
+}

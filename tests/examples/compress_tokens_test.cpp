@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
+#include <limits>
+#include <sstream>
 #include <vector>
 
 #include "catch.hpp"
+#include "comparison.hpp"
 #include "compress_tokens/layer_table.hpp"
+#include "compress_tokens/options.hpp"
 #include "compress_tokens/rate_distortion.hpp"
+#include "compress_tokens/text.hpp"
 #include "compress_tokens/toy.hpp"
 #include "compress_tokens/toy_effects.hpp"
 #include "crate/analysis/estimate_subspaces.hpp"
@@ -51,7 +56,7 @@ TEST_CASE("the white box separates signal from noise, with true and with estimat
       const EncodedTokens encoded = encode_and_measure(make_encoder(weights, strength, toy.tokens.cols()), weights,
                                                        toy.tokens, strength.epsilon, 0.5, threads);
       REQUIRE(encoded.measures.size() == 9);
-      REQUIRE(compression_always_compressed(encoded.measures));
+      REQUIRE(every_layer_lowers_rate(encoded.measures));
       for (std::size_t layer = 2; layer < 9; layer += 2)
         REQUIRE(encoded.measures[layer].objective > encoded.measures[layer - 2].objective);
       REQUIRE(encoded.measures.back().nonzero_share <= 0.3);
@@ -94,4 +99,88 @@ TEST_CASE("principal components are given no more bits than asked for, and nearl
     REQUIRE(coded.bits <= bits);
     REQUIRE(coded.bits >= 0.95 * bits);
   }
+}
+
+// A comparison with nan is false either way: tokens of 1e-160 had rates of nan, and R^c "fell at every compression
+// step".
+TEST_CASE("rates that are no numbers did not fall, and nothing that is not finite is printed") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  std::vector<LayerMeasures> rows(3);
+  rows[0].subspace_rate = rows[2].subspace_rate = 2;
+  rows[1].subspace_rate = 1;
+  REQUIRE(layers_that_raise_rate(rows).empty());
+  rows[1].subspace_rate = nan;
+  REQUIRE(layers_that_raise_rate(rows) == std::vector<std::size_t>{1});
+  rows[1].subspace_rate = 3;
+  REQUIRE(layers_that_raise_rate(rows) == std::vector<std::size_t>{1});
+  REQUIRE(text("%.1f and %d", 0.5, 3) == "0.5 and 3");
+  REQUIRE_THROWS_AS(text("%.1f", nan), crate::PrecisionError);
+  REQUIRE_THROWS_AS(text("%.1f", 1 / 0.0), crate::PrecisionError);
+  const Toy toy = draw_toy({.width = 8, .tokens = 40, .subspaces = 2, .dim = 2});
+  const Subspaces& u = toy.subspaces;
+  REQUIRE_THROWS_AS(measure("input", Matrix(nan * toy.tokens), u, 0.5, 0.5), crate::PrecisionError);
+}
+
+TEST_CASE("kappa beyond its bound is seen, and raises R^c") {
+  const Toy toy = draw_toy({.width = 32, .tokens = 300, .subspaces = 3, .dim = 3});
+  const Weights weights = weights_from_subspaces(toy.subspaces, 4);
+  crate::Threads threads;
+  for (const double kappa : {1.0, 5.0}) {
+    const Encoder encoder = make_encoder(weights, {.epsilon = 0.55, .kappa = kappa, .lambda = 0.2}, toy.tokens.cols());
+    const EncodedTokens encoded = encode_and_measure(encoder, weights, toy.tokens, 0.55, 0.5, threads);
+    REQUIRE((kappa_beyond_bound(encoder, toy.tokens.cols()) > 1) == (kappa > 2));
+    REQUIRE(layers_that_raise_rate(encoded.measures).empty() == (kappa < 2));
+  }
+}
+
+TEST_CASE("the toy refuses sizes whose products overflow") {
+  REQUIRE_THROWS_AS(draw_toy({.width = 3037000500, .tokens = 10, .subspaces = 3037000500, .dim = 3037000500}),
+                    crate::OptionError);
+  REQUIRE_THROWS_AS(draw_toy({.width = 4000000000, .tokens = 4000000000, .subspaces = 1, .dim = 1}),
+                    crate::OptionError);
+}
+
+// --kappa 0 moved nothing, and yet R^c "fell at every compression step".
+TEST_CASE("R^c that stays as it is has neither fallen nor risen") {
+  std::vector<LayerMeasures> rows(3);
+  rows[0].subspace_rate = rows[1].subspace_rate = 2;
+  REQUIRE(describe_compression(rows) == "R^c rose at no compression step, but did not fall at every one");
+  rows[1].subspace_rate = 1;
+  REQUIRE(describe_compression(rows) == "R^c fell at every compression step");
+  rows[1].subspace_rate = 3;
+  REQUIRE(describe_compression(rows) == "R^c rose at the compression step of layer 1");
+}
+
+TEST_CASE("what is not finite is called by its name") {
+  const auto refusal = [](const auto& print) { return crate::test::message_of<crate::PrecisionError>(print); };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  std::vector<LayerMeasures> rows{{"1 compress", 1, nan, 0, 0}};
+  std::ostringstream out;
+  REQUIRE(refusal([&] { print_layer_table(out, rows); }) ==
+          "R^c(Z|U) of 1 compress: expected a finite number, found nan");
+  REQUIRE(refusal([&] {
+            print_effects(out, {{"decoded", 1, nan, 1}});
+          }) == "decoded: distance to clean: expected a finite number, found nan");
+  REQUIRE(refusal([&] { static_cast<void>(text("\nprecision = %.3g", nan)); }) ==
+          "precision: expected a finite number, found nan");
+}
+
+TEST_CASE("an option without effect beside the input is told why") {
+  REQUIRE(kind_of_input("") == InputKind::toy);
+  REQUIRE(kind_of_input("a/b.CSV") == InputKind::csv);
+  REQUIRE(kind_of_input("a.JPeg") == InputKind::photograph);
+  REQUIRE(kind_of_input("a.npy") == InputKind::unknown);
+  for (const InputKind kind : {InputKind::csv, InputKind::safetensors, InputKind::photograph})
+    for (const char* const option : {"--width", "--tokens", "--noise", "--estimate"})
+      REQUIRE(!why_without_effect(option, kind).empty());
+  for (const InputKind kind : {InputKind::toy, InputKind::csv, InputKind::safetensors})
+    REQUIRE(!why_without_effect("--patch", kind).empty());
+  for (const InputKind kind : {InputKind::toy, InputKind::safetensors, InputKind::photograph})
+    for (const char* const option : {"--labels", "--columns", "--header", "--index"})
+      REQUIRE(!why_without_effect(option, kind).empty());
+  REQUIRE(why_without_effect("--noise", InputKind::toy).empty());
+  REQUIRE(why_without_effect("--patch", InputKind::photograph).empty());
+  REQUIRE(why_without_effect("--labels", InputKind::csv).empty());
+  for (const char* const option : {"--input", "--dim", "--kappa", "--seed", "--help"})
+    REQUIRE(why_without_effect(option, InputKind::csv).empty());
 }

@@ -89,8 +89,8 @@ TEST_CASE("tokens are exactly the same after writing and reading") {
   CHECK(content_of(folder.file("b.csv")) == "0.1,0.1\n");
 }
 
-// pandas: DataFrame(array).to_csv(index=False) numbers the columns, and to_csv() puts the index in front. They became a token
-// and a coordinate.
+// pandas: DataFrame(array).to_csv(index=False) numbers the columns, and to_csv() puts the index in front. They became a
+// token and a coordinate.
 TEST_CASE("column numbers and row numbers as pandas writes them are no tokens and no coordinates") {
   Matrix<double> expected(3, 3);
   expected << 1.5, 4.5, 7.5,  //
@@ -192,6 +192,62 @@ TEST_CASE("labels and columns are chosen by name or number") {
   CHECK_THAT(refused({.columns = {"4"}}), ContainsSubstring("columns: expected the name or number"));
   CHECK_THAT(refused({.labels = "1", .columns = {"length"}}), ContainsSubstring("is the column of labels"));
   CHECK_THAT(refused({}), ContainsSubstring("line 2, field 3 ('species')"));
+}
+
+// Behind a closing quote any character was taken for the line's end: "1"|"2" were two tokens, and "1"2 was 1.
+TEST_CASE("nothing behind a closing quote is lost, and quoted fields are separated as others are") {
+  const Matrix<double> expected{{1, 3}, {2, 4}};
+  for (const std::string text : {"\"1\"|\"2\"\n\"3\"|\"4\"", "1|2\n3|4\n", "\"1\"\t\"2\"\n\"3\" \t \"4\"\n",
+                                 "\"1\" \"2\"\n\"3\"\t\"4\" \n", "\"1\" , \"2\" \n\"3\",\"4\"\n"}) {
+    CAPTURE(text);
+    CHECK(parse_csv(text) == expected);
+  }
+  CHECK(refusal("\"1\"2\n\"3\"4\n") ==
+        "file 'x': line 1: expected ' ' or the line's end behind a closing quote, found '2'");
+  for (const std::string text :
+       {"\"1\":\"2\"\n\"3\":\"4\"", "\"1\"2", "1 \"2\"3\n", "\"1\"\"2\"|\"3\"4\n", "1,2\n\"3\" 4,5\n", "1\t\"2\"x\n"}) {
+    CAPTURE(text);
+    CHECK_THAT(refusal(text), ContainsSubstring("behind a closing quote"));
+  }
+  for (const std::string separator : {"\"", "1", "x", "Z", "-", ".", "#"})
+    CHECK_THAT(refusal("sep=" + separator + "\n1\n"), ContainsSubstring("expected a separator behind sep="));
+}
+
+// "nan" and "NA" became classes, and the order by number had no place for NaN.
+TEST_CASE("a missing label is an error, and classes are in order whatever they are called") {
+  for (const std::string label : {"nan", "NaN", "-nan", "NA", "null", "?", "<NA>", "nan(1)"}) {
+    CAPTURE(label);
+    const auto text = "a,kind\n1,x\n2," + label + "\n3,1\n";
+    CHECK(message_of<FileError>([&] { static_cast<void>(parse_csv_table(text, "x", {.labels = "kind"})); }) ==
+          "file 'x': line 3, field 2 ('kind'): expected a label, found a missing value, '" + label + "'");
+  }
+  CHECK_THAT(message_of<FileError>([&] { static_cast<void>(parse_csv_table("1,\n", "x", {.labels = "2"})); }),
+             ContainsSubstring("line 1, field 2: expected a label, found none"));
+  CHECK(parse_csv_table("a,k\n9,b\n9,10\n9,inf\n9,2\n9,-\n9,-1\n9,+\n", "x", {.labels = "k"}).classes ==
+        std::vector<std::string>{"-1", "2", "10", "+", "-", "b", "inf"});
+}
+
+TEST_CASE("a line with # alone is a comment") {
+  const CsvTable table = parse_csv_table("# a\n#\n# b\n1,2,3\n# \n4,5,6\n#");
+  CHECK(table.tokens == Matrix<double>{{1, 4}, {2, 5}, {3, 6}});
+  CHECK(table.notes == std::vector<std::string>{"5 lines that begin with # left out"});
+  CHECK(parse_csv_table("#|a\n1|5\n2|6\n").columns == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("a file that is no CSV is told what it is") {
+  const auto found = [](std::string_view text) { return refusal(std::string(text)); };
+  using namespace std::string_view_literals;
+  CHECK_THAT(found("\x1F\x8B\x08\x00\x00\x00\x00\x00"sv), ContainsSubstring("found a gzip file"));
+  CHECK_THAT(found("\x1F\x8B\x08\x01"sv), ContainsSubstring("found a gzip file"));
+  CHECK_THAT(found("version https://git-lfs.github.com/spec/v1\noid sha256:0f\nsize 12\n"),
+             ContainsSubstring("found a Git LFS pointer"));
+  CHECK_THAT(found("<!DOCTYPE html>\n<html lang=\"en\">\n"), ContainsSubstring("found an HTML page"));
+  CHECK_THAT(found("{\"a\": 1, \"b\": [2, 3]}\n"), ContainsSubstring("found a JSON text"));
+  CHECK_THAT(found("\x93NUMPY\x01\x00v\x00"sv), ContainsSubstring("found an array of numpy"));
+  CHECK_THAT(found("\x89PNG\r\n\x1A\n\0\0\0\0"sv), ContainsSubstring("found a PNG picture"));
+  CHECK_THAT(found("1\0,\0002\0\n\0"sv), ContainsSubstring("found UTF-16"));
+  CHECK_THAT(found("\0001\0,\0002\0\n"sv), ContainsSubstring("found UTF-16"));
+  CHECK(parse_csv("<OPEN>,<CLOSE>\n1,2\n").rows() == 2);
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ namespace {
 
 using namespace crate;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::EndsWith;
 using crate::test::bytes_of;
 using crate::test::message_of;
 using crate::test::TemporaryFolder;
@@ -172,10 +173,30 @@ TEST_CASE("the first bytes decide, whatever the file is called") {
   CHECK(read_image(folder.file("a.png")).width == 8);
   write_content(folder.file("b.jpg"), "GIF89a, not an image that is read here");
   CHECK_THAT(message_of<FileError>([&] { static_cast<void>(read_image(folder.file("b.jpg"))); }),
-             ContainsSubstring("b.jpg': expected a PNG or JPEG image"));
+             EndsWith("b.jpg': expected a PNG or JPEG image, found a GIF picture"));
   CHECK_THAT(refusal(""), ContainsSubstring("expected a PNG or JPEG image"));
   CHECK_THAT(refusal("\x89PNG\r\n\x1A\n"), ContainsSubstring("expected a PNG image, found an error: "));
   CHECK_THAT(refusal("\xFF\xD8\xFF"), ContainsSubstring("expected a JPEG image, found an error: "));
+}
+
+// "Found neither by its first bytes" was all that was said of them.
+TEST_CASE("what is no picture, or one of another format, is called what it is, whatever the name says") {
+  const auto padded = [](const std::string& begin) { return begin + std::string(100, '\0'); };
+  const std::vector<std::pair<std::string, std::string>> files = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "a Git LFS pointer"},
+      {"<!DOCTYPE html><html></html>", "an HTML page"},
+      {padded("RIFF1234WEBPVP8 "), "a WebP picture"},
+      {padded("1234ftypheic"), "a HEIC picture"},
+      {padded("1234ftypmif1"), "a HEIC picture"},
+      {padded("1234ftypavif"), "an AVIF picture"},
+      {padded("1234ftypisom"), "a video"},
+      {padded("BM1234"), "a BMP picture"},
+      {padded(std::string("II*\0", 4)), "a TIFF picture"},
+      {padded(std::string("MM\0*", 4)), "a TIFF picture"},
+      {padded("\x01\x02"), "102 bytes that begin 01 02 00"},
+      {"", "an empty file"}};
+  for (const auto& [content, name] : files)
+    CHECK_THAT(refusal(content), ContainsSubstring("expected a PNG or JPEG image, found " + name));
 }
 
 TEST_CASE("every truncation of an image file is an error") {

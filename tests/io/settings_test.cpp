@@ -191,11 +191,14 @@ TEST_CASE("what a model expects of a picture and how its classes are called is s
   const TemporaryFolder folder;
   const auto path = folder.file("model.safetensors");
   auto model = random_model<CrateClassifier<float>>(classifier);
-  model.preprocessing = {PictureFit::cover, {.mean = {0.1, 1.0 / 3}, .deviation = {0.2, 0.7}}};
+  model.preprocessing = {.fit = PictureFit::cover,
+                         .orientation = PixelOrientation::as_stored,
+                         .normalisation = {.mean = {0.1, 1.0 / 3}, .deviation = {0.2, 0.7}}};
   model.class_names = {"T-shirt/top", "na\u00efve \"bag\"", "", "a\nb", "\xFF"};
   save_model(path, model);
   const auto back = load_classifier<float>(path);
   CHECK(back.preprocessing.fit == PictureFit::cover);
+  CHECK(back.preprocessing.orientation == PixelOrientation::as_stored);
   CHECK(same_normalisation(back.preprocessing.normalisation, model.preprocessing.normalisation));
   CHECK(back.class_names == std::vector<std::string>{"T-shirt/top", "na\u00efve \"bag\"", "", "a\nb", "\xEF\xBF\xBD"});
   const auto folded = fold(back);

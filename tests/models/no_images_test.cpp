@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Batches may be empty: the last of a stream, a shard of a small data set. Passes over nothing give nothing and add nothing.
+// Batches may be empty: the last of a stream, a shard of a small data set. Passes over nothing give nothing and add
+// nothing.
 
 #include <vector>
 

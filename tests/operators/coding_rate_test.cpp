@@ -220,8 +220,8 @@ Matrix<double> draw_integers(Random& random, Index rows, Index cols, double most
 
 }  // namespace
 
-// Cholesky's info() was not looked at: two equal tokens (1e7, 2e7) at epsilon = 0.01 had R = 64.6 for 21.87, as I + a Z^T Z in
-// double has lost its smallest eigenvalue.
+// Cholesky's info() was not looked at: two equal tokens (1e7, 2e7) at epsilon = 0.01 had R = 64.6 for 21.87, as I + a
+// Z^T Z in double has lost its smallest eigenvalue.
 TEST_CASE("Equal tokens have the coding rate and gradient of their closed form at every size that is coded") {
   for (const double size : {1e-9, 1e-3, 1.0, 1e3, 1e4, 1e5, 1e6, 1e7, 3e7})
     for (const Index copies : {2, 3, 7}) {

@@ -148,7 +148,8 @@ TEST_CASE("An exact step is right or refused where tokens are far above epsilon"
       OptionError);
 }
 
-// F = W / (1 + a ||W||^2) for W = w 1^T, and its derivative along D is D K - a F (D^T F + ...): here by differences of the step.
+// F = W / (1 + a ||W||^2) for W = w 1^T, and its derivative along D is D K - a F (D^T F + ...): here by differences of
+// the step.
 TEST_CASE("The adjoint of the exact step on equal tokens is that of differences at every size") {
   for (const double size : {1e-2, 1.0, 1e2, 1e4, 1e6}) {
     Random random(9);

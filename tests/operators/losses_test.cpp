@@ -133,7 +133,7 @@ TEST_CASE("Losses refuse labels, options and sizes that do not fit") {
         "patch error: entries of the mask: expected 2, found 3");
 }
 
-TEST_CASE("Patches without values have no error, and say so; no patches have the error 0") {
+TEST_CASE("Patches without values are refused, and no patches have the error 0") {
   const Matrix<double> no_values(0, 2), no_patches(3, 0), mask = Matrix<double>::Ones(2, 1), no_mask(2, 0);
   const std::string complaint = "patch error: expected patches of at least 1 value, found 0";
   CHECK(message_of<ShapeError>([&] { (void)masked_patch_error(no_values, no_values, mask); }) == complaint);

@@ -96,6 +96,17 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("A checkpoint that is written again as plain safetensors is read as the same weights") {
+  const TemporaryFolder folder;
+  const auto state = state_of<CrateClassifier<float>>(small_crate(), true);
+  save_checkpoint(folder.file("checkpoint"), state, {{"eta", "0.1"}, {"lambda", "0.1"}});
+  const TensorTable file = read_safetensors(folder.file("checkpoint"));
+  write_safetensors(folder.file("again"), file.tensors(), file.metadata());
+  const TensorTable weights = read_weights(folder.file("again"));
+  check_same(model_from<CrateClassifier<float>>(weights), state.result());
+  CHECK(weights.metadata() == read_weights(folder.file("checkpoint")).metadata());
+}
+
 TEST_CASE("A checkpoint of an older version is read as weights as files of others are, with options") {
   const TemporaryFolder folder;
   const auto path = folder.file("checkpoint");

@@ -477,8 +477,10 @@ TEST_CASE(
 
     State fewer = fresh_state();
     short_setting.options.checkpoint = setting.options.checkpoint;
-    CHECK_THAT(message_of<FileError>([&] { short_setting.trainer(fewer, alone).resume(); }),
-               EndsWith("metadata 'step': expected at most 8, the steps of all epochs, found 20"));
+    CHECK_THAT(
+        message_of<FileError>([&] { short_setting.trainer(fewer, alone).resume(); }),
+        EndsWith("metadata 'step': the training is further already than the epochs asked for: expected at most 8 "
+                 "steps, found 20"));
   }
 }
 
@@ -514,6 +516,69 @@ TEST_CASE("A history is continued, one of another training added to, and a file 
   CHECK(history([&] { (void)HistoryFile(path, 9); }) == lines({2, 4, 4}));
 }
 
+// The checkpoint of an epoch was not written if its line of history could not be.
+TEST_CASE("A history that cannot be written any more ends a training, but costs no step of it") {
+  for (const Index history_every : {Index{0}, Index{3}}) {
+    const TemporaryFolder folder;
+    Setting setting;
+    setting.options.history = folder.file("history");
+    setting.options.history_every = history_every;
+    setting.options.checkpoint = folder.file("checkpoint");
+    Threads alone;
+    State state = fresh_state();
+    const auto lose_history = [&](const EpochReport&) {
+      std::filesystem::remove(setting.options.history);
+      std::filesystem::create_directory(setting.options.history);
+    };
+    CHECK_THAT(message_of<FileError>([&] { setting.trainer(state, alone).run(lose_history); }),
+               EndsWith("history': expected a regular file, found a folder"));
+    State saved = fresh_state();
+    REQUIRE(setting.trainer(saved, alone).resume());
+    CHECK(saved.step == (history_every == 0 ? 8 : 6));
+    check_same(saved, state);
+  }
+}
+
+// It was noticed after the first epoch.
+TEST_CASE("A checkpoint that cannot be written any more is noticed before a training goes on from it") {
+  const TemporaryFolder folder;
+  Setting setting;
+  setting.options.checkpoint = folder.file("checkpoint");
+  Threads alone;
+  State state = fresh_state();
+  TestTrainer trainer = setting.trainer(state, alone);
+  save_checkpoint(setting.options.checkpoint, state, trainer.recipe());
+  REQUIRE(trainer.resume());
+  std::filesystem::remove(setting.options.checkpoint);
+  std::filesystem::create_directory(setting.options.checkpoint);
+  CHECK_THROWS_AS(trainer.run(), FileError);
+  CHECK(state.step == 0);
+}
+
+// Such a path could not be trained on with a checkpoint, and that was said when all pictures had been read.
+TEST_CASE("Notes of a checkpoint may be any bytes, and come back as they were") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("checkpoint");
+  const Metadata notes{
+      {"plain", "100%25 \u00e9t\u00e9\n"}, {"Latin-1", "/data/100%/\xE9t\xE9 %E9"}, {"cut", "\xE2\x82"}, {"empty", ""}};
+  save_checkpoint(path, fresh_state(), {}, notes);
+  const TensorTable checkpoint = read_safetensors(path, FileAccess::copy);
+  CHECK(checkpoint_notes(checkpoint) == notes);
+  CHECK(*checkpoint.find_metadata("note: plain") == notes[0].second);  // as older versions wrote it
+
+  for (const std::string damaged : {"%", "a%4", "%e9", "%ZZ"}) {
+    save_checkpoint(path, fresh_state(), {}, {{"a", "\xFF"}});
+    const TensorTable file = read_safetensors(path, FileAccess::copy);
+    Metadata metadata = file.metadata();
+    metadata.erase(metadata.begin());  // the checksum
+    for (auto& [key, text] : metadata)
+      if (text == "%FF") text = damaged;
+    write_checked_safetensors(path, file.tensors(), metadata);
+    CHECK_THAT(message_of<FileError>([&] { static_cast<void>(checkpoint_notes(read_safetensors(path))); }),
+               ContainsSubstring("metadata 'percent-encoded note: a': expected '%' and two hexadecimal digits"));
+  }
+}
+
 TEST_CASE("Two trainings with one history both stand in it") {
   const TemporaryFolder folder;
   Setting setting;
@@ -529,7 +594,7 @@ TEST_CASE("Two trainings with one history both stand in it") {
 }
 
 TEST_CASE(
-    "A hang-up ends a training in order, any number of times, but not one that ignores it; a lost reader ends "
+    "A hang-up ends a training in order, any number of times, but not one that ignores it, and a lost reader ends "
     "nothing") {
   Setting setting;
   Threads alone;

@@ -59,7 +59,7 @@ template <Scalar S>
 template <Scalar S>
 [[nodiscard]] Eigen::SelfAdjointEigenSolver<Matrix<S>> eigen_decomposition(const Matrix<S>& symmetric) {
   Eigen::SelfAdjointEigenSolver<Matrix<S>> solver(symmetric);
-  if (solver.info() != Eigen::Success) throw PrecisionError("eigenvectors: the iteration did not converge");
+  if (!has_succeeded(solver)) throw PrecisionError("eigenvectors: the iteration did not converge");
   return solver;
 }
 

@@ -47,6 +47,13 @@ decltype(auto) evaluated(const Eigen::MatrixBase<Derived>& expression) {
     return Plain<Derived>(expression);
 }
 
+/// Whether a factorisation or an iteration of Eigen came to its end, by what it says of itself: 0, whose name Eigen
+/// shares with a macro of X11.
+template <class Solver>
+[[nodiscard]] bool has_succeeded(const Solver& solver) {
+  return static_cast<int>(solver.info()) == 0;
+}
+
 /// A view of tokens that a layer reads, d x N.
 template <Scalar S>
 using ConstTokens = const Eigen::Ref<const Matrix<S>>&;

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the library asks of the flags and macros it is compiled with, before anything that other ones would make pages of
-// errors of, or wrong numbers. What is missing is said in one sentence. g++ and clang go on after an #error; including a file
-// that does not exist ends them.
+// What the library asks of the flags and macros it is compiled with, before anything that other ones would make pages
+// of errors of, or wrong numbers. What is missing is said in one sentence. g++ and clang go on after an #error;
+// including a file that does not exist ends them.
 
 #if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
 #error "crate needs C++20: compile with -std=c++20 or later (g++ 11, clang 14 or newer)"
 
-// Readers and checks tell what is not a number by comparisons that -ffinite-math-only leaves out; exp and the norms depend on
-// sums in the order written.
+// Readers and checks tell what is not a number by comparisons that -ffinite-math-only leaves out; exp and the norms
+// depend on sums in the order written. g++ tells of -fassociative-math by a macro, clang does not: there it passes,
+// alone or as a part of -funsafe-math-optimizations. Arithmetic in twice the digits keeps its order all the same
+// (operators/detail/double_double.hpp); other results lose digits.
 #elif defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0) || \
     defined(__ASSOCIATIVE_MATH__)
 #error "crate needs IEEE arithmetic, NaN and infinities included: compile without -ffast-math, -Ofast and their parts"

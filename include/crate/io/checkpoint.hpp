@@ -44,11 +44,11 @@ using AnyModel = std::variant<CrateClassifier<S>, CrateAlphaClassifier<S>, Maske
   const std::span<const std::byte> bytes = file->bytes();
   if (detail::begins_as_safetensors(bytes)) return detail::parse_safetensors(bytes, path.string(), std::move(file));
   if (detail::begins_as_pth(bytes)) return detail::parse_pth(bytes, path.string(), std::move(file));
-  throw detail::not_weights_error(path.string(), "a PyTorch or safetensors file", bytes);
+  throw detail::other_file_error(path.string(), "a PyTorch or safetensors file", bytes);
 }
 
-/// The weights in a safetensors or PyTorch file, by their published names: prefixes and the dictionaries round them are gone.
-/// `weights_at` chooses among several, as `find_weights` says.
+/// The weights in a safetensors or PyTorch file, by their published names: prefixes and the dictionaries round them are
+/// gone. `weights_at` chooses among several, as `find_weights` says.
 /// Throws FileError if the file is neither or holds no weights.
 [[nodiscard]] inline TensorTable read_weights(const std::filesystem::path& path, std::string_view weights_at = "") {
   return find_weights(read_tensors(path), weights_at);
@@ -146,8 +146,8 @@ double fewest_tensors(const Options& o) {
   return 6 * layers;
 }
 
-/// Keeps a lying file from making us allocate much more than it is large itself. One that lacks some tensors passes, so that
-/// those can be named.
+/// Keeps a lying file from making us allocate much more than it is large itself. One that lacks some tensors passes, so
+/// that those can be named.
 template <class Options>
 void check_plausible(const TensorTable& weights, const Options& options) {
   const double needed = fewest_parameters(options), found = elements_in(weights);
@@ -231,7 +231,8 @@ Metadata unpublished_settings(const Model& model) {
   return metadata;
 }
 
-/// What a file says of a model beside its tensors: sizes that they do not tell, and all settings that are not as published.
+/// What a file says of a model beside its tensors: sizes that they do not tell, and all settings that are not as
+/// published.
 template <class Model>
 Metadata metadata_of(const Model& model) {
   const FirstLayer first = first_layer(model);
@@ -261,11 +262,11 @@ Metadata metadata_of(const Model& model) {
 /// Throws FileError if our metadata is of another family, or says what this model does not know.
 template <class Model>
 void check_metadata(const TensorTable& weights, const Model& model) {
-  std::set<std::string, std::less<>> known{"crate.family",      "crate.heads",      "crate.image_height",
-                                           "crate.image_width", "crate.channels",   "crate.patch_height",
-                                           "crate.patch_width", "crate.step",       "crate.lambda",
-                                           "crate.pooling",     "crate.mask_ratio", "crate.normalise_pixels",
-                                           "crate.fit",         "crate.mean",       "crate.deviation"};
+  std::set<std::string, std::less<>> known{
+      "crate.family",   "crate.heads",        "crate.image_height", "crate.image_width",
+      "crate.channels", "crate.patch_height", "crate.patch_width",  "crate.step",
+      "crate.lambda",   "crate.pooling",      "crate.mask_ratio",   "crate.normalise_pixels",
+      "crate.fit",      "crate.mean",         "crate.deviation",    "crate.orientation"};
   for_each_setting([&](const std::string& name, const auto&) { known.insert("crate." + name); }, model);
   const std::string_view family = family_name(PublishedFormat<Model>::family);
   for (const auto& [key, text] : weights.metadata()) {
@@ -307,8 +308,9 @@ void apply_settings(Model& model, const TensorTable& weights, const LoadOptions&
 
 }  // namespace detail
 
-/// The model of these weights. Throws OptionError if an option is needed and missing, or contradicts the weights, FileError
-/// that names another family, lists all missing, surplus and misshapen tensors, or names the metadata of our own that it cannot follow.
+/// The model of these weights. Throws OptionError if an option is needed and missing, or contradicts the weights,
+/// FileError that names another family, lists all missing, surplus and misshapen tensors, or names the metadata of our
+/// own that it cannot follow.
 template <class Model>
 [[nodiscard]] Model model_from(const TensorTable& weights, const LoadOptions& options = {}) {
   using Format = detail::PublishedFormat<Model>;
@@ -360,16 +362,16 @@ template <Scalar S>
   return any_model_from<S>(read_weights(path, options.weights_at), options);
 }
 
-/// The trainable parameters of a model, or of a gradient, which is a model, under their published names, to be written while
-/// it lives.
+/// The trainable parameters of a model, or of a gradient, which is a model, under their published names, to be written
+/// while it lives.
 template <class Model>
 [[nodiscard]] std::vector<Tensor> trainable_tensors(const Model& model) {
   return published_tensors(model, detail::PublishedFormat<Model>::names, model.grid, ParameterKind::trainable);
 }
 
-/// Writes a model under its published names, so that the published code loads it strictly, with its sizes and settings in the
-/// metadata, so that we load it without options, and what is loaded computes the same bits. Throws OptionError if the model
-/// is built in a way that the published tensors cannot tell, FileError if the file cannot be written.
+/// Writes a model under its published names, so that the published code loads it strictly, with its sizes and settings
+/// in the metadata, so that we load it without options, and what is loaded computes the same bits. Throws OptionError
+/// if the model is built in a way that the published tensors cannot tell, FileError if the file cannot be written.
 template <class Model>
 void save_model(const std::filesystem::path& path, const Model& model) {
   write_safetensors(path, published_tensors(model, detail::PublishedFormat<Model>::names, model.grid),

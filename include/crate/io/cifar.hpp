@@ -9,16 +9,19 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
+#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/detail/folder_entries.hpp"
 #include "crate/io/file_bytes.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/image_data_set.hpp"
+#include "crate/io/regular_file.hpp"
+#include "crate/io/text_file.hpp"
 
-// The binary formats of CIFAR-10 and CIFAR-100: records of labels, a byte each, and the red, green and blue values of 32 x 32
-// pixels, row by row. A record of CIFAR-10 begins with one label, of CIFAR-100 with two: of 20 coarse classes, of 100 fine ones.
+// The binary formats of CIFAR-10 and CIFAR-100: records of labels, a byte each, and the red, green and blue values of
+// 32 x 32 pixels, row by row. A record of CIFAR-10 begins with one label, of CIFAR-100 with two: of 20 coarse classes,
+// of 100 fine ones.
 
 namespace crate {
 
@@ -45,21 +48,25 @@ inline constexpr CifarFormat cifar10_format{.labels = 1, .label = 0, .classes = 
 }
 
 /// The number of records. Throws FileError unless they are whole.
-inline std::size_t count_cifar_records(const std::filesystem::path& path, std::size_t bytes,
+inline std::size_t count_cifar_records(const std::filesystem::path& path, std::span<const std::byte> content,
                                        const CifarFormat& format) {
+  const std::size_t bytes = content.size();
   if (bytes != 0 && bytes % format.record() == 0) return bytes / format.record();
   const std::size_t other = cifar_pixels + 3 - format.labels;
   const bool is_other = bytes != 0 && bytes % other == 0;
-  throw file_error(
-      path.string(), "expected records of ", format.record(), " bytes, found ", bytes, " bytes",
-      is_other ? concatenate(", as of CIFAR-", other == 3074 ? 100 : 10, ", whose records have ", other) : "");
+  if (is_other)
+    throw file_error(path.string(), "expected records of ", format.record(), " bytes, found ", bytes,
+                     " bytes, as of CIFAR-", other == 3074 ? 100 : 10, ", whose records have ", other);
+  const std::string known = describe_known_file(content);
+  throw file_error(path.string(), "expected records of ", format.record(), " bytes, found ", bytes, " bytes",
+                   known.empty() ? "" : ": the file is ", known);
 }
 
 /// All records of these files, one file after another.
 inline ImageDataSet read_cifar(const std::vector<std::filesystem::path>& paths, const CifarFormat& format) {
   std::vector<FileBytes> files;
   std::size_t count = 0;
-  for (const auto& path : paths) count += count_cifar_records(path, files.emplace_back(path).bytes().size(), format);
+  for (const auto& path : paths) count += count_cifar_records(path, files.emplace_back(path).bytes(), format);
   ImageDataSet data{.height = 32, .width = 32, .channels = 3};
   data.pixels.resize(cifar_pixels, static_cast<Index>(count));
   data.labels.reserve(count);
@@ -97,17 +104,14 @@ inline std::vector<std::filesystem::path> find_cifar_files(const std::filesystem
   return found;
 }
 
-/// The lines that are not blank, without white space behind them, wherever the file was written. Of more than one above `count`
-/// the rest is left out. Throws FileError unless there are so many.
+/// The lines that are not blank, without white space behind them, wherever the file was written. Of more than one above
+/// `count` the rest is left out. Throws FileError unless there are so many.
 inline std::vector<std::string> read_class_names(const std::filesystem::path& path, Index count) {
-  const FileBytes file(path);
-  std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte order mark
+  const FileBytes file(path, FileAccess::copy);
   const auto most = static_cast<std::size_t>(count);
   std::vector<std::string> names;
-  while (!text.empty() && names.size() <= most) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(line.size() + 1, text.size()));
+  for (std::string_view text = text_of(file); !text.empty() && names.size() <= most;) {
+    const std::string_view line = take_line(text);
     const std::size_t end = line.find_last_not_of(" \t\r");
     if (end != std::string_view::npos) names.emplace_back(line.substr(0, end + 1));
   }
@@ -121,8 +125,7 @@ inline TrainingAndTest read_cifar_folder(const std::filesystem::path& folder, co
                                          const std::filesystem::path& names) {
   TrainingAndTest sets{read_cifar(find_cifar_files(folder, cifar_training), format),
                        read_cifar(find_cifar_files(folder, cifar_test), format)};
-  std::error_code ignored;
-  if (std::filesystem::exists(folder / names, ignored))
+  if (path_exists(folder / names))
     sets.training.class_names = sets.test.class_names = read_class_names(folder / names, format.classes);
   return sets;
 }
@@ -135,20 +138,21 @@ inline TrainingAndTest read_cifar_folder(const std::filesystem::path& folder, co
   return detail::read_cifar(paths, detail::cifar10_format);
 }
 
-/// CIFAR-10 from a folder: data_batch*.bin or train*.bin, and test*.bin; names of the classes from batches.meta.txt if it is
-/// there. Throws as read_cifar10, and unless there are ten names.
+/// CIFAR-10 from a folder: data_batch*.bin or train*.bin, and test*.bin; names of the classes from batches.meta.txt if
+/// it is there. Throws as read_cifar10, and unless there are ten names.
 [[nodiscard]] inline TrainingAndTest read_cifar10_folder(const std::filesystem::path& folder) {
   return detail::read_cifar_folder(folder, detail::cifar10_format, "batches.meta.txt");
 }
 
-/// All records of these files of CIFAR-100. Throws as read_cifar10, on a label above 99, or 19 if the coarse ones are read.
+/// All records of these files of CIFAR-100. Throws as read_cifar10, on a label above 99, or 19 if the coarse ones are
+/// read.
 [[nodiscard]] inline ImageDataSet read_cifar100(const std::vector<std::filesystem::path>& paths,
                                                 Cifar100Labels labels = Cifar100Labels::fine) {
   return detail::read_cifar(paths, detail::cifar100_format(labels));
 }
 
-/// CIFAR-100 from a folder: train*.bin and test*.bin; names of the classes from fine_label_names.txt or coarse_label_names.txt
-/// if it is there. Throws as read_cifar100, and unless there is a name for each class.
+/// CIFAR-100 from a folder: train*.bin and test*.bin; names of the classes from fine_label_names.txt or
+/// coarse_label_names.txt if it is there. Throws as read_cifar100, and unless there is a name for each class.
 [[nodiscard]] inline TrainingAndTest read_cifar100_folder(const std::filesystem::path& folder,
                                                           Cifar100Labels labels = Cifar100Labels::fine) {
   const bool fine = labels == Cifar100Labels::fine;

@@ -30,6 +30,7 @@ namespace crate {
 /// the disk and renames; until then, and if anything fails, what stood under the path stays as it was. A file that is
 /// replaced keeps its permissions, a symbolic link stays and what it points to is replaced. What a killed program left
 /// of a replacement goes when the same file is replaced again: a temporary file is locked as long as its writer lives.
+/// The folder is listed for that, so only where there is a file to replace: writing many new ones lists nothing.
 class FileReplacement {
  public:
   /// Throws FileError if the folder or the file cannot be written to, or if the path names something that is no regular
@@ -129,11 +130,12 @@ inline FileReplacement::FileReplacement(const std::filesystem::path& path) : pat
   follow_links();
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(target_, error);
-  if (std::filesystem::exists(status))
+  if (std::filesystem::exists(status)) {
     check_regular(path, status.type(), "cannot be written: expected a regular file or none");
-  else if (!target_.has_filename())
+    remove_leftovers();
+  } else if (!target_.has_filename()) {
     throw folder_failure(ENOENT);
-  remove_leftovers();
+  }
   open_temporary();
 }
 
@@ -202,10 +204,10 @@ inline void FileReplacement::open_temporary() {
   if (replaces) detail::inherit_permissions(file, replaced);
   file_ = ::fdopen(file, "wb");
   if (file_ != nullptr) return;
-  const FileError error = failure(errno);
+  const int reason = errno;
   ::unlink(temporary_.c_str());
   ::close(file);
-  throw error;
+  throw failure(reason);
 #else
   for (int attempt = 0; attempt < attempts && file_ == nullptr && (attempt == 0 || errno == EEXIST); ++attempt) {
     new_name();

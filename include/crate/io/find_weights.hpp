@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "crate/io/detail/is_among.hpp"
 #include "crate/io/detail/training_checkpoint.hpp"
 #include "crate/io/detail/weight_sets.hpp"
 #include "crate/io/file_error.hpp"
@@ -18,15 +19,15 @@
 
 namespace crate {
 
-/// The weights of the model among the tensors of a file, under the model's own names: whatever stands in front of the names of a
-/// published family (dicts such as 'state_dict', wrappers such as 'module.' or 'backbone.') or in between ('_orig_mod.') is found
-/// by these names and taken off. The rest of the file is left out: the state of an optimiser, heads beside a 'backbone.'.
-/// Of weights of other families, the one dict that holds them is found by its name or because it is the only one, and known
-/// wrappers are taken off. Of a checkpoint of our own training it is the moving average if there is one, else the model.
-/// Metadata stays.
+/// The weights of the model among the tensors of a file, under the model's own names: whatever stands in front of the
+/// names of a published family (dicts such as 'state_dict', wrappers such as 'module.' or 'backbone.') or in between
+/// ('_orig_mod.') is found by these names and taken off. The rest of the file is left out: the state of an optimiser,
+/// heads beside a 'backbone.'. Of weights of other families, the one dict that holds them is found by its name or
+/// because it is the only one, and known wrappers are taken off. Of a checkpoint of our own training it is the moving
+/// average if there is one, else the model. Metadata stays.
 ///
-/// `weights_at` chooses among several sets of weights by the dict or prefix in front of them, as in "teacher" or "model_ema";
-/// "." is the top level. Throws FileError that lists the sets if there are several, or if there is none.
+/// `weights_at` chooses among several sets of weights by the dict or prefix in front of them, as in "teacher" or
+/// "model_ema"; "." is the top level. Throws FileError that lists the sets if there are several, or if there is none.
 [[nodiscard]] TensorTable find_weights(TensorTable table, std::string_view weights_at = "");
 
 namespace detail {
@@ -53,7 +54,8 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
   return std::string_view(tensor.name).substr(begin, tensor.key_begin - 1 - begin);
 }
 
-/// The one group left without training state; of several, the one known by its name. Throws FileError if there is none or more.
+/// The one group left without training state; of several, the one known by its name. Throws FileError if there is none
+/// or more.
 [[nodiscard]] inline WeightGroup choose_group(WeightGroups groups, const TensorTable& table) {
   std::erase_if(groups, [](const auto& group) { return has_training_state(group.first); });
   const auto is_known = [](const auto& group) { return is_among(weight_nestings, last_part(group.first)); };

@@ -11,13 +11,14 @@
 #include <string_view>
 #include <vector>
 
+#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/detail/idx_names.hpp"
 #include "crate/io/detail/maybe_gzip.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/image_data_set.hpp"
 
-// The format of MNIST and Fashion-MNIST: big-endian 32-bit numbers (magic 2051, count, rows, columns) and a byte a pixel, row
-// by row; (magic 2049, count) and a byte a label. Packed with gzip or not.
+// The format of MNIST and Fashion-MNIST: big-endian 32-bit numbers (magic 2051, count, rows, columns) and a byte a
+// pixel, row by row; (magic 2049, count) and a byte a label. Packed with gzip or not.
 
 namespace crate {
 
@@ -33,9 +34,19 @@ std::array<std::uint32_t, count> read_big_endian(MaybeGzip& file, const char* wh
   return numbers;
 }
 
-inline void check_idx_magic(const MaybeGzip& file, std::uint32_t found, std::uint32_t expected, const char* what) {
-  if (found != expected)
-    throw file_error(file.source(), "expected the magic number ", expected, " of IDX ", what, ", found ", found);
+/// Throws FileError, with what the file is instead, unless its header begins with this number.
+template <std::size_t count>
+void check_idx_magic(MaybeGzip& file, const std::array<std::uint32_t, count>& header, std::uint32_t expected,
+                     const char* what) {
+  if (header[0] == expected) return;
+  constexpr std::size_t read_before = 4 * count;
+  std::vector<std::byte> beginning(4096);
+  for (std::size_t i = 0; i < read_before; ++i)
+    beginning[i] = static_cast<std::byte>(header[i / 4] >> (24 - 8 * (i % 4)) & 0xFFU);
+  beginning.resize(read_before + file.read(std::span(beginning).subspan(read_before)));
+  const std::string known = describe_known_file(beginning);
+  throw file_error(file.source(), "expected the magic number ", expected, " of IDX ", what, ", found ", header[0],
+                   known.empty() ? "" : ": the file is ", known);
 }
 
 /// Throws FileError if a file cannot hold what its header says, before memory is taken for it.
@@ -63,8 +74,9 @@ inline void read_idx_pixels(MaybeGzip& file, Index count, ImageDataSet& data) {
 /// Pixels and size; labels and names stay empty.
 inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
   MaybeGzip file(path);
-  const auto [magic, count, rows, columns] = read_big_endian<4>(file, "IDX header");
-  check_idx_magic(file, magic, 2051, "images");
+  const auto header = read_big_endian<4>(file, "IDX header");
+  check_idx_magic(file, header, 2051, "images");
+  const auto [magic, count, rows, columns] = header;
   if (count == 0 || rows == 0 || columns == 0)
     throw file_error(file.source(), "expected images of at least 1 x 1 pixels, found ", count, " of ", rows, " x ",
                      columns);
@@ -79,8 +91,9 @@ inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
 inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, const ImageDataSet& data,
                                           const std::filesystem::path& images) {
   MaybeGzip file(path);
-  const auto [magic, count] = read_big_endian<2>(file, "IDX header");
-  check_idx_magic(file, magic, 2049, "labels");
+  const auto header = read_big_endian<2>(file, "IDX header");
+  check_idx_magic(file, header, 2049, "labels");
+  const auto count = header[1];
   if (Index{count} != data.size())
     throw file_error(file.source(), "expected ", data.size(), " labels, as there are images in ",
                      quote(images.string()), ", found ", count);
@@ -106,11 +119,11 @@ inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, con
   return data;
 }
 
-/// The four files of MNIST and its likes in a folder: {train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or packed as .gz
-/// (both: the plain one is read). So that nothing need be renamed, these count too: train-images.idx3-ubyte, capitals, "test" for
-/// "t10k", all four with the name of the data set in front (emnist-balanced-train-...), and a folder of the file's name around it.
-/// Throws as read_idx; FileError if one of the four is missing, several data sets lie there, or the test images have another size
-/// or class.
+/// The four files of MNIST and its likes in a folder: {train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or
+/// packed as .gz (both: the plain one is read). So that nothing need be renamed, these count too:
+/// train-images.idx3-ubyte, capitals, "test" for "t10k", all four with the name of the data set in front
+/// (emnist-balanced-train-...), and a folder of the file's name around it. Throws as read_idx; FileError if one of the
+/// four is missing, several data sets lie there, or the test images have another size or class.
 [[nodiscard]] inline TrainingAndTest read_idx_folder(const std::filesystem::path& folder) {
   const auto files = detail::find_idx_files(folder).paths;
   TrainingAndTest sets{read_idx(files[0], files[1]), read_idx(files[2], files[3])};

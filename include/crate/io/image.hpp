@@ -11,20 +11,16 @@
 #include <utility>
 
 #include "crate/io/detail/exif.hpp"
+#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/detail/jpeg.hpp"
 #include "crate/io/detail/png.hpp"
 #include "crate/io/file_bytes.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/file_replacement.hpp"
 #include "crate/io/pixels.hpp"
+#include "crate/models/image_preprocessing.hpp"
 
 namespace crate {
-
-/// A camera stores pixels as its sensor lies, and notes in the file (EXIF) how the picture is to be turned.
-enum class PixelOrientation {
-  upright,    ///< turned as noted, as every viewer shows it
-  as_stored,  ///< left alone, as the published evaluation read pictures
-};
 
 /// A picture from a PNG or JPEG file, told apart by their first bytes, as 8-bit RGB whatever the file holds: grey
 /// values are repeated, palettes looked up, 16 bits rounded to 8, transparency and colour profiles ignored.
@@ -50,11 +46,11 @@ namespace detail {
 }  // namespace detail
 
 inline Image parse_image(std::span<const std::byte> bytes, std::string_view source, PixelOrientation orientation) try {
-  if (detail::starts_with(bytes, "\x89PNG\r\n\x1A\n"))
+  if (detail::begins_with(bytes, "\x89PNG\r\n\x1A\n"))
     return detail::as_asked(detail::PngReader(bytes, source).read(), detail::exif_of_png(bytes), orientation);
-  if (detail::starts_with(bytes, "\xFF\xD8\xFF"))
+  if (detail::begins_with(bytes, "\xFF\xD8\xFF"))
     return detail::as_asked(detail::JpegReader(bytes, source).read(), detail::exif_of_jpeg(bytes), orientation);
-  throw file_error(source, "expected a PNG or JPEG image, found neither by its first bytes");
+  throw detail::other_file_error(source, "a PNG or JPEG image", bytes);
 } catch (const std::bad_alloc&) { throw file_error(source, "the image needs more memory than there is"); }
 
 inline Image read_image(const std::filesystem::path& path, PixelOrientation orientation) {

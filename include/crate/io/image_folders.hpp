@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <iterator>
 #include <new>
 #include <string>
@@ -25,7 +24,8 @@
 #include "crate/io/image.hpp"
 #include "crate/io/image_data_set.hpp"
 #include "crate/io/pixels.hpp"
-#include "crate/io/resize.hpp"
+#include "crate/io/prepare.hpp"
+#include "crate/io/regular_file.hpp"
 
 namespace crate {
 
@@ -54,9 +54,9 @@ namespace detail {
   return !detail::is_litter(path) && std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
 
-/// The folders in a folder, each of which is a class, and links to such, in order of name. Throws FileError if there are
-/// none, or a link leads nowhere.
-[[nodiscard]] inline std::vector<std::filesystem::path> find_class_folders(const std::filesystem::path& folder) {
+/// The folders in a folder, each of which is a class, and links to such, in order of name. Throws FileError if the
+/// folder cannot be listed, or a link leads nowhere.
+[[nodiscard]] inline std::vector<std::filesystem::path> list_class_folders(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
     std::error_code unknown;
@@ -65,18 +65,30 @@ namespace detail {
       throw file_error(entry.path().string(), "expected the folder of a class, found a link that leads nowhere");
     if (entry.is_directory(unknown)) found.push_back(entry.path());
   }
+  return found;
+}
+
+/// The same. Throws FileError if there are none, too.
+[[nodiscard]] inline std::vector<std::filesystem::path> find_class_folders(const std::filesystem::path& folder) {
+  auto found = list_class_folders(folder);
   if (found.empty()) throw file_error(folder.string(), "expected a folder for each class, found none");
   return found;
 }
 
-/// The pictures in a folder, in order of name: what `is_picture` and no folder, links included. Not all need be readable.
-/// Throws FileError if the folder cannot be listed or has none.
-[[nodiscard]] inline std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder) {
+/// The pictures in a folder, in order of name: what `is_picture` and no folder, links included. Not all need be
+/// readable. Throws FileError if the folder cannot be listed.
+[[nodiscard]] inline std::vector<std::filesystem::path> list_pictures(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
     std::error_code unknown;
     if (is_picture(entry.path()) && !entry.is_directory(unknown)) found.push_back(entry.path());
   }
+  return found;
+}
+
+/// The same. Throws FileError if there are none, too.
+[[nodiscard]] inline std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder) {
+  auto found = list_pictures(folder);
   if (found.empty()) throw file_error(folder.string(), "expected PNG or JPEG files in this folder, found none");
   return found;
 }
@@ -92,11 +104,9 @@ struct ImageFolderOptions {
   Index height = 224;
   Index width = 224;
   Index channels = 3;  ///< 1, grey, or 3, RGB
+  PictureFit fit = PictureFit::cover;
   PixelOrientation orientation = PixelOrientation::upright;
   UnreadablePicture unreadable = UnreadablePicture::leave_out;
-  /// What makes height x width x channels of an RGB picture. Called by several threads at once. Without it the
-  /// picture is scaled so that it just covers height x width, cropped in the centre, and turned to grey if so asked.
-  std::function<Image(const Image&)> fit = {};
 
   /// Throws OptionError unless sizes and channels are in their ranges.
   void check() const {
@@ -124,8 +134,7 @@ namespace detail {
 /// A picture, fitted. Throws FileError that names it if it cannot be read or has no shape that can be fitted.
 inline Image read_fitted_picture(const std::filesystem::path& path, const ImageFolderOptions& options) try {
   const Image picture = read_image(path, options.orientation);
-  if (options.fit) return options.fit(picture);
-  return with_channels(resize_to_cover(picture, options.height, options.width), options.channels);
+  return fit_picture(picture, options.fit, options.height, options.width, options.channels);
 } catch (const ShapeError& error) { throw file_error(path.string(), error.what()); } catch (const std::bad_alloc&) {
   throw file_error(path.string(), "the picture needs more memory than there is");
 }
@@ -193,8 +202,7 @@ inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& dat
 /// A folder of folders of pictures, a folder a class, which it names; classes in order of name, and pictures within
 /// them. The result does not depend on the number of threads.
 /// Throws FileError that names the folder without classes, the class without pictures or without one that can be
-/// read, and, if so asked, the first picture that cannot; OptionError as options.check(); ShapeError if `fit` gives
-/// another size.
+/// read, and, if so asked, the first picture that cannot; OptionError as options.check().
 [[nodiscard]] inline ImageFolders read_image_folders(const std::filesystem::path& folder,
                                                      const ImageFolderOptions& options, Threads& threads) {
   options.check();
@@ -222,6 +230,26 @@ inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& dat
   return result;
 }
 
+namespace detail {
+
+/// Throws FileError that names the first class which the one has and the other has not.
+inline void check_same_classes(const std::filesystem::path& test, const std::vector<std::string>& training_classes,
+                               const std::vector<std::string>& test_classes) {
+  const auto first_missing = [](const auto& wanted, const auto& found) {
+    return std::find_if(wanted.begin(), wanted.end(), [&](const std::string& name) {
+      return std::find(found.begin(), found.end(), name) == found.end();
+    });
+  };
+  if (const auto lacking = first_missing(training_classes, test_classes); lacking != training_classes.end())
+    throw file_error(test.string(), "expected folders for the same classes as for training, found none for ",
+                     quote(*lacking));
+  if (const auto surplus = first_missing(test_classes, training_classes); surplus != test_classes.end())
+    throw file_error(test.string(), "expected folders for the same classes as for training, found one for ",
+                     quote(*surplus), " too");
+}
+
+}  // namespace detail
+
 /// Where the pictures to be judged by lie in a data set: in `test`, or else in `val`.
 [[nodiscard]] inline std::filesystem::path find_test_folder(const std::filesystem::path& folder) {
   std::error_code unknown;
@@ -232,11 +260,11 @@ inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& dat
 [[nodiscard]] inline ImageFoldersSplit read_image_folders_split(const std::filesystem::path& folder,
                                                                 const ImageFolderOptions& options, Threads& threads) {
   const std::filesystem::path test = find_test_folder(folder);
+  if (!path_exists(test))
+    throw file_error(folder.string(), "expected a folder 'test' or 'val' beside 'train', found neither");
   ImageFolders for_training = read_image_folders(folder / "train", options, threads);
   ImageFolders for_test = read_image_folders(test, options, threads);
-  if (for_test.data.class_names != for_training.data.class_names)
-    throw file_error(test.string(), "expected folders for the same ", for_training.data.classes(),
-                     " classes as for training, found others");
+  detail::check_same_classes(test, for_training.data.class_names, for_test.data.class_names);
   ImageFoldersSplit split{{std::move(for_training.data), std::move(for_test.data)}, std::move(for_training.left_out)};
   split.left_out.insert(split.left_out.end(), for_test.left_out.begin(), for_test.left_out.end());
   return split;

@@ -20,6 +20,7 @@
 
 // What a model expects of its input, and how its outputs are called, in the metadata of a file:
 //   crate.fit            "cover"; absent for as published
+//   crate.orientation    "as_stored"; absent for upright
 //   crate.mean           "0.286", "0.485 0.456 0.406": a number a channel; absent for as published
 //   crate.deviation      likewise
 //   crate.class_names.0  ["T-shirt", "Trouser"]: as many as fit into one text, the others in crate.class_names.1, ...
@@ -30,7 +31,10 @@ inline constexpr std::string_view class_names_key = "crate.class_names.";
 
 [[nodiscard]] inline std::string numbers_text(const std::vector<double>& numbers) {
   std::string text;
-  for (const double number : numbers) text += (text.empty() ? "" : " ") + number_text(number);
+  for (const double number : numbers) {
+    if (!text.empty()) text += ' ';
+    text += number_text(number);
+  }
   return text;
 }
 
@@ -73,6 +77,8 @@ void append_input(Metadata& metadata, const Model& model) {
   const ImagePreprocessing& input = model.preprocessing;
   const ImagePreprocessing published = ImagePreprocessing::published(model.grid.channels);
   if (input.fit != published.fit) metadata.emplace_back("crate.fit", setting_text(input.fit));
+  if (input.orientation != published.orientation)
+    metadata.emplace_back("crate.orientation", setting_text(input.orientation));
   if (input.is_known() && !same_normalisation(input.normalisation, published.normalisation)) {
     input.normalisation.check(model.grid.channels);
     metadata.emplace_back("crate.mean", numbers_text(input.normalisation.mean));
@@ -110,6 +116,8 @@ void append_input(Metadata& metadata, const Model& model) {
   };
   try {
     read("crate.fit", [&](const std::string& text) { input.fit = setting_from_text<PictureFit>(text); });
+    read("crate.orientation",
+         [&](const std::string& text) { input.orientation = setting_from_text<PixelOrientation>(text); });
     read("crate.mean",
          [&](const std::string& text) { input.normalisation.mean = numbers_in_metadata(weights, "crate.mean", text); });
     read("crate.deviation", [&](const std::string& text) {
@@ -123,11 +131,13 @@ void append_input(Metadata& metadata, const Model& model) {
 }
 
 /// Gives the model what the caller says of its input, or else the file.
-/// Throws FileError if the file's metadata cannot be followed, OptionError if what the caller says does not fit the model.
+/// Throws FileError if the file's metadata cannot be followed, OptionError if what the caller says does not fit the
+/// model.
 template <class Model>
 void apply_input(Model& model, const TensorTable& weights, const LoadOptions& given) {
   model.preprocessing = preprocessing_in_metadata(weights, model.grid.channels);
   if (given.fit) model.preprocessing.fit = *given.fit;
+  if (given.orientation) model.preprocessing.orientation = *given.orientation;
   if (given.normalisation) {
     given.normalisation->check(model.grid.channels);
     model.preprocessing.normalisation = *given.normalisation;

@@ -30,6 +30,7 @@ struct LoadOptions {
   std::optional<double> mask_ratio = {};                     ///< 0.75
   std::optional<bool> normalise_pixels = {};                 ///< no
   std::optional<PictureFit> fit = {};                        ///< as the published evaluation
+  std::optional<PixelOrientation> orientation = {};          ///< upright
   std::optional<ImageNormalisation> normalisation = {};      ///< ImageNet's, of three channels
   std::optional<std::vector<std::string>> class_names = {};  ///< none
   std::string weights_at = {};  ///< which of several sets of weights, as find_weights takes it

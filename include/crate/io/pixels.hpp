@@ -39,8 +39,7 @@ namespace detail {
 /// A picture of height x width that takes its pixels from another: its pixel (y, x) is the one with the number
 /// first + y row_step + x column_step there, counted row by row.
 inline Image rearranged(const Image& from, Index height, Index width, Index first, Index row_step, Index column_step) {
-  constexpr Index tile =
-      32;  // pixels beside each other here may be rows apart there: a tile of both stays in the cache
+  constexpr Index tile = 32;  // neighbours here may be rows apart there: a tile of both stays in the cache
   Image to{height, width, from.channels, {}};
   to.pixels.resize(from.pixels.size());
   for (Index top = 0; top < height; top += tile)

@@ -51,9 +51,9 @@ concept TakesPictures = requires(const Model& model) {
   { model.preprocessing } -> std::convertible_to<ImagePreprocessing>;
 };
 
-/// The picture as the model takes it, of the model's size and channels, normalised: (C H W) x 1, for `forward`. With
-/// published weights that is what the published evaluation does.
-/// Throws OptionError if the model does not know its normalisation, ShapeError as fit_picture.
+/// The picture, as read_image(path, model.preprocessing.orientation) gives it, as the model takes it: of the model's
+/// size and channels, normalised: (C H W) x 1, for `forward`. With published weights that is what the published
+/// evaluation does. Throws OptionError if the model does not know its normalisation, ShapeError as fit_picture.
 template <TakesPictures Model>
 [[nodiscard]] Matrix<typename Model::Scalar> prepare(const Model& model, const Image& picture) {
   const PatchGrid& grid = model.grid;

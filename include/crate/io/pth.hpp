@@ -30,22 +30,23 @@
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
 
-// What torch.save writes. Since PyTorch 1.6 a zip archive: a pickle that describes the object, and a member for the bytes of each
-// storage. Before, several pickles in a row, the storages behind them.
+// What torch.save writes. Since PyTorch 1.6 a zip archive: a pickle that describes the object, and a member for the
+// bytes of each storage. Before, several pickles in a row, the storages behind them.
 
 namespace crate {
 
-/// The tensors of a PyTorch file (.pth, .pt), zip or legacy, in the order of its dicts. Each has the path that leads to it as its
-/// name, as in 'state_dict.module.cls_token' or 'optimizer.state.0.exp_avg'; `Tensor::key_begin` tells where, behind the
-/// containers, its own key begins. Plain values and texts in nested dicts ('epoch', 'model_args.n_head') are the metadata.
+/// The tensors of a PyTorch file (.pth, .pt), zip or legacy, in the order of its dicts. Each has the path that leads to
+/// it as its name, as in 'state_dict.module.cls_token' or 'optimizer.state.0.exp_avg'; `Tensor::key_begin` tells where,
+/// behind the containers, its own key begins. Plain values and texts in nested dicts ('epoch', 'model_args.n_head') are
+/// the metadata.
 ///
 /// Tensors view the file's bytes, which the table keeps; only those that do not lie row-major in it are copied.
 ///
-/// Nothing in the file is ever executed. What only Python could make (objects of its classes, results of its functions), such as
-/// the arguments of a training program, is left out with all that it holds; only if the weights are in it, as in a whole model
-/// saved instead of its state dict, or in TorchScript, it throws FileError that names it. So does a damaged or hostile file:
-/// checksums, lengths and types are checked, and at most four times the file's size and three mebibytes are allocated.
-/// See `find_weights` for the weights among the tensors.
+/// Nothing in the file is ever executed. What only Python could make (objects of its classes, results of its
+/// functions), such as the arguments of a training program, is left out with all that it holds; only if the weights are
+/// in it, as in a whole model saved instead of its state dict, or in TorchScript, it throws FileError that names it. So
+/// does a damaged or hostile file: checksums, lengths and types are checked, and at most four times the file's size and
+/// three mebibytes are allocated. See `find_weights` for the weights among the tensors.
 [[nodiscard]] TensorTable read_pth(const std::filesystem::path& path, FileAccess access = FileAccess::map);
 
 /// The same for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
@@ -173,7 +174,8 @@ inline void set_bytes_of_parts(std::deque<TorchStorage>& storages, std::string_v
   return pth_table(values, objects, root, std::move(source), std::move(file));
 }
 
-/// How many bytes at the beginning are the number 0x1950a86a20f9469cfc6c as a pickle, of whatever protocol; 0 if they are not.
+/// How many bytes at the beginning are the number 0x1950a86a20f9469cfc6c as a pickle, of whatever protocol; 0 if they
+/// are not.
 [[nodiscard]] inline std::size_t legacy_mark_size(std::span<const std::byte> bytes) {
   constexpr std::array<unsigned char, 13> number = {0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9,
                                                     0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E};
@@ -248,7 +250,7 @@ inline void read_legacy_storages(const PickleValues& values, PickleId keys, Byte
                                            std::shared_ptr<const FileBytes> file) {
   if (legacy_mark_size(bytes) > 0) return parse_legacy_pth(bytes, std::move(source), std::move(file));
   if (begins_with(bytes, zip_mark)) return parse_zip_pth(bytes, std::move(source), std::move(file));
-  throw not_weights_error(source, "a PyTorch file", bytes);
+  throw other_file_error(source, "a PyTorch file", bytes);
 }
 
 /// Whether the bytes begin as torch.save begins them, with a zip member or a pickle.

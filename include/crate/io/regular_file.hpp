@@ -97,10 +97,6 @@ class RegularFile {
 #endif
 };
 
-/// Appends to a text file, which it begins if there is none. Throws FileError if the path names something else, or a
-/// file that cannot be written.
-void append_text(const std::filesystem::path& path, std::string_view text);
-
 #ifdef CRATE_HAS_DESCRIPTORS
 
 namespace detail {
@@ -173,20 +169,6 @@ inline std::size_t RegularFile::read(std::span<std::byte> out) {
   return done;
 }
 
-inline void append_text(const std::filesystem::path& path, std::string_view text) {
-  const int file = detail::open_regular(path, O_WRONLY | O_APPEND | O_CREAT, "cannot be written: ").first;
-  int reason = 0;
-  while (!text.empty() && reason == 0) {
-    const ssize_t count = ::write(file, text.data(), text.size());
-    if (count >= 0)
-      text.remove_prefix(static_cast<std::size_t>(count));
-    else if (errno != EINTR)
-      reason = errno;
-  }
-  if (::close(file) != 0 && reason == 0) reason = errno;
-  if (reason != 0) throw file_error(path.string(), "cannot be written: ", system_message(reason));
-}
-
 #else
 
 inline RegularFile::RegularFile(const std::filesystem::path& path) : source_(path.string()) {
@@ -207,14 +189,6 @@ inline std::size_t RegularFile::read(std::span<std::byte> out) {
   if (found != out.size() && std::ferror(file_) != 0)
     throw file_error(source_, "cannot be read: ", system_message(errno));
   return found;
-}
-
-inline void append_text(const std::filesystem::path& path, std::string_view text) {
-  if (path_exists(path)) check_regular(path, std::filesystem::status(path).type());
-  std::FILE* const file = std::fopen(path.string().c_str(), "ab");
-  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (file == nullptr || std::fclose(file) != 0 || !written)
-    throw file_error(path.string(), "cannot be written: ", system_message(errno));
 }
 
 #endif

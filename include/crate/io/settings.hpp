@@ -2,9 +2,7 @@
 #pragma once
 
 #include <array>
-#include <charconv>
 #include <cmath>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -12,6 +10,7 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/part.hpp"
+#include "crate/io/detail/number_text.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
 #include "crate/layers/ista.hpp"
@@ -20,26 +19,10 @@
 #include "crate/layers/overcomplete_ista.hpp"
 #include "crate/models/image_preprocessing.hpp"
 
-// The settings of layers: what makes a layer what it is and is no parameter, as texts. "layers.3.sparsify.threshold" is "soft".
+// The settings of layers: what makes a layer what it is and is no parameter, as texts. "layers.3.sparsify.threshold" is
+// "soft".
 
 namespace crate::detail {
-
-/// The shortest text that reads back as the same number.
-template <class Number>
-std::string number_text(Number number) {
-  std::array<char, 32> text{};
-  const char* const end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
-  return {static_cast<const char*>(text.data()), end};
-}
-
-/// The number that a text is, all of it.
-template <class Number>
-std::optional<Number> number_from_text(std::string_view text) {
-  Number number{};
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failure != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 /// The names of an enumeration's values, in their order.
 template <class Enumeration>
@@ -53,6 +36,8 @@ inline constexpr std::array<std::string_view, 2> value_names<SparsifyRule>{"prox
                                                                            "majorisation_minimisation"};
 template <>
 inline constexpr std::array<std::string_view, 2> value_names<PictureFit>{"published", "cover"};
+template <>
+inline constexpr std::array<std::string_view, 2> value_names<PixelOrientation>{"upright", "as_stored"};
 
 template <class Setting>
 std::string setting_text(Setting setting) {

@@ -112,10 +112,10 @@ void fill_new_model(Model& model, const TensorTable& weights, std::span<const Pu
 
 }  // namespace detail
 
-/// Fills every parameter of a model from the tensor of its published name, and gives back the memory of the mapped file behind it.
-/// `grid` tells the shape of convolution kernels.
-/// Throws FileError that lists missing, surplus and misshapen tensors, by name and with both shapes, or names a tensor with
-/// numbers that are NaN, infinite or too large for the model's scalar; then the model is as before.
+/// Fills every parameter of a model from the tensor of its published name, and gives back the memory of the mapped file
+/// behind it. `grid` tells the shape of convolution kernels. Throws FileError that lists missing, surplus and misshapen
+/// tensors, by name and with both shapes, or names a tensor with numbers that are NaN, infinite or too large for the
+/// model's scalar; then the model is as before.
 template <class Model>
 void load_weights(Model& model, const TensorTable& weights, std::span<const PublishedName> names,
                   const PatchGrid& grid) {

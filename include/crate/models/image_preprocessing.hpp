@@ -36,20 +36,28 @@ struct ImageNormalisation {
   return {.mean = {0.485, 0.456, 0.406}, .deviation = {0.229, 0.224, 0.225}};
 }
 
+/// A camera stores pixels as its sensor lies, and notes in the file (EXIF) how the picture is to be turned.
+enum class PixelOrientation {
+  upright,    ///< turned as noted, as every viewer shows it
+  as_stored,  ///< left alone, as the published evaluation read pictures
+};
+
 /// How a picture of any size becomes an image of a model's height x width.
 enum class PictureFit {
-  published,  ///< as the published evaluation: shorter side resized to 256/224 of the longer of height and width, centre cropped
-  cover,  ///< resized until it just covers height x width, centre cropped; a picture of that size stays as it is
+  published,  ///< as the published evaluation: shorter side to 256/224 of the image's longer one, centre cropped
+  cover,      ///< resized until it just covers height x width, centre cropped; a picture of that size stays as it is
 };
 
 /// What a model expects of a picture beside the size of its images. Belongs to the model, and is saved with it.
 struct ImagePreprocessing {
   PictureFit fit = PictureFit::published;
-  ImageNormalisation normalisation = {};  ///< without numbers if it is not known
+  PixelOrientation orientation = PixelOrientation::upright;  ///< in which pictures are read
+  ImageNormalisation normalisation = {};                     ///< without numbers if it is not known
 
-  /// What the published evaluation does; of images that are not RGB it does not tell the normalisation.
+  /// What the published evaluation does, but for pictures that a camera notes to be turned, which are; of images that
+  /// are not RGB it does not tell the normalisation.
   [[nodiscard]] static ImagePreprocessing published(Index channels) {
-    return {PictureFit::published, channels == 3 ? imagenet_normalisation() : ImageNormalisation{}};
+    return {.normalisation = channels == 3 ? imagenet_normalisation() : ImageNormalisation{}};
   }
 
   [[nodiscard]] bool is_known() const { return !normalisation.mean.empty(); }

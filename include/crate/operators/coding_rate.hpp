@@ -10,8 +10,8 @@
 // The coding rate R(Z) of a token set, and its gradient.
 //
 // Letters, here and in the other operators: Z tokens, d x N, a token a column; U_k basis of subspace k, d x p, of K;
-// epsilon the precision to which tokens are coded (root of the mean squared error of a token). Rates are in nats per token;
-// divide by ln 2 for bits.
+// epsilon the precision to which tokens are coded (root of the mean squared error of a token). Rates are in nats per
+// token; divide by ln 2 for bits.
 
 namespace crate {
 
@@ -49,7 +49,7 @@ inline Estimate& operator+=(Estimate& sum, const Estimate& term) {
 template <class W>
 [[nodiscard]] double precise_rate(const W& w, const RateScale& scale) {
   const MatrixOf<double> tokens = w.template cast<double>();
-  if (scale.root() * tokens.stableNorm() <= 1) {
+  if (scale.root() * frobenius_norm(tokens) <= 1) {
     const Estimate rate = PreciseGram<double>(tokens, scale).rate();
     if (rate.within(rate_tolerance<double>)) return rate.value;
   }
@@ -61,10 +61,10 @@ template <class W>
 }  // namespace detail
 
 /// R(Z) = 1/2 log det(I + a Z^T Z), a = d / (N epsilon^2). Source: arXiv 2311.13110, eq. (7).
-/// The relative error is below 1e-8, and mostly 1e-13: where tokens are so nearly dependent, or so far above epsilon, that double
-/// does not do, the Gram matrix is formed and factorised in twice its digits, some hundred times as slowly.
-/// Cost: O(d N min(d, N)). Throws OptionError unless epsilon > 0 and finite, ShapeError on an empty Z, and PrecisionError where
-/// not even that would do, or on tokens that are not finite.
+/// The relative error is below 1e-8, and mostly 1e-13: where tokens are so nearly dependent, or so far above epsilon,
+/// that double does not do, the Gram matrix is formed and factorised in twice its digits, some hundred times as slowly.
+/// Cost: O(d N min(d, N)). Throws OptionError unless epsilon > 0 and finite, ShapeError on an empty Z, and
+/// PrecisionError where not even that would do, or on tokens that are not finite.
 template <class ZDerived>
 [[nodiscard]] double coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const CodingRateOptions& options = {}) {
   options.check();
@@ -77,8 +77,8 @@ template <class ZDerived>
   return detail::precise_rate(z, scale);
 }
 
-/// dR/dZ = a Z (I + a Z^T Z)^{-1}, d x N, a = d / (N epsilon^2). As exact as the rate, in the Frobenius norm, and rounded to
-/// the scalar of Z. Throws as coding_rate.
+/// dR/dZ = a Z (I + a Z^T Z)^{-1}, d x N, a = d / (N epsilon^2). As exact as the rate, in the Frobenius norm, and
+/// rounded to the scalar of Z. Throws as coding_rate.
 template <class ZDerived>
 [[nodiscard]] Plain<ZDerived> coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens,
                                                    const CodingRateOptions& options = {}) {

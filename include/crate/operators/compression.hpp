@@ -39,12 +39,12 @@ struct CompressionOptions {
   }
 };
 
-/// The largest step size with which an exact step never raises R^c(Z | U_[K]) of N tokens: 2 / (a ||U||_2^2), a = p / (N epsilon^2).
-/// R^c is a function of U^T Z with a gradient by it of Lipschitz constant a, so that of R^c by Z has L = a ||U||_2^2; a step of
-/// kappa against the gradient g lowers R^c by at least kappa (1 - kappa L / 2) ||g||^2 (Nesterov, "Introductory lectures on
-/// convex optimization", 2004, eq. (1.2.12)). For tokens short beside epsilon no larger bound holds. The columns of U need not be
-/// orthonormal. Infinite for U = 0. Throws OptionError on epsilon or a number of tokens out of range, PrecisionError on U that is
-/// not finite.
+/// The largest step size with which an exact step never raises R^c(Z | U_[K]) of N tokens: 2 / (a ||U||_2^2),
+/// a = p / (N epsilon^2). R^c is a function of U^T Z with a gradient by it of Lipschitz constant a, so that of R^c by Z
+/// has L = a ||U||_2^2; a step of kappa against the gradient g lowers R^c by at least kappa (1 - kappa L / 2) ||g||^2
+/// (Nesterov, "Introductory lectures on convex optimization", 2004, eq. (1.2.12)). For tokens short beside epsilon no
+/// larger bound holds. The columns of U need not be orthonormal. Infinite for U = 0. Throws OptionError on epsilon or a
+/// number of tokens out of range, PrecisionError on U that is not finite.
 template <class Bases>
 [[nodiscard]] double largest_kappa(const Subspaces<Bases>& subspaces, Index tokens, double epsilon);
 
@@ -55,10 +55,11 @@ template <crate::Scalar S>
 [[nodiscard]] double step_factor(const RateScale& scale) {
   if (scale.tokens == 0) return 0;
   const double a = scale.factor();
-  check_option(std::isnormal(static_cast<S>(a)),
-               concatenate("an epsilon for which p / (N epsilon^2) = ", scale.dim, " / (", scale.tokens,
-                           " epsilon^2) neither overflows nor underflows"),
-               scale.epsilon);
+  if (!std::isnormal(static_cast<S>(a)))
+    check_option(false,
+                 concatenate("an epsilon for which p / (N epsilon^2) = ", scale.dim, " / (", scale.tokens,
+                             " epsilon^2) neither overflows nor underflows"),
+                 scale.epsilon);
   return a;
 }
 
@@ -68,13 +69,13 @@ void precise_exact_in_place(W&& w, const RateScale& scale) {
   using S = typename std::decay_t<W>::Scalar;
   const MatrixOf<DoubleDouble> exact = w.template cast<double>().template cast<DoubleDouble>();
   const auto [shrunk, size] = PreciseGram<DoubleDouble>(exact, scale).shrunk();
-  const double tokens = w.template cast<double>().stableNorm();
+  const double tokens = frobenius_norm(w);
   if (!(size.error <= last_tolerance * tokens)) throw unreliable("compression", w, scale.epsilon);
   w = shrunk.template cast<double>().template cast<S>();
 }
 
-/// Replaces W_k by T(W_k) of the step, where the step is Z <- skip Z + scale sum_k U_k T(W_k). Exact relative to W_k: the tokens
-/// that the result is subtracted from are no more exact.
+/// Replaces W_k by T(W_k) of the step, where the step is Z <- skip Z + scale sum_k U_k T(W_k). Exact relative to W_k:
+/// the tokens that the result is subtracted from are no more exact.
 template <class W>
 void exact_in_place(W&& w, const RateScale& scale) {
   using S = typename std::decay_t<W>::Scalar;
@@ -106,8 +107,8 @@ void precise_exact_adjoint_into(const W& w, const C& cotangent, const RateScale&
   out = result.template cast<double>().template cast<S>();
 }
 
-/// dL/dW of F = (I + a W W^T)^{-1} W, for the cotangent C of F: with B = (I + a W W^T)^{-1}, p x p, summed and factorised in
-/// double, and G = B C,
+/// dL/dW of F = (I + a W W^T)^{-1} W, for the cotangent C of F: with B = (I + a W W^T)^{-1}, p x p, summed and
+/// factorised in double, and G = B C,
 ///   dL/dW = G - a (G F^T + F C^T) applied in the order that stays p x p: G - a ((G F^T) W + (F C^T) F).
 template <class W, class F, class C, class Out>
 void exact_adjoint_into(const W& w, const F& f, const C& cotangent, const RateScale& scale, Out&& out) {
@@ -149,8 +150,8 @@ inline CompressionWeights compression_weights(const CompressionOptions& options,
   return {1, -options.kappa * a};
 }
 
-/// The step on projected tokens: `h` holds T(H_k) of the softmax step already, H_k itself of the others. In every set, it becomes
-/// scale T(H_k) for the N visible tokens, and 0 for padding, which stays as it is.
+/// The step on projected tokens: `h` holds T(H_k) of the softmax step already, H_k itself of the others. In every set,
+/// it becomes scale T(H_k) for the N visible tokens, and 0 for padding, which stays as it is.
 template <class H>
 void compress_projected(H& h, Index heads, const TokenLayout& layout, const CompressionOptions& options,
                         Threads& threads) {
@@ -169,8 +170,9 @@ void compress_projected(H& h, Index heads, const TokenLayout& layout, const Comp
   });
 }
 
-/// The adjoint of compress_projected but for the softmax: what the cotangent of scale T(H_k), (K p) x (total tokens), becomes of
-/// H_k, or of T(H_k) of the softmax step, where `compressed` is scale T(H_k). Padding gets 0. `cotangent` is overwritten.
+/// The adjoint of compress_projected but for the softmax: what the cotangent of scale T(H_k), (K p) x (total tokens),
+/// becomes of H_k, or of T(H_k) of the softmax step, where `compressed` is scale T(H_k). Padding gets 0. `cotangent` is
+/// overwritten.
 template <class H, class Cotangent, class Out>
 void compress_projected_adjoint(const H& h, const H& compressed, Index heads, const TokenLayout& layout,
                                 const CompressionOptions& options, Cotangent& cotangent, Out& h_cotangent,
@@ -227,8 +229,7 @@ double largest_kappa(const Subspaces<Bases>& subspaces, Index tokens, double eps
   const Matrix<double> gram =
       u.rows() < u.cols() ? Matrix<double>(unit * unit.transpose()) : Matrix<double>(unit.transpose() * unit);
   const Eigen::SelfAdjointEigenSolver<Matrix<double>> solver(gram, Eigen::EigenvaluesOnly);
-  if (solver.info() != Eigen::Success)
-    throw PrecisionError("largest kappa: the norm of the subspaces could not be found");
+  if (!has_succeeded(solver)) throw PrecisionError("largest kappa: the norm of the subspaces could not be found");
   // Rounded down by more than the eigenvalue may be too small.
   const double rounding = static_cast<double>(u.size()) * std::numeric_limits<double>::epsilon();
   const double root = detail::RateScale{subspaces.head_dim(), tokens, epsilon}.root() * size;
@@ -239,12 +240,12 @@ double largest_kappa(const Subspaces<Bases>& subspaces, Index tokens, double eps
 ///   exact        Z - kappa grad R^c = Z - kappa a sum_k U_k (I + a W_k W_k^T)^{-1} W_k
 ///   first_order  Z - kappa a sum_k U_k (W_k - a W_k W_k^T W_k)
 ///   softmax      (1 - kappa a) Z + kappa a mssa_factor sum_k U_k SSA(Z | U_k)
-/// For 0 < kappa <= largest_kappa(U, N, epsilon) = 2 / (a ||U||_2^2) an exact step never raises R^c, but for the rounding of its
-/// result; the other two come without such a law. Where W_k is so nearly singular, or so far above epsilon, that double does not
-/// do, the inverse is computed in twice its digits, some hundred times as slowly.
-/// Source: arXiv 2311.13110, eqs. (9) and (10). Cost: O(N d K p + N K p^2 + K p^3), linear in N, but for softmax, which adds
-/// N^2 K p. Throws OptionError on an option out of range, ShapeError unless U has as many rows as Z, and PrecisionError where not even
-/// twice the digits would do.
+/// For 0 < kappa <= largest_kappa(U, N, epsilon) = 2 / (a ||U||_2^2) an exact step never raises R^c, but for the
+/// rounding of its result; the other two come without such a law. Where W_k is so nearly singular, or so far above
+/// epsilon, that double does not do, the inverse is computed in twice its digits, some hundred times as slowly.
+/// Source: arXiv 2311.13110, eqs. (9) and (10). Cost: O(N d K p + N K p^2 + K p^3), linear in N, but for softmax, which
+/// adds N^2 K p. Throws OptionError on an option out of range, ShapeError unless U has as many rows as Z, and
+/// PrecisionError where not even twice the digits would do.
 template <class ZDerived, class Bases>
 [[nodiscard]] Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                        const CompressionOptions& options = {}) {
@@ -269,14 +270,15 @@ template <class ZDerived, class Bases>
   return result;
 }
 
-/// The adjoint of compress: what dL/dcompress(Z) = `cotangent`, d x N, becomes of Z and of U. With W_k = U_k^T Z, the step
-/// Z <- skip Z + scale sum_k U_k T(W_k) and C_k = scale U_k^T cotangent:
+/// The adjoint of compress: what dL/dcompress(Z) = `cotangent`, d x N, becomes of Z and of U. With W_k = U_k^T Z, the
+/// step Z <- skip Z + scale sum_k U_k T(W_k) and C_k = scale U_k^T cotangent:
 ///   dL/dZ = skip cotangent + sum_k U_k dL/dW_k,   dL/dU_k = Z (dL/dW_k)^T + scale cotangent T(W_k)^T, and dL/dW_k is
-///   exact        G - a (G F^T W_k + F C_k^T F),  G = (I + a W_k W_k^T)^{-1} C_k,  F = T(W_k) = (I + a W_k W_k^T)^{-1} W_k
+///   exact        G - a (G F^T W_k + F C_k^T F),  G = (I + a W_k W_k^T)^{-1} C_k,
+///                F = T(W_k) = (I + a W_k W_k^T)^{-1} W_k
 ///   first_order  C_k - a (C_k W_k^T W_k + W_k C_k^T W_k + W_k W_k^T C_k)
 ///   softmax      that of subspace_attention
-/// dL/dW_k is as exact as compress for W_k as it was rounded, relative to C_k; the products with Z and the cotangent round as products do.
-/// Throws as compress, and ShapeError unless the cotangent is d x N.
+/// dL/dW_k is as exact as compress for W_k as it was rounded, relative to C_k; the products with Z and the cotangent
+/// round as products do. Throws as compress, and ShapeError unless the cotangent is d x N.
 template <class ZDerived, class Bases, class CotangentDerived>
 [[nodiscard]] SubspaceGradient<Plain<ZDerived>, Plain<Bases>> compress_adjoint(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,

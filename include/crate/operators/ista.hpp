@@ -7,7 +7,8 @@
 
 // ISTA: one proximal-gradient step towards a sparse code of the tokens in a dictionary.
 //
-// Letters: Z tokens, d x N; D dictionary, d x d, its columns are the atoms; eta step size; lambda weight of the l1 norm.
+// Letters: Z tokens, d x N; D dictionary, d x d, its columns are the atoms; eta step size; lambda weight of the l1
+// norm.
 
 namespace crate {
 
@@ -57,7 +58,8 @@ void apply_threshold(Block&& x, double level, Threshold threshold) {
     x.array() -= x.array().max(-t).min(t);
 }
 
-/// The adjoint of the proximal operator where it returned `result`: out = cotangent where the result is not zero, else 0.
+/// The adjoint of the proximal operator where it returned `result`: out = cotangent where the result is not zero, else
+/// 0.
 template <class Cotangent, class Result, class Out>
 void threshold_adjoint(const Cotangent& cotangent, const Result& result, Out&& out) {
   using S = typename std::decay_t<Out>::Scalar;
@@ -148,8 +150,8 @@ void ista_into(const Z& z, const D& d, const IstaOptions& options, Residual& res
 /// One step towards min_{A >= 0} lambda ||A||_1 + 1/2 ||Z - D A||_F^2, started at A = Z:
 ///   ISTA(Z | D) = ReLU(Z + eta D^T (Z - D Z) - eta lambda),                                   d x N,
 /// or, by rule, the majorisation-minimisation step ReLU((1 + 4/(9 (1 + alpha))) D^T Z - 4 lambda/(9 alpha)).
-/// With Threshold::soft both signs are allowed. For eta <= 1/||D||^2 a proximal-gradient step from a feasible Z (that is,
-/// Z >= 0 unless the threshold is soft) never raises its objective.
+/// With Threshold::soft both signs are allowed. For eta <= 1/||D||^2 a proximal-gradient step from a feasible Z (that
+/// is, Z >= 0 unless the threshold is soft) never raises its objective.
 /// Source: arXiv 2311.13110, eqs. (17) and (92). Cost: two products of d x d by d x N, or one.
 /// Throws OptionError on an option out of range, ShapeError unless D is d x d.
 template <class ZDerived, class DDerived>

@@ -49,8 +49,8 @@ void layer_norm_column(const Column& token, const Weight& weight, const Bias& bi
   layer_norm_column(token, token_moments(token, epsilon), weight, bias, out);
 }
 
-/// With x = (z - mean) inverse_deviation and g = weight .* cotangent: out = inverse_deviation (g - mean(g) - x mean(g .* x)).
-/// `out` may be the cotangent, but not the token.
+/// With x = (z - mean) inverse_deviation and g = weight .* cotangent: out = inverse_deviation (g - mean(g) - x
+/// mean(g .* x)). `out` may be the cotangent, but not the token.
 template <class S, class Column, class Weight, class Cotangent, class Out>
 void layer_norm_adjoint_column(const Column& token, TokenMoments<S> moments, const Weight& weight,
                                const Cotangent& cotangent, Out&& out) {
@@ -60,7 +60,8 @@ void layer_norm_adjoint_column(const Column& token, TokenMoments<S> moments, con
   out.array() = moments.inverse_deviation * (out.array() - mean - x * along);
 }
 
-/// weight_gradient += sum over tokens of cotangent .* x, bias_gradient += sum of cotangent; all for the same rows of them.
+/// weight_gradient += sum over tokens of cotangent .* x, bias_gradient += sum of cotangent; all for the same rows of
+/// them.
 template <class S, class Token, class Cotangent, class Gradient>
 void add_layer_norm_weight_adjoint(const Token& token, TokenMoments<S> moments, const Cotangent& cotangent,
                                    Gradient&& weight_gradient, Gradient&& bias_gradient) {
@@ -70,8 +71,8 @@ void add_layer_norm_weight_adjoint(const Token& token, TokenMoments<S> moments, 
 
 }  // namespace detail
 
-/// Normalises each token z over its d coordinates: weight .* (z - mean z) / sqrt(var z + epsilon) + bias, with the variance
-/// divided by d. `weight` and `bias` are d x 1.
+/// Normalises each token z over its d coordinates: weight .* (z - mean z) / sqrt(var z + epsilon) + bias, with the
+/// variance divided by d. `weight` and `bias` are d x 1.
 /// Throws OptionError on a negative epsilon, ShapeError on a wrong size.
 template <class ZDerived, class WeightDerived, class BiasDerived>
 [[nodiscard]] Plain<ZDerived> layer_norm(const Eigen::MatrixBase<ZDerived>& tokens,

@@ -8,11 +8,11 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 
-// What training makes small, as sums over positions, so that a batch may be cut into pieces: sums and counts of the pieces
-// add, and the gradient of their mean takes 1 / (count of the whole batch) as the weight of every piece.
+// What training makes small, as sums over positions, so that a batch may be cut into pieces: sums and counts of the
+// pieces add, and the gradient of their mean takes 1 / (count of the whole batch) as the weight of every piece.
 //
-// Letters: X logits, C x B, a position a column; y labels, B integers in 0, ..., C - 1, or that of an ignored position; P
-// predicted and T true pixels of patches, n x M, a patch a column.
+// Letters: X logits, C x B, a position a column; y labels, B integers in 0, ..., C - 1, or that of an ignored position;
+// P predicted and T true pixels of patches, n x M, a patch a column.
 
 namespace crate {
 
@@ -87,8 +87,8 @@ template <class Derived>
   return loss;
 }
 
-/// `weight` times the gradient of that sum, C x B: weight (softmax(x) - (1 - s) e_y - s / C 1), and 0 at ignored positions.
-/// Throws as cross_entropy.
+/// `weight` times the gradient of that sum, C x B: weight (softmax(x) - (1 - s) e_y - s / C 1), and 0 at ignored
+/// positions. Throws as cross_entropy.
 template <class Derived>
 [[nodiscard]] Plain<Derived> cross_entropy_gradient(const Eigen::MatrixBase<Derived>& logits,
                                                     std::span<const Index> labels, double weight,
@@ -115,8 +115,8 @@ template <class Derived>
   return gradient;
 }
 
-/// How many of the counted positions have their label among the `top` largest logits, of equal ones the first: accuracy for
-/// top = 1. What is not a number is never among them, but keeps others out.
+/// How many of the counted positions have their label among the `top` largest logits, of equal ones the first: accuracy
+/// for top = 1. What is not a number is never among them, but keeps others out.
 /// Throws OptionError unless top >= 1, ShapeError as cross_entropy.
 template <class Derived>
 [[nodiscard]] Index count_correct(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels,
@@ -170,9 +170,9 @@ void check_patches(const P& prediction, const T& target, const Mask& mask, bool 
 
 }  // namespace detail
 
-/// Mean squared error of each hidden patch, summed over them: sum of ||p - t||^2 / n over the patches whose entry in the mask is
-/// not 0. With `normalise` the true patch has its mean taken off and is divided by sqrt(variance + 1e-6), the variance over
-/// n - 1. The mask has an entry for each patch, column after column.
+/// Mean squared error of each hidden patch, summed over them: sum of ||p - t||^2 / n over the patches whose entry in
+/// the mask is not 0. With `normalise` the true patch has its mean taken off and is divided by sqrt(variance + 1e-6),
+/// the variance over n - 1. The mask has an entry for each patch, column after column.
 /// Source: arXiv 2404.02446. Throws ShapeError unless the sizes agree and patches hold a value, or two to normalise.
 template <class PDerived, class TDerived, class MaskDerived>
 [[nodiscard]] LossSum masked_patch_error(const Eigen::MatrixBase<PDerived>& prediction,
@@ -188,8 +188,8 @@ template <class PDerived, class TDerived, class MaskDerived>
   return loss;
 }
 
-/// `weight` times the gradient of that sum with respect to the prediction, n x M: weight 2 / n (p - t) where a patch was hidden,
-/// 0 elsewhere. Throws as masked_patch_error.
+/// `weight` times the gradient of that sum with respect to the prediction, n x M: weight 2 / n (p - t) where a patch
+/// was hidden, 0 elsewhere. Throws as masked_patch_error.
 template <class PDerived, class TDerived, class MaskDerived>
 [[nodiscard]] Plain<PDerived> masked_patch_error_gradient(const Eigen::MatrixBase<PDerived>& prediction,
                                                           const Eigen::MatrixBase<TDerived>& target,

@@ -39,8 +39,8 @@ enum class PatchOrder {
 
 namespace detail {
 
-/// Calls body(image value index, patch value index, run) for every run of values of patch `patch` that is contiguous in a row
-/// of the image; consecutive values of a run lie `stride` apart in the patch.
+/// Calls body(image value index, patch value index, run) for every run of values of patch `patch` that is contiguous in
+/// a row of the image; consecutive values of a run lie `stride` apart in the patch.
 template <class Body>
 void for_each_patch_run(const PatchGrid& grid, PatchOrder order, Index patch, const Body& body) {
   const Index top = patch / grid.columns * grid.height, left = patch % grid.columns * grid.width;
@@ -71,8 +71,8 @@ void cut_patches_into(const Images& images, const PatchGrid& grid, PatchOrder or
 
 }  // namespace detail
 
-/// The patches of images as tokens: patch i of image b is column b n + i of the result, n = grid.patches(), patches row by
-/// row. Images are (C H W) x B, a column an image in the order channel, row, column.
+/// The patches of images as tokens: patch i of image b is column b n + i of the result, n = grid.patches(), patches row
+/// by row. Images are (C H W) x B, a column an image in the order channel, row, column.
 /// Throws ShapeError on a grid without patches and unless the images have its size.
 template <class ImagesDerived>
 [[nodiscard]] Matrix<typename ImagesDerived::Scalar> cut_patches(const Eigen::MatrixBase<ImagesDerived>& images,

@@ -8,14 +8,14 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 
-// Position tables for grids of patches: fixed ones, and learnt ones stretched to another grid. A table is d x (1 + rows *
-// columns): the class token first, then the patches row by row.
+// Position tables for grids of patches: fixed ones, and learnt ones stretched to another grid. A table is
+// d x (1 + rows * columns): the class token first, then the patches row by row.
 
 namespace crate {
 
-/// The fixed table of the masked autoencoder: the first half of each column encodes the patch's column, the second its row; of
-/// either half the first half is sin(x w_i), the other cos(x w_i), w_i = 10000^(-i / (d/4)). The class token's is zero.
-/// Throws OptionError unless 4 divides dim and the grid has patches.
+/// The fixed table of the masked autoencoder: the first half of each column encodes the patch's column, the second its
+/// row; of either half the first half is sin(x w_i), the other cos(x w_i), w_i = 10000^(-i / (d/4)). The class token's
+/// is zero. Throws OptionError unless 4 divides dim and the grid has patches.
 template <Scalar S>
 [[nodiscard]] Matrix<S> sin_cos_positions(Index dim, Index rows, Index columns) {
   check_option(dim >= 4 && dim % 4 == 0, "sin-cos positions: dimension a positive multiple of 4", dim);
@@ -46,8 +46,8 @@ struct CubicTaps {
   std::array<double, 4> weight;
 };
 
-/// Cubic convolution with A = -0.75 at target sample i of an axis of `size` samples stretched by `scale`, sample centres
-/// aligned, borders repeated.
+/// Cubic convolution with A = -0.75 at target sample i of an axis of `size` samples stretched by `scale`, sample
+/// centres aligned, borders repeated.
 inline CubicTaps cubic_taps(Index i, Index size, double scale) {
   constexpr double a = -0.75;
   const auto inner = [](double x) { return ((a + 2) * x - (a + 3)) * x * x + 1; };
@@ -63,8 +63,8 @@ inline CubicTaps cubic_taps(Index i, Index size, double scale) {
 }  // namespace detail
 
 /// A learnt table for a grid of rows x columns patches, stretched to new_rows x new_columns by cubic convolution. The
-/// published code scales by (new + 0.1) / old, so that rounding never loses a patch; so does this. The class token's stays.
-/// Throws ShapeError unless the table is for the grid, OptionError on an empty grid.
+/// published code scales by (new + 0.1) / old, so that rounding never loses a patch; so does this. The class token's
+/// stays. Throws ShapeError unless the table is for the grid, OptionError on an empty grid.
 template <Scalar S>
 [[nodiscard]] Matrix<S> interpolate_positions(const Matrix<S>& table, Index rows, Index columns, Index new_rows,
                                               Index new_columns) {

@@ -34,8 +34,8 @@ template <class ZDerived, class Bases>
 
 /// How sparsity counts in the objective.
 enum class SparsityNorm {
-  l0,  ///< the number of entries that are not exactly zero, as the paper defines it; its gradient is zero almost everywhere
-  l1  ///< the sum of absolute values, its convex relaxation; its gradient is the sign, 0 at 0
+  l0,  ///< the number of entries that are not exactly zero, as in the paper; its gradient is zero almost everywhere
+  l1   ///< the sum of absolute values, its convex relaxation; its gradient is the sign, 0 at 0
 };
 
 struct SparseRateReductionOptions {

@@ -59,8 +59,8 @@ void sparse_code_into(const Z& z, const D& d, const SparseCodeOptions& options, 
   for (Index t = 1; t < options.steps; ++t) improve_sparse_code(z, d, options, residual, codes, threads);
 }
 
-/// The adjoint of improve_sparse_code. On entry `cotangent` is dL/dA^{t+1}, on return dL/dA^t; with G = dL/dA^{t+1} where the
-/// step returned no zero, R = Z - D A^t and E = eta D G:
+/// The adjoint of improve_sparse_code. On entry `cotangent` is dL/dA^{t+1}, on return dL/dA^t; with G = dL/dA^{t+1}
+/// where the step returned no zero, R = Z - D A^t and E = eta D G:
 ///   dL/dA^t = G - D^T E,   dL/dZ += E,   dL/dD += eta R G^T - E (A^t)^T.
 /// `expanded` is room for E.
 template <class D, class Residual, class Codes, class Cotangent, class Room, class Out, class DGradient>
@@ -114,8 +114,8 @@ template <class ZDerived, class DDerived>
   return codes;
 }
 
-/// The adjoint of sparse_code: what dL/dA^T = `cotangent`, s x N, becomes of the tokens and the dictionary. Back through the steps,
-/// with G = dL/dA^{t+1} where A^{t+1} is not zero, R = Z - D A^t and E = eta D G:
+/// The adjoint of sparse_code: what dL/dA^T = `cotangent`, s x N, becomes of the tokens and the dictionary. Back
+/// through the steps, with G = dL/dA^{t+1} where A^{t+1} is not zero, R = Z - D A^t and E = eta D G:
 ///   dL/dA^t = G - D^T E,   dL/dZ += E,   dL/dD += eta R G^T - E (A^t)^T,   A^0 = 0.
 /// Throws as sparse_code, and ShapeError unless the cotangent is s x N.
 template <class ZDerived, class DDerived, class CotangentDerived>

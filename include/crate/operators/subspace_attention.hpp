@@ -15,8 +15,8 @@
 
 // Subspace self-attention: in one subspace (SSA), and in all together (MSSA).
 //
-// Letters: Z tokens, d x N; U_[K] = [U_1 ... U_K] subspaces, d x (K p); H_k = U_k^T Z, p x N, which serves as queries, keys and
-// values alike. A column of scores belongs to a query, its rows to the keys.
+// Letters: Z tokens, d x N; U_[K] = [U_1 ... U_K] subspaces, d x (K p); H_k = U_k^T Z, p x N, which serves as queries,
+// keys and values alike. A column of scores belongs to a query, its rows to the keys.
 
 namespace crate {
 
@@ -44,7 +44,8 @@ namespace detail {
 // So many queries at a time: their scores stay in cache, and memory is linear in the number of tokens.
 inline constexpr Index query_block = 128;
 
-// The same where the number of tokens is known at compile time, or bounded: not more than lets the scores lie on the stack.
+// The same where the number of tokens is known at compile time, or bounded: not more than lets the scores lie on the
+// stack.
 template <class S, int tokens>
 inline constexpr Index bounded_query_block = tokens == Eigen::Dynamic || EIGEN_STACK_ALLOCATION_LIMIT == 0
                                                  ? query_block
@@ -58,8 +59,8 @@ inline Index seen_keys(const AttentionOptions& options, Index tokens, Index firs
   return options.mask == AttentionMask::causal ? std::min(visible, first + n) : visible;
 }
 
-/// scores = softmax(logit_scale H^T Q), keys x n, for the n queries Q = H[:, first ... first + n - 1] of H, p x N, over the
-/// keys that they see; 0 for those that a single query does not.
+/// scores = softmax(logit_scale H^T Q), keys x n, for the n queries Q = H[:, first ... first + n - 1] of H, p x N, over
+/// the keys that they see; 0 for those that a single query does not.
 template <class H, class Scores>
 void attention_probabilities(const H& h, Index first, const AttentionOptions& options, Scores&& scores) {
   const Index keys = scores.rows(), n = scores.cols();
@@ -72,8 +73,8 @@ void attention_probabilities(const H& h, Index first, const AttentionOptions& op
   }
 }
 
-/// out = H softmax(logit_scale H^T Q) for the n queries Q = H[:, first ... first + n - 1], all p x n, over the visible keys.
-/// `scores` is room for (number of keys) x n.
+/// out = H softmax(logit_scale H^T Q) for the n queries Q = H[:, first ... first + n - 1], all p x n, over the visible
+/// keys. `scores` is room for (number of keys) x n.
 template <class H, class Scores, class Out>
 void attend(const H& h, Index first, Index n, const AttentionOptions& options, Scores&& scores, Out&& out) {
   const Index keys = seen_keys(options, h.cols(), first, n);
@@ -82,8 +83,8 @@ void attend(const H& h, Index first, Index n, const AttentionOptions& options, S
   out.noalias() = h.leftCols(keys) * used;
 }
 
-/// The adjoint of `attend` for the same queries, with the probabilities P, keys x n, that it found and those that it averaged with,
-/// P' (P itself, or what dropout left of it). With c the cotangent, p x n:
+/// The adjoint of `attend` for the same queries, with the probabilities P, keys x n, that it found and those that it
+/// averaged with, P' (P itself, or what dropout left of it). With c the cotangent, p x n:
 ///   dL/dH_keys += c P'^T + logit_scale Q dS^T,   dL/dQ += logit_scale H_keys dS,   dS = P .* (dP - 1 colsum(P .* dP)),
 /// where dP, keys x n, holds H_keys^T c on entry, with dropout as on P'.
 template <class H, class P, class Used, class Cotangent, class DP, class Out>
@@ -97,8 +98,8 @@ void attend_adjoint(const H& h, Index first, const AttentionOptions& options, co
   h_cotangent.middleCols(first, n).noalias() += h.leftCols(keys) * dp;
 }
 
-/// How many rows of room `attend_all` needs for the scores: every column begins on a cache line, for sums over columns go by
-/// where these begin, and must not depend on which thread computes them.
+/// How many rows of room `attend_all` needs for the scores: every column begins on a cache line, for sums over columns
+/// go by where these begin, and must not depend on which thread computes them.
 inline Index score_rows(const TokenLayout& layout) {
   constexpr Index line = 16;
   return (layout.longest() + line - 1) / line * line;
@@ -142,14 +143,15 @@ void for_each_query_block(Index tokens, const Body& body) {
   for (Index first = 0; first < tokens; first += query_block) body(first, std::min(query_block, tokens - first));
 }
 
-/// Of the probabilities of all sets and heads, kept side by side in room for score_rows x (heads * total tokens): those of one
-/// set and head.
+/// Of the probabilities of all sets and heads, kept side by side in room for score_rows x (heads * total tokens): those
+/// of one set and head.
 template <class Probabilities>
 auto probabilities_of(Probabilities& all, const TokenLayout& layout, Index heads, Index set, Index head) {
   return all.middleCols(heads * layout.begin(set) + head * layout.length(set), layout.length(set));
 }
 
-/// As attend_all, and keeps the probabilities. `dropped` is room for score_rows x score_columns, used with dropout alone.
+/// As attend_all, and keeps the probabilities. `dropped` is room for score_rows x score_columns, used with dropout
+/// alone.
 template <class H, class Probabilities, class Dropped, class Out>
 void attend_all_recorded(const H& h, Index heads, const TokenLayout& layout, const AttentionOptions& options,
                          const AttentionDropout& dropout, Probabilities& probabilities, Dropped& dropped, Out& out,
@@ -177,8 +179,8 @@ void attend_all_recorded(const H& h, Index heads, const TokenLayout& layout, con
   });
 }
 
-/// The adjoint of attend_all_recorded: h_cotangent = dL/dH for the cotangent of its result, both (K p) x (total tokens).
-/// `scores` and `dropped` are room for score_rows x score_columns, the latter used with dropout alone.
+/// The adjoint of attend_all_recorded: h_cotangent = dL/dH for the cotangent of its result, both (K p) x (total
+/// tokens). `scores` and `dropped` are room for score_rows x score_columns, the latter used with dropout alone.
 template <class H, class Probabilities, class Cotangent, class Scores, class Out>
 void attend_all_adjoint(const H& h, Index heads, const TokenLayout& layout, const AttentionOptions& options,
                         const AttentionDropout& dropout, const Probabilities& probabilities, const Cotangent& cotangent,
@@ -243,8 +245,9 @@ template <class HDerived>
   return result;
 }
 
-/// The adjoint of subspace_attention: dL/dH, (K p) x N, of the cotangent of its result. With P_k = softmax(logit_scale H_k^T H_k),
-/// C_k the head's cotangent, dP = H_k^T C_k and dS = P_k .* (dP - 1 colsum(P_k .* dP)):
+/// The adjoint of subspace_attention: dL/dH, (K p) x N, of the cotangent of its result. With
+/// P_k = softmax(logit_scale H_k^T H_k), C_k the head's cotangent, dP = H_k^T C_k and
+/// dS = P_k .* (dP - 1 colsum(P_k .* dP)):
 ///   dL/dH_k = C_k P_k^T + logit_scale H_k (dS + dS^T).
 /// Throws as subspace_attention, and ShapeError unless the cotangent is (K p) x N.
 template <class HDerived, class CotangentDerived>
@@ -318,7 +321,8 @@ auto projection_adjoint(const Z& z, const Subspaces<Bases>& subspaces, const HCo
 
 /// The adjoint of mssa with tied output: what dL/dMSSA(Z) = `cotangent`, d x N, becomes of Z and of U. With H = U^T Z,
 /// O = [SSA_1; ...; SSA_K] and f = rate_factor:
-///   dL/dO = f U^T cotangent,   dL/dH by subspace_attention_adjoint,   dL/dZ = U dL/dH,   dL/dU = Z (dL/dH)^T + f cotangent O^T.
+///   dL/dO = f U^T cotangent,   dL/dH by subspace_attention_adjoint,
+///   dL/dZ = U dL/dH,   dL/dU = Z (dL/dH)^T + f cotangent O^T.
 /// Throws as mssa, and ShapeError unless the cotangent is d x N.
 template <class ZDerived, class Bases, class CotangentDerived>
 [[nodiscard]] auto mssa_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
@@ -346,9 +350,9 @@ struct MssaGradient {
   BiasPlain output_bias;      ///< d'
 };
 
-/// The adjoint of mssa with a free output, W, d' x (K p), and b: what dL/dMSSA(Z) = `cotangent`, d' x N, becomes of all four. As
-/// that of the tied one, with dL/dO = f W^T cotangent, dL/dW = f cotangent O^T, dL/db = f cotangent 1 and dL/dU = Z (dL/dH)^T.
-/// Throws as mssa_adjoint.
+/// The adjoint of mssa with a free output, W, d' x (K p), and b: what dL/dMSSA(Z) = `cotangent`, d' x N, becomes of all
+/// four. As that of the tied one, with dL/dO = f W^T cotangent, dL/dW = f cotangent O^T, dL/db = f cotangent 1 and
+/// dL/dU = Z (dL/dH)^T. Throws as mssa_adjoint.
 template <class ZDerived, class Bases, class WDerived, class CotangentDerived>
 [[nodiscard]] auto mssa_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                 const Eigen::MatrixBase<WDerived>& output_weight,

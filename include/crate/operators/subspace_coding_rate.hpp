@@ -17,20 +17,21 @@ void check_tokens_and_subspaces(const Eigen::MatrixBase<Z>& tokens, const Subspa
   check_size("subspaces: dimension of the tokens they are for", subspaces.dim(), tokens.rows());
 }
 
-/// What W_k = U_k^T Z, computed in the arithmetic of Real, is wrong by, relative to a^{1/2}: ||dX||_F for X = a^{1/2} W_k.
-template <class Real, class Z, class Basis>
-[[nodiscard]] double projection_error(const Z& z, const Basis& basis, double root) {
-  const double basis_size = basis.template cast<double>().stableNorm(), size = z.template cast<double>().stableNorm();
-  return rounding_of_sum<Real>(z.rows()) * basis_size * (root * size);
+/// What W_k = U_k^T Z, computed in the arithmetic of Real, is wrong by: ||dX||_F for X = a^{1/2} W_k, where `size` is
+/// a^{1/2} ||Z||_F.
+template <class Real, class Basis>
+[[nodiscard]] double projection_error(const Basis& basis, double size) {
+  return rounding_of_sum<Real>(basis.rows()) * frobenius_norm(basis) * size;
 }
 
 /// For every subspace: calls body(k, W_k, I + a W_k^T W_k, ||dX||_F) with W_k = U_k^T Z and a = p / (N epsilon^2).
 template <class Z, class Bases, class Body>
 void for_each_projected_gram(const Z& z, const Subspaces<Bases>& subspaces, const RateScale& scale, const Body& body) {
+  const double size = scale.root() * frobenius_norm(z);
   for (Index k = 0; k < subspaces.heads(); ++k) {
     const auto projected = (subspaces.basis(k).transpose() * z).eval();
     body(k, projected, RegularisedGram(projected, scale.factor()),
-         projection_error<typename Z::Scalar>(z, subspaces.basis(k), scale.root()));
+         projection_error<typename Z::Scalar>(subspaces.basis(k), size));
   }
 }
 
@@ -38,14 +39,15 @@ void for_each_projected_gram(const Z& z, const Subspaces<Bases>& subspaces, cons
 template <class Real, class Z, class Bases, class Body>
 void for_each_precise_gram(const Z& z, const Subspaces<Bases>& subspaces, const RateScale& scale, const Body& body) {
   const MatrixOf<Real> tokens = z.template cast<double>().template cast<Real>();
+  const double size = scale.root() * frobenius_norm(z);
   for (Index k = 0; k < subspaces.heads(); ++k) {
     const MatrixOf<Real> basis = subspaces.basis(k).template cast<double>().template cast<Real>();
-    body(k, PreciseGram<Real>(basis.transpose() * tokens, scale,
-                              projection_error<Real>(z, subspaces.basis(k), scale.root())));
+    body(k, PreciseGram<Real>(basis.transpose() * tokens, scale, projection_error<Real>(subspaces.basis(k), size)));
   }
 }
 
-/// What may be left of a rate of 0 after cancelling, and of a gradient of 0 relative to the a^{1/2} / 2 that none exceeds.
+/// What may be left of a rate of 0 after cancelling, and of a gradient of 0 relative to the a^{1/2} / 2 that none
+/// exceeds.
 inline constexpr double negligible = 1e-18;
 
 /// R^c where the Gram matrices in double do not do, the sum of whose rates is about `rough`.
@@ -68,8 +70,9 @@ template <class Z, class Bases>
 }  // namespace detail
 
 /// R^c(Z | U_[K]) = sum_k R(U_k^T Z) = 1/2 sum_k log det(I + a (U_k^T Z)^T (U_k^T Z)), a = p / (N epsilon^2).
-/// Source: arXiv 2311.13110, eq. (8). Cost: O(N d K p + N K p^2 + K p^3), linear in N. As exact as coding_rate; of float tokens
-/// 1e-4 at worst, as U_k^T Z is rounded. Throws as coding_rate, and ShapeError unless U has as many rows as Z.
+/// Source: arXiv 2311.13110, eq. (8). Cost: O(N d K p + N K p^2 + K p^3), linear in N. As exact as coding_rate; of
+/// float tokens 1e-4 at worst, as U_k^T Z is rounded. Throws as coding_rate, and ShapeError unless U has as many rows
+/// as Z.
 template <class ZDerived, class Bases>
 [[nodiscard]] double subspace_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                           const CodingRateOptions& options = {}) {

@@ -3,6 +3,11 @@
 
 #include <array>
 #include <csignal>
+#include <string_view>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
 
 namespace crate {
 
@@ -39,12 +44,22 @@ class Interruption {
     return before;
   }
 
-  static void notice(int) {
+  static void notice(int signal) {
     received = 1;
+    say_so(signal);
     handle(SIGINT, SIG_DFL);
     handle(SIGTERM, SIG_DFL);
 #ifdef SIGHUP
     handle(SIGHUP, SIG_IGN);
+#endif
+  }
+
+  /// To whoever pressed the key: the step at hand may take a while.
+  static void say_so([[maybe_unused]] int signal) {
+#if defined(__unix__) || defined(__APPLE__)
+    constexpr std::string_view sentence = "\nending after this step; once more ends at once\n";
+    [[maybe_unused]] ssize_t written = 0;  // where nobody reads, nothing can be done
+    if (signal == SIGINT) written = ::write(STDERR_FILENO, sentence.data(), sentence.size());
 #endif
   }
 

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
-#include <charconv>
-#include <concepts>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "crate/io/detail/number_text.hpp"
 #include "crate/training/adamw.hpp"
 #include "crate/training/lion.hpp"
 #include "crate/training/schedule.hpp"
@@ -16,23 +14,20 @@
 
 namespace crate {
 
-/// What the result of a training depends on beside its data, as texts by name. A checkpoint carries it, and is not continued by
-/// another.
+/// What the result of a training depends on beside its data, as texts by name. A checkpoint carries it, and is not
+/// continued by another.
 using Recipe = std::vector<std::pair<std::string, std::string>>;
 
 namespace detail {
 
 inline constexpr std::string_view scheduled_steps_name = "scheduled steps";
 
-/// A number that reads back as the same bits.
+/// A number in a text that reads back as the same bits, a flag in a word.
 template <class Number>
 [[nodiscard]] std::string exact_text(Number number) {
-  std::array<char, 32> text{};
-  const char* const end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
-  return {static_cast<const char*>(text.data()), end};
+  return number_text(number);
 }
-
-inline std::string exact_text(bool flag) { return flag ? "yes" : "no"; }
+[[nodiscard]] inline std::string exact_text(bool flag) { return flag ? "yes" : "no"; }
 
 inline std::string decay_name(Decay decay) {
   switch (decay) {

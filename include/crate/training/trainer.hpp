@@ -70,14 +70,14 @@ struct EpochReport {
   double seconds = 0;  ///< in this program, test included
 };
 
-/// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads, steps by a schedule, test
-/// after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe give the same bits on any
-/// number of threads, in one go or in several.
+/// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads, steps by a schedule,
+/// test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe give the
+/// same bits on any number of threads, in one go or in several.
 template <class State, class O, ExampleSource Source>
 class Trainer {
  public:
-  /// Works on `state`; it, the sources and the threads must outlive this. `recipe` adds to what checkpoints must agree in:
-  /// whatever the trainer does not know of, such as the options of the optimiser.
+  /// Works on `state`; it, the sources and the threads must outlive this. `recipe` adds to what checkpoints must agree
+  /// in: whatever the trainer does not know of, such as the options of the optimiser.
   /// Throws OptionError on an option out of range and if there are fewer examples than a batch takes.
   Trainer(State& state, O objective, const Source& training, const Source& test, TrainerOptions options,
           Threads& threads, Recipe recipe = {})
@@ -154,14 +154,12 @@ class Trainer {
     while (state_.step < total_steps()) {
       const Measures sums = step();
       progress.show(examples_in(state_.step), progress_text());
-      if (history && is_due(options_.history_every))
-        history->write({{"step", state_.step}, {"loss", sums.loss.mean()}});
       std::optional<EpochReport> report;
       if (state_.step % steps_per_epoch() == 0) {
         report = end_epoch(start);
         start = std::chrono::steady_clock::now();
-        if (history) write_history(*history, *report);
       }
+      if (history) add_to_history(*history, sums, report);
       const bool saved = report || is_due(options_.checkpoint_every);
       if (saved) save();
       if (report) progress.clear();
@@ -192,7 +190,8 @@ class Trainer {
   /// Whether the checkpoint can be written is known before the first step, and a training that is killed before its
   /// first epoch ends finds its beginning.
   void begin_checkpoint() {
-    if (options_.checkpoint.empty() || owns_checkpoint_) return;
+    if (options_.checkpoint.empty()) return;
+    if (owns_checkpoint_) return check_replaceable(options_.checkpoint);
     if (holds_training(options_.checkpoint))
       throw file_error(
           options_.checkpoint.string(),
@@ -207,8 +206,7 @@ class Trainer {
 
   /// What is no good is not written over what is.
   void save() {
-    detail::check_state(state_);
-    if (options_.checkpoint.empty()) return;
+    if (options_.checkpoint.empty()) return detail::check_state(state_);
     save_checkpoint(options_.checkpoint, state_, recipe_, options_.notes);
     owns_checkpoint_ = true;
   }
@@ -244,7 +242,17 @@ class Trainer {
     return report;
   }
 
-  static void write_history(const HistoryFile& history, const EpochReport& report) {
+  /// Goes before the checkpoint: of steps behind that, the history forgets what a killed training wrote. If it cannot
+  /// be written, the checkpoint still is, so that no step is lost.
+  void add_to_history(const HistoryFile& history, const Measures& step, const std::optional<EpochReport>& report) try {
+    if (is_due(options_.history_every)) history.write({{"step", state_.step}, {"loss", step.loss.mean()}});
+    if (report) write_epoch(history, *report);
+  } catch (const FileError&) {
+    save();
+    throw;
+  }
+
+  static void write_epoch(const HistoryFile& history, const EpochReport& report) {
     history.write({{"step", report.step},
                    {"epoch", report.epoch},
                    {"training_loss", report.training.loss.mean()},

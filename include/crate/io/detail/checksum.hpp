@@ -21,6 +21,7 @@
 namespace crate::detail {
 
 inline constexpr std::string_view checksum_key = "checkpoint checksum";
+inline constexpr std::string_view checkpoint_format_key = "checkpoint format";  // of files that have a checksum
 inline constexpr std::string_view no_checksum = "00000000";
 
 /// What stands between the length of the header and the checksum.
@@ -39,6 +40,13 @@ inline void insert_checksum(std::string& frame, const std::vector<const Tensor*>
   std::uint32_t checksum = crc32(std::as_bytes(std::span(frame)));
   for (const Tensor* const tensor : tensors) checksum = crc32(tensor->bytes, checksum);
   frame.replace(checksum_begin, no_checksum.size(), checksum_text(checksum));
+}
+
+/// The texts of a file, for one that has no checksum.
+[[nodiscard]] inline Metadata without_checksum(Metadata metadata) {
+  std::erase_if(metadata,
+                [](const auto& entry) { return entry.first == checksum_key || entry.first == checkpoint_format_key; });
+  return metadata;
 }
 
 /// Throws FileError if the metadata holds a checksum that is not the one of these bytes.

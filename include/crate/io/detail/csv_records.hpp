@@ -7,12 +7,14 @@
 #include <cstddef>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "crate/core/matrix.hpp"
+#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/file_error.hpp"
 
 // The records and fields of CSV text (RFC 4180, and what else is written under that name), and the numbers in them.
@@ -26,20 +28,48 @@ namespace crate::detail {
   return text.substr(begin, text.find_last_not_of(blanks) + 1 - begin);
 }
 
-/// Records one after another: lines, but for line ends within quotes. Blank lines are skipped, and comments, lines that begin
-/// with # and text behind it.
+[[nodiscard]] inline bool is_control(char c) {
+  return static_cast<unsigned char>(c) < 0x20U && std::string_view("\t\n\v\f\r").find(c) == std::string_view::npos;
+}
+
+/// Whether the text is UTF-16: by its mark, or as every other byte of its first two characters is zero.
+[[nodiscard]] inline bool is_utf16(std::string_view text) {
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) return true;
+  const auto zero = [text](std::size_t i) { return text[i] == '\0'; };
+  return text.size() >= 4 && zero(0) != zero(1) && zero(0) == zero(2) && zero(1) == zero(3);
+}
+
+/// What bytes are that are not lines of CSV, with what to do about it; empty if they may be such.
+[[nodiscard]] inline std::string describe_other_than_csv(std::string_view text) {
+  if (is_utf16(text)) return "UTF-16: save the file as UTF-8";
+  if (text.starts_with(zip_mark)) return "a zip archive, as spreadsheets are: export it as CSV";
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
+  const std::string_view beginning = text.substr(0, 4096);
+  if (std::any_of(beginning.begin(), beginning.end(), is_control)) return describe_file(bytes);
+  if (text.find('\0') != std::string_view::npos) return "a zero byte";
+  for (const std::string_view mark : {"version https://git-lfs.", "%PDF-"})
+    if (text.starts_with(mark)) return describe_file(bytes);
+  if (std::string known = describe_known_text(text); !known.empty()) return known;
+  const std::string description = describe_text(text);
+  return description.starts_with("a text that begins") ? std::string() : description;
+}
+
+/// Records one after another: lines, but for line ends within quotes. Blank lines are skipped, and comments: lines that
+/// begin with #, unless a separator follows it.
 class CsvRecords {
  public:
-  /// Throws FileError on what is no text, or text in another encoding than UTF-8.
+  /// Throws FileError on what is no text, text in another encoding than UTF-8, and text of another kind, such as HTML.
   CsvRecords(std::string_view text, std::string_view source) : rest_(text), source_(source) {
-    refuse_other_files();
+    if (const std::string other = describe_other_than_csv(text); !other.empty())
+      throw file_error(source_, "expected lines of text, fields separated by commas, found ", other);
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     if (rest_.starts_with(byte_order_mark)) rest_.remove_prefix(byte_order_mark.size());
     skip_blank_lines();
     choose_separator();
   }
 
-  /// Reads the next record into fields() and line(); false behind the last. Throws FileError on a quote that does not end.
+  /// Reads the next record into fields() and line(); false behind the last. Throws FileError on a quote that does not
+  /// end, and on text behind one that does.
   bool next() {
     skip_blank_lines();
     if (rest_.empty()) return false;
@@ -60,29 +90,22 @@ class CsvRecords {
   [[nodiscard]] char separator() const { return separator_; }
 
  private:
-  void refuse_other_files() const {
-    if (rest_.starts_with("\xFF\xFE") || rest_.starts_with("\xFE\xFF"))
-      throw file_error(source_, "expected UTF-8, found UTF-16: save the file as UTF-8");
-    if (rest_.starts_with("PK\x03\x04"))
-      throw file_error(source_, "expected lines of text, found a zip archive, as spreadsheets are: export it as CSV");
-    if (rest_.find('\0') != std::string_view::npos)
-      throw file_error(source_, "expected lines of text, found a zero byte: no text, or UTF-16 (save it as UTF-8)");
-  }
-
   [[nodiscard]] std::string_view line_ahead() const { return rest_.substr(0, rest_.find_first_of("\r\n")); }
 
+  [[nodiscard]] bool at_line_end() const { return rest_.empty() || rest_[0] == '\n' || rest_[0] == '\r'; }
+
   void take_line_end() {
-    if (rest_.starts_with("\r\n"))
-      rest_.remove_prefix(2);
-    else if (!rest_.empty())
-      rest_.remove_prefix(1);
+    if (!at_line_end())
+      throw file_error(source_, "line ", next_line_, ": expected the line's end, found ", quote(rest_.substr(0, 1)));
+    rest_.remove_prefix(rest_.starts_with("\r\n") ? 2 : std::min<std::size_t>(1, rest_.size()));
     ++next_line_;
   }
 
   void skip_blank_lines() {
     while (!rest_.empty()) {
       const std::string_view line = line_ahead(), text = trimmed(line);
-      const bool comment = text.size() > 1 && text[0] == '#' && std::string_view(",;\t").find(text[1]) == text.npos;
+      const bool comment =
+          text.starts_with('#') && (text.size() == 1 || separators.find(text[1]) == std::string_view::npos);
       if (!comment && !text.empty()) return;
       if (comment) ++comments_;
       rest_.remove_prefix(line.size());
@@ -90,19 +113,28 @@ class CsvRecords {
     }
   }
 
-  /// The first of semicolon, comma, tab that stands outside quotes in the first record, otherwise spaces; "sep=x" says it itself.
+  /// Those that are found without "sep=x", most likely ones first.
+  static constexpr std::string_view separators = ";,\t|";
+
+  /// The first of `separators` that stands outside quotes in the first record, otherwise spaces; "sep=x" says it
+  /// itself.
   void choose_separator() {
     const std::string_view line = line_ahead();
     if (line.size() == 5 && line.starts_with("sep=")) {
       separator_ = line[4];
+      const char upper = static_cast<char>(separator_ & ~0x20);
+      if ((upper >= 'A' && upper <= 'Z') ||
+          std::string_view("0123456789+-.\"#").find(separator_) != std::string_view::npos)
+        throw file_error(source_, "line ", next_line_, ": expected a separator behind sep=, found ",
+                         quote(line.substr(4)), ", which fields may hold");
       rest_.remove_prefix(line.size());
       take_line_end();
       return;
     }
-    for (const char separator : {';', ',', '\t'}) {
+    for (const char separator : separators) {
       bool quoted = false;
       for (const char c : rest_) {
-        quoted ^= c == '"';
+        if (c == '"') quoted = !quoted;
         if ((c == '\n' || c == '\r') && !quoted) break;
         if (c != separator || quoted) continue;
         separator_ = separator;
@@ -116,10 +148,14 @@ class CsvRecords {
     rest_.remove_prefix(std::min(rest_.find_first_not_of(blanks), rest_.size()));
   }
 
+  [[nodiscard]] bool at_separator() const {
+    return !rest_.empty() && (rest_[0] == separator_ || (separator_ == ' ' && rest_[0] == '\t'));
+  }
+
   bool take_separator() {
-    const bool by_blanks = separator_ == ' ' && !rest_.empty() && (rest_[0] == ' ' || rest_[0] == '\t');
+    const bool by_blanks = separator_ == ' ' && at_separator();
     skip_blanks();
-    if (by_blanks) return !rest_.empty() && rest_[0] != '\n' && rest_[0] != '\r';
+    if (by_blanks) return !at_line_end();
     if (rest_.empty() || rest_[0] != separator_) return false;
     rest_.remove_prefix(1);
     return true;
@@ -152,11 +188,10 @@ class CsvRecords {
       field += '"';  // "" within quotes
       rest_.remove_prefix(1);
     }
-    std::string_view behind = rest_;
-    behind.remove_prefix(std::min(behind.find_first_not_of(" \t"), behind.size()));
-    if (!behind.empty() && behind[0] != separator_ && behind[0] != '\n' && behind[0] != '\r' && separator_ != ' ')
+    if (separator_ != ' ') skip_blanks();
+    if (!at_separator() && !at_line_end())
       throw file_error(source_, "line ", next_line_, ": expected ", quote(std::string_view(&separator_, 1)),
-                       " or the line's end behind a closing quote, found ", quote(behind.substr(0, 1)));
+                       " or the line's end behind a closing quote, found ", quote(rest_.substr(0, 1)));
   }
 
   std::string_view rest_;
@@ -166,8 +201,8 @@ class CsvRecords {
   std::vector<std::string> fields_;
 };
 
-/// The number that the field holds, infinite if it is too large or small for a double; nothing if it holds something
-/// else.
+/// The number that the field holds, infinite if it is too large or small for a double, NaN if it says so; nothing if
+/// it holds something else.
 [[nodiscard]] inline std::optional<double> csv_number(std::string_view field) {
   field = trimmed(field);
   if (field.size() > 1 && field[0] == '+' && field[1] != '-') field.remove_prefix(1);
@@ -185,11 +220,14 @@ class CsvRecords {
 }
 
 [[nodiscard]] inline bool is_missing_value(std::string_view field) {
-  for (const std::string_view missing :
-       {"", "NA", "N/A", "NaN", "nan", "NAN", "-nan", "null", "NULL", "None", "?", "-", "."})
+  for (const std::string_view missing : {"", "NA", "N/A", "n/a", "<NA>", "#N/A", "null", "NULL", "None", "?", "-", "."})
     if (field == missing) return true;
-  return false;
+  const std::optional<double> number = csv_number(field);
+  return number && std::isnan(*number);
 }
+
+/// Likewise, but that a minus names a class, as the opposite of a plus.
+[[nodiscard]] inline bool is_missing_label(std::string_view field) { return field != "-" && is_missing_value(field); }
 
 /// What a field that should be a finite number holds instead, and what to do about it.
 [[nodiscard]] inline std::string csv_cause(std::string_view field) {

@@ -3,21 +3,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string_view>
 
 #include "crate/core/matrix.hpp"
+#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/pixels.hpp"
 
 // Which way up a picture is to be shown: cameras store pixels as the sensor lies, and leave a note in a block of EXIF
 // data. Nothing here throws or reads past an end: a block that is not as it should be leaves the picture as it is.
 
 namespace crate::detail {
-
-[[nodiscard]] inline bool starts_with(std::span<const std::byte> bytes, std::string_view magic) {
-  return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
-}
 
 /// The unsigned number in the first `size` (up to 4) bytes from `offset` on, 0 if they are not all there.
 [[nodiscard]] inline std::uint32_t number_at(std::span<const std::byte> bytes, std::uint64_t offset, std::size_t size,
@@ -36,7 +32,7 @@ namespace crate::detail {
   using namespace std::string_view_literals;
   constexpr std::uint32_t orientation = 0x0112, short_type = 3, long_type = 4;
   constexpr std::uint64_t entry_size = 12;
-  if (!starts_with(exif, "II*\0"sv) && !starts_with(exif, "MM\0*"sv)) return 1;
+  if (!begins_with(exif, "II*\0"sv) && !begins_with(exif, "MM\0*"sv)) return 1;
   const bool big_endian = exif[0] == std::byte{'M'};
   const auto number = [&](std::uint64_t offset, std::size_t size) { return number_at(exif, offset, size, big_endian); };
 
@@ -72,7 +68,7 @@ namespace crate::detail {
     const std::size_t size = number_at(file, at, 2, true);  // with the two bytes of the size itself
     if (size < 2 || size > file.size() - at) break;
     const auto content = file.subspan(at + 2, size - 2);
-    if (marker == app1 && starts_with(content, "Exif\0\0"sv)) return content.subspan(6);
+    if (marker == app1 && begins_with(content, "Exif\0\0"sv)) return content.subspan(6);
     at += size;
   }
   return {};
@@ -84,7 +80,7 @@ namespace crate::detail {
   for (std::size_t at = signature; at + size_and_name + checksum <= file.size();) {
     const std::size_t size = number_at(file, at, 4, true);
     if (size > file.size() - at - size_and_name - checksum) break;
-    if (starts_with(file.subspan(at + 4), "eXIf")) return file.subspan(at + size_and_name, size);
+    if (begins_with(file.subspan(at + 4), "eXIf")) return file.subspan(at + size_and_name, size);
     at += size_and_name + size + checksum;
   }
   return {};

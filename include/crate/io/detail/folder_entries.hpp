@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "crate/io/file_error.hpp"
+#include "crate/io/regular_file.hpp"
 
 namespace crate::detail {
 
@@ -17,7 +18,7 @@ namespace crate::detail {
   for (auto entry = std::filesystem::directory_iterator(folder, failure);
        !failure && entry != std::filesystem::directory_iterator(); entry.increment(failure))
     entries.push_back(*entry);
-  if (failure) throw file_error(folder.string(), "cannot be listed: ", failure.message());
+  if (failure) throw file_error(folder.string(), "cannot be listed: ", system_message(failure));
   std::sort(entries.begin(), entries.end());
   return entries;
 }

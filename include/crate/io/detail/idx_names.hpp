@@ -31,8 +31,8 @@ struct IdxName {
 inline constexpr std::array<std::string_view, 4> idx_names{"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                                            "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
-/// Nothing if this is not the name of an IDX file. Known are upper and lower case; '-', '.' and '_' between words, as in
-/// train-images.idx3-ubyte; "test" for "t10k"; anything before it, set off by one of the three; and .gz behind it.
+/// Nothing if this is not the name of an IDX file. Known are upper and lower case; '-', '.' and '_' between words, as
+/// in train-images.idx3-ubyte; "test" for "t10k"; anything before it, set off by one of the three; and .gz behind it.
 [[nodiscard]] inline std::optional<IdxName> parse_idx_name(std::string_view file_name) {
   constexpr std::array<std::pair<std::string_view, std::size_t>, 6> endings{{{idx_names[0], 0},
                                                                              {idx_names[1], 1},
@@ -67,7 +67,8 @@ struct IdxFiles {
   }
 };
 
-/// All data sets in a folder, whole or not, by what their names begin with. A file may lie in a folder that has its name.
+/// All data sets in a folder, whole or not, by what their names begin with. A file may lie in a folder that has its
+/// name.
 [[nodiscard]] inline std::map<std::string, IdxFiles> find_idx_data_sets(const std::filesystem::path& folder) {
   constexpr int farthest = std::numeric_limits<int>::max();
   std::map<std::string, IdxFiles> found;
@@ -87,8 +88,8 @@ struct IdxFiles {
   return found;
 }
 
-/// The one whole data set in a folder. Throws FileError that names the file that is missing, or the data sets if there are
-/// several.
+/// The one whole data set in a folder. Throws FileError that names the file that is missing, or the data sets if there
+/// are several.
 [[nodiscard]] inline IdxFiles find_idx_files(const std::filesystem::path& folder) {
   auto found = find_idx_data_sets(folder);
   const auto first = found.empty() ? std::string() : found.begin()->first;

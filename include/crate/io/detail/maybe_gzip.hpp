@@ -16,8 +16,8 @@
 
 namespace crate::detail {
 
-/// Reads a file from its beginning, unpacked if it is a gzip file: one or several members (RFC 1952), and zeros behind them, as
-/// tapes pad. Nothing is unpacked before it is asked for.
+/// Reads a file from its beginning, unpacked if it is a gzip file: one or several members (RFC 1952), and zeros behind
+/// them, as tapes pad. Nothing is unpacked before it is asked for.
 class MaybeGzip {
  public:
   /// Throws FileError if the file cannot be read.

@@ -31,8 +31,8 @@ enum class PickleKind : std::uint8_t {
   tensor,
 };
 
-/// A value, by its position in PickleValues; a small integer by itself, behind the highest bit. Values may be shared, and lists
-/// and dicts may even contain themselves.
+/// A value, by its position in PickleValues; a small integer by itself, behind the highest bit. Values may be shared,
+/// and lists and dicts may even contain themselves.
 using PickleId = std::uint32_t;
 
 struct PickleValue {

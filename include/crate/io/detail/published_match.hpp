@@ -12,8 +12,8 @@
 
 #include "crate/io/published_names.hpp"
 
-// Published names inside longer ones: dicts and wrappers round a model put words in front of its names, wrappers inside it put
-// words into them.
+// Published names inside longer ones: dicts and wrappers round a model put words in front of its names, wrappers inside
+// it put words into them.
 
 namespace crate::detail {
 
@@ -55,8 +55,8 @@ class PublishedPattern {
     }
   };
 
-  /// The match whose last part is that of the name. In front of it anything may stand, as in 'model.ema_transformer'; between
-  /// its parts other words, but no indices: those count layers.
+  /// The match whose last part is that of the name. In front of it anything may stand, as in 'model.ema_transformer';
+  /// between its parts other words, but no indices: those count layers.
   [[nodiscard]] std::optional<Match> find_in(std::string_view name) const;
 
  private:

@@ -16,15 +16,17 @@
 #include "crate/io/detail/pickle_values.hpp"
 #include "crate/io/detail/strided_tensor.hpp"
 #include "crate/io/detail/torch_objects.hpp"
+#include "crate/io/detail/utf8.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
 
 namespace crate::detail {
 
-/// Walks through nested dicts, lists and tuples, and lists the tensors under the path of keys and positions that leads to each:
-/// 'optimizer.state.0.exp_avg'. Plain values in nested dicts become texts under their paths.
+/// Walks through nested dicts, lists and tuples, and lists the tensors under the path of keys and positions that leads
+/// to each: 'optimizer.state.0.exp_avg'. Plain values in nested dicts become texts under their paths.
 ///
-/// What holds no tensors never stops the walk: it is left out in lists, and where keys are long, containers deep or texts no UTF-8.
+/// What holds no tensors never stops the walk: it is left out in lists, and where keys are long, containers deep or
+/// texts no UTF-8.
 class TensorTree {
  public:
   TensorTree(const PickleValues& values, const TorchObjects& objects, std::string_view source);
@@ -97,25 +99,6 @@ class TensorTree {
       return false;
   }
   text.append(digits.data(), end.ptr);
-  return true;
-}
-
-/// Whether the bytes are characters in UTF-8, none of them half of a pair or longer than need be.
-[[nodiscard]] inline bool is_utf8(std::string_view text) {
-  constexpr std::array<std::uint32_t, 4> smallest = {0, 0x80, 0x800, 0x10000};
-  for (std::size_t i = 0; i < text.size();) {
-    const auto first = static_cast<unsigned char>(text[i]);
-    const std::size_t more = first < 0x80U ? 0 : first >> 5U == 6U ? 1 : first >> 4U == 14U ? 2 : 3;
-    if ((more == 3 && first >> 3U != 30U) || text.size() - i <= more) return false;
-    std::uint32_t code = more == 0 ? first : first & (0x3FU >> more);
-    for (std::size_t k = 1; k <= more; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      if (next >> 6U != 2U) return false;
-      code = code << 6U | (next & 0x3FU);
-    }
-    if (code < smallest[more] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return false;
-    i += more + 1;
-  }
   return true;
 }
 

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "crate/io/detail/is_among.hpp"
 #include "crate/io/detail/pickle_values.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
@@ -47,23 +48,24 @@ inline constexpr std::uint32_t most_dimensions = 16;
   return quote(name);
 }
 
-/// What Python would make by calling the classes and functions that occur in PyTorch's files. They are only names here: those
-/// that make tensors and dicts are imitated; what all others would make becomes an inert object.
+/// What Python would make by calling the classes and functions that occur in PyTorch's files. They are only names here:
+/// those that make tensors and dicts are imitated; what all others would make becomes an inert object.
 class TorchObjects {
  public:
   TorchObjects(PickleValues& values, std::string_view source) : values_(values), source_(source) {}
 
-  /// The value of calling a global, or what only Python could make. `near` is the last text before, for messages.
+  /// The value of calling a global, or what only Python could make. `nearby` is the last text before, for messages.
   PickleId call(PickleId callable, PickleId arguments, std::string_view nearby);
 
-  /// The value of making an object without calling anything: a dict if the class is one known, otherwise an inert object.
+  /// The value of making an object without calling anything: a dict if the class is one known, otherwise an inert
+  /// object.
   PickleId create(PickleId callable, PickleId arguments, std::string_view nearby);
 
   /// How an inert object would be made, for messages: "an object of class 'a.B'".
   [[nodiscard]] std::string describe(PickleId object) const;
 
-  /// The storage that a persistent id stands for: ("storage", type, key, location, count[, view]); or the class, as legacy files
-  /// name some: ("module", class, source file, source).
+  /// The storage that a persistent id stands for: ("storage", type, key, location, count[, view]); or the class, as
+  /// legacy files name some: ("module", class, source file, source).
   PickleId storage(PickleId persistent_id, std::string_view nearby);
 
   [[nodiscard]] const PickleValues& values() const { return values_; }
@@ -152,15 +154,10 @@ inline constexpr std::array<std::string_view, 2> rebuild_subclass = {"torch._ten
                                                                      "torch._tensor\n_rebuild_from_type_v2"};
 inline constexpr std::string_view size = "torch\nSize";
 
-template <class Names>
-[[nodiscard]] bool is_one_of(const Names& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 /// Bytes of an element that is not read here; 0 if they are not known.
 [[nodiscard]] inline std::size_t unread_element(std::string_view type) {
-  const auto found = std::find_if(other_storage_types.begin(), other_storage_types.end(),
-                                  [&](const NamedSize& entry) { return entry.name == type; });
+  const auto* const found = std::find_if(other_storage_types.begin(), other_storage_types.end(),
+                                         [&](const NamedSize& entry) { return entry.name == type; });
   return found != other_storage_types.end() ? found->element : 0;
 }
 
@@ -179,10 +176,10 @@ inline PickleId TorchObjects::call(PickleId callable, PickleId arguments, std::s
          "a call of a global");
   if (!is_global) return add_object(Making::call, callable, arguments);
   const std::string_view global = values_.text(callable);
-  if (torch::is_one_of(torch::rebuild_tensor, global)) return make_tensor(global, arguments, nearby);
-  if (torch::is_one_of(torch::rebuild_parameter, global)) return unwrap_parameter(arguments, nearby);
-  if (torch::is_one_of(torch::rebuild_subclass, global)) return unwrap_subclass(callable, arguments, nearby);
-  if (torch::is_one_of(torch::dicts, global)) return make_dict(callable, arguments);
+  if (is_among(torch::rebuild_tensor, global)) return make_tensor(global, arguments, nearby);
+  if (is_among(torch::rebuild_parameter, global)) return unwrap_parameter(arguments, nearby);
+  if (is_among(torch::rebuild_subclass, global)) return unwrap_subclass(callable, arguments, nearby);
+  if (is_among(torch::dicts, global)) return make_dict(callable, arguments);
   if (global == torch::size && values_.count(arguments) == 1) {
     const PickleId sizes = values_.item(values_.first_cell(arguments));
     if (is(sizes, PickleKind::tuple)) return sizes;
@@ -196,8 +193,8 @@ inline PickleId TorchObjects::create(PickleId callable, PickleId arguments, std:
          "a class and its arguments");
   if (!is_global) return add_object(Making::creation, callable, arguments);
   const std::string_view global = values_.text(callable);
-  if (torch::is_one_of(torch::dicts, global)) return make_dict(callable, arguments);
-  if (torch::is_one_of(torch::rebuild_tensor, global) || torch::is_one_of(torch::rebuild_parameter, global))
+  if (is_among(torch::dicts, global)) return make_dict(callable, arguments);
+  if (is_among(torch::rebuild_tensor, global) || is_among(torch::rebuild_parameter, global))
     throw error(nearby, "expected a class to make an object of, found ", quote_global(global));
   return add_object(Making::creation, callable, arguments);
 }
@@ -259,7 +256,7 @@ inline PickleId TorchObjects::unwrap_subclass(PickleId callable, PickleId argume
   const std::uint32_t third = values_.next_cell(values_.next_cell(first));
   const PickleId function = values_.item(first), inner = values_.item(third);
   const bool is_plain = is(function, PickleKind::global) && is(inner, PickleKind::tuple) &&
-                        torch::is_one_of(torch::rebuild_tensor, values_.text(function));
+                        is_among(torch::rebuild_tensor, values_.text(function));
   return is_plain ? make_tensor(values_.text(function), inner, nearby) : add_object(Making::call, callable, arguments);
 }
 
@@ -317,7 +314,7 @@ inline PickleId TorchObjects::storage(PickleId persistent_id, std::string_view n
   storage.key = values_.text(parts[2]);
   storage.dtype = torch::find_dtype(torch::storage_types, type);
   storage.count = values_.content(parts[4]);
-  storage.is_read = storage.dtype || torch::is_one_of(torch::untyped_storages, type);
+  storage.is_read = storage.dtype || is_among(torch::untyped_storages, type);
   if (storage.dtype) storage.element = static_cast<std::size_t>(dtype_bits(*storage.dtype)) / 8;
   if (!storage.is_read) storage.element = torch::unread_element(type);
   const std::uint32_t whole = find_or_add(storage, nearby);

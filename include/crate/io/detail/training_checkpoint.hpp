@@ -23,9 +23,7 @@
 namespace crate::detail {
 
 inline constexpr std::string_view checkpoint_steps_key = "optimiser steps";  // in all of them
-inline constexpr std::string_view checkpoint_format_key = "checkpoint format";
-inline constexpr std::string_view checkpoint_format =
-    "2";  // 1, which was not written down, had no checksum and no model
+inline constexpr std::string_view checkpoint_format = "2";  // 1, not written down: no checksum, no model
 inline constexpr std::string_view unpublished_key = "model without published form";  // and why it has none
 inline constexpr std::string_view model_metadata_prefix = "crate.";
 inline constexpr std::string_view recipe_prefix = "recipe: ";
@@ -82,7 +80,7 @@ inline void check_checkpoint_format(const TensorTable& file) {
   std::array<Index, 3> patch{number("crate.channels"), number("crate.patch_height"), number("crate.patch_width")};
   if (const Index channels = channels_of_recipe(file); patch[0] == 0 && channels > 0) {
     patch[0] = channels;
-    patch[1] = patch[2] = std::lround(std::sqrt(static_cast<double>(values / channels)));
+    patch[1] = patch[2] = std::lround(std::sqrt(static_cast<double>(values) / static_cast<double>(channels)));
   }
   const auto fits = [&] {
     Index rest = values;
@@ -108,25 +106,32 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return shape;
 }
 
-/// Mean or deviation of each channel, from "mean +- deviation" in the recipe.
-[[nodiscard]] inline std::string pixels_of_recipe(const TensorTable& file, bool deviation) {
+/// What the recipe says of the pixels, "mean +- deviation" of each channel, as a file of weights says it; nothing if it
+/// says something else.
+[[nodiscard]] inline Metadata pixels_of_recipe(const TensorTable& file) {
   constexpr std::string_view between = " +- ";
-  std::string numbers;
+  std::string means, deviations;
   for (Index c = 0; c < channels_of_recipe(file); ++c) {
     const std::string& text = *file.find_metadata(concatenate(recipe_prefix, "pixels of channel ", c));
-    const std::size_t split = std::min(text.find(between), text.size());
-    const std::size_t begin = deviation ? std::min(split + between.size(), text.size()) : 0;
-    numbers += (c == 0 ? "" : " ") + text.substr(begin, deviation ? text.size() : split);
+    const std::size_t split = text.find(between);
+    if (split == std::string::npos) return {};
+    means += (c == 0 ? "" : " ") + text.substr(0, split);
+    deviations += (c == 0 ? "" : " ") + text.substr(split + between.size());
   }
-  return numbers;
+  if (means.empty()) return {};
+  return {{"crate.fit", "cover"}, {"crate.mean", means}, {"crate.deviation", deviations}};
 }
 
 /// What the checkpoint says of its model. Old ones say nothing; their recipe has the step, the lambda and the pixels.
 [[nodiscard]] inline Metadata model_metadata_of_checkpoint(const TensorTable& file) {
   Metadata metadata;
-  for (const auto& entry : file.metadata())
-    if (entry.first.starts_with(model_metadata_prefix) || entry.first == "format") metadata.push_back(entry);
-  if (file.find_metadata(checkpoint_format_key) != nullptr) return metadata;
+  bool says_model = false;
+  for (const auto& entry : file.metadata()) {
+    const bool is_of_model = entry.first.starts_with(model_metadata_prefix);
+    if (is_of_model || entry.first == "format") metadata.push_back(entry);
+    says_model = says_model || is_of_model;
+  }
+  if (says_model) return metadata;
   const auto add = [&](std::string_view key, std::string_view recipe_name) {
     const std::string* const text = file.find_metadata(concatenate(recipe_prefix, recipe_name));
     if (text != nullptr) metadata.emplace_back(key, *text);
@@ -134,17 +139,15 @@ inline void check_checkpoint_format(const TensorTable& file) {
   add("crate.step", "eta");
   add("crate.lambda", "lambda");
   if (const Index channels = channels_of_recipe(file); channels > 0)
-    metadata.insert(metadata.end(), {{"crate.channels", std::to_string(channels)},
-                                     {"crate.fit", "cover"},
-                                     {"crate.mean", pixels_of_recipe(file, false)},
-                                     {"crate.deviation", pixels_of_recipe(file, true)}});
+    metadata.emplace_back("crate.channels", std::to_string(channels));
+  for (auto& entry : pixels_of_recipe(file)) metadata.push_back(std::move(entry));
   return metadata;
 }
 
 /// The weights in the checkpoint of a training, under their published names: the moving average if there is one,
-/// otherwise the model; or the one of the two that `nesting` names. Throws FileError if the model has no published
+/// otherwise the model; or the one of the two that `weights_at` names. Throws FileError if the model has no published
 /// form.
-[[nodiscard]] inline TensorTable weights_of_checkpoint(const TensorTable& file, std::string_view nesting = "") {
+[[nodiscard]] inline TensorTable weights_of_checkpoint(const TensorTable& file, std::string_view weights_at = "") {
   check_checkpoint_format(file);
   if (const std::string* const reason = file.find_metadata(unpublished_key))
     throw file_error(file.source(), "the model of this training cannot be read as weights: ", *reason);
@@ -153,7 +156,7 @@ inline void check_checkpoint_format(const TensorTable& file) {
     return [dict](const Tensor& tensor) { return tensor.name.starts_with(dict) && tensor.name[dict.size()] == '.'; };
   };
   const bool has_average = std::any_of(tensors.begin(), tensors.end(), begins("average"));
-  const std::string dict = !nesting.empty() ? std::string(nesting) : has_average ? "average" : "model";
+  const std::string dict = !weights_at.empty() ? std::string(weights_at) : has_average ? "average" : "model";
   if ((dict != "average" && dict != "model") || std::none_of(tensors.begin(), tensors.end(), begins(dict)))
     throw file_error(file.source(), "expected ", has_average ? "'model' or 'average'" : "'model'",
                      ", the weights in this checkpoint of a training, found ", quote(dict));

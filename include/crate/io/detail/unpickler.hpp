@@ -17,8 +17,8 @@
 
 namespace crate::detail {
 
-/// Reads one pickle of protocol 2 to 5. A pickle is a program for a machine with a stack: this one calls nothing, whatever the
-/// pickle says, does not recurse, and takes memory from the budget of the values only.
+/// Reads one pickle of protocol 2 to 5. A pickle is a program for a machine with a stack: this one calls nothing,
+/// whatever the pickle says, does not recurse, and takes memory from the budget of the values only.
 class Unpickler {
  public:
   Unpickler(ByteCursor& stream, PickleValues& values, TorchObjects& objects)

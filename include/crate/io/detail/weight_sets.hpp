@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "crate/io/detail/is_among.hpp"
 #include "crate/io/detail/published_match.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
@@ -43,11 +44,6 @@ inline constexpr std::array<std::string_view, 20> training_state = {"optimizer",
                                                                     "momentum",
                                                                     "exp_avg",
                                                                     "exp_avg_sq"};
-
-template <class Names>
-[[nodiscard]] bool is_among(const Names& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 [[nodiscard]] inline bool has_training_state(std::string_view path) {
   while (!path.empty())
@@ -109,12 +105,12 @@ class WeightSets {
 
   [[nodiscard]] bool empty() const { return sets_.empty(); }
 
-  /// The set at the wanted path or inside it; if none is wanted, the one that is no state of a training, or the one of which
-  /// most names are there. Nothing if there is none. Throws FileError that lists them if there are several.
+  /// The set at the wanted path or inside it; if none is wanted, the one that is no state of a training, or the one of
+  /// which most names are there. Nothing if there is none. Throws FileError that lists them if there are several.
   [[nodiscard]] std::optional<WeightSet> choose(std::string_view wanted) const;
 
-  /// The tensors of the set under their published names, and those beside them in the same dict under their own, in the order of
-  /// the table.
+  /// The tensors of the set under their published names, and those beside them in the same dict under their own, in the
+  /// order of the table.
   [[nodiscard]] std::vector<FoundWeight> weights_of(const WeightSet& set) const;
 
   /// The paths of all sets, for messages.
@@ -194,7 +190,8 @@ inline std::optional<WeightSet> WeightSets::choose(std::string_view wanted) cons
   return found.front();
 }
 
-/// Counts the tensors of sets that share no prefix, and leaves those of a family that have most of its names.
+/// Counts the published names in each set, and keeps of each family the sets with the most of them. A tensor counts for
+/// the innermost set that it is in.
 inline void WeightSets::compare(std::vector<WeightSet>& sets) const {
   for (const Tensor& tensor : table_.tensors()) {
     WeightSet* innermost = nullptr;
@@ -243,8 +240,8 @@ inline std::bitset<32> WeightSets::names_found(const WeightSet& set, std::string
   return found;
 }
 
-/// The set's prefix, or the beginning of it within which more of the family's names are: where parts of a model have prefixes of
-/// their own.
+/// The set's prefix, or the beginning of it within which more of the family's names are: where parts of a model have
+/// prefixes of their own.
 inline std::string_view WeightSets::widest_scope(const WeightSet& set) const {
   constexpr int furthest = 8;
   const auto holds_set = [&](std::string_view scope) {

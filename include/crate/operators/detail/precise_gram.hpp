@@ -32,6 +32,14 @@ template <class Real>
   return 4 * unit_roundoff<Real> * std::sqrt(static_cast<double>(count));
 }
 
+/// ||M||_F, whose squares neither overflow nor underflow.
+template <class M>
+[[nodiscard]] double frobenius_norm(const Eigen::MatrixBase<M>& matrix) {
+  const double largest = matrix.template cast<double>().cwiseAbs().maxCoeff();
+  if (!std::isnormal(largest)) return largest;
+  return largest * (matrix.template cast<double>() / largest).norm();
+}
+
 /// A number and a bound of its absolute error.
 struct Estimate {
   double value;
@@ -41,7 +49,8 @@ struct Estimate {
   [[nodiscard]] bool within(double relative) const { return error <= relative * value && std::isfinite(value); }
 };
 
-/// dim, N and epsilon of a rate: the factor a = dim / (N epsilon^2), and its root, which is finite wherever epsilon is normal.
+/// dim, N and epsilon of a rate: the factor a = dim / (N epsilon^2), and its root, which is finite wherever epsilon is
+/// normal.
 struct RateScale {
   Index dim, tokens;
   double epsilon;
@@ -54,14 +63,16 @@ struct RateScale {
   }
 };
 
-/// G = I + a W W^T or I + a W^T W, whichever is smaller, as L D L^T in the arithmetic of Real. Pivots are kept less their 1, so
-/// that short tokens lose nothing, and W is scaled before it is squared, so that nothing overflows that need not.
+/// G = I + a W W^T or I + a W^T W, whichever is smaller, as L D L^T in the arithmetic of Real. Pivots are kept less
+/// their 1, so that short tokens lose nothing, and W is scaled before it is squared, so that nothing overflows that
+/// need not.
 ///
-/// Error bounds: the factors are those of G + E with |E_ij| <= c (M_ii M_jj)^{1/2}, M = G - I and c = rounding_of_sum(m + n), and
-/// sums of squares of independent roundings stand for their moduli:
+/// Error bounds: the factors are those of G + E with |E_ij| <= c (M_ii M_jj)^{1/2}, M = G - I and
+/// c = rounding_of_sum(m + n), and sums of squares of independent roundings stand for their moduli:
 ///   log det   || M_d^{1/2} G^{-1} M_d^{1/2} ||_F c            M_d, G_d: the diagonals
 ///   G^{-1} W  || |G^{-1}| G_d^{1/2} 1 || || 1^T G_d^{1/2} |G^{-1} W| || c
-/// They grow with a ||W||^2 only as far as tokens are nearly dependent: rows of W may be as different in length as they like.
+/// They grow with a ||W||^2 only as far as tokens are nearly dependent: rows of W may be as different in length as they
+/// like.
 template <class Real>
 class PreciseGram {
  public:
@@ -118,8 +129,8 @@ class PreciseGram {
     const MatrixOf<Real> along_w = h * f.transpose(), along_f = f * cotangent.transpose();
     const MatrixOf<Real> result = h - rest * (along_w * scaled_ + along_f * f);
     const Vector<double> d = (squares_.array() + 1).sqrt();
-    const double amplified = 1 + factor_ * f.template cast<double>().stableNorm() * d.norm();
-    const double size = cotangent.template cast<double>().stableNorm();
+    const double amplified = 1 + factor_ * frobenius_norm(f.template cast<double>()) * d.norm();
+    const double size = frobenius_norm(cotangent.template cast<double>());
     const MatrixOf<double> inverse = inverse_.template cast<double>().cwiseAbs();
     const double h_error = (inverse * d).norm() * (d.transpose() * h.template cast<double>().cwiseAbs()).norm();
     return {result, {size, distrust() * 4 * rounding() * amplified * (h_error + size)}};
@@ -163,8 +174,8 @@ class PreciseGram {
     const Vector<double> d = (squares_.array() + 1).sqrt();
     const MatrixOf<double> sizes = result.template cast<double>().cwiseAbs();
     const MatrixOf<double> inverse = inverse_.template cast<double>().cwiseAbs();
-    const double size = sizes.stableNorm();
-    const double by_gram = distrust() * rounding() * (inverse * d).stableNorm() * (d.transpose() * sizes).stableNorm();
+    const double size = frobenius_norm(sizes);
+    const double by_gram = distrust() * rounding() * (inverse * d).norm() * (d.transpose() * sizes).norm();
     // The derivative of F = G^{-1} X by X is at most ||G^{-1}|| + ||F||^2 <= 2.
     const double by_tokens = 2 * x_error_ * static_cast<double>(by) / factor_;
     const double error = by_gram + by_tokens + 4 * unit_roundoff<double> * size;
@@ -186,12 +197,11 @@ class PreciseGram {
 template <class W>
 [[nodiscard]] PrecisionError unreliable(const char* what, const Eigen::MatrixBase<W>& w, double epsilon) {
   if (!w.allFinite()) return PrecisionError(concatenate(what, ": expected tokens of finite numbers, found others"));
-  const double longest = w.template cast<double>().colwise().stableNorm().maxCoeff();
+  const double longest = MatrixOf<double>(w.template cast<double>()).colwise().stableNorm().maxCoeff();
   return PrecisionError(concatenate(what, ": tokens as long as ", longest, " are ", longest / epsilon,
                                     " times epsilon = ", epsilon,
-                                    " and too nearly dependent for that: no digits would be left; expected a larger "
-                                    "epsilon, or tokens of which none follows "
-                                    "from the others"));
+                                    " and too nearly dependent for that: no digits would be left; expected "
+                                    "a larger epsilon, or tokens of which none follows from the others"));
 }
 
 }  // namespace crate::detail

@@ -29,8 +29,8 @@ inline constexpr double last_tolerance = 1e-8;
 /// I + a W W^T or I + a W^T W, whichever is smaller, for W of size n x m, with its Cholesky factor. Both have the same
 /// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so the cost is linear in the longer side.
 /// Summed and factorised in double: a rate is a small difference of large logarithms. What it gives is exact while
-/// a ||W||^2 is moderate, or W far from singular, and is never to be used without its error; the bounds are those of PreciseGram.
-/// With `always_by_rows` it is I + a W W^T whatever the shape.
+/// a ||W||^2 is moderate, or W far from singular, and is never to be used without its error; the bounds are those of
+/// PreciseGram. With `always_by_rows` it is I + a W W^T whatever the shape.
 template <class WDerived, bool always_by_rows = false>
 class RegularisedGram {
   static constexpr int bound = always_by_rows
@@ -61,12 +61,12 @@ class RegularisedGram {
     diagonal_ = gram.diagonal();
     factor_.compute(gram);
     constexpr double largest_factor = 1e200;  // within, no square of W that counts has gone under
-    sound_ = factor_.info() == Eigen::Success && a >= 1 / largest_factor && a <= largest_factor &&
-             std::isfinite(diagonal_.sum());
+    sound_ = has_succeeded(factor_) && a >= 1 / largest_factor && a <= largest_factor && std::isfinite(diagonal_.sum());
   }
 
-  /// log det(I + a W^T W) / 2, for W that is exact up to errors of Frobenius norm `x_error` / a^{1/2}. The error is bounded by
-  /// the diagonal alone, as G^{-1} <= I; unless that is within `tolerance`, by the factor, which costs about what the factor did.
+  /// log det(I + a W^T W) / 2, for W that is exact up to errors of Frobenius norm `x_error` / a^{1/2}. The error is
+  /// bounded by the diagonal alone, as G^{-1} <= I; unless that is within `tolerance`, by the factor, which costs about
+  /// what the factor did.
   [[nodiscard]] Estimate rate(double tolerance, double x_error = 0) const {
     const double value = factor_.matrixLLT().diagonal().array().log().sum();
     const double size = std::sqrt(static_cast<double>(diagonal_.size())) * diagonal_.maxCoeff();
@@ -92,7 +92,8 @@ class RegularisedGram {
     const Gram<double> inverse = factor_.solve(Gram<double>::Identity(n, n));
     const Diagonal d = diagonal_.cwiseSqrt();
     const double energy = std::max(0.0, diagonal_.sum() - static_cast<double>(n));  // a ||W||^2
-    // ||G^{-1} X||_F^2 = tr G^{-1} - ||G^{-1}||_F^2, unless that cancels; and its largest eigenvalue alone gives a bound.
+    // ||G^{-1} X||_F^2 = tr G^{-1} - ||G^{-1}||_F^2, unless that cancels; and its largest eigenvalue alone gives a
+    // bound.
     const double square = inverse.trace() - inverse.squaredNorm();
     const double size = std::max(square > 1e-6 ? std::sqrt(square) : 0.0, std::sqrt(energy) / (1 + energy));
     const double right = (inverse * d.asDiagonal()).norm();
@@ -115,8 +116,8 @@ class RegularisedGram {
   }
 
  private:
-  /// dR/dX = G^{-1} X is nowhere larger than X, nor any of its singular values than 1/2; roundings of different rows of X are
-  /// independent, and so seen by that over n^{1/2}.
+  /// dR/dX = G^{-1} X is nowhere larger than X, nor any of its singular values than 1/2; roundings of different rows of
+  /// X are independent, and so seen by that over n^{1/2}.
   [[nodiscard]] double error_of_rate(double size, double x_error) const {
     if (!sound_) return infinity;
     const auto n = static_cast<double>(diagonal_.size());

@@ -54,8 +54,8 @@ auto as_array(S* data, Index size) {
   return Eigen::Map<std::conditional_t<std::is_const_v<S>, const Numbers, Numbers>>(data, size);
 }
 
-/// Calls visit(in_vector, numbers of the first model, same of each other...) for all trainable numbers, so few at a time that
-/// they stay in the first cache from one expression to the next: every number comes from memory once.
+/// Calls visit(in_vector, numbers of the first model, same of each other...) for all trainable numbers, so few at a
+/// time that they stay in the first cache from one expression to the next: every number comes from memory once.
 template <class Visit, class... Models>
 void for_each_trained(Threads& threads, const Visit& visit, Models&... models) {
   constexpr Index block_size = 1024;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "crate/core/errors.hpp"
+#include "crate/io/detail/utf8.hpp"
+#include "crate/io/file_error.hpp"
+#include "crate/io/tensor.hpp"
+
+// Notes in the metadata of a checkpoint. A text that is no UTF-8, such as the path of a folder may be, is none that a
+// safetensors file can hold: it is percent-encoded and stands under another prefix, so that all others are as they are.
+
+namespace crate::detail {
+
+inline constexpr std::string_view note_prefix = "note: ";
+inline constexpr std::string_view encoded_note_prefix = "percent-encoded note: ";
+
+/// The text in ASCII: '%' and every byte above 126 become '%' and two hexadecimal digits.
+[[nodiscard]] inline std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c != '%' && byte < 0x7FU)
+      encoded += c;
+    else
+      encoded += {'%', digits[byte >> 4U], digits[byte & 15U]};
+  }
+  return encoded;
+}
+
+/// What percent_encoded made the text from. Throws Error if it made none such.
+[[nodiscard]] inline std::string percent_decoded(std::string_view encoded) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string text;
+  for (std::size_t i = 0; i < encoded.size(); ++i) {
+    if (encoded[i] != '%') {
+      text += encoded[i];
+      continue;
+    }
+    const std::string_view code = encoded.substr(i, 3);
+    const std::size_t high = code.size() == 3 ? digits.find(code[1]) : std::string_view::npos;
+    const std::size_t low = code.size() == 3 ? digits.find(code[2]) : std::string_view::npos;
+    if (high == std::string_view::npos || low == std::string_view::npos)
+      throw Error(concatenate("expected '%' and two hexadecimal digits, found ", quote(code)));
+    text += static_cast<char>(high << 4U | low);
+    i += 2;
+  }
+  return text;
+}
+
+/// The note as an entry of metadata.
+[[nodiscard]] inline std::pair<std::string, std::string> entry_of_note(std::string_view name, const std::string& text) {
+  if (is_utf8(text)) return {concatenate(note_prefix, name), text};
+  return {concatenate(encoded_note_prefix, name), percent_encoded(text)};
+}
+
+/// All notes in the metadata of a checkpoint. Throws FileError if one of them is not as entry_of_note writes it.
+[[nodiscard]] inline Metadata notes_of(const TensorTable& file) {
+  Metadata notes;
+  for (const auto& [key, text] : file.metadata()) {
+    if (key.starts_with(note_prefix)) notes.emplace_back(key.substr(note_prefix.size()), text);
+    if (!key.starts_with(encoded_note_prefix)) continue;
+    try {
+      notes.emplace_back(key.substr(encoded_note_prefix.size()), percent_decoded(text));
+    } catch (const Error& error) { throw file_error(file.source(), "metadata ", quote(key), ": ", error.what()); }
+  }
+  return notes;
+}
+
+}  // namespace crate::detail

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What was trained can be used: train_and_use.py FOLDER_OF_PROGRAMS. What training prints as its test accuracy is what `classify` gets on
+the same images, to the picture, however they are stored; a stopped training goes on, and its checkpoint is a file of weights."""
+
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+
+SIDE, CLASSES = 8, 3
+failures = 0
+
+
+def check(what, holds, seen=""):
+    global failures
+    if not holds:
+        failures += 1
+        print(f"FAILED: {what}\n{seen}")
+
+
+def run(program, *arguments):
+    path = os.path.join(sys.argv[1], program)
+    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+def draw_image(label):
+    """A bright band, higher or lower by class, in much noise."""
+    first = 1 + 2 * label
+    rows = [[random.randrange(150) + (90 if first <= y < first + 2 else 0) for _ in range(SIDE)] for y in range(SIDE)]
+    return bytes(min(255, value) for row in rows for value in row)
+
+
+def write_idx(folder, split, images, labels):
+    with open(f"{folder}/{split}-images-idx3-ubyte", "wb") as file:
+        file.write(struct.pack(">IIII", 2051, len(images), SIDE, SIDE) + b"".join(images))
+    with open(f"{folder}/{split}-labels-idx1-ubyte", "wb") as file:
+        file.write(struct.pack(">II", 2049, len(labels)) + bytes(labels))
+
+
+def write_png(path, image):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = b"".join(b"\0" + image[y * SIDE : (y + 1) * SIDE] for y in range(SIDE))
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def write_data(folder):
+    """The same images as an IDX data set in `idx`, and as pictures in `pictures`, whose folders are named after the classes."""
+    os.makedirs(f"{folder}/idx")
+    for split, idx_split, count in (("train", "train", 240), ("test", "t10k", 90)):
+        labels = [i % CLASSES for i in range(count)]
+        images = [draw_image(label) for label in labels]
+        write_idx(f"{folder}/idx", idx_split, images, labels)
+        for i, (image, label) in enumerate(zip(images, labels)):
+            os.makedirs(f"{folder}/pictures/{split}/{label}", exist_ok=True)
+            write_png(f"{folder}/pictures/{split}/{label}/{i:03}.png", image)
+
+
+MODEL = ("--patch", "4x4", "--dim", 16, "--depth", 1, "--heads", 2, "--batch", 24, "--rate", 0.004, "--seed", 1)
+
+
+def accuracy_of_training(text):
+    """The test accuracy in the table's last line."""
+    rows = re.findall(r"^ +\d+ +[\d.]+ +[\d.]+ % +[\d.]+ +([\d.]+) % +[\d.]+ % +[\d.]+$", text, re.M)
+    return rows[-1] if rows else text
+
+
+def accuracy_of_use(*arguments):
+    text = run("classify", "--threads", 2, *arguments)[1]
+    found = re.search(r"^accuracy ([\d.]+) % ", text, re.M)
+    return found[1] if found else text
+
+
+def check_use(weights, trained):
+    for stored in (("--data", "idx"), ("--data", "pictures"), ("pictures/test",)):
+        found = accuracy_of_use("--weights", weights, *stored)
+        check(f"{weights} on {' '.join(stored)}: expected {trained} %", found == trained, found)
+
+
+def train_and_use(data):
+    code, text = run("train_classifier", "--data", data, *pictures_of(data), *MODEL, "--epochs", 8, "--output", f"{data}.st",
+                     "--checkpoint", f"{data}.run")
+    check(f"training on {data}", code == 0, text)
+    trained = accuracy_of_training(text)
+    check("the accuracy is one between guessing and knowing", 33.4 < float(trained) < 100, text)
+    check_use(f"{data}.st", trained)
+    check_use(f"{data}.run", trained)
+    shown = run("convert_weights", f"{data}.st")[1]
+    check("convert_weights shows what is expected of pictures", "become images of 8 x 8" in shown and "0, 1, 2" in shown, shown)
+
+    code, text = run("train_classifier", "--checkpoint", f"{data}.run", "--resume", "--epochs", 10)
+    check("a training goes on for more epochs, without its options", code == 0 and "goes on after step" in text, text)
+    check_use(f"{data}.st", accuracy_of_training(text))
+
+    code, text = run("train_classifier", "--data", "pictures", "--from", f"{data}.st", "--epochs", 1, "--batch", 24, "--output",
+                     f"{data}.tuned.st")
+    check(f"fine-tuning of {data}.st on pictures", code == 0, text)
+    check_use(f"{data}.tuned.st", accuracy_of_training(text))
+
+
+def pictures_of(data):
+    return ("--image", f"{SIDE}x{SIDE}") if data == "pictures" else ()
+
+
+def main():
+    random.seed(1)
+    with tempfile.TemporaryDirectory() as folder:
+        sys.argv[1] = os.path.abspath(sys.argv[1])
+        os.chdir(folder)
+        write_data(".")
+        train_and_use("idx")
+        train_and_use("pictures")
+        check("a training is not replaced", run("train_classifier", "--data", "idx", *MODEL, "--checkpoint", "idx.run")[0] == 1)
+    print("all agree" if failures == 0 else f"{failures} failed")
+    return 0 if failures == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
