@@ -61,44 +61,6 @@ void folded(benchmark::State& state, const typename Model::Options& options) {
       static_cast<double>(batch) * 1e-3, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
-/// The micro-kernel's multiply-adds on tiles that stay in the first cache, of numbers like a model's: as fast as the processor goes.
-template <FoldedWeight W>
-class Peak {
- public:
-  explicit Peak(Threads& threads) : threads_(threads) {
-    const Matrix<float> numbers = random_tokens<float>(depth * A::values_per_unit, T::rows + T::columns);
-    const auto unit = [&](Index k, Index row) {
-      return detail::packed_unit<W>(k, numbers.rows(), [&](Index i) { return numbers(i, row); });
-    };
-    for (Index k = 0; k < depth; ++k)
-      for (Index row = 0; row < T::rows; ++row) panel_.push_back(unit(k, row));
-    for (Index column = 0; column < T::columns; ++column)
-      for (Index k = 0; k < depth; ++k) columns_.push_back(unit(k, T::rows + column));
-  }
-
-  void multiply() {
-    threads_.for_each(threads_.count(), [&](Index, int) {
-      alignas(64) float sums[static_cast<std::size_t>(T::rows * T::columns)];
-      for (int call = 0; call < calls; ++call) {
-        T::kernel(T::vectors, T::columns)(panel_.data(), T::rows, depth, columns_.data(), depth, sums, T::rows);
-        benchmark::DoNotOptimize(sums);
-      }
-    });
-  }
-  [[nodiscard]] double flops() const {
-    return 2.0 * T::rows * T::columns * depth * A::values_per_unit * calls * threads_.count();
-  }
-
- private:
-  using A = detail::Arithmetic<W>;
-  using T = detail::Tiles<A>;
-  static constexpr Index depth = 96;
-  static constexpr int calls = 4000;
-
-  Threads& threads_;
-  std::vector<typename A::Unit> panel_, columns_;
-};
-
 /// The stages of a classifier's blocks, each on tokens and weights of the right sizes, as many as the blocks have. With bfloat16 weights
 /// all tokens are rounded beforehand; that a model rounds them, and not for the first block's attention, is in the rest.
 template <FoldedWeight W>
@@ -117,13 +79,10 @@ class Stages {
 
   /// The first block's three products to the last block's.
   void products() {
-    const Index pairs = detail::round_up(dim_, 2);
-    Workspace::Frame frame(workspace_);
-    const detail::Columns<W> kept{frame.array<W>(pairs * tokens_.cols()), pairs};
-    std::fill_n(kept.first, pairs * tokens_.cols(), W(0.5F));
-    for (const FoldedLinear<W>& product : products_)
-      product.apply(kept, tokens_.cols(), detail::columns_of(std::as_const(tokens_)), detail::columns_of(out_),
-                    workspace_, threads_);
+    if (products_.front().keeps_tokens())
+      products_of_tokens<float>();
+    else
+      products_of_tokens<W>();
   }
   [[nodiscard]] double products_flops() const {
     return 2 * static_cast<double>(products_.size()) * products_.front().multiply_adds(layout_);
@@ -131,26 +90,39 @@ class Stages {
 
   void attention() {
     for (std::size_t block = 0; 3 * block < products_.size(); ++block)
-      detail::attend_heads<float>(detail::columns_of(std::as_const(tokens_)), heads_, dim_ / heads_, layout_,
-                                  {.logit_scale = 0.125}, false, detail::columns_of(out_), workspace_, threads_);
+      detail::attend_heads<float>(instruction_set(), detail::columns_of(std::as_const(tokens_)), heads_, dim_ / heads_,
+                                  layout_, false, 0.125F, false, detail::columns_of(out_), workspace_, threads_);
   }
   void softmax() {
     const Index length = layout_.tokens(), stride = detail::round_up(length, 16);
     Matrix<float> scores = Matrix<float>::Zero(stride, threads_.count());
     threads_.for_each(static_cast<Index>(products_.size()) / 3 * heads_, [&](Index, int worker) {
       for (Index j = 0; j < length; ++j)
-        benchmark::DoNotOptimize(detail::exponentials_in_place(scores.col(worker).data(), length, length, 0.125F));
+        detail::with_kernels(instruction_set(), [&]<class K>(K) {
+          benchmark::DoNotOptimize(K::exponentials_in_place(scores.col(worker).data(), length, length, 0.125F));
+        });
     });
   }
   void norms() {
     Workspace::Frame frame(workspace_);
     auto* const deviations = frame.array<float>(tokens_.cols());
     for (std::size_t norm = 0; 3 * norm < 2 * products_.size(); ++norm)
-      detail::inverse_deviations_into<float>(detail::columns_of(std::as_const(tokens_)), dim_, tokens_.cols(), 1e-5,
-                                             deviations, threads_);
+      detail::inverse_deviations_into<float>(instruction_set(), detail::columns_of(std::as_const(tokens_)), dim_,
+                                             tokens_.cols(), 1e-5, deviations, threads_);
   }
 
  private:
+  template <class Token>
+  void products_of_tokens() {
+    const Index pairs = detail::round_up(dim_, 2);
+    Workspace::Frame frame(workspace_);
+    const detail::Columns<Token> kept{frame.array<Token>(pairs * tokens_.cols()), pairs};
+    std::fill_n(kept.first, pairs * tokens_.cols(), Token(0.5F));
+    for (const FoldedLinear<W>& product : products_)
+      product.apply(kept, tokens_.cols(), detail::columns_of(std::as_const(tokens_)), detail::columns_of(out_),
+                    workspace_, threads_);
+  }
+
   Index dim_, heads_;
   TokenLayout layout_;
   Threads& threads_;
@@ -160,8 +132,7 @@ class Stages {
 };
 
 /// Where the time of a pass goes: milliseconds of all blocks' products, attention (its softmax apart) and norms, and of the rest,
-/// which the last block, that computes one token, makes smaller. "%peak" is that of the multiply-adds, "%product peak" that of large
-/// products of floats by Eigen. Argument: threads.
+/// which the last block, that computes one token, makes smaller. Argument: threads.
 template <FoldedWeight W>
 void where_the_time_goes(benchmark::State& state, const CrateClassifier<float>::Options& options) {
   CrateClassifier<float> model(options);
@@ -176,10 +147,10 @@ void where_the_time_goes(benchmark::State& state, const CrateClassifier<float>::
     benchmark::DoNotOptimize(logits.data());
   }
   Stages<W> stages(options, threads);
-  Peak<W> peak(threads);
+  CachedTile<W> tile(threads);
   const std::vector<double> times = milliseconds_of(
       {[&] { fast.forward(image, logits, {.threads = &threads, .workspace = &workspace}); }, [&] { stages.products(); },
-       [&] { stages.attention(); }, [&] { stages.softmax(); }, [&] { stages.norms(); }, [&] { peak.multiply(); }});
+       [&] { stages.attention(); }, [&] { stages.softmax(); }, [&] { stages.norms(); }, [&] { tile.multiply(); }});
   const double all = times[0], products = times[1], attention = times[2], softmax = times[3], norms = times[4];
   state.counters["all ms"] = all;
   state.counters["products ms"] = products;
@@ -188,9 +159,7 @@ void where_the_time_goes(benchmark::State& state, const CrateClassifier<float>::
   state.counters["norms ms"] = norms;
   state.counters["rest ms"] = all - products - attention - norms;
   state.counters["products GFLOP/s"] = 1e-6 * stages.products_flops() / products;
-  state.counters["products %peak"] = 100 * stages.products_flops() / products / (peak.flops() / times[5]);
-  state.counters["products %product peak"] =
-      1e5 * stages.products_flops() / products / matrix_product_peak<float>(threads.count());
+  state.counters["products %peak"] = 100 * stages.products_flops() / products / (tile.flops() / times[5]);
 }
 
 void batches_and_threads(benchmark::internal::Benchmark* benchmark) {

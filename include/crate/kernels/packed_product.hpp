@@ -100,19 +100,19 @@ void multiply_packed(const PackedWeights<bfloat16>& weights, Columns<const float
 
 /// With tokens kept as bfloat16, for instruction sets that multiply these.
 template <class Kept, class Out>
-void multiply_packed([[maybe_unused]] const PackedWeights<bfloat16>& weights,
-                     [[maybe_unused]] Columns<const bfloat16> x, [[maybe_unused]] Index cols,
-                     [[maybe_unused]] const Epilogue<float, Kept>& epilogue, [[maybe_unused]] Columns<Out> out,
-                     Workspace&, [[maybe_unused]] Threads& threads) {
-#ifdef CRATE_KERNELS_X86
-  const Columns<const BfloatPair> pairs = pairs_of(x);
-  const auto body = [&](Index panel, Index first, Index last, int) {
-    avx512::Kernels::multiply_panel<avx512::Arithmetic<bfloat16>>(weights.panel(panel), weights.depth(),
-                                                                  panel * weights.panel_rows(), weights.rows_of(panel),
-                                                                  pairs, first, last, epilogue, out);
-  };
-  for_each_piece(weights, cols, weights.depth() * Index{sizeof(BfloatPair)}, threads, body);
-#endif
+void multiply_packed(const PackedWeights<bfloat16>& weights, Columns<const bfloat16> x, Index cols,
+                     const Epilogue<float, Kept>& epilogue, Columns<Out> out, Workspace&, Threads& threads) {
+  with_kernels(weights.instruction_set(), [&]<class K>(K) {
+    if constexpr (K::has_bfloat16) {
+      const Columns<const BfloatPair> pairs = pairs_of(x);
+      const auto body = [&](Index panel, Index first, Index last, int) {
+        K::template multiply_panel<typename K::template Arithmetic<bfloat16>>(
+            weights.panel(panel), weights.depth(), panel * weights.panel_rows(), weights.rows_of(panel), pairs, first,
+            last, epilogue, out);
+      };
+      for_each_piece(weights, cols, weights.depth() * Index{sizeof(BfloatPair)}, threads, body);
+    }
+  });
 }
 
 }  // namespace crate::detail

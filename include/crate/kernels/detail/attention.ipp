@@ -107,9 +107,8 @@ template <Scalar S>
 /// whole vectors may be read at the last rows. Heads stored as bfloat16 have an even dimension. Logits are scaled; if causal, a
 /// query sees the keys up to its own. With `first_tokens`, only those of the first token of each set, side by side.
 template <Scalar S, class Out>
-void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLayout& layout,
-                  bool causal, S scale, bool first_tokens, Columns<Out> out, Workspace& workspace,
-                  Threads& threads) {
+void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLayout& layout, bool causal, S scale,
+                  bool first_tokens, Columns<Out> out, Workspace& workspace, Threads& threads) {
   using T = Tiles<Arithmetic<S>>;
   constexpr Index largest_group = 128;  // queries of a piece; each packs the keys anew
   const Index queries = first_tokens ? std::min<Index>(1, layout.longest()) : layout.longest();

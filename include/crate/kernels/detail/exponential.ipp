@@ -2,7 +2,6 @@
 
 namespace crate::detail::CRATE_TARGET {
 
-
 /// exp(x) for every lane, x <= 0, with a relative error below 2e-7 in float; 0 below -87.
 /// x = n log 2 + r with n whole and |r| <= log(2) / 2, exp(x) = 2^n exp(r), and exp(r) by a polynomial that is exact at 0 and
 /// whose largest relative error is 3e-9.

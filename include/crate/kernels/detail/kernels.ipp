@@ -4,6 +4,9 @@ namespace crate::detail::CRATE_TARGET {
 
 /// What the other floors call of this instruction set; see with_kernels.
 struct Kernels {
+  /// Whether Arithmetic<bfloat16> exists, for instruction sets that multiply these.
+  static constexpr bool has_bfloat16 = CRATE_TARGET_BYTES == 64;
+
   template <class W>
   using Arithmetic = CRATE_TARGET::Arithmetic<W>;
   template <class A>
@@ -27,6 +30,10 @@ struct Kernels {
   template <class S, class... Arguments>
   static void attend_heads(Columns<const S> h, Arguments&&... arguments) {
     CRATE_TARGET::attend_heads<S>(h, std::forward<Arguments>(arguments)...);
+  }
+  template <class S>
+  [[nodiscard]] static S exponentials_in_place(S* scores, Index seen, Index keys, S scale) {
+    return CRATE_TARGET::exponentials_in_place<S>(scores, seen, keys, scale);
   }
   template <class S>
   [[nodiscard]] static Index attention_numbers(Index head_dim, const TokenLayout& layout) {

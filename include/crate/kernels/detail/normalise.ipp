@@ -8,7 +8,8 @@ struct TokenStatistics {
   S inverse_deviation;  ///< 1 / sqrt(variance + epsilon)
 };
 
-/// Sum over the token of f(z), vectors of zeros beyond its end left out.
+/// Sum over the token of f(z), vectors of zeros beyond its end left out. (f is generic, for g++ compiles other lambdas that return vectors
+/// before it knows the instruction set.)
 template <class V, class F>
 [[nodiscard]] ElementOf<V> sum_over(const ElementOf<V>* z, Index dim, const F& f) {
   constexpr Index lanes = lanes_of<V>;
@@ -27,8 +28,8 @@ template <Scalar S>
 [[nodiscard]] TokenStatistics<S> token_statistics(const S* z, Index dim, double epsilon) {
   using V = Simd<S>;
   const S count = static_cast<S>(dim);
-  const S mean = sum_over<V>(z, dim, [](const V& x) { return x; }) / count;
-  const S variance = sum_over<V>(z, dim, [&](const V& x) { return (x - mean) * (x - mean); }) / count;
+  const S mean = sum_over<V>(z, dim, [](const auto& x) { return x; }) / count;
+  const S variance = sum_over<V>(z, dim, [&](const auto& x) { return (x - mean) * (x - mean); }) / count;
   return {mean, 1 / std::sqrt(variance + static_cast<S>(epsilon))};
 }
 

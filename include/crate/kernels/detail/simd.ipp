@@ -3,14 +3,9 @@
 
 namespace crate::detail::CRATE_TARGET {
 
-
 /// As many numbers as a register holds, side by side, for which +, *, < and ?: act on each.
 template <class T>
 using Simd = VectorOf<T, CRATE_TARGET_BYTES>;
-
-/// `count` vectors, in registers where they are indexed by constants alone.
-template <class V, Index count>
-using Registers = V[static_cast<std::size_t>(count)];
 
 /// body(0), ..., body(count - 1) with constants, so that arrays indexed by them may live in registers.
 template <int count, class Body>
