@@ -54,11 +54,16 @@ void for_each_piece(const PackedWeights<W>& weights, Index cols, Index column_by
   for_each_piece(weights.panels(), cols, column_bytes, weights.instruction_set(), threads, body);
 }
 
+/// The numbers of room for a panel that is widened to floats, with a gap up to the next thread's.
+[[nodiscard]] inline Index widened_room(const PackedWeights<bfloat16>& weights) {
+  return round_up((2 * weights.depth() + tile_steps_ahead) * weights.panel_rows(), 16);
+}
+
 /// The bytes of workspace that multiply_packed takes.
 template <FoldedWeight W>
 [[nodiscard]] std::size_t product_room(const PackedWeights<W>& weights, int threads) {
   if constexpr (std::same_as<W, bfloat16>)
-    return static_cast<std::size_t>(threads) * Workspace::room<float>(2 * weights.panel_rows() * weights.depth());
+    return Workspace::room<float>(widened_room(weights) * threads);
   else
     return 0;
 }
@@ -84,7 +89,7 @@ template <class Kept, class Out>
 void multiply_packed(const PackedWeights<bfloat16>& weights, Columns<const float> x, Index cols,
                      const Epilogue<float, Kept>& epilogue, Columns<Out> out, Workspace& workspace, Threads& threads) {
   Workspace::Frame frame(workspace);
-  const Index room = round_up(2 * weights.panel_rows() * weights.depth(), 16);
+  const Index room = widened_room(weights);
   float* const rooms = frame.array<float>(room * threads.count());
   with_kernels(weights.instruction_set(), [&]<class K>(K) {
     const auto body = [&](Index panel, Index first, Index last, int worker) {

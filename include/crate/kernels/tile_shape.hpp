@@ -29,6 +29,10 @@ struct TileShape {
   return {2, bytes == 32 ? 6 : 4};
 }
 
+/// How many steps ahead of its use the micro-kernel fetches a panel, and so beyond the end of it: there must not lie what another thread
+/// writes.
+inline constexpr Index tile_steps_ahead = 16;
+
 /// How many numbers (or pairs of bfloat16) of `size` bytes a register holds.
 [[nodiscard]] constexpr Index lanes_in(InstructionSet set, std::size_t size) {
   return vector_bytes(set) / static_cast<Index>(size);

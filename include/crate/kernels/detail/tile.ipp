@@ -2,9 +2,6 @@
 
 namespace crate::detail::CRATE_TARGET {
 
-/// How far ahead of its use the micro-kernel fetches a panel.
-inline constexpr Index tile_steps_ahead = 16;
-
 /// The micro-kernel: sums(i, j) = sum over k of panel(i, k) x(k, j), the sums in registers throughout.
 /// `panel` holds, for each step k, `vectors` vectors of rows, and `panel_step` units from one step to the next; `x` and `sums` have
 /// their columns `x_stride` units and `sums_stride` numbers apart. `sums` has room for whole vectors of rows.
