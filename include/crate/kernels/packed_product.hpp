@@ -93,11 +93,8 @@ void multiply_packed(const PackedWeights<bfloat16>& weights, Columns<const float
   float* const rooms = frame.array<float>(room * threads.count());
   with_kernels(weights.instruction_set(), [&]<class K>(K) {
     const auto body = [&](Index panel, Index first, Index last, int worker) {
-      float* const widened = rooms + worker * room;
-      const Index rows = weights.rows_of(panel);
-      K::widen_panel(weights.panel(panel), round_up(rows, weights.lanes()), weights.depth(), widened);
-      K::template multiply_panel<typename K::template Arithmetic<float>>(
-          widened, 2 * weights.depth(), panel * weights.panel_rows(), rows, x, first, last, epilogue, out);
+      K::multiply_panel_widening(weights.panel(panel), weights.depth(), panel * weights.panel_rows(),
+                                 weights.rows_of(panel), x, first, last, epilogue, out, rooms + worker * room);
     };
     for_each_piece(weights, cols, 2 * weights.depth() * Index{sizeof(float)}, threads, body);
   });

@@ -10,6 +10,7 @@
 // Of tiles.
 #include "crate/kernels/detail/packed_product.ipp"
 #include "crate/kernels/detail/packing.ipp"
+#include "crate/kernels/detail/widening.ipp"
 // Of products.
 #include "crate/kernels/detail/attention.ipp"
 #include "crate/kernels/detail/normalise.ipp"

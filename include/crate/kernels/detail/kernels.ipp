@@ -16,8 +16,9 @@ struct Kernels {
   static void multiply_panel(const Arguments&... arguments) {
     CRATE_TARGET::multiply_panel<A>(arguments...);
   }
-  static void widen_panel(const BfloatPair* panel, Index width, Index depth, float* widened) {
-    CRATE_TARGET::widen_panel(panel, width, depth, widened);
+  template <class... Arguments>
+  static void multiply_panel_widening(const Arguments&... arguments) {
+    CRATE_TARGET::multiply_panel_widening(arguments...);
   }
   template <class S>
   static void pack_panel_of(MatrixView<const S> a, Index width, S* panel) {

@@ -100,16 +100,4 @@ void multiply_panel(const typename A::Unit* panel, Index depth, Index row, Index
   }
 }
 
-/// The numbers of a panel of bfloat16 pairs as floats: `width` rows side by side for each of 2 `depth` numbers of a row.
-inline void widen_panel(const BfloatPair* panel, Index width, Index depth, float* widened) {
-  using V = Simd<float>;
-  using Bits = Simd<std::uint32_t>;
-  for (Index k = 0; k < depth; ++k)
-    for (Index i = 0; i < width; i += lanes_of<V>) {
-      const Bits pairs = load<Bits>(panel + k * width + i);
-      store(same_bits<V>(pairs << 16U), widened + 2 * k * width + i);
-      store(same_bits<V>(pairs & 0xFFFF0000U), widened + (2 * k + 1) * width + i);
-    }
-}
-
 }  // namespace crate::detail::CRATE_TARGET
