@@ -22,9 +22,15 @@ void pack_panel(Columns<const S> h_k, Index head_dim, Index key, Index keys, Ind
     }
 }
 
-/// Replaces the first `seen` of a query's scores s by exp(scale s - max scale s), those up to `keys` by 0. Returns 1 / their sum.
+/// See SoftmaxTerms; of one query.
 template <Scalar S>
-[[nodiscard]] S exponentials_in_place(S* scores, Index seen, Index keys, S scale) {
+struct SoftmaxTerm {
+  S largest, inverse_sum;
+};
+
+/// Replaces the first `seen` of a query's scores s by exp(scale s - max scale s), those up to `keys` by 0.
+template <Scalar S>
+[[nodiscard]] SoftmaxTerm<S> exponentials_in_place(S* scores, Index seen, Index keys, S scale) {
   using V = Simd<S>;
   constexpr Index lanes = lanes_of<V>;
   constexpr S lowest = std::numeric_limits<S>::lowest();
@@ -49,7 +55,7 @@ template <Scalar S>
     sum += e;
     store(e, scores + i);
   }
-  return 1 / sum_of(sum);
+  return {shift, 1 / sum_of(sum)};
 }
 
 /// A head on one token set.
@@ -68,8 +74,10 @@ struct Head {
   }
 
   /// out = H_k softmax(scale H_k^T Q) for n queries Q = H_k[:, first ... first + n - 1], at most as many as a tile has columns.
+  /// The terms of their softmax go to `softmax`, if there is room.
   template <class Out>
-  void attend(Index first, Index n, bool causal, S scale, Columns<Out> out) const {
+  void attend(Index first, Index n, bool causal, S scale, const std::optional<ProbabilityDropout>& dropout,
+              SoftmaxTerms<S> softmax, Columns<Out> out) const {
     using A = Arithmetic<S>;
     using T = Tiles<A>;
     const Index keys = causal ? std::min(visible, first + n) : visible;
@@ -81,9 +89,15 @@ struct Head {
                             stride);
     }
     alignas(64) S inverse_sums[static_cast<std::size_t>(T::columns)];
-    for (Index j = 0; j < n; ++j)
-      inverse_sums[j] =
-          exponentials_in_place(strip + j * stride, causal ? std::min(keys, first + j + 1) : keys, keys, scale);
+    for (Index j = 0; j < n; ++j) {
+      const Index seen = seen_keys(causal, visible, first + j, 1);
+      const SoftmaxTerm<S> term = exponentials_in_place(strip + j * stride, seen, keys, scale);
+      inverse_sums[j] = term.inverse_sum;
+      if (dropout) dropout->drop(first + j, 0, seen, strip + j * stride);
+      if (softmax.largest.first == nullptr) continue;
+      *softmax.largest.at(first + j, 0) = term.largest;
+      *softmax.inverse_sum.at(first + j, 0) = term.inverse_sum;
+    }
     alignas(64) S sums[static_cast<std::size_t>(T::rows * T::columns)];
     for (Index row = 0; row < dim; row += T::rows) {
       const Index rows = std::min(T::rows, dim - row), vectors = (rows + T::lanes - 1) / T::lanes;
@@ -103,35 +117,39 @@ template <Scalar S>
   return round_up(layout.longest(), T::lanes) * (head_dim + T::columns) + gap;
 }
 
-/// For every set of the layout and every head: out = SSA of the head's rows of H, both (heads * head_dim) x (total tokens). Of H,
-/// whole vectors may be read at the last rows. Heads stored as bfloat16 have an even dimension. Logits are scaled; if causal, a
-/// query sees the keys up to its own. With `first_tokens`, only those of the first token of each set, side by side.
+/// See kernels/attention.hpp; the terms of the softmax are kept where there is room for them.
 template <Scalar S, class Out>
-void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLayout& layout,
-                  bool causal, S scale, bool first_tokens, Columns<Out> out, Workspace& workspace,
-                  Threads& threads) {
+void attend_heads(const AttentionHeads<S>& heads, bool first_tokens, const AttentionDropout& dropout,
+                  SoftmaxTerms<S> softmax, Columns<Out> out, Workspace& workspace, Threads& threads) {
   using T = Tiles<Arithmetic<S>>;
-  constexpr Index largest_group = 128;  // queries of a piece; each packs the keys anew
+  const TokenLayout& layout = heads.layout;
   const Index queries = first_tokens ? std::min<Index>(1, layout.longest()) : layout.longest();
-  const Index groups = (queries + largest_group - 1) / largest_group;
+  const Index groups = (queries + query_block - 1) / query_block;  // each packs the keys anew
   const Index group = round_up((queries + groups - 1) / std::max<Index>(groups, 1), T::columns);
   const Index keys = round_up(layout.longest(), T::lanes);
   Workspace::Frame frame(workspace);
-  const Index each = numbers_of_worker<S>(head_dim, layout);
+  const Index each = numbers_of_worker<S>(heads.dim, layout);
   S* const rooms = frame.array<S>(each * threads.count());
-  threads.for_each(layout.sets() * heads * groups, [&](Index piece, int worker) {
-    const Index set = piece / (heads * groups), row = piece / groups % heads * head_dim, begin = piece % groups * group;
+  threads.for_each(layout.sets() * heads.count * groups, [&](Index piece, int worker) {
+    const Index set = piece / (heads.count * groups), k = piece / groups % heads.count, begin = piece % groups * group;
     const Index token = layout.begin(set), end = std::min({begin + group, queries, layout.length(set)});
     if (begin >= end) return;
-    const Head<S> head{{h.at(row, token), h.stride},
-                       head_dim,
+    const Head<S> head{{heads.h.at(k * heads.dim, token), heads.h.stride},
+                       heads.dim,
                        layout.visible(set),
                        rooms + worker * each,
-                       rooms + worker * each + keys * head_dim};
+                       rooms + worker * each + keys * heads.dim};
     head.pack();
+    std::optional<ProbabilityDropout> drop;
+    if (dropout.probability != 0)
+      drop.emplace(ProbabilityDropout{dropout, set, k, layout.length(set), head.visible, heads.causal});
+    const SoftmaxTerms<S> terms = softmax.largest.first == nullptr
+                                      ? softmax
+                                      : SoftmaxTerms<S>{{softmax.largest.at(token, k), softmax.largest.stride},
+                                                        {softmax.inverse_sum.at(token, k), softmax.inverse_sum.stride}};
     for (Index first = begin; first < end; first += T::columns)
-      head.attend(first, std::min<Index>(T::columns, end - first), causal, scale,
-                  Columns<Out>{out.at(row, first_tokens ? set : token), out.stride});
+      head.attend(first, std::min<Index>(T::columns, end - first), heads.causal, heads.scale, drop, terms,
+                  Columns<Out>{out.at(k * heads.dim, first_tokens ? set : token), out.stride});
   });
 }
 

@@ -7,6 +7,8 @@
 #include "crate/kernels/detail/tile.ipp"
 #include "crate/kernels/detail/packed_product.ipp"
 #include "crate/kernels/detail/packing.ipp"
+#include "crate/kernels/detail/attention_dropout.ipp"
 #include "crate/kernels/detail/attention.ipp"
+#include "crate/kernels/detail/attention_adjoint.ipp"
 #include "crate/kernels/detail/normalise.ipp"
 #include "crate/kernels/detail/kernels.ipp"
