@@ -260,7 +260,7 @@ void mssa_free(benchmark::State& state) {
 
 // --- attention of projected tokens: by Eigen, and by kernels as layers call them --------------------------------------
 
-/// H = U^T Z, with room below its rows, and a cotangent.
+/// H = U^T Z and a cotangent.
 template <Scalar S>
 struct Projected {
   Index heads;
@@ -273,17 +273,11 @@ struct Projected {
   explicit Projected(const Arguments<S>& x)
       : heads(x.subspaces.heads()),
         layout(TokenLayout::single(x.count)),
-        h(with_room(x)),
-        cotangent(h.rowwise().reverse()) {
-    out = h_cotangent = h;
-    softmax.resize(x.count, 2 * heads);
-  }
-
-  static Matrix<S> with_room(const Arguments<S>& x) {
-    Matrix<S> h = Matrix<S>::Zero(detail::heads_stride<S>(x.dim), x.count);
-    h.topRows(x.dim) = x.subspaces.bases().transpose() * x.tokens;
-    return h;
-  }
+        h(x.subspaces.bases().transpose() * x.tokens),
+        cotangent(h.rowwise().reverse()),
+        out(x.dim, x.count),
+        softmax(x.count, 2 * heads),
+        h_cotangent(x.dim, x.count) {}
 
   void attend() {
     detail::attend_heads_recorded<S>(instruction_set(), attention(), {}, detail::softmax_terms(softmax),
@@ -306,10 +300,8 @@ template <Scalar S>
 void subspace_attention(benchmark::State& state) {
   const Arguments<S> x(state);
   const Projected<S> projected(x);
-  const auto run = [&] {
-    return crate::subspace_attention(projected.h.topRows(x.dim), projected.heads, projected.options);
-  };
-  const auto plain = crate::subspace_attention(wide(projected.h.topRows(x.dim)), projected.heads, projected.options);
+  const auto run = [&] { return crate::subspace_attention(projected.h, projected.heads, projected.options); };
+  const auto plain = crate::subspace_attention(wide(projected.h), projected.heads, projected.options);
   if (agrees<S>(state, run(), plain)) time_work<S>(state, x.work(x.pairs()), run);
 }
 
@@ -322,8 +314,8 @@ void attend_heads(benchmark::State& state) {
     return projected.out.data();
   };
   run();
-  const auto plain = crate::subspace_attention(wide(projected.h.topRows(x.dim)), projected.heads, projected.options);
-  if (agrees<S>(state, projected.out.topRows(x.dim), plain)) time_work<S>(state, x.work(x.pairs()), run);
+  const auto plain = crate::subspace_attention(wide(projected.h), projected.heads, projected.options);
+  if (agrees<S>(state, projected.out, plain)) time_work<S>(state, x.work(x.pairs()), run);
 }
 
 /// Products count as often as they must be computed, 3.5 times for each pair of tokens: the logits are symmetric.
@@ -336,7 +328,7 @@ template <Scalar S>
 void subspace_attention_adjoint(benchmark::State& state) {
   const Arguments<S> x(state);
   const Projected<S> projected(x);
-  const auto h = projected.h.topRows(x.dim), c = projected.cotangent.topRows(x.dim);
+  const Matrix<S>&h = projected.h, &c = projected.cotangent;
   const auto run = [&] { return crate::subspace_attention_adjoint(h, projected.heads, c, projected.options); };
   const auto plain = crate::subspace_attention_adjoint(wide(h), projected.heads, wide(c), projected.options);
   if (agrees<S>(state, run(), plain)) time_work<S>(state, x.work(adjoint_multiply_adds(x)), run);
@@ -352,10 +344,9 @@ void attend_heads_adjoint(benchmark::State& state) {
     return projected.h_cotangent.data();
   };
   run();
-  const auto plain = crate::subspace_attention_adjoint(wide(projected.h.topRows(x.dim)), projected.heads,
-                                                       wide(projected.cotangent.topRows(x.dim)), projected.options);
-  if (agrees<S>(state, projected.h_cotangent.topRows(x.dim), plain))
-    time_work<S>(state, x.work(adjoint_multiply_adds(x)), run);
+  const auto plain = crate::subspace_attention_adjoint(wide(projected.h), projected.heads, wide(projected.cotangent),
+                                                       projected.options);
+  if (agrees<S>(state, projected.h_cotangent, plain)) time_work<S>(state, x.work(adjoint_multiply_adds(x)), run);
 }
 
 // --- sparse codes ----------------------------------------------------------------------------------------------------

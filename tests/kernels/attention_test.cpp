@@ -30,10 +30,10 @@ TokenLayout draw_layout(Random& random) {
   return TokenLayout({197, 1, 64, 33, draw_index(random, 1, 300)}).with_visible({197, 1, 40, 1, 1});
 }
 
-/// Not a number wherever a kernel must not look: below the last row but for the registers it may read, or it may read nothing there.
+/// With not a number below its last row, where no kernel may look.
 template <class S>
-Matrix<S> with_rows_below(const Matrix<double>& m) {
-  Matrix<S> memory = Matrix<S>::Constant(heads_stride<S>(m.rows()), m.cols(), std::numeric_limits<S>::quiet_NaN());
+Matrix<S> with_row_below(const Matrix<double>& m) {
+  Matrix<S> memory = Matrix<S>::Constant(m.rows() + 1, m.cols(), std::numeric_limits<S>::quiet_NaN());
   memory.topRows(m.rows()) = m.cast<S>();
   return memory;
 }
@@ -44,7 +44,7 @@ struct Drawn {
   TokenLayout layout;
   AttentionOptions options;
   AttentionDropout dropout;
-  Matrix<S> h, c;  ///< of heads * p rows, and room below
+  Matrix<S> h, c;  ///< of heads * p rows, and one below
 
   Drawn(Random& random, double probability)
       : heads(draw_index(random, 1, 3)),
@@ -52,8 +52,8 @@ struct Drawn {
         layout(draw_layout(random)),
         options{.mask = random.below(2) == 0 ? AttentionMask::none : AttentionMask::causal, .logit_scale = 0.1},
         dropout{probability, {.seed = random.bits(), .step = 3, .first_set = 2}, 1},
-        h(with_rows_below<S>(draw_normal(random, rows(), layout.tokens()))),
-        c(with_rows_below<S>(draw_normal(random, rows(), layout.tokens()))) {}
+        h(with_row_below<S>(draw_normal(random, rows(), layout.tokens()))),
+        c(with_row_below<S>(draw_normal(random, rows(), layout.tokens()))) {}
 
   [[nodiscard]] Index rows() const { return heads * p; }
   [[nodiscard]] AttentionHeads<S> attention() const {
@@ -91,7 +91,8 @@ PlainResults plain_pass(const Matrix<double>& h, const Matrix<double>& c, const 
   Matrix<double> p = (options.logit_scale * h.transpose() * h).array().exp();
   if (options.mask == AttentionMask::causal) p = p.triangularView<Eigen::Upper>();
   p.bottomRows(h.cols() - options.visible).setZero();
-  p *= p.colwise().sum().cwiseInverse().asDiagonal();
+  const Eigen::RowVectorXd sums = p.colwise().sum();
+  p.array().rowwise() /= sums.array();
   const Matrix<double> used = p.cwiseProduct(kept), dp = (h.transpose() * c).cwiseProduct(kept);
   const Eigen::RowVectorXd mean = p.cwiseProduct(dp).colwise().sum();
   const Matrix<double> ds = p.cwiseProduct(dp.rowwise() - mean);
@@ -236,7 +237,7 @@ TEMPLATE_TEST_CASE("attention's exponentials are as exact as the scalar, from th
                    "", float, double) {
   const Index keys = 2000;
   const double bound = sizeof(TestType) == 4 ? 8e-7 : 8 * std::numeric_limits<double>::epsilon();
-  Matrix<TestType> h(1, keys + 16);  // logits of the first query are h_0 h_j
+  Matrix<TestType> h(1, keys);  // logits of the first query are h_0 h_j
   h(0, 0) = 1;
   for (Index j = 1; j < keys; ++j) h(0, j) = 1 - TestType(0.05) * static_cast<TestType>(j);
   const TokenLayout layout = TokenLayout::single(keys);
@@ -246,7 +247,7 @@ TEMPLATE_TEST_CASE("attention's exponentials are as exact as the scalar, from th
     Matrix<TestType> out(1, 1);
     const AttentionHeads<TestType> heads{{h.data(), 1}, 1, 1, layout};
     attend_heads(set, heads, true, columns_of(out), workspace, threads);
-    const Vector<double> logits = h.leftCols(keys).transpose().template cast<double>();
+    const Vector<double> logits = h.transpose().template cast<double>();
     const Vector<double> weights = (logits.array() - 1).exp();
     const double expected = weights.dot(logits) / weights.sum(), size = weights.dot(logits.cwiseAbs()) / weights.sum();
     CHECK(std::abs(static_cast<double>(out(0, 0)) - expected) < bound * size);

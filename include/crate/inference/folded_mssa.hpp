@@ -112,7 +112,12 @@ class FoldedMssa {
     return output_.has_value() && !output_->keeps_tokens() && width() / heads_ % 2 == 0;
   }
 
-  [[nodiscard]] Index stride() const { return detail::heads_stride<Scalar>(width()); }
+  /// Of projected tokens: heads begin on cache lines where their dimension allows, and columns do not all meet in the same place of the
+  /// cache.
+  [[nodiscard]] Index stride() const {
+    constexpr Index line = 64 / sizeof(Scalar);
+    return detail::round_up(width(), line) + line;
+  }
 
   FoldedLinear<W> projection_;  // U^T LN(z)
   Index heads_;

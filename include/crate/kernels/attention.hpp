@@ -15,16 +15,8 @@
 
 namespace crate::detail {
 
-/// A stride for the rows of all heads: whole registers may be read at the last rows, heads begin on cache lines where their
-/// dimension allows, and columns do not all meet in the same place of the cache.
-template <Scalar S>
-[[nodiscard]] constexpr Index heads_stride(Index rows) {
-  constexpr Index line = 64 / sizeof(S);
-  return round_up(rows, line) + line;
-}
-
-/// out = [SSA_1; ...; SSA_K], (K p) x (total tokens). Of H, whole registers may be read at the last rows. Heads stored as
-/// bfloat16 have an even dimension. With `first_tokens`, only those of the first token of each set, side by side.
+/// out = [SSA_1; ...; SSA_K], (K p) x (total tokens). Heads stored as bfloat16 have an even dimension. With `first_tokens`, only
+/// those of the first token of each set, side by side.
 template <Scalar S, class Out>
 void attend_heads(InstructionSet set, const AttentionHeads<S>& heads, bool first_tokens, Columns<Out> out,
                   Workspace& workspace, Threads& threads) {

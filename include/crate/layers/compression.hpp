@@ -59,11 +59,10 @@ struct Compression {
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
-    auto room = frame.template matrix<S>(heads_stride(), 2 * z.cols());
-    auto projected = room.topLeftCorner(width(), z.cols());
+    auto projected = frame.template matrix<S>(width(), z.cols());
     project(z, projected, pass);
     if (options.step == CompressionStep::softmax) {
-      auto attended = room.topRightCorner(width(), z.cols());
+      auto attended = frame.template matrix<S>(width(), z.cols());
       detail::attend_heads<S>(instruction_set(), heads_of(projected, pass), false, detail::columns_of(attended),
                               pass.workspace, pass.threads);
       finish(z, attended, out, pass);
@@ -74,8 +73,7 @@ struct Compression {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     check_sizes(z, out);
-    auto kept = pass.keep(heads_stride(), 2 * z.cols());
-    auto projected = kept.topLeftCorner(width(), z.cols()), compressed = kept.topRightCorner(width(), z.cols());
+    auto projected = pass.keep(width(), z.cols()), compressed = pass.keep(width(), z.cols());
     tape = {z, projected, compressed, {}, {}};
     project(z, projected, pass);
     if (options.step == CompressionStep::softmax) {
@@ -125,7 +123,6 @@ struct Compression {
   [[nodiscard]] AttentionOptions attention() const { return {.logit_scale = options.logit_scale}; }
 
   [[nodiscard]] Index width() const { return subspaces.bases().cols(); }
-  [[nodiscard]] Index heads_stride() const { return detail::heads_stride<S>(width()); }
 
   /// W = U^T Z.
   template <class Projected>

@@ -108,8 +108,8 @@ struct Mssa {
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
-    auto room = frame.template matrix<S>(heads_stride(), 2 * z.cols());
-    auto projected = room.topLeftCorner(width(), z.cols()), attended = room.topRightCorner(width(), z.cols());
+    auto projected = frame.template matrix<S>(width(), z.cols()),
+         attended = frame.template matrix<S>(width(), z.cols());
     project(z, projected, pass);
     detail::attend_heads<S>(instruction_set(), heads_of(projected, pass), false, detail::columns_of(attended),
                             pass.workspace, pass.threads);
@@ -118,9 +118,8 @@ struct Mssa {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     check_sizes(z, out);
-    auto kept = pass.keep(heads_stride(), 2 * z.cols());
+    auto projected = pass.keep(width(), z.cols()), attended = pass.keep(width(), z.cols());
     auto softmax = pass.keep(z.cols(), 2 * subspaces.heads());
-    auto projected = kept.topLeftCorner(width(), z.cols()), attended = kept.topRightCorner(width(), z.cols());
     tape = {z, projected, softmax, attended, pass.dropout.take_place()};
     project(z, projected, pass);
     detail::attend_heads_recorded<S>(instruction_set(), heads_of(projected, pass), attention_dropout(tape, pass),
@@ -136,9 +135,8 @@ struct Mssa {
                softmax = tape.softmax.view();
     Workspace::Frame frame(pass.workspace);
     auto cotangent = frame.template matrix<S>(out_cotangent.rows(), out_cotangent.cols());
-    auto room = frame.template matrix<S>(heads_stride(), 2 * z.cols());
-    auto attended_cotangent = room.topLeftCorner(width(), z.cols());
-    auto projected_cotangent = room.topRightCorner(width(), z.cols());
+    auto attended_cotangent = frame.template matrix<S>(width(), z.cols());
+    auto projected_cotangent = frame.template matrix<S>(width(), z.cols());
     cotangent = static_cast<S>(attention.rate_factor) * out_cotangent;
     drop_output(pass, tape.place + 1, cotangent);
     separate(cotangent, attended, attended_cotangent, gradient, pass);
@@ -166,7 +164,6 @@ struct Mssa {
   }
 
   [[nodiscard]] Index width() const { return subspaces.bases().cols(); }
-  [[nodiscard]] Index heads_stride() const { return detail::heads_stride<S>(width()); }
 
   /// H = U^T Z.
   template <class Projected>

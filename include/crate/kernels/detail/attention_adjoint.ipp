@@ -46,8 +46,9 @@ struct TokenBlock {
   Index first, count, padded;  ///< padded: up to whole vectors
 };
 
-/// The tokens of a block are at most so many. What is computed of a pair of blocks then stays in a second cache of 1 MiB.
-inline constexpr Index largest_adjoint_block = 96;
+/// The tokens of a block are at most so many. Measured: with more, more is computed of a block with itself, where symmetry
+/// saves nothing; with fewer, sums are loaded and stored more often.
+inline constexpr Index largest_adjoint_block = 64;
 
 /// How many tokens a block has, all but the last of a set: whole vectors of them.
 template <Scalar S>
@@ -135,12 +136,11 @@ class HeadAdjoint {
       const Index rows = std::min(T::rows, dim - row), width = round_up(rows, T::lanes);
       S* const panel = packed_sums_of(block, row);
       pack_panel_of<S>({h.at(row, block.first), rows, block.count, 1, h.stride}, width, panel);
-      std::fill(panel + block.count * width, panel + block.padded * width, S(0));
-      pack_panel_of<S>({c.at(row, block.first), rows, block.count, 1, c.stride}, width, panel + block.padded * width);
+      pack_panel_of<S>({c.at(row, block.first), rows, block.count, 1, c.stride}, width, panel + block.count * width);
     }
   }
   [[nodiscard]] S* packed_sums_of(const TokenBlock& block, Index row) const {
-    return room.packed_sums + 2 * (block.first * round_up(dim, T::lanes) + row * block.padded);
+    return room.packed_sums + 2 * (block.first * round_up(dim, T::lanes) + row * block.count);
   }
 
   /// Adds what the tokens of I and J give to each other's cotangents, I = J or I before J. Keys in I are visible, at least one.
@@ -155,9 +155,9 @@ class HeadAdjoint {
     else
       differentiate<false>(i, j);
     if (i.first != j.first)
-      add_sums(i, both_ways ? i.padded + i.count : i.count, room.columns, 2 * i.padded, j, h_cotangent);
+      add_sums(i, both_ways ? 2 * i.count : i.count, room.columns, 2 * i.padded, j, h_cotangent);
     turn(i, j);
-    add_sums(j, j.padded + j.count, room.turned_columns, 2 * j.padded, i, h_cotangent);
+    add_sums(j, 2 * j.count, room.turned_columns, 2 * j.padded, i, h_cotangent);
   }
 
   /// to = X_I^T Y_J with X_I^T packed, its columns i.padded numbers apart.
@@ -210,7 +210,7 @@ class HeadAdjoint {
           const V inverse_sum_i = load<V>(room.inverse_sum + i.first + row);
           const V turned = seen_from_i ? V(exponential(V(score - largest_i)) * inverse_sum_i) : V{};
           d += turned * (load<V>(room.turned_products + at) * turned_kept - mean_i);
-          store(V(turned * turned_kept), column + i.padded + row);
+          store(V(turned * turned_kept), column + i.count + row);  // I comes before J: it is whole
         }
         store(V(d * scale), column + row);
       }
@@ -221,13 +221,11 @@ class HeadAdjoint {
   void turn(const TokenBlock& i, const TokenBlock& j) const {
     const Index stride = 2 * j.padded;
     transpose_into(room.columns, 2 * i.padded, j.count, i.count, room.turned_columns, stride);
-    transpose_into(room.scores, i.padded, j.count, i.count, room.turned_columns + j.padded, stride);
-    for (Index col = 0; col < i.count; ++col) {
-      S* const column = room.turned_columns + col * stride;
-      if (i.first == j.first)
-        for (Index row = 0; row < i.count; ++row) column[row] += room.columns[col * stride + row];
-      std::fill(column + j.count, column + j.padded, S(0));
-    }
+    transpose_into(room.scores, i.padded, j.count, i.count, room.turned_columns + j.count, stride);
+    if (i.first == j.first)
+      for (Index col = 0; col < i.count; ++col)
+        for (Index row = 0; row < i.count; ++row)
+          room.turned_columns[col * stride + row] += room.columns[col * stride + row];
   }
 
   /// Adds [H_I, C_I] x, of which so many columns are used, to the cotangents of the tokens in J.
