@@ -258,6 +258,97 @@ void mssa_free(benchmark::State& state) {
   if (agrees<S>(state, run(), plain)) time_work<S>(state, x.work(2 * x.dense(x.dim) + x.pairs()), run);
 }
 
+// --- attention of projected tokens: by Eigen, and by kernels as layers call them --------------------------------------
+
+/// H = U^T Z and a cotangent.
+template <Scalar S>
+struct Projected {
+  Index heads;
+  TokenLayout layout;
+  AttentionOptions options{.logit_scale = 0.125};
+  Matrix<S> h, cotangent, out, softmax, h_cotangent;
+  Threads threads;
+  Workspace workspace;
+
+  explicit Projected(const Arguments<S>& x)
+      : heads(x.subspaces.heads()),
+        layout(TokenLayout::single(x.count)),
+        h(x.subspaces.bases().transpose() * x.tokens),
+        cotangent(h.rowwise().reverse()),
+        out(x.dim, x.count),
+        softmax(x.count, 2 * heads),
+        h_cotangent(x.dim, x.count) {}
+
+  void attend() {
+    detail::attend_heads_recorded<S>(instruction_set(), attention(), {}, detail::softmax_terms(softmax),
+                                     detail::columns_of(out), workspace, threads);
+  }
+  void attend_adjoint() {
+    detail::attend_heads_adjoint<S>(instruction_set(), attention(), {}, detail::softmax_terms(std::as_const(softmax)),
+                                    detail::columns_of(std::as_const(out)),
+                                    detail::columns_of(std::as_const(cotangent)), detail::columns_of(h_cotangent),
+                                    workspace, threads);
+  }
+  [[nodiscard]] detail::AttentionHeads<S> attention() const {
+    return detail::attention_heads(detail::columns_of(h), heads, head_dim, layout, options);
+  }
+};
+
+Matrix<double> wide(const auto& matrix) { return matrix.template cast<double>(); }
+
+template <Scalar S>
+void subspace_attention(benchmark::State& state) {
+  const Arguments<S> x(state);
+  const Projected<S> projected(x);
+  const auto run = [&] { return crate::subspace_attention(projected.h, projected.heads, projected.options); };
+  const auto plain = crate::subspace_attention(wide(projected.h), projected.heads, projected.options);
+  if (agrees<S>(state, run(), plain)) time_work<S>(state, x.work(x.pairs()), run);
+}
+
+template <Scalar S>
+void attend_heads(benchmark::State& state) {
+  const Arguments<S> x(state);
+  Projected<S> projected(x);
+  const auto run = [&] {
+    projected.attend();
+    return projected.out.data();
+  };
+  run();
+  const auto plain = crate::subspace_attention(wide(projected.h), projected.heads, projected.options);
+  if (agrees<S>(state, projected.out, plain)) time_work<S>(state, x.work(x.pairs()), run);
+}
+
+/// Products count as often as they must be computed, 3.5 times for each pair of tokens: the logits are symmetric.
+template <Scalar S>
+double adjoint_multiply_adds(const Arguments<S>& x) {
+  return 1.75 * x.pairs();
+}
+
+template <Scalar S>
+void subspace_attention_adjoint(benchmark::State& state) {
+  const Arguments<S> x(state);
+  const Projected<S> projected(x);
+  const Matrix<S>&h = projected.h, &c = projected.cotangent;
+  const auto run = [&] { return crate::subspace_attention_adjoint(h, projected.heads, c, projected.options); };
+  const auto plain = crate::subspace_attention_adjoint(wide(h), projected.heads, wide(c), projected.options);
+  if (agrees<S>(state, run(), plain)) time_work<S>(state, x.work(adjoint_multiply_adds(x)), run);
+}
+
+template <Scalar S>
+void attend_heads_adjoint(benchmark::State& state) {
+  const Arguments<S> x(state);
+  Projected<S> projected(x);
+  projected.attend();
+  const auto run = [&] {
+    projected.attend_adjoint();
+    return projected.h_cotangent.data();
+  };
+  run();
+  const auto plain = crate::subspace_attention_adjoint(wide(projected.h), projected.heads, wide(projected.cotangent),
+                                                       projected.options);
+  if (agrees<S>(state, projected.h_cotangent, plain)) time_work<S>(state, x.work(adjoint_multiply_adds(x)), run);
+}
+
 // --- sparse codes ----------------------------------------------------------------------------------------------------
 
 template <Scalar S, SparsifyRule rule>
@@ -326,6 +417,15 @@ void growth(benchmark::internal::Benchmark* benchmark) {
   for (Index tokens = 256; tokens <= longest; tokens *= 2) benchmark->Args({768, tokens});
 }
 
+/// The tokens of an image in patches of 4 and of 16, and many; 12 heads.
+void lengths(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"dim", "tokens"})
+      ->ArgsProduct({{768}, {65, 197, 1024}})
+      ->MinTime(0.2)
+      ->UseRealTime()
+      ->Unit(benchmark::kMicrosecond);
+}
+
 constexpr auto proximal_gradient = SparsifyRule::proximal_gradient;
 constexpr auto majorisation_minimisation = SparsifyRule::majorisation_minimisation;
 constexpr auto exact = CompressionStep::exact;
@@ -354,6 +454,12 @@ BENCHMARK(mssa_tied<double>)->Apply(grid);
 BENCHMARK(mssa_tied_causal<float>)->Apply(grid);
 BENCHMARK(mssa_tied_padded<float>)->Apply(grid);
 BENCHMARK(mssa_free<float>)->Apply(grid);
+BENCHMARK(subspace_attention<float>)->Apply(lengths);
+BENCHMARK(attend_heads<float>)->Apply(lengths);
+BENCHMARK(attend_heads<double>)->Apply(lengths);
+BENCHMARK(subspace_attention_adjoint<float>)->Apply(lengths);
+BENCHMARK(attend_heads_adjoint<float>)->Apply(lengths);
+BENCHMARK(attend_heads_adjoint<double>)->Apply(lengths);
 BENCHMARK(ista<float, proximal_gradient>)->Apply(grid);
 BENCHMARK(ista<float, majorisation_minimisation>)->Apply(grid);
 BENCHMARK(ista<double, proximal_gradient>)->Apply(grid);

@@ -7,10 +7,8 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/kernels/attention.hpp"
 #include "crate/kernels/normalise.hpp"
 #include "crate/kernels/packed_product.hpp"
-#include "crate/operators/subspace_attention.hpp"
 #include "draw.hpp"
 
 using namespace crate;
@@ -179,63 +177,6 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits of a packed produc
   for (const InstructionSet set : instruction_sets()) {
     const Matrix<double> alone = packed_product<TestType>(set, a, x);
     for (const int count : {2, 3, 5}) CHECK(packed_product<TestType>(set, a, x, {}, Threads(count)) == alone);
-  }
-}
-
-TEMPLATE_TEST_CASE("attention by strips is the plain one", "", float, double) {
-  for_random_draws(12, [](Random& random) {
-    const Index heads = draw_index(random, 1, 3), p = draw_index(random, 1, 70);
-    const TokenLayout layout =
-        TokenLayout({197, 1, 64, 33, draw_index(random, 1, 400)}).with_visible({197, 1, 40, 33, 1});
-    const AttentionOptions options{.mask = random.below(2) == 0 ? AttentionMask::none : AttentionMask::causal,
-                                   .logit_scale = 0.3};
-    const bool causal = options.mask == AttentionMask::causal;
-    const Index rows = heads * p, room = 16;
-    Matrix<TestType> h = Matrix<TestType>::Constant(rows + room, layout.tokens(), TestType(NAN));
-    h.topRows(rows) = draw_normal(random, rows, layout.tokens()).cast<TestType>();
-    const auto attend = [&](InstructionSet set, bool first_tokens, Matrix<TestType>& out, int count) {
-      Threads threads(count);
-      Workspace workspace;
-      workspace.reserve(attention_room<TestType>(set, p, layout, count));
-      const std::size_t held = workspace.capacity();
-      attend_heads<TestType, TestType>(set, {h.data(), h.rows()}, heads, p, layout, causal, TestType(0.3), first_tokens,
-                                       {out.data(), rows}, workspace, threads);
-      CHECK(workspace.capacity() == held);
-    };
-    for (const InstructionSet set : instruction_sets()) {
-      Matrix<TestType> found(rows, layout.tokens()), again = found, firsts(rows, layout.sets());
-      attend(set, false, found, 1);
-      attend(set, false, again, 2);
-      attend(set, true, firsts, 1);
-      CHECK(found == again);
-      for (Index s = 0; s < layout.sets(); ++s) {
-        CHECK(firsts.col(s) == found.col(layout.begin(s)));
-        AttentionOptions of_set = options;
-        of_set.visible = layout.visible(s);
-        const Matrix<double> h_s =
-            h.topRows(rows).middleCols(layout.begin(s), layout.length(s)).template cast<double>();
-        const auto found_s = found.middleCols(layout.begin(s), layout.length(s));
-        CHECK(relative_error(found_s, subspace_attention(h_s, heads, of_set)) < 4 * rounding<TestType>);
-      }
-    }
-  });
-}
-
-TEST_CASE("attention's exponentials are within 2e-7 of exact ones, from the largest logit to those that vanish") {
-  const Index keys = 2000;
-  Matrix<float> h(1, keys + 16);  // logits of the first query are h_0 h_j
-  h(0, 0) = 1;
-  for (Index j = 1; j < keys; ++j) h(0, j) = 1 - 0.05F * static_cast<float>(j);
-  for (const InstructionSet set : instruction_sets()) {
-    Threads threads;
-    Workspace workspace;
-    Matrix<float> out(1, 1);
-    attend_heads<float, float>(set, {h.data(), 1}, 1, 1, TokenLayout::single(keys), false, 1.0F, true, {out.data(), 1},
-                               workspace, threads);
-    const Vector<double> logits = h.leftCols(keys).transpose().cast<double>();
-    const Vector<double> weights = (logits.array() - 1).exp();
-    const double expected = weights.dot(logits) / weights.sum(), size = weights.dot(logits.cwiseAbs()) / weights.sum();
-    CHECK(std::abs(static_cast<double>(out(0, 0)) - expected) < 8e-7 * size);
   }
 }
 

@@ -31,22 +31,40 @@ struct DropoutStream {
 
 namespace detail {
 
-/// Replaces every entry of a matrix by 0 with the given probability, else by itself / (1 - probability). `set` counts from the
-/// first of the pass, `part` tells apart what one place drops of one set.
+/// Where in its stream a dropout draws: numbers 4 c, ..., 4 c + 3 are philox({c, counter[1], counter[2], counter[3]}, key). `set`
+/// counts from the first of the pass, `part` tells apart what one place drops of one set.
+struct DropoutDraws {
+  std::array<std::uint32_t, 4> counter;
+  std::array<std::uint32_t, 2> key;
+
+  DropoutDraws(const DropoutStream& stream, std::uint64_t place, Index set, Index part)
+      : counter{0, low(place), static_cast<std::uint32_t>(stream.first_set + set), static_cast<std::uint32_t>(part)},
+        key{low(stream.seed) ^ high(stream.step), high(stream.seed) ^ low(stream.step)} {}
+
+ private:
+  static constexpr std::uint32_t low(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
+  static constexpr std::uint32_t high(std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); }
+};
+
+/// What is drawn below this is dropped.
+[[nodiscard]] inline std::uint32_t dropout_threshold(double probability) {
+  return static_cast<std::uint32_t>(probability * 0x1p32);
+}
+
+/// Replaces every entry of a matrix by 0 with the given probability, else by itself / (1 - probability); `set` and `part` as in
+/// DropoutDraws.
 template <class Block>
 void drop(const DropoutStream& stream, std::uint64_t place, Index set, Index part, double probability, Block&& block) {
   using S = typename std::decay_t<Block>::Scalar;
   const auto kept = static_cast<S>(1 / (1 - probability));
-  const auto threshold = static_cast<std::uint32_t>(probability * 0x1p32);
-  const auto global_set = static_cast<std::uint32_t>(stream.first_set + set);
-  const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
-  const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
-  const std::array<std::uint32_t, 2> key{low(stream.seed) ^ high(stream.step), high(stream.seed) ^ low(stream.step)};
+  const std::uint32_t threshold = dropout_threshold(probability);
+  DropoutDraws draws(stream, place, set, part);
   std::array<std::uint32_t, 4> words{};
   std::uint32_t drawn = 0;
   for (Index j = 0; j < block.cols(); ++j)
     for (Index i = 0; i < block.rows(); ++i, ++drawn) {
-      if (drawn % 4 == 0) words = philox({drawn / 4, low(place), global_set, static_cast<std::uint32_t>(part)}, key);
+      draws.counter[0] = drawn / 4;
+      if (drawn % 4 == 0) words = philox(draws.counter, draws.key);
       block(i, j) = words[drawn % 4] < threshold ? S(0) : block(i, j) * kept;
     }
 }

@@ -85,10 +85,10 @@ class FoldedMssa {
     projection_.apply(detail::columns_of(z), z.cols(), projection_.nothing, projected, pass.workspace, pass.threads);
     const auto attend = [&]<class Kept>(Kept* attended) {
       const detail::Columns<Kept> columns{attended, stride()};
-      detail::attend_heads<Scalar>(projection_.instruction_set(), {projected.first, projected.stride}, heads_,
-                                   width() / heads_, pass.layout, attention_.mask == AttentionMask::causal,
-                                   static_cast<Scalar>(attention_.logit_scale), first_tokens, columns, pass.workspace,
-                                   pass.threads);
+      detail::attend_heads<Scalar>(
+          projection_.instruction_set(),
+          detail::attention_heads(projected, heads_, width() / heads_, pass.layout, attention_), first_tokens, columns,
+          pass.workspace, pass.threads);
       return columns;
     };
     const auto project_back = [&](auto attended) {
@@ -112,8 +112,8 @@ class FoldedMssa {
     return output_.has_value() && !output_->keeps_tokens() && width() / heads_ % 2 == 0;
   }
 
-  /// Of projected tokens: whole vectors may be read at the last rows, heads begin on cache lines where their dimension allows, and columns
-  /// do not all meet in the same place of the cache.
+  /// Of projected tokens: heads begin on cache lines where their dimension allows, and columns do not all meet in the same place of the
+  /// cache.
   [[nodiscard]] Index stride() const {
     constexpr Index line = 64 / sizeof(Scalar);
     return detail::round_up(width(), line) + line;

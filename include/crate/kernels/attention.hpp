@@ -2,23 +2,44 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/kernels/attention_heads.hpp"
 #include "crate/kernels/detail/targets.hpp"
 #include "crate/kernels/views.hpp"
 
+// Subspace attention: SSA_k = H_k P_k, P_k = softmax(scale H_k^T H_k), for every head k of every set.
+
 namespace crate::detail {
 
-/// For every set of the layout and every head: out = SSA of the head's rows of H, both (heads * head_dim) x (total tokens). Of H,
-/// whole registers may be read at the last rows. Heads stored as bfloat16 have an even dimension. Logits are scaled; if causal, a query
-/// sees the keys up to its own. With `first_tokens`, only those of the first token of each set, side by side.
+/// out = [SSA_1; ...; SSA_K], (K p) x (total tokens). Heads stored as bfloat16 have an even dimension. With `first_tokens`, only
+/// those of the first token of each set, side by side.
 template <Scalar S, class Out>
-void attend_heads(InstructionSet set, Columns<const S> h, Index heads, Index head_dim, const TokenLayout& layout,
-                  bool causal, S scale, bool first_tokens, Columns<Out> out, Workspace& workspace, Threads& threads) {
+void attend_heads(InstructionSet set, const AttentionHeads<S>& heads, bool first_tokens, Columns<Out> out,
+                  Workspace& workspace, Threads& threads) {
+  with_kernels(set, [&]<class K>(K) { K::attend_heads(heads, first_tokens, {}, {}, out, workspace, threads); });
+}
+
+/// The same for all tokens, with dropout of probabilities, and keeps what attend_heads_adjoint needs of the softmax.
+template <Scalar S>
+void attend_heads_recorded(InstructionSet set, const AttentionHeads<S>& heads, const AttentionDropout& dropout,
+                           SoftmaxTerms<S> softmax, Columns<S> out, Workspace& workspace, Threads& threads) {
+  with_kernels(set, [&]<class K>(K) { K::attend_heads(heads, false, dropout, softmax, out, workspace, threads); });
+}
+
+/// The adjoint of attend_heads_recorded, from what it kept and what it returned: h_cotangent = dL/dH for the cotangent C of
+/// the result, all (K p) x (total tokens). With D = diag(P_k^T H_k^T C_k) and dS = P_k .* (H_k^T C_k - 1 D^T),
+///   dL/dH_k = C_k P_k^T + scale H_k (dS + dS^T).
+/// With dropout, C_k P_k^T and H_k^T C_k go with what was dropped.
+template <Scalar S>
+void attend_heads_adjoint(InstructionSet set, const AttentionHeads<S>& heads, const AttentionDropout& dropout,
+                          SoftmaxTerms<const S> softmax, Columns<const S> out, Columns<const S> out_cotangent,
+                          Columns<S> h_cotangent, Workspace& workspace, Threads& threads) {
   with_kernels(set, [&]<class K>(K) {
-    K::template attend_heads<S>(h, heads, head_dim, layout, causal, scale, first_tokens, out, workspace, threads);
+    K::attend_heads_adjoint(heads, dropout, softmax, out, out_cotangent, h_cotangent, workspace, threads);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "crate/core/random.hpp"
+#include "crate/kernels/attention.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/compression.hpp"
 
@@ -22,10 +23,11 @@ struct Compression {
   CompressionOptions options;
 
   struct Tape {
-    Kept<S> tokens;         ///< Z: dL/dU is a product with it
-    Kept<S> projected;      ///< W = U^T Z, at which the step's derivative is taken
-    Kept<S> compressed;     ///< scale T(W): dL/dU is a product with it, too
-    Kept<S> probabilities;  ///< of the softmax step
+    Kept<S> tokens;      ///< Z: dL/dU is a product with it
+    Kept<S> projected;   ///< W = U^T Z, at which the step's derivative is taken
+    Kept<S> compressed;  ///< scale T(W): dL/dU is a product with it, too
+    Kept<S> attended;    ///< T(W) of the softmax step
+    Kept<S> softmax;     ///< its terms, from which backward computes the probabilities again
   };
 
   /// Throws OptionError as CompressionOptions::check.
@@ -57,14 +59,12 @@ struct Compression {
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
-    auto projected = frame.template matrix<S>(subspaces.bases().cols(), z.cols());
-    multiply(subspaces.bases().transpose(), z, projected, pass.threads);
-    pass.observe("projection", projected);
+    auto projected = frame.template matrix<S>(width(), z.cols());
+    project(z, projected, pass);
     if (options.step == CompressionStep::softmax) {
-      auto attended = frame.template matrix<S>(projected.rows(), projected.cols());
-      auto scores =
-          frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
-      detail::attend_all(projected, subspaces.heads(), pass.layout, attention(), scores, attended, pass.threads);
+      auto attended = frame.template matrix<S>(width(), z.cols());
+      detail::attend_heads<S>(instruction_set(), heads_of(projected, pass), false, detail::columns_of(attended),
+                              pass.workspace, pass.threads);
       finish(z, attended, out, pass);
     } else {
       finish(z, projected, out, pass);
@@ -73,17 +73,17 @@ struct Compression {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     check_sizes(z, out);
-    const Index heads = subspaces.heads();
-    auto projected = pass.keep(subspaces.bases().cols(), z.cols());
-    auto compressed = pass.keep(projected.rows(), projected.cols());
-    multiply(subspaces.bases().transpose(), z, projected, pass.threads);
-    pass.observe("projection", projected);
-    tape = {z, projected, compressed, {}};
+    auto projected = pass.keep(width(), z.cols()), compressed = pass.keep(width(), z.cols());
+    tape = {z, projected, compressed, {}, {}};
+    project(z, projected, pass);
     if (options.step == CompressionStep::softmax) {
-      auto probabilities = pass.keep(detail::score_rows(pass.layout), heads * z.cols());
-      detail::attend_all_recorded(projected, heads, pass.layout, attention(), {}, probabilities, probabilities,
-                                  compressed, pass.threads);
-      tape.probabilities = probabilities;
+      auto attended = pass.keep(width(), z.cols());
+      auto softmax = pass.keep(z.cols(), 2 * subspaces.heads());
+      tape.attended = attended;
+      tape.softmax = softmax;
+      detail::attend_heads_recorded<S>(instruction_set(), heads_of(projected, pass), {}, detail::softmax_terms(softmax),
+                                       detail::columns_of(attended), pass.workspace, pass.threads);
+      compressed = attended;
     } else {
       compressed = projected;
     }
@@ -102,11 +102,11 @@ struct Compression {
     detail::compress_projected_adjoint(projected, compressed, heads, pass.layout, options, cotangent,
                                        projected_cotangent, pass.threads);
     if (options.step == CompressionStep::softmax) {
-      auto scores =
-          frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
+      const auto attended = tape.attended.view(), softmax = tape.softmax.view();
       cotangent = projected_cotangent;
-      detail::attend_all_adjoint(projected, heads, pass.layout, attention(), {}, tape.probabilities.view(), cotangent,
-                                 scores, scores, projected_cotangent, pass.threads);
+      detail::attend_heads_adjoint<S>(instruction_set(), heads_of(projected, pass), {}, detail::softmax_terms(softmax),
+                                      detail::columns_of(attended), detail::columns_of(std::as_const(cotangent)),
+                                      detail::columns_of(projected_cotangent), pass.workspace, pass.threads);
     }
     detail::keep_tokens(out_cotangent, subspaces.head_dim(), pass.layout, options, z_cotangent, pass.threads);
     multiply_add(1, subspaces.bases(), projected_cotangent, z_cotangent, pass.threads);
@@ -121,6 +121,21 @@ struct Compression {
 
  private:
   [[nodiscard]] AttentionOptions attention() const { return {.logit_scale = options.logit_scale}; }
+
+  [[nodiscard]] Index width() const { return subspaces.bases().cols(); }
+
+  /// W = U^T Z.
+  template <class Projected>
+  void project(ConstTokens<S> z, Projected& projected, Pass<S>& pass) const {
+    multiply(subspaces.bases().transpose(), z, projected, pass.threads);
+    pass.observe("projection", projected);
+  }
+
+  template <class Projected>
+  [[nodiscard]] detail::AttentionHeads<S> heads_of(const Projected& projected, const Pass<S>& pass) const {
+    return detail::attention_heads(detail::columns_of(projected), subspaces.heads(), subspaces.head_dim(), pass.layout,
+                                   attention());
+  }
 
   void check_sizes(ConstTokens<S> z, ConstTokens<S> out) const {
     subspaces.check();

@@ -6,9 +6,11 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "crate/core/pages.hpp"
 #include "crate/core/random.hpp"
+#include "crate/kernels/attention.hpp"
 #include "crate/layers/linear.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/subspace_attention.hpp"
@@ -66,7 +68,7 @@ struct Mssa {
   struct Tape {
     Kept<S> tokens;           ///< Z: dL/dU is a product with it
     Kept<S> projected;        ///< H = U^T Z: queries, keys and values
-    Kept<S> probabilities;    ///< of all heads, keys x queries: the softmax's derivative is made of its result
+    Kept<S> softmax;          ///< terms for every query and head, from which backward computes the probabilities again
     Kept<S> attended;         ///< [SSA_1; ...; SSA_K]: dL/dW is a product with it
     std::uint64_t place = 0;  ///< of the first of two dropouts, whose numbers backward draws again
   };
@@ -106,50 +108,42 @@ struct Mssa {
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
-    const Index width = subspaces.bases().cols();
-    auto projected = frame.template matrix<S>(width, z.cols());
-    multiply(subspaces.bases().transpose(), z, projected, pass.threads);
-    pass.observe("projection", projected);
-    auto scores =
-        frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
-    auto attended = frame.template matrix<S>(width, z.cols());
-    detail::attend_all(projected, subspaces.heads(), pass.layout, attention, scores, attended, pass.threads);
+    auto projected = frame.template matrix<S>(width(), z.cols()),
+         attended = frame.template matrix<S>(width(), z.cols());
+    project(z, projected, pass);
+    detail::attend_heads<S>(instruction_set(), heads_of(projected, pass), false, detail::columns_of(attended),
+                            pass.workspace, pass.threads);
     bring_together(attended, out, pass);
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     check_sizes(z, out);
-    const Index width = subspaces.bases().cols(), heads = subspaces.heads();
-    auto projected = pass.keep(width, z.cols());
-    auto attended = pass.keep(width, z.cols());
-    auto probabilities = pass.keep(detail::score_rows(pass.layout), heads * z.cols());
-    tape = {z, projected, probabilities, attended, pass.dropout.take_place()};
-    multiply(subspaces.bases().transpose(), z, projected, pass.threads);
-    pass.observe("projection", projected);
-    Workspace::Frame frame(pass.workspace);
-    auto dropped = room_for_dropout(frame, pass);
-    detail::attend_all_recorded(projected, heads, pass.layout, attention, attention_dropout(tape, pass), probabilities,
-                                dropped, attended, pass.threads);
+    auto projected = pass.keep(width(), z.cols()), attended = pass.keep(width(), z.cols());
+    auto softmax = pass.keep(z.cols(), 2 * subspaces.heads());
+    tape = {z, projected, softmax, attended, pass.dropout.take_place()};
+    project(z, projected, pass);
+    detail::attend_heads_recorded<S>(instruction_set(), heads_of(projected, pass), attention_dropout(tape, pass),
+                                     detail::softmax_terms(softmax), detail::columns_of(attended), pass.workspace,
+                                     pass.threads);
     bring_together(attended, out, pass);
     drop_output(pass, pass.dropout.take_place(), out);
   }
 
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Mssa& gradient,
                 Pass<S>& pass) const {
-    const auto z = tape.tokens.view(), projected = tape.projected.view(), attended = tape.attended.view();
+    const auto z = tape.tokens.view(), projected = tape.projected.view(), attended = tape.attended.view(),
+               softmax = tape.softmax.view();
     Workspace::Frame frame(pass.workspace);
     auto cotangent = frame.template matrix<S>(out_cotangent.rows(), out_cotangent.cols());
-    auto attended_cotangent = frame.template matrix<S>(attended.rows(), attended.cols());
-    auto projected_cotangent = frame.template matrix<S>(attended.rows(), attended.cols());
-    auto scores =
-        frame.template matrix<S>(detail::score_rows(pass.layout), detail::score_columns(pass.layout, pass.threads));
-    auto dropped = room_for_dropout(frame, pass);
+    auto attended_cotangent = frame.template matrix<S>(width(), z.cols());
+    auto projected_cotangent = frame.template matrix<S>(width(), z.cols());
     cotangent = static_cast<S>(attention.rate_factor) * out_cotangent;
     drop_output(pass, tape.place + 1, cotangent);
     separate(cotangent, attended, attended_cotangent, gradient, pass);
-    detail::attend_all_adjoint(projected, subspaces.heads(), pass.layout, attention, attention_dropout(tape, pass),
-                               tape.probabilities.view(), attended_cotangent, scores, dropped, projected_cotangent,
-                               pass.threads);
+    detail::attend_heads_adjoint<S>(instruction_set(), heads_of(projected, pass), attention_dropout(tape, pass),
+                                    detail::softmax_terms(softmax), detail::columns_of(attended),
+                                    detail::columns_of(std::as_const(attended_cotangent)),
+                                    detail::columns_of(projected_cotangent), pass.workspace, pass.threads);
     multiply_add(1, z, projected_cotangent.transpose(), gradient.subspaces.bases(), pass.threads);
     multiply(subspaces.bases(), projected_cotangent, z_cotangent, pass.threads);
   }
@@ -167,6 +161,21 @@ struct Mssa {
     check_size("MSSA: rows of the output", out.rows(), output_dim());
     if (output_kind == MssaOutput::identity)
       check_size("MSSA without output: heads * head_dim", subspaces.bases().cols(), out.rows());
+  }
+
+  [[nodiscard]] Index width() const { return subspaces.bases().cols(); }
+
+  /// H = U^T Z.
+  template <class Projected>
+  void project(ConstTokens<S> z, Projected& projected, Pass<S>& pass) const {
+    multiply(subspaces.bases().transpose(), z, projected, pass.threads);
+    pass.observe("projection", projected);
+  }
+
+  template <class Projected>
+  [[nodiscard]] detail::AttentionHeads<S> heads_of(const Projected& projected, const Pass<S>& pass) const {
+    return detail::attention_heads(detail::columns_of(projected), subspaces.heads(), subspaces.head_dim(), pass.layout,
+                                   attention);
   }
 
   /// out = rate_factor (W O + b), rate_factor U O or rate_factor O of the attended heads O.
@@ -195,12 +204,6 @@ struct Mssa {
 
   [[nodiscard]] detail::AttentionDropout attention_dropout(const Tape& tape, const Pass<S>& pass) const {
     return {dropout, pass.dropout, tape.place};
-  }
-
-  /// Room for probabilities of which some are dropped; none is needed without dropout.
-  [[nodiscard]] auto room_for_dropout(Workspace::Frame& frame, const Pass<S>& pass) const {
-    const Index columns = dropout == 0 ? 0 : detail::score_columns(pass.layout, pass.threads);
-    return frame.template matrix<S>(detail::score_rows(pass.layout), columns);
   }
 
   void drop_output(const Pass<S>& pass, std::uint64_t place, Tokens<S> out) const {

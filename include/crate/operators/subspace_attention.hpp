@@ -2,13 +2,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
+#include <type_traits>
 #include <utility>
 
-#include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/token_sets.hpp"
+#include "crate/kernels/attention_heads.hpp"
 #include "crate/kernels/product.hpp"
 #include "crate/operators/softmax.hpp"
 #include "crate/operators/subspaces.hpp"
@@ -41,10 +41,7 @@ struct AttentionOptions {
 
 namespace detail {
 
-// So many queries at a time: their scores stay in cache, and memory is linear in the number of tokens.
-inline constexpr Index query_block = 128;
-
-// The same where the number of tokens is known at compile time, or bounded: not more than lets the scores lie on the
+// The queries of a block where the number of tokens is known at compile time, or bounded: not more than lets the scores lie on the
 // stack.
 template <class S, int tokens>
 inline constexpr Index bounded_query_block = tokens == Eigen::Dynamic || EIGEN_STACK_ALLOCATION_LIMIT == 0
@@ -53,10 +50,23 @@ inline constexpr Index bounded_query_block = tokens == Eigen::Dynamic || EIGEN_S
                                                                          (Index{sizeof(S)} * std::max(tokens, 1)),
                                                                      1, query_block);
 
+/// The heads of H with these options, as kernels see them; the sets say which tokens are visible.
+template <class T>
+[[nodiscard]] auto attention_heads(Columns<T> h, Index heads, Index head_dim, const TokenLayout& layout,
+                                   const AttentionOptions& options) {
+  using S = std::remove_const_t<T>;
+  return AttentionHeads<S>{.h = {h.first, h.stride},
+                           .count = heads,
+                           .dim = head_dim,
+                           .layout = layout,
+                           .causal = options.mask == AttentionMask::causal,
+                           .scale = static_cast<S>(options.logit_scale)};
+}
+
 /// How many keys the queries first, ..., first + n - 1 of a set of `tokens` see, all together.
 inline Index seen_keys(const AttentionOptions& options, Index tokens, Index first, Index n) {
   const Index visible = options.visible == -1 ? tokens : options.visible;
-  return options.mask == AttentionMask::causal ? std::min(visible, first + n) : visible;
+  return seen_keys(options.mask == AttentionMask::causal, visible, first, n);
 }
 
 /// scores = softmax(logit_scale H^T Q), keys x n, for the n queries Q = H[:, first ... first + n - 1] of H, p x N, over
@@ -83,130 +93,18 @@ void attend(const H& h, Index first, Index n, const AttentionOptions& options, S
   out.noalias() = h.leftCols(keys) * used;
 }
 
-/// The adjoint of `attend` for the same queries, with the probabilities P, keys x n, that it found and those that it
-/// averaged with, P' (P itself, or what dropout left of it). With c the cotangent, p x n:
-///   dL/dH_keys += c P'^T + logit_scale Q dS^T,   dL/dQ += logit_scale H_keys dS,   dS = P .* (dP - 1 colsum(P .* dP)),
-/// where dP, keys x n, holds H_keys^T c on entry, with dropout as on P'.
-template <class H, class P, class Used, class Cotangent, class DP, class Out>
-void attend_adjoint(const H& h, Index first, const AttentionOptions& options, const P& probabilities, const Used& used,
+/// The adjoint of `attend` for the same queries, with the probabilities P, keys x n, that it found. With c the cotangent, p x n:
+///   dL/dH_keys += c P^T + logit_scale Q dS^T,   dL/dQ += logit_scale H_keys dS,   dS = P .* (dP - 1 colsum(P .* dP)),
+/// where dP, keys x n, holds H_keys^T c on entry.
+template <class H, class P, class Cotangent, class DP, class Out>
+void attend_adjoint(const H& h, Index first, const AttentionOptions& options, const P& probabilities,
                     const Cotangent& cotangent, DP&& dp, Out&& h_cotangent) {
   const Index keys = dp.rows(), n = dp.cols();
-  h_cotangent.leftCols(keys).noalias() += cotangent * used.transpose();
+  h_cotangent.leftCols(keys).noalias() += cotangent * probabilities.transpose();
   softmax_columns_adjoint_in_place(probabilities, dp);
   dp *= static_cast<typename H::Scalar>(options.logit_scale);
   h_cotangent.leftCols(keys).noalias() += h.middleCols(first, n) * dp.transpose();
   h_cotangent.middleCols(first, n).noalias() += h.leftCols(keys) * dp;
-}
-
-/// How many rows of room `attend_all` needs for the scores: every column begins on a cache line, for sums over columns
-/// go by where these begin, and must not depend on which thread computes them.
-inline Index score_rows(const TokenLayout& layout) {
-  constexpr Index line = 16;
-  return (layout.longest() + line - 1) / line * line;
-}
-
-/// How many columns of room `attend_all` needs for the scores.
-inline Index score_columns(const TokenLayout& layout, const Threads& threads) {
-  return std::min(query_block, layout.longest()) * threads.count();
-}
-
-/// For every set of the layout and every head: out = SSA of the head's rows of H, both (K p) x (total tokens).
-/// `scores` is room for longest set x score_columns.
-template <class H, class Scores, class Out>
-void attend_all(const H& h, Index heads, const TokenLayout& layout, AttentionOptions options, Scores& scores, Out& out,
-                Threads& threads) {
-  const Index p = h.rows() / heads;
-  const Index room = std::min(query_block, layout.longest());
-  const Index blocks = (layout.longest() + query_block - 1) / query_block;
-  threads.for_each(layout.sets() * heads * blocks, [&](Index piece, int worker) {
-    const Index set = piece / (heads * blocks), head = piece / blocks % heads, first = piece % blocks * query_block;
-    const Index n = std::min(query_block, layout.length(set) - first);
-    if (n <= 0) return;
-    AttentionOptions of_set = options;
-    of_set.visible = layout.visible(set);
-    const auto h_k = h.block(head * p, layout.begin(set), p, layout.length(set));
-    attend(h_k, first, n, of_set, scores.middleCols(worker * room, room),
-           out.block(head * p, layout.begin(set) + first, p, n));
-  });
-}
-
-/// Dropout of attention probabilities: probability 0 for none.
-struct AttentionDropout {
-  double probability = 0;
-  DropoutStream stream = {};
-  std::uint64_t place = 0;
-};
-
-/// A set, a head and their blocks of queries: what one piece of a recorded attention works on.
-template <class Body>
-void for_each_query_block(Index tokens, const Body& body) {
-  for (Index first = 0; first < tokens; first += query_block) body(first, std::min(query_block, tokens - first));
-}
-
-/// Of the probabilities of all sets and heads, kept side by side in room for score_rows x (heads * total tokens): those
-/// of one set and head.
-template <class Probabilities>
-auto probabilities_of(Probabilities& all, const TokenLayout& layout, Index heads, Index set, Index head) {
-  return all.middleCols(heads * layout.begin(set) + head * layout.length(set), layout.length(set));
-}
-
-/// As attend_all, and keeps the probabilities. `dropped` is room for score_rows x score_columns, used with dropout
-/// alone.
-template <class H, class Probabilities, class Dropped, class Out>
-void attend_all_recorded(const H& h, Index heads, const TokenLayout& layout, const AttentionOptions& options,
-                         const AttentionDropout& dropout, Probabilities& probabilities, Dropped& dropped, Out& out,
-                         Threads& threads) {
-  const Index p = h.rows() / heads, room = std::min(query_block, layout.longest());
-  threads.for_each(layout.sets() * heads, [&](Index piece, int worker) {
-    const Index set = piece / heads, head = piece % heads, length = layout.length(set);
-    AttentionOptions of_set = options;
-    of_set.visible = layout.visible(set);
-    const auto h_k = h.block(head * p, layout.begin(set), p, length);
-    auto kept = probabilities_of(probabilities, layout, heads, set, head);
-    for_each_query_block(length, [&](Index first, Index n) {
-      auto p_block = kept.block(0, first, seen_keys(of_set, length, first, n), n);
-      auto out_block = out.block(head * p, layout.begin(set) + first, p, n);
-      attention_probabilities(h_k, first, of_set, p_block);
-      if (dropout.probability == 0) {
-        out_block.noalias() = h_k.leftCols(p_block.rows()) * p_block;
-      } else {
-        auto used = dropped.block(0, worker * room, p_block.rows(), n);
-        used = p_block;
-        drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability, used);
-        out_block.noalias() = h_k.leftCols(used.rows()) * used;
-      }
-    });
-  });
-}
-
-/// The adjoint of attend_all_recorded: h_cotangent = dL/dH for the cotangent of its result, both (K p) x (total
-/// tokens). `scores` and `dropped` are room for score_rows x score_columns, the latter used with dropout alone.
-template <class H, class Probabilities, class Cotangent, class Scores, class Out>
-void attend_all_adjoint(const H& h, Index heads, const TokenLayout& layout, const AttentionOptions& options,
-                        const AttentionDropout& dropout, const Probabilities& probabilities, const Cotangent& cotangent,
-                        Scores& scores, Scores& dropped, Out& h_cotangent, Threads& threads) {
-  const Index p = h.rows() / heads, room = std::min(query_block, layout.longest());
-  threads.for_each(layout.sets() * heads, [&](Index piece, int worker) {
-    const Index set = piece / heads, head = piece % heads, length = layout.length(set);
-    AttentionOptions of_set = options;
-    of_set.visible = layout.visible(set);
-    const auto h_k = h.block(head * p, layout.begin(set), p, length);
-    const auto kept = probabilities_of(probabilities, layout, heads, set, head);
-    auto h_k_cotangent = h_cotangent.block(head * p, layout.begin(set), p, length);
-    h_k_cotangent.setZero();
-    for_each_query_block(length, [&](Index first, Index n) {
-      const auto p_block = kept.block(0, first, seen_keys(of_set, length, first, n), n);
-      const auto c = cotangent.block(head * p, layout.begin(set) + first, p, n);
-      auto dp = scores.block(0, worker * room, p_block.rows(), n);
-      dp.noalias() = h_k.leftCols(p_block.rows()).transpose() * c;
-      if (dropout.probability == 0) return attend_adjoint(h_k, first, of_set, p_block, p_block, c, dp, h_k_cotangent);
-      auto used = dropped.block(0, worker * room, p_block.rows(), n);
-      used = p_block;
-      drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability, used);
-      drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability, dp);
-      attend_adjoint(h_k, first, of_set, p_block, used, c, dp, h_k_cotangent);
-    });
-  });
 }
 
 /// Throws ShapeError unless heads divides the rows of projected tokens.
@@ -263,14 +161,15 @@ template <class HDerived, class CotangentDerived>
   const Index p = h.rows() / heads, tokens = h.cols();
   Plain<HDerived> result = Plain<HDerived>::Zero(h.rows(), tokens);
   for (Index k = 0; k < heads; ++k)
-    detail::for_each_query_block(tokens, [&](Index first, Index n) {
+    for (Index first = 0; first < tokens; first += detail::query_block) {
+      const Index n = std::min(detail::query_block, tokens - first);
       const auto h_k = h.middleRows(k * p, p);
       const auto c_k = c.block(k * p, first, p, n);
       const Index keys = detail::seen_keys(options, tokens, first, n);
       Matrix<S> probabilities(keys, n), dp = h_k.leftCols(keys).transpose() * c_k;
       detail::attention_probabilities(h_k, first, options, probabilities);
-      detail::attend_adjoint(h_k, first, options, probabilities, probabilities, c_k, dp, result.middleRows(k * p, p));
-    });
+      detail::attend_adjoint(h_k, first, options, probabilities, c_k, dp, result.middleRows(k * p, p));
+    }
   return result;
 }
 

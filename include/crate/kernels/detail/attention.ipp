@@ -7,24 +7,15 @@
 
 namespace crate::detail::CRATE_TARGET {
 
-/// One panel of H_k^T, p x `keys`: `width` keys from `key` on, whole vectors of them, step by step their p coordinates. Beyond the
-/// last it is repeated.
+/// See SoftmaxTerms; of one query.
 template <Scalar S>
-void pack_panel(Columns<const S> h_k, Index head_dim, Index key, Index keys, Index width, S* panel) {
-  using V = Simd<S>;
-  constexpr Index lanes = lanes_of<V>;
-  for (Index i = 0; i < width; i += lanes)
-    for (Index c = 0; c < head_dim; c += lanes) {
-      Registers<V, lanes> square;
-      for (Index k = 0; k < lanes; ++k) square[k] = load<V>(h_k.at(c, std::min(key + i + k, keys - 1)));
-      transpose(square);
-      for (Index k = 0; k < std::min(lanes, head_dim - c); ++k) store(square[k], panel + (c + k) * width + i);
-    }
-}
+struct SoftmaxTerm {
+  S largest, inverse_sum;
+};
 
-/// Replaces the first `seen` of a query's scores s by exp(scale s - max scale s), those up to `keys` by 0. Returns 1 / their sum.
+/// Replaces the first `seen` of a query's scores s by exp(scale s - max scale s), those up to `keys` by 0.
 template <Scalar S>
-[[nodiscard]] S exponentials_in_place(S* scores, Index seen, Index keys, S scale) {
+[[nodiscard]] SoftmaxTerm<S> exponentials_in_place(S* scores, Index seen, Index keys, S scale) {
   using V = Simd<S>;
   constexpr Index lanes = lanes_of<V>;
   constexpr S lowest = std::numeric_limits<S>::lowest();
@@ -49,7 +40,15 @@ template <Scalar S>
     sum += e;
     store(e, scores + i);
   }
-  return 1 / sum_of(sum);
+  return {shift, 1 / sum_of(sum)};
+}
+
+/// How far apart the scores of two queries lie: whole vectors, and one more, so that they do not all meet in the same place of
+/// the cache.
+template <Scalar S>
+[[nodiscard]] Index strip_stride(Index keys) {
+  constexpr Index lanes = lanes_of<Simd<S>>;
+  return round_up(keys, lanes) + lanes;
 }
 
 /// A head on one token set.
@@ -58,79 +57,99 @@ struct Head {
   Columns<const S> h;  ///< H_k, p x N
   Index dim;           ///< p
   Index visible;
-  S* packed;  ///< room for H_k^T of the visible tokens, by panels
+  S* keys;    ///< room for H_k^T of the visible tokens, by panels
+  S* values;  ///< and for H_k of them, by panels
   S* strip;   ///< room for the scores of a tile of queries
 
   void pack() const {
     using T = Tiles<Arithmetic<S>>;
-    for (Index key = 0; key < visible; key += T::rows)
-      pack_panel(h, dim, key, visible, round_up(std::min(T::rows, visible - key), T::lanes), packed + key * dim);
+    for (Index key = 0; key < visible; key += T::rows) {
+      const Index rows = std::min(T::rows, visible - key);
+      pack_panel_of<S>({h.at(0, key), rows, dim, h.stride, 1}, round_up(rows, T::lanes), keys + key * dim);
+    }
+    for (Index row = 0; row < dim; row += T::rows) {
+      const Index rows = std::min(T::rows, dim - row);
+      pack_panel_of<S>({h.at(row, 0), rows, visible, 1, h.stride}, round_up(rows, T::lanes), values + row * visible);
+    }
   }
 
   /// out = H_k softmax(scale H_k^T Q) for n queries Q = H_k[:, first ... first + n - 1], at most as many as a tile has columns.
+  /// The terms of their softmax go to `softmax`, if there is room.
   template <class Out>
-  void attend(Index first, Index n, bool causal, S scale, Columns<Out> out) const {
+  void attend(Index first, Index n, bool causal, S scale, const std::optional<ProbabilityDropout>& dropout,
+              SoftmaxTerms<S> softmax, Columns<Out> out) const {
     using A = Arithmetic<S>;
     using T = Tiles<A>;
-    const Index keys = causal ? std::min(visible, first + n) : visible;
-    const Index stride = round_up(keys, T::lanes);
-    for (Index key = 0; key < keys; key += T::rows) {
+    const Index seen = seen_keys(causal, visible, first, n), stride = strip_stride<S>(seen);
+    for (Index key = 0; key < seen; key += T::rows) {
       const Index packed_vectors = (std::min(T::rows, visible - key) + T::lanes - 1) / T::lanes;
-      const Index vectors = (std::min(T::rows, keys - key) + T::lanes - 1) / T::lanes;
-      T::kernel(vectors, n)(packed + key * dim, packed_vectors * T::lanes, dim, h.at(0, first), h.stride, strip + key,
+      const Index vectors = (std::min(T::rows, seen - key) + T::lanes - 1) / T::lanes;
+      T::kernel(vectors, n)(keys + key * dim, packed_vectors * T::lanes, dim, h.at(0, first), h.stride, strip + key,
                             stride);
     }
     alignas(64) S inverse_sums[static_cast<std::size_t>(T::columns)];
-    for (Index j = 0; j < n; ++j)
-      inverse_sums[j] =
-          exponentials_in_place(strip + j * stride, causal ? std::min(keys, first + j + 1) : keys, keys, scale);
+    for (Index j = 0; j < n; ++j) {
+      const Index seen_by_one = seen_keys(causal, visible, first + j, 1);
+      const SoftmaxTerm<S> term = exponentials_in_place(strip + j * stride, seen_by_one, seen, scale);
+      inverse_sums[j] = term.inverse_sum;
+      if (dropout) dropout->drop(first + j, 0, seen_by_one, strip + j * stride);
+      if (softmax.largest.first == nullptr) continue;
+      *softmax.largest.at(first + j, 0) = term.largest;
+      *softmax.inverse_sum.at(first + j, 0) = term.inverse_sum;
+    }
     alignas(64) S sums[static_cast<std::size_t>(T::rows * T::columns)];
     for (Index row = 0; row < dim; row += T::rows) {
       const Index rows = std::min(T::rows, dim - row), vectors = (rows + T::lanes - 1) / T::lanes;
-      T::kernel(vectors, n)(h.at(row, 0), h.stride, keys, strip, stride, sums, T::rows);
+      T::kernel(vectors, n)(values + row * visible, vectors * T::lanes, seen, strip, stride, sums, T::rows);
       finish_tile<A>(sums, row, rows, 0, n, Epilogue<S>{.column_scale = inverse_sums},
                      Columns<Out>{out.at(0, first), out.stride});
     }
   }
 };
 
-/// Numbers that a worker takes: for the packed keys, for a strip of scores, and for a gap as long as what is fetched ahead, since that
-/// must not be what the next worker writes.
+/// Numbers that a worker takes: for packed keys and values, for a strip of scores, and for a gap as long as what is fetched ahead,
+/// since that must not be what the next worker writes.
 template <Scalar S>
 [[nodiscard]] Index numbers_of_worker(Index head_dim, const TokenLayout& layout) {
   using T = Tiles<Arithmetic<S>>;
   constexpr Index gap = tile_steps_ahead * T::rows;
-  return round_up(layout.longest(), T::lanes) * (head_dim + T::columns) + gap;
+  const Index tokens = round_up(layout.longest(), T::lanes);
+  return tokens * (head_dim + round_up(head_dim, T::lanes)) + strip_stride<S>(tokens) * T::columns + gap;
 }
 
-/// For every set of the layout and every head: out = SSA of the head's rows of H, both (heads * head_dim) x (total tokens). Of H,
-/// whole vectors may be read at the last rows. Heads stored as bfloat16 have an even dimension. Logits are scaled; if causal, a
-/// query sees the keys up to its own. With `first_tokens`, only those of the first token of each set, side by side.
+/// See kernels/attention.hpp; the terms of the softmax are kept where there is room for them.
 template <Scalar S, class Out>
-void attend_heads(Columns<const S> h, Index heads, Index head_dim, const TokenLayout& layout, bool causal, S scale,
-                  bool first_tokens, Columns<Out> out, Workspace& workspace, Threads& threads) {
+void attend_heads(const AttentionHeads<S>& heads, bool first_tokens, const AttentionDropout& dropout,
+                  SoftmaxTerms<S> softmax, Columns<Out> out, Workspace& workspace, Threads& threads) {
   using T = Tiles<Arithmetic<S>>;
-  constexpr Index largest_group = 128;  // queries of a piece; each packs the keys anew
+  const TokenLayout& layout = heads.layout;
   const Index queries = first_tokens ? std::min<Index>(1, layout.longest()) : layout.longest();
-  const Index groups = (queries + largest_group - 1) / largest_group;
+  const Index groups = (queries + query_block - 1) / query_block;  // each packs the keys anew
   const Index group = round_up((queries + groups - 1) / std::max<Index>(groups, 1), T::columns);
-  const Index keys = round_up(layout.longest(), T::lanes);
+  const Index tokens = round_up(layout.longest(), T::lanes);
   Workspace::Frame frame(workspace);
-  const Index each = numbers_of_worker<S>(head_dim, layout);
+  const Index each = numbers_of_worker<S>(heads.dim, layout);
   S* const rooms = frame.array<S>(each * threads.count());
-  threads.for_each(layout.sets() * heads * groups, [&](Index piece, int worker) {
-    const Index set = piece / (heads * groups), row = piece / groups % heads * head_dim, begin = piece % groups * group;
+  threads.for_each(layout.sets() * heads.count * groups, [&](Index piece, int worker) {
+    const Index set = piece / (heads.count * groups), k = piece / groups % heads.count, begin = piece % groups * group;
     const Index token = layout.begin(set), end = std::min({begin + group, queries, layout.length(set)});
     if (begin >= end) return;
-    const Head<S> head{{h.at(row, token), h.stride},
-                       head_dim,
-                       layout.visible(set),
-                       rooms + worker * each,
-                       rooms + worker * each + keys * head_dim};
+    S* const keys = rooms + worker * each;
+    S* const values = keys + tokens * heads.dim;
+    S* const strip = values + tokens * round_up(heads.dim, T::lanes);
+    const Columns<const S> h{heads.h.at(k * heads.dim, token), heads.h.stride};
+    const Head<S> head{h, heads.dim, layout.visible(set), keys, values, strip};
     head.pack();
+    std::optional<ProbabilityDropout> drop;
+    if (dropout.probability != 0)
+      drop.emplace(ProbabilityDropout{dropout, set, k, layout.length(set), head.visible, heads.causal});
+    const SoftmaxTerms<S> terms = softmax.largest.first == nullptr
+                                      ? softmax
+                                      : SoftmaxTerms<S>{{softmax.largest.at(token, k), softmax.largest.stride},
+                                                        {softmax.inverse_sum.at(token, k), softmax.inverse_sum.stride}};
     for (Index first = begin; first < end; first += T::columns)
-      head.attend(first, std::min<Index>(T::columns, end - first), causal, scale,
-                  Columns<Out>{out.at(row, first_tokens ? set : token), out.stride});
+      head.attend(first, std::min<Index>(T::columns, end - first), heads.causal, heads.scale, drop, terms,
+                  Columns<Out>{out.at(k * heads.dim, first_tokens ? set : token), out.stride});
   });
 }
 

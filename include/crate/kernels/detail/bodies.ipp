@@ -12,7 +12,10 @@
 #include "crate/kernels/detail/packing.ipp"
 #include "crate/kernels/detail/widening.ipp"
 // Of products.
+#include "crate/kernels/detail/attention_dropout.ipp"
+// Of dropout.
 #include "crate/kernels/detail/attention.ipp"
+#include "crate/kernels/detail/attention_adjoint.ipp"
 #include "crate/kernels/detail/normalise.ipp"
 // What the other floors call.
 #include "crate/kernels/detail/kernels.ipp"

@@ -24,11 +24,23 @@ namespace crate::detail::CRATE_TARGET {
   return x < -87.0F ? V{} : sum * same_bits<V>(power);
 }
 
-/// The same in double, by the standard library.
+/// The same in double, with a relative error below 1e-15; 0 below -708. exp(r) by its Taylor polynomial of degree 13, whose
+/// remainder is 4e-18.
 [[gnu::always_inline]] inline Simd<double> exponential(const Simd<double>& x) {
-  Simd<double> result = x;
-  for (Index i = 0; i < lanes_of<Simd<double>>; ++i) result[i] = std::exp(x[i]);
-  return result;
+  using V = Simd<double>;
+  using Bits = Simd<std::int64_t>;
+  constexpr double to_whole = 0x1.8p52;
+  const V shifted = x * 1.4426950408889634 + to_whole;
+  const V n = shifted - to_whole;
+  const V r = (x - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;
+  constexpr double inverse_factorials[] = {
+      1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
+      1.0 / 120,       1.0 / 24,       1.0 / 6,       0.5,          1.0,         1.0};
+  V sum = V{} + 1.0 / 6227020800;
+  for (const double coefficient : inverse_factorials) sum = sum * r + coefficient;
+  constexpr auto zero_bits = std::bit_cast<std::int64_t>(to_whole);
+  const Bits power = (same_bits<Bits>(shifted) - (zero_bits - 1023)) << 52;
+  return x < -708.0 ? V{} : sum * same_bits<V>(power);
 }
 
 }  // namespace crate::detail::CRATE_TARGET

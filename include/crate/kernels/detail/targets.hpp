@@ -24,6 +24,7 @@
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/kernels/attention_heads.hpp"
 #include "crate/kernels/bfloat16.hpp"
 #include "crate/kernels/detail/vector_types.hpp"
 #include "crate/kernels/epilogue.hpp"

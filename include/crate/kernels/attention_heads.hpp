@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "crate/core/dropout.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/core/token_sets.hpp"
+#include "crate/kernels/views.hpp"
+
+// Subspace attention as kernels see it.
+
+namespace crate::detail {
+
+/// So many queries at a time; dropout draws numbers for so many, one block after the other.
+inline constexpr Index query_block = 128;
+
+/// How many keys the queries first, ..., first + n - 1 of a set see, all together.
+[[nodiscard]] constexpr Index seen_keys(bool causal, Index visible, Index first, Index n) {
+  return causal ? std::min(visible, first + n) : visible;
+}
+
+/// The heads of all sets. A query sees the visible keys of its set; if causal, those up to its own.
+template <Scalar S>
+struct AttentionHeads {
+  Columns<const S> h;        ///< [H_1; ...; H_K], (K p) x (total tokens): queries, keys and values alike
+  Index count = 0, dim = 0;  ///< K and p
+  const TokenLayout& layout;
+  bool causal = false;
+  S scale = 1;  ///< of the logits
+};
+
+/// Dropout of attention probabilities: probability 0 for none.
+struct AttentionDropout {
+  double probability = 0;
+  DropoutStream stream = {};
+  std::uint64_t place = 0;
+};
+
+/// What a softmax over the keys of every query took off its logits and multiplied the exponentials by: the probabilities are
+/// exp(logit - largest) inverse_sum. Both (total tokens) x K.
+template <class T>
+struct SoftmaxTerms {
+  Columns<T> largest, inverse_sum;
+};
+
+/// The terms in one piece of memory, (total tokens) x (2 K).
+template <class M>
+[[nodiscard]] auto softmax_terms(M& memory) {
+  const auto all = columns_of(memory);
+  return SoftmaxTerms<std::remove_pointer_t<decltype(all.first)>>{all, {all.at(0, memory.cols() / 2), all.stride}};
+}
+
+}  // namespace crate::detail

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+// Attention by strips and its adjoint by pairs of blocks, on every instruction set that the processor has.
+
+#include "crate/kernels/attention.hpp"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "crate/operators/subspace_attention.hpp"
+#include "draw.hpp"
+
+using namespace crate;
+using namespace crate::detail;
+using namespace crate::test;
+
+namespace {
+
+std::vector<InstructionSet> instruction_sets() {
+  std::vector<InstructionSet> sets;
+  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
+    if (const auto set = static_cast<InstructionSet>(i); is_supported(set)) sets.push_back(set);
+  return sets;
+}
+
+/// Sets of odd lengths, among them single tokens and more than a block of queries or of the adjoint, some of them padded.
+TokenLayout draw_layout(Random& random) {
+  return TokenLayout({197, 1, 64, 33, draw_index(random, 1, 300)}).with_visible({197, 1, 40, 1, 1});
+}
+
+/// With not a number below its last row, where no kernel may look.
+template <class S>
+Matrix<S> with_row_below(const Matrix<double>& m) {
+  Matrix<S> memory = Matrix<S>::Constant(m.rows() + 1, m.cols(), std::numeric_limits<S>::quiet_NaN());
+  memory.topRows(m.rows()) = m.cast<S>();
+  return memory;
+}
+
+template <class S>
+struct Drawn {
+  Index heads, p;
+  TokenLayout layout;
+  AttentionOptions options;
+  AttentionDropout dropout;
+  Matrix<S> h, c;  ///< of heads * p rows, and one below
+
+  Drawn(Random& random, double probability)
+      : heads(draw_index(random, 1, 3)),
+        p(draw_index(random, 1, 70)),
+        layout(draw_layout(random)),
+        options{.mask = random.below(2) == 0 ? AttentionMask::none : AttentionMask::causal, .logit_scale = 0.1},
+        dropout{probability, {.seed = random.bits(), .step = 3, .first_set = 2}, 1},
+        h(with_row_below<S>(draw_normal(random, rows(), layout.tokens()))),
+        c(with_row_below<S>(draw_normal(random, rows(), layout.tokens()))) {}
+
+  [[nodiscard]] Index rows() const { return heads * p; }
+  [[nodiscard]] AttentionHeads<S> attention() const {
+    return attention_heads(columns_of(h), heads, p, layout, options);
+  }
+};
+
+template <class S>
+struct Results {
+  Matrix<S> out, softmax, h_cotangent;
+};
+
+/// Forward, recorded, and backward; what is outside of the results stays 7.
+template <class S>
+Results<S> pass(const Drawn<S>& x, InstructionSet set, int count = 1) {
+  Threads threads(count);
+  Workspace workspace;
+  const Index rows = x.rows(), tokens = x.layout.tokens();
+  Matrix<S> out = Matrix<S>::Constant(rows + 1, tokens, 7), h_cotangent = out, softmax(tokens, 2 * x.heads);
+  attend_heads_recorded(set, x.attention(), x.dropout, softmax_terms(softmax), columns_of(out), workspace, threads);
+  attend_heads_adjoint(set, x.attention(), x.dropout, softmax_terms(std::as_const(softmax)),
+                       columns_of(std::as_const(out)), columns_of(x.c), columns_of(h_cotangent), workspace, threads);
+  CHECK((out.bottomRows(1).array() == 7).all());
+  CHECK((h_cotangent.bottomRows(1).array() == 7).all());
+  return {out.topRows(rows), softmax, h_cotangent.topRows(rows)};
+}
+
+struct PlainResults {
+  Matrix<double> out, h_cotangent;
+};
+
+/// One head on one set by the definition: P = softmax(scale H^T H) of the seen keys, kept what dropout multiplies P by.
+PlainResults plain_pass(const Matrix<double>& h, const Matrix<double>& c, const AttentionOptions& options,
+                        const Matrix<double>& kept) {
+  Matrix<double> p = (options.logit_scale * h.transpose() * h).array().exp();
+  if (options.mask == AttentionMask::causal) p = p.triangularView<Eigen::Upper>();
+  p.bottomRows(h.cols() - options.visible).setZero();
+  const Eigen::RowVectorXd sums = p.colwise().sum();
+  p.array().rowwise() /= sums.array();
+  const Matrix<double> used = p.cwiseProduct(kept), dp = (h.transpose() * c).cwiseProduct(kept);
+  const Eigen::RowVectorXd mean = p.cwiseProduct(dp).colwise().sum();
+  const Matrix<double> ds = p.cwiseProduct(dp.rowwise() - mean);
+  return {h * used, c * used.transpose() + options.logit_scale * h * (ds + ds.transpose())};
+}
+
+/// What detail::drop multiplies the probabilities of one head on one set by, block of queries after block.
+Matrix<double> dropout_factors(const AttentionDropout& dropout, const AttentionOptions& options, Index set, Index head,
+                               Index length) {
+  Matrix<double> kept = Matrix<double>::Ones(length, length);
+  for (Index first = 0; first < length; first += query_block) {
+    const Index n = std::min(query_block, length - first), keys = crate::detail::seen_keys(options, length, first, n);
+    drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability, kept.block(0, first, keys, n));
+  }
+  return kept;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("attention by strips is the plain one", "", float, double) {
+  for_random_draws(8, [](Random& random) {
+    const Drawn<TestType> x(random, 0);
+    const Index rows = x.rows();
+    const auto attend = [&](InstructionSet set, bool first_tokens, Matrix<TestType>& out, int count) {
+      Threads threads(count);
+      Workspace workspace;
+      workspace.reserve(attention_room<TestType>(set, x.p, x.layout, count));
+      const std::size_t held = workspace.capacity();
+      attend_heads(set, x.attention(), first_tokens, columns_of(out), workspace, threads);
+      CHECK(workspace.capacity() == held);
+    };
+    for (const InstructionSet set : instruction_sets()) {
+      Matrix<TestType> found(rows, x.layout.tokens()), again = found, firsts(rows, x.layout.sets());
+      attend(set, false, found, 1);
+      attend(set, false, again, 2);
+      attend(set, true, firsts, 1);
+      CHECK(found == again);
+      CHECK(found == pass(x, set).out);
+      for (Index s = 0; s < x.layout.sets(); ++s) {
+        CHECK(firsts.col(s) == found.col(x.layout.begin(s)));
+        AttentionOptions of_set = x.options;
+        of_set.visible = x.layout.visible(s);
+        const Matrix<double> h_s =
+            x.h.topRows(rows).middleCols(x.layout.begin(s), x.layout.length(s)).template cast<double>();
+        const auto found_s = found.middleCols(x.layout.begin(s), x.layout.length(s));
+        CHECK(relative_error(found_s, subspace_attention(h_s, x.heads, of_set)) < 4 * rounding<TestType>);
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("the adjoint of attention, from what a recorded pass kept, is the plain one", "", float, double) {
+  for_random_draws(8, [](Random& random) {
+    const Drawn<TestType> x(random, 0);
+    for (const InstructionSet set : instruction_sets()) {
+      const Results<TestType> found = pass(x, set);
+      for (Index s = 0; s < x.layout.sets(); ++s) {
+        AttentionOptions of_set = x.options;
+        of_set.visible = x.layout.visible(s);
+        const auto of = [&](const auto& m) -> Matrix<double> {
+          return m.topRows(x.rows()).middleCols(x.layout.begin(s), x.layout.length(s)).template cast<double>();
+        };
+        CAPTURE(name_of(set), x.p, x.layout.length(s));
+        CHECK(relative_error(of(found.h_cotangent), subspace_attention_adjoint(of(x.h), x.heads, of(x.c), of_set)) <
+              4 * rounding<TestType>);
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("attention and its adjoint drop what detail::drop drops", "", float, double) {
+  for_random_draws(6, [](Random& random) {
+    const Drawn<TestType> x(random, 0.3);
+    for (const InstructionSet set : instruction_sets()) {
+      const Results<TestType> found = pass(x, set);
+      for (Index s = 0; s < x.layout.sets(); ++s)
+        for (Index k = 0; k < x.heads; ++k) {
+          AttentionOptions of_set = x.options;
+          of_set.visible = x.layout.visible(s);
+          const auto of = [&](const auto& m) -> Matrix<double> {
+            return m.block(k * x.p, x.layout.begin(s), x.p, x.layout.length(s)).template cast<double>();
+          };
+          const PlainResults plain =
+              plain_pass(of(x.h), of(x.c), of_set, dropout_factors(x.dropout, of_set, s, k, x.layout.length(s)));
+          CAPTURE(name_of(set), x.p, x.layout.length(s));
+          CHECK(relative_error(of(found.out), plain.out) < 4 * rounding<TestType>);
+          CHECK(relative_error(of(found.h_cotangent), plain.h_cotangent) < 4 * rounding<TestType>);
+        }
+    }
+  });
+}
+
+TEST_CASE("the adjoint of attention is the derivative of attention, with dropout too") {
+  Random random(3);
+  for (const double probability : {0.0, 0.4}) {
+    Drawn<double> x(random, probability);
+    const Matrix<double> direction = draw_normal(random, x.rows(), x.layout.tokens());
+    const auto c = x.c.topRows(x.rows());
+    for (const InstructionSet set : instruction_sets()) {
+      const double slope = pass(x, set).h_cotangent.cwiseProduct(direction).sum();
+      const Matrix<double> h = x.h;
+      constexpr double step = 1e-5;
+      x.h.topRows(x.rows()) += step * direction;
+      const double after = pass(x, set).out.cwiseProduct(c).sum();
+      x.h.topRows(x.rows()) -= 2 * step * direction;
+      const double before = pass(x, set).out.cwiseProduct(c).sum();
+      x.h = h;
+      CHECK(relative_error((after - before) / (2 * step), slope) <
+            1e-7);  // the square of the step, and rounding over it
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("any number of threads gives the same bits of attention and its adjoint", "", float, double) {
+  for (const double probability : {0.0, 0.2}) {
+    Random random(4);
+    const Drawn<TestType> x(random, probability);
+    for (const InstructionSet set : instruction_sets()) {
+      const Results<TestType> alone = pass(x, set);
+      for (const int count : {2, 3}) {
+        const Results<TestType> found = pass(x, set, count);
+        CHECK(found.out == alone.out);
+        CHECK(found.softmax == alone.softmax);
+        CHECK(found.h_cotangent == alone.h_cotangent);
+      }
+    }
+  }
+}
+
+TEST_CASE("the adjoint of attention with sharp logits is finite, and what it should be") {
+  Random random(6);
+  Drawn<float> x(random, 0);
+  x.options = {.logit_scale = 30};  // logits of a thousand and more: other tokens' probabilities vanish
+  for (const InstructionSet set : instruction_sets()) {
+    const Results<float> found = pass(x, set);
+    CHECK(found.out.allFinite());
+    CHECK(found.h_cotangent.allFinite());
+  }
+}
+
+TEMPLATE_TEST_CASE("attention's exponentials are as exact as the scalar, from the largest logit to those that vanish",
+                   "", float, double) {
+  const Index keys = 2000;
+  const double bound = sizeof(TestType) == 4 ? 8e-7 : 8 * std::numeric_limits<double>::epsilon();
+  Matrix<TestType> h(1, keys);  // logits of the first query are h_0 h_j
+  h(0, 0) = 1;
+  for (Index j = 1; j < keys; ++j) h(0, j) = 1 - TestType(0.05) * static_cast<TestType>(j);
+  const TokenLayout layout = TokenLayout::single(keys);
+  for (const InstructionSet set : instruction_sets()) {
+    Threads threads;
+    Workspace workspace;
+    Matrix<TestType> out(1, 1);
+    const AttentionHeads<TestType> heads{{h.data(), 1}, 1, 1, layout};
+    attend_heads(set, heads, true, columns_of(out), workspace, threads);
+    const Vector<double> logits = h.transpose().template cast<double>();
+    const Vector<double> weights = (logits.array() - 1).exp();
+    const double expected = weights.dot(logits) / weights.sum(), size = weights.dot(logits.cwiseAbs()) / weights.sum();
+    CHECK(std::abs(static_cast<double>(out(0, 0)) - expected) < bound * size);
+  }
+}
