@@ -89,9 +89,10 @@ class Stages {
   }
 
   void attention() {
-    for (std::size_t block = 0; 3 * block < products_.size(); ++block)
-      detail::attend_heads<float>(instruction_set(), detail::columns_of(std::as_const(tokens_)), heads_, dim_ / heads_,
-                                  layout_, false, 0.125F, false, detail::columns_of(out_), workspace_, threads_);
+    if (products_.front().keeps_tokens())
+      attention_kept_as<float>();
+    else
+      attention_kept_as<W>();
   }
   void softmax() {
     const Index length = layout_.tokens(), stride = detail::round_up(length, 16);
@@ -121,6 +122,16 @@ class Stages {
     for (const FoldedLinear<W>& product : products_)
       product.apply(kept, tokens_.cols(), detail::columns_of(std::as_const(tokens_)), detail::columns_of(out_),
                     workspace_, threads_);
+  }
+
+  template <class Token>
+  void attention_kept_as() {
+    Workspace::Frame frame(workspace_);
+    const detail::Columns<Token> kept{frame.array<Token>(dim_ * tokens_.cols()), dim_};
+    const detail::AttentionHeads<float> heads{
+        detail::columns_of(std::as_const(tokens_)), heads_, dim_ / heads_, layout_, false, 0.125F};
+    for (std::size_t block = 0; 3 * block < products_.size(); ++block)
+      detail::attend_heads(instruction_set(), heads, false, kept, workspace_, threads_);
   }
 
   Index dim_, heads_;
@@ -197,11 +208,13 @@ BENCHMARK_CAPTURE(folded_crate, small, presets::crate_small())->Apply(batches_an
 BENCHMARK_CAPTURE(folded_crate, base, presets::crate_base())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate, large, presets::crate_large())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate, small_8, presets::crate_small_8())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_crate_bfloat16, tiny, presets::crate_tiny())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate_bfloat16, base, presets::crate_base())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate_alpha, base_16, presets::crate_alpha_base_16())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate_alpha_bfloat16, base_16, presets::crate_alpha_base_16())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(time_of_stages, tiny, presets::crate_tiny())->Apply(one_or_two_threads);
 BENCHMARK_CAPTURE(time_of_stages, base, presets::crate_base())->Apply(one_or_two_threads);
+BENCHMARK_CAPTURE(time_of_stages_bfloat16, tiny, presets::crate_tiny())->Apply(one_or_two_threads);
 BENCHMARK_CAPTURE(time_of_stages_bfloat16, base, presets::crate_base())->Apply(one_or_two_threads);
 
 }  // namespace

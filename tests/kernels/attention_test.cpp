@@ -144,6 +144,28 @@ TEMPLATE_TEST_CASE("attention by strips is the plain one", "", float, double) {
   });
 }
 
+TEST_CASE("heads stored as bfloat16 are averages of what was rounded to it once, values and probabilities") {
+  for_random_draws(8, [](Random& random) {
+    Drawn<float> x(random, 0);
+    x.p = 2 * draw_index(random, 1, 35);
+    x.h = with_row_below<float>(draw_normal(random, x.rows(), x.layout.tokens()));
+    for (const InstructionSet set : instruction_sets())
+      for (const bool first_tokens : {false, true}) {
+        const Index cols = first_tokens ? x.layout.sets() : x.layout.tokens();
+        Threads threads(2);
+        Workspace workspace;
+        Matrix<float> exact(x.rows(), cols);
+        Eigen::Matrix<bfloat16, Eigen::Dynamic, Eigen::Dynamic> stored(x.rows(), cols);
+        attend_heads(set, x.attention(), first_tokens, columns_of(exact), workspace, threads);
+        attend_heads(set, x.attention(), first_tokens, columns_of(stored), workspace, threads);
+        // A value, a probability and the result are rounded by 2^-9 each; averages are no larger than the largest value.
+        const Vector<float> largest = x.h.topRows(x.rows()).cwiseAbs().rowwise().maxCoeff();
+        const Matrix<float> error = (stored.cast<float>() - exact).cwiseAbs();
+        CHECK((error.colwise() - 3.02F * 0x1p-9F * largest).maxCoeff() <= 0);
+      }
+  });
+}
+
 TEMPLATE_TEST_CASE("the adjoint of attention, from what a recorded pass kept, is the plain one", "", float, double) {
   for_random_draws(8, [](Random& random) {
     const Drawn<TestType> x(random, 0);

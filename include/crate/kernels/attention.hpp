@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <optional>
 
@@ -15,19 +16,26 @@
 
 namespace crate::detail {
 
-/// out = [SSA_1; ...; SSA_K], (K p) x (total tokens). Heads stored as bfloat16 have an even dimension. With `first_tokens`, only
-/// those of the first token of each set, side by side.
+/// out = [SSA_1; ...; SSA_K], (K p) x (total tokens). With `first_tokens`, only those of the first token of each set, side by side. Heads
+/// stored as bfloat16 have an even dimension; instruction sets that multiply bfloat16 then average values that are rounded to it, with
+/// probabilities that are, too. Logits are products of floats.
 template <Scalar S, class Out>
 void attend_heads(InstructionSet set, const AttentionHeads<S>& heads, bool first_tokens, Columns<Out> out,
                   Workspace& workspace, Threads& threads) {
-  with_kernels(set, [&]<class K>(K) { K::attend_heads(heads, first_tokens, {}, {}, out, workspace, threads); });
+  with_kernels(set, [&]<class K>(K) {
+    if constexpr (std::same_as<Out, bfloat16> && K::has_bfloat16)
+      if (multiplies_bfloat16(set))
+        return K::template attend_heads<bfloat16>(heads, first_tokens, {}, {}, out, workspace, threads);
+    K::template attend_heads<S>(heads, first_tokens, {}, {}, out, workspace, threads);
+  });
 }
 
 /// The same for all tokens, with dropout of probabilities, and keeps what attend_heads_adjoint needs of the softmax.
 template <Scalar S>
 void attend_heads_recorded(InstructionSet set, const AttentionHeads<S>& heads, const AttentionDropout& dropout,
                            SoftmaxTerms<S> softmax, Columns<S> out, Workspace& workspace, Threads& threads) {
-  with_kernels(set, [&]<class K>(K) { K::attend_heads(heads, false, dropout, softmax, out, workspace, threads); });
+  with_kernels(
+      set, [&]<class K>(K) { K::template attend_heads<S>(heads, false, dropout, softmax, out, workspace, threads); });
 }
 
 /// The adjoint of attend_heads_recorded, from what it kept and what it returned: h_cotangent = dL/dH for the cotangent C of

@@ -51,15 +51,39 @@ template <Scalar S>
   return round_up(keys, lanes) + lanes;
 }
 
-/// A head on one token set.
-template <Scalar S>
+/// A panel of values in pairs of keys, the first in the lower half: rows `row` ... `row + count - 1` of H_k, whole vectors of them, step by
+/// step the numbers of two keys. Beyond the last row and the last key stands 0.
+inline void pack_pairs(Columns<const float> h_k, Index row, Index count, Index keys, BfloatPair* panel) {
+  using V = Simd<float>;
+  constexpr Index lanes = lanes_of<V>;
+  const auto halves = [&](Index i, Index key) {
+    const V numbers = key < keys ? load_first<V>(h_k.at(row + i, key), std::min(lanes, count - i)) : V{};
+    return rounded_to_bfloat16(numbers);
+  };
+  for (Index key = 0; key < keys; key += 2)
+    for (Index i = 0; i < count; i += lanes, panel += lanes) store(halves(i, key) | (halves(i, key + 1) << 16U), panel);
+}
+
+/// Rounds a query's probabilities, and what is left of the last vector, to bfloat16, side by side where they begin.
+inline void round_in_place(float* probabilities, Index keys) {
+  using V = Simd<float>;
+  auto* const rounded = reinterpret_cast<bfloat16*>(probabilities);
+  for (Index i = 0; i < keys; i += lanes_of<V>) store_rounded(load<V>(probabilities + i), rounded + i, lanes_of<V>);
+}
+
+/// A head on one token set. Probabilities and values may be rounded to Value = bfloat16 before they are averaged with.
+template <Scalar S, class Value = S>
 struct Head {
+  static constexpr bool rounds = !std::same_as<S, Value>;
+  using Averaging = Arithmetic<Value>;
+  using Unit = typename Averaging::Unit;
+
   Columns<const S> h;  ///< H_k, p x N
   Index dim;           ///< p
   Index visible;
-  S* keys;    ///< room for H_k^T of the visible tokens, by panels
-  S* values;  ///< and for H_k of them, by panels
-  S* strip;   ///< room for the scores of a tile of queries
+  S* keys;       ///< room for H_k^T of the visible tokens, by panels
+  Unit* values;  ///< and for H_k of them, by panels
+  S* strip;      ///< room for the scores of a tile of queries
 
   void pack() const {
     using T = Tiles<Arithmetic<S>>;
@@ -69,9 +93,15 @@ struct Head {
     }
     for (Index row = 0; row < dim; row += T::rows) {
       const Index rows = std::min(T::rows, dim - row);
-      pack_panel_of<S>({h.at(row, 0), rows, visible, 1, h.stride}, round_up(rows, T::lanes), values + row * visible);
+      if constexpr (rounds)
+        pack_pairs(h, row, rows, visible, values + row * steps(visible));
+      else
+        pack_panel_of<S>({h.at(row, 0), rows, visible, 1, h.stride}, round_up(rows, T::lanes), values + row * visible);
     }
   }
+
+  /// Of an average over so many keys.
+  static constexpr Index steps(Index keys) { return rounds ? (keys + 1) / 2 : keys; }
 
   /// out = H_k softmax(scale H_k^T Q) for n queries Q = H_k[:, first ... first + n - 1], at most as many as a tile has columns.
   /// The terms of their softmax go to `softmax`, if there is room.
@@ -93,6 +123,7 @@ struct Head {
       const SoftmaxTerm<S> term = exponentials_in_place(strip + j * stride, seen_by_one, seen, scale);
       inverse_sums[j] = term.inverse_sum;
       if (dropout) dropout->drop(first + j, 0, seen_by_one, strip + j * stride);
+      if constexpr (rounds) round_in_place(strip + j * stride, seen);
       if (softmax.largest.first == nullptr) continue;
       *softmax.largest.at(first + j, 0) = term.largest;
       *softmax.inverse_sum.at(first + j, 0) = term.inverse_sum;
@@ -100,7 +131,8 @@ struct Head {
     alignas(64) S sums[static_cast<std::size_t>(T::rows * T::columns)];
     for (Index row = 0; row < dim; row += T::rows) {
       const Index rows = std::min(T::rows, dim - row), vectors = (rows + T::lanes - 1) / T::lanes;
-      T::kernel(vectors, n)(values + row * visible, vectors * T::lanes, seen, strip, stride, sums, T::rows);
+      Tiles<Averaging>::kernel(vectors, n)(values + row * steps(visible), vectors * T::lanes, steps(seen),
+                                           reinterpret_cast<const Unit*>(strip), stride, sums, T::rows);
       finish_tile<A>(sums, row, rows, 0, n, Epilogue<S>{.column_scale = inverse_sums},
                      Columns<Out>{out.at(0, first), out.stride});
     }
@@ -118,7 +150,7 @@ template <Scalar S>
 }
 
 /// See kernels/attention.hpp; the terms of the softmax are kept where there is room for them.
-template <Scalar S, class Out>
+template <class Value, Scalar S, class Out>
 void attend_heads(const AttentionHeads<S>& heads, bool first_tokens, const AttentionDropout& dropout,
                   SoftmaxTerms<S> softmax, Columns<Out> out, Workspace& workspace, Threads& threads) {
   using T = Tiles<Arithmetic<S>>;
@@ -138,7 +170,8 @@ void attend_heads(const AttentionHeads<S>& heads, bool first_tokens, const Atten
     S* const values = keys + tokens * heads.dim;
     S* const strip = values + tokens * round_up(heads.dim, T::lanes);
     const Columns<const S> h{heads.h.at(k * heads.dim, token), heads.h.stride};
-    const Head<S> head{h, heads.dim, layout.visible(set), keys, values, strip};
+    const Head<S, Value> head{
+        h, heads.dim, layout.visible(set), keys, reinterpret_cast<typename Arithmetic<Value>::Unit*>(values), strip};
     head.pack();
     std::optional<ProbabilityDropout> drop;
     if (dropout.probability != 0)

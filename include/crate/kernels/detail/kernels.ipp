@@ -28,10 +28,10 @@ struct Kernels {
   static void transpose_into(const S* from, Index from_stride, Index rows, Index cols, S* to, Index to_stride) {
     CRATE_TARGET::transpose_into<S>(from, from_stride, rows, cols, to, to_stride);
   }
-  template <class S, class Out>
+  template <class Value, class S, class Out>
   static void attend_heads(const AttentionHeads<S>& heads, bool first_tokens, const AttentionDropout& dropout,
                            SoftmaxTerms<S> softmax, Columns<Out> out, Workspace& workspace, Threads& threads) {
-    CRATE_TARGET::attend_heads(heads, first_tokens, dropout, softmax, out, workspace, threads);
+    CRATE_TARGET::attend_heads<Value>(heads, first_tokens, dropout, softmax, out, workspace, threads);
   }
   template <class S>
   static void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout& dropout,
@@ -40,7 +40,7 @@ struct Kernels {
     CRATE_TARGET::attend_heads_adjoint(heads, dropout, softmax, out, out_cotangent, h_cotangent, workspace, threads);
   }
   template <class S>
-  [[nodiscard]] static S exponentials_in_place(S* scores, Index seen, Index keys, S scale) {
+  static auto exponentials_in_place(S* scores, Index seen, Index keys, S scale) {
     return CRATE_TARGET::exponentials_in_place<S>(scores, seen, keys, scale);
   }
   template <class S>
