@@ -212,8 +212,11 @@ void mirror_lower_triangle(Columns<S> a, Index size, Threads& threads) {
 
 /// out = epilogue(A^T A), symmetric, as is the addend.
 template <Scalar S>
-void gram(MatrixView<const S> a, MatrixView<S> out, const ProductEpilogue<S>& epilogue, Threads& threads) {
-  if (out.row_step != 1) out = out.transposed();
+void gram(MatrixView<const S> a, MatrixView<S> out, ProductEpilogue<S> epilogue, Threads& threads) {
+  if (out.row_step != 1) {  // both are their own transposes
+    out = out.transposed();
+    epilogue.addend = epilogue.addend.transposed();
+  }
   multiply<S>(Entries::lower_triangle, a.transposed(), a, out, epilogue, threads);
   mirror_lower_triangle<S>({out.first, out.col_step}, out.rows, threads);
 }
