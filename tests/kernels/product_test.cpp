@@ -85,6 +85,70 @@ void check_products(Random& random, Index rows, Index depth, Index cols, Threads
   }
 }
 
+/// The epilogue of a product as its formula says it, from what it does to the sum of |A| |B| and the addends.
+template <class S>
+void check_epilogues(Random& random, Index rows, Index depth, Index cols, Threads& threads) {
+  CAPTURE(rows, depth, cols);
+  const double unit = static_cast<double>(std::numeric_limits<S>::epsilon()) / 2;
+  const Matrix<S> a = draw_normal(random, rows, depth).template cast<S>(),
+                  b = draw_normal(random, depth, cols).template cast<S>(),
+                  addend = draw_normal(random, rows, cols).template cast<S>(),
+                  mask = draw_normal(random, rows, cols).cwiseMax(0).template cast<S>();
+  const Vector<S> shift = draw_normal(random, rows, 1).template cast<S>();
+  const auto wide = [](const auto& matrix) { return Matrix<double>(matrix.template cast<double>()); };
+  const double level = 0.25;
+  const Matrix<double> sum = -0.75 * wide(a) * wide(b) + wide(addend);
+  const Matrix<double> size = 0.75 * wide(a).cwiseAbs() * wide(b).cwiseAbs() + 2 * wide(addend).cwiseAbs();
+  const Matrix<double> bound = unit * (static_cast<double>(depth + 6) * size.array() + 1).matrix();
+  const auto check = [&](const Matrix<S>& out, const Matrix<double>& expected, const Matrix<double>& allowed) {
+    CHECK(((wide(out) - expected).cwiseAbs() - allowed).maxCoeff() <= 0);
+  };
+  const auto view = [](const auto& matrix) { return detail::view_of<const S>(matrix); };
+  Matrix<S> out(rows, cols);
+  for (const auto activation : {detail::Activation::relu, detail::Activation::soft_threshold}) {
+    out = addend;  // in its own place
+    multiply(a, b, out,
+             {.scale = S(-0.75), .addend = view(out), .activation = activation, .level = static_cast<S>(level)}, threads);
+    const Matrix<double> expected =
+        activation == detail::Activation::relu
+            ? Matrix<double>((sum.array() - level).max(0))
+            : Matrix<double>(sum.array() - sum.array().min(level).max(-level));
+    check(out, expected, bound);
+    RowMajorMatrix<S> by_rows(rows, cols);
+    const RowMajorMatrix<S> row_addend = addend;
+    multiply(a, b, by_rows,
+             {.scale = S(-0.75), .addend = view(row_addend), .activation = activation, .level = static_cast<S>(level)},
+             threads);
+    check(by_rows, expected, bound);
+  }
+  multiply(a, b, out, {.scale = S(-0.75), .addend = view(addend), .mask = view(mask)}, threads);
+  check(out, (wide(mask).array() != 0).select(sum, 0.0), (wide(mask).array() != 0).select(bound, 0.0));
+  multiply(a, b, out, {.shift = shift.data()}, threads);
+  check(out, (wide(a) * wide(b)).colwise() + wide(shift).col(0),
+        ((2 * bound).colwise() + 2 * unit * wide(shift).col(0).cwiseAbs()));
+}
+
+template <class S>
+void check_gram_matrices(Random& random, Index rows, Index depth, Threads& threads) {
+  CAPTURE(rows, depth);
+  const double unit = static_cast<double>(std::numeric_limits<S>::epsilon()) / 2;
+  for (const bool by_rows : {false, true}) {
+    Strided<S> a(random, depth, rows, by_rows), out(random, rows, rows, by_rows);
+    const Matrix<double> x = a.copy(), gram = x.transpose() * x, rest = out.rest().template cast<double>();
+    const Matrix<double> bound = static_cast<double>(depth + 2) * unit * (x.cwiseAbs().transpose() * x.cwiseAbs());
+    const auto apply = [&](const auto& action) {
+      a.visit([&](auto& factor) { out.visit([&](auto& result) { action(factor, result); }); });
+    };
+    apply([&](auto& factor, auto& result) { gram_into(factor, result, threads); });
+    CHECK(((out.copy() - gram).cwiseAbs() - bound).maxCoeff() <= 0);
+    CHECK(out.copy() == out.copy().transpose());
+    apply([&](auto& factor, auto& result) { gram_add(-1.5, factor, result, threads); });
+    CHECK(((out.copy() + 0.5 * gram).cwiseAbs() - 4 * bound).maxCoeff() <= 0);
+    CHECK(out.copy() == out.copy().transpose());
+    CHECK(out.rest().template cast<double>() == rest);
+  }
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("products of every order are within the bound of rounding, from 1 x 1 to across the edges of tiles",
@@ -100,8 +164,55 @@ TEMPLATE_TEST_CASE("products of every order are within the bound of rounding, fr
     for (const Index rows : {Index{1}, Index{7}, tile - 1, tile, 2 * tile + 1})
       for (const Index columns : {Index{1}, cols - 1, cols, 3 * cols + 1})
         check_products<TestType>(random, rows, draw_index(random, 1, 70), columns, threads);
-    check_products<TestType>(random, 61, 1700, 37, threads);  // three blocks of the depth
+    check_products<TestType>(random, 61, 3300, 37, threads);  // three blocks of the depth
     check_products<TestType>(random, 3 * tile, 64, 400, threads);
+  }
+}
+
+TEMPLATE_TEST_CASE("what is added, cut off and masked on a product's way to memory is within the bound of rounding", "", float,
+                   double) {
+  Random random(3);
+  Threads threads(2);
+  for (const InstructionSet set : instruction_sets()) {
+    CAPTURE(name_of(set));
+    const Using chosen(set);
+    const Index tile = detail::tile_rows(set, sizeof(TestType));
+    check_epilogues<TestType>(random, 3, 2, 5, threads);
+    check_epilogues<TestType>(random, 40, 50, 3, threads);
+    check_epilogues<TestType>(random, 2 * tile + 1, 33, 29, threads);
+    check_epilogues<TestType>(random, tile, 3300, 9, threads);  // three blocks of the depth
+  }
+}
+
+TEMPLATE_TEST_CASE("Gram matrices of every size and order are within the bound of rounding, and symmetric to the last bit", "",
+                   float, double) {
+  Random random(4);
+  Threads threads(2);
+  for (const InstructionSet set : instruction_sets()) {
+    CAPTURE(name_of(set));
+    const Using chosen(set);
+    const Index tile = detail::tile_rows(set, sizeof(TestType));
+    for (const Index rows : {Index{1}, Index{2}, Index{7}, tile - 1, tile, tile + 1, 3 * tile + 5, Index{131}})
+      check_gram_matrices<TestType>(random, rows, draw_index(random, 1, 70), threads);
+    check_gram_matrices<TestType>(random, 67, 3300, threads);
+  }
+}
+
+TEMPLATE_TEST_CASE("not a number stays one under every activation", "", float, double) {
+  constexpr TestType nan = std::numeric_limits<TestType>::quiet_NaN();
+  Threads threads;
+  for (const InstructionSet set : instruction_sets()) {
+    const Using chosen(set);
+    for (const Index size : {Index{2}, Index{40}})  // by columns and packed
+      for (const auto activation : {detail::Activation::relu, detail::Activation::soft_threshold}) {
+        CAPTURE(name_of(set), size);
+        Matrix<TestType> a = Matrix<TestType>::Ones(size, size), out(size, size);
+        a(1, 0) = nan;
+        multiply(a, Matrix<TestType>(Matrix<TestType>::Ones(size, size)), out,
+                 {.activation = activation, .level = TestType(0.5)}, threads);
+        CHECK(out.row(1).array().isNaN().all());
+        CHECK(out.row(0).allFinite());
+      }
   }
 }
 
@@ -118,14 +229,17 @@ TEMPLATE_TEST_CASE("a product of no depth is zero, and one of no rows or columns
 
 TEMPLATE_TEST_CASE("any number of threads gives the same bits of a product", "", float, double) {
   Random random(2);
-  const Matrix<TestType> a = draw_normal(random, 150, 900).template cast<TestType>(),
-                         b = draw_normal(random, 900, 300).template cast<TestType>();
-  Matrix<TestType> alone(150, 300), together(150, 300);
+  const Matrix<TestType> a = draw_normal(random, 150, 1900).template cast<TestType>(),
+                         b = draw_normal(random, 1900, 300).template cast<TestType>();
+  Matrix<TestType> alone(150, 300), together(150, 300), gram_alone(300, 300), gram_together(300, 300);
   Threads one(1);
   multiply(a, b, alone, one);
+  gram_into(b, gram_alone, one);
   for (const int count : {2, 3, 5}) {
     Threads threads(count);
     multiply(a, b, together, threads);
     CHECK(together == alone);
+    gram_into(b, gram_together, threads);
+    CHECK(gram_together == gram_alone);
   }
 }

@@ -158,6 +158,53 @@ TEST_CASE("ISTA of float tokens is that of the same tokens in double") {
   });
 }
 
+namespace {
+
+/// Holds a step and its adjoint in S against their formulas in Wide, entry by entry within the roundings of sums so long, whichever way they
+/// are computed.
+template <class S, class Wide>
+void check_within_rounding(Random& random, Index d, Index n) {
+  CAPTURE(d, n);
+  const Matrix<S> z = draw_normal(random, d, n).template cast<S>(), cotangent = draw_normal(random, d, n).template cast<S>(),
+                  dictionary = (draw_normal(random, d, d) / std::sqrt(static_cast<double>(d))).template cast<S>();
+  using Exact = Eigen::Matrix<Wide, Eigen::Dynamic, Eigen::Dynamic>;
+  const IstaOptions options{.step = 0.25, .lambda = 0.5};
+  const auto eta = static_cast<Wide>(options.step), level = static_cast<Wide>(options.step * options.lambda);
+  const Exact x = z.template cast<Wide>(), dic = dictionary.template cast<Wide>();
+  const Exact sizes = Exact::Identity(d, d) + eta * dic.cwiseAbs().transpose() * (Exact::Identity(d, d) + dic.cwiseAbs());
+  const auto unit = static_cast<Wide>(std::numeric_limits<S>::epsilon()) / 2;
+  const Wide roundings = unit * static_cast<Wide>(2 * d + 8);
+
+  const Matrix<S> result = ista(z, dictionary, options);
+  const Exact moved = x + eta * dic.transpose() * (x - dic * x);
+  const Exact error = result.template cast<Wide>() - (moved.array() - level).max(0).matrix();
+  CHECK((error.cwiseAbs() - roundings * (sizes * x.cwiseAbs()) - Exact::Constant(d, n, unit * level)).maxCoeff() <= 0);
+
+  const auto gradient = ista_adjoint(z, dictionary, cotangent, options);
+  const Exact g = (result.array() != 0).select(cotangent.template cast<Wide>(), Wide(0));
+  const Exact expanded = dic * g, m = g.cwiseAbs() * x.cwiseAbs().transpose();
+  const Exact by_tokens = gradient.tokens.template cast<Wide>() - (g + eta * (expanded - dic.transpose() * expanded));
+  CHECK((by_tokens.cwiseAbs() - roundings * (sizes.transpose() * g.cwiseAbs())).maxCoeff() <= 0);
+  const Exact by_dictionary = gradient.dictionary.template cast<Wide>() -
+                              eta * ((x - dic * x) * g.transpose() - expanded * x.transpose());
+  const Wide longer = unit * static_cast<Wide>(n + 2 * d + 8);
+  CHECK((by_dictionary.cwiseAbs() -
+         longer * eta * (m.transpose() + dic.cwiseAbs() * (m + m.transpose()))).maxCoeff() <= 0);
+}
+
+}  // namespace
+
+TEST_CASE("An ISTA step of few tokens or, by its matrix, of many, and the adjoint, are within the bound of rounding") {
+  Random random(7);
+  for (const Index d : {Index{1}, Index{2}, Index{9}, Index{50}})
+    for (const Index n : {Index{1}, d / 2, d / 2 + 1, 3 * d + 1})
+      if (n > 0) {
+        check_within_rounding<float, double>(random, d, n);
+        check_within_rounding<double, long double>(random, d, n);
+      }
+  check_within_rounding<float, double>(random, 130, 700);
+}
+
 TEST_CASE("ISTA takes expressions, blocks, maps and row-major dictionaries") {
   Random random(4);
   const Matrix<double> z = draw_normal(random, 5, 8), dictionary = draw_normal(random, 5, 5), twice = 2 * z;

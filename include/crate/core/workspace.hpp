@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "crate/core/matrix.hpp"
+#include "crate/core/pages.hpp"
 
 namespace crate {
 
@@ -83,7 +84,9 @@ class Workspace {
   };
   class Chunk {
    public:
-    explicit Chunk(std::size_t lines) : lines_(std::make_unique_for_overwrite<Line[]>(lines)), count_(lines) {}
+    explicit Chunk(std::size_t lines) : lines_(std::make_unique_for_overwrite<Line[]>(lines)), count_(lines) {
+      ask_for_huge_pages(lines_.get(), size());
+    }
     [[nodiscard]] std::size_t size() const { return count_ * alignment; }
     [[nodiscard]] std::byte* at(std::size_t offset) { return lines_[offset / alignment].bytes.data(); }
 

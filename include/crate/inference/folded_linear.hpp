@@ -172,14 +172,11 @@ class FoldedLinear {
   bool keeps_tokens_ = !detail::multiplies_bfloat16(weights_.instruction_set());
 };
 
-/// prox(W LN(z) + b) with the proximal operator of level ||x||_1: what a ReLU takes off goes into the bias. Without a norm where it is
-/// null.
+/// prox(W LN(z) + b) with the proximal operator of level ||x||_1. Without a norm where it is null.
 template <FoldedWeight W>
 [[nodiscard]] FoldedLinear<W> with_threshold(const LayerNorm<ScalarOf<W>>* norm, AffineMap map, Threshold threshold,
                                              double level) {
-  const bool soft = threshold == Threshold::soft;
-  const auto activation = soft ? detail::Activation::soft_threshold : detail::Activation::relu;
-  if (!soft) map.bias.array() -= level;
+  const detail::Activation activation = detail::activation_of(threshold);
   return norm != nullptr ? FoldedLinear<W>(*norm, std::move(map), activation, level)
                          : FoldedLinear<W>(map, activation, level);
 }

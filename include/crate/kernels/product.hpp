@@ -27,76 +27,198 @@ template <Scalar S, int order>
                                                            Eigen::OuterStride<>(std::max(a.row_step, a.col_step)));
 }
 
-/// out = A B if assign, else out += scale A B, column by column as products with a vector.
+/// What the epilogue makes of the entry (i, j) of a product.
 template <Scalar S>
-void multiply_columns(bool assign, S scale, MatrixView<const S> a, MatrixView<const S> b, Columns<S> out) {
-  Vector<S> x(b.rows);
+[[nodiscard]] S finished(S product, Index i, Index j, const ProductEpilogue<S>& epilogue) {
+  S x = epilogue.scale * product;
+  if (epilogue.shift != nullptr) x += epilogue.shift[i];
+  if (epilogue.addend.first != nullptr) x += *epilogue.addend.at(i, j);
+  if (epilogue.activation == Activation::relu)
+    x = x - epilogue.level < 0 ? 0 : x - epilogue.level;
+  else if (epilogue.activation == Activation::soft_threshold)
+    x -= std::max(std::min(x, epilogue.level), -epilogue.level);
+  return epilogue.mask.first != nullptr && *epilogue.mask.at(i, j) == 0 ? 0 : x;
+}
+
+/// Memory of a thread for what products pack, used again from product to product.
+[[nodiscard]] inline Workspace& packing_workspace() {
+  static thread_local Workspace workspace;
+  return workspace;
+}
+
+/// out = epilogue(A B), column by column as products with a vector.
+template <Scalar S>
+void multiply_columns(MatrixView<const S> a, MatrixView<const S> b, Columns<S> out,
+                      const ProductEpilogue<S>& epilogue) {
+  Workspace::Frame frame(packing_workspace());
+  auto x = frame.matrix<S>(b.rows, 1), y = frame.matrix<S>(a.rows, 1);
   for (Index j = 0; j < b.cols; ++j) {
-    for (Index k = 0; k < b.rows; ++k) x[k] = *b.at(k, j);
-    Eigen::Map<Vector<S>> y(out.at(0, j), a.rows);
-    if (assign) y.setZero();
-    const S factor = assign ? S(1) : scale;
+    for (Index k = 0; k < b.rows; ++k) x(k, 0) = *b.at(k, j);
     if (a.row_step == 1)
-      y.noalias() += factor * (mapped<S, Eigen::ColMajor>(a) * x);
+      y.noalias() = mapped<S, Eigen::ColMajor>(a) * x.col(0);
     else
-      y.noalias() += factor * (mapped<S, Eigen::RowMajor>(a) * x);
+      y.noalias() = mapped<S, Eigen::RowMajor>(a) * x.col(0);
+    for (Index i = 0; i < a.rows; ++i) *out.at(i, j) = finished(y(i, 0), i, j, epilogue);
   }
 }
 
-/// How many numbers of the depth are multiplied at a time: as many as a panel of them leaves room for in the second cache, and a tile's columns in
-/// the first, in equal blocks.
+/// How many numbers of the depth are multiplied at a time: as many as a panel of them leaves room for in the second cache, in equal
+/// blocks.
 [[nodiscard]] inline Index depth_of_block(Index depth) {
-  constexpr Index largest = 768;
+  constexpr Index largest = 1600;
   const Index blocks = (depth + largest - 1) / largest;
   return blocks == 0 ? 0 : (depth + blocks - 1) / blocks;
 }
 
-/// out = A B if assign, else out += scale A B. Of every block of the depth first A is packed, and B unless its columns lie in memory as
-/// they are; then pieces of the output are multiplied. The cut depends on sizes alone, and so do the bits.
+/// Numbers from one packed column to the next: an odd number of cache lines, for neighbours at a distance of many powers of two would
+/// take each other's place in the cache.
 template <Scalar S>
-void multiply_packing(bool assign, S scale, MatrixView<const S> a, MatrixView<const S> b, Columns<S> out,
-                      Threads& threads) {
-  static thread_local Workspace packed;
+[[nodiscard]] constexpr Index packed_column_step(Index depth) {
+  constexpr Index line = 64 / sizeof(S);
+  return ((depth + line - 1) / line | 1) * line;
+}
+
+/// Which entries of a product, stored column after column, are wanted.
+enum class Entries {
+  all,
+  lower_triangle  ///< with the diagonal; some of the others are computed too
+};
+
+/// The epilogue of a block of the depth: the first adds the addend, the others what was summed before, the last one does the rest.
+template <Scalar S>
+[[nodiscard]] Epilogue<S> epilogue_of_block(const ProductEpilogue<S>& whole, Columns<S> out, bool first, bool last) {
+  Epilogue<S> epilogue{.scale = whole.scale};
+  epilogue.addend = first ? Columns<const S>{whole.addend.first, whole.addend.col_step}
+                          : Columns<const S>{out.first, out.stride};
+  if (!last) return epilogue;
+  epilogue.shift = whole.shift;
+  epilogue.activation = whole.activation;
+  epilogue.level = whole.level;
+  epilogue.mask = {whole.mask.first, whole.mask.col_step};
+  return epilogue;
+}
+
+/// A block of the depth of a product's operands, arranged for the micro-kernel: A by panels, and B by columns unless these lie in memory
+/// as they are.
+template <class K, Scalar S>
+class PackedBlock {
+ public:
+  using Tiles = typename K::template Tiles<typename K::template Arithmetic<S>>;
+
+  /// Room for blocks of at most `depth`.
+  PackedBlock(MatrixView<const S> a, MatrixView<const S> b, Index depth, Workspace::Frame& frame)
+      : a_(a), b_(b), panels_(frame.array<S>(round_up(a.rows, Tiles::lanes) * depth)) {
+    if (b.row_step != 1) columns_ = frame.array<S>(packed_column_step<S>(depth) * b.cols);
+  }
+
+  [[nodiscard]] Index panels() const { return (a_.rows + Tiles::rows - 1) / Tiles::rows; }
+  [[nodiscard]] Index depth() const { return depth_; }
+  [[nodiscard]] Index rows_of(Index panel) const { return std::min(Tiles::rows, a_.rows - panel * Tiles::rows); }
+  [[nodiscard]] const S* panel(Index index) const { return panels_ + index * Tiles::rows * depth_; }
+  [[nodiscard]] Columns<const S> columns() const {
+    if (columns_ == nullptr) return {b_.at(from_, 0), b_.col_step};
+    return {columns_, packed_column_step<S>(depth_)};
+  }
+
+  /// Packs the numbers of the depth from `from` on.
+  void pack(Index from, Index depth, Threads& threads) {
+    constexpr Index steps = 128, cols = 4 * Tiles::lanes;
+    from_ = from;
+    depth_ = depth;
+    const Index parts = (depth + steps - 1) / steps;
+    const Index col_pieces = columns_ == nullptr ? 0 : (b_.cols + cols - 1) / cols;
+    threads.for_each((panels() + col_pieces) * parts, [&](Index piece, int) {
+      const Index first = piece % parts * steps, count = std::min(steps, depth - first), of = piece / parts;
+      if (of < panels())
+        pack_panel(of, first, count);
+      else
+        pack_columns((of - panels()) * cols, std::min(cols, b_.cols - (of - panels()) * cols), first, count);
+    });
+  }
+
+ private:
+  void pack_panel(Index panel, Index first, Index count) {
+    const Index row = panel * Tiles::rows, width = round_up(rows_of(panel), Tiles::lanes);
+    K::template pack_panel_of<S>(a_.block(row, from_ + first, rows_of(panel), count), width,
+                                 panels_ + row * depth_ + first * width);
+  }
+  void pack_columns(Index col, Index cols, Index first, Index count) {
+    const Index step = packed_column_step<S>(depth_);
+    K::template transpose_into<S>(b_.at(from_ + first, col), b_.row_step, count, cols, columns_ + col * step + first,
+                                  step);
+  }
+
+  MatrixView<const S> a_, b_;
+  Index from_ = 0, depth_ = 0;
+  S* panels_;
+  S* columns_ = nullptr;
+};
+
+/// out = epilogue(A B). Of every block of the depth first the operands are packed, then pieces of the output are multiplied. The cut of
+/// the depth depends on sizes alone, and so do the bits.
+template <Scalar S>
+void multiply_packing(Entries entries, MatrixView<const S> a, MatrixView<const S> b, Columns<S> out,
+                      const ProductEpilogue<S>& epilogue, Threads& threads) {
   const InstructionSet set = instruction_set();
-  const Index rows = a.rows, cols = b.cols, lanes = lanes_in(set, sizeof(S)), tile = tile_rows(set, sizeof(S));
-  const Index panels = (rows + tile - 1) / tile, block = depth_of_block(a.cols);
-  Workspace::Frame frame(packed);
-  S* const packed_a = frame.array<S>(round_up(rows, lanes) * block);
-  S* const packed_b = b.row_step == 1 ? nullptr : frame.array<S>(block * cols);
   with_kernels(set, [&]<class K>(K) {
+    const Index block = depth_of_block(a.cols);
+    Workspace::Frame frame(packing_workspace());
+    PackedBlock<K, S> packed(a, b, block, frame);
     for (Index from = 0; from < a.cols; from += block) {
-      const Index depth = std::min(block, a.cols - from);
-      threads.for_each(panels, [&](Index panel, int) {
-        const Index row = panel * tile, height = std::min(tile, rows - row);
-        K::template pack_panel_of<S>(a.block(row, from, height, depth), round_up(height, lanes),
-                                     packed_a + row * depth);
-      });
-      Columns<const S> x{b.at(from, 0), b.col_step};
-      if (packed_b != nullptr) {
-        threads.for_each_range(cols, 4 * lanes, [&](Index col, Index count, int) {
-          K::template transpose_into<S>(b.at(from, col), b.row_step, depth, count, packed_b + col * depth, depth);
-        });
-        x = {packed_b, depth};
-      }
-      Epilogue<S> epilogue{.scale = assign ? S(1) : scale};
-      if (!assign || from > 0) epilogue.addend = {out.first, out.stride};
-      for_each_piece(
-          panels, cols, depth * Index{sizeof(S)}, set, threads, [&](Index panel, Index first, Index last, int) {
-            const Index row = panel * tile;
-            K::template multiply_panel<typename K::template Arithmetic<S>>(
-                packed_a + row * depth, depth, row, std::min(tile, rows - row), x, first, last, epilogue, out);
-          });
+      packed.pack(from, std::min(block, a.cols - from), threads);
+      const Epilogue<S> of_block = epilogue_of_block(epilogue, out, from == 0, from + block >= a.cols);
+      const Columns<const S> x = packed.columns();
+      for_each_piece(packed.panels(), b.cols, packed.depth() * Index{sizeof(S)}, set, threads,
+                     [&](Index panel, Index first, Index last, int) {
+                       const Index row = panel * PackedBlock<K, S>::Tiles::rows, rows = packed.rows_of(panel);
+                       if (entries == Entries::lower_triangle) last = std::min(last, row + rows);
+                       if (first >= last) return;
+                       K::template multiply_panel<typename K::template Arithmetic<S>>(
+                           packed.panel(panel), packed.depth(), row, rows, x, first, last, of_block, out);
+                     });
     }
   });
 }
 
+/// out = epilogue(A B).
 template <Scalar S>
-void multiply(bool assign, S scale, MatrixView<const S> a, MatrixView<const S> b, MatrixView<S> out, Threads& threads) {
-  if (out.row_step != 1) return multiply<S>(assign, scale, b.transposed(), a.transposed(), out.transposed(), threads);
+void multiply(Entries entries, MatrixView<const S> a, MatrixView<const S> b, MatrixView<S> out,
+              ProductEpilogue<S> epilogue, Threads& threads) {
+  if (out.row_step != 1) {
+    epilogue.addend = epilogue.addend.transposed();
+    epilogue.mask = epilogue.mask.transposed();
+    return multiply<S>(entries, b.transposed(), a.transposed(), out.transposed(), epilogue, threads);
+  }
   if (out.rows == 0 || out.cols == 0) return;
+  const Columns<S> columns{out.first, out.col_step};
   if (out.cols < fewest_packed_columns || out.rows * out.cols * a.cols < smallest_packed_product)
-    return multiply_columns<S>(assign, scale, a, b, {out.first, out.col_step});
-  multiply_packing<S>(assign, scale, a, b, {out.first, out.col_step}, threads);
+    return multiply_columns<S>(a, b, columns, epilogue);
+  multiply_packing<S>(entries, a, b, columns, epilogue, threads);
+}
+
+/// Entries below the diagonal are copied to their mirror images above it.
+template <Scalar S>
+void mirror_lower_triangle(Columns<S> a, Index size, Threads& threads) {
+  constexpr Index step = 64;
+  with_kernels(instruction_set(), [&]<class K>(K) {
+    threads.for_each_range(size, step, [&](Index col, Index cols, int) {
+      for (Index row = 0; row < col; row += step)
+        K::template transpose_into<S>(a.at(col, row), a.stride, step, cols, a.at(row, col), a.stride);
+      for (Index j = col; j < col + cols; ++j)
+        for (Index i = col; i < j; ++i) *a.at(i, j) = *a.at(j, i);
+    });
+  });
+}
+
+/// out = epilogue(A^T A), symmetric, as is the addend.
+template <Scalar S>
+void gram(MatrixView<const S> a, MatrixView<S> out, ProductEpilogue<S> epilogue, Threads& threads) {
+  if (out.row_step != 1) {  // both are their own transposes
+    out = out.transposed();
+    epilogue.addend = epilogue.addend.transposed();
+  }
+  multiply<S>(Entries::lower_triangle, a.transposed(), a, out, epilogue, threads);
+  mirror_lower_triangle<S>({out.first, out.col_step}, out.rows, threads);
 }
 
 /// Whether entries lie in memory, column after column or row after row, in sizes that are known at run time.
@@ -112,13 +234,26 @@ decltype(auto) viewable(const Eigen::MatrixBase<Derived>& expression) {
     return Plain<Derived>(expression);
 }
 
+/// Whether products into such a matrix are Eigen's: of a size known at compile time.
+template <class Out>
+inline constexpr bool is_fixed = Out::SizeAtCompileTime != Eigen::Dynamic;
+
 template <class A, class B, class Out>
-void multiply(bool assign, typename Out::Scalar scale, const A& a, const B& b, Out& out, Threads& threads) {
+void multiply(const A& a, const B& b, Out& out, const ProductEpilogue<typename Out::Scalar>& epilogue,
+              Threads& threads) {
   using S = typename Out::Scalar;
   static_assert(is_viewable<Out>, "a product goes into a matrix, a block of columns or the transpose of one");
   const auto& left = viewable(a);
   const auto& right = viewable(b);
-  multiply<S>(assign, scale, view_of<const S>(left), view_of<const S>(right), view_of<S>(out), threads);
+  multiply<S>(Entries::all, view_of<const S>(left), view_of<const S>(right), view_of<S>(out), epilogue, threads);
+}
+
+template <class A, class Out>
+void gram(const A& a, Out& out, const ProductEpilogue<typename Out::Scalar>& epilogue, Threads& threads) {
+  using S = typename Out::Scalar;
+  static_assert(is_viewable<Out>, "a Gram matrix goes into a matrix, or a block of one");
+  const auto& factor = viewable(a);
+  gram<S>(view_of<const S>(factor), view_of<S>(out), epilogue, threads);
 }
 
 }  // namespace detail
@@ -128,21 +263,58 @@ void multiply(bool assign, typename Out::Scalar scale, const A& a, const B& b, O
 template <class A, class B, class Out>
 void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
               Threads& threads) {
-  if constexpr (Out::SizeAtCompileTime != Eigen::Dynamic)
+  if constexpr (detail::is_fixed<Out>)
     out.noalias() = a * b;
   else
-    detail::multiply(true, 1, a.derived(), b.derived(), out.derived(), threads);
+    detail::multiply(a.derived(), b.derived(), out.derived(), {}, threads);
+}
+
+/// out = epilogue(A B), as multiply, without a further pass over `out`. See detail::ProductEpilogue.
+template <class A, class B, class Out>
+void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
+              const detail::ProductEpilogue<typename Out::Scalar>& epilogue, Threads& threads) {
+  if constexpr (detail::is_fixed<Out>) {
+    Plain<Out> product;
+    product.noalias() = a * b;
+    for (Index j = 0; j < out.cols(); ++j)
+      for (Index i = 0; i < out.rows(); ++i) out(i, j) = detail::finished(product(i, j), i, j, epilogue);
+  } else {
+    detail::multiply(a.derived(), b.derived(), out.derived(), epilogue, threads);
+  }
 }
 
 /// out += scale A B on several threads, as multiply.
 template <class A, class B, class Out>
 void multiply_add(double scale, const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b,
                   Eigen::MatrixBase<Out>& out, Threads& threads) {
-  const auto factor = static_cast<typename Out::Scalar>(scale);
-  if constexpr (Out::SizeAtCompileTime != Eigen::Dynamic)
+  using S = typename Out::Scalar;
+  const auto factor = static_cast<S>(scale);
+  if constexpr (detail::is_fixed<Out>)
     out.noalias() += factor * (a * b);
   else
-    detail::multiply(false, factor, a.derived(), b.derived(), out.derived(), threads);
+    detail::multiply(a.derived(), b.derived(), out.derived(),
+                     {.scale = factor, .addend = detail::view_of<const S>(out.derived())}, threads);
+}
+
+/// out = A^T A, by half the multiplications of a product, as multiply; symmetric to the last bit. A A^T is that of A^T.
+template <class A, class Out>
+void gram_into(const Eigen::MatrixBase<A>& a, Eigen::MatrixBase<Out>& out, Threads& threads) {
+  if constexpr (detail::is_fixed<Out>)
+    out.noalias() = a.transpose() * a;
+  else
+    detail::gram(a.derived(), out.derived(), {}, threads);
+}
+
+/// out += scale A^T A, as gram_into; `out` is symmetric.
+template <class A, class Out>
+void gram_add(double scale, const Eigen::MatrixBase<A>& a, Eigen::MatrixBase<Out>& out, Threads& threads) {
+  using S = typename Out::Scalar;
+  const auto factor = static_cast<S>(scale);
+  if constexpr (detail::is_fixed<Out>)
+    out.noalias() += factor * (a.transpose() * a);
+  else
+    detail::gram(a.derived(), out.derived(),
+                 {.scale = factor, .addend = detail::view_of<const S>(out.derived())}, threads);
 }
 
 }  // namespace crate

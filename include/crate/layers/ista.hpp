@@ -21,9 +21,9 @@ struct Ista {
   IstaOptions options;
 
   struct Tape {
-    Kept<S> tokens;    ///< Z: dL/dD is a product with it
-    Kept<S> residual;  ///< Z - D Z: so is it
-    Kept<S> result;    ///< where it is zero, no gradient passes
+    Kept<S> tokens;  ///< Z: dL/dD is a product with it
+    Kept<S> room;    ///< the step's matrix A, of which dL/dZ is a product, or for few tokens Z - D Z, of which dL/dD is one
+    Kept<S> result;  ///< where it is zero, no gradient passes
   };
 
   /// D = 0. Throws OptionError unless dim >= 1 and the options hold.
@@ -38,6 +38,7 @@ struct Ista {
   [[nodiscard]] Index input_dim() const { return dictionary.rows(); }
   [[nodiscard]] Index output_dim() const { return dictionary.rows(); }
   [[nodiscard]] std::string formula(const std::string& argument) const { return "ISTA(" + argument + ")"; }
+  /// By the published arithmetic. For more than d / 2 tokens only one product is made of two, and half of d x d by d x d.
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
     const double products = options.rule == SparsifyRule::proximal_gradient ? 2 : 1;
     return products * static_cast<double>(dictionary.size()) * static_cast<double>(layout.tokens());
@@ -46,24 +47,25 @@ struct Ista {
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
-    auto residual = frame.template matrix<S>(z.rows(), z.cols());
-    detail::ista_into(z, dictionary, options, residual, out, pass.threads);
+    auto room = frame.template matrix<S>(z.rows(), detail::ista_room_columns(z, options));
+    detail::ista_into(z, dictionary, options, room, out, pass.threads);
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     check_sizes(z, out);
-    auto residual = pass.keep(z.rows(), z.cols());
-    detail::ista_into(z, dictionary, options, residual, out, pass.threads);
-    tape = {z, residual, out};
+    auto room = pass.keep(z.rows(), detail::ista_room_columns(z, options));
+    detail::ista_into(z, dictionary, options, room, out, pass.threads);
+    tape = {z, room, out};
   }
 
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Ista& gradient,
                 Pass<S>& pass) const {
     Workspace::Frame frame(pass.workspace);
+    const auto room = tape.room.view();
     auto masked = frame.template matrix<S>(z_cotangent.rows(), z_cotangent.cols());
-    auto expanded = frame.template matrix<S>(z_cotangent.rows(), z_cotangent.cols());
-    detail::ista_adjoint_into(tape.tokens.view(), dictionary, options, tape.residual.view(), tape.result.view(),
-                              out_cotangent, masked, expanded, z_cotangent, gradient.dictionary, pass.threads);
+    auto second = frame.template matrix<S>(room.rows(), room.cols());
+    detail::ista_adjoint_into(tape.tokens.view(), dictionary, options, room, tape.result.view(), out_cotangent, masked,
+                              second, z_cotangent, gradient.dictionary, pass.threads);
   }
 
   /// Kaiming uniform, as published: within sqrt(6 / d).

@@ -47,10 +47,8 @@ struct Linear {
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_size("linear map: rows of the tokens", z.rows(), input_dim());
     check_size("linear map: rows of the output", out.rows(), output_dim());
-    multiply(weight, z, out, pass.threads);
-    if (bias.size() == 0) return;
-    check_size("linear map: bias", bias.size(), output_dim());
-    for_each_columns(out.cols(), pass.threads, [&](Index j, Index n) { out.middleCols(j, n).colwise() += bias; });
+    if (bias.size() != 0) check_size("linear map: bias", bias.size(), output_dim());
+    multiply(weight, z, out, {.shift = bias.size() != 0 ? bias.data() : nullptr}, pass.threads);
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
@@ -61,7 +59,7 @@ struct Linear {
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Linear& gradient,
                 Pass<S>& pass) const {
     multiply_add(1, out_cotangent, tape.tokens.view().transpose(), gradient.weight, pass.threads);
-    if (bias.size() != 0) gradient.bias += out_cotangent.rowwise().sum();
+    if (bias.size() != 0) add_bias_gradient(out_cotangent, gradient.bias, pass);
     multiply(weight.transpose(), out_cotangent, z_cotangent, pass.threads);
   }
 
@@ -70,6 +68,16 @@ struct Linear {
     const double bound = 1 / std::sqrt(static_cast<double>(input_dim()));
     random.fill_uniform(weight, -bound, bound);
     random.fill_uniform(bias, -bound, bound);
+  }
+
+ private:
+  /// gradient += dL/dout 1.
+  static void add_bias_gradient(ConstTokens<S> out_cotangent, Vector<S>& gradient, Pass<S>& pass) {
+    constexpr Index piece_rows = 64;
+    pass.threads.for_each_range(gradient.size(), piece_rows, [&](Index first, Index count, int) {
+      for (Index j = 0; j < out_cotangent.cols(); ++j)
+        gradient.segment(first, count) += out_cotangent.col(j).segment(first, count);
+    });
   }
 };
 

@@ -78,8 +78,7 @@ struct OvercompleteIsta {
     for (Index t = 1; t < options.steps; ++t) {
       auto residual = pass.keep(z.rows(), z.cols());
       auto codes = pass.keep(dictionary.cols(), z.cols());
-      codes = tape.codes.back().view();
-      detail::improve_sparse_code(z, dictionary, options, residual, codes, pass.threads);
+      detail::improve_sparse_code(z, dictionary, options, tape.codes.back().view(), residual, codes, pass.threads);
       tape.residuals.emplace_back(residual);
       tape.codes.emplace_back(codes);
     }
@@ -92,15 +91,15 @@ struct OvercompleteIsta {
     auto expanded = frame.template matrix<S>(z_cotangent.rows(), z_cotangent.cols());
     auto cotangent = frame.template matrix<S>(dictionary.cols(), z_cotangent.cols());
     RowMajorMatrix<S>& decoder_gradient = decoding.size() != 0 ? gradient.decoding : gradient.dictionary;
-    multiply_add(1, out_cotangent, tape.codes.back().view().transpose(), decoder_gradient, pass.threads);
-    multiply(decoder().transpose(), out_cotangent, cotangent, pass.threads);
+    const auto codes = tape.codes.back().view();
+    multiply_add(1, out_cotangent, codes.transpose(), decoder_gradient, pass.threads);
+    multiply(decoder().transpose(), out_cotangent, cotangent, {.mask = detail::view_of<const S>(codes)}, pass.threads);
     z_cotangent.setZero();
     for (std::size_t t = tape.codes.size() - 1; t > 0; --t)
       detail::improve_sparse_code_adjoint(dictionary, options, tape.residuals[t - 1].view(), tape.codes[t - 1].view(),
-                                          tape.codes[t].view(), cotangent, expanded, z_cotangent, gradient.dictionary,
-                                          pass.threads);
-    detail::first_sparse_code_adjoint(tape.tokens.view(), dictionary, options, tape.codes.front().view(), cotangent,
-                                      z_cotangent, gradient.dictionary, pass.threads);
+                                          cotangent, expanded, z_cotangent, gradient.dictionary, pass.threads);
+    detail::first_sparse_code_adjoint(tape.tokens.view(), dictionary, options, cotangent, z_cotangent,
+                                      gradient.dictionary, pass.threads);
   }
 
   /// Kaiming uniform: within sqrt(6 / s).

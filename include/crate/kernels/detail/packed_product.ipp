@@ -4,12 +4,19 @@ namespace crate::detail::CRATE_TARGET {
 
 template <Activation activation, class V>
 [[gnu::always_inline]] inline V activated(const V& x, ElementOf<V> level) {
-  if constexpr (activation == Activation::relu)
-    return x < V{} ? V{} : x;  // not a number stays one
-  else if constexpr (activation == Activation::soft_threshold)
+  if constexpr (activation == Activation::relu) {
+    const V above = x - level;
+    return above < V{} ? V{} : above;  // not a number stays one
+  } else if constexpr (activation == Activation::soft_threshold)
     return x - larger(smaller(x, V{} + level), V{} - level);
   else
     return x;
+}
+
+/// The numbers where the mask is not 0, else 0.
+template <class V>
+[[gnu::always_inline]] inline V masked(const V& x, const V& mask) {
+  return mask == V{} ? V{} : x;
 }
 
 /// The first `count` of the numbers to where tokens are kept; if that is as bfloat16, rounded, and up to a whole number of pairs.
@@ -48,16 +55,19 @@ template <Activation activation, int vectors, class V, class Kept, class Out>
                                                Columns<Out> out) {
   constexpr Index lanes = lanes_of<V>;
   Registers<V, vectors> shift = {};
-  if (epilogue.shift) unrolled<vectors>([&](auto v) { shift[v] = load<V>(epilogue.shift + row + v * lanes); });
+  if (epilogue.shift)
+    unrolled<vectors>([&](auto v) { shift[v] = load_first<V>(epilogue.shift + row + v * lanes, count); });
   for (Index j = 0; j < cols; ++j) {
     const auto scale = epilogue.column_scale ? epilogue.scale * epilogue.column_scale[col + j] : epilogue.scale;
     Registers<V, vectors> x;
     unrolled<vectors>([&](auto v) { x[v] = load<V>(sums + j * sums_stride + v * lanes) * scale + shift[v]; });
     if (epilogue.addend.first)
       unrolled<vectors>([&](auto v) { x[v] += load_kept<V>(epilogue.addend.at(row + v * lanes, col + j), count); });
-    unrolled<vectors>([&](auto v) {
-      store_rounded(activated<activation>(x[v], epilogue.level), out.at(row + v * lanes, col + j), count);
-    });
+    unrolled<vectors>([&](auto v) { x[v] = activated<activation>(x[v], epilogue.level); });
+    if (epilogue.mask.first)
+      unrolled<vectors>(
+          [&](auto v) { x[v] = masked(x[v], load_first<V>(epilogue.mask.at(row + v * lanes, col + j), count)); });
+    unrolled<vectors>([&](auto v) { store_rounded(x[v], out.at(row + v * lanes, col + j), count); });
   }
 }
 
