@@ -60,3 +60,9 @@ template <Scalar S>
 }
 
 }  // namespace crate::detail
+
+#ifdef CRATE_COMPILED_KERNELS
+#define CRATE_INSTANCE extern template
+#include "crate/kernels/detail/attention_instances.ipp"
+#undef CRATE_INSTANCE
+#endif

@@ -118,3 +118,9 @@ void multiply_packed(const PackedWeights<bfloat16>& weights, Columns<const bfloa
 }
 
 }  // namespace crate::detail
+
+#ifdef CRATE_COMPILED_KERNELS
+#define CRATE_INSTANCE extern template
+#include "crate/kernels/detail/packed_product_instances.ipp"
+#undef CRATE_INSTANCE
+#endif

@@ -318,3 +318,9 @@ void gram_add(double scale, const Eigen::MatrixBase<A>& a, Eigen::MatrixBase<Out
 }
 
 }  // namespace crate
+
+#ifdef CRATE_COMPILED_KERNELS
+#define CRATE_INSTANCE extern template
+#include "crate/kernels/detail/product_instances.ipp"
+#undef CRATE_INSTANCE
+#endif
