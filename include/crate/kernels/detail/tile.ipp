@@ -15,8 +15,8 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = Sums{}; });
   });
-#if defined(__clang__) && CRATE_TARGET_BYTES < 64
-#pragma clang loop unroll(disable)  // unrolled, clang 14 keeps sums in memory where there are 16 registers
+#ifdef __clang__
+#pragma clang loop unroll(disable)  // unrolled, as under -march=native, clang 14 keeps sums in memory
 #endif
   for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
     Registers<Units, vectors> rows;
