@@ -2,7 +2,9 @@
 // The micro-kernels and what is built on them, in every arithmetic and on every instruction set that the processor has.
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "catch.hpp"
@@ -204,4 +206,27 @@ TEST_CASE(
     CHECK(instruction_set() == set);
   }
   use_instruction_set(before);
+}
+
+TEST_CASE("CRATE_INSTRUCTION_SET that names nothing this processor has is an error, not ignored") {
+  const char* const variable = "CRATE_INSTRUCTION_SET";
+  const char* const set_before = std::getenv(variable);
+  const std::string before = set_before == nullptr ? "" : set_before;
+  for (const InstructionSet set : instruction_sets()) {
+    ::setenv(variable, std::string(name_of(set)).c_str(), 1);
+    CHECK(first_instruction_set() == set);
+  }
+  ::setenv(variable, "AVX2", 1);
+  CHECK_THROWS_WITH(first_instruction_set(),
+                    Catch::Matchers::StartsWith("environment variable CRATE_INSTRUCTION_SET: expected one that this "
+                                                "processor has (portable") &&
+                        Catch::Matchers::EndsWith("found \"AVX2\""));
+  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
+    if (const auto set = static_cast<InstructionSet>(i); !is_supported(set)) {
+      ::setenv(variable, std::string(name_of(set)).c_str(), 1);
+      CHECK_THROWS_AS(first_instruction_set(), OptionError);
+      CHECK_THROWS_AS(use_instruction_set(set), OptionError);
+    }
+  ::setenv(variable, before.c_str(), 1);  // empty is as good as not set
+  CHECK(is_supported(first_instruction_set()));
 }

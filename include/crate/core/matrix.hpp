@@ -7,6 +7,8 @@
 #include <concepts>
 #include <cstddef>
 
+#include "crate/core/alignment.hpp"
+
 static_assert(EIGEN_VERSION_AT_LEAST(3, 4, 0), "crate needs Eigen 3.4 or later");
 static_assert(std::same_as<Eigen::Index, std::ptrdiff_t>,
               "crate needs Eigen's own index type: compile without EIGEN_DEFAULT_DENSE_INDEX_TYPE");

@@ -63,12 +63,25 @@ namespace detail {
   return is_supported(InstructionSet::avx2) ? InstructionSet::avx2 : InstructionSet::portable;
 }
 
-/// What the environment variable CRATE_INSTRUCTION_SET names, if it names one that is supported, or else the fastest.
+/// The names of those that this processor has, as in "portable, avx2".
+[[nodiscard]] inline std::string supported_instruction_sets() {
+  std::string names;
+  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
+    if (is_supported(static_cast<InstructionSet>(i)))
+      names.append(names.empty() ? "" : ", ").append(instruction_set_names[i]);
+  return names;
+}
+
+/// What the environment variable CRATE_INSTRUCTION_SET names, or else the fastest. Throws OptionError if it names none that this
+/// processor has.
 [[nodiscard]] inline InstructionSet first_instruction_set() {
-  const char* const wanted = std::getenv("CRATE_INSTRUCTION_SET");
-  for (std::size_t i = 0; wanted != nullptr && i < instruction_set_names.size(); ++i)
+  const char* const value = std::getenv("CRATE_INSTRUCTION_SET");
+  const std::string_view wanted = value == nullptr ? "" : value;
+  if (wanted.empty()) return fastest_instruction_set();
+  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
     if (const auto set = static_cast<InstructionSet>(i); wanted == name_of(set) && is_supported(set)) return set;
-  return fastest_instruction_set();
+  throw OptionError(concatenate("environment variable CRATE_INSTRUCTION_SET: expected one that this processor has (",
+                                supported_instruction_sets(), "), found \"", wanted, "\""));
 }
 
 inline std::atomic<InstructionSet>& chosen_instruction_set() {
@@ -79,7 +92,7 @@ inline std::atomic<InstructionSet>& chosen_instruction_set() {
 }  // namespace detail
 
 /// What kernels run on: the fastest that the processor has, unless the environment variable CRATE_INSTRUCTION_SET or
-/// use_instruction_set says otherwise.
+/// use_instruction_set says otherwise. Throws OptionError if the variable names none that the processor has.
 [[nodiscard]] inline InstructionSet instruction_set() {
   return detail::chosen_instruction_set().load(std::memory_order_relaxed);
 }
@@ -87,7 +100,9 @@ inline std::atomic<InstructionSet>& chosen_instruction_set() {
 /// From now on kernels run on these. Results change in their last bits; weights that were folded keep what they were folded for.
 /// Throws OptionError if the processor lacks them.
 inline void use_instruction_set(InstructionSet set) {
-  check_option(is_supported(set), "an instruction set that this processor has", name_of(set));
+  check_option(is_supported(set),
+               concatenate("an instruction set that this processor has (", detail::supported_instruction_sets(), ")"),
+               name_of(set));
   detail::chosen_instruction_set() = set;
 }
 

@@ -18,15 +18,20 @@ namespace crate::detail {
   }
 }
 
-/// A tile of a product: so many registers of rows by so many columns of sums. As many as the register file holds beside the operands:
-/// 32 registers of 64 bytes, 16 smaller ones.
+/// A tile of a product: so many registers of rows by so many columns of sums, as many as the register file holds beside the operands.
 struct TileShape {
   int vectors, columns;
 };
 
 [[nodiscard]] constexpr TileShape tile_shape(int bytes) {
-  if (bytes == 64) return {3, 8};
-  return {2, bytes == 32 ? 6 : 4};
+  if (bytes == 64) return {3, 8};  // 32 registers
+  if (bytes == 32) return {2, 6};  // 16
+#ifdef __aarch64__
+  return {
+      4, 5};  // 32; with a column more, g++ 12, which loads a step's numbers before it multiplies, keeps sums in memory
+#else
+  return {2, 4};  // 16, and one for every product, for want of fused multiply-adds
+#endif
 }
 
 /// How many steps ahead of its use the micro-kernel fetches a panel, and so beyond the end of it: there must not lie what another thread
