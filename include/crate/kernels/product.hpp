@@ -123,12 +123,12 @@ void multiply(bool assign, typename Out::Scalar scale, const A& a, const B& b, O
 
 }  // namespace detail
 
-/// out = A B on several threads, by the library's own kernels; fixed sizes by Eigen. `out` must not overlap A or B. It is cut into
+/// out = A B on several threads, by the library's own kernels; bounded sizes by Eigen. `out` must not overlap A or B. It is cut into
 /// pieces by its size alone, so that any number of threads gives the same bits.
 template <class A, class B, class Out>
 void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
               Threads& threads) {
-  if constexpr (Out::SizeAtCompileTime != Eigen::Dynamic)
+  if constexpr (is_bounded<Out>)
     out.noalias() = a * b;
   else
     detail::multiply(true, 1, a.derived(), b.derived(), out.derived(), threads);
@@ -139,7 +139,7 @@ template <class A, class B, class Out>
 void multiply_add(double scale, const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b,
                   Eigen::MatrixBase<Out>& out, Threads& threads) {
   const auto factor = static_cast<typename Out::Scalar>(scale);
-  if constexpr (Out::SizeAtCompileTime != Eigen::Dynamic)
+  if constexpr (is_bounded<Out>)
     out.noalias() += factor * (a * b);
   else
     detail::multiply(false, factor, a.derived(), b.derived(), out.derived(), threads);
