@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sstream>
+#include <array>
+#include <charconv>
+#include <concepts>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -40,12 +43,35 @@ class FileError : public Error {
   using Error::Error;
 };
 
-/// The parts, printed one after another.
+namespace detail {
+
+// As streams print, without the sums of overloads that a stream is asked for at every call.
+[[nodiscard]] inline std::string printed(std::string_view text) { return std::string(text); }
+[[nodiscard]] inline std::string printed(char character) { return std::string(1, character); }
+[[nodiscard]] inline std::string printed(double number) {
+  constexpr int digits = 6;
+  std::array<char, 32> text{};
+  char* const end =
+      std::to_chars(text.data(), text.data() + text.size(), number, std::chars_format::general, digits).ptr;
+  return {text.data(), end};
+}
+template <std::integral Number>
+requires(!std::same_as<Number, char>) [[nodiscard]] std::string printed(Number number) {
+  return std::to_string(number);
+}
+
+[[nodiscard]] inline std::string joined(std::initializer_list<std::string> parts) {
+  std::string text;
+  for (const std::string& part : parts) text += part;
+  return text;
+}
+
+}  // namespace detail
+
+/// The parts, texts and numbers, printed one after another.
 template <class... Parts>
 [[nodiscard]] std::string concatenate(const Parts&... parts) {
-  std::ostringstream text;
-  (text << ... << parts);
-  return text.str();
+  return detail::joined({detail::printed(parts)...});
 }
 
 /// Throws ShapeError unless `found == expected`; `what` names the size, as in "tokens: rows".

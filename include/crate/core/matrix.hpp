@@ -40,10 +40,19 @@ using Vector = Eigen::Matrix<S, Eigen::Dynamic, 1>;
 template <class Derived>
 using Plain = typename Derived::PlainObject;
 
-/// The matrix itself if its entries lie in memory, otherwise what the expression evaluates to.
+/// Whether the sizes are known at compile time, or bounded: then entries lie on the stack, and operators allocate nothing.
+template <class Derived>
+inline constexpr bool is_bounded = Derived::MaxSizeAtCompileTime != Eigen::Dynamic;
+
+/// What operators compute on. Of sizes known at run time one view a scalar, for which they are compiled once: of the matrix
+/// itself if its entries lie in memory column after column, otherwise of what the expression evaluates to. Of bounded
+/// sizes the matrix itself, or what the expression evaluates to.
 template <class Derived>
 decltype(auto) evaluated(const Eigen::MatrixBase<Derived>& expression) {
-  if constexpr ((Derived::Flags & Eigen::DirectAccessBit) != 0)
+  if constexpr (!is_bounded<Derived>)
+    return Eigen::Ref<const Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic>>(
+        expression.derived());
+  else if constexpr ((Derived::Flags & Eigen::DirectAccessBit) != 0)
     return (expression.derived());
   else
     return Plain<Derived>(expression);

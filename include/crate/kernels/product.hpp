@@ -234,10 +234,6 @@ decltype(auto) viewable(const Eigen::MatrixBase<Derived>& expression) {
     return Plain<Derived>(expression);
 }
 
-/// Whether products into such a matrix are Eigen's: of a size known at compile time.
-template <class Out>
-inline constexpr bool is_fixed = Out::SizeAtCompileTime != Eigen::Dynamic;
-
 template <class A, class B, class Out>
 void multiply(const A& a, const B& b, Out& out, const ProductEpilogue<typename Out::Scalar>& epilogue,
               Threads& threads) {
@@ -258,12 +254,12 @@ void gram(const A& a, Out& out, const ProductEpilogue<typename Out::Scalar>& epi
 
 }  // namespace detail
 
-/// out = A B on several threads, by the library's own kernels; fixed sizes by Eigen. `out` must not overlap A or B. It is cut into
+/// out = A B on several threads, by the library's own kernels; bounded sizes by Eigen. `out` must not overlap A or B. It is cut into
 /// pieces by its size alone, so that any number of threads gives the same bits.
 template <class A, class B, class Out>
 void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
               Threads& threads) {
-  if constexpr (detail::is_fixed<Out>)
+  if constexpr (is_bounded<Out>)
     out.noalias() = a * b;
   else
     detail::multiply(a.derived(), b.derived(), out.derived(), {}, threads);
@@ -273,7 +269,7 @@ void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eige
 template <class A, class B, class Out>
 void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
               const detail::ProductEpilogue<typename Out::Scalar>& epilogue, Threads& threads) {
-  if constexpr (detail::is_fixed<Out>) {
+  if constexpr (is_bounded<Out>) {
     Plain<Out> product;
     product.noalias() = a * b;
     for (Index j = 0; j < out.cols(); ++j)
@@ -289,7 +285,7 @@ void multiply_add(double scale, const Eigen::MatrixBase<A>& a, const Eigen::Matr
                   Eigen::MatrixBase<Out>& out, Threads& threads) {
   using S = typename Out::Scalar;
   const auto factor = static_cast<S>(scale);
-  if constexpr (detail::is_fixed<Out>)
+  if constexpr (is_bounded<Out>)
     out.noalias() += factor * (a * b);
   else
     detail::multiply(a.derived(), b.derived(), out.derived(),
@@ -299,7 +295,7 @@ void multiply_add(double scale, const Eigen::MatrixBase<A>& a, const Eigen::Matr
 /// out = A^T A, by half the multiplications of a product, as multiply; symmetric to the last bit. A A^T is that of A^T.
 template <class A, class Out>
 void gram_into(const Eigen::MatrixBase<A>& a, Eigen::MatrixBase<Out>& out, Threads& threads) {
-  if constexpr (detail::is_fixed<Out>)
+  if constexpr (is_bounded<Out>)
     out.noalias() = a.transpose() * a;
   else
     detail::gram(a.derived(), out.derived(), {}, threads);
@@ -310,7 +306,7 @@ template <class A, class Out>
 void gram_add(double scale, const Eigen::MatrixBase<A>& a, Eigen::MatrixBase<Out>& out, Threads& threads) {
   using S = typename Out::Scalar;
   const auto factor = static_cast<S>(scale);
-  if constexpr (detail::is_fixed<Out>)
+  if constexpr (is_bounded<Out>)
     out.noalias() += factor * (a.transpose() * a);
   else
     detail::gram(a.derived(), out.derived(),

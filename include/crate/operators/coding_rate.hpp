@@ -45,17 +45,50 @@ inline Estimate& operator+=(Estimate& sum, const Estimate& term) {
   return sum;
 }
 
-/// log det(I + a W^T W) / 2 where the Gram matrix in double does not do.
-template <class W>
-[[nodiscard]] double precise_rate(const W& w, const RateScale& scale) {
-  const MatrixOf<double> tokens = w.template cast<double>();
-  if (scale.root() * frobenius_norm(tokens) <= 1) {
-    const Estimate rate = PreciseGram<double>(tokens, scale).rate();
+/// log det(I + a W^T W) / 2 where the Gram matrix in double does not do, in the arithmetic of Wide. A template, here and below,
+/// so that only those pay for compiling it who use it.
+template <class Wide = DoubleDouble>
+[[nodiscard]] double precise_rate(const Matrix<double>& w, const RateScale& scale) {
+  if (scale.root() * frobenius_norm(w) <= 1) {
+    const Estimate rate = PreciseGram<double>(PlainMatrix<double>(w), scale).rate();
     if (rate.within(rate_tolerance<double>)) return rate.value;
   }
-  const Estimate rate = PreciseGram<DoubleDouble>(tokens.template cast<DoubleDouble>(), scale).rate();
-  if (!rate.within(last_tolerance)) throw unreliable("coding rate", tokens, scale.epsilon);
+  const Estimate rate = PreciseGram<Wide>(PlainMatrix<Wide>(w), scale).rate();
+  if (!rate.within(last_tolerance)) throw unreliable("coding rate", w, scale.epsilon);
   return rate.value;
+}
+
+/// The gradient a W (I + a W^T W)^{-1} where the Gram matrix in double does not do, rounded to S.
+template <crate::Scalar S>
+[[nodiscard]] Matrix<S> precise_rate_gradient(const Matrix<double>& w, const RateScale& scale) {
+  const auto [gradient, size] = PreciseGram<DoubleDouble>(PlainMatrix<DoubleDouble>(w), scale).gradient();
+  Matrix<S> rounded = gradient.rounded().template cast<S>();
+  if (!size.within(last_tolerance) || !rounded.allFinite()) throw unreliable("coding rate gradient", w, scale.epsilon);
+  return rounded;
+}
+
+/// coding_rate of tokens as `evaluated` gives them.
+template <class Z>
+[[nodiscard]] double coding_rate_of(const Z& z, const RateScale& scale) {
+  const auto gram = regularised_gram(z, scale.factor());
+  constexpr double tolerance = rate_tolerance<double>;
+  if (const auto rate = gram.rate(tolerance); rate.within(tolerance)) return rate.value;
+  return precise_rate(z.template cast<double>(), scale);
+}
+
+/// coding_rate_gradient of tokens as `evaluated` gives them.
+template <class Z>
+[[nodiscard]] Plain<Z> coding_rate_gradient_of(const Z& z, const RateScale& scale) {
+  using S = typename Z::Scalar;
+  const double a = scale.factor();
+  const auto gram = regularised_gram(z, a);
+  if (const auto by = gram.template shrinking<S>(); by.error <= step_tolerance<S> * by.size) {
+    Plain<Z> gradient = z;
+    shrink_in_place(gram, by, gradient);
+    gradient *= static_cast<S>(a);
+    if (gradient.allFinite()) return gradient;
+  }
+  return precise_rate_gradient<S>(z.template cast<double>(), scale);
 }
 
 }  // namespace detail
@@ -69,12 +102,7 @@ template <class ZDerived>
 [[nodiscard]] double coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const CodingRateOptions& options = {}) {
   options.check();
   check_not_empty("coding rate: tokens", tokens);
-  const auto& z = evaluated(tokens);
-  const detail::RateScale scale{z.rows(), z.cols(), options.epsilon};
-  const detail::RegularisedGram gram(z, scale.factor());
-  constexpr double tolerance = detail::rate_tolerance<double>;
-  if (const auto rate = gram.rate(tolerance); rate.within(tolerance)) return rate.value;
-  return detail::precise_rate(z, scale);
+  return detail::coding_rate_of(evaluated(tokens), {tokens.rows(), tokens.cols(), options.epsilon});
 }
 
 /// dR/dZ = a Z (I + a Z^T Z)^{-1}, d x N, a = d / (N epsilon^2). As exact as the rate, in the Frobenius norm, and
@@ -82,25 +110,9 @@ template <class ZDerived>
 template <class ZDerived>
 [[nodiscard]] Plain<ZDerived> coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens,
                                                    const CodingRateOptions& options = {}) {
-  using S = typename ZDerived::Scalar;
   options.check();
   check_not_empty("coding rate: tokens", tokens);
-  const auto& z = evaluated(tokens);
-  const detail::RateScale scale{z.rows(), z.cols(), options.epsilon};
-  const double a = scale.factor();
-  const detail::RegularisedGram gram(z, a);
-  if (const auto shrinking = gram.shrinking(); shrinking.error <= detail::step_tolerance<S> * shrinking.size) {
-    Plain<ZDerived> gradient = z;
-    gram.shrink_in_place(gradient, shrinking);
-    gradient *= static_cast<S>(a);
-    if (gradient.allFinite()) return gradient;
-  }
-  const detail::MatrixOf<detail::DoubleDouble> exact = z.template cast<double>().template cast<detail::DoubleDouble>();
-  const auto [gradient, size] = detail::PreciseGram<detail::DoubleDouble>(exact, scale).gradient();
-  const Plain<ZDerived> rounded = gradient.template cast<double>().template cast<S>();
-  if (!size.within(detail::last_tolerance) || !rounded.allFinite())
-    throw detail::unreliable("coding rate gradient", z, options.epsilon);
-  return rounded;
+  return detail::coding_rate_gradient_of(evaluated(tokens), {tokens.rows(), tokens.cols(), options.epsilon});
 }
 
 }  // namespace crate

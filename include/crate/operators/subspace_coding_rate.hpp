@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <utility>
+
+#include "crate/core/threads.hpp"
+#include "crate/kernels/product.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/subspaces.hpp"
 
@@ -24,25 +28,36 @@ template <class Real, class Basis>
   return rounding_of_sum<Real>(basis.rows()) * frobenius_norm(basis) * size;
 }
 
+/// What U_k^T Z is kept in: of a bounded size where those of U and Z are.
+template <class Bases, class Z>
+using Projection =
+    Plain<decltype(std::declval<const Bases&>().middleCols(0, 1).transpose() * std::declval<const Z&>())>;
+
 /// For every subspace: calls body(k, W_k, I + a W_k^T W_k, ||dX||_F) with W_k = U_k^T Z and a = p / (N epsilon^2).
 template <class Z, class Bases, class Body>
-void for_each_projected_gram(const Z& z, const Subspaces<Bases>& subspaces, const RateScale& scale, const Body& body) {
+void for_each_projected_gram(const Z& z, const Bases& bases, Index heads, const RateScale& scale, const Body& body) {
   const double size = scale.root() * frobenius_norm(z);
-  for (Index k = 0; k < subspaces.heads(); ++k) {
-    const auto projected = (subspaces.basis(k).transpose() * z).eval();
-    body(k, projected, RegularisedGram(projected, scale.factor()),
-         projection_error<typename Z::Scalar>(subspaces.basis(k), size));
+  const Index p = bases.cols() / heads;
+  Threads alone;
+  Projection<Bases, Z> projected(p, z.cols());
+  for (Index k = 0; k < heads; ++k) {
+    const auto basis = bases.middleCols(k * p, p);
+    multiply(basis.transpose(), z, projected, alone);
+    body(k, projected, regularised_gram(projected, scale.factor()), projection_error<typename Z::Scalar>(basis, size));
   }
 }
 
 /// The same with everything in the arithmetic of Real.
-template <class Real, class Z, class Bases, class Body>
-void for_each_precise_gram(const Z& z, const Subspaces<Bases>& subspaces, const RateScale& scale, const Body& body) {
-  const MatrixOf<Real> tokens = z.template cast<double>().template cast<Real>();
+template <class Real, class Body>
+void for_each_precise_gram(const Matrix<double>& z, const Matrix<double>& bases, Index heads, const RateScale& scale,
+                           const Body& body) {
+  const PlainMatrix<Real> tokens(z);
   const double size = scale.root() * frobenius_norm(z);
-  for (Index k = 0; k < subspaces.heads(); ++k) {
-    const MatrixOf<Real> basis = subspaces.basis(k).template cast<double>().template cast<Real>();
-    body(k, PreciseGram<Real>(basis.transpose() * tokens, scale, projection_error<Real>(subspaces.basis(k), size)));
+  const Index p = bases.cols() / heads;
+  for (Index k = 0; k < heads; ++k) {
+    const Matrix<double> basis = bases.middleCols(k * p, p);
+    body(k, PreciseGram<Real>(product(PlainMatrix<Real>(basis).transposed(), tokens), scale,
+                              projection_error<Real>(basis, size)));
   }
 }
 
@@ -51,20 +66,32 @@ void for_each_precise_gram(const Z& z, const Subspaces<Bases>& subspaces, const 
 inline constexpr double negligible = 1e-18;
 
 /// R^c where the Gram matrices in double do not do, the sum of whose rates is about `rough`.
-template <class Z, class Bases>
-[[nodiscard]] double precise_subspace_rate(const Z& z, const Subspaces<Bases>& subspaces, const RateScale& scale,
-                                           double rough) {
+template <class Wide = DoubleDouble>
+[[nodiscard]] double precise_subspace_rate(const Matrix<double>& z, const Matrix<double>& bases, Index heads,
+                                           const RateScale& scale, double rough) {
   Estimate rate{};
   const auto add = [&](Index, const auto& gram) { rate += gram.rate(); };
   if (rough <= 1) {
-    for_each_precise_gram<double>(z, subspaces, scale, add);
+    for_each_precise_gram<double>(z, bases, heads, scale, add);
     if (rate.within(rate_tolerance<double>)) return rate.value;
     rate = {};
   }
-  for_each_precise_gram<DoubleDouble>(z, subspaces, scale, add);
+  for_each_precise_gram<Wide>(z, bases, heads, scale, add);
   if (!rate.within(last_tolerance) && !(rate.error <= negligible))
     throw unreliable("coding rate of subspaces", z, scale.epsilon);
   return rate.value;
+}
+
+/// subspace_coding_rate of tokens and bases as `evaluated` gives them.
+template <class Z, class Bases>
+[[nodiscard]] double subspace_coding_rate_of(const Z& z, const Bases& bases, Index heads, const RateScale& scale) {
+  constexpr double tolerance = rate_tolerance<typename Z::Scalar>;
+  Estimate rate{};
+  for_each_projected_gram(z, bases, heads, scale, [&](Index, const auto&, const auto& gram, double x_error) {
+    rate += gram.rate(tolerance, x_error);
+  });
+  if (rate.within(tolerance)) return rate.value;
+  return precise_subspace_rate(z.template cast<double>(), bases.template cast<double>(), heads, scale, rate.value);
 }
 
 }  // namespace detail
@@ -78,41 +105,58 @@ template <class ZDerived, class Bases>
                                           const CodingRateOptions& options = {}) {
   options.check();
   detail::check_tokens_and_subspaces(tokens, subspaces);
-  const auto& z = evaluated(tokens);
-  const detail::RateScale scale{subspaces.head_dim(), z.cols(), options.epsilon};
-  constexpr double tolerance = detail::rate_tolerance<typename ZDerived::Scalar>;
-  detail::Estimate rate{};
-  detail::for_each_projected_gram(z, subspaces, scale, [&](Index, const auto&, const auto& gram, double x_error) {
-    rate += gram.rate(tolerance, x_error);
-  });
-  if (rate.within(tolerance)) return rate.value;
-  return detail::precise_subspace_rate(z, subspaces, scale, rate.value);
+  return detail::subspace_coding_rate_of(evaluated(tokens), evaluated(subspaces.bases()), subspaces.heads(),
+                                         {subspaces.head_dim(), tokens.cols(), options.epsilon});
 }
 
 namespace detail {
 
 /// The gradients where the Gram matrices in double do not do.
-template <class Z, class Bases>
-[[nodiscard]] SubspaceGradient<Plain<Z>, Plain<Bases>> precise_subspace_gradient(const Z& z,
-                                                                                 const Subspaces<Bases>& subspaces,
-                                                                                 const RateScale& scale) {
-  const Index p = subspaces.head_dim();
-  const MatrixOf<DoubleDouble> tokens = z.template cast<double>().template cast<DoubleDouble>();
-  MatrixOf<double> by_tokens = MatrixOf<double>::Zero(z.rows(), z.cols()), by_bases(z.rows(), subspaces.bases().cols());
+template <crate::Scalar S>
+[[nodiscard]] SubspaceGradient<Matrix<S>, Matrix<S>> precise_subspace_gradient(const Matrix<double>& z,
+                                                                               const Matrix<double>& bases, Index heads,
+                                                                               const RateScale& scale) {
+  const Index p = bases.cols() / heads;
+  const PlainMatrix<DoubleDouble> tokens(z);
+  Matrix<double> by_tokens = Matrix<double>::Zero(z.rows(), z.cols()), by_bases(z.rows(), bases.cols());
   Estimate size{};
-  for_each_precise_gram<DoubleDouble>(z, subspaces, scale, [&](Index k, const auto& gram) {
+  Threads alone;
+  for_each_precise_gram<DoubleDouble>(z, bases, heads, scale, [&](Index k, const auto& gram) {
     const auto [g, g_size] = gram.gradient();
     size += g_size;
-    by_tokens += subspaces.basis(k).template cast<double>() * g.template cast<double>();
-    const MatrixOf<DoubleDouble> by_basis = tokens * g.transpose();
-    by_bases.middleCols(k * p, p) = by_basis.template cast<double>();
+    multiply_add(1, bases.middleCols(k * p, p), g.rounded(), by_tokens, alone);
+    by_bases.middleCols(k * p, p) = product(tokens, g.transposed()).rounded();
   });
-  SubspaceGradient<Plain<Z>, Plain<Bases>> gradient{by_tokens.template cast<typename Z::Scalar>(),
-                                                    by_bases.template cast<typename Bases::Scalar>()};
+  SubspaceGradient<Matrix<S>, Matrix<S>> gradient{by_tokens.template cast<S>(), by_bases.template cast<S>()};
   if (!(size.within(last_tolerance) || size.error <= negligible * scale.root()) || !gradient.tokens.allFinite() ||
       !gradient.bases.allFinite())
     throw unreliable("gradient of the coding rate of subspaces", z, scale.epsilon);
   return gradient;
+}
+
+/// subspace_coding_rate_gradient of tokens and bases as `evaluated` gives them.
+template <class Z, class Bases>
+[[nodiscard]] SubspaceGradient<Plain<Z>, Plain<Bases>> subspace_coding_rate_gradient_of(const Z& z, const Bases& bases,
+                                                                                        Index heads,
+                                                                                        const RateScale& scale) {
+  using S = typename Z::Scalar;
+  const Index p = bases.cols() / heads;
+  SubspaceGradient<Plain<Z>, Plain<Bases>> gradient{Plain<Z>::Zero(z.rows(), z.cols()),
+                                                    Plain<Bases>(z.rows(), bases.cols())};
+  Estimate size{};
+  Threads alone;
+  for_each_projected_gram(z, bases, heads, scale, [&](Index k, auto& projected, const auto& gram, double x_error) {
+    const auto by = gram.template shrinking<S>();
+    size += Estimate{by.size, by.error + by.slope * x_error};
+    shrink_in_place(gram, by, projected);
+    projected *= static_cast<S>(scale.factor());
+    multiply_add(1, bases.middleCols(k * p, p), projected, gradient.tokens, alone);
+    auto by_basis = gradient.bases.middleCols(k * p, p);
+    multiply(z, projected.transpose(), by_basis, alone);
+  });
+  if (size.within(step_tolerance<S>) && gradient.tokens.allFinite() && gradient.bases.allFinite()) return gradient;
+  auto precise = precise_subspace_gradient<S>(z.template cast<double>(), bases.template cast<double>(), heads, scale);
+  return {std::move(precise.tokens), std::move(precise.bases)};
 }
 
 }  // namespace detail
@@ -124,28 +168,12 @@ template <class ZDerived, class Bases>
 [[nodiscard]] SubspaceGradient<Plain<ZDerived>, Plain<Bases>> subspace_coding_rate_gradient(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
     const CodingRateOptions& options = {}) {
-  using S = typename ZDerived::Scalar;
   options.check();
   detail::check_tokens_and_subspaces(tokens, subspaces);
-  const auto& z = evaluated(tokens);
-  const Index p = subspaces.head_dim();
-  const detail::RateScale scale{p, z.cols(), options.epsilon};
-  SubspaceGradient<Plain<ZDerived>, Plain<Bases>> gradient{Plain<ZDerived>::Zero(z.rows(), z.cols()),
-                                                           Plain<Bases>(z.rows(), subspaces.bases().cols())};
-  detail::Estimate size{};
-  detail::for_each_projected_gram(
-      z, subspaces, scale, [&](Index k, const auto& projected, const auto& gram, double x_error) {
-        const auto shrinking = gram.shrinking();
-        size += detail::Estimate{shrinking.size, shrinking.error + shrinking.slope * x_error};
-        auto g = projected;
-        gram.shrink_in_place(g, shrinking);
-        g *= static_cast<S>(scale.factor());
-        gradient.tokens.noalias() += subspaces.basis(k) * g;
-        gradient.bases.middleCols(k * p, p).noalias() = z * g.transpose();
-      });
-  if (size.within(detail::step_tolerance<S>) && gradient.tokens.allFinite() && gradient.bases.allFinite())
-    return gradient;
-  return detail::precise_subspace_gradient(z, subspaces, scale);
+  auto gradient =
+      detail::subspace_coding_rate_gradient_of(evaluated(tokens), evaluated(subspaces.bases()), subspaces.heads(),
+                                               {subspaces.head_dim(), tokens.cols(), options.epsilon});
+  return {std::move(gradient.tokens), std::move(gradient.bases)};
 }
 
 }  // namespace crate

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <Eigen/Core>
 #include <cmath>
 
 // A number as the unevaluated sum of two doubles: some 31 digits. For Gram matrices whose small eigenvalues double
@@ -89,13 +88,3 @@ class DoubleDouble {
 }  // namespace crate::detail
 
 #undef CRATE_SUMS_IN_ORDER
-
-template <>
-struct Eigen::NumTraits<crate::detail::DoubleDouble> : Eigen::NumTraits<double> {
-  using Real = crate::detail::DoubleDouble;
-  using NonInteger = crate::detail::DoubleDouble;
-  using Literal = crate::detail::DoubleDouble;
-  using Nested = crate::detail::DoubleDouble;
-  // NOLINTNEXTLINE(readability-identifier-naming): as Eigen calls them
-  enum { RequireInitialization = 0, ReadCost = 2, AddCost = 20, MulCost = 10 };
-};

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <limits>
 #include <type_traits>
-#include <utility>
 
 #include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/kernels/product.hpp"
+#include "crate/kernels/views.hpp"
+#include "crate/operators/detail/cholesky.hpp"
 #include "crate/operators/detail/precise_gram.hpp"
 
 namespace crate::detail {
@@ -26,126 +28,219 @@ template <Scalar S>
 inline constexpr double step_tolerance = std::same_as<S, float> ? 1e-3 : 1e-10;
 inline constexpr double last_tolerance = 1e-8;
 
-/// I + a W W^T or I + a W^T W, whichever is smaller, for W of size n x m, with its Cholesky factor. Both have the same
-/// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so the cost is linear in the longer side.
-/// Summed and factorised in double: a rate is a small difference of large logarithms. What it gives is exact while
-/// a ||W||^2 is moderate, or W far from singular, and is never to be used without its error; the bounds are those of
-/// PreciseGram. With `always_by_rows` it is I + a W W^T whatever the shape.
-template <class WDerived, bool always_by_rows = false>
+/// What W (I + a W^T W)^{-1} is made with: the inverse, which is never larger than I, rounded to the scalar of W.
+template <crate::Scalar S, int bound>
+struct Shrinking {
+  Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, 0, bound, bound> inverse;
+  double size;    ///< about ||a^{1/2} W (I + a W^T W)^{-1}||_F, or less
+  double error;   ///< a bound of what that is wrong by
+  double tokens;  ///< a^{1/2} ||W||_F
+  double slope;   ///< a bound of ||d size|| / ||d tokens||
+};
+
+/// I + a W W^T, or I + a W^T W if not `by_rows`, for W of size n x m, with its Cholesky factor. Both have the same
+/// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so that with the smaller one the cost is linear
+/// in the longer side. Summed and factorised in double: a rate is a small difference of large logarithms. What it gives is
+/// exact while a ||W||^2 is moderate, or W far from singular, and is never to be used without its error; the bounds are
+/// those of PreciseGram. `bound` is the largest order that is possible; if it is known, nothing is allocated.
+template <int bound>
 class RegularisedGram {
-  static constexpr int bound = always_by_rows
-                                   ? WDerived::MaxRowsAtCompileTime
-                                   : smaller_bound(WDerived::MaxRowsAtCompileTime, WDerived::MaxColsAtCompileTime);
-  static constexpr bool surely_by_rows = always_by_rows || (WDerived::RowsAtCompileTime != Eigen::Dynamic &&
-                                                            WDerived::ColsAtCompileTime != Eigen::Dynamic &&
-                                                            WDerived::RowsAtCompileTime <= WDerived::ColsAtCompileTime);
   static constexpr double infinity = std::numeric_limits<double>::infinity();
-  template <class S>
-  using Gram = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, 0, bound, bound>;
+  static constexpr bool is_small = bound != Eigen::Dynamic;
+  using Gram = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, 0, bound, bound>;
   using Diagonal = Eigen::Matrix<double, Eigen::Dynamic, 1, 0, bound, 1>;
 
  public:
-  RegularisedGram(const Eigen::MatrixBase<WDerived>& w, double a)
-      : by_rows_(always_by_rows || w.rows() <= w.cols()), rounding_(rounding_of_sum<double>(w.rows() + w.cols())) {
-    const Index n = by_rows_ ? w.rows() : w.cols();
-    Gram<double> gram = Gram<double>::Identity(n, n);
-    auto lower = gram.template selfadjointView<Eigen::Lower>();
-    if constexpr (always_by_rows)
-      gram.noalias() += a * (w.template cast<double>() * w.template cast<double>().transpose());
-    else if constexpr (bound == 1)  // rankUpdate takes every vector for a column, and so a row for a larger Gram matrix
-      gram(0, 0) += a * w.template cast<double>().squaredNorm();
-    else if (by_rows_)
-      for_each_piece(w.derived(), [&](const auto& piece) { lower.rankUpdate(in_double(piece), a); });
+  template <crate::Scalar S>
+  RegularisedGram(MatrixView<const S> w, double a, bool by_rows)
+      : by_rows_(by_rows),
+        rounding_(rounding_of_sum<double>(w.rows + w.cols)),
+        factor_(by_rows ? w.rows : w.cols, by_rows ? w.rows : w.cols) {
+    factor_.setIdentity();
+    const MatrixView<double> gram = view_of<double>(factor_);
+    if constexpr (is_small)
+      add_small_lower_gram<S>(a, by_rows ? w : w.transposed(), gram);
     else
-      lower.rankUpdate(in_double(w.derived()).transpose(), a);
-    diagonal_ = gram.diagonal();
-    factor_.compute(gram);
+      add_gram(a, w, gram);
+    diagonal_ = factor_.diagonal();
+    const bool is_positive = cholesky_in_place<double>(gram, block());
     constexpr double largest_factor = 1e200;  // within, no square of W that counts has gone under
-    sound_ = has_succeeded(factor_) && a >= 1 / largest_factor && a <= largest_factor && std::isfinite(diagonal_.sum());
+    sound_ = is_positive && a >= 1 / largest_factor && a <= largest_factor && std::isfinite(diagonal_.sum());
   }
 
   /// log det(I + a W^T W) / 2, for W that is exact up to errors of Frobenius norm `x_error` / a^{1/2}. The error is
   /// bounded by the diagonal alone, as G^{-1} <= I; unless that is within `tolerance`, by the factor, which costs about
   /// what the factor did.
   [[nodiscard]] Estimate rate(double tolerance, double x_error = 0) const {
-    const double value = factor_.matrixLLT().diagonal().array().log().sum();
-    const double size = std::sqrt(static_cast<double>(diagonal_.size())) * diagonal_.maxCoeff();
+    double value = 0, largest = 0;
+    for (Index i = 0; i < order(); ++i) {
+      value += std::log(factor_(i, i));
+      largest = std::max(largest, diagonal_[i]);
+    }
+    const double size = std::sqrt(static_cast<double>(order())) * largest;
     const Estimate rate{value, error_of_rate(size, x_error)};
     if (!sound_ || rate.within(tolerance)) return rate;
-    Gram<double> root = diagonal_.cwiseSqrt().asDiagonal();
-    factor_.matrixL().solveInPlace(root);
-    return {value, error_of_rate(std::min(size, root.squaredNorm()), x_error)};
+    return {value, error_of_rate(std::min(size, square_of_root()), x_error)};
   }
 
-  /// What W (I + a W^T W)^{-1} is made with: the inverse, which is never larger than I, rounded to the scalar of W.
-  struct Shrinking {
-    Gram<typename WDerived::Scalar> inverse;
-    double size;    ///< about ||a^{1/2} W (I + a W^T W)^{-1}||_F, or less
-    double error;   ///< a bound of what that is wrong by
-    double tokens;  ///< a^{1/2} ||W||_F
-    double slope;   ///< a bound of ||d size|| / ||d tokens||
-  };
-
-  [[nodiscard]] Shrinking shrinking() const {
-    using S = typename WDerived::Scalar;
-    const Index n = factor_.rows();
-    const Gram<double> inverse = factor_.solve(Gram<double>::Identity(n, n));
-    const Diagonal d = diagonal_.cwiseSqrt();
-    const double energy = std::max(0.0, diagonal_.sum() - static_cast<double>(n));  // a ||W||^2
+  template <crate::Scalar S>
+  [[nodiscard]] Shrinking<S, bound> shrinking() const {
+    Gram inverse = transposed_inverse_factor();
+    inverse_in_place<double>(view_of<const double>(factor_), view_of<double>(inverse), block());
+    const Norms norms = norms_of(inverse);
+    const double energy = std::max(0.0, diagonal_.sum() - static_cast<double>(order()));  // a ||W||^2
     // ||G^{-1} X||_F^2 = tr G^{-1} - ||G^{-1}||_F^2, unless that cancels; and its largest eigenvalue alone gives a
     // bound.
-    const double square = inverse.trace() - inverse.squaredNorm();
+    const double square = norms.trace - norms.square;
     const double size = std::max(square > 1e-6 ? std::sqrt(square) : 0.0, std::sqrt(energy) / (1 + energy));
-    const double right = (inverse * d.asDiagonal()).norm();
-    const double both = (d.asDiagonal() * inverse * d.asDiagonal()).norm();
     // Bounds by G^{-1} as computed hold while it is about right.
-    const double error = rounding_ * both < 0.1 ? right * (rounding_of_sum<S>(n) + rounding_ * both) : infinity;
+    const double error =
+        rounding_ * norms.both < 0.1 ? norms.right * (rounding_of_sum<S>(order()) + rounding_ * norms.both) : infinity;
     // X of norm below 1 leaves G^{-1} X as exact as X.
     const double sure = energy <= 1 ? 0 : error;
     return {inverse.template cast<S>(), size, sound_ ? sure : infinity, std::sqrt(energy),
-            2 * std::min(1.0, inverse.norm())};
+            2 * std::min(1.0, std::sqrt(norms.square))};
   }
 
   /// Replaces W, from which this was made, by W (I + a W^T W)^{-1}.
+  template <crate::Scalar S>
+  void shrink_in_place(Tokens<S> w, const Shrinking<S, bound>& shrinking) const {
+    Threads alone;
+    if (by_rows_) {
+      for_each_piece(w.cols(), [&](Index first, Index cols) {
+        auto piece = w.middleCols(first, cols);
+        const Matrix<S> copy = piece;
+        multiply(shrinking.inverse, copy, piece, alone);
+      });
+    } else {
+      const Matrix<S> copy = w;
+      multiply(copy, shrinking.inverse, w, alone);
+    }
+  }
+
+  /// The same without allocating, of sizes that are known at compile time or bounded, fewer rows than columns if known.
   template <class W>
-  void shrink_in_place(W&& w, const Shrinking& shrinking) const {
+  void shrink_small_in_place(W&& w, const Shrinking<typename std::decay_t<W>::Scalar, bound>& shrinking) const {
+    constexpr int rows = std::decay_t<W>::RowsAtCompileTime, cols = std::decay_t<W>::ColsAtCompileTime;
+    constexpr bool surely_by_rows = rows != Eigen::Dynamic && cols != Eigen::Dynamic && rows <= cols;
     if (by_rows_)
-      for_each_piece(w, [&](auto&& piece) { piece = shrinking.inverse * piece; });
+      for_each_piece(w.cols(), [&](Index first, Index count) {
+        w.middleCols(first, count) = shrinking.inverse * w.middleCols(first, count);
+      });
     else if constexpr (!surely_by_rows)
       w = w * shrinking.inverse;
   }
 
  private:
+  [[nodiscard]] Index order() const { return factor_.rows(); }
+  [[nodiscard]] Index block() const { return is_small ? std::max<Index>(1, order()) : factor_block; }
+
+  /// gram += a W W^T or a W^T W, summed in double: of float tokens, so few columns at a time that these in double stay in cache.
+  template <crate::Scalar S>
+  void add_gram(double a, MatrixView<const S> w, MatrixView<double> gram) const {
+    if constexpr (std::same_as<S, double>) {
+      add_lower_gram<double>(a, by_rows_ ? w : w.transposed(), gram);
+    } else if (by_rows_) {
+      for_each_piece(w.cols, [&](Index first, Index cols) {
+        const Matrix<double> piece = in_double(w.block(0, first, w.rows, cols));
+        add_lower_gram<double>(a, view_of<const double>(piece), gram);
+      });
+    } else {
+      const Matrix<double> whole = in_double(w);
+      add_lower_gram<double>(a, view_of<const double>(whole).transposed(), gram);
+    }
+  }
+
+  /// Calls body(first, count) on so few columns at a time that a copy of them in double stays in cache.
+  template <class Body>
+  static void for_each_piece(Index cols, const Body& body) {
+    constexpr Index piece_cols = 256;
+    for (Index first = 0; first < cols; first += piece_cols) body(first, std::min(piece_cols, cols - first));
+  }
+
+  [[nodiscard]] static Matrix<double> in_double(MatrixView<const float> w) {
+    Matrix<double> result(w.rows, w.cols);
+    for (Index j = 0; j < w.cols; ++j)
+      for (Index i = 0; i < w.rows; ++i) result(i, j) = static_cast<double>(*w.at(i, j));
+    return result;
+  }
+
   /// dR/dX = G^{-1} X is nowhere larger than X, nor any of its singular values than 1/2; roundings of different rows of
   /// X are independent, and so seen by that over n^{1/2}.
   [[nodiscard]] double error_of_rate(double size, double x_error) const {
     if (!sound_) return infinity;
-    const auto n = static_cast<double>(diagonal_.size());
+    const auto n = static_cast<double>(order());
     const double energy = diagonal_.sum() - n + rounding_ * n;  // a ||W||^2, or more
     return rounding_ / 2 * size + (std::sqrt(std::min(0.25, energy / n)) + x_error) * x_error;
   }
 
-  /// Calls body on so few columns at a time that a copy of them in double stays in cache.
-  template <class W, class Body>
-  static void for_each_piece(W& w, const Body& body) {
-    constexpr Index piece_cols = 256;
-    for (Index first = 0; first < w.cols(); first += piece_cols)
-      body(w.middleCols(first, std::min(piece_cols, w.cols() - first)));
+  [[nodiscard]] Gram transposed_inverse_factor() const {
+    Gram inverse(order(), order());
+    invert_transposed<double>(view_of<const double>(factor_), view_of<double>(inverse), block());
+    return inverse;
   }
 
-  template <class W>
-  static decltype(auto) in_double(const W& w) {
-    if constexpr (std::same_as<typename W::Scalar, double>)
-      return (w);
-    else
-      return w.template cast<double>().eval();
+  /// || L^{-1} D^{1/2} ||_F^2, D the diagonal of G.
+  [[nodiscard]] double square_of_root() const {
+    const Gram inverse = transposed_inverse_factor();
+    const Diagonal d = diagonal_.cwiseSqrt();
+    double sum = 0;
+    for (Index j = 0; j < order(); ++j)
+      for (Index i = 0; i <= j; ++i) {
+        const double entry = d[i] * inverse(i, j);
+        sum += entry * entry;
+      }
+    return sum;
+  }
+
+  /// Of G^{-1}, with D the diagonal of G.
+  struct Norms {
+    double trace = 0, square = 0;  ///< tr G^{-1}, || G^{-1} ||_F^2
+    double right = 0, both = 0;    ///< || G^{-1} D^{1/2} ||_F, || D^{1/2} G^{-1} D^{1/2} ||_F
+  };
+
+  [[nodiscard]] Norms norms_of(const Gram& inverse) const {
+    const Diagonal d = diagonal_.cwiseSqrt();
+    Norms norms;
+    for (Index j = 0; j < order(); ++j) {
+      norms.trace += inverse(j, j);
+      for (Index i = 0; i < order(); ++i) {
+        const double entry = inverse(i, j), right = entry * d[j], both = d[i] * right;
+        norms.square += entry * entry;
+        norms.right += right * right;
+        norms.both += both * both;
+      }
+    }
+    norms.right = std::sqrt(norms.right);
+    norms.both = std::sqrt(norms.both);
+    return norms;
   }
 
   bool by_rows_;
   bool sound_ = false;
   double rounding_;
+  Gram factor_;        // the Gram matrix, and then L on and below its diagonal
   Diagonal diagonal_;  // of the Gram matrix
-  Eigen::LLT<Gram<double>> factor_;
 };
+
+/// The Gram matrix of W, the smaller one, without allocations if its order is bounded at compile time.
+template <class WDerived>
+[[nodiscard]] auto regularised_gram(const Eigen::MatrixBase<WDerived>& w, double a) {
+  constexpr int bound = is_bounded<WDerived>
+                            ? smaller_bound(WDerived::MaxRowsAtCompileTime, WDerived::MaxColsAtCompileTime)
+                            : Eigen::Dynamic;
+  using S = typename WDerived::Scalar;
+  return RegularisedGram<bound>(view_of<const S>(w.derived()), a, w.rows() <= w.cols());
+}
+
+/// Replaces W by W (I + a W^T W)^{-1}, by its Gram matrix.
+template <int bound, class W>
+void shrink_in_place(const RegularisedGram<bound>& gram, const Shrinking<typename std::decay_t<W>::Scalar, bound>& by,
+                     W&& w) {
+  if constexpr (bound == Eigen::Dynamic)
+    gram.template shrink_in_place<typename std::decay_t<W>::Scalar>(w, by);
+  else
+    gram.shrink_small_in_place(w, by);
+}
 
 }  // namespace crate::detail

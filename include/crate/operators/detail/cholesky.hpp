@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/kernels/product.hpp"
+#include "crate/kernels/views.hpp"
+#include "crate/operators/detail/plain_matrix.hpp"
+
+// Symmetric matrices: G = I + a W W^T, its factor G = L L^T, L^{-T} and G^{-1}. By columns inside blocks, and by products of
+// blocks: O(n^3) of the cost is theirs. Every sum is one of the textbook's (Higham, "Accuracy and stability of numerical algorithms",
+// 2002, sections 10.1 and 14.2) in an order of its own, so that its bounds hold.
+
+namespace crate::detail {
+
+/// Columns of the factor that are computed one by one, while products do the rest. A multiple of what a tile of any instruction set has.
+inline constexpr Index factor_block = 32;
+
+/// C += scale A B.
+template <crate::Scalar S>
+void add_view_product(S scale, MatrixView<const S> a, MatrixView<const S> b, MatrixView<S> c) {
+  Threads alone;
+  multiply<S>(/*assign=*/false, scale, a, b, c, alone);
+}
+
+/// G += a X X^T, of G what is below its diagonal and on it; above the diagonal it may hold anything.
+template <crate::Scalar S>
+void add_lower_gram(S a, MatrixView<const S> x, MatrixView<S> g) {
+  constexpr Index rows_of_block = 128;  // what is multiplied in vain is half a block beside each
+  for (Index from = 0; from < x.rows; from += rows_of_block) {
+    const Index rows = std::min(rows_of_block, x.rows - from), below = x.rows - from;
+    add_view_product<S>(a, x.block(from, 0, below, x.cols), x.block(from, 0, rows, x.cols).transposed(),
+                        g.block(from, from, below, rows));
+  }
+}
+
+/// The same in place, and of any scalar, for matrices so small that nothing is to be allocated for them.
+template <crate::Scalar S>
+void add_small_lower_gram(double a, MatrixView<const S> x, MatrixView<double> g) {
+  for (Index k = 0; k < x.cols; ++k)
+    for (Index j = 0; j < x.rows; ++j) {
+      const double factor = a * static_cast<double>(*x.at(j, k));
+      for (Index i = j; i < x.rows; ++i) *g.at(i, j) += factor * static_cast<double>(*x.at(i, k));
+    }
+}
+
+/// The columns first, ..., first + count - 1 of L in place of those of G - L' L'^T, L' the columns before.
+template <crate::Scalar S>
+[[nodiscard]] bool factor_columns(MatrixView<S> g, Index first, Index count) {
+  for (Index j = first; j < first + count; ++j) {
+    const S pivot = *g.at(j, j);
+    if (!(pivot > 0)) return false;
+    const S root = std::sqrt(pivot);
+    *g.at(j, j) = root;
+    for (Index i = j + 1; i < g.rows; ++i) *g.at(i, j) /= root;
+    for (Index k = j + 1; k < first + count; ++k) add_scaled(-*g.at(k, j), g.at(k, j), g.rows - k, g.at(k, k));
+  }
+  return true;
+}
+
+/// L in place of G = L L^T, both as add_lower_gram leaves it; in blocks of so many columns. False unless G is positive definite.
+template <crate::Scalar S>
+[[nodiscard]] bool cholesky_in_place(MatrixView<S> g, Index block) {
+  for (Index first = 0; first < g.rows; first += block) {
+    const Index count = std::min(block, g.rows - first), below = g.rows - first;
+    if (first > 0) {
+      const MatrixView<const S> rows{g.at(first, 0), below, first, g.row_step, g.col_step};
+      add_view_product<S>(-1, rows, rows.block(0, 0, count, first).transposed(), g.block(first, first, below, count));
+    }
+    if (!factor_columns(g, first, count)) return false;
+  }
+  return true;
+}
+
+/// T = L^{-T}, zero below its diagonal: column after column of T L^T = I.
+template <crate::Scalar S>
+void invert_transposed(MatrixView<const S> l, MatrixView<S> t, Index block) {
+  for (Index j = 0; j < l.rows; ++j)
+    for (Index i = 0; i < l.rows; ++i) *t.at(i, j) = i == j ? 1 : 0;
+  for (Index first = 0; first < l.rows; first += block) {
+    const Index count = std::min(block, l.rows - first);
+    if (first > 0) {
+      const MatrixView<const S> before{t.first, first, first, t.row_step, t.col_step};
+      add_view_product<S>(-1, before, l.block(first, 0, count, first).transposed(), t.block(0, first, first, count));
+    }
+    for (Index k = first; k < first + count; ++k) {
+      for (Index j = first; j < k; ++j) add_scaled(-*l.at(k, j), t.at(0, j), j + 1, t.at(0, k));
+      for (Index i = 0; i <= k; ++i) *t.at(i, k) /= *l.at(k, k);
+    }
+  }
+}
+
+/// G^{-1} in place of T = L^{-T}: column after column of G^{-1} L = T, from the last, and half of each by symmetry.
+template <crate::Scalar S>
+void inverse_in_place(MatrixView<const S> l, MatrixView<S> t, Index block) {
+  const Index n = l.rows;
+  for (Index end = n; end > 0;) {
+    const Index first = (end - 1) / block * block, count = end - first;
+    if (end < n) {
+      const MatrixView<const S> behind{t.at(0, end), end, n - end, t.row_step, t.col_step};
+      add_view_product<S>(-1, behind, l.block(end, first, n - end, count), t.block(0, first, end, count));
+    }
+    for (Index k = end - 1; k >= first; --k) {
+      for (Index j = k + 1; j < end; ++j) add_scaled(-*l.at(j, k), t.at(0, j), k + 1, t.at(0, k));
+      for (Index i = 0; i <= k; ++i) *t.at(i, k) /= *l.at(k, k);
+    }
+    end = first;
+  }
+  for (Index j = 0; j < n; ++j)
+    for (Index i = j + 1; i < n; ++i) *t.at(i, j) = *t.at(j, i);
+}
+
+}  // namespace crate::detail
