@@ -23,18 +23,14 @@ inline constexpr Index factor_block = 32;
 template <crate::Scalar S>
 void add_view_product(S scale, MatrixView<const S> a, MatrixView<const S> b, MatrixView<S> c) {
   Threads alone;
-  multiply<S>(/*assign=*/false, scale, a, b, c, alone);
+  multiply<S>(Entries::all, a, b, c, {.scale = scale, .addend = as_const(c)}, alone);
 }
 
 /// G += a X X^T, of G what is below its diagonal and on it; above the diagonal it may hold anything.
 template <crate::Scalar S>
 void add_lower_gram(S a, MatrixView<const S> x, MatrixView<S> g) {
-  constexpr Index rows_of_block = 128;  // what is multiplied in vain is half a block beside each
-  for (Index from = 0; from < x.rows; from += rows_of_block) {
-    const Index rows = std::min(rows_of_block, x.rows - from), below = x.rows - from;
-    add_view_product<S>(a, x.block(from, 0, below, x.cols), x.block(from, 0, rows, x.cols).transposed(),
-                        g.block(from, from, below, rows));
-  }
+  Threads alone;
+  multiply<S>(Entries::lower_triangle, x, x.transposed(), g, {.scale = a, .addend = as_const(g)}, alone);
 }
 
 /// The same in place, and of any scalar, for matrices so small that nothing is to be allocated for them.
