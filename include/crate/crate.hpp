@@ -17,6 +17,7 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/pages.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/random.hpp"
 #include "crate/core/threads.hpp"

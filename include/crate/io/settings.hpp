@@ -3,11 +3,16 @@
 
 #include <array>
 #include <cmath>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <variant>
+#include <vector>
 
+#include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/part.hpp"
 #include "crate/io/detail/number_text.hpp"
@@ -65,54 +70,115 @@ Setting setting_from_text(std::string_view text) {
   }
 }
 
-/// Calls visit(name, setting) for every setting of this one layer, not of its parts.
-template <class Visit, class Layer>
-void visit_own_settings(const Visit& visit, Layer& layer) {
-  if constexpr (requires { layer.token_dropout; }) visit("token_dropout", layer.token_dropout);
-  if constexpr (requires { layer.dropout; }) visit("dropout", layer.dropout);
-  if constexpr (requires { layer.attention.logit_scale; }) {
-    visit("mask", layer.attention.mask);
-    visit("logit_scale", layer.attention.logit_scale);
-    visit("rate_factor", layer.attention.rate_factor);
+/// A setting without its type.
+struct ListedSetting {
+  using Value = std::variant<double*, Index*, AttentionMask*, Threshold*, SparsifyRule*>;
+
+  std::string name;
+  Value value;
+
+  [[nodiscard]] std::string text() const {
+    return std::visit([](const auto* setting) { return setting_text(*setting); }, value);
   }
-  if constexpr (requires { layer.options.epsilon; }) visit("epsilon", layer.options.epsilon);
+  /// Throws Error as setting_from_text.
+  void set(std::string_view text) const {
+    std::visit([&]<class Setting>(Setting* setting) { *setting = setting_from_text<Setting>(text); }, value);
+  }
+};
+
+/// A layer without its type, and what files tell of it beside its parameters.
+struct ListedLayer {
+  /// How an MSSA is built.
+  struct Attention {
+    Index dim, heads, head_dim;
+    MssaOutput output;
+  };
+
+  std::string name;
+  std::vector<ListedSetting> settings;           ///< its own, not those of its parts
+  std::optional<Attention> attention = {};       ///< of an MSSA
+  std::optional<bool> has_own_decoding = {};     ///< of an overcomplete ISTA
+  std::function<void()> check_settings = [] {};  ///< throws OptionError if one is out of range
+};
+
+/// The settings of this one layer, not of its parts.
+template <class Layer>
+std::vector<ListedSetting> own_settings(const std::string& name, Layer& layer) {
+  std::vector<ListedSetting> settings;
+  const auto add = [&](std::string_view own, ListedSetting::Value value) {
+    settings.push_back({join_names(name, own), value});
+  };
+  if constexpr (requires { layer.token_dropout; }) add("token_dropout", &layer.token_dropout);
+  if constexpr (requires { layer.dropout; }) add("dropout", &layer.dropout);
+  if constexpr (requires { layer.attention.logit_scale; }) {
+    add("mask", &layer.attention.mask);
+    add("logit_scale", &layer.attention.logit_scale);
+    add("rate_factor", &layer.attention.rate_factor);
+  }
+  if constexpr (requires { layer.options.epsilon; }) add("epsilon", &layer.options.epsilon);
   if constexpr (requires { layer.options.threshold; }) {
-    visit("step", layer.options.step);
-    visit("lambda", layer.options.lambda);
-    visit("threshold", layer.options.threshold);
+    add("step", &layer.options.step);
+    add("lambda", &layer.options.lambda);
+    add("threshold", &layer.options.threshold);
   }
   if constexpr (requires { layer.options.rule; }) {
-    visit("rule", layer.options.rule);
-    visit("alpha", layer.options.alpha);
+    add("rule", &layer.options.rule);
+    add("alpha", &layer.options.alpha);
   }
-  if constexpr (requires { layer.options.steps; }) visit("steps", layer.options.steps);
+  if constexpr (requires { layer.options.steps; }) add("steps", &layer.options.steps);
+  return settings;
 }
 
-/// Calls visit(name, layer) for the layer and every layer among its parts, and their parts.
-template <class Visit, class Layer>
-void for_each_layer(const Visit& visit, Layer& layer, const std::string& name = {}) {
-  using Member = std::remove_const_t<Layer>;
-  if constexpr (HasParts<Member>) {
-    visit(name, layer);
-    const auto visit_part = [&](const auto& entry) {
-      for_each_layer(visit, layer.*entry.member, join_names(name, entry.name));
+template <class Layer>
+ListedLayer listed(const std::string& name, Layer& layer) {
+  ListedLayer result{.name = name, .settings = own_settings(name, layer)};
+  if constexpr (requires { layer.output_kind; })
+    result.attention = {layer.subspaces.dim(), layer.subspaces.heads(), layer.subspaces.head_dim(), layer.output_kind};
+  if constexpr (requires { layer.decoding; }) result.has_own_decoding = layer.decoding.size() != 0;
+  if (!result.settings.empty())
+    result.check_settings = [&layer] {
+      if constexpr (requires { layer.options.check(); }) layer.options.check();
+      if constexpr (requires { layer.dropout; }) check_dropout(layer.dropout);
+      if constexpr (requires { layer.token_dropout; }) check_dropout(layer.token_dropout);
     };
-    std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
-  } else if constexpr (is_vector_of_parts<Member>) {
-    for (std::size_t i = 0; i < layer.size(); ++i) for_each_layer(visit, layer[i], join_names(name, std::to_string(i)));
-  } else if constexpr (is_optional_part<Member>) {
-    if (layer) for_each_layer(visit, *layer, name);
+  return result;
+}
+
+template <class Layer>
+void append_layers(std::vector<ListedLayer>& layers, const std::string& name, Layer& layer) {
+  if constexpr (HasParts<Layer>) {
+    layers.push_back(listed(name, layer));
+    const auto append_part = [&](const auto& part) {
+      append_layers(layers, join_names(name, part.name), layer.*part.member);
+    };
+    std::apply([&](const auto&... parts) { (append_part(parts), ...); }, Layer::parts());
+  } else if constexpr (is_vector_of_parts<Layer>) {
+    for (std::size_t i = 0; i < layer.size(); ++i) append_layers(layers, join_names(name, std::to_string(i)), layer[i]);
+  } else if constexpr (is_optional_part<Layer>) {
+    if (layer) append_layers(layers, name, *layer);
   }
+}
+
+/// The layer and every layer among its parts, and their parts, while it lives.
+template <class Layer>
+[[nodiscard]] std::vector<ListedLayer> list_layers(Layer& layer) {
+  std::vector<ListedLayer> layers;
+  append_layers(layers, {}, layer);
+  return layers;
+}
+
+/// The same, of which nothing may be set.
+template <class Layer>
+[[nodiscard]] std::vector<ListedLayer> list_layers(const Layer& layer) {
+  return list_layers(const_cast<Layer&>(layer));
 }
 
 /// Calls visit(name, setting) for every setting of the layer, block or model.
 template <class Visit, class Layer>
 void for_each_setting(const Visit& visit, Layer& layer) {
-  for_each_layer(
-      [&](const std::string& name, auto& inner) {
-        visit_own_settings([&](std::string_view own, auto& setting) { visit(join_names(name, own), setting); }, inner);
-      },
-      layer);
+  for (const ListedLayer& inner : list_layers(layer))
+    for (const ListedSetting& setting : inner.settings)
+      std::visit([&](auto* value) { visit(setting.name, *value); }, setting.value);
 }
 
 }  // namespace crate::detail
