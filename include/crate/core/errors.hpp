@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "crate/core/matrix.hpp"
 
@@ -40,12 +43,36 @@ class FileError : public Error {
   using Error::Error;
 };
 
+namespace detail {
+
+/// A part of a text without its type, to be printed while it lives: so messages cost little to compile, of which there
+/// are hundreds.
+struct TextPart {
+  const void* part;
+  void (*print)(std::ostream& out, const void* part);
+};
+
+template <class Part>
+[[nodiscard]] TextPart text_part(const Part& part) {
+  if constexpr (std::is_array_v<Part>)  // one function for texts of all lengths
+    return {&part[0], [](std::ostream& out, const void* text) { out << static_cast<const char*>(text); }};
+  else
+    return {&part, [](std::ostream& out, const void* printed) { out << *static_cast<const Part*>(printed); }};
+}
+
+[[gnu::cold]] [[nodiscard]] inline std::string print(const TextPart* parts, std::size_t count) {
+  std::ostringstream text;
+  for (std::size_t i = 0; i < count; ++i) parts[i].print(text, parts[i].part);
+  return text.str();
+}
+
+}  // namespace detail
+
 /// The parts, printed one after another.
 template <class... Parts>
-[[nodiscard]] std::string concatenate(const Parts&... parts) {
-  std::ostringstream text;
-  (text << ... << parts);
-  return text.str();
+[[gnu::cold]] [[nodiscard]] std::string concatenate(const Parts&... parts) {
+  const std::array<detail::TextPart, sizeof...(Parts)> list{detail::text_part(parts)...};
+  return detail::print(list.data(), list.size());
 }
 
 /// Throws ShapeError unless `found == expected`; `what` names the size, as in "tokens: rows".

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cmath>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -95,52 +94,57 @@ struct ListedLayer {
   };
 
   std::string name;
-  std::vector<ListedSetting> settings;           ///< its own, not those of its parts
-  std::optional<Attention> attention = {};       ///< of an MSSA
-  std::optional<bool> has_own_decoding = {};     ///< of an overcomplete ISTA
-  std::function<void()> check_settings = [] {};  ///< throws OptionError if one is out of range
+  std::vector<ListedSetting> settings = {};   ///< its own, not those of its parts
+  std::optional<Attention> attention = {};    ///< of an MSSA
+  std::optional<bool> has_own_decoding = {};  ///< of an overcomplete ISTA
+  const void* layer = nullptr;
+  void (*check)(const void* layer) = nullptr;
+
+  void add(std::string_view setting, ListedSetting::Value value) {
+    settings.push_back({join_names(name, setting), value});
+  }
+  /// Throws OptionError if a setting is out of range.
+  void check_settings() const { check(layer); }
 };
 
 /// The settings of this one layer, not of its parts.
 template <class Layer>
-std::vector<ListedSetting> own_settings(const std::string& name, Layer& layer) {
-  std::vector<ListedSetting> settings;
-  const auto add = [&](std::string_view own, ListedSetting::Value value) {
-    settings.push_back({join_names(name, own), value});
-  };
-  if constexpr (requires { layer.token_dropout; }) add("token_dropout", &layer.token_dropout);
-  if constexpr (requires { layer.dropout; }) add("dropout", &layer.dropout);
+void add_own_settings(ListedLayer& listed, Layer& layer) {
+  if constexpr (requires { layer.token_dropout; }) listed.add("token_dropout", &layer.token_dropout);
+  if constexpr (requires { layer.dropout; }) listed.add("dropout", &layer.dropout);
   if constexpr (requires { layer.attention.logit_scale; }) {
-    add("mask", &layer.attention.mask);
-    add("logit_scale", &layer.attention.logit_scale);
-    add("rate_factor", &layer.attention.rate_factor);
+    listed.add("mask", &layer.attention.mask);
+    listed.add("logit_scale", &layer.attention.logit_scale);
+    listed.add("rate_factor", &layer.attention.rate_factor);
   }
-  if constexpr (requires { layer.options.epsilon; }) add("epsilon", &layer.options.epsilon);
+  if constexpr (requires { layer.options.epsilon; }) listed.add("epsilon", &layer.options.epsilon);
   if constexpr (requires { layer.options.threshold; }) {
-    add("step", &layer.options.step);
-    add("lambda", &layer.options.lambda);
-    add("threshold", &layer.options.threshold);
+    listed.add("step", &layer.options.step);
+    listed.add("lambda", &layer.options.lambda);
+    listed.add("threshold", &layer.options.threshold);
   }
   if constexpr (requires { layer.options.rule; }) {
-    add("rule", &layer.options.rule);
-    add("alpha", &layer.options.alpha);
+    listed.add("rule", &layer.options.rule);
+    listed.add("alpha", &layer.options.alpha);
   }
-  if constexpr (requires { layer.options.steps; }) add("steps", &layer.options.steps);
-  return settings;
+  if constexpr (requires { layer.options.steps; }) listed.add("steps", &layer.options.steps);
 }
 
 template <class Layer>
-ListedLayer listed(const std::string& name, Layer& layer) {
-  ListedLayer result{.name = name, .settings = own_settings(name, layer)};
+void check_own_settings([[maybe_unused]] const Layer& layer) {
+  if constexpr (requires { layer.options.check(); }) layer.options.check();
+  if constexpr (requires { layer.dropout; }) check_dropout(layer.dropout);
+  if constexpr (requires { layer.token_dropout; }) check_dropout(layer.token_dropout);
+}
+
+template <class Layer>
+[[nodiscard]] ListedLayer listed(const std::string& name, Layer& layer) {
+  ListedLayer result{.name = name, .layer = &layer};
+  add_own_settings(result, layer);
   if constexpr (requires { layer.output_kind; })
     result.attention = {layer.subspaces.dim(), layer.subspaces.heads(), layer.subspaces.head_dim(), layer.output_kind};
   if constexpr (requires { layer.decoding; }) result.has_own_decoding = layer.decoding.size() != 0;
-  if (!result.settings.empty())
-    result.check_settings = [&layer] {
-      if constexpr (requires { layer.options.check(); }) layer.options.check();
-      if constexpr (requires { layer.dropout; }) check_dropout(layer.dropout);
-      if constexpr (requires { layer.token_dropout; }) check_dropout(layer.token_dropout);
-    };
+  result.check = [](const void* checked) { check_own_settings(*static_cast<const Layer*>(checked)); };
   return result;
 }
 
