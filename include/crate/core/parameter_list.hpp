@@ -49,7 +49,7 @@ struct ListedParameter {
   [[nodiscard]] auto numbers() const {
     using Number = std::conditional_t<std::is_const_v<Memory>, const S, S>;
     if (scalar != scalar_type<S>)
-      throw Error(concatenate("parameter '", name, "': expected ", sizeof(S), "-byte numbers, found others"));
+      throw Error(concatenate("parameter '", name, "': expected numbers of ", sizeof(S), " bytes, found others"));
     return std::span<Number>(static_cast<Number*>(data), static_cast<std::size_t>(size()));
   }
 };

@@ -41,8 +41,11 @@ void take_lion_step(const LionOptions& options, const StepFactors& factors, cons
   for_each_trained(model, threads, [&](const TrainedNumbers& numbers) {
     auto p = numbers.of<S>(model), m = numbers.of<S>(moment);
     const auto g = numbers.of<S>(gradient);
-    p = (numbers.in_vector && !options.decay_vectors ? S(1) : decayed) * p -
-        eta * (keep1 * m + take1 * (scale * g)).sign();
+    const S keep = numbers.in_vector && !options.decay_vectors ? S(1) : decayed;
+    for (Index i = 0; i < numbers.size; ++i) {  // Eigen's sign() goes number by number
+      const S direction = keep1 * m[i] + take1 * (scale * g[i]);
+      p[i] = keep * p[i] - eta * (static_cast<S>(direction > 0) - static_cast<S>(direction < 0));
+    }
     m = keep2 * m + take2 * (scale * g);
   });
 }
