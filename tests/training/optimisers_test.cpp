@@ -4,15 +4,18 @@
 #include <cmath>
 #include <span>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/core/part.hpp"
 #include "crate/training/adamw.hpp"
+#include "crate/training/any_optimiser.hpp"
 #include "crate/training/gradient.hpp"
 #include "crate/training/lion.hpp"
 #include "crate/training/moving_average.hpp"
+#include "crate/training/recipe.hpp"
 #include "crate/training/schedule.hpp"
 #include "crate/training/sgd.hpp"
 #include "draw.hpp"
@@ -231,6 +234,28 @@ TEST_CASE("Any number of threads takes the same steps, to the bit") {
   check(Sgd(start, {.momentum = 0.9}));
   check(AdamW(start));
   check(Lion(start));
+}
+
+TEST_CASE("An optimiser that is chosen at run time takes the steps of its rule, and its moments are called alike") {
+  static_assert(Optimiser<AnyOptimiser<Affine>>);
+  const auto check = [](const auto& rule) {
+    using Rule = std::remove_cvref_t<decltype(rule)>;
+    const AnyOptimiser any(Affine(), rule.options);
+    const Affine found = after_three_steps(any), expected = after_three_steps(rule);
+    CHECK(found.weight == expected.weight);
+    CHECK(found.bias == expected.bias);
+    const ConstParameterList moments = list_parameters(any), wanted = list_parameters(static_cast<const Rule&>(rule));
+    check_same_structure(wanted, moments);
+    Recipe described, as_rule;
+    describe(described, any.options);
+    describe(as_rule, rule.options);
+    CHECK(described == as_rule);
+  };
+  const Affine start;
+  check(AdamW(start, {.rate = 0.1}));
+  check(Lion(start, {.rate = 0.1}));
+  check(Sgd(start, {.rate = 0.1, .momentum = 0.9, .nesterov = true}));
+  CHECK_THROWS_AS(AnyOptimiser(start, AdamWOptions{.beta1 = 1}), OptionError);
 }
 
 TEST_CASE("A schedule warms up in a line and decays to its final factor") {
