@@ -17,8 +17,8 @@
 #include "crate/core/matrix.hpp"
 #include "crate/core/part.hpp"
 
-// The parameters of a layer, block or model as a list without types: whoever does the same to each of them loops over it, in one
-// function for all models.
+// The parameters of a layer, block or model as a list without types: whoever does the same to each of them loops over
+// it, in one function for all models.
 
 namespace crate {
 
@@ -143,8 +143,8 @@ inline void clear_all(const ParameterList& parameters) {
 
 }  // namespace detail
 
-/// All parameters of a layer, block or model, in the order of its parts; empty ones are absent. The list is good while the layer
-/// lives and none of its parameters changes its size.
+/// All parameters of a layer, block or model, in the order of its parts; empty ones are absent. The list is good while
+/// the layer lives and none of its parameters changes its size.
 template <class Layer>
 [[nodiscard]] ConstParameterList list_parameters(const Layer& layer) {
   detail::ParameterWalk walk;
