@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything that needs only Eigen. Headers in io/ and training/ that need another library stand apart and say which.
+// Everything that needs only Eigen. Headers in io/ that need another library stand apart and say which.
 
 #include "crate/core/requirements.hpp"
 
@@ -17,12 +17,14 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/pages.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/random.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/inference/fold.hpp"
+#include "crate/io/checkpoint.hpp"
 #include "crate/io/cifar.hpp"
 #include "crate/io/csv.hpp"
 #include "crate/io/file_bytes.hpp"
@@ -31,6 +33,7 @@
 #include "crate/io/find_weights.hpp"
 #include "crate/io/image_data_set.hpp"
 #include "crate/io/image_data_set_kind.hpp"
+#include "crate/io/input_metadata.hpp"
 #include "crate/io/model_options.hpp"
 #include "crate/io/patches.hpp"
 #include "crate/io/pixels.hpp"
@@ -38,6 +41,7 @@
 #include "crate/io/pth.hpp"
 #include "crate/io/published_names.hpp"
 #include "crate/io/resize.hpp"
+#include "crate/io/safetensors.hpp"
 #include "crate/io/settings.hpp"
 #include "crate/io/tensor.hpp"
 #include "crate/io/tensor_table.hpp"
@@ -78,10 +82,13 @@
 #include "crate/testing/finding.hpp"
 #include "crate/testing/finite_difference.hpp"
 #include "crate/training/adamw.hpp"
+#include "crate/training/any_optimiser.hpp"
 #include "crate/training/batch_gradient.hpp"
+#include "crate/training/checkpoint.hpp"
 #include "crate/training/classification.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/gradient.hpp"
+#include "crate/training/history.hpp"
 #include "crate/training/interruption.hpp"
 #include "crate/training/lion.hpp"
 #include "crate/training/masked_autoencoding.hpp"
@@ -92,6 +99,7 @@
 #include "crate/training/recipe.hpp"
 #include "crate/training/schedule.hpp"
 #include "crate/training/sgd.hpp"
+#include "crate/training/trainer.hpp"
 #include "crate/training/training_extent.hpp"
 #include "crate/training/training_state.hpp"
 #include "crate/version.hpp"
