@@ -214,8 +214,7 @@ TEST_CASE("numbers are plain unsigned integers that fit") {
   }
   CHECK_THAT(refusal(file_of(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,1]}})", 1)),
              ContainsSubstring("below 2^63, found 9223372036854775808"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"shape":[1e999]}})")),
-             ContainsSubstring("tensor 'a': shape: expected at most 16 unsigned integers below 2^63, found '1e999'"));
+  CHECK_THAT(refusal(file_of(R"({"a":{"shape":[1e999]}})")), ContainsSubstring("number overflow"));
 }
 
 TEST_CASE("a name may stand only once") {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Models from and to files.
+// Models from and to files. Needs nlohmann/json (for safetensors).
 
 #include <cstddef>
 #include <cstdint>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,8 +12,6 @@
 #include <vector>
 
 #include "crate/core/errors.hpp"
-#include "crate/io/detail/json.hpp"
-#include "crate/io/detail/utf8.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/model_options.hpp"
 #include "crate/io/settings.hpp"
@@ -55,17 +55,17 @@ inline constexpr std::string_view class_names_key = "crate.class_names.";
 /// Appends the names as JSON arrays that each fit into a text of metadata. What is not UTF-8 in a name is replaced.
 inline void append_class_names(Metadata& metadata, const std::vector<std::string>& names) {
   constexpr std::size_t roomy = std::size_t{64} << 10U;
-  std::string array;
+  nlohmann::json array = nlohmann::json::array();
   std::size_t bytes = 0, texts = 0;
   const auto finish_text = [&] {
-    metadata.emplace_back(concatenate(class_names_key, texts++), array + ']');
+    metadata.emplace_back(concatenate(class_names_key, texts++),
+                          array.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     array.clear();
     bytes = 0;
   };
   for (const std::string& name : names) {
     if (!array.empty() && bytes + name.size() > roomy) finish_text();
-    array += array.empty() ? '[' : ',';
-    array += json_text(as_utf8(name));
+    array.push_back(name);
     bytes += name.size();
   }
   if (!array.empty()) finish_text();
@@ -95,20 +95,6 @@ void append_input(Metadata& metadata, const Model& model) {
   }
 }
 
-/// The texts of a JSON array; nothing if it is anything else.
-[[nodiscard]] inline std::optional<std::vector<std::string>> texts_in_json(std::string_view json) try {
-  using Event = JsonReader::Event;
-  JsonReader reader(json);
-  std::vector<std::string> texts;
-  if (reader.next() != Event::begin_array) return std::nullopt;
-  for (Event event = reader.next(); event != Event::end_array; event = reader.next()) {
-    if (event != Event::text) return std::nullopt;
-    texts.push_back(reader.text());
-  }
-  if (reader.next() != Event::end) return std::nullopt;
-  return texts;
-} catch (const Error&) { return std::nullopt; }
-
 /// The class names that append_class_names wrote; none if there are none. Throws FileError on anything else.
 [[nodiscard]] inline std::vector<std::string> class_names_in_metadata(const TensorTable& weights) {
   std::vector<std::string> names;
@@ -116,11 +102,13 @@ void append_input(Metadata& metadata, const Model& model) {
     const std::string key = concatenate(class_names_key, text);
     const std::string* const found = weights.find_metadata(key);
     if (found == nullptr) return names;
-    const auto more = texts_in_json(*found);
-    if (!more)
+    const auto array = nlohmann::json::parse(*found, nullptr, /*allow_exceptions=*/false);
+    const bool is_names =
+        array.is_array() && std::all_of(array.begin(), array.end(), [](const auto& name) { return name.is_string(); });
+    if (!is_names)
       throw file_error(weights.source(), "metadata ", quote(key), ": expected a JSON array of texts, found ",
                        quote(*found));
-    names.insert(names.end(), more->begin(), more->end());
+    for (const auto& name : array) names.push_back(name.template get<std::string>());
   }
 }
 

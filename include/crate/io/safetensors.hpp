@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,9 +21,7 @@
 
 #include "crate/io/detail/checksum.hpp"
 #include "crate/io/detail/first_bytes.hpp"
-#include "crate/io/detail/json.hpp"
 #include "crate/io/detail/safetensors_header.hpp"
-#include "crate/io/detail/utf8.hpp"
 #include "crate/io/file_bytes.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/file_replacement.hpp"
@@ -146,7 +146,7 @@ inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::stri
   check_before_parsing(text, source);
   const std::span<const std::byte> data = bytes.subspan(sizeof(std::uint64_t) + text.size());
   SafetensorsHeader header(source, data, text.size());
-  header.read(text);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &header);
   std::vector<Tensor> tensors = std::move(header.tensors);
   order_and_check_layout(tensors, data, source);
   check_checksum(bytes, header.metadata, source);
@@ -166,8 +166,11 @@ inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::stri
 }
 
 [[nodiscard]] inline std::string json_text(std::string_view text, std::string_view source) {
-  if (!is_utf8(text)) throw file_error(source, "cannot be written: expected UTF-8, found ", quote(text));
-  return json_text(text);
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw file_error(source, "cannot be written: expected UTF-8, found ", quote(text));
+  }
 }
 
 /// {"key":"text",...}

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <filesystem>
-#include <initializer_list>
-#include <optional>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "crate/core/matrix.hpp"
-#include "crate/io/detail/json.hpp"
-#include "crate/io/detail/number_text.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/file_replacement.hpp"
 #include "crate/io/regular_file.hpp"
@@ -30,27 +26,16 @@ struct HistoryLine {
 };
 
 /// The step of a line of history, or -1 if it is none.
-inline Index step_of_history(const std::string& line) try {
-  using Event = JsonReader::Event;
-  JsonReader reader(line);
-  if (reader.next() != Event::begin_object) return -1;
-  std::optional<Index> step;
-  int depth = 1;
-  std::string key;
-  for (Event event = reader.next(); event != Event::end; event = reader.next()) {
-    const bool is_step = depth == 1 && key == "step" && event != Event::key;
-    depth += event == Event::begin_object || event == Event::begin_array ? 1 : 0;
-    depth -= event == Event::end_object || event == Event::end_array ? 1 : 0;
-    if (is_step) step = event == Event::number ? number_from_text<Index>(reader.text()) : std::nullopt;
-    key = event == Event::key ? reader.text() : "";
-  }
-  return step.value_or(-1);
-} catch (const Error&) { return -1; }
+inline Index step_of_history(const std::string& line) {
+  const auto entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!entry.is_object() || !entry.contains("step") || !entry["step"].is_number_integer()) return -1;
+  return entry["step"].get<Index>();
+}
 
 /// Whether a line is the beginning of one of history: what a writer leaves that is killed.
 inline bool is_cut_history(std::string_view line) {
   constexpr std::string_view begin = R"({"step":)";
-  return !is_json(line) && !line.empty() && (line.starts_with(begin) || begin.starts_with(line));
+  return !nlohmann::json::accept(line) && !line.empty() && (line.starts_with(begin) || begin.starts_with(line));
 }
 
 /// The whole lines of a history, none without a file. Throws FileError if it is anything else.
@@ -79,14 +64,6 @@ inline std::size_t lines_to_keep(const std::vector<HistoryLine>& lines, Index st
   return kept;
 }
 
-/// A number as JSON; null if it is none.
-[[nodiscard]] inline std::string json_number(double number) {
-  if (!std::isfinite(number)) return "null";
-  std::string text = number_text(number);
-  if (text.find_first_of(".e") == std::string::npos) text += ".0";
-  return text;
-}
-
 }  // namespace detail
 
 /// Throws FileError unless a history can be written there: to a new file, or behind what other trainings wrote.
@@ -94,12 +71,6 @@ inline void check_history(const std::filesystem::path& path) {
   check_replaceable(path);
   static_cast<void>(detail::read_history(path));
 }
-
-/// A number of a line of history.
-struct HistoryEntry {
-  std::string_view name;
-  std::variant<Index, double> number;
-};
 
 /// What happened in trainings, a JSON object a line, each with the "step" after which it was written.
 class HistoryFile {
@@ -116,16 +87,7 @@ class HistoryFile {
   }
 
   /// Appends a line. Throws FileError if it cannot be written.
-  void write(std::initializer_list<HistoryEntry> entries) const {
-    std::string line;
-    for (const auto& [name, number] : entries) {
-      const Index* const count = std::get_if<Index>(&number);
-      line += line.empty() ? '{' : ',';
-      line += detail::json_text(name) + ':';
-      line += count != nullptr ? std::to_string(*count) : detail::json_number(std::get<double>(number));
-    }
-    append_text(path_, line + "}\n");
-  }
+  void write(const nlohmann::ordered_json& entry) const { append_text(path_, entry.dump() + '\n'); }
 
  private:
   /// Makes these lines the file, if it is not so already.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
 #include <chrono>

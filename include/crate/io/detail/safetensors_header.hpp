@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,8 +15,6 @@
 #include <utility>
 #include <vector>
 
-#include "crate/io/detail/json.hpp"
-#include "crate/io/detail/number_text.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
 
@@ -50,7 +50,7 @@ inline void check_unique_keys(const Metadata& metadata, std::string_view source)
     throw file_error(source, "header: ", metadata_key, ": ", quote(*twin), ": expected once, found twice");
 }
 
-/// Reads the header, event by event, and accepts nothing but the format.
+/// Receives the header from the JSON parser, event by event, and accepts nothing but the format.
 class SafetensorsHeader {
  public:
   SafetensorsHeader(std::string_view source, std::span<const std::byte> data, std::size_t header_size)
@@ -62,26 +62,30 @@ class SafetensorsHeader {
   std::vector<Tensor> tensors;
   Metadata metadata;
 
-  /// Throws FileError on anything else than a header.
-  void read(std::string_view json);
+  bool null() { return refuse("null"); }
+  bool boolean(bool) { return refuse("a truth value"); }
+  bool number_integer(std::int64_t value) { return refuse(value); }
+  bool number_float(double, const std::string& text) { return refuse(quote(text)); }
+  bool binary(std::vector<std::uint8_t>&) { return refuse("binary data"); }
+  bool number_unsigned(std::uint64_t value);
+  bool string(std::string& text);
+  bool key(std::string& text);
+  bool start_object(std::size_t);
+  bool end_object();
+  bool start_array(std::size_t);
+  bool end_array();
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) {
+    throw file_error(source_, "header: expected JSON, found an error at byte ", position, ": ", quote(error.what()));
+  }
 
  private:
   enum class Place { outside, header, metadata, tensor, shape, offsets };
   enum class Field { dtype, shape, offsets };
 
   template <class Found>
-  [[noreturn]] void refuse(const Found& found) const {
+  bool refuse(const Found& found) const {
     throw file_error(source_, "header: ", where(), ": expected ", wanted(), ", found ", found);
   }
-  [[nodiscard]] JsonReader::Event next(JsonReader& reader) const;
-  void take(JsonReader::Event event, const std::string& text);
-  void take_number(const std::string& text);
-  void take_text(const std::string& text);
-  void take_key(const std::string& text);
-  void begin_object();
-  void end_object();
-  void begin_array();
-  void end_array();
   [[nodiscard]] std::string where() const;
   [[nodiscard]] std::string_view wanted() const;
   void begin_field(std::string_view name);
@@ -133,71 +137,37 @@ inline std::string_view SafetensorsHeader::wanted() const {
   return field_ == Field::dtype ? "a text" : "an array";
 }
 
-inline JsonReader::Event SafetensorsHeader::next(JsonReader& reader) const {
-  try {
-    return reader.next();
-  } catch (const Error& error) { throw file_error(source_, "header: expected JSON, found ", error.what()); }
-}
-
-inline void SafetensorsHeader::read(std::string_view json) {
-  JsonReader reader(json);
-  for (auto event = next(reader); event != JsonReader::Event::end; event = next(reader)) take(event, reader.text());
-}
-
-inline void SafetensorsHeader::take(JsonReader::Event event, const std::string& text) {
-  using Event = JsonReader::Event;
-  switch (event) {
-    case Event::begin_object:
-      return begin_object();
-    case Event::end_object:
-      return end_object();
-    case Event::begin_array:
-      return begin_array();
-    case Event::end_array:
-      return end_array();
-    case Event::key:
-      return take_key(text);
-    case Event::text:
-      return take_text(text);
-    case Event::number:
-      return take_number(text);
-    case Event::boolean:
-      refuse("a truth value");
-    case Event::null:
-      refuse("null");
-    case Event::end:
-      return;
-  }
-}
-
-inline void SafetensorsHeader::take_number(const std::string& text) {
-  const auto value = number_from_text<std::uint64_t>(text);
-  if (!value) refuse(quote(text));
+inline bool SafetensorsHeader::number_unsigned(std::uint64_t value) {
   if (place_ == Place::shape) {
-    if (shape_.size() == SafetensorsLimits::rank) refuse("more");
-    if (*value > static_cast<std::uint64_t>(std::numeric_limits<Index>::max())) refuse(*value);
-    shape_.push_back(static_cast<Index>(*value));
+    if (shape_.size() == SafetensorsLimits::rank) return refuse("more");
+    if (value > static_cast<std::uint64_t>(std::numeric_limits<Index>::max())) return refuse(value);
+    shape_.push_back(static_cast<Index>(value));
   } else if (place_ == Place::offsets) {
-    if (offsets_.size() == 2) refuse("more");
-    offsets_.push_back(*value);
+    if (offsets_.size() == 2) return refuse("more");
+    offsets_.push_back(value);
   } else {
-    refuse(*value);
+    return refuse(value);
   }
+  return true;
 }
 
-inline void SafetensorsHeader::take_text(const std::string& text) {
+inline bool SafetensorsHeader::string(std::string& text) {
   if (place_ == Place::metadata) {
-    metadata.emplace_back(name_, text);
-    return;
+    metadata.emplace_back(name_, std::move(text));
+    return true;
   }
-  if (place_ != Place::tensor || field_ != Field::dtype) refuse(quote(text));
+  if (place_ != Place::tensor || field_ != Field::dtype) return refuse(quote(text));
   const std::optional<Dtype> dtype = dtype_from_name(text);
   if (!dtype) throw file_error(source_, "header: ", where(), ": found the unknown dtype ", quote(text));
   dtype_ = *dtype;
+  return true;
 }
 
-inline void SafetensorsHeader::take_key(const std::string& text) {
-  if (place_ == Place::tensor) return begin_field(text);
+inline bool SafetensorsHeader::key(std::string& text) {
+  if (place_ == Place::tensor) {
+    begin_field(text);
+    return true;
+  }
   if (text.size() > SafetensorsLimits::name_bytes)
     throw file_error(source_, "header: expected names of at most ", SafetensorsLimits::name_bytes, " bytes, found ",
                      quote(text), " of ", text.size());
@@ -205,6 +175,7 @@ inline void SafetensorsHeader::take_key(const std::string& text) {
     throw file_error(source_, "header: ", metadata_key, ": expected at most ", SafetensorsLimits::metadata_entries,
                      " texts, found more");
   name_ = text;
+  return true;
 }
 
 inline void SafetensorsHeader::begin_field(std::string_view name) {
@@ -218,7 +189,7 @@ inline void SafetensorsHeader::begin_field(std::string_view name) {
     throw file_error(source_, "header: ", where(), ": expected once, found twice");
 }
 
-inline void SafetensorsHeader::begin_object() {
+inline bool SafetensorsHeader::start_object(std::size_t) {
   if (place_ == Place::outside) {
     place_ = Place::header;
   } else if (place_ == Place::header && name_ == metadata_key) {
@@ -232,24 +203,28 @@ inline void SafetensorsHeader::begin_object() {
     shape_.clear();
     offsets_.clear();
   } else {
-    refuse("an object");
+    return refuse("an object");
   }
+  return true;
 }
 
-inline void SafetensorsHeader::end_object() {
+inline bool SafetensorsHeader::end_object() {
   if (place_ == Place::tensor) end_tensor();
   if (place_ == Place::metadata) check_unique_keys(metadata, source_);
   place_ = place_ == Place::header ? Place::outside : Place::header;
+  return true;
 }
 
-inline void SafetensorsHeader::begin_array() {
-  if (place_ != Place::tensor || field_ == Field::dtype) refuse("an array");
+inline bool SafetensorsHeader::start_array(std::size_t) {
+  if (place_ != Place::tensor || field_ == Field::dtype) return refuse("an array");
   place_ = field_ == Field::shape ? Place::shape : Place::offsets;
+  return true;
 }
 
-inline void SafetensorsHeader::end_array() {
-  if (place_ == Place::offsets && offsets_.size() != 2) refuse(offsets_.size());
+inline bool SafetensorsHeader::end_array() {
+  if (place_ == Place::offsets && offsets_.size() != 2) return refuse(offsets_.size());
   place_ = Place::tensor;
+  return true;
 }
 
 inline void SafetensorsHeader::end_tensor() {
