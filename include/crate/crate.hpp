@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything that needs only Eigen. Headers in io/ that need another library stand apart and say which.
+// Everything that needs only Eigen. Headers in io/ and training/ that need another library stand apart and say which.
 
 #include "crate/core/requirements.hpp"
 
@@ -24,7 +24,6 @@
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/inference/fold.hpp"
-#include "crate/io/checkpoint.hpp"
 #include "crate/io/cifar.hpp"
 #include "crate/io/csv.hpp"
 #include "crate/io/file_bytes.hpp"
@@ -33,7 +32,6 @@
 #include "crate/io/find_weights.hpp"
 #include "crate/io/image_data_set.hpp"
 #include "crate/io/image_data_set_kind.hpp"
-#include "crate/io/input_metadata.hpp"
 #include "crate/io/model_options.hpp"
 #include "crate/io/patches.hpp"
 #include "crate/io/pixels.hpp"
@@ -41,7 +39,6 @@
 #include "crate/io/pth.hpp"
 #include "crate/io/published_names.hpp"
 #include "crate/io/resize.hpp"
-#include "crate/io/safetensors.hpp"
 #include "crate/io/settings.hpp"
 #include "crate/io/tensor.hpp"
 #include "crate/io/tensor_table.hpp"
@@ -84,11 +81,9 @@
 #include "crate/training/adamw.hpp"
 #include "crate/training/any_optimiser.hpp"
 #include "crate/training/batch_gradient.hpp"
-#include "crate/training/checkpoint.hpp"
 #include "crate/training/classification.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/gradient.hpp"
-#include "crate/training/history.hpp"
 #include "crate/training/interruption.hpp"
 #include "crate/training/lion.hpp"
 #include "crate/training/masked_autoencoding.hpp"
@@ -99,7 +94,6 @@
 #include "crate/training/recipe.hpp"
 #include "crate/training/schedule.hpp"
 #include "crate/training/sgd.hpp"
-#include "crate/training/trainer.hpp"
 #include "crate/training/training_extent.hpp"
 #include "crate/training/training_state.hpp"
 #include "crate/version.hpp"
