@@ -15,8 +15,8 @@
 
 namespace crate::detail {
 
-/// out = [SSA_1; ...; SSA_K], (K p) x (total tokens). Heads stored as bfloat16 have an even dimension. With `first_tokens`, only
-/// those of the first token of each set, side by side.
+/// out = [SSA_1; ...; SSA_K], (K p) x (total tokens). Heads stored as bfloat16 have an even dimension. With
+/// `first_tokens`, only those of the first token of each set, side by side.
 template <Scalar S, class Out>
 void attend_heads(InstructionSet set, const AttentionHeads<S>& heads, bool first_tokens, Columns<Out> out,
                   Workspace& workspace, Threads& threads) {
@@ -30,8 +30,8 @@ void attend_heads_recorded(InstructionSet set, const AttentionHeads<S>& heads, c
   with_kernels(set, [&]<class K>(K) { K::attend_heads(heads, false, dropout, softmax, out, workspace, threads); });
 }
 
-/// The adjoint of attend_heads_recorded, from what it kept and what it returned: h_cotangent = dL/dH for the cotangent C of
-/// the result, all (K p) x (total tokens). With D = diag(P_k^T H_k^T C_k) and dS = P_k .* (H_k^T C_k - 1 D^T),
+/// The adjoint of attend_heads_recorded, from what it kept and what it returned: h_cotangent = dL/dH for the cotangent
+/// C of the result, all (K p) x (total tokens). With D = diag(P_k^T H_k^T C_k) and dS = P_k .* (H_k^T C_k - 1 D^T),
 ///   dL/dH_k = C_k P_k^T + scale H_k (dS + dS^T).
 /// With dropout, C_k P_k^T and H_k^T C_k go with what was dropped.
 template <Scalar S>

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The adjoint of subspace attention by pairs of blocks of tokens, whose probabilities are computed again.
 //
-// Letters: a head's tokens are cut into blocks I, J, ...; h_i is queries, keys and values alike, c_i and o_i are cotangent and
-// result. Since the logits S_ij = scale h_i . h_j are symmetric, what is computed of I and J serves both ways:
+// Letters: a head's tokens are cut into blocks I, J, ...; h_i is queries, keys and values alike, c_i and o_i are
+// cotangent and result. Since the logits S_ij = scale h_i . h_j are symmetric, what is computed of I and J serves both
+// ways:
 //   P_ij = exp(S_ij - m_j) / l_j,  P_ji = exp(S_ij - m_i) / l_i,  dS_ij = P_ij (h_i . c_j - o_j . c_j)
 //   dL/dh_j += sum over i in I of c_i P_ji + scale h_i (dS_ij + dS_ji), and the same with i and j exchanged.
-// That is 3.5 N^2 p multiply-adds where rows and columns each on their own take 5, and all of one pair stays in the second cache.
+// That is 3.5 N^2 p multiply-adds where rows and columns each on their own take 5, and all of one pair stays in the
+// second cache.
 
 namespace crate::detail::CRATE_TARGET {
 
@@ -46,8 +48,8 @@ struct TokenBlock {
   Index first, count, padded;  ///< padded: up to whole vectors
 };
 
-/// The tokens of a block are at most so many. Measured: with more, more is computed of a block with itself, where symmetry
-/// saves nothing; with fewer, sums are loaded and stored more often.
+/// The tokens of a block are at most so many. Measured: with more, more is computed of a block with itself, where
+/// symmetry saves nothing; with fewer, sums are loaded and stored more often.
 inline constexpr Index largest_adjoint_block = 64;
 
 /// How many tokens a block has, all but the last of a set: whole vectors of them.
@@ -60,23 +62,34 @@ template <Scalar S>
 /// The room of a worker. Of tokens, whole vectors; of a pair I, J of blocks, columns for each j in J, or i in I.
 template <Scalar S>
 struct AdjointRoom {
-  S *largest, *inverse_sum, *mean;          ///< m, 1 / l, and o . c, 0 beyond the last token
-  S *packed_h, *packed_c;                   ///< H_k^T and C_k^T by panels, block after block
-  S* packed_sums;                           ///< [H_k(I), C_k(I)] by panels, block after block
-  S *scores, *products, *turned_products;   ///< h_i . h_j, then P_ij; h_i . c_j; c_i . h_j
-  S *columns, *turned_columns;              ///< [scale (dS_ij + dS_ji); P_ji] for each j, and for each i with i and j exchanged
-  S *kept, *turned_kept, *drawn;            ///< what dropout multiplies P_ij and P_ji by, and room for the latter
+  S *largest, *inverse_sum, *mean;         ///< m, 1 / l, and o . c, 0 beyond the last token
+  S *packed_h, *packed_c;                  ///< H_k^T and C_k^T by panels, block after block
+  S* packed_sums;                          ///< [H_k(I), C_k(I)] by panels, block after block
+  S *scores, *products, *turned_products;  ///< h_i . h_j, then P_ij; h_i . c_j; c_i . h_j
+  S *columns, *turned_columns;    ///< [scale (dS_ij + dS_ji); P_ji] for each j, and for each i with i and j exchanged
+  S *kept, *turned_kept, *drawn;  ///< what dropout multiplies P_ij and P_ji by, and room for the latter
 
-  AdjointRoom(Room<S>& room, Index head_dim, Index longest, bool drops) {
-    constexpr Index lanes = lanes_of<Simd<S>>;
-    const Index tokens = round_up(longest, lanes), block = std::min(tokens, largest_adjoint_block);
-    const Index pair = block * block;
-    for (S** const of_tokens : {&largest, &inverse_sum, &mean}) *of_tokens = room.take(tokens);
-    for (S** const packed : {&packed_h, &packed_c}) *packed = room.take(head_dim * tokens);
-    packed_sums = room.take(2 * round_up(head_dim, lanes) * tokens);
-    for (S** const of_pair : {&scores, &products, &turned_products}) *of_pair = room.take(pair);
-    for (S** const stacked : {&columns, &turned_columns}) *stacked = room.take(2 * pair);
-    for (S** const factors : {&kept, &turned_kept, &drawn}) *factors = room.take(drops ? pair : 0);
+  AdjointRoom(Room<S>& room, Index head_dim, Index longest, bool drops)
+      : largest(room.take(padded(longest))),
+        inverse_sum(room.take(padded(longest))),
+        mean(room.take(padded(longest))),
+        packed_h(room.take(head_dim * padded(longest))),
+        packed_c(room.take(head_dim * padded(longest))),
+        packed_sums(room.take(2 * padded(head_dim) * padded(longest))),
+        scores(room.take(pair(longest))),
+        products(room.take(pair(longest))),
+        turned_products(room.take(pair(longest))),
+        columns(room.take(2 * pair(longest))),
+        turned_columns(room.take(2 * pair(longest))),
+        kept(room.take(drops ? pair(longest) : 0)),
+        turned_kept(room.take(drops ? pair(longest) : 0)),
+        drawn(room.take(drops ? pair(longest) : 0)) {}
+
+ private:
+  static Index padded(Index count) { return round_up(count, lanes_of<Simd<S>>); }
+  static Index pair(Index longest) {
+    const Index block = std::min(padded(longest), largest_adjoint_block);
+    return block * block;
   }
 };
 
@@ -128,7 +141,8 @@ class HeadAdjoint {
 
   void pack(const TokenBlock& block) const {
     for (Index key = 0; key < block.count; key += T::rows) {
-      const Index rows = std::min(T::rows, block.count - key), width = round_up(rows, T::lanes), token = block.first + key;
+      const Index rows = std::min(T::rows, block.count - key), width = round_up(rows, T::lanes),
+                  token = block.first + key;
       pack_panel_of<S>({h.at(0, token), rows, dim, h.stride, 1}, width, room.packed_h + token * dim);
       pack_panel_of<S>({c.at(0, token), rows, dim, c.stride, 1}, width, room.packed_c + token * dim);
     }
@@ -143,7 +157,8 @@ class HeadAdjoint {
     return room.packed_sums + 2 * (block.first * round_up(dim, T::lanes) + row * block.count);
   }
 
-  /// Adds what the tokens of I and J give to each other's cotangents, I = J or I before J. Keys in I are visible, at least one.
+  /// Adds what the tokens of I and J give to each other's cotangents, I = J or I before J. Keys in I are visible, at
+  /// least one.
   void add_pair(const TokenBlock& i, const TokenBlock& j, Columns<S> h_cotangent) const {
     const bool both_ways = i.first != j.first && !causal && j.first < visible;
     multiply_rows(room.packed_h, i, h, j, room.scores);
@@ -154,8 +169,7 @@ class HeadAdjoint {
       differentiate<true>(i, j);
     else
       differentiate<false>(i, j);
-    if (i.first != j.first)
-      add_sums(i, both_ways ? 2 * i.count : i.count, room.columns, 2 * i.padded, j, h_cotangent);
+    if (i.first != j.first) add_sums(i, both_ways ? 2 * i.count : i.count, room.columns, 2 * i.padded, j, h_cotangent);
     turn(i, j);
     add_sums(j, 2 * j.count, room.turned_columns, 2 * j.padded, i, h_cotangent);
   }
@@ -165,9 +179,9 @@ class HeadAdjoint {
     for (Index row = 0; row < i.padded; row += T::rows) {
       const Index vectors = (std::min(T::rows, i.padded - row)) / T::lanes;
       for (Index col = 0; col < j.count; col += T::columns)
-        T::kernel(vectors, std::min<Index>(T::columns, j.count - col))(
-            packed + (i.first + row) * dim, vectors * T::lanes, dim, y.at(0, j.first + col), y.stride,
-            to + col * i.padded + row, i.padded);
+        T::kernel(vectors, std::min<Index>(T::columns, j.count - col))(packed + (i.first + row) * dim,
+                                                                       vectors * T::lanes, dim, y.at(0, j.first + col),
+                                                                       y.stride, to + col * i.padded + row, i.padded);
     }
   }
 
@@ -184,7 +198,8 @@ class HeadAdjoint {
     transpose_into(room.drawn, j.count, i.count, j.count, room.turned_kept, i.padded);
   }
 
-  /// P_ij in place of the scores, and the columns for J, where the second half is left out unless J's keys are seen from I.
+  /// P_ij in place of the scores, and the columns for J, where the second half is left out unless J's keys are seen
+  /// from I.
   template <bool both_ways>
   void differentiate(const TokenBlock& i, const TokenBlock& j) const {
     using Numbers = Simd<std::conditional_t<sizeof(S) == 4, std::int32_t, std::int64_t>>;
@@ -201,7 +216,8 @@ class HeadAdjoint {
         const Index at = col * i.padded + row;
         const V score = load<V>(room.scores + at) * scale;
         const V kept = dropout ? load<V>(room.kept + at) : V{} + S(1);
-        const V p = lane < static_cast<ElementOf<Numbers>>(seen - row) ? V(exponential(V(score - largest)) * inverse_sum) : V{};
+        const V p =
+            lane < static_cast<ElementOf<Numbers>>(seen - row) ? V(exponential(V(score - largest)) * inverse_sum) : V{};
         V d = p * (load<V>(room.products + at) * kept - mean);
         store(V(p * kept), room.scores + at);
         if constexpr (both_ways) {
@@ -229,25 +245,27 @@ class HeadAdjoint {
   }
 
   /// Adds [H_I, C_I] x, of which so many columns are used, to the cotangents of the tokens in J.
-  void add_sums(const TokenBlock& i, Index depth, const S* x, Index x_stride, const TokenBlock& j, Columns<S> h_cotangent) const {
+  void add_sums(const TokenBlock& i, Index depth, const S* x, Index x_stride, const TokenBlock& j,
+                Columns<S> h_cotangent) const {
     for (Index row = 0; row < dim; row += T::rows) {
       const Columns<S> out{h_cotangent.at(0, j.first), h_cotangent.stride};
-      multiply_panel<A>(packed_sums_of(i, row), depth, row, std::min(T::rows, dim - row), Columns<const S>{x, x_stride}, 0,
-                        j.count, Epilogue<S>{.addend = {out.first, out.stride}}, out);
+      multiply_panel<A>(packed_sums_of(i, row), depth, row, std::min(T::rows, dim - row), Columns<const S>{x, x_stride},
+                        0, j.count, Epilogue<S>{.addend = {out.first, out.stride}}, out);
     }
   }
 };
 
 /// See kernels/attention.hpp.
 template <Scalar S>
-void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout& dropout, SoftmaxTerms<const S> softmax,
-                          Columns<const S> out, Columns<const S> out_cotangent, Columns<S> h_cotangent,
-                          Workspace& workspace, Threads& threads) {
+void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout& dropout,
+                          SoftmaxTerms<const S> softmax, Columns<const S> out, Columns<const S> out_cotangent,
+                          Columns<S> h_cotangent, Workspace& workspace, Threads& threads) {
   const TokenLayout& layout = heads.layout;
   const bool drops = dropout.probability != 0;
   Room<S> size(nullptr);
   static_cast<void>(AdjointRoom<S>(size, heads.dim, layout.longest(), drops));
-  constexpr Index gap = tile_steps_ahead * Tiles<Arithmetic<S>>::rows;  // what is fetched ahead must not be the next worker's
+  constexpr Index gap =
+      tile_steps_ahead * Tiles<Arithmetic<S>>::rows;  // what is fetched ahead must not be the next worker's
   Workspace::Frame frame(workspace);
   S* const rooms = frame.array<S>((size.taken() + gap) * threads.count());
   threads.for_each(layout.sets() * heads.count, [&](Index piece, int worker) {
@@ -258,8 +276,15 @@ void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout
     if (drops) drop.emplace(ProbabilityDropout{dropout, set, k, layout.length(set), layout.visible(set), heads.causal});
     Room<S> own(rooms + worker * (size.taken() + gap));
     const AdjointRoom<S> room(own, heads.dim, layout.longest(), drops);
-    const HeadAdjoint<S> head{of_head(heads.h),     of_head(out_cotangent), heads.dim, layout.length(set),
-                              layout.visible(set), heads.causal,           heads.scale, drop, room};
+    const HeadAdjoint<S> head{of_head(heads.h),
+                              of_head(out_cotangent),
+                              heads.dim,
+                              layout.length(set),
+                              layout.visible(set),
+                              heads.causal,
+                              heads.scale,
+                              drop,
+                              room};
     head.prepare({of_queries(softmax.largest), of_queries(softmax.inverse_sum)}, of_head(out));
     head.compute(of_head(h_cotangent));
   });
