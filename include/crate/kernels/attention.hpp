@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
