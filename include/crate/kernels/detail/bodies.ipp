@@ -9,4 +9,5 @@
 #include "crate/kernels/detail/packing.ipp"
 #include "crate/kernels/detail/attention.ipp"
 #include "crate/kernels/detail/normalise.ipp"
+#include "crate/kernels/detail/layer_norm.ipp"
 #include "crate/kernels/detail/kernels.ipp"
