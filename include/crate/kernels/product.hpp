@@ -88,8 +88,8 @@ enum class Entries {
 template <Scalar S>
 [[nodiscard]] Epilogue<S> epilogue_of_block(const ProductEpilogue<S>& whole, Columns<S> out, bool first, bool last) {
   Epilogue<S> epilogue{.scale = whole.scale};
-  epilogue.addend = first ? Columns<const S>{whole.addend.first, whole.addend.col_step}
-                          : Columns<const S>{out.first, out.stride};
+  epilogue.addend =
+      first ? Columns<const S>{whole.addend.first, whole.addend.col_step} : Columns<const S>{out.first, out.stride};
   if (!last) return epilogue;
   epilogue.shift = whole.shift;
   epilogue.activation = whole.activation;
@@ -309,8 +309,8 @@ void gram_add(double scale, const Eigen::MatrixBase<A>& a, Eigen::MatrixBase<Out
   if constexpr (is_bounded<Out>)
     out.noalias() += factor * (a.transpose() * a);
   else
-    detail::gram(a.derived(), out.derived(),
-                 {.scale = factor, .addend = detail::view_of<const S>(out.derived())}, threads);
+    detail::gram(a.derived(), out.derived(), {.scale = factor, .addend = detail::view_of<const S>(out.derived())},
+                 threads);
 }
 
 }  // namespace crate
