@@ -38,6 +38,11 @@ struct MatrixView {
   [[nodiscard]] MatrixView transposed() const { return {first, cols, rows, col_step, row_step}; }
 };
 
+template <class T>
+[[nodiscard]] MatrixView<const T> as_const(MatrixView<T> a) {
+  return {a.first, a.rows, a.cols, a.row_step, a.col_step};
+}
+
 /// A matrix whose entries lie in memory, column after column or row after row, as kernels see it.
 template <class T, class M>
 [[nodiscard]] MatrixView<T> view_of(M& matrix) {
