@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
-#include <functional>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -53,20 +52,9 @@ class Threads {
   /// calls apart. Returns when all are done. If bodies throw, one of the exceptions is thrown again here.
   template <class Body>
   void for_each(Index pieces, const Body& body) {
-    [[maybe_unused]] const OneOpenMpThread no_nested_threads;
-    if (others_.empty() || pieces <= 1 || busy_.test_and_set(std::memory_order_acquire)) {
-      for (Index piece = 0; piece < pieces; ++piece) body(piece, 0);
-      return;
-    }
-    body_ = [&body](Index piece, int worker) { body(piece, worker); };
-    share_out(pieces);
-    working_.store(static_cast<int>(others_.size()), std::memory_order_relaxed);
-    announce();
-    take_pieces(0);
-    await_others();
-    const std::exception_ptr failure = std::exchange(failure_, nullptr);
-    busy_.clear(std::memory_order_release);
-    if (failure) std::rethrow_exception(failure);
+    do_pieces(pieces, {&body, [](const void* self, Index piece, int worker) {
+                         (*static_cast<const Body*>(self))(piece, worker);
+                       }});
   }
 
   /// Calls body(first, size, worker) for consecutive ranges of at most `step` that cover 0, ..., total - 1.
@@ -79,6 +67,31 @@ class Threads {
   }
 
  private:
+  /// A body of for_each without its type, so that all that follows is compiled once.
+  struct Work {
+    const void* body = nullptr;
+    void (*call)(const void* body, Index piece, int worker) = nullptr;
+
+    void operator()(Index piece, int worker) const { call(body, piece, worker); }
+  };
+
+  void do_pieces(Index pieces, const Work& work) {
+    [[maybe_unused]] const OneOpenMpThread no_nested_threads;
+    if (others_.empty() || pieces <= 1 || busy_.test_and_set(std::memory_order_acquire)) {
+      for (Index piece = 0; piece < pieces; ++piece) work(piece, 0);
+      return;
+    }
+    work_ = work;
+    share_out(pieces);
+    working_.store(static_cast<int>(others_.size()), std::memory_order_relaxed);
+    announce();
+    take_pieces(0);
+    await_others();
+    const std::exception_ptr failure = std::exchange(failure_, nullptr);
+    busy_.clear(std::memory_order_release);
+    if (failure) std::rethrow_exception(failure);
+  }
+
   /// Keeps Eigen from starting OpenMP threads inside our pieces, in programs built with OpenMP.
   class OneOpenMpThread {
 #ifdef _OPENMP
@@ -148,7 +161,7 @@ class Threads {
 
   void do_piece(Index piece, int worker) {
     try {
-      body_(piece, worker);
+      work_(piece, worker);
     } catch (...) {
       const std::lock_guard lock(failure_mutex_);
       failure_ = std::current_exception();
@@ -172,7 +185,7 @@ class Threads {
   std::atomic<int> working_{0};     // other threads that have not finished this round
   std::atomic<bool> stopping_{false};
   std::vector<Share> shares_;  // of every worker, if there are others
-  std::function<void(Index, int)> body_;
+  Work work_;
   std::mutex failure_mutex_;
   std::exception_ptr failure_;
 };

@@ -20,13 +20,6 @@ namespace detail {
 /// Products of fewer multiply-adds, or of fewer columns, are not worth packing.
 inline constexpr Index smallest_packed_product = 4096, fewest_packed_columns = 4;
 
-template <Scalar S, int order>
-[[nodiscard]] auto mapped(MatrixView<const S> a) {
-  using Viewed = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, order>;
-  return Eigen::Map<const Viewed, 0, Eigen::OuterStride<>>(a.first, a.rows, a.cols,
-                                                           Eigen::OuterStride<>(std::max(a.row_step, a.col_step)));
-}
-
 /// What the epilogue makes of the entry (i, j) of a product.
 template <Scalar S>
 [[nodiscard]] S finished(S product, Index i, Index j, const ProductEpilogue<S>& epilogue) {
@@ -46,19 +39,34 @@ template <Scalar S>
   return workspace;
 }
 
+/// y = A x: the sum of the columns of A, or the dot products of its rows, whichever lie in memory.
+template <Scalar S>
+void multiply_vector(MatrixView<const S> a, const S* x, S* y) {
+  using Numbers = Eigen::Map<const Vector<S>>;
+  if (a.row_step != 1) {
+    for (Index i = 0; i < a.rows; ++i) y[i] = Numbers(a.at(i, 0), a.cols).dot(Numbers(x, a.cols));
+    return;
+  }
+  Eigen::Map<Vector<S>> sum(y, a.rows);
+  const auto column = [&](Index k) { return Numbers(a.at(0, k), a.rows); };
+  sum.setZero();
+  Index k = 0;
+  for (; k + 4 <= a.cols; k += 4)
+    sum += x[k] * column(k) + x[k + 1] * column(k + 1) + x[k + 2] * column(k + 2) + x[k + 3] * column(k + 3);
+  for (; k < a.cols; ++k) sum += x[k] * column(k);
+}
+
 /// out = epilogue(A B), column by column as products with a vector.
 template <Scalar S>
 void multiply_columns(MatrixView<const S> a, MatrixView<const S> b, Columns<S> out,
                       const ProductEpilogue<S>& epilogue) {
   Workspace::Frame frame(packing_workspace());
-  auto x = frame.matrix<S>(b.rows, 1), y = frame.matrix<S>(a.rows, 1);
+  S* const x = frame.array<S>(b.rows);
+  S* const y = frame.array<S>(a.rows);
   for (Index j = 0; j < b.cols; ++j) {
-    for (Index k = 0; k < b.rows; ++k) x(k, 0) = *b.at(k, j);
-    if (a.row_step == 1)
-      y.noalias() = mapped<S, Eigen::ColMajor>(a) * x.col(0);
-    else
-      y.noalias() = mapped<S, Eigen::RowMajor>(a) * x.col(0);
-    for (Index i = 0; i < a.rows; ++i) *out.at(i, j) = finished(y(i, 0), i, j, epilogue);
+    for (Index k = 0; k < b.rows; ++k) x[k] = *b.at(k, j);
+    multiply_vector(a, x, y);
+    for (Index i = 0; i < a.rows; ++i) *out.at(i, j) = finished(y[i], i, j, epilogue);
   }
 }
 

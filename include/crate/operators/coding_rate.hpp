@@ -49,10 +49,6 @@ inline Estimate& operator+=(Estimate& sum, const Estimate& term) {
 /// so that only those pay for compiling it who use it.
 template <class Wide = DoubleDouble>
 [[nodiscard]] double precise_rate(const Matrix<double>& w, const RateScale& scale) {
-  if (scale.root() * frobenius_norm(w) <= 1) {
-    const Estimate rate = PreciseGram<double>(PlainMatrix<double>(w), scale).rate();
-    if (rate.within(rate_tolerance<double>)) return rate.value;
-  }
   const Estimate rate = PreciseGram<Wide>(PlainMatrix<Wide>(w), scale).rate();
   if (!rate.within(last_tolerance)) throw unreliable("coding rate", w, scale.epsilon);
   return rate.value;
@@ -73,7 +69,7 @@ template <class Z>
   const auto gram = regularised_gram(z, scale.factor());
   constexpr double tolerance = rate_tolerance<double>;
   if (const auto rate = gram.rate(tolerance); rate.within(tolerance)) return rate.value;
-  return precise_rate(z.template cast<double>(), scale);
+  return frobenius_norm(z) == 0 ? 0 : precise_rate(z.template cast<double>(), scale);
 }
 
 /// coding_rate_gradient of tokens as `evaluated` gives them.

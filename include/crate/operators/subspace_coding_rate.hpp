@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <concepts>
 #include <utility>
 
 #include "crate/core/threads.hpp"
@@ -65,17 +66,12 @@ void for_each_precise_gram(const Matrix<double>& z, const Matrix<double>& bases,
 /// exceeds.
 inline constexpr double negligible = 1e-18;
 
-/// R^c where the Gram matrices in double do not do, the sum of whose rates is about `rough`.
+/// R^c where the Gram matrices in double do not do.
 template <class Wide = DoubleDouble>
 [[nodiscard]] double precise_subspace_rate(const Matrix<double>& z, const Matrix<double>& bases, Index heads,
-                                           const RateScale& scale, double rough) {
+                                           const RateScale& scale) {
   Estimate rate{};
   const auto add = [&](Index, const auto& gram) { rate += gram.rate(); };
-  if (rough <= 1) {
-    for_each_precise_gram<double>(z, bases, heads, scale, add);
-    if (rate.within(rate_tolerance<double>)) return rate.value;
-    rate = {};
-  }
   for_each_precise_gram<Wide>(z, bases, heads, scale, add);
   if (!rate.within(last_tolerance) && !(rate.error <= negligible))
     throw unreliable("coding rate of subspaces", z, scale.epsilon);
@@ -91,7 +87,12 @@ template <class Z, class Bases>
     rate += gram.rate(tolerance, x_error);
   });
   if (rate.within(tolerance)) return rate.value;
-  return precise_subspace_rate(z.template cast<double>(), bases.template cast<double>(), heads, scale, rate.value);
+  if (frobenius_norm(z) == 0) return 0;
+  const Matrix<double> tokens = z.template cast<double>(), wide_bases = bases.template cast<double>();
+  if constexpr (std::same_as<typename Z::Scalar, double>)
+    return precise_subspace_rate(tokens, wide_bases, heads, scale);
+  else
+    return subspace_coding_rate_of(evaluated(tokens), evaluated(wide_bases), heads, scale);
 }
 
 }  // namespace detail

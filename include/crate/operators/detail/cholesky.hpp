@@ -10,7 +10,7 @@
 #include "crate/kernels/views.hpp"
 #include "crate/operators/detail/plain_matrix.hpp"
 
-// Symmetric matrices: G = I + a W W^T, its factor G = L L^T, L^{-T} and G^{-1}. By columns inside blocks, and by products of
+// Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. By columns inside blocks, and by products of
 // blocks: O(n^3) of the cost is theirs. Every sum is one of the textbook's (Higham, "Accuracy and stability of numerical algorithms",
 // 2002, sections 10.1 and 14.2) in an order of its own, so that its bounds hold.
 
@@ -26,47 +26,49 @@ void add_view_product(S scale, MatrixView<const S> a, MatrixView<const S> b, Mat
   multiply<S>(Entries::all, a, b, c, {.scale = scale, .addend = as_const(c)}, alone);
 }
 
-/// G += a X X^T, of G what is below its diagonal and on it; above the diagonal it may hold anything.
+/// M += a X X^T, of M what is below its diagonal and on it; above the diagonal it may hold anything.
 template <crate::Scalar S>
-void add_lower_gram(S a, MatrixView<const S> x, MatrixView<S> g) {
+void add_lower_gram(S a, MatrixView<const S> x, MatrixView<S> m) {
   Threads alone;
-  multiply<S>(Entries::lower_triangle, x, x.transposed(), g, {.scale = a, .addend = as_const(g)}, alone);
+  multiply<S>(Entries::lower_triangle, x, x.transposed(), m, {.scale = a, .addend = as_const(m)}, alone);
 }
 
 /// The same in place, and of any scalar, for matrices so small that nothing is to be allocated for them.
 template <crate::Scalar S>
-void add_small_lower_gram(double a, MatrixView<const S> x, MatrixView<double> g) {
+void add_small_lower_gram(double a, MatrixView<const S> x, MatrixView<double> m) {
   for (Index k = 0; k < x.cols; ++k)
     for (Index j = 0; j < x.rows; ++j) {
       const double factor = a * static_cast<double>(*x.at(j, k));
-      for (Index i = j; i < x.rows; ++i) *g.at(i, j) += factor * static_cast<double>(*x.at(i, k));
+      for (Index i = j; i < x.rows; ++i) *m.at(i, j) += factor * static_cast<double>(*x.at(i, k));
     }
 }
 
-/// The columns first, ..., first + count - 1 of L in place of those of G - L' L'^T, L' the columns before.
+/// The columns first, ..., first + count - 1 of L in place of those of M - L' L'^T, L' the columns before.
 template <crate::Scalar S>
-[[nodiscard]] bool factor_columns(MatrixView<S> g, Index first, Index count) {
+[[nodiscard]] bool factor_columns(MatrixView<S> m, Index first, Index count, S* excess) {
   for (Index j = first; j < first + count; ++j) {
-    const S pivot = *g.at(j, j);
-    if (!(pivot > 0)) return false;
-    const S root = std::sqrt(pivot);
-    *g.at(j, j) = root;
-    for (Index i = j + 1; i < g.rows; ++i) *g.at(i, j) /= root;
-    for (Index k = j + 1; k < first + count; ++k) add_scaled(-*g.at(k, j), g.at(k, j), g.rows - k, g.at(k, k));
+    excess[j] = *m.at(j, j);
+    if (!(excess[j] > -1)) return false;
+    const S root = std::sqrt(1 + excess[j]);
+    *m.at(j, j) = root;
+    for (Index i = j + 1; i < m.rows; ++i) *m.at(i, j) /= root;
+    for (Index k = j + 1; k < first + count; ++k) add_scaled(-*m.at(k, j), m.at(k, j), m.rows - k, m.at(k, k));
   }
   return true;
 }
 
-/// L in place of G = L L^T, both as add_lower_gram leaves it; in blocks of so many columns. False unless G is positive definite.
+/// L in place of M, I + M = L L^T, both as add_lower_gram leaves it; in blocks of so many columns. Its squared pivots less their 1 go into
+/// `excess`, so that they lose nothing where M is small: log det(I + M) is the sum of log1p of these. False unless I + M is positive
+/// definite.
 template <crate::Scalar S>
-[[nodiscard]] bool cholesky_in_place(MatrixView<S> g, Index block) {
-  for (Index first = 0; first < g.rows; first += block) {
-    const Index count = std::min(block, g.rows - first), below = g.rows - first;
+[[nodiscard]] bool cholesky_in_place(MatrixView<S> m, S* excess, Index block) {
+  for (Index first = 0; first < m.rows; first += block) {
+    const Index count = std::min(block, m.rows - first), below = m.rows - first;
     if (first > 0) {
-      const MatrixView<const S> rows{g.at(first, 0), below, first, g.row_step, g.col_step};
-      add_view_product<S>(-1, rows, rows.block(0, 0, count, first).transposed(), g.block(first, first, below, count));
+      const MatrixView<const S> rows{m.at(first, 0), below, first, m.row_step, m.col_step};
+      add_view_product<S>(-1, rows, rows.block(0, 0, count, first).transposed(), m.block(first, first, below, count));
     }
-    if (!factor_columns(g, first, count)) return false;
+    if (!factor_columns(m, first, count, excess)) return false;
   }
   return true;
 }

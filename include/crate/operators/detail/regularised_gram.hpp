@@ -55,32 +55,35 @@ class RegularisedGram {
   RegularisedGram(MatrixView<const S> w, double a, bool by_rows)
       : by_rows_(by_rows),
         rounding_(rounding_of_sum<double>(w.rows + w.cols)),
+        underflow_(a * static_cast<double>(w.rows * w.cols) * std::numeric_limits<double>::denorm_min()),
         factor_(by_rows ? w.rows : w.cols, by_rows ? w.rows : w.cols) {
-    factor_.setIdentity();
+    factor_.setZero();
     const MatrixView<double> gram = view_of<double>(factor_);
     if constexpr (is_small)
       add_small_lower_gram<S>(a, by_rows ? w : w.transposed(), gram);
     else
       add_gram(a, w, gram);
-    diagonal_ = factor_.diagonal();
-    const bool is_positive = cholesky_in_place<double>(gram, block());
-    constexpr double largest_factor = 1e200;  // within, no square of W that counts has gone under
-    sound_ = is_positive && a >= 1 / largest_factor && a <= largest_factor && std::isfinite(diagonal_.sum());
+    squares_ = factor_.diagonal();
+    excess_.resize(order());
+    const bool is_positive = cholesky_in_place<double>(gram, excess_.data(), block());
+    constexpr double largest_factor = 1e200;  // within, no square of W that counts beside 1 has gone under
+    sound_ = is_positive && a >= 1 / largest_factor && a <= largest_factor && std::isfinite(squares_.sum());
   }
 
   /// log det(I + a W^T W) / 2, for W that is exact up to errors of Frobenius norm `x_error` / a^{1/2}. The error is
   /// bounded by the diagonal alone, as G^{-1} <= I; unless that is within `tolerance`, by the factor, which costs about
-  /// what the factor did.
+  /// what the factor did. Short tokens lose nothing, unless they are so short that their squares go under.
   [[nodiscard]] Estimate rate(double tolerance, double x_error = 0) const {
     double value = 0, largest = 0;
     for (Index i = 0; i < order(); ++i) {
-      value += std::log(factor_(i, i));
-      largest = std::max(largest, diagonal_[i]);
+      value += std::log1p(excess_[i]) / 2;
+      largest = std::max(largest, squares_[i]);
     }
+    if (!sound_) return {value, infinity};
     const double size = std::sqrt(static_cast<double>(order())) * largest;
-    const Estimate rate{value, error_of_rate(size, x_error)};
-    if (!sound_ || rate.within(tolerance)) return rate;
-    return {value, error_of_rate(std::min(size, square_of_root()), x_error)};
+    const Estimate rate{value, error_of_rate(value, size, x_error)};
+    if (rate.within(tolerance)) return rate;
+    return {value, error_of_rate(value, std::min(size, square_of_root()), x_error)};
   }
 
   template <crate::Scalar S>
@@ -88,7 +91,7 @@ class RegularisedGram {
     Gram inverse = transposed_inverse_factor();
     inverse_in_place<double>(view_of<const double>(factor_), view_of<double>(inverse), block());
     const Norms norms = norms_of(inverse);
-    const double energy = std::max(0.0, diagonal_.sum() - static_cast<double>(order()));  // a ||W||^2
+    const double energy = squares_.sum();  // a ||W||^2
     // ||G^{-1} X||_F^2 = tr G^{-1} - ||G^{-1}||_F^2, unless that cancels; and its largest eigenvalue alone gives a
     // bound.
     const double square = norms.trace - norms.square;
@@ -167,11 +170,10 @@ class RegularisedGram {
 
   /// dR/dX = G^{-1} X is nowhere larger than X, nor any of its singular values than 1/2; roundings of different rows of
   /// X are independent, and so seen by that over n^{1/2}.
-  [[nodiscard]] double error_of_rate(double size, double x_error) const {
-    if (!sound_) return infinity;
-    const auto n = static_cast<double>(order());
-    const double energy = diagonal_.sum() - n + rounding_ * n;  // a ||W||^2, or more
-    return rounding_ / 2 * size + (std::sqrt(std::min(0.25, energy / n)) + x_error) * x_error;
+  [[nodiscard]] double error_of_rate(double value, double size, double x_error) const {
+    const double energy = squares_.sum();  // a ||W||^2
+    const double slope = std::sqrt(std::min(0.25, energy / static_cast<double>(order()))) + x_error;
+    return rounding_ / 2 * size + slope * x_error + 4 * unit_roundoff<double> * value + underflow_;
   }
 
   [[nodiscard]] Gram transposed_inverse_factor() const {
@@ -180,10 +182,10 @@ class RegularisedGram {
     return inverse;
   }
 
-  /// || L^{-1} D^{1/2} ||_F^2, D the diagonal of G.
+  /// || L^{-1} D^{1/2} ||_F^2, D the diagonal of M.
   [[nodiscard]] double square_of_root() const {
     const Gram inverse = transposed_inverse_factor();
-    const Diagonal d = diagonal_.cwiseSqrt();
+    const Diagonal d = squares_.cwiseSqrt();
     double sum = 0;
     for (Index j = 0; j < order(); ++j)
       for (Index i = 0; i <= j; ++i) {
@@ -200,7 +202,7 @@ class RegularisedGram {
   };
 
   [[nodiscard]] Norms norms_of(const Gram& inverse) const {
-    const Diagonal d = diagonal_.cwiseSqrt();
+    const Diagonal d = (squares_.array() + 1).sqrt();
     Norms norms;
     for (Index j = 0; j < order(); ++j) {
       norms.trace += inverse(j, j);
@@ -218,9 +220,11 @@ class RegularisedGram {
 
   bool by_rows_;
   bool sound_ = false;
-  double rounding_;
-  Gram factor_;        // the Gram matrix, and then L on and below its diagonal
-  Diagonal diagonal_;  // of the Gram matrix
+  double rounding_,
+      underflow_;     // of sums of squares: relative to their sizes, and what is lost below the smallest number
+  Gram factor_;       // M = G - I, and then L on and below its diagonal
+  Diagonal squares_;  // the diagonal of M
+  Diagonal excess_;   // the squared pivots of L less their 1
 };
 
 /// The Gram matrix of W, the smaller one, without allocations if its order is bounded at compile time.
