@@ -21,8 +21,9 @@ namespace crate {
 
 /// How a batch is cut. Results depend on it, in their last bits, and on nothing else but the batch.
 struct BatchCut {
-  Index micro_batch =
-      16;           ///< examples that go through the model at a time, >= 1: a thread holds the activations of so many
+  /// Examples that go through the model at a time, >= 1: a thread holds the activations of so many. If a batch is no more, all threads work
+  /// inside the layers.
+  Index micro_batch = 16;
   Index lanes = 4;  ///< gradients that are summed apart, >= 1: so many threads at most work side by side
 
   void check() const {
@@ -48,7 +49,7 @@ class BatchGradient {
   BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads)
       : objective_(std::move(objective)), cut_(cut), threads_(threads) {
     cut.check();
-    lanes_.assign(static_cast<std::size_t>(cut.lanes), zeros_like(model));
+    lanes_.push_back(zeros_like(model));
     workers_ = std::vector<Worker>(static_cast<std::size_t>(threads.count()));
   }
 
@@ -62,6 +63,7 @@ class BatchGradient {
     const auto count = static_cast<Index>(batch.size());
     const Index pieces = (count + cut_.micro_batch - 1) / cut_.micro_batch;
     const Index lanes = std::min(pieces, cut_.lanes);
+    while (std::ssize(lanes_) < lanes) lanes_.push_back(zeros_like(model));
     std::vector<Measures> sums(static_cast<std::size_t>(pieces));
     threads_.for_each(lanes, [&](Index lane, int worker) {
       Model& gradient = lanes_[static_cast<std::size_t>(lane)];
@@ -116,7 +118,7 @@ class BatchGradient {
   O objective_;
   BatchCut cut_;
   Threads& threads_;
-  std::vector<Model> lanes_;
+  std::vector<Model> lanes_;  // as many as a batch has needed
   std::vector<Worker> workers_;
 };
 
