@@ -2,6 +2,24 @@
 
 namespace crate::detail::CRATE_TARGET {
 
+/// sums += rows * number, rounded once where the instruction set can, whatever the compiler's optimisation.
+template <class V>
+[[gnu::always_inline]] inline void add_product(V& sums, const V& rows, ElementOf<V> number) {
+#if defined(CRATE_KERNELS_X86) && CRATE_TARGET_BYTES == 64
+  if constexpr (std::same_as<V, Simd<float>>)
+    sums = same_bits<V>(_mm512_fmadd_ps(same_bits<__m512>(rows), _mm512_set1_ps(number), same_bits<__m512>(sums)));
+  else
+    sums = same_bits<V>(_mm512_fmadd_pd(same_bits<__m512d>(rows), _mm512_set1_pd(number), same_bits<__m512d>(sums)));
+#elif defined(CRATE_KERNELS_X86) && CRATE_TARGET_BYTES == 32
+  if constexpr (std::same_as<V, Simd<float>>)
+    sums = same_bits<V>(_mm256_fmadd_ps(same_bits<__m256>(rows), _mm256_set1_ps(number), same_bits<__m256>(sums)));
+  else
+    sums = same_bits<V>(_mm256_fmadd_pd(same_bits<__m256d>(rows), _mm256_set1_pd(number), same_bits<__m256d>(sums)));
+#else
+  sums += rows * number;
+#endif
+}
+
 /// How the micro-kernel multiplies: what it takes of a row (Unit) and of a column (Column) in one step along the depth, and how a
 /// vector of rows adds the products up. In float and double a step takes one number.
 template <class W>
@@ -13,7 +31,7 @@ struct Arithmetic {
   using Units = Simd<Unit>;
 
   [[gnu::always_inline]] static void multiply_add(Sums& sums, const Units& rows, Column number) {
-    sums += rows * number;
+    add_product(sums, rows, number);
   }
 };
 

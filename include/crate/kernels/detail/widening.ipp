@@ -26,7 +26,7 @@ void multiply_widening(const BfloatPair* panel, Index depth, const float* x, Ind
       });
       unrolled<columns>([&](auto j) __attribute__((always_inline)) {
         const float number = x[j * x_stride + second];
-        unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] += rows[v] * number; });
+        unrolled<vectors>([&](auto v) __attribute__((always_inline)) { add_product(sum[j][v], rows[v], number); });
       });
     };
     add(std::integral_constant<int, 0>{});
