@@ -75,7 +75,7 @@ namespace detail {
 /// What the environment variable CRATE_INSTRUCTION_SET names, or else the fastest. Throws OptionError if it names none that this
 /// processor has.
 [[nodiscard]] inline InstructionSet first_instruction_set() {
-  const char* const value = std::getenv("CRATE_INSTRUCTION_SET");
+  const char* const value = std::getenv("CRATE_INSTRUCTION_SET");  // NOLINT(concurrency-mt-unsafe): it is only read
   const std::string_view wanted = value == nullptr ? "" : value;
   if (wanted.empty()) return fastest_instruction_set();
   for (std::size_t i = 0; i < instruction_set_names.size(); ++i)

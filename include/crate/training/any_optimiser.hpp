@@ -32,7 +32,7 @@ struct AnyOptimiser {
   Index steps = 0;
 
   /// Moments of zero. Throws OptionError on an option out of range.
-  AnyOptimiser(const Model& model, OptimiserOptions rule_options) : options(std::move(rule_options)) {
+  AnyOptimiser(const Model& model, const OptimiserOptions& rule_options) : options(rule_options) {
     std::visit([](const auto& rule) { rule.check(); }, options);
     if (std::holds_alternative<AdamWOptions>(options)) {
       first_moment = zeros_like(model);
