@@ -6,7 +6,7 @@ set(crate_package_dir ${CMAKE_INSTALL_DATADIR}/cmake/crate)
 set(crate_pkgconfig_dir ${CMAKE_INSTALL_DATADIR}/pkgconfig)
 
 install(DIRECTORY include/crate DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-  FILES_MATCHING PATTERN "*.hpp" PATTERN "*.ipp")
+  FILES_MATCHING PATTERN "*.hpp" PATTERN "*.ipp" PATTERN "*.cpp")
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 install(TARGETS crate EXPORT crate-targets INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

@@ -258,7 +258,7 @@ void mssa_free(benchmark::State& state) {
   if (agrees<S>(state, run(), plain)) time_work<S>(state, x.work(2 * x.dense(x.dim) + x.pairs()), run);
 }
 
-// --- attention of projected tokens: by Eigen, and by kernels as layers call them --------------------------------------
+// --- attention of projected tokens: by Eigen, and by kernels as layers call them -------------------------------------
 
 /// H = U^T Z and a cotangent.
 template <Scalar S>

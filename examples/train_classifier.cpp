@@ -104,8 +104,8 @@ TrainerOptions trainer_options(const Bench& bench) {
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
-template <class Model, class RuleOptions>
-Recipe recipe_of(const Bench& bench, const Model& model, const RuleOptions& rule) {
+template <class Model>
+Recipe recipe_of(const Bench& bench, const Model& model, const OptimiserOptions& rule) {
   const detail::FirstLayer first = detail::first_layer(model);
   Recipe recipe;
   describe(recipe, rule);
@@ -173,14 +173,43 @@ bool run_keeping_weights(AnyTrainer& trainer, const State& state, const Options&
   }
 }
 
-template <class Model, class OptimisationRule>
-int train(const Bench& bench, Model model, OptimisationRule rule) {
+OptimiserOptions optimiser_options(const Options& o) {
+  const bool vectors = !o.decay_matrices_only;
+  if (o.rule == "lion")
+    return LionOptions{.rate = o.rate,
+                       .beta1 = o.beta1,
+                       .beta2 = o.beta2.value_or(0.99),
+                       .weight_decay = o.weight_decay,
+                       .decay_vectors = vectors};
+  if (o.rule == "sgd")
+    return SgdOptions{.rate = o.rate, .momentum = o.momentum, .weight_decay = o.weight_decay, .decay_vectors = vectors};
+  return AdamWOptions{.rate = o.rate,
+                      .beta1 = o.beta1,
+                      .beta2 = o.beta2.value_or(0.999),
+                      .weight_decay = o.weight_decay,
+                      .decay_vectors = vectors};
+}
+
+template <class Model>
+void print_model(const Model& model, const TrainingAndTest& data) {
+  std::printf("%s, %td parameters, patches of %td x %td; %td training and %td test images of %td classes\n",
+              std::string(family_name(detail::PublishedFormat<Model>::family)).c_str(), parameter_count(model),
+              model.grid.height, model.grid.width, data.training.size(), data.test.size(), model.classes());
+  std::fflush(stdout);
+}
+
+template <class Model>
+int train(const Bench& bench, Model model) {
   using Source = ImageSource<typename Model::Scalar>;
   const Options& o = bench.options;
+  model.preprocessing = bench.preprocessing;
+  model.class_names = bench.data.training.class_names;
+  print_model(model, bench.data);
   const Source training{bench.data.training, bench.preprocessing.normalisation, o.augmentation};
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
+  AnyOptimiser rule(model, optimiser_options(o));
   const Recipe recipe = recipe_of(bench, model, rule.options);
-  TrainingState<Model, OptimisationRule> state{.model = std::move(model), .optimiser = std::move(rule)};
+  TrainingState<Model, AnyOptimiser<Model>> state{.model = std::move(model), .optimiser = std::move(rule)};
   if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
   const ClassificationObjective<Model> objective{{.label_smoothing = o.label_smoothing}};
   Trainer trainer(state, objective, training, test, trainer_options(bench), bench.threads, recipe);
@@ -193,35 +222,6 @@ int train(const Bench& bench, Model model, OptimisationRule rule) {
   train_classifier::print_layers(state.result(), test, bench.threads);
   if (!o.output.empty()) std::printf("\nweights written to %s\n", o.output.c_str());
   return 0;
-}
-
-template <class Model>
-int train(const Bench& bench, Model model) {
-  const Options& o = bench.options;
-  model.preprocessing = bench.preprocessing;
-  model.class_names = bench.data.training.class_names;
-  const bool vectors = !o.decay_matrices_only;
-  std::printf("%s, %td parameters, patches of %td x %td; %td training and %td test images of %td classes\n",
-              std::string(family_name(detail::PublishedFormat<Model>::family)).c_str(), parameter_count(model),
-              model.grid.height, model.grid.width, bench.data.training.size(), bench.data.test.size(), model.classes());
-  std::fflush(stdout);
-  if (o.rule == "lion")
-    return train(bench, model,
-                 Lion(model, {.rate = o.rate,
-                              .beta1 = o.beta1,
-                              .beta2 = o.beta2.value_or(0.99),
-                              .weight_decay = o.weight_decay,
-                              .decay_vectors = vectors}));
-  if (o.rule == "sgd")
-    return train(
-        bench, model,
-        Sgd(model, {.rate = o.rate, .momentum = o.momentum, .weight_decay = o.weight_decay, .decay_vectors = vectors}));
-  return train(bench, model,
-               AdamW(model, {.rate = o.rate,
-                             .beta1 = o.beta1,
-                             .beta2 = o.beta2.value_or(0.999),
-                             .weight_decay = o.weight_decay,
-                             .decay_vectors = vectors}));
 }
 
 /// Calls action(model) with the classifier that a file holds, of either family.

@@ -25,7 +25,8 @@ std::vector<InstructionSet> instruction_sets() {
   return sets;
 }
 
-/// Sets of odd lengths, among them single tokens and more than a block of queries or of the adjoint, some of them padded.
+/// Sets of odd lengths, among them single tokens and more than a block of queries or of the adjoint, some of them
+/// padded.
 TokenLayout draw_layout(Random& random) {
   return TokenLayout({197, 1, 64, 33, draw_index(random, 1, 300)}).with_visible({197, 1, 40, 1, 1});
 }

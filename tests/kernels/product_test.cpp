@@ -108,11 +108,11 @@ void check_epilogues(Random& random, Index rows, Index depth, Index cols, Thread
   for (const auto activation : {detail::Activation::relu, detail::Activation::soft_threshold}) {
     out = addend;  // in its own place
     multiply(a, b, out,
-             {.scale = S(-0.75), .addend = view(out), .activation = activation, .level = static_cast<S>(level)}, threads);
-    const Matrix<double> expected =
-        activation == detail::Activation::relu
-            ? Matrix<double>((sum.array() - level).max(0))
-            : Matrix<double>(sum.array() - sum.array().min(level).max(-level));
+             {.scale = S(-0.75), .addend = view(out), .activation = activation, .level = static_cast<S>(level)},
+             threads);
+    const Matrix<double> expected = activation == detail::Activation::relu
+                                        ? Matrix<double>((sum.array() - level).max(0))
+                                        : Matrix<double>(sum.array() - sum.array().min(level).max(-level));
     check(out, expected, bound);
     RowMajorMatrix<S> by_rows(rows, cols);
     const RowMajorMatrix<S> row_addend = addend;
@@ -169,8 +169,8 @@ TEMPLATE_TEST_CASE("products of every order are within the bound of rounding, fr
   }
 }
 
-TEMPLATE_TEST_CASE("what is added, cut off and masked on a product's way to memory is within the bound of rounding", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("what is added, cut off and masked on a product's way to memory is within the bound of rounding", "",
+                   float, double) {
   Random random(3);
   Threads threads(2);
   for (const InstructionSet set : instruction_sets()) {
@@ -184,8 +184,9 @@ TEMPLATE_TEST_CASE("what is added, cut off and masked on a product's way to memo
   }
 }
 
-TEMPLATE_TEST_CASE("Gram matrices of every size and order are within the bound of rounding, and symmetric to the last bit", "",
-                   float, double) {
+TEMPLATE_TEST_CASE(
+    "Gram matrices of every size and order are within the bound of rounding, and symmetric to the last bit", "", float,
+    double) {
   Random random(4);
   Threads threads(2);
   for (const InstructionSet set : instruction_sets()) {

@@ -36,17 +36,15 @@ namespace crate::test {
 /// Fills every parameter but the position tables of the masked autoencoder.
 template <class Model>
 void fill_synthetic(Model& model, std::span<const PublishedName> names) {
-  for_each_parameter(
-      [&](std::string_view ours, ParameterKind, auto& parameter) {
-        const PublishedTensorName published = published_name(names, ours);
-        if (published.name == "pos_embed" || published.name == "decoder_pos_embed") return;
-        const auto shape = crate::detail::published_shape(parameter, published.layout, model.grid);
-        const auto values = crate::detail::values_of(parameter);
-        for (std::size_t i = 0; i < values.size(); ++i)
-          values[i] = static_cast<typename std::remove_cvref_t<decltype(parameter)>::Scalar>(
-              synthetic_element(published.name, shape, i));
-      },
-      model);
+  for (const Parameter& parameter : list_parameters(model)) {
+    const PublishedTensorName published = published_name(names, parameter.name);
+    if (published.name == "pos_embed" || published.name == "decoder_pos_embed") continue;
+    const auto shape = crate::detail::published_shape(parameter, published.layout, model.grid);
+    crate::detail::with_numbers(parameter, [&]<class S>(std::span<S> numbers) {
+      for (std::size_t i = 0; i < numbers.size(); ++i)
+        numbers[i] = static_cast<S>(synthetic_element(published.name, shape, i));
+    });
+  }
 }
 
 /// C H W numbers with unit variance.

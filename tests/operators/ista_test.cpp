@@ -165,13 +165,15 @@ namespace {
 template <class S, class Wide>
 void check_within_rounding(Random& random, Index d, Index n) {
   CAPTURE(d, n);
-  const Matrix<S> z = draw_normal(random, d, n).template cast<S>(), cotangent = draw_normal(random, d, n).template cast<S>(),
+  const Matrix<S> z = draw_normal(random, d, n).template cast<S>(),
+                  cotangent = draw_normal(random, d, n).template cast<S>(),
                   dictionary = (draw_normal(random, d, d) / std::sqrt(static_cast<double>(d))).template cast<S>();
   using Exact = Eigen::Matrix<Wide, Eigen::Dynamic, Eigen::Dynamic>;
   const IstaOptions options{.step = 0.25, .lambda = 0.5};
   const auto eta = static_cast<Wide>(options.step), level = static_cast<Wide>(options.step * options.lambda);
   const Exact x = z.template cast<Wide>(), dic = dictionary.template cast<Wide>();
-  const Exact sizes = Exact::Identity(d, d) + eta * dic.cwiseAbs().transpose() * (Exact::Identity(d, d) + dic.cwiseAbs());
+  const Exact sizes =
+      Exact::Identity(d, d) + eta * dic.cwiseAbs().transpose() * (Exact::Identity(d, d) + dic.cwiseAbs());
   const auto unit = static_cast<Wide>(std::numeric_limits<S>::epsilon()) / 2;
   const Wide roundings = unit * static_cast<Wide>(2 * d + 8);
 
@@ -185,11 +187,11 @@ void check_within_rounding(Random& random, Index d, Index n) {
   const Exact expanded = dic * g, m = g.cwiseAbs() * x.cwiseAbs().transpose();
   const Exact by_tokens = gradient.tokens.template cast<Wide>() - (g + eta * (expanded - dic.transpose() * expanded));
   CHECK((by_tokens.cwiseAbs() - roundings * (sizes.transpose() * g.cwiseAbs())).maxCoeff() <= 0);
-  const Exact by_dictionary = gradient.dictionary.template cast<Wide>() -
-                              eta * ((x - dic * x) * g.transpose() - expanded * x.transpose());
+  const Exact by_dictionary =
+      gradient.dictionary.template cast<Wide>() - eta * ((x - dic * x) * g.transpose() - expanded * x.transpose());
   const Wide longer = unit * static_cast<Wide>(n + 2 * d + 8);
-  CHECK((by_dictionary.cwiseAbs() -
-         longer * eta * (m.transpose() + dic.cwiseAbs() * (m + m.transpose()))).maxCoeff() <= 0);
+  CHECK((by_dictionary.cwiseAbs() - longer * eta * (m.transpose() + dic.cwiseAbs() * (m + m.transpose()))).maxCoeff() <=
+        0);
 }
 
 }  // namespace

@@ -2,16 +2,20 @@
 // Optimisers against three steps of PyTorch's on the same numbers, and what they leave alone.
 
 #include <cmath>
+#include <span>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/core/part.hpp"
 #include "crate/training/adamw.hpp"
+#include "crate/training/any_optimiser.hpp"
 #include "crate/training/gradient.hpp"
 #include "crate/training/lion.hpp"
 #include "crate/training/moving_average.hpp"
+#include "crate/training/recipe.hpp"
 #include "crate/training/schedule.hpp"
 #include "crate/training/sgd.hpp"
 #include "draw.hpp"
@@ -160,6 +164,56 @@ struct Wide {
 
 }  // namespace
 
+namespace {
+
+/// Many parameters of a few numbers, some of many.
+struct Ragged {
+  using Scalar = float;
+  std::vector<Matrix<float>> weights;
+  explicit Ragged(std::uint64_t seed) {
+    Random random(seed);
+    for (Index i = 0; i < 4000; ++i) {
+      weights.emplace_back(1 + i % 7, i % 1000 == 0 ? 9001 : 1 + i % 5);
+      random.fill_normal(weights.back());
+    }
+  }
+  static constexpr auto parts() { return std::tuple{part("weights", &Ragged::weights)}; }
+};
+
+}  // namespace
+
+TEST_CASE("Threads take pieces of about as many numbers each, whatever the sizes of parameters") {
+  const Ragged model(1);
+  const ConstParameterList list = list_parameters(model);
+  const auto pieces = crate::detail::cut_trained(list);
+  Index all = 0;
+  std::size_t run = 0;
+  for (const std::size_t end : pieces.ends) {
+    Index numbers = 0;
+    for (; run < end; ++run) numbers += pieces.runs[run].size;
+    CHECK((numbers >= 16384 || end == pieces.ends.back()));
+    CHECK(numbers < 2 * 16384);
+    all += numbers;
+  }
+  CHECK(run == pieces.runs.size());
+  CHECK(all == parameter_count(model));
+}
+
+TEST_CASE("Gradients of several lanes are added up one after the other") {
+  std::vector<Ragged> gradients;
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) gradients.emplace_back(seed);
+  Threads threads(3);
+  Ragged sum = gradients[0];
+  add_gradients(sum, std::span<const Ragged>(gradients).subspan(1), threads);
+  for (std::size_t i = 0; i < sum.weights.size(); ++i) {
+    const Matrix<float> expected =
+        ((gradients[0].weights[i] + gradients[1].weights[i]) + gradients[2].weights[i]) + gradients[3].weights[i];
+    REQUIRE(sum.weights[i] == expected);
+  }
+  clear_gradient(sum, threads);
+  CHECK(gradient_norm(sum, threads) == 0);
+}
+
 TEST_CASE("Any number of threads takes the same steps, to the bit") {
   const Wide start(1), gradient(2);
   const auto check = [&](auto rule) {
@@ -180,6 +234,28 @@ TEST_CASE("Any number of threads takes the same steps, to the bit") {
   check(Sgd(start, {.momentum = 0.9}));
   check(AdamW(start));
   check(Lion(start));
+}
+
+TEST_CASE("An optimiser that is chosen at run time takes the steps of its rule, and its moments are called alike") {
+  static_assert(Optimiser<AnyOptimiser<Affine>>);
+  const auto check = [](const auto& rule) {
+    using Rule = std::remove_cvref_t<decltype(rule)>;
+    const AnyOptimiser any(Affine(), rule.options);
+    const Affine found = after_three_steps(any), expected = after_three_steps(rule);
+    CHECK(found.weight == expected.weight);
+    CHECK(found.bias == expected.bias);
+    const ConstParameterList moments = list_parameters(any), wanted = list_parameters(static_cast<const Rule&>(rule));
+    check_same_structure(wanted, moments);
+    Recipe described, as_rule;
+    describe(described, any.options);
+    describe(as_rule, rule.options);
+    CHECK(described == as_rule);
+  };
+  const Affine start;
+  check(AdamW(start, {.rate = 0.1}));
+  check(Lion(start, {.rate = 0.1}));
+  check(Sgd(start, {.rate = 0.1, .momentum = 0.9, .nesterov = true}));
+  CHECK_THROWS_AS(AnyOptimiser(start, AdamWOptions{.beta1 = 1}), OptionError);
 }
 
 TEST_CASE("A schedule warms up in a line and decays to its final factor") {
@@ -219,4 +295,5 @@ TEST_CASE("Optimisers refuse options out of range and models of another shape") 
   Threads alone;
   AdamW rule(model);
   CHECK(message_of<ShapeError>([&] { rule.step(changed, larger, {}, alone); }) == "bias: expected 2 x 1, found 3 x 1");
+  CHECK(rule.steps == 0);
 }

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <array>
-#include <charconv>
-#include <concepts>
-#include <initializer_list>
+#include <cstddef>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "crate/core/matrix.hpp"
 
@@ -45,33 +45,34 @@ class FileError : public Error {
 
 namespace detail {
 
-// As streams print, without the sums of overloads that a stream is asked for at every call.
-[[nodiscard]] inline std::string printed(std::string_view text) { return std::string(text); }
-[[nodiscard]] inline std::string printed(char character) { return std::string(1, character); }
-[[nodiscard]] inline std::string printed(double number) {
-  constexpr int digits = 6;
-  std::array<char, 32> text{};
-  char* const end =
-      std::to_chars(text.data(), text.data() + text.size(), number, std::chars_format::general, digits).ptr;
-  return {text.data(), end};
-}
-template <std::integral Number>
-requires(!std::same_as<Number, char>) [[nodiscard]] std::string printed(Number number) {
-  return std::to_string(number);
+/// A part of a text without its type, to be printed while it lives: so messages cost little to compile, of which there
+/// are hundreds.
+struct TextPart {
+  const void* part;
+  void (*print)(std::ostream& out, const void* part);
+};
+
+template <class Part>
+[[nodiscard]] TextPart text_part(const Part& part) {
+  if constexpr (std::is_array_v<Part>)  // one function for texts of all lengths
+    return {&part[0], [](std::ostream& out, const void* text) { out << static_cast<const char*>(text); }};
+  else
+    return {&part, [](std::ostream& out, const void* printed) { out << *static_cast<const Part*>(printed); }};
 }
 
-[[nodiscard]] inline std::string joined(std::initializer_list<std::string> parts) {
-  std::string text;
-  for (const std::string& part : parts) text += part;
-  return text;
+[[gnu::cold]] [[nodiscard]] inline std::string print(const TextPart* parts, std::size_t count) {
+  std::ostringstream text;
+  for (std::size_t i = 0; i < count; ++i) parts[i].print(text, parts[i].part);
+  return text.str();
 }
 
 }  // namespace detail
 
-/// The parts, texts and numbers, printed one after another.
+/// The parts, printed one after another.
 template <class... Parts>
-[[nodiscard]] std::string concatenate(const Parts&... parts) {
-  return detail::joined({detail::printed(parts)...});
+[[gnu::cold]] [[nodiscard]] std::string concatenate(const Parts&... parts) {
+  const std::array<detail::TextPart, sizeof...(Parts)> list{detail::text_part(parts)...};
+  return detail::print(list.data(), list.size());
 }
 
 /// Throws ShapeError unless `found == expected`; `what` names the size, as in "tokens: rows".

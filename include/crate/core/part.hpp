@@ -94,25 +94,11 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
 
 /// Calls visit(name, kind, parameter, same parameter of each other...) for every parameter of `layer`, in the order of its
 /// parts. The others are layers of the same structure: a gradient, moments, a teacher, a copy in other precision.
+/// `visit` is compiled for every type of parameter of every model; what needs no types loops over list_parameters.
 /// Throws ShapeError if they have other numbers of layers or other optional parts.
 template <class Visit, class Layer, class... Others>
 void for_each_parameter(const Visit& visit, Layer& layer, Others&... others) {
   detail::visit_parameters(visit, std::string(), ParameterKind::trainable, layer, others...);
-}
-
-/// A layer, block or model of the same structure with all parameters zero: where a gradient or a moment starts.
-template <class Layer>
-[[nodiscard]] Layer zeros_like(Layer layer) {
-  for_each_parameter([](std::string_view, ParameterKind, auto& parameter) { parameter.setZero(); }, layer);
-  return layer;
-}
-
-/// How many numbers a layer, block or model holds as parameters.
-template <class Layer>
-[[nodiscard]] Index parameter_count(const Layer& layer) {
-  Index count = 0;
-  for_each_parameter([&](std::string_view, ParameterKind, const auto& parameter) { count += parameter.size(); }, layer);
-  return count;
 }
 
 }  // namespace crate

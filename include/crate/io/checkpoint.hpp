@@ -182,23 +182,20 @@ FirstLayer first_layer(const Model& model) {
 }
 
 /// Throws OptionError if the model is built in a way that its published tensors cannot tell.
-template <class Model>
-void check_publishable(const Model& model, Index heads) {
-  for_each_layer(
-      [&](const std::string& name, const auto& layer) {
-        if constexpr (requires { layer.output_kind; }) {
-          check_option(layer.subspaces.heads() == heads,
-                       concatenate(name, ": as many heads as in the first layer, ", heads), layer.subspaces.heads());
-          const auto published = published_output(layer.subspaces.dim(), heads, layer.subspaces.head_dim());
-          check_option(layer.output_kind == published,
-                       concatenate(name, published == MssaOutput::free ? ": a free output map" : ": no output map",
-                                   ", as the published format has"),
-                       layer.output_kind == MssaOutput::tied ? "a tied one" : "another");
-        }
-        if constexpr (requires { layer.decoding; })
-          check_option(layer.decoding.size() != 0, concatenate(name, ": a decoding of its own"), "a tied one");
-      },
-      model);
+inline void check_publishable(const std::vector<ListedLayer>& layers, Index heads) {
+  for (const ListedLayer& layer : layers) {
+    if (const auto& attention = layer.attention) {
+      check_option(attention->heads == heads, concatenate(layer.name, ": as many heads as in the first layer, ", heads),
+                   attention->heads);
+      const MssaOutput published = published_output(attention->dim, heads, attention->head_dim);
+      check_option(attention->output == published,
+                   concatenate(layer.name, published == MssaOutput::free ? ": a free output map" : ": no output map",
+                               ", as the published format has"),
+                   attention->output == MssaOutput::tied ? "a tied one" : "another");
+    }
+    check_option(layer.has_own_decoding.value_or(true), concatenate(layer.name, ": a decoding of its own"),
+                 "a tied one");
+  }
 }
 
 /// "a.12.b" as "a.0.b": what the same setting is called in the first of several layers.
@@ -212,23 +209,32 @@ inline std::string in_first_layer(std::string_view name) {
   return first;
 }
 
-/// The settings of a model that differ from the published ones, as metadata.
-template <class Model>
-Metadata unpublished_settings(const Model& model) {
-  const FirstLayer first = first_layer(model);
-  const Model published(PublishedFormat<Model>::smallest(first.head_dim, first.step, first.lambda));
-  std::map<std::string, std::string> published_settings;
-  for_each_setting(
-      [&](const std::string& name, auto setting) { published_settings.emplace(name, setting_text(setting)); },
-      published);
+/// The settings that differ from the published ones, as metadata.
+inline Metadata unpublished_settings(const std::vector<ListedLayer>& layers,
+                                     const std::vector<ListedLayer>& published_layers) {
+  std::map<std::string, std::string> published;
+  for (const ListedLayer& layer : published_layers)
+    for (const ListedSetting& setting : layer.settings) published.emplace(setting.name, setting.text());
   Metadata metadata;
-  for_each_setting(
-      [&](const std::string& name, auto setting) {
-        const std::string text = setting_text(setting);
-        if (text != published_settings.at(in_first_layer(name))) metadata.emplace_back("crate." + name, text);
-      },
-      model);
+  for (const ListedLayer& layer : layers)
+    for (const ListedSetting& setting : layer.settings)
+      if (std::string text = setting.text(); text != published.at(in_first_layer(setting.name)))
+        metadata.emplace_back("crate." + setting.name, std::move(text));
   return metadata;
+}
+
+/// What every file says of a model.
+inline Metadata sizes_in_metadata(ModelFamily family, const FirstLayer& first, const PatchGrid& grid) {
+  return {{"crate.family", std::string(family_name(family))},
+          {"crate.heads", number_text(first.heads)},
+          {"crate.image_height", number_text(grid.image_height())},
+          {"crate.image_width", number_text(grid.image_width())},
+          {"crate.patch_height", number_text(grid.height)},
+          {"crate.patch_width", number_text(grid.width)},
+          {"crate.channels", number_text(grid.channels)},
+          {"crate.step", number_text(first.step)},
+          {"crate.lambda", number_text(first.lambda)},
+          {"format", "pt"}};
 }
 
 /// What a file says of a model beside its tensors: sizes that they do not tell, and all settings that are not as
@@ -236,18 +242,9 @@ Metadata unpublished_settings(const Model& model) {
 template <class Model>
 Metadata metadata_of(const Model& model) {
   const FirstLayer first = first_layer(model);
-  check_publishable(model, first.heads);
-  const PatchGrid& grid = model.grid;
-  Metadata metadata{{"crate.family", std::string(family_name(PublishedFormat<Model>::family))},
-                    {"crate.heads", number_text(first.heads)},
-                    {"crate.image_height", number_text(grid.image_height())},
-                    {"crate.image_width", number_text(grid.image_width())},
-                    {"crate.patch_height", number_text(grid.height)},
-                    {"crate.patch_width", number_text(grid.width)},
-                    {"crate.channels", number_text(grid.channels)},
-                    {"crate.step", number_text(first.step)},
-                    {"crate.lambda", number_text(first.lambda)},
-                    {"format", "pt"}};
+  const std::vector<ListedLayer> layers = list_layers(model);
+  check_publishable(layers, first.heads);
+  Metadata metadata = sizes_in_metadata(PublishedFormat<Model>::family, first, model.grid);
   if constexpr (requires { model.pooling; })
     metadata.emplace_back("crate.pooling", model.pooling == Pooling::mean ? "mean" : "class_token");
   if constexpr (requires { model.mask_ratio; }) {
@@ -255,54 +252,48 @@ Metadata metadata_of(const Model& model) {
     metadata.emplace_back("crate.normalise_pixels", model.normalise_pixels ? "1" : "0");
   }
   append_input(metadata, model);
-  for (auto& setting : unpublished_settings(model)) metadata.push_back(std::move(setting));
+  const Model published(PublishedFormat<Model>::smallest(first.head_dim, first.step, first.lambda));
+  for (auto& setting : unpublished_settings(layers, list_layers(published))) metadata.push_back(std::move(setting));
   return metadata;
 }
 
-/// Throws FileError if our metadata is of another family, or says what this model does not know.
-template <class Model>
-void check_metadata(const TensorTable& weights, const Model& model) {
+/// Throws FileError if our metadata is of another family, or says what a model of these layers does not know.
+inline void check_metadata(const TensorTable& weights, ModelFamily family, const std::vector<ListedLayer>& layers) {
   std::set<std::string, std::less<>> known{
       "crate.family",   "crate.heads",        "crate.image_height", "crate.image_width",
       "crate.channels", "crate.patch_height", "crate.patch_width",  "crate.step",
       "crate.lambda",   "crate.pooling",      "crate.mask_ratio",   "crate.normalise_pixels",
       "crate.fit",      "crate.mean",         "crate.deviation",    "crate.orientation"};
-  for_each_setting([&](const std::string& name, const auto&) { known.insert("crate." + name); }, model);
-  const std::string_view family = family_name(PublishedFormat<Model>::family);
+  for (const ListedLayer& layer : layers)
+    for (const ListedSetting& setting : layer.settings) known.insert("crate." + setting.name);
   for (const auto& [key, text] : weights.metadata()) {
-    if (key == "crate.family" && text != family)
-      throw file_error(weights.source(), "metadata 'crate.family': expected ", quote(family), ", found ", quote(text));
-    const bool names_classes = requires { model.class_names; }
-    &&key.starts_with(class_names_key);
+    if (key == "crate.family" && text != family_name(family))
+      throw file_error(weights.source(), "metadata 'crate.family': expected ", quote(family_name(family)), ", found ",
+                       quote(text));
+    const bool names_classes = is_classifier(family) && key.starts_with(class_names_key);
     if (key.starts_with("crate.") && !known.contains(key) && !names_classes)
       throw file_error(weights.source(), "metadata ", quote(key), ": expected a setting of a model of family ",
-                       quote(family), ", found one that it does not have");
+                       quote(family_name(family)), ", found one that it does not have");
   }
 }
 
-/// Gives the model the settings that our metadata holds, but for a step and a lambda that the caller gives.
+/// Gives the layers the settings that our metadata holds, but for a step and a lambda that the caller gives.
 /// Throws FileError if one is not what it should be.
-template <class Model>
-void apply_settings(Model& model, const TensorTable& weights, const LoadOptions& given) {
-  check_metadata(weights, model);
+inline void apply_settings(const std::vector<ListedLayer>& layers, const TensorTable& weights,
+                           const LoadOptions& given) {
   std::string key;
   try {
-    for_each_setting(
-        [&](const std::string& name, auto& setting) {
-          key = "crate." + name;
-          const std::string* const text = weights.find_metadata(key);
-          const bool is_given = (given.step && name.ends_with(".step")) || (given.lambda && name.ends_with(".lambda"));
-          if (text != nullptr && !is_given) setting = setting_from_text<std::decay_t<decltype(setting)>>(*text);
-        },
-        model);
-    for_each_layer(
-        [&](const std::string& name, const auto& layer) {
-          key = "crate." + name;
-          if constexpr (requires { layer.options.check(); }) layer.options.check();
-          if constexpr (requires { layer.dropout; }) check_dropout(layer.dropout);
-          if constexpr (requires { layer.token_dropout; }) check_dropout(layer.token_dropout);
-        },
-        model);
+    for (const ListedLayer& layer : layers)
+      for (const ListedSetting& setting : layer.settings) {
+        key = "crate." + setting.name;
+        const std::string* const text = weights.find_metadata(key);
+        const bool is_given = (given.step && key.ends_with(".step")) || (given.lambda && key.ends_with(".lambda"));
+        if (text != nullptr && !is_given) setting.set(*text);
+      }
+    for (const ListedLayer& layer : layers) {
+      key = "crate." + layer.name;
+      layer.check_settings();
+    }
   } catch (const Error& error) { throw file_error(weights.source(), "metadata ", quote(key), ": ", error.what()); }
 }
 
@@ -319,9 +310,11 @@ template <class Model>
   detail::check_plausible(weights, model_options);
   try {
     Model model(model_options);
-    detail::apply_settings(model, weights, options);
+    const auto layers = detail::list_layers(model);
+    detail::check_metadata(weights, Format::family, layers);
+    detail::apply_settings(layers, weights, options);
     detail::apply_input(model, weights, options);
-    detail::fill_new_model(model, weights, Format::names, model.grid);
+    detail::fill_new_model(list_parameters(model), weights, Format::names, model.grid);
     return model;
   } catch (const std::bad_alloc&) {
     throw file_error(weights.source(), "the model in it needs more memory than there is");

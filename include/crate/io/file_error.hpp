@@ -29,7 +29,7 @@ namespace crate {
 
 /// The error that says in which file what went wrong: "file 'a.csv': line 3: ...".
 template <class... Parts>
-[[nodiscard]] FileError file_error(std::string_view source, const Parts&... parts) {
+[[gnu::cold]] [[nodiscard]] FileError file_error(std::string_view source, const Parts&... parts) {
   return FileError(concatenate("file ", quote(source), ": ", parts...));
 }
 

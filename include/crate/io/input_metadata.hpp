@@ -71,19 +71,23 @@ inline void append_class_names(Metadata& metadata, const std::vector<std::string
   if (!array.empty()) finish_text();
 }
 
-/// Whatever is not as published. Throws OptionError unless it fits the channels and the classes.
-template <class Model>
-void append_input(Metadata& metadata, const Model& model) {
-  const ImagePreprocessing& input = model.preprocessing;
-  const ImagePreprocessing published = ImagePreprocessing::published(model.grid.channels);
+/// Of the preprocessing whatever is not as published. Throws OptionError unless it fits the channels.
+inline void append_preprocessing(Metadata& metadata, const ImagePreprocessing& input, Index channels) {
+  const ImagePreprocessing published = ImagePreprocessing::published(channels);
   if (input.fit != published.fit) metadata.emplace_back("crate.fit", setting_text(input.fit));
   if (input.orientation != published.orientation)
     metadata.emplace_back("crate.orientation", setting_text(input.orientation));
   if (input.is_known() && !same_normalisation(input.normalisation, published.normalisation)) {
-    input.normalisation.check(model.grid.channels);
+    input.normalisation.check(channels);
     metadata.emplace_back("crate.mean", numbers_text(input.normalisation.mean));
     metadata.emplace_back("crate.deviation", numbers_text(input.normalisation.deviation));
   }
+}
+
+/// Whatever is not as published. Throws OptionError unless it fits the channels, ShapeError unless it fits the classes.
+template <class Model>
+void append_input(Metadata& metadata, const Model& model) {
+  append_preprocessing(metadata, model.preprocessing, model.grid.channels);
   if constexpr (requires { model.class_names; }) {
     if (model.class_names.empty()) return;
     check_size("class names", static_cast<Index>(model.class_names.size()), model.classes());
@@ -130,31 +134,41 @@ void append_input(Metadata& metadata, const Model& model) {
   return input;
 }
 
-/// Gives the model what the caller says of its input, or else the file.
-/// Throws FileError if the file's metadata cannot be followed, OptionError if what the caller says does not fit the
-/// model.
+/// What the caller says of the preprocessing, or else the file.
+/// Throws FileError if the file's metadata cannot be followed, OptionError if what the caller says does not fit.
+[[nodiscard]] inline ImagePreprocessing preprocessing_of(const TensorTable& weights, const LoadOptions& given,
+                                                         Index channels) {
+  ImagePreprocessing input = preprocessing_in_metadata(weights, channels);
+  if (given.fit) input.fit = *given.fit;
+  if (given.orientation) input.orientation = *given.orientation;
+  if (given.normalisation) {
+    given.normalisation->check(channels);
+    input.normalisation = *given.normalisation;
+  }
+  return input;
+}
+
+/// What the caller says of the names of so many classes, or else the file.
+/// Throws FileError or ShapeError if there are more or fewer.
+[[nodiscard]] inline std::vector<std::string> class_names_of(const TensorTable& weights, const LoadOptions& given,
+                                                             Index classes) {
+  std::vector<std::string> names = class_names_in_metadata(weights);
+  if (!names.empty() && names.size() != static_cast<std::size_t>(classes))
+    throw file_error(weights.source(), "metadata: expected the names of ", classes, " classes, found ", names.size());
+  if (!given.class_names) return names;
+  check_size("class names", static_cast<Index>(given.class_names->size()), classes);
+  return *given.class_names;
+}
+
+/// Gives the model what the caller says of its input, or else the file. Throws as the functions above, and OptionError
+/// if names are given for what has no classes.
 template <class Model>
 void apply_input(Model& model, const TensorTable& weights, const LoadOptions& given) {
-  model.preprocessing = preprocessing_in_metadata(weights, model.grid.channels);
-  if (given.fit) model.preprocessing.fit = *given.fit;
-  if (given.orientation) model.preprocessing.orientation = *given.orientation;
-  if (given.normalisation) {
-    given.normalisation->check(model.grid.channels);
-    model.preprocessing.normalisation = *given.normalisation;
-  }
-  if constexpr (requires { model.class_names; }) {
-    model.class_names = class_names_in_metadata(weights);
-    const auto classes = static_cast<std::size_t>(model.classes());
-    if (!model.class_names.empty() && model.class_names.size() != classes)
-      throw file_error(weights.source(), "metadata: expected the names of ", classes, " classes, found ",
-                       model.class_names.size());
-    if (given.class_names) {
-      check_size("class names", static_cast<Index>(given.class_names->size()), model.classes());
-      model.class_names = *given.class_names;
-    }
-  } else if (given.class_names) {
+  model.preprocessing = preprocessing_of(weights, given, model.grid.channels);
+  if constexpr (requires { model.class_names; })
+    model.class_names = class_names_of(weights, given, model.classes());
+  else if (given.class_names)
     throw OptionError("class names: expected the weights of a classifier, found those of a masked autoencoder");
-  }
 }
 
 }  // namespace crate::detail

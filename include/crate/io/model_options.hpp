@@ -51,6 +51,8 @@ enum class ModelFamily { crate, crate_alpha, masked_autoencoder };
   return {};
 }
 
+[[nodiscard]] constexpr bool is_classifier(ModelFamily family) { return family != ModelFamily::masked_autoencoder; }
+
 namespace detail {
 
 /// The family that has these weights, if any.

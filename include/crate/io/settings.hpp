@@ -3,11 +3,15 @@
 
 #include <array>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <variant>
+#include <vector>
 
+#include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/part.hpp"
 #include "crate/io/detail/number_text.hpp"
@@ -65,54 +69,120 @@ Setting setting_from_text(std::string_view text) {
   }
 }
 
-/// Calls visit(name, setting) for every setting of this one layer, not of its parts.
-template <class Visit, class Layer>
-void visit_own_settings(const Visit& visit, Layer& layer) {
-  if constexpr (requires { layer.token_dropout; }) visit("token_dropout", layer.token_dropout);
-  if constexpr (requires { layer.dropout; }) visit("dropout", layer.dropout);
-  if constexpr (requires { layer.attention.logit_scale; }) {
-    visit("mask", layer.attention.mask);
-    visit("logit_scale", layer.attention.logit_scale);
-    visit("rate_factor", layer.attention.rate_factor);
+/// A setting without its type.
+struct ListedSetting {
+  using Value = std::variant<double*, Index*, AttentionMask*, Threshold*, SparsifyRule*>;
+
+  std::string name;
+  Value value;
+
+  [[nodiscard]] std::string text() const {
+    return std::visit([](const auto* setting) { return setting_text(*setting); }, value);
   }
-  if constexpr (requires { layer.options.epsilon; }) visit("epsilon", layer.options.epsilon);
+  /// Throws Error as setting_from_text.
+  void set(std::string_view text) const {
+    std::visit([&]<class Setting>(Setting* setting) { *setting = setting_from_text<Setting>(text); }, value);
+  }
+};
+
+/// A layer without its type, and what files tell of it beside its parameters.
+struct ListedLayer {
+  /// How an MSSA is built.
+  struct Attention {
+    Index dim, heads, head_dim;
+    MssaOutput output;
+  };
+
+  std::string name;
+  std::vector<ListedSetting> settings = {};   ///< its own, not those of its parts
+  std::optional<Attention> attention = {};    ///< of an MSSA
+  std::optional<bool> has_own_decoding = {};  ///< of an overcomplete ISTA
+  const void* layer = nullptr;
+  void (*check)(const void* layer) = nullptr;
+
+  void add(std::string_view setting, ListedSetting::Value value) {
+    settings.push_back({join_names(name, setting), value});
+  }
+  /// Throws OptionError if a setting is out of range.
+  void check_settings() const { check(layer); }
+};
+
+/// The settings of this one layer, not of its parts.
+template <class Layer>
+void add_own_settings(ListedLayer& listed, Layer& layer) {
+  if constexpr (requires { layer.token_dropout; }) listed.add("token_dropout", &layer.token_dropout);
+  if constexpr (requires { layer.dropout; }) listed.add("dropout", &layer.dropout);
+  if constexpr (requires { layer.attention.logit_scale; }) {
+    listed.add("mask", &layer.attention.mask);
+    listed.add("logit_scale", &layer.attention.logit_scale);
+    listed.add("rate_factor", &layer.attention.rate_factor);
+  }
+  if constexpr (requires { layer.options.epsilon; }) listed.add("epsilon", &layer.options.epsilon);
   if constexpr (requires { layer.options.threshold; }) {
-    visit("step", layer.options.step);
-    visit("lambda", layer.options.lambda);
-    visit("threshold", layer.options.threshold);
+    listed.add("step", &layer.options.step);
+    listed.add("lambda", &layer.options.lambda);
+    listed.add("threshold", &layer.options.threshold);
   }
   if constexpr (requires { layer.options.rule; }) {
-    visit("rule", layer.options.rule);
-    visit("alpha", layer.options.alpha);
+    listed.add("rule", &layer.options.rule);
+    listed.add("alpha", &layer.options.alpha);
   }
-  if constexpr (requires { layer.options.steps; }) visit("steps", layer.options.steps);
+  if constexpr (requires { layer.options.steps; }) listed.add("steps", &layer.options.steps);
 }
 
-/// Calls visit(name, layer) for the layer and every layer among its parts, and their parts.
-template <class Visit, class Layer>
-void for_each_layer(const Visit& visit, Layer& layer, const std::string& name = {}) {
-  using Member = std::remove_const_t<Layer>;
-  if constexpr (HasParts<Member>) {
-    visit(name, layer);
-    const auto visit_part = [&](const auto& entry) {
-      for_each_layer(visit, layer.*entry.member, join_names(name, entry.name));
+template <class Layer>
+void check_own_settings([[maybe_unused]] const Layer& layer) {
+  if constexpr (requires { layer.options.check(); }) layer.options.check();
+  if constexpr (requires { layer.dropout; }) check_dropout(layer.dropout);
+  if constexpr (requires { layer.token_dropout; }) check_dropout(layer.token_dropout);
+}
+
+template <class Layer>
+[[nodiscard]] ListedLayer listed(const std::string& name, Layer& layer) {
+  ListedLayer result{.name = name, .layer = &layer};
+  add_own_settings(result, layer);
+  if constexpr (requires { layer.output_kind; })
+    result.attention = {layer.subspaces.dim(), layer.subspaces.heads(), layer.subspaces.head_dim(), layer.output_kind};
+  if constexpr (requires { layer.decoding; }) result.has_own_decoding = layer.decoding.size() != 0;
+  result.check = [](const void* checked) { check_own_settings(*static_cast<const Layer*>(checked)); };
+  return result;
+}
+
+template <class Layer>
+void append_layers(std::vector<ListedLayer>& layers, const std::string& name, Layer& layer) {
+  if constexpr (HasParts<Layer>) {
+    layers.push_back(listed(name, layer));
+    const auto append_part = [&](const auto& part) {
+      append_layers(layers, join_names(name, part.name), layer.*part.member);
     };
-    std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
-  } else if constexpr (is_vector_of_parts<Member>) {
-    for (std::size_t i = 0; i < layer.size(); ++i) for_each_layer(visit, layer[i], join_names(name, std::to_string(i)));
-  } else if constexpr (is_optional_part<Member>) {
-    if (layer) for_each_layer(visit, *layer, name);
+    std::apply([&](const auto&... parts) { (append_part(parts), ...); }, Layer::parts());
+  } else if constexpr (is_vector_of_parts<Layer>) {
+    for (std::size_t i = 0; i < layer.size(); ++i) append_layers(layers, join_names(name, std::to_string(i)), layer[i]);
+  } else if constexpr (is_optional_part<Layer>) {
+    if (layer) append_layers(layers, name, *layer);
   }
+}
+
+/// The layer and every layer among its parts, and their parts, while it lives.
+template <class Layer>
+[[nodiscard]] std::vector<ListedLayer> list_layers(Layer& layer) {
+  std::vector<ListedLayer> layers;
+  append_layers(layers, {}, layer);
+  return layers;
+}
+
+/// The same, of which nothing may be set.
+template <class Layer>
+[[nodiscard]] std::vector<ListedLayer> list_layers(const Layer& layer) {
+  return list_layers(const_cast<Layer&>(layer));
 }
 
 /// Calls visit(name, setting) for every setting of the layer, block or model.
 template <class Visit, class Layer>
 void for_each_setting(const Visit& visit, Layer& layer) {
-  for_each_layer(
-      [&](const std::string& name, auto& inner) {
-        visit_own_settings([&](std::string_view own, auto& setting) { visit(join_names(name, own), setting); }, inner);
-      },
-      layer);
+  for (const ListedLayer& inner : list_layers(layer))
+    for (const ListedSetting& setting : inner.settings)
+      std::visit([&](auto* value) { visit(setting.name, *value); }, setting.value);
 }
 
 }  // namespace crate::detail

@@ -136,7 +136,7 @@ inline void release(const Tensor& tensor) {
 /// The error that says of which tensor in which file it is: "file 'a.safetensors': tensor 'Z': expected ..., found
 /// ...".
 template <class... Parts>
-[[nodiscard]] FileError tensor_error(const Tensor& tensor, const Parts&... parts) {
+[[gnu::cold]] [[nodiscard]] FileError tensor_error(const Tensor& tensor, const Parts&... parts) {
   const std::string message = concatenate("tensor ", quote(tensor.name), ": ", parts...);
   return tensor.source.empty() ? FileError(message) : file_error(tensor.source, message);
 }

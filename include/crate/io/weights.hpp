@@ -4,13 +4,13 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
+#include "crate/io/detail/listed_tensors.hpp"
 #include "crate/io/published_names.hpp"
 #include "crate/io/tensor.hpp"
 #include "crate/operators/patches.hpp"
@@ -22,21 +22,13 @@ namespace crate {
 namespace detail {
 
 /// The published shape of a parameter.
-template <class Parameter>
-std::vector<Index> published_shape(const Parameter& parameter, PublishedLayout layout, const PatchGrid& grid) {
-  if (layout == PublishedLayout::convolution) return {parameter.rows(), grid.channels, grid.height, grid.width};
-  std::vector<Index> shape{parameter.rows(), parameter.cols()};
-  if constexpr (Parameter::IsVectorAtCompileTime)
-    shape = {parameter.size()};
-  else if (!Parameter::IsRowMajor)
-    shape = {parameter.cols(), parameter.rows()};
+template <class Memory>
+std::vector<Index> published_shape(const ListedParameter<Memory>& parameter, PublishedLayout layout,
+                                   const PatchGrid& grid) {
+  if (layout == PublishedLayout::convolution) return {parameter.rows, grid.channels, grid.height, grid.width};
+  std::vector<Index> shape = shape_in_memory(parameter);
   if (layout == PublishedLayout::one_set) shape.insert(shape.begin(), 3 - shape.size(), 1);
   return shape;
-}
-
-template <class Parameter>
-auto values_of(Parameter& parameter) {
-  return std::span(parameter.data(), static_cast<std::size_t>(parameter.size()));
 }
 
 [[nodiscard]] inline bool holds_real_numbers(const Tensor& tensor) {
@@ -77,37 +69,44 @@ class Complaints {
 };
 
 /// Throws FileError that lists missing, surplus and misshapen tensors.
-template <class Model>
-void check_fit(const Model& model, const TensorTable& weights, std::span<const PublishedName> names,
-               const PatchGrid& grid) {
+inline void check_fit(const ParameterList& model, const TensorTable& weights, std::span<const PublishedName> names,
+                      const PatchGrid& grid) {
   Complaints complaints;
   const std::vector<Tensor>& tensors = weights.tensors();
   std::vector<bool> wanted(tensors.size(), false);
-  for_each_parameter(
-      [&](std::string_view ours, ParameterKind, const auto& parameter) {
-        const PublishedTensorName published = published_name(names, ours);
-        const Tensor* const found = weights.find(published.name);
-        complaints.add(complaint(published.name, published_shape(parameter, published.layout, grid), found));
-        if (found != nullptr) wanted[static_cast<std::size_t>(found - tensors.data())] = true;
-      },
-      model);
+  for (const Parameter& parameter : model) {
+    const PublishedTensorName published = published_name(names, parameter.name);
+    const Tensor* const found = weights.find(published.name);
+    complaints.add(complaint(published.name, published_shape(parameter, published.layout, grid), found));
+    if (found != nullptr) wanted[static_cast<std::size_t>(found - tensors.data())] = true;
+  }
   for (std::size_t i = 0; i < tensors.size(); ++i)
     if (!wanted[i]) complaints.add(concatenate("surplus: ", quote(tensors[i].name), " ", shape_text(tensors[i].shape)));
   if (!complaints.empty()) throw file_error(weights.source(), "the weights do not fit the model:", complaints.text());
 }
 
 /// Fills a model that nobody sees if this fails. Throws as load_weights; then some parameters are filled.
-template <class Model>
-void fill_new_model(Model& model, const TensorTable& weights, std::span<const PublishedName> names,
-                    const PatchGrid& grid) {
+inline void fill_new_model(const ParameterList& model, const TensorTable& weights, std::span<const PublishedName> names,
+                           const PatchGrid& grid) {
   check_fit(model, weights, names, grid);
-  for_each_parameter(
-      [&](std::string_view ours, ParameterKind, auto& parameter) {
-        const Tensor& tensor = weights.at(published_name(names, ours).name);
-        copy_finite_values(tensor, values_of(parameter));
-        release(tensor);
-      },
-      model);
+  for (const Parameter& parameter : model) {
+    const Tensor& tensor = weights.at(published_name(names, parameter.name).name);
+    with_numbers(parameter, [&](auto numbers) { copy_finite_values(tensor, numbers); });
+    release(tensor);
+  }
+}
+
+[[nodiscard]] inline std::vector<Tensor> published_tensors(const ConstParameterList& model,
+                                                           std::span<const PublishedName> names, const PatchGrid& grid,
+                                                           ParameterKind last_kind) {
+  std::vector<Tensor> tensors;
+  for (const ConstParameter& parameter : model) {
+    if (parameter.kind > last_kind) continue;
+    PublishedTensorName published = published_name(names, parameter.name);
+    tensors.push_back(
+        tensor_of_parameter(std::move(published.name), published_shape(parameter, published.layout, grid), parameter));
+  }
+  return tensors;
 }
 
 }  // namespace detail
@@ -120,7 +119,7 @@ template <class Model>
 void load_weights(Model& model, const TensorTable& weights, std::span<const PublishedName> names,
                   const PatchGrid& grid) {
   Model filled = model;
-  detail::fill_new_model(filled, weights, names, grid);
+  detail::fill_new_model(list_parameters(filled), weights, names, grid);
   model = std::move(filled);
 }
 
@@ -130,18 +129,7 @@ template <class Model>
 [[nodiscard]] std::vector<Tensor> published_tensors(const Model& model, std::span<const PublishedName> names,
                                                     const PatchGrid& grid,
                                                     ParameterKind last_kind = ParameterKind::unused) {
-  std::vector<Tensor> tensors;
-  for_each_parameter(
-      [&](std::string_view ours, ParameterKind kind, const auto& parameter) {
-        if (kind > last_kind) return;
-        PublishedTensorName published = published_name(names, ours);
-        using S = typename std::remove_cvref_t<decltype(parameter)>::Scalar;
-        tensors.push_back(tensor_of(std::move(published.name),
-                                    detail::published_shape(parameter, published.layout, grid),
-                                    std::span<const S>(detail::values_of(parameter))));
-      },
-      model);
-  return tensors;
+  return detail::published_tensors(list_parameters(model), names, grid, last_kind);
 }
 
 }  // namespace crate

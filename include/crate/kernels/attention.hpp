@@ -3,7 +3,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <optional>
 
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
@@ -16,9 +15,9 @@
 
 namespace crate::detail {
 
-/// out = [SSA_1; ...; SSA_K], (K p) x (total tokens). With `first_tokens`, only those of the first token of each set, side by side. Heads
-/// stored as bfloat16 have an even dimension; instruction sets that multiply bfloat16 then average values that are rounded to it, with
-/// probabilities that are, too. Logits are products of floats.
+/// out = [SSA_1; ...; SSA_K], (K p) x (total tokens). With `first_tokens`, only those of the first token of each set,
+/// side by side. Heads stored as bfloat16 have an even dimension; instruction sets that multiply bfloat16 then average
+/// values that are rounded to it, with probabilities that are, too. Logits are products of floats.
 template <Scalar S, class Out>
 void attend_heads(InstructionSet set, const AttentionHeads<S>& heads, bool first_tokens, Columns<Out> out,
                   Workspace& workspace, Threads& threads) {
@@ -38,8 +37,8 @@ void attend_heads_recorded(InstructionSet set, const AttentionHeads<S>& heads, c
       set, [&]<class K>(K) { K::template attend_heads<S>(heads, false, dropout, softmax, out, workspace, threads); });
 }
 
-/// The adjoint of attend_heads_recorded, from what it kept and what it returned: h_cotangent = dL/dH for the cotangent C of
-/// the result, all (K p) x (total tokens). With D = diag(P_k^T H_k^T C_k) and dS = P_k .* (H_k^T C_k - 1 D^T),
+/// The adjoint of attend_heads_recorded, from what it kept and what it returned: h_cotangent = dL/dH for the cotangent
+/// C of the result, all (K p) x (total tokens). With D = diag(P_k^T H_k^T C_k) and dS = P_k .* (H_k^T C_k - 1 D^T),
 ///   dL/dH_k = C_k P_k^T + scale H_k (dS + dS^T).
 /// With dropout, C_k P_k^T and H_k^T C_k go with what was dropped.
 template <Scalar S>

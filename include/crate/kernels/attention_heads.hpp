@@ -38,8 +38,8 @@ struct AttentionDropout {
   std::uint64_t place = 0;
 };
 
-/// What a softmax over the keys of every query took off its logits and multiplied the exponentials by: the probabilities are
-/// exp(logit - largest) inverse_sum. Both (total tokens) x K.
+/// What a softmax over the keys of every query took off its logits and multiplied the exponentials by: the
+/// probabilities are exp(logit - largest) inverse_sum. Both (total tokens) x K.
 template <class T>
 struct SoftmaxTerms {
   Columns<T> largest, inverse_sum;

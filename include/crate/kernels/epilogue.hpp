@@ -29,9 +29,9 @@ struct Epilogue {
 template <Scalar S>
 struct ProductEpilogue {
   S scale = 1;
-  const S* shift = nullptr;           ///< for every row, of a product that is stored column after column
-  MatrixView<const S> addend = {};    ///< as large as the product and stored in its order; may be where the product goes
-  MatrixView<const S> mask = {};      ///< so too, but apart from where the product goes
+  const S* shift = nullptr;         ///< for every row, of a product that is stored column after column
+  MatrixView<const S> addend = {};  ///< as large as the product and stored in its order; may be where the product goes
+  MatrixView<const S> mask = {};    ///< so too, but apart from where the product goes
   Activation activation = Activation::none;
   S level = 0;
 };

@@ -22,7 +22,8 @@ struct Ista {
 
   struct Tape {
     Kept<S> tokens;  ///< Z: dL/dD is a product with it
-    Kept<S> room;    ///< the step's matrix A, of which dL/dZ is a product, or for few tokens Z - D Z, of which dL/dD is one
+    Kept<S>
+        room;  ///< the step's matrix A, of which dL/dZ is a product, or for few tokens Z - D Z, of which dL/dD is one
     Kept<S> result;  ///< where it is zero, no gradient passes
   };
 

@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "crate/core/random.hpp"
-#include "crate/kernels/product.hpp"
+#include "crate/kernels/layer_norm.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/layer_norm.hpp"
 
@@ -44,43 +44,25 @@ struct LayerNorm {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_sizes(z, out);
-    for_each_columns(z.cols(), pass.threads, [&](Index first, Index count) {
-      for (Index j = first; j < first + count; ++j)
-        detail::layer_norm_column(z.col(j), weight, bias, options.epsilon, out.col(j));
-    });
+    Workspace::Frame frame(pass.workspace);
+    auto mean = frame.template matrix<S>(1, z.cols()), inverse_deviation = frame.template matrix<S>(1, z.cols());
+    normalise(z, out, {mean.data(), inverse_deviation.data()}, pass);
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     check_sizes(z, out);
     auto mean = pass.keep(1, z.cols()), inverse_deviation = pass.keep(1, z.cols());
-    for_each_columns(z.cols(), pass.threads, [&](Index first, Index count) {
-      for (Index j = first; j < first + count; ++j) {
-        const auto moments = detail::token_moments(z.col(j), options.epsilon);
-        mean(0, j) = moments.mean;
-        inverse_deviation(0, j) = moments.inverse_deviation;
-        detail::layer_norm_column(z.col(j), moments, weight, bias, out.col(j));
-      }
-    });
+    normalise(z, out, {mean.data(), inverse_deviation.data()}, pass);
     tape = {z, mean, inverse_deviation};
   }
 
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, LayerNorm& gradient,
                 Pass<S>& pass) const {
     const auto z = tape.tokens.view();
-    const auto moments = [&](Index j) {
-      return detail::TokenMoments<S>{tape.mean.view()(0, j), tape.inverse_deviation.view()(0, j)};
-    };
-    constexpr Index piece_rows = 64;
-    pass.threads.for_each_range(z.rows(), piece_rows, [&](Index first, Index count, int) {
-      for (Index j = 0; j < z.cols(); ++j)
-        detail::add_layer_norm_weight_adjoint(
-            z.col(j).segment(first, count), moments(j), out_cotangent.col(j).segment(first, count),
-            gradient.weight.segment(first, count), gradient.bias.segment(first, count));
-    });
-    for_each_columns(z.cols(), pass.threads, [&](Index first, Index count) {
-      for (Index j = first; j < first + count; ++j)
-        detail::layer_norm_adjoint_column(z.col(j), moments(j), weight, out_cotangent.col(j), z_cotangent.col(j));
-    });
+    detail::layer_norm_adjoint_into<S>(detail::columns_of(z), detail::columns_of(out_cotangent), z.rows(), z.cols(),
+                                       weight.data(), {tape.mean.view().data(), tape.inverse_deviation.view().data()},
+                                       {gradient.weight.data(), gradient.bias.data()}, detail::columns_of(z_cotangent),
+                                       pass.threads);
   }
 
   /// Weight 1, bias 0.
@@ -90,6 +72,11 @@ struct LayerNorm {
   }
 
  private:
+  void normalise(ConstTokens<S> z, Tokens<S> out, detail::NormMoments<S> moments, Pass<S>& pass) const {
+    detail::layer_norm_into<S>(detail::columns_of(z), z.rows(), z.cols(), {weight.data(), bias.data(), options.epsilon},
+                               detail::columns_of(out), moments, pass.threads);
+  }
+
   void check_sizes(ConstTokens<S> z, ConstTokens<S> out) const {
     check_size("layer norm: rows of the tokens", z.rows(), weight.size());
     check_size("layer norm: rows of the output", out.rows(), weight.size());

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/layers/combinators.hpp"

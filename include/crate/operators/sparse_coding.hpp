@@ -44,8 +44,8 @@ void improve_sparse_code(const Z& z, const D& d, const SparseCodeOptions& option
   using S = typename Z::Scalar;
   const double level = options.step * options.lambda;
   multiply(d, codes, residual, {.scale = S(-1), .addend = view_of<const S>(z)}, threads);
-  multiply(d.transpose(), residual, next,
-           proximal<S>(options.step, view_of<const S>(codes), level, options.threshold), threads);
+  multiply(d.transpose(), residual, next, proximal<S>(options.step, view_of<const S>(codes), level, options.threshold),
+           threads);
 }
 
 /// codes = A after `options.steps` steps of the iteration below; `residual` is d x N room for Z - D A. No overlaps.

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 #include "crate/training/optimiser.hpp"
@@ -27,6 +28,34 @@ struct AdamWOptions {
     check_option(weight_decay >= 0, "AdamW: weight decay >= 0", weight_decay);
   }
 };
+
+namespace detail {
+
+template <Scalar S>
+void take_adamw_step(const AdamWOptions& options, const StepFactors& factors, Index step, const ParameterList& model,
+                     const ConstParameterList& gradient, const ParameterList& first_moment,
+                     const ParameterList& second_moment, Threads& threads) {
+  for (const auto* moment : {&first_moment, &second_moment}) check_same_structure(model, *moment);
+  check_same_structure(model, gradient);
+  const auto t = static_cast<double>(step);
+  const double rate = options.rate * factors.rate;
+  const auto step_size = static_cast<S>(rate / (1 - std::pow(options.beta1, t)));
+  const auto root_factor = static_cast<S>(1 / std::sqrt(1 - std::pow(options.beta2, t)));
+  const auto epsilon = static_cast<S>(options.epsilon), scale = static_cast<S>(factors.gradient);
+  const auto keep1 = static_cast<S>(options.beta1), take1 = static_cast<S>(1 - options.beta1);
+  const auto keep2 = static_cast<S>(options.beta2), take2 = static_cast<S>(1 - options.beta2);
+  const auto decayed = static_cast<S>(1 - rate * options.weight_decay);
+  for_each_trained(model, threads, [&](const TrainedNumbers& numbers) {
+    auto p = numbers.of<S>(model), m = numbers.of<S>(first_moment), v = numbers.of<S>(second_moment);
+    const auto g = numbers.of<S>(gradient);
+    m = keep1 * m + take1 * (scale * g);
+    v = keep2 * v + take2 * (scale * g).square();
+    p = (numbers.in_vector && !options.decay_vectors ? S(1) : decayed) * p -
+        step_size * (m / (v.sqrt() * root_factor + epsilon));
+  });
+}
+
+}  // namespace detail
 
 /// Adam with decoupled weight decay, as PyTorch's AdamW; at step t = 1, 2, ...
 ///   M <- beta1 M + (1 - beta1) G,   V <- beta2 V + (1 - beta2) G^2,
@@ -54,21 +83,9 @@ struct AdamW {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    const auto t = static_cast<double>(++steps);
-    const double rate = options.rate * factors.rate;
-    const auto step_size = static_cast<Scalar>(rate / (1 - std::pow(options.beta1, t)));
-    const auto root_factor = static_cast<Scalar>(1 / std::sqrt(1 - std::pow(options.beta2, t)));
-    const auto epsilon = static_cast<Scalar>(options.epsilon), scale = static_cast<Scalar>(factors.gradient);
-    const auto keep1 = static_cast<Scalar>(options.beta1), take1 = static_cast<Scalar>(1 - options.beta1);
-    const auto keep2 = static_cast<Scalar>(options.beta2), take2 = static_cast<Scalar>(1 - options.beta2);
-    const auto decayed = static_cast<Scalar>(1 - rate * options.weight_decay);
-    const auto update = [&](bool in_vector, auto p, const auto& g, auto m, auto v) {
-      m = keep1 * m + take1 * (scale * g);
-      v = keep2 * v + take2 * (scale * g).square();
-      p = (in_vector && !options.decay_vectors ? Scalar(1) : decayed) * p -
-          step_size * (m / (v.sqrt() * root_factor + epsilon));
-    };
-    detail::for_each_trained(threads, update, model, gradient, first_moment, second_moment);
+    detail::take_adamw_step<Scalar>(options, factors, steps + 1, list_parameters(model), list_parameters(gradient),
+                                    list_parameters(first_moment), list_parameters(second_moment), threads);
+    ++steps;
   }
 };
 

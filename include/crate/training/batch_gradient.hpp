@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "crate/core/errors.hpp"
-#include "crate/core/part.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/layers/pass.hpp"
@@ -78,8 +78,9 @@ class BatchGradient {
                                   gradient, own.memory, run);
       }
     });
-    for (Index lane = 1; lane < lanes; ++lane)
-      add_gradient(lanes_.front(), std::as_const(lanes_)[static_cast<std::size_t>(lane)], threads_);
+    if (lanes > 1)
+      add_gradients(lanes_.front(), std::span<const Model>(lanes_).subspan(1, static_cast<std::size_t>(lanes - 1)),
+                    threads_);
     Measures total;
     for (const Measures& sum : sums) total += sum;
     return total;

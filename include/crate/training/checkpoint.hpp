@@ -8,11 +8,11 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "crate/core/part.hpp"
+#include "crate/core/parameter_list.hpp"
+#include "crate/io/detail/listed_tensors.hpp"
 #include "crate/io/detail/training_checkpoint.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/regular_file.hpp"
@@ -29,6 +29,49 @@
 
 namespace crate {
 
+namespace detail {
+
+inline void write_checkpoint(const std::filesystem::path& path, const ConstParameterList& state,
+                             TrainingCounters counters, const Metadata& model, const Recipe& recipe,
+                             const Metadata& notes) {
+  check_finite_after(counters.step, state);
+  std::vector<Tensor> tensors;
+  for (const ConstParameter& parameter : state)
+    tensors.push_back(tensor_of_parameter(parameter.name, shape_in_memory(parameter), parameter));
+  Metadata metadata{{std::string(checkpoint_format_key), std::string(checkpoint_format)}};
+  for_each_counter(counters,
+                   [&](std::string_view name, auto number) { metadata.emplace_back(name, exact_text(number)); });
+  for (const auto& [name, text] : recipe) metadata.emplace_back(concatenate(recipe_prefix, name), text);
+  for (const auto& [name, text] : notes) metadata.push_back(entry_of_note(name, text));
+  metadata.insert(metadata.end(), model.begin(), model.end());
+  write_checked_safetensors(path, tensors, metadata);
+}
+
+/// The counters of a checkpoint that fits the recipe and the model. Throws FileError if it does not, or if there can be
+/// no such counters.
+inline TrainingCounters read_counters(const TensorTable& file, const TrainingCounters& begun, const Metadata& model,
+                                      const Recipe& recipe, const TrainingExtent& extent) {
+  TrainingCounters counters;
+  for_each_counter(counters, [&](std::string_view name, auto& number) { read_counter(file, name, number); });
+  check_keys(file);
+  check_recipe(file, recipe);
+  check_described_model(file, model);
+  check_counters(file, counters, begun, extent);
+  return counters;
+}
+
+/// Fills the parameters of a state. Throws FileError as load_checkpoint; then some may be filled.
+inline void fill_state(const TensorTable& file, const ParameterList& state) {
+  const std::string complaints = checkpoint_complaints(file, state);
+  if (!complaints.empty()) throw file_error(file.source(), "the checkpoint does not fit the training:", complaints);
+  for (const Parameter& parameter : state)
+    with_numbers(parameter, [&](auto numbers) { copy_values(file.at(parameter.name), numbers); });
+  if (const std::string name = not_finite_parameter(state); !name.empty())
+    throw file_error(file.source(), "tensor ", quote(name), ": expected finite numbers, found others");
+}
+
+}  // namespace detail
+
 /// Writes a training state, its recipe and `notes`, whole or not at all: after a crash at any byte the file is the one
 /// before or the new one. It is read wherever weights are: as the moving average if there is one, otherwise as the
 /// model. A note may be any bytes.
@@ -36,21 +79,8 @@ namespace crate {
 template <class State>
 void save_checkpoint(const std::filesystem::path& path, const State& state, const Recipe& recipe,
                      const Metadata& notes = {}) {
-  detail::check_state(state);
-  std::vector<Tensor> tensors;
-  const auto add = [&](std::string_view name, ParameterKind, const auto& parameter) {
-    using S = typename std::remove_cvref_t<decltype(parameter)>::Scalar;
-    tensors.push_back(tensor_of(std::string(name), detail::shape_in_memory(parameter),
-                                std::span<const S>(parameter.data(), static_cast<std::size_t>(parameter.size()))));
-  };
-  for_each_parameter(add, state);
-  Metadata metadata{{std::string(detail::checkpoint_format_key), std::string(detail::checkpoint_format)}};
-  detail::for_each_counter(
-      state, [&](std::string_view name, auto number) { metadata.emplace_back(name, detail::exact_text(number)); });
-  for (const auto& [name, text] : recipe) metadata.emplace_back(concatenate(detail::recipe_prefix, name), text);
-  for (const auto& [name, text] : notes) metadata.push_back(detail::entry_of_note(name, text));
-  for (auto& entry : detail::described_model(state.model)) metadata.push_back(std::move(entry));
-  write_checked_safetensors(path, tensors, metadata);
+  detail::write_checkpoint(path, list_parameters(state), detail::counters_of(state),
+                           detail::described_model(state.model), recipe, notes);
 }
 
 /// Fills a state from a checkpoint; its structure says what is expected. Throws FileError that lists every parameter
@@ -58,22 +88,13 @@ void save_checkpoint(const std::filesystem::path& path, const State& state, cons
 /// finite, or where recipe or model differ; then the state is as before. The length of the schedule may differ.
 template <class State>
 void load_checkpoint(const TensorTable& file, State& state, const Recipe& recipe, const TrainingExtent& extent = {}) {
+  const detail::TrainingCounters counters =
+      detail::read_counters(file, detail::counters_of(state), detail::described_model(state.model), recipe, extent);
   State loaded = state;
-  detail::for_each_counter(loaded,
-                           [&](std::string_view name, auto& number) { detail::read_counter(file, name, number); });
-  detail::check_keys(file);
-  detail::check_recipe(file, recipe);
-  detail::check_described_model(file, state.model);
-  detail::check_counters(file, loaded, state, extent);
-  const std::string complaints = detail::checkpoint_complaints(file, loaded);
-  if (!complaints.empty()) throw file_error(file.source(), "the checkpoint does not fit the training:", complaints);
-  const auto copy = [&](std::string_view name, ParameterKind, auto& parameter) {
-    using S = typename std::remove_cvref_t<decltype(parameter)>::Scalar;
-    copy_values(file.at(name), std::span<S>(parameter.data(), static_cast<std::size_t>(parameter.size())));
-  };
-  for_each_parameter(copy, loaded);
-  if (const std::string name = detail::not_finite_parameter(loaded); !name.empty())
-    throw file_error(file.source(), "tensor ", quote(name), ": expected finite numbers, found others");
+  detail::fill_state(file, list_parameters(loaded));
+  loaded.step = counters.step;
+  loaded.optimiser.steps = counters.optimiser_steps;
+  loaded.epoch_sums = counters.epoch_sums;
   state = std::move(loaded);
 }
 

@@ -2,11 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <utility>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <type_traits>
 #include <vector>
 
 #include "crate/core/matrix.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 
@@ -14,34 +19,94 @@
 
 namespace crate {
 
+namespace detail {
+
+inline void clear_trained(const ParameterList& gradient, Threads& threads) {
+  for_each_run(cut_trained(gradient), threads, [&](const TrainedNumbers& run, std::size_t) {
+    const Parameter& parameter = gradient[run.parameter];
+    const std::size_t number = parameter.bytes() / static_cast<std::size_t>(parameter.size());
+    std::memset(static_cast<std::byte*>(parameter.data) + static_cast<std::size_t>(run.first) * number, 0,
+                static_cast<std::size_t>(run.size) * number);
+  });
+}
+
+template <Scalar S>
+void add_trained(const ParameterList& sum, const std::vector<ConstParameterList>& addends, Threads& threads) {
+  for (const ConstParameterList& addend : addends) check_same_structure(sum, addend);
+  for_each_trained(sum, threads, [&](const TrainedNumbers& numbers) {
+    auto total = numbers.of<S>(sum);
+    for (const ConstParameterList& addend : addends) total += numbers.of<S>(addend);
+  });
+}
+
+/// The sums of squares of a few runs, each in its own order, side by side: an addition need not wait for the one before.
+template <std::size_t runs>
+void sum_squares(const std::array<std::span<const float>, runs>& numbers, double* sums) {
+  std::array<double, runs> squares{};
+  std::array<const float*, runs> first{};
+  std::size_t common = numbers[0].size();
+  for (std::size_t k = 0; k < runs; ++k) {
+    first[k] = numbers[k].data();
+    common = std::min(common, numbers[k].size());
+  }
+  const auto square = [&](std::size_t k, std::size_t i) { return static_cast<double>(first[k][i]) * first[k][i]; };
+  for (std::size_t i = 0; i < common; ++i)
+    for (std::size_t k = 0; k < runs; ++k) squares[k] += square(k, i);
+  for (std::size_t k = 0; k < runs; ++k) {
+    for (std::size_t i = common; i < numbers[k].size(); ++i) squares[k] += square(k, i);
+    sums[k] = squares[k];
+  }
+}
+
+template <Scalar S>
+[[nodiscard]] double norm_of_trained(const ConstParameterList& gradient, Threads& threads) {
+  constexpr std::size_t together = std::is_same_v<S, float> ? 8 : 1;
+  const std::vector<TrainedNumbers> runs = cut_trained(gradient).runs;
+  std::vector<double> squares((runs.size() + together - 1) / together * together);
+  threads.for_each(static_cast<Index>(squares.size() / together), [&](Index piece, int) {
+    const std::size_t begin = static_cast<std::size_t>(piece) * together;
+    if constexpr (std::is_same_v<S, float>) {
+      std::array<std::span<const float>, together> numbers{};
+      for (std::size_t k = 0; k < together && begin + k < runs.size(); ++k) {
+        const auto run = runs[begin + k].of<float>(gradient);
+        numbers[k] = {run.data(), static_cast<std::size_t>(run.size())};
+      }
+      sum_squares(numbers, &squares[begin]);
+    } else {
+      squares[begin] = runs[begin].of<double>(gradient).square().sum();
+    }
+  });
+  double sum = 0;
+  for (const double square : squares) sum += square;
+  return std::sqrt(sum);
+}
+
+}  // namespace detail
+
 /// All trainable parameters become zero: a gradient starts anew.
 template <class Model>
 void clear_gradient(Model& gradient, Threads& threads) {
-  detail::for_each_trained(
-      threads, [](bool, auto numbers) { numbers.setZero(); }, gradient);
+  detail::clear_trained(list_parameters(gradient), threads);
 }
 
-/// sum += addend, over the trainable parameters. Throws ShapeError if the models differ in structure.
+/// sum += addend, for one addend after the other, over the trainable parameters. Throws ShapeError if the models differ
+/// in structure.
+template <class Model>
+void add_gradients(Model& sum, std::span<const Model> addends, Threads& threads) {
+  std::vector<ConstParameterList> lists;
+  for (const Model& addend : addends) lists.push_back(list_parameters(addend));
+  detail::add_trained<typename Model::Scalar>(list_parameters(sum), lists, threads);
+}
 template <class Model>
 void add_gradient(Model& sum, const Model& addend, Threads& threads) {
-  detail::for_each_trained(
-      threads, [](bool, auto total, const auto& more) { total += more; }, sum, addend);
+  add_gradients(sum, std::span<const Model>(&addend, 1), threads);
 }
 
 /// The Euclidean norm of all trainable parameters taken as one vector, summed in double in an order that does not depend on the
 /// number of threads.
 template <class Model>
 [[nodiscard]] double gradient_norm(const Model& gradient, Threads& threads) {
-  const auto pieces = detail::trained_pieces(gradient);
-  std::vector<double> squares(pieces.size());
-  threads.for_each(static_cast<Index>(pieces.size()), [&](Index i, int) {
-    const auto& piece = pieces[static_cast<std::size_t>(i)];
-    squares[static_cast<std::size_t>(i)] =
-        detail::as_array(std::get<0>(piece.data), piece.size).template cast<double>().square().sum();
-  });
-  double sum = 0;
-  for (const double square : squares) sum += square;
-  return std::sqrt(sum);
+  return detail::norm_of_trained<typename Model::Scalar>(list_parameters(gradient), threads);
 }
 
 /// What a gradient of norm `norm` is multiplied by so that its norm is at most `largest`: min(1, largest / (norm + 1e-6)), as

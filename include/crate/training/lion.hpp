@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 #include "crate/training/optimiser.hpp"
@@ -24,6 +25,32 @@ struct LionOptions {
     check_option(weight_decay >= 0, "Lion: weight decay >= 0", weight_decay);
   }
 };
+
+namespace detail {
+
+template <Scalar S>
+void take_lion_step(const LionOptions& options, const StepFactors& factors, const ParameterList& model,
+                    const ConstParameterList& gradient, const ParameterList& moment, Threads& threads) {
+  check_same_structure(model, gradient);
+  check_same_structure(model, moment);
+  const double rate = options.rate * factors.rate;
+  const auto eta = static_cast<S>(rate), scale = static_cast<S>(factors.gradient);
+  const auto keep1 = static_cast<S>(options.beta1), take1 = static_cast<S>(1 - options.beta1);
+  const auto keep2 = static_cast<S>(options.beta2), take2 = static_cast<S>(1 - options.beta2);
+  const auto decayed = static_cast<S>(1 - rate * options.weight_decay);
+  for_each_trained(model, threads, [&](const TrainedNumbers& numbers) {
+    auto p = numbers.of<S>(model), m = numbers.of<S>(moment);
+    const auto g = numbers.of<S>(gradient);
+    const S keep = numbers.in_vector && !options.decay_vectors ? S(1) : decayed;
+    for (Index i = 0; i < numbers.size; ++i) {  // Eigen's sign() goes number by number
+      const S direction = keep1 * m[i] + take1 * (scale * g[i]);
+      p[i] = keep * p[i] - eta * (static_cast<S>(direction > 0) - static_cast<S>(direction < 0));
+    }
+    m = keep2 * m + take2 * (scale * g);
+  });
+}
+
+}  // namespace detail
 
 /// Steps by the sign of an interpolated moment:
 ///   P <- (1 - eta w) P - eta sign(beta1 M + (1 - beta1) G),   M <- beta2 M + (1 - beta2) G.
@@ -47,17 +74,8 @@ struct Lion {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    const double rate = options.rate * factors.rate;
-    const auto eta = static_cast<Scalar>(rate), scale = static_cast<Scalar>(factors.gradient);
-    const auto keep1 = static_cast<Scalar>(options.beta1), take1 = static_cast<Scalar>(1 - options.beta1);
-    const auto keep2 = static_cast<Scalar>(options.beta2), take2 = static_cast<Scalar>(1 - options.beta2);
-    const auto decayed = static_cast<Scalar>(1 - rate * options.weight_decay);
-    const auto update = [&](bool in_vector, auto p, const auto& g, auto m) {
-      p = (in_vector && !options.decay_vectors ? Scalar(1) : decayed) * p -
-          eta * (keep1 * m + take1 * (scale * g)).sign();
-      m = keep2 * m + take2 * (scale * g);
-    };
-    detail::for_each_trained(threads, update, model, gradient, moment);
+    detail::take_lion_step<Scalar>(options, factors, list_parameters(model), list_parameters(gradient),
+                                   list_parameters(moment), threads);
     ++steps;
   }
 };

@@ -5,9 +5,25 @@
 #include <utility>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/parameter_list.hpp"
+#include "crate/core/part.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 
 namespace crate {
+
+namespace detail {
+
+template <Scalar S>
+void update_average(double decay, const ParameterList& average, const ConstParameterList& model, Threads& threads) {
+  check_same_structure(average, model);
+  const auto keep = static_cast<S>(decay), take = static_cast<S>(1 - decay);
+  for_each_trained(average, threads, [&](const TrainedNumbers& numbers) {
+    auto a = numbers.of<S>(average);
+    a = keep * a + take * numbers.of<S>(model);
+  });
+}
+
+}  // namespace detail
 
 /// The exponential moving average of a model over its training: A <- decay A + (1 - decay) P after every step.
 template <class Model>
@@ -26,9 +42,7 @@ struct MovingAverage {
 
   /// Throws ShapeError if the model has another structure than the average.
   void update(const Model& model, Threads& threads) {
-    const auto keep = static_cast<Scalar>(decay), take = static_cast<Scalar>(1 - decay);
-    detail::for_each_trained(
-        threads, [&](bool, auto a, const auto& p) { a = keep * a + take * p; }, average, model);
+    detail::update_average<Scalar>(decay, list_parameters(average), list_parameters(model), threads);
   }
 };
 

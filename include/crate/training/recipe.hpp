@@ -4,10 +4,12 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "crate/io/detail/number_text.hpp"
 #include "crate/training/adamw.hpp"
+#include "crate/training/any_optimiser.hpp"
 #include "crate/training/lion.hpp"
 #include "crate/training/schedule.hpp"
 #include "crate/training/sgd.hpp"
@@ -71,6 +73,9 @@ inline void describe(Recipe& recipe, const LionOptions& o) {
                                {"beta2", exact_text(o.beta2)},
                                {"weight decay", exact_text(o.weight_decay)},
                                {"vectors decay", exact_text(o.decay_vectors)}});
+}
+inline void describe(Recipe& recipe, const OptimiserOptions& options) {
+  std::visit([&](const auto& rule) { describe(recipe, rule); }, options);
 }
 inline void describe(Recipe& recipe, const Schedule& o) {
   using detail::exact_text;

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 #include "crate/training/optimiser.hpp"
@@ -24,6 +25,29 @@ struct SgdOptions {
     check_option(!nesterov || momentum > 0, "SGD: momentum > 0 for Nesterov's rule", momentum);
   }
 };
+
+namespace detail {
+
+template <Scalar S>
+void take_sgd_step(const SgdOptions& options, const StepFactors& factors, const ParameterList& model,
+                   const ConstParameterList& gradient, const ParameterList& velocity, Threads& threads) {
+  check_same_structure(model, gradient);
+  check_same_structure(model, velocity);
+  const auto rate = static_cast<S>(options.rate * factors.rate);
+  const auto scale = static_cast<S>(factors.gradient), mu = static_cast<S>(options.momentum);
+  for_each_trained(model, threads, [&](const TrainedNumbers& numbers) {
+    auto p = numbers.of<S>(model), v = numbers.of<S>(velocity);
+    const auto g = numbers.of<S>(gradient);
+    const auto decay = static_cast<S>(numbers.in_vector && !options.decay_vectors ? 0 : options.weight_decay);
+    v = mu * v + (scale * g + decay * p);
+    if (options.nesterov)
+      p -= rate * (scale * g + decay * p + mu * v);
+    else
+      p -= rate * v;
+  });
+}
+
+}  // namespace detail
 
 /// Stochastic gradient descent with momentum, as PyTorch's SGD:
 ///   G' = G + w P,   V <- mu V + G',   P <- P - eta V,   or P - eta (G' + mu V) by Nesterov's rule.
@@ -46,17 +70,8 @@ struct Sgd {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    const auto rate = static_cast<Scalar>(options.rate * factors.rate);
-    const auto scale = static_cast<Scalar>(factors.gradient), mu = static_cast<Scalar>(options.momentum);
-    const auto update = [&](bool in_vector, auto p, const auto& g, auto v) {
-      const auto decay = static_cast<Scalar>(in_vector && !options.decay_vectors ? 0 : options.weight_decay);
-      v = mu * v + (scale * g + decay * p);
-      if (options.nesterov)
-        p -= rate * (scale * g + decay * p + mu * v);
-      else
-        p -= rate * v;
-    };
-    detail::for_each_trained(threads, update, model, gradient, velocity);
+    detail::take_sgd_step<Scalar>(options, factors, list_parameters(model), list_parameters(gradient),
+                                  list_parameters(velocity), threads);
     ++steps;
   }
 };

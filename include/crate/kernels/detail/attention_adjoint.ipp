@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The adjoint of subspace attention by pairs of blocks of tokens, whose probabilities are computed again.
 //
-// Letters: a head's tokens are cut into blocks I, J, ...; h_i is queries, keys and values alike, c_i and o_i are cotangent and
-// result. Since the logits S_ij = scale h_i . h_j are symmetric, what is computed of I and J serves both ways:
+// Letters: a head's tokens are cut into blocks I, J, ...; h_i is queries, keys and values alike, c_i and o_i are
+// cotangent and result. Since the logits S_ij = scale h_i . h_j are symmetric, what is computed of I and J serves both
+// ways:
 //   P_ij = exp(S_ij - m_j) / l_j,  P_ji = exp(S_ij - m_i) / l_i,  dS_ij = P_ij (h_i . c_j - o_j . c_j)
 //   dL/dh_j += sum over i in I of c_i P_ji + scale h_i (dS_ij + dS_ji), and the same with i and j exchanged.
-// That is 3.5 N^2 p multiply-adds where rows and columns each on their own take 5, and all of one pair stays in the second cache.
+// That is 3.5 N^2 p multiply-adds where rows and columns each on their own take 5, and all of one pair stays in the
+// second cache.
 
 namespace crate::detail::CRATE_TARGET {
 
@@ -46,8 +48,8 @@ struct TokenBlock {
   Index first, count, padded;  ///< padded: up to whole vectors
 };
 
-/// The tokens of a block are at most so many. Measured: with more, more is computed of a block with itself, where symmetry
-/// saves nothing; with fewer, sums are loaded and stored more often.
+/// The tokens of a block are at most so many. Measured: with more, more is computed of a block with itself, where
+/// symmetry saves nothing; with fewer, sums are loaded and stored more often.
 inline constexpr Index largest_adjoint_block = 64;
 
 /// How many tokens a block has, all but the last of a set: whole vectors of them.
@@ -67,16 +69,27 @@ struct AdjointRoom {
   S *columns, *turned_columns;    ///< [scale (dS_ij + dS_ji); P_ji] for each j, and for each i with i and j exchanged
   S *kept, *turned_kept, *drawn;  ///< what dropout multiplies P_ij and P_ji by, and room for the latter
 
-  AdjointRoom(Room<S>& room, Index head_dim, Index longest, bool drops) {
-    constexpr Index lanes = lanes_of<Simd<S>>;
-    const Index tokens = round_up(longest, lanes), block = std::min(tokens, largest_adjoint_block);
-    const Index pair = block * block;
-    for (S** const of_tokens : {&largest, &inverse_sum, &mean}) *of_tokens = room.take(tokens);
-    for (S** const packed : {&packed_h, &packed_c}) *packed = room.take(head_dim * tokens);
-    packed_sums = room.take(2 * round_up(head_dim, lanes) * tokens);
-    for (S** const of_pair : {&scores, &products, &turned_products}) *of_pair = room.take(pair);
-    for (S** const stacked : {&columns, &turned_columns}) *stacked = room.take(2 * pair);
-    for (S** const factors : {&kept, &turned_kept, &drawn}) *factors = room.take(drops ? pair : 0);
+  AdjointRoom(Room<S>& room, Index head_dim, Index longest, bool drops)
+      : largest(room.take(padded(longest))),
+        inverse_sum(room.take(padded(longest))),
+        mean(room.take(padded(longest))),
+        packed_h(room.take(head_dim * padded(longest))),
+        packed_c(room.take(head_dim * padded(longest))),
+        packed_sums(room.take(2 * padded(head_dim) * padded(longest))),
+        scores(room.take(pair(longest))),
+        products(room.take(pair(longest))),
+        turned_products(room.take(pair(longest))),
+        columns(room.take(2 * pair(longest))),
+        turned_columns(room.take(2 * pair(longest))),
+        kept(room.take(drops ? pair(longest) : 0)),
+        turned_kept(room.take(drops ? pair(longest) : 0)),
+        drawn(room.take(drops ? pair(longest) : 0)) {}
+
+ private:
+  static Index padded(Index count) { return round_up(count, lanes_of<Simd<S>>); }
+  static Index pair(Index longest) {
+    const Index block = std::min(padded(longest), largest_adjoint_block);
+    return block * block;
   }
 };
 
@@ -144,7 +157,8 @@ class HeadAdjoint {
     return room.packed_sums + 2 * (block.first * round_up(dim, T::lanes) + row * block.count);
   }
 
-  /// Adds what the tokens of I and J give to each other's cotangents, I = J or I before J. Keys in I are visible, at least one.
+  /// Adds what the tokens of I and J give to each other's cotangents, I = J or I before J. Keys in I are visible, at
+  /// least one.
   void add_pair(const TokenBlock& i, const TokenBlock& j, Columns<S> h_cotangent) const {
     const bool both_ways = i.first != j.first && !causal && j.first < visible;
     multiply_rows(room.packed_h, i, h, j, room.scores);
@@ -184,7 +198,8 @@ class HeadAdjoint {
     transpose_into(room.drawn, j.count, i.count, j.count, room.turned_kept, i.padded);
   }
 
-  /// P_ij in place of the scores, and the columns for J, where the second half is left out unless J's keys are seen from I.
+  /// P_ij in place of the scores, and the columns for J, where the second half is left out unless J's keys are seen
+  /// from I.
   template <bool both_ways>
   void differentiate(const TokenBlock& i, const TokenBlock& j) const {
     using Numbers = Simd<std::conditional_t<sizeof(S) == 4, std::int32_t, std::int64_t>>;

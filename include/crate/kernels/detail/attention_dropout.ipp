@@ -16,8 +16,8 @@ struct WideProducts {
           same_bits<Halves>(Wide((even >> 32U) | (odd & ~lower)))};
 }
 
-/// The words of crate::philox for counters {first, c1, c2, c3}, {first + 1, c1, c2, c3}, ..., as many as a vector has lanes, one
-/// counter's four after the other.
+/// The words of crate::philox for counters {first, c1, c2, c3}, {first + 1, c1, c2, c3}, ..., as many as a vector has
+/// lanes, one counter's four after the other.
 inline void philox_words(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key, std::uint32_t* words) {
   using V = Simd<std::uint32_t>;
   constexpr Index lanes = lanes_of<V>;

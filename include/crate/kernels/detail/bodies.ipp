@@ -17,5 +17,7 @@
 #include "crate/kernels/detail/attention.ipp"
 #include "crate/kernels/detail/attention_adjoint.ipp"
 #include "crate/kernels/detail/normalise.ipp"
+// On norms.
+#include "crate/kernels/detail/layer_norm.ipp"
 // What the other floors call.
 #include "crate/kernels/detail/kernels.ipp"

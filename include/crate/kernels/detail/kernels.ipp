@@ -57,6 +57,14 @@ struct Kernels {
                                     Columns<Out> out, Threads& threads) {
     CRATE_TARGET::normalise_tokens_into<Out>(z, dim, cols, norm_epsilon, out, threads);
   }
+  template <class S, class... Arguments>
+  static void layer_norm_into(Columns<const S> z, Arguments&&... arguments) {
+    CRATE_TARGET::layer_norm_into<S>(z, std::forward<Arguments>(arguments)...);
+  }
+  template <class S, class... Arguments>
+  static void layer_norm_adjoint_into(Columns<const S> z, Arguments&&... arguments) {
+    CRATE_TARGET::layer_norm_adjoint_into<S>(z, std::forward<Arguments>(arguments)...);
+  }
 };
 
 }  // namespace crate::detail::CRATE_TARGET

@@ -29,6 +29,7 @@
 #include "crate/kernels/detail/vector_types.hpp"
 #include "crate/kernels/epilogue.hpp"
 #include "crate/kernels/instruction_set.hpp"
+#include "crate/kernels/norm_views.hpp"
 #include "crate/kernels/tile_shape.hpp"
 #include "crate/kernels/views.hpp"
 
@@ -63,8 +64,10 @@
 #define CRATE_TARGET avx512
 #define CRATE_TARGET_BYTES 64
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), apply_to = function)
-#pragma clang attribute push(__attribute__((min_vector_width(512))), apply_to = function)  // else half, under -march=native
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), \
+                             apply_to = function)
+#pragma clang attribute push(__attribute__((min_vector_width(512))), \
+                             apply_to = function)  // else half, under -march=native
 #include "crate/kernels/detail/bodies.ipp"
 #pragma clang attribute pop
 #pragma clang attribute pop

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -16,8 +17,9 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
-#include "crate/core/part.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/io/checkpoint.hpp"
+#include "crate/io/detail/listed_tensors.hpp"
 #include "crate/io/detail/number_text.hpp"
 #include "crate/io/detail/training_checkpoint.hpp"
 #include "crate/io/file_error.hpp"
@@ -30,23 +32,26 @@
 
 namespace crate::detail {
 
-/// A shape in which the entries lie row-major as they do in memory.
-template <class Parameter>
-std::vector<Index> shape_in_memory(const Parameter& parameter) {
-  if constexpr (Parameter::IsVectorAtCompileTime) return {parameter.size()};
-  if constexpr (Parameter::IsRowMajor) return {parameter.rows(), parameter.cols()};
-  return {parameter.cols(), parameter.rows()};
+/// Every number of a state that is no parameter.
+struct TrainingCounters {
+  Index step = 0, optimiser_steps = 0;
+  Measures epoch_sums = {};
+};
+
+template <class State>
+TrainingCounters counters_of(const State& state) {
+  return {state.step, state.optimiser.steps, state.epoch_sums};
 }
 
-/// Calls visit(name, number) for every number of a state that is no parameter.
-template <class State, class Visit>
-void for_each_counter(State& state, const Visit& visit) {
-  visit("step", state.step);
-  visit("optimiser steps", state.optimiser.steps);
-  visit("loss", state.epoch_sums.loss.sum);
-  visit("examples", state.epoch_sums.loss.count);
-  visit("correct", state.epoch_sums.correct);
-  visit("correct in top 5", state.epoch_sums.correct_in_top_5);
+/// Calls visit(name, number) for all of them.
+template <class Counters, class Visit>
+void for_each_counter(Counters& counters, const Visit& visit) {
+  visit("step", counters.step);
+  visit("optimiser steps", counters.optimiser_steps);
+  visit("loss", counters.epoch_sums.loss.sum);
+  visit("examples", counters.epoch_sums.loss.count);
+  visit("correct", counters.epoch_sums.correct);
+  visit("correct in top 5", counters.epoch_sums.correct_in_top_5);
 }
 
 template <class Number>
@@ -69,9 +74,9 @@ void check_counter(const TensorTable& file, std::string_view name, Number found,
   throw file_error(file.source(), "metadata ", quote(name), ": expected ", expected, ", found ", found);
 }
 
-/// Throws FileError unless the counters are those of one training, which `state` began.
-template <class State>
-void check_counters(const TensorTable& file, const State& loaded, const State& state, const TrainingExtent& extent) {
+/// Throws FileError unless the counters are those of one training, which had these when it began.
+inline void check_counters(const TensorTable& file, const TrainingCounters& loaded, const TrainingCounters& begun,
+                           const TrainingExtent& extent) {
   constexpr Index any = std::numeric_limits<Index>::max();
   const Measures& sums = loaded.epoch_sums;
   check_counter(file, "step", loaded.step, Index{0}, any);
@@ -79,11 +84,11 @@ void check_counters(const TensorTable& file, const State& loaded, const State& s
     throw file_error(file.source(),
                      "metadata 'step': the training is further already than the epochs asked for: expected at most ",
                      *extent.steps, " steps, found ", loaded.step);
-  check_counter(file, "optimiser steps", loaded.optimiser.steps, Index{0}, any);
-  if (const Index more = state.optimiser.steps - state.step; loaded.optimiser.steps - loaded.step != more)
+  check_counter(file, "optimiser steps", loaded.optimiser_steps, Index{0}, any);
+  if (const Index more = begun.optimiser_steps - begun.step; loaded.optimiser_steps - loaded.step != more)
     throw file_error(file.source(), "metadata 'optimiser steps': expected ",
                      more == 0 ? "" : concatenate(more, " more than "), "'step', ", loaded.step, ", found ",
-                     loaded.optimiser.steps);
+                     loaded.optimiser_steps);
   if (!std::isfinite(sums.loss.sum))
     throw file_error(file.source(), "metadata 'loss': expected a finite number, found ", sums.loss.sum);
   check_counter(file, "examples", sums.loss.count, Index{0}, extent.examples_of_epoch_at(loaded.step));
@@ -114,12 +119,10 @@ Metadata described_model(const Model& model) {
   }
 }
 
-/// Throws FileError unless the checkpoint is of such a model. Old ones do not say of which they are.
-template <class Model>
-void check_described_model(const TensorTable& file, const Model& model) {
+/// Throws FileError unless the checkpoint is of the model that is so described. Old ones do not say of which they are.
+inline void check_described_model(const TensorTable& file, const Metadata& of_model) {
   if (file.find_metadata(checkpoint_format_key) == nullptr) return;
   std::map<std::string_view, std::array<std::string_view, 2>> texts;  // as the model and the file have them
-  const Metadata of_model = described_model(model);
   for (const auto& [key, text] : of_model) texts[key][0] = text;
   for (const auto& [key, text] : file.metadata()) texts[key][1] = text;
   const auto shown = [](std::string_view text) { return text.empty() ? "nothing" : quote(text); };
@@ -142,46 +145,49 @@ inline void check_keys(const TensorTable& file) {
       throw file_error(file.source(), "expected a checkpoint of a training, found ", quote(key), " in its metadata");
 }
 
-/// What keeps the file from filling the state, a line each.
-template <class State>
-std::string checkpoint_complaints(const TensorTable& file, const State& state) {
+/// What keeps the file from filling the parameters of a state, a line each.
+inline std::string checkpoint_complaints(const TensorTable& file, const ParameterList& state) {
   std::string complaints;
-  std::set<std::string, std::less<>> wanted;
-  const auto compare = [&](std::string_view name, ParameterKind, const auto& parameter) {
-    using S = typename std::remove_cvref_t<decltype(parameter)>::Scalar;
-    wanted.emplace(name);
-    const Tensor* const found = file.find(name);
+  std::set<std::string_view> wanted;
+  for (const Parameter& parameter : state) {
+    wanted.insert(parameter.name);
+    const Tensor* const found = file.find(parameter.name);
     const std::vector<Index> shape = shape_in_memory(parameter);
+    const Dtype dtype = dtype_of_parameter(parameter);
     if (found == nullptr)
-      complaints += concatenate("\n  missing: ", quote(name), " ", shape_text(shape));
-    else if (found->shape != shape || found->dtype != dtype_of<S>)
-      complaints += concatenate("\n  ", quote(name), ": expected ", dtype_name(*dtype_of<S>), " ", shape_text(shape),
+      complaints += concatenate("\n  missing: ", quote(parameter.name), " ", shape_text(shape));
+    else if (found->shape != shape || found->dtype != dtype)
+      complaints += concatenate("\n  ", quote(parameter.name), ": expected ", dtype_name(dtype), " ", shape_text(shape),
                                 ", found ", dtype_name(found->dtype), " ", shape_text(found->shape));
-  };
-  for_each_parameter(compare, state);
+  }
   for (const Tensor& tensor : file.tensors())
     if (!wanted.contains(tensor.name)) complaints += concatenate("\n  surplus: ", quote(tensor.name));
   return complaints;
 }
 
 /// The name of the first parameter that has an entry which is no finite number; empty if there is none.
-template <class State>
-[[nodiscard]] std::string not_finite_parameter(const State& state) {
-  std::string first;
-  for_each_parameter(
-      [&](std::string_view name, ParameterKind, const auto& parameter) {
-        if (first.empty() && !parameter.allFinite()) first = name;
-      },
-      state);
-  return first;
+template <class Memory>
+[[nodiscard]] std::string not_finite_parameter(const std::vector<ListedParameter<Memory>>& parameters) {
+  for (const auto& parameter : parameters) {
+    bool finite = true;
+    with_numbers(parameter, [&]<class S>(std::span<S> numbers) {
+      finite = all_finite(std::span<const std::remove_const_t<S>>(numbers));
+    });
+    if (!finite) return parameter.name;
+  }
+  return {};
 }
 
 /// Throws Error unless all parameters and moments are finite.
+inline void check_finite_after(Index step, const ConstParameterList& state) {
+  if (const std::string name = not_finite_parameter(state); !name.empty())
+    throw Error(concatenate("training: expected finite numbers, found others in ", quote(name), " after step ", step,
+                            "; a smaller rate, a warm-up or clipping may help"));
+}
+
 template <class State>
 void check_state(const State& state) {
-  if (const std::string name = not_finite_parameter(state); !name.empty())
-    throw Error(concatenate("training: expected finite numbers, found others in ", quote(name), " after step ",
-                            state.step, "; a smaller rate, a warm-up or clipping may help"));
+  check_finite_after(state.step, list_parameters(state));
 }
 
 }  // namespace crate::detail

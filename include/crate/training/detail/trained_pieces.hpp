@@ -3,68 +3,81 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <string_view>
-#include <tuple>
-#include <type_traits>
+#include <functional>
 #include <vector>
 
-#include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
-#include "crate/core/part.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
 
 // Walks over all trainable numbers of models of one structure side by side, in pieces that threads share.
 
 namespace crate::detail {
 
-template <class Model>
-using ScalarPointer = std::conditional_t<std::is_const_v<Model>, const typename std::remove_const_t<Model>::Scalar*,
-                                         typename std::remove_const_t<Model>::Scalar*>;
-
-/// Consecutive numbers of one parameter, and the same ones of other models.
-template <class... Models>
-struct TrainedPiece {
+/// Consecutive numbers of one trainable parameter, the same ones in every model of the structure.
+struct TrainedNumbers {
+  std::size_t parameter;  ///< in the list
+  Index first, size;
   bool in_vector;  ///< whether the parameter is one-dimensional
-  Index size;
-  std::tuple<ScalarPointer<Models>...> data;
+
+  /// These numbers of the model that the list is of. Throws Error if they are of another type.
+  template <Scalar S>
+  [[nodiscard]] auto of(const ParameterList& model) const {
+    return Eigen::Map<Eigen::Array<S, Eigen::Dynamic, 1>>(model[parameter].numbers<S>().data() + first, size);
+  }
+  template <Scalar S>
+  [[nodiscard]] auto of(const ConstParameterList& model) const {
+    return Eigen::Map<const Eigen::Array<S, Eigen::Dynamic, 1>>(model[parameter].numbers<S>().data() + first, size);
+  }
 };
 
-/// Pieces that cover the trainable parameters of the first model, cut by sizes alone.
-/// Throws ShapeError if the models differ in structure or in the size of a parameter.
-template <class Model, class... Others>
-[[nodiscard]] auto trained_pieces(Model& model, Others&... others) {
-  constexpr Index piece_size = 16384;
-  std::vector<TrainedPiece<Model, Others...>> pieces;
-  const auto cut = [&]([[maybe_unused]] std::string_view name, ParameterKind kind, auto& parameter, auto&... same) {
-    (check_shape(name, same, parameter.rows(), parameter.cols()), ...);
-    if (kind != ParameterKind::trainable) return;
-    constexpr bool in_vector = std::remove_cvref_t<decltype(parameter)>::IsVectorAtCompileTime;
-    for (Index first = 0; first < parameter.size(); first += piece_size)
-      pieces.push_back({in_vector,
-                        std::min(piece_size, parameter.size() - first),
-                        {parameter.data() + first, (same.data() + first)...}});
-  };
-  for_each_parameter(cut, model, others...);
+/// All trainable numbers, cut by sizes alone: into runs, and these into pieces for threads, which hold at least as many
+/// numbers as the longest run, but the last, and less than twice as many, however small parameters are.
+struct TrainedPieces {
+  std::vector<TrainedNumbers> runs;
+  std::vector<std::size_t> ends;  ///< of the pieces, among the runs
+};
+
+template <class Memory>
+[[nodiscard]] TrainedPieces cut_trained(const std::vector<ListedParameter<Memory>>& model) {
+  constexpr Index longest_run = 16384;
+  TrainedPieces pieces;
+  Index numbers = 0;  // since the last end
+  for (std::size_t i = 0; i < model.size(); ++i) {
+    if (model[i].kind != ParameterKind::trainable) continue;
+    for (Index first = 0; first < model[i].size(); first += longest_run) {
+      const Index size = std::min(longest_run, model[i].size() - first);
+      pieces.runs.push_back({i, first, size, model[i].is_vector});
+      if ((numbers += size) < longest_run) continue;
+      pieces.ends.push_back(pieces.runs.size());
+      numbers = 0;
+    }
+  }
+  if (numbers > 0) pieces.ends.push_back(pieces.runs.size());
   return pieces;
 }
 
-template <class S>
-auto as_array(S* data, Index size) {
-  using Numbers = Eigen::Array<std::remove_const_t<S>, Eigen::Dynamic, 1>;
-  return Eigen::Map<std::conditional_t<std::is_const_v<S>, const Numbers, Numbers>>(data, size);
+/// Calls visit(run, number of the run) for all of them.
+inline void for_each_run(const TrainedPieces& pieces, Threads& threads,
+                         const std::function<void(const TrainedNumbers&, std::size_t)>& visit) {
+  threads.for_each(static_cast<Index>(pieces.ends.size()), [&](Index piece, int) {
+    const auto i = static_cast<std::size_t>(piece);
+    for (std::size_t run = i == 0 ? 0 : pieces.ends[i - 1]; run < pieces.ends[i]; ++run) visit(pieces.runs[run], run);
+  });
 }
 
-/// Calls visit(in_vector, numbers of the first model, same of each other...) for all trainable numbers, so few at a
-/// time that they stay in the first cache from one expression to the next: every number comes from memory once.
-template <class Visit, class... Models>
-void for_each_trained(Threads& threads, const Visit& visit, Models&... models) {
-  constexpr Index block_size = 1024;
-  const auto pieces = trained_pieces(models...);
-  threads.for_each(static_cast<Index>(pieces.size()), [&](Index i, int) {
-    const auto& piece = pieces[static_cast<std::size_t>(i)];
-    for (Index first = 0; first < piece.size; first += block_size) {
-      const Index size = std::min(block_size, piece.size - first);
-      std::apply([&](auto*... data) { visit(piece.in_vector, as_array(data + first, size)...); }, piece.data);
+/// Calls visit(numbers) for all trainable numbers of the model, so few at a time that they, and the same ones of a few
+/// models more, stay in the first cache from one expression to the next: every number comes from memory once.
+template <class Memory>
+void for_each_trained(const std::vector<ListedParameter<Memory>>& model, Threads& threads,
+                      const std::function<void(const TrainedNumbers&)>& visit) {
+  for_each_run(cut_trained(model), threads, [&](const TrainedNumbers& run, std::size_t) {
+    constexpr Index largest_block = 1024;
+    for (Index first = 0; first < run.size; first += largest_block) {
+      TrainedNumbers block = run;
+      block.first += first;
+      block.size = std::min(largest_block, run.size - first);
+      visit(block);
     }
   });
 }
