@@ -42,16 +42,30 @@ template <Scalar S>
     x = next;
     if (change <= 10 * Eigen::NumTraits<S>::epsilon() * x.norm()) break;
   }
-  const S departure = (x.transpose() * x - Matrix<S>::Identity(x.rows(), x.rows())).norm();
+  Threads alone;
+  Matrix<S> departing(x.rows(), x.rows());
+  gram_into(x, departing, alone);
+  departing.diagonal().array() -= S(1);
+  const S departure = departing.norm();
   if (!(departure <= std::sqrt(Eigen::NumTraits<S>::epsilon())))
     throw PrecisionError("orthogonal factor: expected a matrix far enough from singular to have one");
   return x;
 }
 
+/// A B.
+template <class A, class B>
+[[nodiscard]] Matrix<typename A::Scalar> product_of(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b,
+                                                    Threads& threads) {
+  Matrix<typename A::Scalar> result(a.rows(), b.cols());
+  multiply(a, b, result, threads);
+  return result;
+}
+
+/// A A^T.
 template <Scalar S>
-[[nodiscard]] Matrix<S> correlation(const Matrix<S>& left, const Matrix<S>& right, Threads& threads) {
-  Matrix<S> result(left.rows(), right.rows());
-  multiply(left, right.transpose(), result, threads);
+[[nodiscard]] Matrix<S> gram_of_rows(const Matrix<S>& a, Threads& threads) {
+  Matrix<S> result(a.rows(), a.rows());
+  gram_into(a.transpose(), result, threads);
   return result;
 }
 
@@ -73,7 +87,7 @@ template <class ZDerived>
   using S = typename ZDerived::Scalar;
   if (tokens.size() == 0) throw ShapeError("principal directions: expected tokens, found none");
   const Matrix<S> z = detail::scaled_tokens<S>(tokens).tokens;
-  return detail::eigen_decomposition<S>(detail::correlation<S>(z, z, threads)).eigenvectors().rowwise().reverse();
+  return detail::eigen_decomposition<S>(detail::gram_of_rows(z, threads)).eigenvectors().rowwise().reverse();
 }
 
 /// An orthonormal dictionary in which the tokens have sparse codes: a stationary point, reached from the principal
@@ -102,7 +116,8 @@ template <class ZDerived>
   for (int i = 0; i < options.iterations; ++i) {
     multiply(dictionary.transpose(), z, codes, threads);
     codes = (codes.array().abs() > threshold).select(codes, S(0)).eval();
-    dictionary = detail::nearest_orthogonal<S>(detail::correlation<S>(z, codes, threads) + inertia * dictionary);
+    dictionary =
+        detail::nearest_orthogonal<S>(detail::product_of(z, codes.transpose(), threads) + inertia * dictionary);
   }
   return dictionary;
 }

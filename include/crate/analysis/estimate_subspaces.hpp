@@ -66,15 +66,18 @@ template <Scalar S>
 /// One sweep of orthogonal iteration: closer to the leading eigenvectors of Z Z^T, and never less energy of Z inside.
 template <Scalar S>
 [[nodiscard]] Matrix<S> towards_leading_directions(const Matrix<S>& tokens, const Matrix<S>& basis) {
-  const Matrix<S> inside = basis.transpose() * tokens;
-  return orthonormal_columns<S>(tokens * inside.transpose());
+  Threads alone;
+  const Matrix<S> inside = product_of(basis.transpose(), tokens, alone);
+  return orthonormal_columns<S>(product_of(tokens, inside.transpose(), alone));
 }
 
 /// The basis turned within its span so that Z has falling, uncorrelated energies along its columns.
 template <Scalar S>
 [[nodiscard]] Matrix<S> by_falling_energy(const Matrix<S>& tokens, const Matrix<S>& basis) {
-  const Matrix<S> inside = basis.transpose() * tokens;
-  return basis * eigen_decomposition<S>(inside * inside.transpose()).eigenvectors().rowwise().reverse();
+  Threads alone;
+  const Matrix<S> inside = product_of(basis.transpose(), tokens, alone);
+  const auto directions = eigen_decomposition<S>(gram_of_rows(inside, alone));
+  return product_of(basis, directions.eigenvectors().rowwise().reverse(), alone);
 }
 
 /// The K-subspaces iteration on one matrix of tokens.
@@ -98,7 +101,7 @@ class SubspaceFit {
     Vector<S> outside = energies_;
     for (Index k = 0; k < options_.subspaces; ++k) {
       basis(k) = neighbourhood_basis(draw(outside, random), random);
-      const Matrix<S> inside = basis(k).transpose() * tokens_;
+      const Matrix<S> inside = product_of(basis(k).transpose(), tokens_, threads_);
       outside = outside.cwiseMin(energies_ - inside.colwise().squaredNorm().transpose()).cwiseMax(S(0));
     }
   }
@@ -136,7 +139,8 @@ class SubspaceFit {
   /// Leading directions of the tokens with the largest |cosine| to the centre.
   [[nodiscard]] Matrix<S> neighbourhood_basis(Index centre, Random& random) const {
     const Index count = std::min(tokens_.cols(), std::max(2 * options_.dim, tokens_.cols() / (4 * options_.subspaces)));
-    Vector<S> cosines = (tokens_.transpose() * tokens_.col(centre)).cwiseAbs();
+    Threads alone;
+    Vector<S> cosines = product_of(tokens_.transpose(), tokens_.col(centre), alone).cwiseAbs();
     cosines.array() /= energies_.array().sqrt().max(std::numeric_limits<S>::min());
     std::vector<Index> nearest(static_cast<std::size_t>(tokens_.cols()));
     std::iota(nearest.begin(), nearest.end(), Index{0});
@@ -268,18 +272,30 @@ template <class ZDerived>
   return estimate_subspaces(tokens, options, alone);
 }
 
+namespace detail {
+
+/// ||(I - U U^T) V||, the sine of the largest principal angle between orthonormal bases.
+template <Scalar S>
+[[nodiscard]] S largest_sine(const Matrix<S>& u, const Matrix<S>& v) {
+  Threads alone;
+  const Matrix<S> inside = product_of(u.transpose(), v, alone);
+  Matrix<S> outside = v;
+  multiply_add(-1, u, inside, outside, alone);
+  check_option(outside.allFinite(), "principal angle: bases of finite numbers", "others");
+  const S square = eigen_decomposition<S>(gram_of_rows<S>(outside.transpose(), alone)).eigenvalues().maxCoeff();
+  return std::sqrt(std::clamp(square, S(0), S(1)));
+}
+
+}  // namespace detail
+
 /// The largest principal angle between the column spaces of two orthonormal bases of equal size, in degrees:
 /// the arc sine of ||(I - U U^T) V||, which stays precise at small angles.
 template <class UDerived, class VDerived>
 [[nodiscard]] double largest_principal_angle(const Eigen::MatrixBase<UDerived>& u,
                                              const Eigen::MatrixBase<VDerived>& v) {
   check_shape("principal angle: second basis", v, u.rows(), u.cols());
-  const Matrix<double> first = u.template cast<double>(), second = v.template cast<double>();
-  const Matrix<double> outside = second - first * (first.transpose() * second);
-  check_option(outside.allFinite(), "principal angle: bases of finite numbers", "others");
-  const auto solver = detail::eigen_decomposition<double>(outside.transpose() * outside);
-  const double sine = std::sqrt(std::clamp(solver.eigenvalues().maxCoeff(), 0.0, 1.0));
-  return std::asin(sine) * 180 / 3.14159265358979323846;
+  return std::asin(detail::largest_sine<double>(u.template cast<double>(), v.template cast<double>())) * 180 /
+         3.14159265358979323846;
 }
 
 }  // namespace crate

@@ -12,6 +12,7 @@
 #include "crate/core/matrix.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/kernels/attention.hpp"
 #include "crate/kernels/product.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/subspace_attention.hpp"
@@ -242,6 +243,13 @@ template <class Z, class Bases>
   return result;
 }
 
+/// The heads of one set of projected tokens H, with the softmax step's logits.
+template <crate::Scalar S>
+[[nodiscard]] AttentionHeads<S> heads_of_step(const Matrix<S>& h, Index heads, const TokenLayout& layout,
+                                              const CompressionOptions& options) {
+  return attention_heads(columns_of(h), heads, h.rows() / heads, layout, {.logit_scale = options.logit_scale});
+}
+
 /// compress of sizes that are known at run time.
 template <crate::Scalar S>
 [[nodiscard]] Matrix<S> compress_dynamic(ConstTokens<S> z, ConstTokens<S> bases, Index heads,
@@ -250,8 +258,12 @@ template <crate::Scalar S>
   Threads alone;
   Matrix<S> projected(bases.cols(), z.cols()), result(z.rows(), z.cols());
   multiply(bases.transpose(), z, projected, alone);
-  if (options.step == CompressionStep::softmax)
-    projected = subspace_attention(projected, heads, {.logit_scale = options.logit_scale});
+  if (options.step == CompressionStep::softmax) {
+    Workspace workspace;
+    const Matrix<S> h = projected;
+    attend_heads<S>(instruction_set(), heads_of_step(h, heads, layout, options), false, columns_of(projected),
+                    workspace, alone);
+  }
   compress_projected<S>(projected, heads, layout, options, alone);
   keep_tokens<S>(z, bases.cols() / heads, layout, options, result, alone);
   multiply_add(1, bases, projected, result, alone);
@@ -264,16 +276,29 @@ template <crate::Scalar S>
                                                                               Index heads, ConstTokens<S> cotangent,
                                                                               const CompressionOptions& options) {
   const TokenLayout layout = TokenLayout::single(z.cols());
-  const AttentionOptions attention{.logit_scale = options.logit_scale};
   const bool is_softmax = options.step == CompressionStep::softmax;
   Threads alone;
+  Workspace workspace;
   Matrix<S> h(bases.cols(), z.cols()), step_cotangent(h.rows(), h.cols()), h_cotangent(h.rows(), h.cols());
   multiply(bases.transpose(), z, h, alone);
   multiply(bases.transpose(), cotangent, step_cotangent, alone);
-  Matrix<S> compressed = is_softmax ? subspace_attention(h, heads, attention) : h;
+  Matrix<S> attended, softmax, compressed = h;
+  const AttentionHeads<S> attention = heads_of_step(h, heads, layout, options);
+  if (is_softmax) {
+    attended.resize(h.rows(), h.cols());
+    softmax.resize(h.cols(), 2 * heads);
+    attend_heads_recorded<S>(instruction_set(), attention, {}, softmax_terms(softmax), columns_of(attended), workspace,
+                             alone);
+    compressed = attended;
+  }
   compress_projected<S>(compressed, heads, layout, options, alone);
   compress_projected_adjoint<S>(h, compressed, heads, layout, options, step_cotangent, h_cotangent, alone);
-  if (is_softmax) h_cotangent = subspace_attention_adjoint(h, heads, h_cotangent, attention);
+  if (is_softmax) {
+    step_cotangent = h_cotangent;
+    attend_heads_adjoint<S>(instruction_set(), attention, {}, softmax_terms(std::as_const(softmax)),
+                            columns_of(std::as_const(attended)), columns_of(std::as_const(step_cotangent)),
+                            columns_of(h_cotangent), workspace, alone);
+  }
   SubspaceGradient<Matrix<S>, Matrix<S>> gradient{Matrix<S>(z.rows(), z.cols()), Matrix<S>(z.rows(), bases.cols())};
   keep_tokens<S>(cotangent, bases.cols() / heads, layout, options, gradient.tokens, alone);
   multiply_add(1, bases, h_cotangent, gradient.tokens, alone);
