@@ -226,6 +226,18 @@ TEST_CASE("ISTA takes expressions, blocks, maps and row-major dictionaries") {
   CHECK(in_place == ista(z, dictionary));
 }
 
+TEST_CASE("Tokens of a bounded number, of more coordinates than that, have the room that an ISTA step takes") {
+  using Bounded = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor, 6, 4>;
+  Random random(1);
+  const Matrix<double> tokens = draw_normal(random, 6, 4), dictionary = draw_normal(random, 6, 6);
+  const Bounded bounded = tokens;
+  CHECK(relative_error(ista(bounded, dictionary), ista(tokens, dictionary)) < 1e-13);
+  const auto found = ista_adjoint(bounded, dictionary, bounded);
+  const auto expected = ista_adjoint(tokens, dictionary, tokens);
+  CHECK(relative_error(found.tokens, expected.tokens) < 1e-12);
+  CHECK(relative_error(found.dictionary, expected.dictionary) < 1e-12);
+}
+
 TEST_CASE("ISTA refuses what it cannot mean") {
   const Matrix<double> z = Matrix<double>::Ones(4, 2), dictionary = Matrix<double>::Ones(4, 4);
   CHECK(message_of<ShapeError>([&] { (void)ista(z, dictionary.topRows(3)); }) ==

@@ -84,7 +84,7 @@ template <Scalar S>
 /// it makes one product of two forward, and backward, with another d^3, two of four.
 template <class Z>
 [[nodiscard]] bool takes_step_matrix(const Z& z, const IstaOptions& options) {
-  constexpr bool may_be_wide = Z::ColsAtCompileTime == Eigen::Dynamic;
+  constexpr bool may_be_wide = Z::MaxColsAtCompileTime == Eigen::Dynamic;
   return may_be_wide && options.rule == SparsifyRule::proximal_gradient && 2 * z.cols() > z.rows();
 }
 
@@ -114,7 +114,7 @@ void proximal_gradient_into(const Z& z, const D& d, const IstaOptions& options, 
   using S = typename Z::Scalar;
   const double level = options.step * options.lambda;
   const auto tokens = view_of<const S>(z);
-  if constexpr (Z::ColsAtCompileTime == Eigen::Dynamic)
+  if constexpr (Z::MaxColsAtCompileTime == Eigen::Dynamic)
     if (takes_step_matrix(z, options)) {
       step_matrix_into(d, options.step, room, threads);
       return multiply(room, z, out, proximal<S>(1, {}, level, options.threshold), threads);
@@ -199,7 +199,7 @@ void ista_adjoint_into(const Z& z, const D& d, const IstaOptions& options, const
   });
   if (options.rule == SparsifyRule::majorisation_minimisation)
     return majorisation_minimisation_adjoint_into(z, d, options, masked, z_cotangent, d_gradient, threads);
-  if constexpr (Z::ColsAtCompileTime == Eigen::Dynamic)
+  if constexpr (Z::MaxColsAtCompileTime == Eigen::Dynamic)
     if (takes_step_matrix(z, options))
       return step_matrix_adjoint_into(z, d, options.step, room, masked, second, z_cotangent, d_gradient, threads);
   residual_adjoint_into(z, d, options.step, room, masked, second, z_cotangent, d_gradient, threads);
