@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// All kernels, for the instruction set that the macros of targets.hpp name.
+// All kernels, for the instruction set that the macros of targets.hpp name. Each needs those before it.
+// clang-format off
 
 #include "crate/kernels/detail/simd.ipp"
 #include "crate/kernels/detail/arithmetic.ipp"
