@@ -15,8 +15,8 @@
 
 namespace crate {
 
-/// The vector instructions that products, attention and norms run on. Every program holds kernels for all of them, whatever
-/// flags it is compiled with.
+/// The vector instructions that products, attention and norms run on. Every program holds kernels for all of them,
+/// whatever flags it is compiled with.
 enum class InstructionSet {
   portable,         ///< 128-bit vectors as the compiler makes them: SSE2 on x86-64, NEON on ARM
   avx2,             ///< 256-bit vectors with fused multiply-add
@@ -53,8 +53,8 @@ inline constexpr std::array<std::string_view, 4> instruction_set_names{"portable
 
 namespace detail {
 
-/// The widest that the processor has, but for dot products of bfloat16 where these are slower than multiply-adds of floats: an
-/// Intel processor makes them at half of that rate, one of AMD at twice (bench/, `arithmetic`).
+/// The widest that the processor has, but for dot products of bfloat16 where these are slower than multiply-adds of
+/// floats: an Intel processor makes them at half of that rate, one of AMD at twice (bench/, `arithmetic`).
 [[nodiscard]] inline InstructionSet fastest_instruction_set() {
 #ifdef CRATE_KERNELS_X86
   if (is_supported(InstructionSet::avx512_bfloat16) && __builtin_cpu_is("amd")) return InstructionSet::avx512_bfloat16;
@@ -72,8 +72,8 @@ namespace detail {
   return names;
 }
 
-/// What the environment variable CRATE_INSTRUCTION_SET names, or else the fastest. Throws OptionError if it names none that this
-/// processor has.
+/// What the environment variable CRATE_INSTRUCTION_SET names, or else the fastest. Throws OptionError if it names none
+/// that this processor has.
 [[nodiscard]] inline InstructionSet first_instruction_set() {
   const char* const value = std::getenv("CRATE_INSTRUCTION_SET");  // NOLINT(concurrency-mt-unsafe): it is only read
   const std::string_view wanted = value == nullptr ? "" : value;
@@ -97,8 +97,8 @@ inline std::atomic<InstructionSet>& chosen_instruction_set() {
   return detail::chosen_instruction_set().load(std::memory_order_relaxed);
 }
 
-/// From now on kernels run on these. Results change in their last bits; weights that were folded keep what they were folded for.
-/// Throws OptionError if the processor lacks them.
+/// From now on kernels run on these. Results change in their last bits; weights that were folded keep what they were
+/// folded for. Throws OptionError if the processor lacks them.
 inline void use_instruction_set(InstructionSet set) {
   check_option(is_supported(set),
                concatenate("an instruction set that this processor has (", detail::supported_instruction_sets(), ")"),

@@ -18,7 +18,8 @@ namespace crate::detail {
   }
 }
 
-/// A tile of a product: so many registers of rows by so many columns of sums, as many as the register file holds beside the operands.
+/// A tile of a product: so many registers of rows by so many columns of sums, as many as the register file holds beside
+/// the operands.
 struct TileShape {
   int vectors, columns;
 };
@@ -27,8 +28,7 @@ struct TileShape {
   if (bytes == 64) return {3, 8};  // 32 registers
   if (bytes == 32) return {2, 6};  // 16
 #ifdef __aarch64__
-  return {
-      4, 5};  // 32; with a column more, g++ 12, which loads a step's numbers before it multiplies, keeps sums in memory
+  return {4, 5};  // 32; g++ 12 loads all numbers of a step before it multiplies, and would spill sums of a sixth column
 #else
   return {2, 4};  // 16, and one for every product, for want of fused multiply-adds
 #endif
