@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -287,6 +288,9 @@ int run(CLI::App& app, Options& options) {
 }  // namespace
 
 int main(int count, char** arguments) {
+#ifdef SIGPIPE
+  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
+#endif
   Options options;
   CLI::App app("Trains a CRATE or CRATE-alpha image classifier.");
   train_classifier::add_options(app, options);

@@ -232,9 +232,12 @@ def full_size():
         torch.save(model.state_dict(), paths[0])
         safetensors_file.save(paths[1], {"images": images})
         run("run_model", "--weights", paths[0], "--heads", 16, "--input", paths[1], "--output", paths[2], "--threads", 2)
-        error = (safetensors_file.load(paths[2])["logits"] - outputs_of(model, images, None)["logits"]).abs().max()
-    print(f"CRATE-Large: logits within {error:.2g} of PyTorch's")
-    if not error < 2e-4:
+        found = safetensors_file.load(paths[2])["logits"].double()
+        own = outputs_of(model, images, None)["logits"].double()
+        exact = outputs_of(model.double(), images.double(), None)["logits"]
+    error, own_error = ((logits - exact).square().mean().sqrt().item() for logits in (found, own))
+    print(f"CRATE-Large: logits within {error:.2g} of PyTorch's in double, its own in float within {own_error:.2g}")
+    if not error < 1.5 * own_error < 2e-4:
         raise RuntimeError("CRATE-Large differs from PyTorch")
 
 

@@ -171,7 +171,7 @@ def check_ends(folder, data):
     process = subprocess.Popen(command(*recipe, unread, "--epochs", 30), stdout=subprocess.PIPE)
     process.stdout.close()
     process.wait()
-    check("a closed pipe", os.path.exists(unread) and content(unread) == content(read), "lost the training")
+    check("a closed pipe", process.returncode == 0 and content(unread) == content(read), "lost the training")
     closed = os.path.join(folder, "closed")
     subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command(*recipe, closed, "--epochs", 30)])
     check("no standard output", os.path.exists(closed) and content(closed) == content(read), "lost the training")
