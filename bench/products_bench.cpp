@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The door for products at the shapes of training: maps of width d on N tokens, there, back, and their gradients. Every result is first
-// compared with Eigen's in double.
+// The door for products at the shapes of training: maps of width d on N tokens, there, back, and their gradients. Every
+// result is first compared with Eigen's in double.
 
 #include <benchmark/benchmark.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Steps of training: forward, backward and AdamW on a batch of images, cut as a training cuts it. The gradient of a batch is first compared
-// with the mean of those of its images one by one. The share of the peak is given twice: of the multiply-adds that the published
-// arithmetic takes (%peak), and of those that are done (%done).
+// Steps of training: forward, backward and AdamW on a batch of images, cut as a training cuts it. The gradient of a
+// batch is first compared with the mean of those of its images one by one. The share of the peak is given twice: of the
+// multiply-adds that the published arithmetic takes (%peak), and of those that are done (%done).
 
 #include <benchmark/benchmark.h>
 
@@ -65,8 +65,8 @@ Vector<float> flattened(const Model& model) {
   return 3 * model.multiply_adds(images);
 }
 
-/// Those that are done: an ISTA step of N tokens of width d by its matrix takes 3 N d^2 + 3/2 d^3 of the published 6 N d^2; attention on L
-/// tokens and its adjoint take 2 + 7/2 of the published 2 + 4 products of L x L by d.
+/// Those that are done: an ISTA step of N tokens of width d by its matrix takes 3 N d^2 + 3/2 d^3 of the published
+/// 6 N d^2; attention on L tokens and its adjoint take 2 + 7/2 of the published 2 + 4 products of L x L by d.
 [[nodiscard]] double done_multiply_adds(const CrateClassifier<float>& model, Index images, const BatchCut& cut) {
   const auto d = static_cast<double>(model.dim()), length = static_cast<double>(1 + model.grid.patches());
   double saved = 0.5 * length * length * d * static_cast<double>(images);

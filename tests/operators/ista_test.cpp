@@ -160,8 +160,8 @@ TEST_CASE("ISTA of float tokens is that of the same tokens in double") {
 
 namespace {
 
-/// Holds a step and its adjoint in S against their formulas in Wide, entry by entry within the roundings of sums so long, whichever way they
-/// are computed.
+/// Holds a step and its adjoint in S against their formulas in Wide, entry by entry within the roundings of sums so
+/// long, whichever way they are computed.
 template <class S, class Wide>
 void check_within_rounding(Random& random, Index d, Index n) {
   CAPTURE(d, n);

@@ -11,8 +11,8 @@ enum class Activation {
   soft_threshold,  ///< sign(x) max(|x| - level, 0)
 };
 
-/// What becomes of a product P before it is stored: activation(scale column_scale_j P_ij + shift_i + addend_ij), and 0 where mask_ij
-/// is 0. Null pointers are left out. The addend may be kept as bfloat16.
+/// What becomes of a product P before it is stored: activation(scale column_scale_j P_ij + shift_i + addend_ij), and 0
+/// where mask_ij is 0. Null pointers are left out. The addend may be kept as bfloat16.
 template <Scalar S, class Kept = S>
 struct Epilogue {
   const S* shift = nullptr;         ///< for every row
@@ -24,8 +24,8 @@ struct Epilogue {
   Columns<const S> mask = {};  ///< as large as the product
 };
 
-/// What becomes of a product that goes through the door of product.hpp, in any order of rows and columns: activation(scale P + shift 1^T +
-/// addend), and 0 where the mask is 0. What is empty is left out.
+/// What becomes of a product that goes through the door of product.hpp, in any order of rows and columns:
+/// activation(scale P + shift 1^T + addend), and 0 where the mask is 0. What is empty is left out.
 template <Scalar S>
 struct ProductEpilogue {
   S scale = 1;

@@ -8,8 +8,8 @@
 
 namespace crate::detail {
 
-/// out = weight .* (z - mean z) / sqrt(var z + epsilon) + bias for `cols` tokens of `dim` numbers, whose mean and 1 / sqrt(var z + epsilon)
-/// are left in `moments`.
+/// out = weight .* (z - mean z) / sqrt(var z + epsilon) + bias for `cols` tokens of `dim` numbers, whose mean and
+/// 1 / sqrt(var z + epsilon) are left in `moments`.
 template <Scalar S>
 void layer_norm_into(Columns<const S> z, Index dim, Index cols, const NormWeights<S>& norm, Columns<S> out,
                      NormMoments<S> moments, Threads& threads) {
@@ -17,8 +17,8 @@ void layer_norm_into(Columns<const S> z, Index dim, Index cols, const NormWeight
                [&]<class K>(K) { K::template layer_norm_into<S>(z, dim, cols, norm, out, moments, threads); });
 }
 
-/// The adjoint of layer_norm_into: out = dL/dZ of the cotangent dL/dout, and what belongs to weight and bias is added to their gradients,
-/// token after token, so that any number of threads gives the same bits.
+/// The adjoint of layer_norm_into: out = dL/dZ of the cotangent dL/dout, and what belongs to weight and bias is added
+/// to their gradients, token after token, so that any number of threads gives the same bits.
 template <Scalar S>
 void layer_norm_adjoint_into(Columns<const S> z, Columns<const S> cotangent, Index dim, Index cols, const S* weight,
                              NormMoments<const S> moments, NormGradient<S> gradient, Columns<S> out, Threads& threads) {

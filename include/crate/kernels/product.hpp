@@ -70,16 +70,16 @@ void multiply_columns(MatrixView<const S> a, MatrixView<const S> b, Columns<S> o
   }
 }
 
-/// How many numbers of the depth are multiplied at a time: as many as a panel of them leaves room for in the second cache, in equal
-/// blocks.
+/// How many numbers of the depth are multiplied at a time: as many as a panel of them leaves room for in the second
+/// cache, in equal blocks.
 [[nodiscard]] inline Index depth_of_block(Index depth) {
   constexpr Index largest = 1600;
   const Index blocks = (depth + largest - 1) / largest;
   return blocks == 0 ? 0 : (depth + blocks - 1) / blocks;
 }
 
-/// Numbers from one packed column to the next: an odd number of cache lines, for neighbours at a distance of many powers of two would
-/// take each other's place in the cache.
+/// Numbers from one packed column to the next: an odd number of cache lines, for neighbours at a distance of many
+/// powers of two would take each other's place in the cache.
 template <Scalar S>
 [[nodiscard]] constexpr Index packed_column_step(Index depth) {
   constexpr Index line = 64 / sizeof(S);
@@ -92,7 +92,8 @@ enum class Entries {
   lower_triangle  ///< with the diagonal; some of the others are computed too
 };
 
-/// The epilogue of a block of the depth: the first adds the addend, the others what was summed before, the last one does the rest.
+/// The epilogue of a block of the depth: the first adds the addend, the others what was summed before, the last one
+/// does the rest.
 template <Scalar S>
 [[nodiscard]] Epilogue<S> epilogue_of_block(const ProductEpilogue<S>& whole, Columns<S> out, bool first, bool last) {
   Epilogue<S> epilogue{.scale = whole.scale};
@@ -106,8 +107,8 @@ template <Scalar S>
   return epilogue;
 }
 
-/// A block of the depth of a product's operands, arranged for the micro-kernel: A by panels, and B by columns unless these lie in memory
-/// as they are.
+/// A block of the depth of a product's operands, arranged for the micro-kernel: A by panels, and B by columns unless
+/// these lie in memory as they are.
 template <class K, Scalar S>
 class PackedBlock {
  public:
@@ -162,8 +163,8 @@ class PackedBlock {
   S* columns_ = nullptr;
 };
 
-/// out = epilogue(A B). Of every block of the depth first the operands are packed, then pieces of the output are multiplied. The cut of
-/// the depth depends on sizes alone, and so do the bits.
+/// out = epilogue(A B). Of every block of the depth first the operands are packed, then pieces of the output are
+/// multiplied. The cut of the depth depends on sizes alone, and so do the bits.
 template <Scalar S>
 void multiply_packing(Entries entries, MatrixView<const S> a, MatrixView<const S> b, Columns<S> out,
                       const ProductEpilogue<S>& epilogue, Threads& threads) {
@@ -262,8 +263,8 @@ void gram(const A& a, Out& out, const ProductEpilogue<typename Out::Scalar>& epi
 
 }  // namespace detail
 
-/// out = A B on several threads, by the library's own kernels; bounded sizes by Eigen. `out` must not overlap A or B. It is cut into
-/// pieces by its size alone, so that any number of threads gives the same bits.
+/// out = A B on several threads, by the library's own kernels; bounded sizes by Eigen. `out` must not overlap A or B.
+/// It is cut into pieces by its size alone, so that any number of threads gives the same bits.
 template <class A, class B, class Out>
 void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
               Threads& threads) {

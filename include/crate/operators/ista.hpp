@@ -80,8 +80,8 @@ template <Scalar S>
           .level = static_cast<S>(level)};
 }
 
-/// Whether so many tokens take a proximal-gradient step by its matrix, A = I + eta (D^T - D^T D): formed first, by d^3 / 2 multiply-adds,
-/// it makes one product of two forward, and backward, with another d^3, two of four.
+/// Whether so many tokens take a proximal-gradient step by its matrix, A = I + eta (D^T - D^T D): formed first, by
+/// d^3 / 2 multiply-adds, it makes one product of two forward, and backward, with another d^3, two of four.
 template <class Z>
 [[nodiscard]] bool takes_step_matrix(const Z& z, const IstaOptions& options) {
   constexpr bool may_be_wide = Z::MaxColsAtCompileTime == Eigen::Dynamic;
@@ -220,8 +220,8 @@ void ista_into(const Z& z, const D& d, const IstaOptions& options, Room& room, O
 /// or, by rule, the majorisation-minimisation step ReLU((1 + 4/(9 (1 + alpha))) D^T Z - 4 lambda/(9 alpha)).
 /// With Threshold::soft both signs are allowed. For eta <= 1/||D||^2 a proximal-gradient step from a feasible Z (that
 /// is, Z >= 0 unless the threshold is soft) never raises its objective.
-/// Source: arXiv 2311.13110, eqs. (17) and (92). Cost: two products of d x d by d x N, or one; for N > d / 2 one and half of d x d by d x d.
-/// Throws OptionError on an option out of range, ShapeError unless D is d x d.
+/// Source: arXiv 2311.13110, eqs. (17) and (92). Cost: two products of d x d by d x N, or one; for N > d / 2 one and
+/// half of d x d by d x d. Throws OptionError on an option out of range, ShapeError unless D is d x d.
 template <class ZDerived, class DDerived>
 [[nodiscard]] Plain<ZDerived> ista(const Eigen::MatrixBase<ZDerived>& tokens,
                                    const Eigen::MatrixBase<DDerived>& dictionary, const IstaOptions& options = {}) {
@@ -238,9 +238,9 @@ template <class ZDerived, class DDerived>
 /// With G = cotangent where ISTA returned no zero, R = Z - D Z and E = D G:
 ///   dL/dZ = G + eta (E - D^T E),   dL/dD = eta (R G^T - E Z^T),
 /// or, of the majorisation-minimisation step with gain g = 1 + 4/(9 (1 + alpha)): g D G and g Z G^T.
-/// With A = I + eta (D^T - D^T D) and M = G Z^T these are A^T G and eta (M^T - D (M + M^T)), as which they are computed for N > d / 2.
-/// At the kink, where an entry is exactly on the threshold, the slope 0 is taken. Cost: twice that of the step.
-/// Throws as ista, and ShapeError unless the cotangent is d x N.
+/// With A = I + eta (D^T - D^T D) and M = G Z^T these are A^T G and eta (M^T - D (M + M^T)), as which they are computed
+/// for N > d / 2. At the kink, where an entry is exactly on the threshold, the slope 0 is taken. Cost: twice that of
+/// the step. Throws as ista, and ShapeError unless the cotangent is d x N.
 template <class ZDerived, class DDerived, class CotangentDerived>
 [[nodiscard]] DictionaryGradient<Plain<ZDerived>, Plain<DDerived>> ista_adjoint(
     const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,

@@ -37,7 +37,8 @@ void first_sparse_code_into(const Z& z, const D& d, const SparseCodeOptions& opt
   multiply(d.transpose(), z, codes, proximal<S>(options.step, {}, level, options.threshold), threads);
 }
 
-/// next = prox(codes + eta D^T residual), with residual = Z - D codes left in its room. No overlaps, but `next` may be `codes`.
+/// next = prox(codes + eta D^T residual), with residual = Z - D codes left in its room. No overlaps, but `next` may be
+/// `codes`.
 template <class Z, class D, class Codes, class Residual, class Next>
 void improve_sparse_code(const Z& z, const D& d, const SparseCodeOptions& options, const Codes& codes,
                          Residual& residual, Next& next, Threads& threads) {
@@ -56,8 +57,8 @@ void sparse_code_into(const Z& z, const D& d, const SparseCodeOptions& options, 
   for (Index t = 1; t < options.steps; ++t) improve_sparse_code(z, d, options, codes, residual, codes, threads);
 }
 
-/// The adjoint of improve_sparse_code. On entry `cotangent` is G, dL/dA^{t+1} where the step returned no zero; on return it is dL/dA^t
-/// where A^t is not zero; with R = Z - D A^t and E = eta D G:
+/// The adjoint of improve_sparse_code. On entry `cotangent` is G, dL/dA^{t+1} where the step returned no zero; on
+/// return it is dL/dA^t where A^t is not zero; with R = Z - D A^t and E = eta D G:
 ///   dL/dA^t = G - D^T E,   dL/dZ += E,   dL/dD += eta R G^T - E (A^t)^T.
 /// `expanded` is room for E.
 template <class D, class Residual, class Codes, class Cotangent, class Room, class Out, class DGradient>

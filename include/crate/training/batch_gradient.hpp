@@ -21,8 +21,8 @@ namespace crate {
 
 /// How a batch is cut. Results depend on it, in their last bits, and on nothing else but the batch.
 struct BatchCut {
-  /// Examples that go through the model at a time, >= 1: a thread holds the activations of so many. If a batch is no more, all threads work
-  /// inside the layers.
+  /// Examples that go through the model at a time, >= 1: a thread holds the activations of so many. If a batch is no
+  /// more, all threads work inside the layers.
   Index micro_batch = 16;
   Index lanes = 4;  ///< gradients that are summed apart, >= 1: so many threads at most work side by side
 
@@ -39,9 +39,9 @@ struct StepPlace {
   Index step = 0;  ///< counted from the beginning of the training
 };
 
-/// The gradient of an objective's mean over a batch, on several threads. The batch is cut into micro-batches, these are dealt
-/// out to lanes in turn, each lane sums its gradient, and the lanes are summed in order: any number of threads gives the same
-/// bits.
+/// The gradient of an objective's mean over a batch, on several threads. The batch is cut into micro-batches, these are
+/// dealt out to lanes in turn, each lane sums its gradient, and the lanes are summed in order: any number of threads
+/// gives the same bits.
 template <class Model, class O>
 class BatchGradient {
  public:

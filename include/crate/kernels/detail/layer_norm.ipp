@@ -52,7 +52,8 @@ void layer_norm_adjoint_token(const S* token, const S* cotangent, Index dim, con
   });
 }
 
-/// weight_gradient += sum over tokens of c .* x, bias_gradient += sum of c, for `vectors` vectors of rows, the first `count` of each.
+/// weight_gradient += sum over tokens of c .* x, bias_gradient += sum of c, for `vectors` vectors of rows, the first
+/// `count` of each.
 template <int vectors, Scalar S>
 [[gnu::always_inline]] inline void add_norm_weight_adjoint(Columns<const S> z, Columns<const S> cotangent, Index row,
                                                            auto count, Index cols, NormMoments<const S> moments,
@@ -78,8 +79,8 @@ template <int vectors, Scalar S>
   });
 }
 
-/// The adjoint of layer_norm_into: out = dL/dZ of the cotangent dL/dout, and what belongs to weight and bias is added to their gradients,
-/// token after token.
+/// The adjoint of layer_norm_into: out = dL/dZ of the cotangent dL/dout, and what belongs to weight and bias is added
+/// to their gradients, token after token.
 template <Scalar S>
 void layer_norm_adjoint_into(Columns<const S> z, Columns<const S> cotangent, Index dim, Index cols, const S* weight,
                              NormMoments<const S> moments, NormGradient<S> gradient, Columns<S> out, Threads& threads) {
