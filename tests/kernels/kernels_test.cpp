@@ -148,6 +148,22 @@ TEST_CASE("an addend may be kept as bfloat16, where the output goes") {
   }
 }
 
+TEST_CASE("floats that multiply bfloat16 weights are read no further than their last coordinate") {
+  Random random(6);
+  for (const InstructionSet set : instruction_sets())
+    for (const Index rows : {Index{3}, tile_rows(set, sizeof(BfloatPair))}) {
+      const Matrix<double> a = draw_whole(random, rows, 7);
+      Matrix<float> tokens = draw_whole(random, 8, 33).cast<float>();
+      tokens.row(7).setConstant(std::numeric_limits<float>::quiet_NaN());
+      Matrix<float> out(rows, 33);
+      Threads threads;
+      Workspace workspace;
+      multiply_packed(PackedWeights<bfloat16>(a, set), columns_of(std::as_const(tokens)), 33, Epilogue<float>{},
+                      columns_of(out), workspace, threads);
+      CHECK(out.cast<double>() == a * tokens.topRows(7).cast<double>());
+    }
+}
+
 TEST_CASE("a ReLU lets what is not a number through") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const InstructionSet set : instruction_sets()) {

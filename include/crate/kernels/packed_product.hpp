@@ -68,8 +68,8 @@ template <FoldedWeight W>
     return 0;
 }
 
-/// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X. Tokens in bfloat16, or in floats for weights in
-/// bfloat16, are read up to a whole number of pairs. An entry is the same sum however the work is cut into pieces. The addend may lie
+/// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X. Tokens in bfloat16 are read up to a whole
+/// number of pairs. An entry is the same sum however the work is cut into pieces. The addend may lie
 /// where the output goes.
 template <Scalar W, class Kept, class Out>
 void multiply_packed(const PackedWeights<W>& weights, Columns<const W> x, Index cols, const Epilogue<W, Kept>& epilogue,
@@ -93,10 +93,10 @@ void multiply_packed(const PackedWeights<bfloat16>& weights, Columns<const float
   float* const rooms = frame.array<float>(room * threads.count());
   with_kernels(weights.instruction_set(), [&]<class K>(K) {
     const auto body = [&](Index panel, Index first, Index last, int worker) {
-      K::multiply_panel_widening(weights.panel(panel), weights.depth(), panel * weights.panel_rows(),
+      K::multiply_panel_widening(weights.panel(panel), weights.cols(), panel * weights.panel_rows(),
                                  weights.rows_of(panel), x, first, last, epilogue, out, rooms + worker * room);
     };
-    for_each_piece(weights, cols, 2 * weights.depth() * Index{sizeof(float)}, threads, body);
+    for_each_piece(weights, cols, weights.cols() * Index{sizeof(float)}, threads, body);
   });
 }
 

@@ -4,7 +4,7 @@
 
 namespace crate::detail::CRATE_TARGET {
 
-/// What multiply_tile computes, of a panel of bfloat16 pairs, `depth` of them a row; what it widens is left in `widened`.
+/// What multiply_tile computes, of a panel of bfloat16 pairs, `depth` numbers a row; what it widens is left in `widened`.
 template <int vectors, int columns>
 void multiply_widening(const BfloatPair* panel, Index depth, const float* x, Index x_stride, float* widened,
                        float* sums, Index sums_stride) {
@@ -15,42 +15,43 @@ void multiply_widening(const BfloatPair* panel, Index depth, const float* x, Ind
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = V{}; });
   });
-  for (Index k = 0; k < depth; ++k, panel += width, widened += 2 * width, x += 2) {
+  const auto add = [&](auto second) __attribute__((always_inline)) {
+    Registers<V, vectors> rows;
+    unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
+      const Bits pairs = load<Bits>(panel + v * lanes);
+      rows[v] = same_bits<V>(Bits(second ? pairs & 0xFFFF0000U : pairs << 16U));
+      store(rows[v], widened + second * width + v * lanes);
+    });
+    unrolled<columns>([&](auto j) __attribute__((always_inline)) {
+      const float number = x[j * x_stride + second];
+      unrolled<vectors>([&](auto v) __attribute__((always_inline)) { add_product(sum[j][v], rows[v], number); });
+    });
+  };
+  for (; depth > 1; depth -= 2, panel += width, widened += 2 * width, x += 2) {
     __builtin_prefetch(panel + tile_steps_ahead * width);
-    const auto add = [&](auto second) __attribute__((always_inline)) {
-      Registers<V, vectors> rows;
-      unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
-        const Bits pairs = load<Bits>(panel + v * lanes);
-        rows[v] = same_bits<V>(Bits(second ? pairs & 0xFFFF0000U : pairs << 16U));
-        store(rows[v], widened + second * width + v * lanes);
-      });
-      unrolled<columns>([&](auto j) __attribute__((always_inline)) {
-        const float number = x[j * x_stride + second];
-        unrolled<vectors>([&](auto v) __attribute__((always_inline)) { add_product(sum[j][v], rows[v], number); });
-      });
-    };
     add(std::integral_constant<int, 0>{});
     add(std::integral_constant<int, 1>{});
   }
+  if (depth == 1) add(std::integral_constant<int, 0>{});
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
     unrolled<vectors>([&](auto v)
                           __attribute__((always_inline)) { store(sum[j][v], sums + j * sums_stride + v * lanes); });
   });
 }
 
-/// The numbers of a panel as floats: `width` rows side by side for each of 2 `depth` numbers of a row.
-inline void widen_panel(const BfloatPair* panel, Index width, Index depth, float* widened) {
+/// The numbers of a panel of so many pairs a row as floats: `width` rows side by side for each of 2 `pairs` numbers.
+inline void widen_panel(const BfloatPair* panel, Index width, Index pairs, float* widened) {
   using V = Simd<float>;
   using Bits = Simd<std::uint32_t>;
-  for (Index k = 0; k < depth; ++k)
+  for (Index k = 0; k < pairs; ++k)
     for (Index i = 0; i < width; i += lanes_of<V>) {
-      const Bits pairs = load<Bits>(panel + k * width + i);
-      store(same_bits<V>(pairs << 16U), widened + 2 * k * width + i);
-      store(same_bits<V>(pairs & 0xFFFF0000U), widened + (2 * k + 1) * width + i);
+      const Bits pair = load<Bits>(panel + k * width + i);
+      store(same_bits<V>(pair << 16U), widened + 2 * k * width + i);
+      store(same_bits<V>(pair & 0xFFFF0000U), widened + (2 * k + 1) * width + i);
     }
 }
 
-/// As multiply_panel, with room for the widened panel.
+/// As multiply_panel, of `depth` numbers a row, with room for the widened panel.
 template <class Kept, class Out>
 void multiply_panel_widening(const BfloatPair* panel, Index depth, Index row, Index rows, Columns<const float> x,
                              Index first, Index last, const Epilogue<float, Kept>& epilogue, Columns<Out> out,
@@ -63,9 +64,9 @@ void multiply_panel_widening(const BfloatPair* panel, Index depth, Index row, In
     finish_tile<A>(sums, row, rows, first, T::columns, epilogue, out);
     first += T::columns;
   } else {
-    widen_panel(panel, round_up(rows, T::lanes), depth, widened);
+    widen_panel(panel, round_up(rows, T::lanes), (depth + 1) / 2, widened);
   }
-  multiply_panel<A>(widened, 2 * depth, row, rows, x, first, last, epilogue, out);
+  multiply_panel<A>(widened, depth, row, rows, x, first, last, epilogue, out);
 }
 
 }  // namespace crate::detail::CRATE_TARGET
