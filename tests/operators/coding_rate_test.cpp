@@ -30,6 +30,15 @@ double rate_of_coordinate_gram(const Matrix<double>& z, double epsilon) {
 
 }  // namespace
 
+TEST_CASE("Rows and diagonals of matrices of a fixed size are tokens as any others") {
+  Random random(1);
+  const Eigen::Matrix3d z = draw_normal(random, 3, 3);
+  const Matrix<double> row = z.row(1), diagonal = z.diagonal();
+  CHECK(relative_error(coding_rate(z.row(1)), coding_rate(row)) < 1e-14);
+  CHECK(relative_error(coding_rate(z.diagonal()), coding_rate(diagonal)) < 1e-14);
+  CHECK(relative_error(coding_rate_gradient(z.row(1)), coding_rate_gradient(row)) < 1e-14);
+}
+
 TEST_CASE("The coding rate is the determinant of either Gram form") {
   for_random_draws(40, [](Random& random) {
     const Matrix<double> z = draw_normal(random, draw_index(random, 1, 15), draw_index(random, 1, 15));

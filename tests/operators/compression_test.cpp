@@ -4,6 +4,7 @@
 #include <Eigen/LU>
 #include <Eigen/SVD>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "catch.hpp"
@@ -36,6 +37,15 @@ Drawn draw_equal_tokens(Random& random, double size) {
 }
 
 }  // namespace
+
+TEST_CASE("Tokens that are infinite, or whose squares are, are an error and no number") {
+  Random random(1);
+  const Subspaces u(Matrix<double>(draw_normal(random, 5, 4)), 2);
+  Matrix<double> z = draw_normal(random, 5, 9);
+  CHECK_THROWS_AS(compress(1e170 * z, u), PrecisionError);
+  z(2, 3) = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_AS(compress(z, u), PrecisionError);
+}
 
 TEST_CASE("An exact compression step descends along the gradient of the subspace coding rate") {
   for_random_draws(30, [](Random& random) {

@@ -44,6 +44,11 @@ using Plain = typename Derived::PlainObject;
 template <class Derived>
 inline constexpr bool is_bounded = Derived::MaxSizeAtCompileTime != Eigen::Dynamic;
 
+/// Whether entries lie in memory side by side, column after column or row after row.
+template <class Derived>
+inline constexpr bool is_viewable = (Derived::Flags & Eigen::DirectAccessBit) != 0 && Derived::InnerStrideAtCompileTime
+                                                                                          == 1;
+
 /// What operators compute on. Of sizes known at run time one view a scalar, for which they are compiled once: of the matrix
 /// itself if its entries lie in memory column after column, otherwise of what the expression evaluates to. Of bounded
 /// sizes the matrix itself, or what the expression evaluates to.
@@ -52,7 +57,7 @@ decltype(auto) evaluated(const Eigen::MatrixBase<Derived>& expression) {
   if constexpr (!is_bounded<Derived>)
     return Eigen::Ref<const Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic>>(
         expression.derived());
-  else if constexpr ((Derived::Flags & Eigen::DirectAccessBit) != 0)
+  else if constexpr (is_viewable<Derived>)
     return (expression.derived());
   else
     return Plain<Derived>(expression);

@@ -22,8 +22,8 @@ namespace detail {
 /// Two neighbours, the first in the lower half.
 using BfloatPair = std::uint32_t;
 
-/// Whether bfloat16 weights multiply tokens that are rounded to bfloat16 too, by dot products of pairs. Elsewhere tokens stay floats,
-/// and weights are widened to floats on their way.
+/// Whether bfloat16 weights multiply tokens that are rounded to bfloat16 too, by dot products of pairs. Elsewhere
+/// tokens stay floats, and weights are widened to floats on their way.
 [[nodiscard]] constexpr bool multiplies_bfloat16(InstructionSet set) { return set == InstructionSet::avx512_bfloat16; }
 
 template <FoldedWeight W>

@@ -18,9 +18,9 @@
 
 namespace crate::detail {
 
-/// How a product of so many panels, and columns of so many bytes, is cut into pieces: a panel by a block of columns, a multiple of
-/// `tile_cols` wide. A block's columns stay in a second cache of 1 MiB while the panels pass, but for deep ones, where the panels
-/// should; and there are two pieces a thread where the columns suffice.
+/// How a product of so many panels, and columns of so many bytes, is cut into pieces: a panel by a block of columns, a
+/// multiple of `tile_cols` wide. A block's columns stay in a second cache of 1 MiB while the panels pass, but for deep
+/// ones, where the panels should; and there are two pieces a thread where the columns suffice.
 [[nodiscard]] inline Index columns_of_piece(Index panels, Index cols, Index column_bytes, Index tile_cols,
                                             int threads) {
   constexpr Index cache_share = 640 << 10, deep_columns = 128;
@@ -68,9 +68,9 @@ template <FoldedWeight W>
     return 0;
 }
 
-/// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X. Tokens in bfloat16 are read up to a whole
-/// number of pairs. An entry is the same sum however the work is cut into pieces. The addend may lie
-/// where the output goes.
+/// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X. Tokens in bfloat16 are read up to
+/// a whole number of pairs. An entry is the same sum however the work is cut into pieces. The addend may lie where the
+/// output goes.
 template <Scalar W, class Kept, class Out>
 void multiply_packed(const PackedWeights<W>& weights, Columns<const W> x, Index cols, const Epilogue<W, Kept>& epilogue,
                      Columns<Out> out, Workspace&, Threads& threads) {

@@ -22,7 +22,8 @@ using UnitOf = std::conditional_t<std::same_as<W, bfloat16>, BfloatPair, W>;
 template <FoldedWeight W>
 inline constexpr Index values_per_unit = std::same_as<W, bfloat16> ? 2 : 1;
 
-/// One row's share of a step: W's number at `k`, or in bfloat16 the numbers at 2 k and 2 k + 1. Beyond the last stands 0.
+/// One row's share of a step: W's number at `k`, or in bfloat16 the numbers at 2 k and 2 k + 1. Beyond the last stands
+/// 0.
 template <FoldedWeight W, class Number>
 [[nodiscard]] UnitOf<W> packed_unit(Index k, Index count, const Number& number) {
   if constexpr (std::same_as<W, bfloat16>) {
@@ -36,8 +37,8 @@ template <FoldedWeight W, class Number>
   }
 }
 
-/// A matrix of fixed weights, arranged for the micro-kernel of an instruction set: panels as high as its tiles, and in each panel the rows'
-/// numbers of a step next to each other. Rows beyond the last, up to whole vectors, are 0.
+/// A matrix of fixed weights, arranged for the micro-kernel of an instruction set: panels as high as its tiles, and in
+/// each panel the rows' numbers of a step next to each other. Rows beyond the last, up to whole vectors, are 0.
 template <FoldedWeight W>
 class PackedWeights {
  public:

@@ -230,10 +230,6 @@ void gram(MatrixView<const S> a, MatrixView<S> out, ProductEpilogue<S> epilogue,
   mirror_lower_triangle<S>({out.first, out.col_step}, out.rows, threads);
 }
 
-/// Whether entries lie in memory, column after column or row after row, in sizes that are known at run time.
-template <class M>
-inline constexpr bool is_viewable = (M::Flags & Eigen::DirectAccessBit) != 0 && M::InnerStrideAtCompileTime == 1;
-
 /// The matrix itself if it can be viewed, otherwise what the expression evaluates to.
 template <class Derived>
 decltype(auto) viewable(const Eigen::MatrixBase<Derived>& expression) {

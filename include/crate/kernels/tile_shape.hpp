@@ -34,8 +34,8 @@ struct TileShape {
 #endif
 }
 
-/// How many steps ahead of its use the micro-kernel fetches a panel, and so beyond the end of it: there must not lie what another thread
-/// writes.
+/// How many steps ahead of its use the micro-kernel fetches a panel, and so beyond the end of it: there must not lie
+/// what another thread writes.
 inline constexpr Index tile_steps_ahead = 16;
 
 /// How many numbers (or pairs of bfloat16) of `size` bytes a register holds.

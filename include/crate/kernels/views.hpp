@@ -24,7 +24,8 @@ template <class M>
   return Columns<std::remove_pointer_t<decltype(matrix.data())>>{matrix.data(), matrix.outerStride()};
 }
 
-/// A matrix in memory, whose entry (i, j) lies `i * row_step + j * col_step` numbers behind the first; one of the steps is 1.
+/// A matrix in memory, whose entry (i, j) lies `i * row_step + j * col_step` numbers behind the first; one of the steps
+/// is 1.
 template <class T>
 struct MatrixView {
   T* first = nullptr;
@@ -46,6 +47,7 @@ template <class T>
 /// A matrix whose entries lie in memory, column after column or row after row, as kernels see it.
 template <class T, class M>
 [[nodiscard]] MatrixView<T> view_of(M& matrix) {
+  static_assert(is_viewable<std::remove_const_t<M>>);
   const Index stride = matrix.outerStride();
   if (std::remove_const_t<M>::IsRowMajor) return {matrix.data(), matrix.rows(), matrix.cols(), stride, 1};
   return {matrix.data(), matrix.rows(), matrix.cols(), 1, stride};

@@ -82,7 +82,7 @@ void exact_in_place(W&& w, const RateScale& scale) {
   using S = typename std::decay_t<W>::Scalar;
   const auto gram = regularised_gram(w, scale.factor());
   const auto by = gram.template shrinking<S>();
-  if (by.error <= step_tolerance<S> * by.tokens)
+  if (std::isfinite(by.error) && by.error <= step_tolerance<S> * by.tokens)
     shrink_in_place(gram, by, w);
   else
     w = precise_exact(w.template cast<double>(), scale).template cast<S>();

@@ -55,13 +55,14 @@ struct AnyOptimiser {
     const ParameterList parameters = list_parameters(model);
     const ConstParameterList gradients = list_parameters(gradient);
     if (const auto* const adamw = std::get_if<AdamWOptions>(&options))
-      detail::take_adamw_step<Scalar>(*adamw, factors, steps + 1, parameters, gradients, list_parameters(*first_moment),
-                                      list_parameters(*second_moment), threads);
+      detail::take_adamw_step<Scalar>(*adamw, factors, steps + 1, parameters, gradients,
+                                      list_parameters(first_moment.value()), list_parameters(second_moment.value()),
+                                      threads);
     else if (const auto* const lion = std::get_if<LionOptions>(&options))
-      detail::take_lion_step<Scalar>(*lion, factors, parameters, gradients, list_parameters(*moment), threads);
+      detail::take_lion_step<Scalar>(*lion, factors, parameters, gradients, list_parameters(moment.value()), threads);
     else
       detail::take_sgd_step<Scalar>(std::get<SgdOptions>(options), factors, parameters, gradients,
-                                    list_parameters(*velocity), threads);
+                                    list_parameters(velocity.value()), threads);
     ++steps;
   }
 };

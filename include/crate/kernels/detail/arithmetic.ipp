@@ -2,7 +2,7 @@
 
 namespace crate::detail::CRATE_TARGET {
 
-/// sums += rows * number, rounded once where the instruction set can, whatever the compiler's optimisation.
+/// sums += rows * number; on x86 with fused multiply-adds rounded once, whatever the compiler's optimisation.
 template <class V>
 [[gnu::always_inline]] inline void add_product(V& sums, const V& rows, ElementOf<V> number) {
 #if defined(CRATE_KERNELS_X86) && CRATE_TARGET_BYTES == 64
@@ -20,8 +20,8 @@ template <class V>
 #endif
 }
 
-/// How the micro-kernel multiplies: what it takes of a row (Unit) and of a column (Column) in one step along the depth, and how a
-/// vector of rows adds the products up. In float and double a step takes one number.
+/// How the micro-kernel multiplies: what it takes of a row (Unit) and of a column (Column) in one step along the depth,
+/// and how a vector of rows adds the products up. In float and double a step takes one number.
 template <class W>
 struct Arithmetic {
   using Scalar = W;
@@ -36,8 +36,8 @@ struct Arithmetic {
 };
 
 #if defined(CRATE_KERNELS_X86) && CRATE_TARGET_BYTES == 64
-/// Of bfloat16 a step takes two neighbours, the first in the lower half of the unit, by the processor's own instruction; products and
-/// sums are floats. For InstructionSet::avx512_bfloat16 alone.
+/// Of bfloat16 a step takes two neighbours, the first in the lower half of the unit, by the processor's own
+/// instruction; products and sums are floats. For InstructionSet::avx512_bfloat16 alone.
 template <>
 struct Arithmetic<bfloat16> {
   using Scalar = float;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Subspace attention by the micro-kernel, a strip of a few queries at a time: their scores against all keys, the softmax, and the
-// averages of the values stay in the first cache.
+// Subspace attention by the micro-kernel, a strip of a few queries at a time: their scores against all keys, the
+// softmax, and the averages of the values stay in the first cache.
 //
-// Letters: H_k = U_k^T Z, p x N, are queries, keys and values of head k. The Gram matrix H_k^T H_k is symmetric, but half of it would
-// have to be transposed from where it was computed to where it is averaged with; that costs about what it saves.
+// Letters: H_k = U_k^T Z, p x N, are queries, keys and values of head k. The Gram matrix H_k^T H_k is symmetric, but
+// half of it would have to be transposed from where it was computed to where it is averaged with; that costs about what
+// it saves.
 
 namespace crate::detail::CRATE_TARGET {
 
@@ -43,16 +44,16 @@ template <Scalar S>
   return {shift, 1 / sum_of(sum)};
 }
 
-/// How far apart the scores of two queries lie: whole vectors, and one more, so that they do not all meet in the same place of
-/// the cache.
+/// How far apart the scores of two queries lie: whole vectors, and one more, so that they do not all meet in the same
+/// place of the cache.
 template <Scalar S>
 [[nodiscard]] Index strip_stride(Index keys) {
   constexpr Index lanes = lanes_of<Simd<S>>;
   return round_up(keys, lanes) + lanes;
 }
 
-/// A panel of values in pairs of keys, the first in the lower half: rows `row` ... `row + count - 1` of H_k, whole vectors of them, step by
-/// step the numbers of two keys. Beyond the last row and the last key stands 0.
+/// A panel of values in pairs of keys, the first in the lower half: rows `row` ... `row + count - 1` of H_k, whole
+/// vectors of them, step by step the numbers of two keys. Beyond the last row and the last key stands 0.
 inline void pack_pairs(Columns<const float> h_k, Index row, Index count, Index keys, BfloatPair* panel) {
   using V = Simd<float>;
   constexpr Index lanes = lanes_of<V>;
@@ -103,8 +104,8 @@ struct Head {
   /// Of an average over so many keys.
   static constexpr Index steps(Index keys) { return rounds ? (keys + 1) / 2 : keys; }
 
-  /// out = H_k softmax(scale H_k^T Q) for n queries Q = H_k[:, first ... first + n - 1], at most as many as a tile has columns.
-  /// The terms of their softmax go to `softmax`, if there is room.
+  /// out = H_k softmax(scale H_k^T Q) for n queries Q = H_k[:, first ... first + n - 1], at most as many as a tile has
+  /// columns. The terms of their softmax go to `softmax`, if there is room.
   template <class Out>
   void attend(Index first, Index n, bool causal, S scale, const std::optional<ProbabilityDropout>& dropout,
               SoftmaxTerms<S> softmax, Columns<Out> out) const {
@@ -139,8 +140,8 @@ struct Head {
   }
 };
 
-/// Numbers that a worker takes: for packed keys and values, for a strip of scores, and for a gap as long as what is fetched ahead,
-/// since that must not be what the next worker writes.
+/// Numbers that a worker takes: for packed keys and values, for a strip of scores, and for a gap as long as what is
+/// fetched ahead, since that must not be what the next worker writes.
 template <Scalar S>
 [[nodiscard]] Index numbers_of_worker(Index head_dim, const TokenLayout& layout) {
   using T = Tiles<Arithmetic<S>>;

@@ -3,8 +3,8 @@
 namespace crate::detail::CRATE_TARGET {
 
 /// exp(x) for every lane, x <= 0, with a relative error below 2e-7 in float; 0 below -87.
-/// x = n log 2 + r with n whole and |r| <= log(2) / 2, exp(x) = 2^n exp(r), and exp(r) by a polynomial that is exact at 0 and
-/// whose largest relative error is 3e-9.
+/// x = n log 2 + r with n whole and |r| <= log(2) / 2, exp(x) = 2^n exp(r), and exp(r) by a polynomial that is exact at
+/// 0 and whose largest relative error is 3e-9.
 [[gnu::always_inline]] inline Simd<float> exponential(const Simd<float>& x) {
   using V = Simd<float>;
   using Bits = Simd<std::int32_t>;
@@ -24,8 +24,8 @@ namespace crate::detail::CRATE_TARGET {
   return x < -87.0F ? V{} : sum * same_bits<V>(power);
 }
 
-/// The same in double, with a relative error below 1e-15; 0 below -708. exp(r) by its Taylor polynomial of degree 13, whose
-/// remainder is 4e-18.
+/// The same in double, with a relative error below 1e-15; 0 below -708. exp(r) by its Taylor polynomial of degree 13,
+/// whose remainder is 4e-18.
 [[gnu::always_inline]] inline Simd<double> exponential(const Simd<double>& x) {
   using V = Simd<double>;
   using Bits = Simd<std::int64_t>;

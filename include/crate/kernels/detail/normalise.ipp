@@ -8,8 +8,8 @@ struct TokenStatistics {
   S inverse_deviation;  ///< 1 / sqrt(variance + epsilon)
 };
 
-/// Sum over the token of f(z), vectors of zeros beyond its end left out. (f is generic, for g++ compiles other lambdas that return vectors
-/// before it knows the instruction set.)
+/// Sum over the token of f(z), vectors of zeros beyond its end left out. (f is generic, for g++ compiles other lambdas
+/// that return vectors before it knows the instruction set.)
 template <class V, class F>
 [[nodiscard]] ElementOf<V> sum_over(const ElementOf<V>* z, Index dim, const F& f) {
   constexpr Index lanes = lanes_of<V>;

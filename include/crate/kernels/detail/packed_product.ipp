@@ -19,7 +19,8 @@ template <class V>
   return mask == V{} ? V{} : x;
 }
 
-/// The first `count` of the numbers to where tokens are kept; if that is as bfloat16, rounded, and up to a whole number of pairs.
+/// The first `count` of the numbers to where tokens are kept; if that is as bfloat16, rounded, and up to a whole number
+/// of pairs.
 template <class V, class Out>
 [[gnu::always_inline]] inline void store_rounded(const V& numbers, Out* to, Index count) {
   if constexpr (std::same_as<Out, bfloat16>) {
@@ -47,8 +48,8 @@ template <class V, class Kept>
   }
 }
 
-/// Finishes `vectors` vectors of rows of a tile, the first `count` rows of each, in all its columns. The product's activation and the
-/// count are constants where that pays.
+/// Finishes `vectors` vectors of rows of a tile, the first `count` rows of each, in all its columns. The product's
+/// activation and the count are constants where that pays.
 template <Activation activation, int vectors, class V, class Kept, class Out>
 [[gnu::always_inline]] inline void finish_rows(const ElementOf<V>* sums, Index sums_stride, Index row, auto count,
                                                Index col, Index cols, const Epilogue<ElementOf<V>, Kept>& epilogue,

@@ -2,8 +2,8 @@
 
 namespace crate::detail::CRATE_TARGET {
 
-/// to(j, i) = from(i, j) for rows x cols numbers: those of a row lie side by side in `from`, rows `from_stride` apart; those of a column
-/// side by side in `to`, columns `to_stride` apart.
+/// to(j, i) = from(i, j) for rows x cols numbers: those of a row lie side by side in `from`, rows `from_stride` apart;
+/// those of a column side by side in `to`, columns `to_stride` apart.
 template <Scalar S>
 void transpose_into(const S* from, Index from_stride, Index rows, Index cols, S* to, Index to_stride) {
   using V = Simd<S>;

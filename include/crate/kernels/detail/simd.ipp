@@ -70,7 +70,8 @@ template <bool second, class V>
   (std::make_integer_sequence<int, lanes>{});
 }
 
-/// A square of numbers, rows[i][j] to rows[j][i]: as often as it halves, its upper and lower half are interleaved row by row.
+/// A square of numbers, rows[i][j] to rows[j][i]: as often as it halves, its upper and lower half are interleaved row
+/// by row.
 template <class V>
 [[gnu::always_inline]] inline void transpose(Registers<V, lanes_of<V>>& rows) {
   constexpr int lanes = lanes_of<V>;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The kernels, one body for each instruction set. What stands in the .ipp files of this folder is compiled once for each, in a
-// namespace of its own, between pragmas that let the compiler use the instructions whatever flags the program is compiled with.
-// Functions and lambdas inside inherit the pragma in g++ and clang; no vector type crosses from one side to the other.
+// The kernels, one body for each instruction set. What stands in the .ipp files of this folder is compiled once for
+// each, in a namespace of its own, between pragmas that let the compiler use the instructions whatever flags the
+// program is compiled with. Functions and lambdas inside inherit the pragma in g++ and clang; no vector type crosses
+// from one side to the other.
 //   CRATE_TARGET        the namespace
 //   CRATE_TARGET_BYTES  of a register
 

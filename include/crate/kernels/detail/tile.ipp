@@ -3,8 +3,9 @@
 namespace crate::detail::CRATE_TARGET {
 
 /// The micro-kernel: sums(i, j) = sum over k of panel(i, k) x(k, j), the sums in registers throughout.
-/// `panel` holds, for each step k, `vectors` vectors of rows, and `panel_step` units from one step to the next; `x` and `sums` have
-/// their columns `x_stride` units and `sums_stride` numbers apart. `sums` has room for whole vectors of rows.
+/// `panel` holds, for each step k, `vectors` vectors of rows, and `panel_step` units from one step to the next; `x` and
+/// `sums` have their columns `x_stride` units and `sums_stride` numbers apart. `sums` has room for whole vectors of
+/// rows.
 template <class A, int vectors, int columns>
 void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth, const typename A::Column* x,
                    Index x_stride, typename A::Scalar* sums, Index sums_stride) {
@@ -42,8 +43,8 @@ template <class A>
 using TileKernel = void (*)(const typename A::Unit*, Index, Index, const typename A::Column*, Index,
                             typename A::Scalar*, Index);
 
-/// The micro-kernels of one arithmetic for tiles of every size up to the full one, which has as many registers of sums as the register
-/// file holds beside the operands.
+/// The micro-kernels of one arithmetic for tiles of every size up to the full one, which has as many registers of sums
+/// as the register file holds beside the operands.
 template <class A>
 struct Tiles {
   static constexpr Index lanes = lanes_of<typename A::Sums>;

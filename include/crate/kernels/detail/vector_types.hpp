@@ -6,8 +6,8 @@
 
 #include "crate/core/matrix.hpp"
 
-// Vectors of numbers, by the vector extension that g++ and clang share. What computes with them is compiled for each instruction set
-// apart; see targets.hpp.
+// Vectors of numbers, by the vector extension that g++ and clang share. What computes with them is compiled for each
+// instruction set apart; see targets.hpp.
 
 namespace crate::detail {
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Products of bfloat16 weights and floats. A panel is widened to floats on its way to the first tile of columns, while the multiply-adds of
-// that tile leave the memory time to take them.
+// Products of bfloat16 weights and floats. A panel is widened to floats on its way to the first tile of columns, while
+// the multiply-adds of that tile leave the memory time to take them.
 
 namespace crate::detail::CRATE_TARGET {
 
-/// What multiply_tile computes, of a panel of bfloat16 pairs, `depth` numbers a row; what it widens is left in `widened`.
+/// What multiply_tile computes, of a panel of bfloat16 pairs, `depth` numbers a row; what it widens is left in
+/// `widened`.
 template <int vectors, int columns>
 void multiply_widening(const BfloatPair* panel, Index depth, const float* x, Index x_stride, float* widened,
                        float* sums, Index sums_stride) {

@@ -74,12 +74,12 @@ class RegularisedGram {
   /// bounded by the diagonal alone, as G^{-1} <= I; unless that is within `tolerance`, by the factor, which costs about
   /// what the factor did. Short tokens lose nothing, unless they are so short that their squares go under.
   [[nodiscard]] Estimate rate(double tolerance, double x_error = 0) const {
+    if (!sound_) return {0, infinity};
     double value = 0, largest = 0;
     for (Index i = 0; i < order(); ++i) {
       value += std::log1p(excess_[i]) / 2;
       largest = std::max(largest, squares_[i]);
     }
-    if (!sound_) return {value, infinity};
     const double size = std::sqrt(static_cast<double>(order())) * largest;
     const Estimate rate{value, error_of_rate(value, size, x_error)};
     if (rate.within(tolerance)) return rate;
