@@ -102,9 +102,9 @@ template <class ZDerived, class WeightDerived, class CotangentDerived>
   check_not_empty("layer norm: tokens", tokens);
   check_shape("layer norm: weight", weight, tokens.rows(), 1);
   check_shape("layer norm: cotangent", cotangent, tokens.rows(), tokens.cols());
-  using Parameter = Plain<WeightDerived>;
-  LayerNormGradient<Plain<ZDerived>, Parameter, Parameter> gradient{
-      cotangent, Parameter::Zero(weight.rows(), weight.cols()), Parameter::Zero(weight.rows(), weight.cols())};
+  using WeightPlain = Plain<WeightDerived>;
+  LayerNormGradient<Plain<ZDerived>, WeightPlain, WeightPlain> gradient{
+      cotangent, WeightPlain::Zero(weight.rows(), weight.cols()), WeightPlain::Zero(weight.rows(), weight.cols())};
   const auto& z = evaluated(tokens);
   for (Index j = 0; j < z.cols(); ++j) {
     const auto moments = detail::token_moments(z.col(j), options.epsilon);
