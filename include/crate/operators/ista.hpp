@@ -68,7 +68,11 @@ void apply_threshold(Block&& x, double level, Threshold threshold) {
 template <class Cotangent, class Result, class Out>
 void threshold_adjoint(const Cotangent& cotangent, const Result& result, Out&& out) {
   using S = typename std::decay_t<Out>::Scalar;
-  out = (result.array() != S(0)).select(cotangent, S(0));
+  for (Index j = 0; j < out.cols(); ++j)
+    for (Index i = 0; i < out.rows(); ++i) {
+      const S number = cotangent(i, j);  // read whether it passes or not, so that no branch is in the way of vectors
+      out(i, j) = result(i, j) == S(0) ? S(0) : number;
+    }
 }
 
 /// The product scale P, with what the step adds, under its proximal operator.

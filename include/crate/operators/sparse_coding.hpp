@@ -134,7 +134,7 @@ template <class ZDerived, class DDerived, class CotangentDerived>
                                                        Plain<DDerived>::Zero(d.rows(), d.cols())};
   Codes code_cotangent(d.cols(), z.cols());
   Tokens expanded(z.rows(), z.cols());
-  detail::threshold_adjoint(cotangent, codes.back(), code_cotangent);
+  detail::threshold_adjoint(detail::viewable(cotangent), codes.back(), code_cotangent);
   for (std::size_t t = codes.size() - 1; t > 0; --t)
     detail::improve_sparse_code_adjoint(d, options, residuals[t], codes[t - 1], code_cotangent, expanded,
                                         gradient.tokens, gradient.dictionary, alone);
