@@ -6,37 +6,35 @@ namespace crate::detail::CRATE_TARGET {
 /// `panel` holds, for each step k, `vectors` vectors of rows, and `panel_step` units from one step to the next; `x` and
 /// `sums` have their columns `x_stride` units and `sums_stride` numbers apart. `sums` has room for whole vectors of
 /// rows.
+/// Unrolled by one list of all v and one of all cells (v, j) = (cell % vectors, cell / vectors): with a lambda for
+/// each, these would take most of the time in which a program compiles.
 template <class A, int vectors, int columns>
 void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth, const typename A::Column* x,
                    Index x_stride, typename A::Scalar* sums, Index sums_stride) {
   using Sums = typename A::Sums;
   using Units = typename A::Units;
   constexpr int cache_line = 64;
-  Registers<Registers<Sums, vectors>, columns> sum;
-  unrolled<columns>([&](auto j) __attribute__((always_inline)) {
-    unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[j][v] = Sums{}; });
-  });
+  [&]<int... v, int... cell>(std::integer_sequence<int, v...>, std::integer_sequence<int, cell...>)
+      __attribute__((always_inline)) {
+    Registers<Registers<Sums, vectors>, columns> sum;
+    ((sum[cell / vectors][cell % vectors] = Sums{}), ...);
 #ifdef __clang__
 #pragma clang loop unroll(disable)  // unrolled, as under -march=native, clang 14 keeps sums in memory
 #endif
-  for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
-    Registers<Units, vectors> rows;
-    unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
-      const typename A::Unit* const row = panel + v * lanes_of<Units>;
-      if constexpr (v * sizeof(Units) % cache_line == 0)
-        __builtin_prefetch(row + tile_steps_ahead * panel_step);  // from the second cache; harmless beyond the end
-      rows[v] = load<Units>(row);
-    });
-    unrolled<columns>([&](auto j) __attribute__((always_inline)) {
-      const auto number = x[j * x_stride];
-      unrolled<vectors>([&](auto v) __attribute__((always_inline)) { A::multiply_add(sum[j][v], rows[v], number); });
-    });
+    for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
+      Registers<Units, vectors> rows;
+      // From the second cache; harmless beyond the end.
+      ((v * sizeof(Units) % cache_line == 0
+            ? __builtin_prefetch(panel + v * lanes_of<Units> + tile_steps_ahead * panel_step)
+            : void()),
+       ...);
+      ((rows[v] = load<Units>(panel + v * lanes_of<Units>)), ...);
+      (A::multiply_add(sum[cell / vectors][cell % vectors], rows[cell % vectors], x[cell / vectors * x_stride]), ...);
+    }
+    (store(sum[cell / vectors][cell % vectors], sums + cell / vectors * sums_stride + cell % vectors * lanes_of<Sums>),
+     ...);
   }
-  unrolled<columns>([&](auto j) __attribute__((always_inline)) {
-    unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
-      store(sum[j][v], sums + j * sums_stride + v * lanes_of<Sums>);
-    });
-  });
+  (std::make_integer_sequence<int, vectors>{}, std::make_integer_sequence<int, vectors * columns>{});
 }
 
 template <class A>
