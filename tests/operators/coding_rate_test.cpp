@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "crate/operators/coding_rate.hpp"
 
+#include <Eigen/Cholesky>
 #include <Eigen/LU>
 #include <Eigen/SVD>
 #include <algorithm>
@@ -304,4 +305,39 @@ TEST_CASE("Tokens that are not finite have no coding rate") {
   CHECK(message_of<PrecisionError>([&] { (void)coding_rate(z); }) ==
         "coding rate: expected tokens of finite numbers, found others");
   CHECK_THROWS_AS(coding_rate_gradient(z), PrecisionError);
+}
+
+TEST_CASE("Gram matrices of more than a block of columns give rate and gradient by their formulas") {
+  Random random(11);
+  for (const Index n : {31, 32, 33, 64, 97})
+    for (const bool wide : {true, false}) {
+      const Matrix<double> z = wide ? draw_normal(random, n, n + 40) : draw_normal(random, n + 40, n);
+      const double a = rate_factor(z.rows(), z.cols(), 0.7);
+      const Matrix<double> gram = Matrix<double>::Identity(z.rows(), z.rows()) + a * z * z.transpose();
+      const Eigen::LLT<Matrix<double>> factor(gram);
+      const double rate = Matrix<double>(factor.matrixL()).diagonal().array().log().sum();
+      INFO(z.rows() << " x " << z.cols());
+      CHECK(relative_error(coding_rate(z, {.epsilon = 0.7}), rate) < 1e-12);
+      CHECK(relative_error(coding_rate_gradient(z, {.epsilon = 0.7}), a * factor.solve(z)) < 1e-12);
+      const Matrix<float> narrow = z.cast<float>();
+      CHECK(relative_error(coding_rate(narrow, {.epsilon = 0.7}), rate) < 1e-6);
+      CHECK(relative_error(coding_rate_gradient(narrow, {.epsilon = 0.7}), a * factor.solve(z)) < 1e-5);
+    }
+}
+
+TEST_CASE("The rate of short tokens needs no more than double") {
+  for_random_draws(20, [](Random& random) {
+    for (const double size : {1e-100, 1e-8, 1e-3}) {
+      const Matrix<double> z = size * draw_normal(random, draw_index(random, 1, 40), draw_index(random, 1, 40));
+      const detail::Estimate rate = detail::regularised_gram(z, 1.0).rate(detail::rate_tolerance<double>);
+      INFO("size " << size);
+      CHECK(rate.within(detail::rate_tolerance<double>));
+      if (size < 1e-6) CHECK(relative_error(rate.value, z.squaredNorm() / 2) < 1e-12);
+    }
+  });
+}
+
+TEST_CASE("The rate of tokens that are all zero is zero") {
+  CHECK(coding_rate(Matrix<double>(Matrix<double>::Zero(300, 900))) == 0);
+  CHECK(coding_rate(Matrix<float>(Matrix<float>::Zero(2, 3))) == 0);
 }

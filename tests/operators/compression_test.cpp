@@ -88,6 +88,27 @@ TEST_CASE("Hundreds of tokens take every step by its formula in coordinates") {
   }
 }
 
+TEST_CASE("Subspaces of more dimensions than a block of columns take every step and its adjoint by their formulas") {
+  Random random(8);
+  const Index d = 90, p = 45, n = 300;
+  const Matrix<double> z = draw_normal(random, d, n), c = draw_normal(random, d, n);
+  const Subspaces u(draw_normal(random, d, 2 * p) / 9, 2);
+  const double a = rate_factor(p, n, 0.5);
+  Matrix<double> expected = z, adjoint = c;
+  for (Index k = 0; k < 2; ++k) {
+    const Matrix<double> w = u.basis(k).transpose() * z;
+    const Matrix<double> gram = Matrix<double>::Identity(p, p) + a * w * w.transpose();
+    const Matrix<double> f = gram.inverse() * w, c_k = -0.3 * a * u.basis(k).transpose() * c, g = gram.inverse() * c_k;
+    expected -= 0.3 * a * u.basis(k) * f;
+    adjoint += u.basis(k) * (g - a * (g * f.transpose() * w + f * c_k.transpose() * f));
+  }
+  const CompressionOptions options{.kappa = 0.3};
+  CHECK(relative_error(compress(z, u, options), expected) < 1e-12);
+  CHECK(relative_error(compress_adjoint(z, u, c, options).tokens, adjoint) < 1e-12);
+  const Subspaces narrow_u(u.bases().cast<float>(), 2);
+  CHECK(relative_error(compress(z.cast<float>(), narrow_u, options), expected) < 4 * rounding<float>);
+}
+
 TEST_CASE("An exact compression step within the bound on kappa never raises the subspace coding rate") {
   for_random_draws(600, [](Random& random) {
     const Drawn drawn = draw_tokens_and_subspaces(random);

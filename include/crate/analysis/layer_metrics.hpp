@@ -11,7 +11,8 @@
 #include "crate/layers/pass.hpp"
 #include "crate/operators/coding_rate.hpp"
 
-// What the published figures show of every layer: the coding rate of the projected tokens and how many entries are zero.
+// What the published figures show of every layer: the coding rate of the projected tokens and how many entries are
+// zero.
 
 namespace crate {
 
@@ -22,9 +23,9 @@ struct LayerMetrics {
   double zero_fraction = 0;          ///< of the entries after the block, those that are exactly zero
 };
 
-/// 1/2 sum_k log det(I + p / (m eps) X_k^T X_k) of projected tokens H = U^T Z, (K p) x m, where X_k are the head's rows with
-/// every token scaled to unit length (a token of zeros stays). eps stands where the paper's epsilon^2 stands. In nats.
-/// Source: the published visualisation code, which takes eps = 0.01.
+/// 1/2 sum_k log det(I + p / (m eps) X_k^T X_k) of projected tokens H = U^T Z, (K p) x m, where X_k are the head's rows
+/// with every token scaled to unit length (a token of zeros stays). eps stands where the paper's epsilon^2 stands. In
+/// nats. Source: the published visualisation code, which takes eps = 0.01.
 template <class HDerived>
 [[nodiscard]] double projected_coding_rate(const Eigen::MatrixBase<HDerived>& projected, Index heads,
                                            double eps = 0.01) {
@@ -40,7 +41,8 @@ template <class HDerived>
 }
 
 /// Measures every layer of an encoder while it runs: hand `observer()` to its forward pass, then read `layers()`.
-/// Looks at half-steps named "...compress.projection" and "...sparsify"; a second pass adds its layers behind the first's.
+/// Looks at half-steps named "...compress.projection" and "...sparsify"; a second pass adds its layers behind the
+/// first's.
 template <Scalar S>
 class LayerMeter {
  public:

@@ -40,7 +40,8 @@ using Vector = Eigen::Matrix<S, Eigen::Dynamic, 1>;
 template <class Derived>
 using Plain = typename Derived::PlainObject;
 
-/// Whether the sizes are known at compile time, or bounded: then entries lie on the stack, and operators allocate nothing.
+/// Whether the sizes are known at compile time, or bounded: then entries lie on the stack, and operators allocate
+/// nothing.
 template <class Derived>
 inline constexpr bool is_bounded = Derived::MaxSizeAtCompileTime != Eigen::Dynamic;
 
@@ -49,9 +50,9 @@ template <class Derived>
 inline constexpr bool is_viewable = (Derived::Flags & Eigen::DirectAccessBit) != 0 && Derived::InnerStrideAtCompileTime
                                                                                           == 1;
 
-/// What operators compute on. Of sizes known at run time one view a scalar, for which they are compiled once: of the matrix
-/// itself if its entries lie in memory column after column, otherwise of what the expression evaluates to. Of bounded
-/// sizes the matrix itself, or what the expression evaluates to.
+/// What operators compute on. Of sizes known at run time one view a scalar, for which they are compiled once: of the
+/// matrix itself if its entries lie in memory column after column, otherwise of what the expression evaluates to. Of
+/// bounded sizes the matrix itself, or what the expression evaluates to.
 template <class Derived>
 decltype(auto) evaluated(const Eigen::MatrixBase<Derived>& expression) {
   if constexpr (!is_bounded<Derived>)

@@ -18,9 +18,10 @@
 
 namespace crate {
 
-/// A team of threads, owned by the caller of the library. Work is cut into pieces of which each gives the same result wherever it is
-/// done, so results do not depend on how many threads there are. Every thread begins with an equal share of neighbouring pieces and
-/// then helps the others: work that is cut alike again and again finds in a thread's cache what it left there.
+/// A team of threads, owned by the caller of the library. Work is cut into pieces of which each gives the same result
+/// wherever it is done, so results do not depend on how many threads there are. Every thread begins with an equal share
+/// of neighbouring pieces and then helps the others: work that is cut alike again and again finds in a thread's cache
+/// what it left there.
 ///
 /// Safe to use from several threads at once: whoever comes second, or calls from inside a piece, does its own pieces
 /// alone.

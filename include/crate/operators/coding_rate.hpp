@@ -45,8 +45,8 @@ inline Estimate& operator+=(Estimate& sum, const Estimate& term) {
   return sum;
 }
 
-/// log det(I + a W^T W) / 2 where the Gram matrix in double does not do, in the arithmetic of Wide. A template, here and below,
-/// so that only those pay for compiling it who use it.
+/// log det(I + a W^T W) / 2 where the Gram matrix in double does not do, in the arithmetic of Wide. A template, here
+/// and below, so that only those pay for compiling it who use it.
 template <class Wide = DoubleDouble>
 [[nodiscard]] double precise_rate(const Matrix<double>& w, const RateScale& scale) {
   const Estimate rate = PreciseGram<Wide>(PlainMatrix<Wide>(w), scale).rate();

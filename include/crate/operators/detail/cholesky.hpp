@@ -10,13 +10,13 @@
 #include "crate/kernels/views.hpp"
 #include "crate/operators/detail/plain_matrix.hpp"
 
-// Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. By columns inside blocks, and by products of
-// blocks: O(n^3) of the cost is theirs. Every sum is one of the textbook's (Higham, "Accuracy and stability of numerical algorithms",
-// 2002, sections 10.1 and 14.2) in an order of its own, so that its bounds hold.
+// Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. Inside blocks of
+// columns one column after the other, and by products of blocks, whose O(n^3) is most of the cost. Every sum is one of the textbook's (Higham, "Accuracy and stability
+// of numerical algorithms", 2002, sections 10.1 and 14.2) in an order of its own, so that its bounds hold.
 
 namespace crate::detail {
 
-/// Columns of the factor that are computed one by one, while products do the rest. A multiple of what a tile of any instruction set has.
+/// So many columns of the factor are computed one by one; products do the rest.
 inline constexpr Index factor_block = 32;
 
 /// C += scale A B.
@@ -57,9 +57,9 @@ template <crate::Scalar S>
   return true;
 }
 
-/// L in place of M, I + M = L L^T, both as add_lower_gram leaves it; in blocks of so many columns. Its squared pivots less their 1 go into
-/// `excess`, so that they lose nothing where M is small: log det(I + M) is the sum of log1p of these. False unless I + M is positive
-/// definite.
+/// L in place of M, I + M = L L^T, both as add_lower_gram leaves it; in blocks of so many columns. Its squared pivots
+/// less their 1 go into `excess`, so that they lose nothing where M is small: log det(I + M) is the sum of log1p of
+/// these. False unless I + M is positive definite.
 template <crate::Scalar S>
 [[nodiscard]] bool cholesky_in_place(MatrixView<S> m, S* excess, Index block) {
   for (Index first = 0; first < m.rows; first += block) {

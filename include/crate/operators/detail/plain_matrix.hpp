@@ -10,7 +10,8 @@
 #include "crate/core/matrix.hpp"
 #include "crate/kernels/views.hpp"
 
-// Loops over matrices, where Eigen would be compiled once more: for numbers of twice the digits, and for norms of matrices of every type.
+// Loops over matrices, where Eigen would be compiled once more: for numbers of twice the digits, and for norms of
+// matrices of every type.
 
 namespace crate::detail {
 

@@ -39,10 +39,11 @@ struct Shrinking {
 };
 
 /// I + a W W^T, or I + a W^T W if not `by_rows`, for W of size n x m, with its Cholesky factor. Both have the same
-/// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so that with the smaller one the cost is linear
-/// in the longer side. Summed and factorised in double: a rate is a small difference of large logarithms. What it gives is
-/// exact while a ||W||^2 is moderate, or W far from singular, and is never to be used without its error; the bounds are
-/// those of PreciseGram. `bound` is the largest order that is possible; if it is known, nothing is allocated.
+/// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so that with the smaller one the cost is
+/// linear in the longer side. Summed and factorised in double: a rate is a small difference of large logarithms. What
+/// it gives is exact while a ||W||^2 is moderate, or W far from singular, and is never to be used without its error;
+/// the bounds are those of PreciseGram. `bound` is the largest order that is possible; if it is known, nothing is
+/// allocated.
 template <int bound>
 class RegularisedGram {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -138,7 +139,8 @@ class RegularisedGram {
   [[nodiscard]] Index order() const { return factor_.rows(); }
   [[nodiscard]] Index block() const { return is_small ? std::max<Index>(1, order()) : factor_block; }
 
-  /// gram += a W W^T or a W^T W, summed in double: of float tokens, so few columns at a time that these in double stay in cache.
+  /// gram += a W W^T or a W^T W, summed in double: of float tokens, so few columns at a time that these in double stay
+  /// in cache.
   template <crate::Scalar S>
   void add_gram(double a, MatrixView<const S> w, MatrixView<double> gram) const {
     if constexpr (std::same_as<S, double>) {
