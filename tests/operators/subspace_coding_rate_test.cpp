@@ -241,3 +241,16 @@ TEST_CASE(
   const double expected = 0.5 * std::log1p(z.squaredNorm() / 3);
   CHECK(relative_error(subspace_coding_rate(z, Subspaces(bases, 2), {.epsilon = 1}), expected) < 1e-11);
 }
+
+TEST_CASE("Gradients of float tokens that float does not resolve are those of the same tokens in double") {
+  Random random(5);
+  const Matrix<float> z = draw_normal(random, 192, 60).cast<float>();
+  const Subspaces u(Matrix<float>((draw_normal(random, 192, 80) / 20).cast<float>()), 2);
+  const Subspaces wide_u(u.bases().cast<double>(), 2);
+  for (const double epsilon : {0.5, 0.01}) {
+    const auto found = subspace_coding_rate_gradient(z, u, {.epsilon = epsilon});
+    const auto expected = subspace_coding_rate_gradient(z.cast<double>(), wide_u, {.epsilon = epsilon});
+    CHECK(relative_error(found.tokens, expected.tokens) < 1e-3);
+    CHECK(relative_error(found.bases, expected.bases) < 1e-3);
+  }
+}

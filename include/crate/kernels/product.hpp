@@ -56,17 +56,23 @@ void multiply_vector(MatrixView<const S> a, const S* x, S* y) {
   for (; k < a.cols; ++k) sum += x[k] * column(k);
 }
 
-/// out = epilogue(A B), column by column as products with a vector.
+/// out = epilogue(A B), column by column as products of A with a vector, or row by row as products of B^T if rows are
+/// fewer.
 template <Scalar S>
 void multiply_columns(MatrixView<const S> a, MatrixView<const S> b, Columns<S> out,
                       const ProductEpilogue<S>& epilogue) {
+  const bool by_rows = a.rows < b.cols;
+  const MatrixView<const S> factor = by_rows ? b.transposed() : a, vectors = by_rows ? a.transposed() : b;
   Workspace::Frame frame(packing_workspace());
-  S* const x = frame.array<S>(b.rows);
-  S* const y = frame.array<S>(a.rows);
-  for (Index j = 0; j < b.cols; ++j) {
-    for (Index k = 0; k < b.rows; ++k) x[k] = *b.at(k, j);
-    multiply_vector(a, x, y);
-    for (Index i = 0; i < a.rows; ++i) *out.at(i, j) = finished(y[i], i, j, epilogue);
+  S* const x = frame.array<S>(vectors.rows);
+  S* const y = frame.array<S>(factor.rows);
+  for (Index j = 0; j < vectors.cols; ++j) {
+    for (Index k = 0; k < vectors.rows; ++k) x[k] = *vectors.at(k, j);
+    multiply_vector(factor, x, y);
+    for (Index i = 0; i < factor.rows; ++i) {
+      const Index row = by_rows ? j : i, col = by_rows ? i : j;
+      *out.at(row, col) = finished(y[i], row, col, epilogue);
+    }
   }
 }
 

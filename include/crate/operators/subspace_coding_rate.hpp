@@ -113,33 +113,32 @@ template <class ZDerived, class Bases>
 namespace detail {
 
 /// The gradients where the Gram matrices in double do not do.
-template <crate::Scalar S>
-[[nodiscard]] SubspaceGradient<Matrix<S>, Matrix<S>> precise_subspace_gradient(const Matrix<double>& z,
-                                                                               const Matrix<double>& bases, Index heads,
-                                                                               const RateScale& scale) {
+template <class Wide = DoubleDouble>
+[[nodiscard]] SubspaceGradient<Matrix<double>, Matrix<double>> precise_subspace_gradient(const Matrix<double>& z,
+                                                                                         const Matrix<double>& bases,
+                                                                                         Index heads,
+                                                                                         const RateScale& scale) {
   const Index p = bases.cols() / heads;
-  const PlainMatrix<DoubleDouble> tokens(z);
-  Matrix<double> by_tokens = Matrix<double>::Zero(z.rows(), z.cols()), by_bases(z.rows(), bases.cols());
+  const PlainMatrix<Wide> tokens(z);
+  SubspaceGradient<Matrix<double>, Matrix<double>> gradient{Matrix<double>::Zero(z.rows(), z.cols()),
+                                                            Matrix<double>(z.rows(), bases.cols())};
   Estimate size{};
   Threads alone;
-  for_each_precise_gram<DoubleDouble>(z, bases, heads, scale, [&](Index k, const auto& gram) {
+  for_each_precise_gram<Wide>(z, bases, heads, scale, [&](Index k, const auto& gram) {
     const auto [g, g_size] = gram.gradient();
     size += g_size;
-    multiply_add(1, bases.middleCols(k * p, p), g.rounded(), by_tokens, alone);
-    by_bases.middleCols(k * p, p) = product(tokens, g.transposed()).rounded();
+    multiply_add(1, bases.middleCols(k * p, p), g.rounded(), gradient.tokens, alone);
+    gradient.bases.middleCols(k * p, p) = product(tokens, g.transposed()).rounded();
   });
-  SubspaceGradient<Matrix<S>, Matrix<S>> gradient{by_tokens.template cast<S>(), by_bases.template cast<S>()};
-  if (!(size.within(last_tolerance) || size.error <= negligible * scale.root()) || !gradient.tokens.allFinite() ||
-      !gradient.bases.allFinite())
+  if (!(size.within(last_tolerance) || size.error <= negligible * scale.root()))
     throw unreliable("gradient of the coding rate of subspaces", z, scale.epsilon);
   return gradient;
 }
 
-/// subspace_coding_rate_gradient of tokens and bases as `evaluated` gives them.
+/// subspace_coding_rate_gradient of tokens and bases as `evaluated` gives them, and whether it is as exact as is asked.
 template <class Z, class Bases>
-[[nodiscard]] SubspaceGradient<Plain<Z>, Plain<Bases>> subspace_coding_rate_gradient_of(const Z& z, const Bases& bases,
-                                                                                        Index heads,
-                                                                                        const RateScale& scale) {
+[[nodiscard]] std::pair<SubspaceGradient<Plain<Z>, Plain<Bases>>, bool> plain_subspace_gradient(
+    const Z& z, const Bases& bases, Index heads, const RateScale& scale) {
   using S = typename Z::Scalar;
   const Index p = bases.cols() / heads;
   SubspaceGradient<Plain<Z>, Plain<Bases>> gradient{Plain<Z>::Zero(z.rows(), z.cols()),
@@ -155,9 +154,30 @@ template <class Z, class Bases>
     auto by_basis = gradient.bases.middleCols(k * p, p);
     multiply(z, projected.transpose(), by_basis, alone);
   });
-  if (size.within(step_tolerance<S>) && gradient.tokens.allFinite() && gradient.bases.allFinite()) return gradient;
-  auto precise = precise_subspace_gradient<S>(z.template cast<double>(), bases.template cast<double>(), heads, scale);
-  return {std::move(precise.tokens), std::move(precise.bases)};
+  const bool is_exact = size.within(step_tolerance<S>) && gradient.tokens.allFinite() && gradient.bases.allFinite();
+  return {std::move(gradient), is_exact};
+}
+
+/// subspace_coding_rate_gradient of tokens and bases as `evaluated` gives them: in their scalar, in double or in twice
+/// the digits, whichever first is exact enough.
+template <class Z, class Bases>
+[[nodiscard]] SubspaceGradient<Plain<Z>, Plain<Bases>> subspace_coding_rate_gradient_of(const Z& z, const Bases& bases,
+                                                                                        Index heads,
+                                                                                        const RateScale& scale) {
+  using S = typename Z::Scalar;
+  auto [gradient, is_exact] = plain_subspace_gradient(z, bases, heads, scale);
+  if (is_exact) return std::move(gradient);
+  const Matrix<double> tokens = z.template cast<double>(), wide_bases = bases.template cast<double>();
+  if constexpr (std::same_as<S, float>) {
+    const auto in_double = subspace_coding_rate_gradient_of(evaluated(tokens), evaluated(wide_bases), heads, scale);
+    gradient = {in_double.tokens.template cast<S>(), in_double.bases.template cast<S>()};
+  } else {
+    auto precise = precise_subspace_gradient(tokens, wide_bases, heads, scale);
+    gradient = {std::move(precise.tokens), std::move(precise.bases)};
+  }
+  if (!gradient.tokens.allFinite() || !gradient.bases.allFinite())
+    throw unreliable("gradient of the coding rate of subspaces", tokens, scale.epsilon);
+  return std::move(gradient);
 }
 
 }  // namespace detail
