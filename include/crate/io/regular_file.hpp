@@ -157,16 +157,16 @@ inline RegularFile::~RegularFile() { ::close(file_); }
 
 inline std::size_t RegularFile::read(std::span<std::byte> out) {
   constexpr std::size_t most = std::size_t{1} << 30U;
-  std::size_t done = 0;
-  while (done < out.size()) {
-    const ssize_t count = ::read(file_, out.data() + done, std::min(most, out.size() - done));
+  const std::size_t wanted = out.size();
+  while (!out.empty()) {
+    const ssize_t count = ::read(file_, out.data(), std::min(most, out.size()));
     if (count == 0) break;
     if (count > 0)
-      done += static_cast<std::size_t>(count);
+      out = out.subspan(static_cast<std::size_t>(count));
     else if (errno != EINTR)
       throw file_error(source_, "cannot be read: ", system_message(errno));
   }
-  return done;
+  return wanted - out.size();
 }
 
 #else
