@@ -18,13 +18,6 @@ using namespace crate::test;
 
 namespace {
 
-std::vector<InstructionSet> instruction_sets() {
-  std::vector<InstructionSet> sets;
-  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
-    if (const auto set = static_cast<InstructionSet>(i); is_supported(set)) sets.push_back(set);
-  return sets;
-}
-
 /// Sets of odd lengths, among them single tokens and more than a block of queries or of the adjoint, some of them
 /// padded.
 TokenLayout draw_layout(Random& random) {
@@ -125,7 +118,7 @@ TEMPLATE_TEST_CASE("attention by strips is the plain one", "", float, double) {
       attend_heads(set, x.attention(), first_tokens, columns_of(out), workspace, threads);
       CHECK(workspace.capacity() == held);
     };
-    for (const InstructionSet set : instruction_sets()) {
+    for (const InstructionSet set : supported_instruction_sets()) {
       Matrix<TestType> found(rows, x.layout.tokens()), again = found, firsts(rows, x.layout.sets());
       attend(set, false, found, 1);
       attend(set, false, again, 2);
@@ -150,7 +143,7 @@ TEST_CASE("heads stored as bfloat16 are averages of what was rounded to it once,
     Drawn<float> x(random, 0);
     x.p = 2 * draw_index(random, 1, 35);
     x.h = with_row_below<float>(draw_normal(random, x.rows(), x.layout.tokens()));
-    for (const InstructionSet set : instruction_sets())
+    for (const InstructionSet set : supported_instruction_sets())
       for (const bool first_tokens : {false, true}) {
         const Index cols = first_tokens ? x.layout.sets() : x.layout.tokens();
         Threads threads(2);
@@ -159,7 +152,7 @@ TEST_CASE("heads stored as bfloat16 are averages of what was rounded to it once,
         Eigen::Matrix<bfloat16, Eigen::Dynamic, Eigen::Dynamic> stored(x.rows(), cols);
         attend_heads(set, x.attention(), first_tokens, columns_of(exact), workspace, threads);
         attend_heads(set, x.attention(), first_tokens, columns_of(stored), workspace, threads);
-        // A value, a probability and the result are rounded by 2^-9 each; averages are no larger than the largest value.
+        // A value, a probability and the result are rounded by 2^-9 each; no average exceeds the largest value.
         const Vector<float> largest = x.h.topRows(x.rows()).cwiseAbs().rowwise().maxCoeff();
         const Matrix<float> error = (stored.cast<float>() - exact).cwiseAbs();
         CHECK((error.colwise() - 3.02F * 0x1p-9F * largest).maxCoeff() <= 0);
@@ -170,7 +163,7 @@ TEST_CASE("heads stored as bfloat16 are averages of what was rounded to it once,
 TEMPLATE_TEST_CASE("the adjoint of attention, from what a recorded pass kept, is the plain one", "", float, double) {
   for_random_draws(8, [](Random& random) {
     const Drawn<TestType> x(random, 0);
-    for (const InstructionSet set : instruction_sets()) {
+    for (const InstructionSet set : supported_instruction_sets()) {
       const Results<TestType> found = pass(x, set);
       for (Index s = 0; s < x.layout.sets(); ++s) {
         AttentionOptions of_set = x.options;
@@ -189,7 +182,7 @@ TEMPLATE_TEST_CASE("the adjoint of attention, from what a recorded pass kept, is
 TEMPLATE_TEST_CASE("attention and its adjoint drop what detail::drop drops", "", float, double) {
   for_random_draws(6, [](Random& random) {
     const Drawn<TestType> x(random, 0.3);
-    for (const InstructionSet set : instruction_sets()) {
+    for (const InstructionSet set : supported_instruction_sets()) {
       const Results<TestType> found = pass(x, set);
       for (Index s = 0; s < x.layout.sets(); ++s)
         for (Index k = 0; k < x.heads; ++k) {
@@ -214,7 +207,7 @@ TEST_CASE("the adjoint of attention is the derivative of attention, with dropout
     Drawn<double> x(random, probability);
     const Matrix<double> direction = draw_normal(random, x.rows(), x.layout.tokens());
     const auto c = x.c.topRows(x.rows());
-    for (const InstructionSet set : instruction_sets()) {
+    for (const InstructionSet set : supported_instruction_sets()) {
       const double slope = pass(x, set).h_cotangent.cwiseProduct(direction).sum();
       const Matrix<double> h = x.h;
       constexpr double step = 1e-5;
@@ -233,7 +226,7 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits of attention and i
   for (const double probability : {0.0, 0.2}) {
     Random random(4);
     const Drawn<TestType> x(random, probability);
-    for (const InstructionSet set : instruction_sets()) {
+    for (const InstructionSet set : supported_instruction_sets()) {
       const Results<TestType> alone = pass(x, set);
       for (const int count : {2, 3}) {
         const Results<TestType> found = pass(x, set, count);
@@ -249,7 +242,7 @@ TEST_CASE("the adjoint of attention with sharp logits is finite, and what it sho
   Random random(6);
   Drawn<float> x(random, 0);
   x.options = {.logit_scale = 30};  // logits of a thousand and more: other tokens' probabilities vanish
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     const Results<float> found = pass(x, set);
     CHECK(found.out.allFinite());
     CHECK(found.h_cotangent.allFinite());
@@ -264,7 +257,7 @@ TEMPLATE_TEST_CASE("attention's exponentials are as exact as the scalar, from th
   h(0, 0) = 1;
   for (Index j = 1; j < keys; ++j) h(0, j) = 1 - TestType(0.05) * static_cast<TestType>(j);
   const TokenLayout layout = TokenLayout::single(keys);
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     Threads threads;
     Workspace workspace;
     Matrix<TestType> out(1, 1);

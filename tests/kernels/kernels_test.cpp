@@ -26,16 +26,6 @@ Matrix<double> draw_whole(Random& random, Index rows, Index cols) {
   return matrix;
 }
 
-/// The instruction sets that this processor has, those that multiply bfloat16 alone if so asked.
-std::vector<InstructionSet> instruction_sets(bool with_bfloat16 = false) {
-  std::vector<InstructionSet> sets;
-  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
-    if (const auto set = static_cast<InstructionSet>(i);
-        is_supported(set) && (multiplies_bfloat16(set) || !with_bfloat16))
-      sets.push_back(set);
-  return sets;
-}
-
 /// A X with weights stored as W, tokens as Token and the product as Out.
 template <class W, class Out = ScalarOf<W>, class Token = ScalarOf<W>>
 Matrix<double> packed_product(InstructionSet set, const Matrix<double>& a, const Matrix<double>& x,
@@ -52,7 +42,8 @@ Matrix<double> packed_product(InstructionSet set, const Matrix<double>& a, const
   return out.topRows(a.rows()).template cast<double>();
 }
 
-/// The bound of the rounding of a sum of `depth` products, in units of the sum of their absolute values (Higham, section 3.1).
+/// The bound of the rounding of a sum of `depth` products, in units of the sum of their absolute values (Higham,
+/// section 3.1).
 template <class S>
 Matrix<double> rounding_bound(const Matrix<double>& a, const Matrix<double>& x) {
   const double unit = static_cast<double>(std::numeric_limits<S>::epsilon()) / 2;
@@ -69,7 +60,7 @@ Matrix<double> rounded_to(const Matrix<double>& m) {
 TEMPLATE_TEST_CASE("the packed product of whole numbers is exact for tiles of every size", "", float, double,
                    bfloat16) {
   Random random(1);
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     const Index tile = tile_rows(set, sizeof(UnitOf<TestType>)), columns = tile_shape(vector_bytes(set)).columns;
     for (Index rows = 1; rows <= tile + 1; ++rows)
       for (Index cols = 1; cols <= columns + 1; ++cols) {
@@ -89,7 +80,7 @@ TEMPLATE_TEST_CASE("the packed product is the plain one within the bound of its 
                 cols = draw_index(random, 1, 300);
     const Matrix<double> a = draw_normal(random, rows, depth).cast<TestType>().template cast<double>(),
                          x = draw_normal(random, depth, cols).cast<TestType>().template cast<double>();
-    for (const InstructionSet set : instruction_sets())
+    for (const InstructionSet set : supported_instruction_sets())
       CHECK(((packed_product<TestType>(set, a, x) - a * x).cwiseAbs() - rounding_bound<TestType>(a, x)).maxCoeff() <=
             0);
   });
@@ -100,11 +91,12 @@ TEST_CASE(
   for_random_draws(10, [](Random& random) {
     const Matrix<double> a = draw_normal(random, 70, draw_index(random, 1, 99)), x = draw_normal(random, a.cols(), 33);
     const Matrix<double> weights = rounded_to<bfloat16>(a);
-    for (const InstructionSet set : instruction_sets())
+    for (const InstructionSet set : supported_instruction_sets())
       CHECK(relative_error(packed_product<bfloat16>(set, a, x), weights * x) < rounding<float>);
-    for (const InstructionSet set : instruction_sets(true))
-      CHECK(relative_error(packed_product<bfloat16, float, bfloat16>(set, a, x), weights * rounded_to<bfloat16>(x)) <
-            rounding<float>);
+    for (const InstructionSet set : supported_instruction_sets())
+      if (multiplies_bfloat16(set))
+        CHECK(relative_error(packed_product<bfloat16, float, bfloat16>(set, a, x), weights * rounded_to<bfloat16>(x)) <
+              rounding<float>);
   });
 }
 
@@ -117,7 +109,7 @@ TEST_CASE("the epilogue scales, shifts rows, adds, and thresholds") {
   const Matrix<double> sum = ((2 * a * x * scale.asDiagonal()).colwise() + shift) + addend;
   Vector<double> padded = Vector<double>::Zero(rows + 16);
   padded.head(rows) = shift;
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     Epilogue<double> epilogue{padded.data(), scale.data(), {addend.data(), rows}, Activation::none, 0, 2};
     CHECK(packed_product<double>(set, a, x, epilogue) == sum);
     epilogue.activation = Activation::relu;
@@ -136,7 +128,7 @@ TEST_CASE("an addend may be kept as bfloat16, where the output goes") {
   const Matrix<double> a = draw_whole(random, rows, 7), x = draw_whole(random, 7, cols),
                        b = draw_whole(random, stride, cols);
   const Matrix<float> tokens = x.cast<float>();
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     const PackedWeights<bfloat16> weights(a, set);
     Eigen::Matrix<bfloat16, Eigen::Dynamic, Eigen::Dynamic> out = b.cast<float>().cast<bfloat16>();
     Threads threads;
@@ -150,7 +142,7 @@ TEST_CASE("an addend may be kept as bfloat16, where the output goes") {
 
 TEST_CASE("floats that multiply bfloat16 weights are read no further than their last coordinate") {
   Random random(6);
-  for (const InstructionSet set : instruction_sets())
+  for (const InstructionSet set : supported_instruction_sets())
     for (const Index rows : {Index{3}, tile_rows(set, sizeof(BfloatPair))}) {
       const Matrix<double> a = draw_whole(random, rows, 7);
       Matrix<float> tokens = draw_whole(random, 8, 33).cast<float>();
@@ -166,7 +158,7 @@ TEST_CASE("floats that multiply bfloat16 weights are read no further than their 
 
 TEST_CASE("a ReLU lets what is not a number through") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     const Matrix<double> found = packed_product<double>(set, Matrix<double>::Ones(1, 1), Matrix<double>{{nan, 2, -1}},
                                                         {.activation = Activation::relu});
     CHECK(std::isnan(found(0, 0)));
@@ -176,7 +168,7 @@ TEST_CASE("a ReLU lets what is not a number through") {
 }
 
 TEST_CASE("tokens stored as bfloat16 are rounded to nearest, ties to even") {
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     const auto stored = [&](double x) {
       return packed_product<float, bfloat16>(set, Matrix<double>::Ones(1, 1), Matrix<double>{{x}})(0, 0);
     };
@@ -192,7 +184,7 @@ TEST_CASE("tokens stored as bfloat16 are rounded to nearest, ties to even") {
 TEMPLATE_TEST_CASE("any number of threads gives the same bits of a packed product", "", float, double, bfloat16) {
   Random random(4);
   const Matrix<double> a = draw_normal(random, 130, 67), x = draw_normal(random, 67, 300);
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     const Matrix<double> alone = packed_product<TestType>(set, a, x);
     for (const int count : {2, 3, 5}) CHECK(packed_product<TestType>(set, a, x, {}, Threads(count)) == alone);
   }
@@ -204,7 +196,7 @@ TEMPLATE_TEST_CASE("deviations of tokens of any width", "", float, double) {
         (draw_normal(random, draw_index(random, 1, 200), 1).array() + 3).template cast<TestType>();
     const Vector<double> exact = z.template cast<double>();
     const double expected = 1 / std::sqrt((exact.array() - exact.mean()).square().mean() + 1e-5);
-    for (const InstructionSet set : instruction_sets()) {
+    for (const InstructionSet set : supported_instruction_sets()) {
       Threads threads;
       TestType found = 0;
       inverse_deviations_into<TestType>(set, columns_of(z), z.size(), 1, 1e-5, &found, threads);
@@ -217,7 +209,7 @@ TEST_CASE(
     "an instruction set is chosen at run time, by a call or by the environment, and one that is lacking is refused") {
   const InstructionSet before = instruction_set();
   CHECK(is_supported(before));
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     use_instruction_set(set);
     CHECK(instruction_set() == set);
   }
@@ -228,7 +220,7 @@ TEST_CASE("CRATE_INSTRUCTION_SET that names nothing this processor has is an err
   const char* const variable = "CRATE_INSTRUCTION_SET";
   const char* const set_before = std::getenv(variable);
   const std::string before = set_before == nullptr ? "" : set_before;
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     ::setenv(variable, std::string(name_of(set)).c_str(), 1);
     CHECK(first_instruction_set() == set);
   }

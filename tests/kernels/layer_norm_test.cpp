@@ -10,6 +10,7 @@
 #include "comparison.hpp"
 #include "crate/operators/layer_norm.hpp"
 #include "draw.hpp"
+#include "kernels/use_instruction_set.hpp"
 
 using namespace crate;
 using namespace crate::test;
@@ -19,14 +20,11 @@ namespace {
 /// Uses every instruction set of the processor in turn.
 template <class Body>
 void for_each_instruction_set(const Body& body) {
-  const InstructionSet before = instruction_set();
-  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
-    if (const auto set = static_cast<InstructionSet>(i); is_supported(set)) {
-      CAPTURE(name_of(set));
-      use_instruction_set(set);
-      body();
-    }
-  use_instruction_set(before);
+  for (const InstructionSet set : supported_instruction_sets()) {
+    CAPTURE(name_of(set));
+    const UseInstructionSet chosen(set);
+    body();
+  }
 }
 
 template <class S>

@@ -9,30 +9,12 @@
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "draw.hpp"
+#include "kernels/use_instruction_set.hpp"
 
 using namespace crate;
 using namespace crate::test;
 
 namespace {
-
-std::vector<InstructionSet> instruction_sets() {
-  std::vector<InstructionSet> sets;
-  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
-    if (const auto set = static_cast<InstructionSet>(i); is_supported(set)) sets.push_back(set);
-  return sets;
-}
-
-/// Uses an instruction set as long as it lives.
-class Using {
- public:
-  explicit Using(InstructionSet set) { use_instruction_set(set); }
-  Using(const Using&) = delete;
-  Using& operator=(const Using&) = delete;
-  ~Using() { use_instruction_set(before_); }
-
- private:
-  InstructionSet before_ = instruction_set();
-};
 
 /// A matrix that lies column after column or row after row, with room between them.
 template <class S>
@@ -155,9 +137,9 @@ TEMPLATE_TEST_CASE("products of every order are within the bound of rounding, fr
                    "", float, double) {
   Random random(1);
   Threads threads(2);
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     CAPTURE(name_of(set));
-    const Using chosen(set);
+    const UseInstructionSet chosen(set);
     const Index tile = detail::tile_rows(set, sizeof(TestType)),
                 cols = detail::tile_shape(detail::vector_bytes(set)).columns;
     check_products<TestType>(random, 1, 1, 1, threads);
@@ -173,9 +155,9 @@ TEMPLATE_TEST_CASE("what is added, cut off and masked on a product's way to memo
                    float, double) {
   Random random(3);
   Threads threads(2);
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     CAPTURE(name_of(set));
-    const Using chosen(set);
+    const UseInstructionSet chosen(set);
     const Index tile = detail::tile_rows(set, sizeof(TestType));
     check_epilogues<TestType>(random, 3, 2, 5, threads);
     check_epilogues<TestType>(random, 40, 50, 3, threads);
@@ -189,9 +171,9 @@ TEMPLATE_TEST_CASE(
     double) {
   Random random(4);
   Threads threads(2);
-  for (const InstructionSet set : instruction_sets()) {
+  for (const InstructionSet set : supported_instruction_sets()) {
     CAPTURE(name_of(set));
-    const Using chosen(set);
+    const UseInstructionSet chosen(set);
     const Index tile = detail::tile_rows(set, sizeof(TestType));
     for (const Index rows : {Index{1}, Index{2}, Index{7}, tile - 1, tile, tile + 1, 3 * tile + 5, Index{131}})
       check_gram_matrices<TestType>(random, rows, draw_index(random, 1, 70), threads);
@@ -202,8 +184,8 @@ TEMPLATE_TEST_CASE(
 TEMPLATE_TEST_CASE("not a number stays one under every activation", "", float, double) {
   constexpr TestType nan = std::numeric_limits<TestType>::quiet_NaN();
   Threads threads;
-  for (const InstructionSet set : instruction_sets()) {
-    const Using chosen(set);
+  for (const InstructionSet set : supported_instruction_sets()) {
+    const UseInstructionSet chosen(set);
     for (const Index size : {Index{2}, Index{40}})  // by columns and packed
       for (const auto activation : {detail::Activation::relu, detail::Activation::soft_threshold}) {
         CAPTURE(name_of(set), size);

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "crate/core/errors.hpp"
 
@@ -51,10 +52,18 @@ inline constexpr std::array<std::string_view, 4> instruction_set_names{"portable
 #endif
 }
 
+/// Those that this processor has, the narrowest first.
+[[nodiscard]] inline std::vector<InstructionSet> supported_instruction_sets() {
+  std::vector<InstructionSet> sets;
+  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
+    if (const auto set = static_cast<InstructionSet>(i); is_supported(set)) sets.push_back(set);
+  return sets;
+}
+
 namespace detail {
 
 /// The widest that the processor has, but for dot products of bfloat16 where these are slower than multiply-adds of
-/// floats: an Intel processor makes them at half of that rate, one of AMD at twice (bench/, `arithmetic`).
+/// floats: an Intel processor makes them at half of that rate, one of AMD at twice (benchmark `arithmetic` in bench/).
 [[nodiscard]] inline InstructionSet fastest_instruction_set() {
 #ifdef CRATE_KERNELS_X86
   if (is_supported(InstructionSet::avx512_bfloat16) && __builtin_cpu_is("amd")) return InstructionSet::avx512_bfloat16;
@@ -63,13 +72,12 @@ namespace detail {
   return is_supported(InstructionSet::avx2) ? InstructionSet::avx2 : InstructionSet::portable;
 }
 
-/// The names of those that this processor has, as in "portable, avx2".
-[[nodiscard]] inline std::string supported_instruction_sets() {
+/// The requirement that a name or a set did not meet, as in "one that this processor has (portable, avx2)".
+[[nodiscard]] inline std::string one_that_is_supported() {
   std::string names;
-  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
-    if (is_supported(static_cast<InstructionSet>(i)))
-      names.append(names.empty() ? "" : ", ").append(instruction_set_names[i]);
-  return names;
+  for (const InstructionSet set : supported_instruction_sets())
+    names.append(names.empty() ? "" : ", ").append(name_of(set));
+  return "one that this processor has (" + names + ")";
 }
 
 /// What the environment variable CRATE_INSTRUCTION_SET names, or else the fastest. Throws OptionError if it names none
@@ -78,10 +86,10 @@ namespace detail {
   const char* const value = std::getenv("CRATE_INSTRUCTION_SET");  // NOLINT(concurrency-mt-unsafe): it is only read
   const std::string_view wanted = value == nullptr ? "" : value;
   if (wanted.empty()) return fastest_instruction_set();
-  for (std::size_t i = 0; i < instruction_set_names.size(); ++i)
-    if (const auto set = static_cast<InstructionSet>(i); wanted == name_of(set) && is_supported(set)) return set;
-  throw OptionError(concatenate("environment variable CRATE_INSTRUCTION_SET: expected one that this processor has (",
-                                supported_instruction_sets(), "), found \"", wanted, "\""));
+  for (const InstructionSet set : supported_instruction_sets())
+    if (wanted == name_of(set)) return set;
+  throw OptionError(concatenate("environment variable CRATE_INSTRUCTION_SET: expected ", one_that_is_supported(),
+                                ", found \"", wanted, "\""));
 }
 
 inline std::atomic<InstructionSet>& chosen_instruction_set() {
@@ -100,9 +108,9 @@ inline std::atomic<InstructionSet>& chosen_instruction_set() {
 /// From now on kernels run on these. Results change in their last bits; weights that were folded keep what they were
 /// folded for. Throws OptionError if the processor lacks them.
 inline void use_instruction_set(InstructionSet set) {
-  check_option(is_supported(set),
-               concatenate("an instruction set that this processor has (", detail::supported_instruction_sets(), ")"),
-               name_of(set));
+  if (!is_supported(set))
+    throw OptionError(
+        concatenate("instruction set: expected ", detail::one_that_is_supported(), ", found ", name_of(set)));
   detail::chosen_instruction_set() = set;
 }
 
