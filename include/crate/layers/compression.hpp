@@ -120,8 +120,6 @@ struct Compression {
   }
 
  private:
-  [[nodiscard]] AttentionOptions attention() const { return {.logit_scale = options.logit_scale}; }
-
   [[nodiscard]] Index width() const { return subspaces.bases().cols(); }
 
   /// W = U^T Z.
@@ -131,10 +129,10 @@ struct Compression {
     pass.observe("projection", projected);
   }
 
+  /// Of the softmax step.
   template <class Projected>
-  [[nodiscard]] detail::AttentionHeads<S> heads_of(const Projected& projected, const Pass<S>& pass) const {
-    return detail::attention_heads(detail::columns_of(projected), subspaces.heads(), subspaces.head_dim(), pass.layout,
-                                   attention());
+  [[nodiscard]] auto heads_of(const Projected& projected, const Pass<S>& pass) const {
+    return detail::attention_heads(projected, subspaces.heads(), pass.layout, {.logit_scale = options.logit_scale});
   }
 
   void check_sizes(ConstTokens<S> z, ConstTokens<S> out) const {

@@ -173,9 +173,8 @@ struct Mssa {
   }
 
   template <class Projected>
-  [[nodiscard]] detail::AttentionHeads<S> heads_of(const Projected& projected, const Pass<S>& pass) const {
-    return detail::attention_heads(detail::columns_of(projected), subspaces.heads(), subspaces.head_dim(), pass.layout,
-                                   attention);
+  [[nodiscard]] auto heads_of(const Projected& projected, const Pass<S>& pass) const {
+    return detail::attention_heads(projected, subspaces.heads(), pass.layout, attention);
   }
 
   /// out = rate_factor (W O + b), rate_factor U O or rate_factor O of the attended heads O.

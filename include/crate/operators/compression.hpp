@@ -243,13 +243,6 @@ template <class Z, class Bases>
   return result;
 }
 
-/// The heads of one set of projected tokens H, with the softmax step's logits.
-template <crate::Scalar S>
-[[nodiscard]] AttentionHeads<S> heads_of_step(const Matrix<S>& h, Index heads, const TokenLayout& layout,
-                                              const CompressionOptions& options) {
-  return attention_heads(columns_of(h), heads, h.rows() / heads, layout, {.logit_scale = options.logit_scale});
-}
-
 /// compress of sizes that are known at run time.
 template <crate::Scalar S>
 [[nodiscard]] Matrix<S> compress_dynamic(ConstTokens<S> z, ConstTokens<S> bases, Index heads,
@@ -261,8 +254,8 @@ template <crate::Scalar S>
   if (options.step == CompressionStep::softmax) {
     Workspace workspace;
     const Matrix<S> h = projected;
-    attend_heads<S>(instruction_set(), heads_of_step(h, heads, layout, options), false, columns_of(projected),
-                    workspace, alone);
+    attend_heads<S>(instruction_set(), attention_heads(h, heads, layout, {.logit_scale = options.logit_scale}), false,
+                    columns_of(projected), workspace, alone);
   }
   compress_projected<S>(projected, heads, layout, options, alone);
   keep_tokens<S>(z, bases.cols() / heads, layout, options, result, alone);
@@ -283,7 +276,7 @@ template <crate::Scalar S>
   multiply(bases.transpose(), z, h, alone);
   multiply(bases.transpose(), cotangent, step_cotangent, alone);
   Matrix<S> attended, softmax, compressed = h;
-  const AttentionHeads<S> attention = heads_of_step(h, heads, layout, options);
+  const AttentionHeads<S> attention = attention_heads(h, heads, layout, {.logit_scale = options.logit_scale});
   if (is_softmax) {
     attended.resize(h.rows(), h.cols());
     softmax.resize(h.cols(), 2 * heads);

@@ -41,8 +41,8 @@ struct AttentionOptions {
 
 namespace detail {
 
-// The queries of a block where the number of tokens is known at compile time, or bounded: not more than lets the scores lie on the
-// stack.
+// The queries of a block where the number of tokens is known at compile time, or bounded: not more than lets the scores
+// lie on the stack.
 template <class S, int tokens>
 inline constexpr Index bounded_query_block = tokens == Eigen::Dynamic || EIGEN_STACK_ALLOCATION_LIMIT == 0
                                                  ? query_block
@@ -61,6 +61,13 @@ template <class T>
                            .layout = layout,
                            .causal = options.mask == AttentionMask::causal,
                            .scale = static_cast<S>(options.logit_scale)};
+}
+
+/// Those of the projected tokens H, (K p) x (total tokens).
+template <class H>
+[[nodiscard]] auto attention_heads(const H& projected, Index heads, const TokenLayout& layout,
+                                   const AttentionOptions& options) {
+  return attention_heads(columns_of(projected), heads, projected.rows() / heads, layout, options);
 }
 
 /// How many keys the queries first, ..., first + n - 1 of a set of `tokens` see, all together.
@@ -93,7 +100,8 @@ void attend(const H& h, Index first, Index n, const AttentionOptions& options, S
   out.noalias() = h.leftCols(keys) * used;
 }
 
-/// The adjoint of `attend` for the same queries, with the probabilities P, keys x n, that it found. With c the cotangent, p x n:
+/// The adjoint of `attend` for the same queries, with the probabilities P, keys x n, that it found. With c the
+/// cotangent, p x n:
 ///   dL/dH_keys += c P^T + logit_scale Q dS^T,   dL/dQ += logit_scale H_keys dS,   dS = P .* (dP - 1 colsum(P .* dP)),
 /// where dP, keys x n, holds H_keys^T c on entry.
 template <class H, class P, class Cotangent, class DP, class Out>
