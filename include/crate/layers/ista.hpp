@@ -39,7 +39,7 @@ struct Ista {
   [[nodiscard]] Index input_dim() const { return dictionary.rows(); }
   [[nodiscard]] Index output_dim() const { return dictionary.rows(); }
   [[nodiscard]] std::string formula(const std::string& argument) const { return "ISTA(" + argument + ")"; }
-  /// By the published arithmetic. For N > d / 2 tokens N d^2 + d^3 / 2 are done of the proximal-gradient step's 2 N d^2.
+  /// By the published arithmetic. For N > d / 2 tokens, N d^2 + d^3 / 2 of a proximal-gradient step's 2 N d^2 are done.
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
     const double products = options.rule == SparsifyRule::proximal_gradient ? 2 : 1;
     return products * static_cast<double>(dictionary.size()) * static_cast<double>(layout.tokens());

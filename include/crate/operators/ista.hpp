@@ -92,9 +92,11 @@ template <class Z>
   return may_be_wide && options.rule == SparsifyRule::proximal_gradient && 2 * z.cols() > z.rows();
 }
 
-/// The columns of a step's room, d rows high: for the step's matrix A, or for the residual Z - D Z.
+/// The columns of a step's room, d rows high: for the step's matrix A, or for the residual Z - D Z. Majorisation and
+/// minimisation takes none.
 template <class Z>
 [[nodiscard]] Index ista_room_columns(const Z& z, const IstaOptions& options) {
+  if (options.rule == SparsifyRule::majorisation_minimisation) return 0;
   return takes_step_matrix(z, options) ? z.rows() : z.cols();
 }
 
