@@ -173,6 +173,18 @@ void where_the_time_goes(benchmark::State& state, const CrateClassifier<float>::
   state.counters["products %peak"] = 100 * stages.products_flops() / products / (tile.flops() / times[5]);
 }
 
+/// What decides whether bfloat16 weights are multiplied as they are: the multiply-adds of the micro-kernel, with floats
+/// and with pairs of bfloat16. Argument: threads.
+template <FoldedWeight W>
+void arithmetic(benchmark::State& state) {
+  if (std::same_as<W, bfloat16> && !is_supported(InstructionSet::avx512_bfloat16))
+    return state.SkipWithError("this processor does not multiply bfloat16");
+  Threads threads(static_cast<int>(state.range(0)));
+  CachedTile<W> tile(threads);
+  for (auto _ : state) tile.multiply();
+  state.counters["GFLOP/s"] = benchmark::Counter(1e-9 * tile.flops(), benchmark::Counter::kIsIterationInvariantRate);
+}
+
 void batches_and_threads(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"batch", "threads"})
       ->ArgsProduct({{1, 8}, {1, 2}})
@@ -203,6 +215,8 @@ void time_of_stages_bfloat16(benchmark::State& state, const CrateClassifier<floa
   where_the_time_goes<bfloat16>(state, options);
 }
 
+BENCHMARK_TEMPLATE(arithmetic, float)->Apply(one_or_two_threads);
+BENCHMARK_TEMPLATE(arithmetic, bfloat16)->Apply(one_or_two_threads);
 BENCHMARK_CAPTURE(folded_crate, tiny, presets::crate_tiny())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate, small, presets::crate_small())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate, base, presets::crate_base())->Apply(batches_and_threads);

@@ -19,8 +19,8 @@
 #include "crate/kernels/instruction_set.hpp"
 #include "multiply_add_peak.hpp"
 
-// What a benchmark measures itself by: first whether its result is right, then the work it does in a second, beside the most
-// multiply-adds that the processor does in the same run.
+// What a benchmark measures itself by: first whether its result is right, then the work it does in a second, beside the
+// most multiply-adds that the processor does in the same run.
 
 namespace crate::bench {
 
@@ -31,8 +31,8 @@ struct Work {
   int threads = 1;
 };
 
-/// Calls `run` until its time is known. Adds the counters tokens/s, GFLOP/s and the percentage of the multiply-adds' peak, all
-/// by wall clock.
+/// Calls `run` until its time is known. Adds the counters tokens/s, GFLOP/s and the percentage of the multiply-adds'
+/// peak, all by wall clock.
 template <Scalar S, class Run>
 void time_work(benchmark::State& state, const Work& work, const Run& run) {
   const double peak = multiply_add_peak<S>(work.threads);
@@ -62,8 +62,9 @@ template <class Found, class Expected>
          expected.template cast<double>().norm();
 }
 
-/// Compares a result with what a plain formula in double gives. If they differ by more than the rounding of S explains, the
-/// benchmark fails and is not timed. `conditioning` is how much the formula magnifies a relative change of its arguments.
+/// Compares a result with what a plain formula in double gives. If they differ by more than the rounding of S explains,
+/// the benchmark fails and is not timed. `conditioning` is how much the formula magnifies a relative change of its
+/// arguments.
 template <Scalar S, class Found, class Expected>
 [[nodiscard]] bool agrees(benchmark::State& state, const Found& found, const Expected& expected,
                           double conditioning = 100) {

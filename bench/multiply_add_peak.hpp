@@ -19,8 +19,9 @@
 
 namespace crate::bench {
 
-/// The micro-kernel's multiply-adds on a tile that stays in the first cache, of numbers like a model's: as fast as the processor goes
-/// on the instruction set in use. With bfloat16 by dot products of pairs; these are multiplied as floats where there are none.
+/// The micro-kernel's multiply-adds on a tile that stays in the first cache, of numbers like a model's: as fast as the
+/// processor goes on the instruction set in use. With bfloat16 by dot products of pairs; these are multiplied as floats
+/// where there are none.
 template <FoldedWeight W>
 class CachedTile {
  public:
@@ -68,8 +69,8 @@ class CachedTile {
   std::vector<detail::UnitOf<W>> columns_ = std::vector<detail::UnitOf<W>>(static_cast<std::size_t>(columns() * depth));
 };
 
-/// The most flops in a second, two a multiply-add, that so many threads reach together; best of many trials that are short enough to run
-/// undisturbed now and then on a busy machine.
+/// The most flops in a second, two a multiply-add, that so many threads reach together; best of many trials that are
+/// short enough to run undisturbed now and then on a busy machine.
 template <FoldedWeight W>
 [[nodiscard]] double multiply_add_peak(int threads) {
   static std::map<int, double> measured;
