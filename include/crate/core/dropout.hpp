@@ -17,8 +17,9 @@ inline void check_dropout(double probability) {
   check_option(probability >= 0 && probability < 1, "dropout in [0, 1)", probability);
 }
 
-/// Which random numbers dropout draws. They depend on the seed, the step of training, the place in the model and the index of
-/// the token set in its batch alone, so neither threads nor how a batch is cut change them, and the backward pass draws them again.
+/// Which random numbers dropout draws. They depend on the seed, the step of training, the place in the model and the
+/// index of the token set in its batch alone, so neither threads nor how a batch is cut change them, and the backward
+/// pass draws them again.
 struct DropoutStream {
   std::uint64_t seed = 0;
   std::uint64_t step = 0;   ///< of training
@@ -31,8 +32,8 @@ struct DropoutStream {
 
 namespace detail {
 
-/// Where in its stream a dropout draws: numbers 4 c, ..., 4 c + 3 are philox({c, counter[1], counter[2], counter[3]}, key). `set`
-/// counts from the first of the pass, `part` tells apart what one place drops of one set.
+/// Where in its stream a dropout draws: numbers 4 c, ..., 4 c + 3 are philox({c, counter[1], counter[2], counter[3]},
+/// key). `set` counts from the first of the pass, `part` tells apart what one place drops of one set.
 struct DropoutDraws {
   std::array<std::uint32_t, 4> counter;
   std::array<std::uint32_t, 2> key;
@@ -51,8 +52,8 @@ struct DropoutDraws {
   return static_cast<std::uint32_t>(probability * 0x1p32);
 }
 
-/// Replaces every entry of a matrix by 0 with the given probability, else by itself / (1 - probability); `set` and `part` as in
-/// DropoutDraws.
+/// Replaces every entry of a matrix by 0 with the given probability, else by itself / (1 - probability); `set` and
+/// `part` as in DropoutDraws.
 template <class Block>
 void drop(const DropoutStream& stream, std::uint64_t place, Index set, Index part, double probability, Block&& block) {
   using S = typename std::decay_t<Block>::Scalar;

@@ -34,8 +34,8 @@ struct AffineMap {
   template <class WDerived>
   explicit AffineMap(const Eigen::MatrixBase<WDerived>& w) : AffineMap(w, Vector<double>()) {}
 
-  /// The map that is left when a layer norm in front is taken in: with weight gamma and bias beta, on tokens of mean m and
-  /// deviation sigma,
+  /// The map that is left when a layer norm in front is taken in: with weight gamma and bias beta, on tokens of mean m
+  /// and deviation sigma,
   ///   W LN(z) + b = W diag(gamma) (I - 1 1^T / d) z / sigma + (W beta + b).
   /// It is one of z / sigma, or of (z - m) / sigma, which it maps to the same.
   template <Scalar S>
@@ -50,9 +50,9 @@ struct AffineMap {
   }
 };
 
-/// activation(W LN(z) + b), with the norm's weight and bias inside W and b, and W arranged for the processor. One product a
-/// token set; what is left of the norm is a number a token. Weights in bfloat16 multiply tokens rounded to bfloat16 where that is
-/// faster, unless these shall be kept.
+/// activation(W LN(z) + b), with the norm's weight and bias inside W and b, and W arranged for the processor. One
+/// product a token set; what is left of the norm is a number a token. Weights in bfloat16 multiply tokens rounded to
+/// bfloat16 where that is faster, unless these shall be kept.
 template <FoldedWeight W>
 class FoldedLinear {
  public:
@@ -94,8 +94,8 @@ class FoldedLinear {
   /// No addend.
   static constexpr detail::Columns<const Scalar> nothing = {};
 
-  /// out = activation(W LN(z) + b + addend) for `cols` tokens. Tokens that go from one product to the next may be kept as W, an addend
-  /// too; a norm needs them as Scalar. The addend may lie where the output goes.
+  /// out = activation(W LN(z) + b + addend) for `cols` tokens. Tokens that go from one product to the next may be kept
+  /// as W, an addend too; a norm needs them as Scalar. The addend may lie where the output goes.
   template <class In, class Kept, class Out>
   void apply(detail::Columns<In> z, Index cols, detail::Columns<Kept> addend, detail::Columns<Out> out,
              Workspace& workspace, Threads& threads) const {

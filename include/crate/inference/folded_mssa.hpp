@@ -14,8 +14,8 @@
 
 namespace crate {
 
-/// sign MSSA(LN(z)), sign = 1 or -1: the norm goes into the projection, the sign and the rate factor into the output. Weights in
-/// bfloat16 multiply rounded tokens where the processor can, unless these shall be kept.
+/// sign MSSA(LN(z)), sign = 1 or -1: the norm goes into the projection, the sign and the rate factor into the output.
+/// Weights in bfloat16 multiply rounded tokens where the processor can, unless these shall be kept.
 template <FoldedWeight W>
 class FoldedMssa {
  public:
@@ -112,8 +112,8 @@ class FoldedMssa {
     return output_.has_value() && !output_->keeps_tokens() && width() / heads_ % 2 == 0;
   }
 
-  /// Of projected tokens: heads begin on cache lines where their dimension allows, and columns do not all meet in the same place of the
-  /// cache.
+  /// Of projected tokens: heads begin on cache lines where their dimension allows, and columns do not all meet in the
+  /// same place of the cache.
   [[nodiscard]] Index stride() const {
     constexpr Index line = 64 / sizeof(Scalar);
     return detail::round_up(width(), line) + line;

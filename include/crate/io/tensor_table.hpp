@@ -99,8 +99,8 @@ struct Tensor {
   const FileBytes* file = nullptr;  ///< in which the bytes may lie; who points them elsewhere clears it
 };
 
-/// For a tensor that is not needed any more: gives the memory of its bytes back where a file is mapped. Read again, they come from
-/// the file again.
+/// For a tensor that is not needed any more: gives the memory of its bytes back where a file is mapped. Read again,
+/// they come from the file again.
 inline void release(const Tensor& tensor) {
   if (tensor.file != nullptr) tensor.file->release(tensor.bytes);
 }

@@ -39,7 +39,7 @@ void add_trained(const ParameterList& sum, const std::vector<ConstParameterList>
   });
 }
 
-/// The sums of squares of a few runs, each in its own order, side by side: an addition need not wait for the one before.
+/// The sums of squares of a few runs, each in its own order, side by side: an addition does not wait for the last.
 template <std::size_t runs>
 void sum_squares(const std::array<std::span<const float>, runs>& numbers, double* sums) {
   std::array<double, runs> squares{};
@@ -102,15 +102,15 @@ void add_gradient(Model& sum, const Model& addend, Threads& threads) {
   add_gradients(sum, std::span<const Model>(&addend, 1), threads);
 }
 
-/// The Euclidean norm of all trainable parameters taken as one vector, summed in double in an order that does not depend on the
-/// number of threads.
+/// The Euclidean norm of all trainable parameters taken as one vector, summed in double in an order that does not
+/// depend on the number of threads.
 template <class Model>
 [[nodiscard]] double gradient_norm(const Model& gradient, Threads& threads) {
   return detail::norm_of_trained<typename Model::Scalar>(list_parameters(gradient), threads);
 }
 
-/// What a gradient of norm `norm` is multiplied by so that its norm is at most `largest`: min(1, largest / (norm + 1e-6)), as
-/// PyTorch's clip_grad_norm_ does.
+/// What a gradient of norm `norm` is multiplied by so that its norm is at most `largest`:
+///   min(1, largest / (norm + 1e-6)), as PyTorch's clip_grad_norm_ does.
 [[nodiscard]] inline double clipping_factor(double norm, double largest) {
   return std::min(1.0, largest / (norm + 1e-6));
 }
