@@ -57,7 +57,7 @@ Matrix<S> read_noise(const Tensor& tensor, const MaskedAutoencoder<S>& model, In
   return noise;
 }
 
-Index heads_of(const auto& model) { return model.encoder.layers.front().compress.layer.layer.subspaces.heads(); }
+Index heads_of(const auto& model) { return model.encoder.layers.front().compress.branch.layer.subspaces.heads(); }
 
 /// Keeps every half-step that is asked for, and measures the layers.
 template <Scalar S>

@@ -80,7 +80,7 @@ Model with_new_head(Model model, const Bench& bench) {
     model.resize_images(images.height, images.width);
   model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes());
   initialise(model.head, bench.options.trainer.seed);
-  for (auto& block : model.encoder.layers) block.compress.layer.layer.dropout = bench.options.dropout;
+  for (auto& block : model.encoder.layers) block.compress.branch.layer.dropout = bench.options.dropout;
   model.token_dropout = bench.options.token_dropout;
   return model;
 }

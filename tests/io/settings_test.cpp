@@ -172,17 +172,17 @@ TEST_CASE("a model that the published tensors cannot tell is not saved") {
     return message;
   };
   auto tied = random_model<CrateClassifier<float>>(classifier);
-  tied.encoder.layers[1].compress.layer.layer.output_kind = MssaOutput::tied;
-  tied.encoder.layers[1].compress.layer.layer.output.reset();
+  tied.encoder.layers[1].compress.branch.layer.output_kind = MssaOutput::tied;
+  tied.encoder.layers[1].compress.branch.layer.output.reset();
   CHECK_THAT(refusal(tied), ContainsSubstring("layers.1.compress: a free output map, as the published format has, "
                                               "found a tied one"));
   auto other_heads = random_model<CrateClassifier<float>>(classifier);
-  auto& subspaces = other_heads.encoder.layers[1].compress.layer.layer.subspaces;
+  auto& subspaces = other_heads.encoder.layers[1].compress.branch.layer.subspaces;
   subspaces = Subspaces<Matrix<float>>(subspaces.bases(), 2);
   CHECK_THAT(refusal(other_heads),
              ContainsSubstring("layers.1.compress: as many heads as in the first layer, 3, found 2"));
   auto without_decoding = random_model<CrateAlphaClassifier<double>>(alpha);
-  without_decoding.encoder.layers[0].sparsify.layer.layer.decoding.resize(0, 0);
+  without_decoding.encoder.layers[0].sparsify.branch.layer.decoding.resize(0, 0);
   CHECK_THAT(refusal(without_decoding),
              ContainsSubstring("layers.0.sparsify: a decoding of its own, found a tied one"));
 }

@@ -103,8 +103,8 @@ TEST_CASE("a random start depends on the seed and the name alone") {
   CHECK(small_encoder(1).layers[1].sparsify.layer.dictionary != small_encoder(1).layers[2].sparsify.layer.dictionary);
   SmallEncoder deeper(5, {.dim = 24, .heads = 4});
   initialise(deeper, 1);
-  CHECK(deeper.layers[2].compress.layer.layer.subspaces.bases() ==
-        small_encoder(1).layers[2].compress.layer.layer.subspaces.bases());
+  CHECK(deeper.layers[2].compress.branch.layer.subspaces.bases() ==
+        small_encoder(1).layers[2].compress.branch.layer.subspaces.bases());
 }
 
 TEST_CASE("a model is a value: a copy is deep") {

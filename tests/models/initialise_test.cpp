@@ -70,8 +70,8 @@ TEST_CASE("CRATE starts from PyTorch's linear maps, Kaiming-uniform dictionaries
   check_norm(model.embedding.token_norm);
   for (const auto& block : model.encoder.layers) {
     check_norm(block.compress.layer.norm);
-    check_uniform("subspaces", block.compress.layer.layer.subspaces.bases(), 1 / std::sqrt(72.0));
-    check_linear("output", *block.compress.layer.layer.output);
+    check_uniform("subspaces", block.compress.branch.layer.subspaces.bases(), 1 / std::sqrt(72.0));
+    check_linear("output", *block.compress.branch.layer.output);
     check_uniform("dictionary", block.sparsify.layer.dictionary, std::sqrt(6 / 72.0));
   }
   check_linear("head", model.head.linear);
@@ -83,11 +83,11 @@ TEST_CASE("CRATE-alpha starts from Kaiming-uniform dictionaries over their atoms
       {.image = small_image, .classes = 10, .depth = 1, .block = {.dim = 48, .heads = 3, .atoms = 100}});
   initialise(model, 1);
   const auto& block = model.encoder.layers[0];
-  check_uniform("D", block.sparsify.layer.layer.dictionary, std::sqrt(6 / 100.0));
-  check_uniform("D'", block.sparsify.layer.layer.decoding, std::sqrt(6 / 100.0));
-  CHECK(block.sparsify.layer.layer.dictionary != block.sparsify.layer.layer.decoding);
+  check_uniform("D", block.sparsify.branch.layer.dictionary, std::sqrt(6 / 100.0));
+  check_uniform("D'", block.sparsify.branch.layer.decoding, std::sqrt(6 / 100.0));
+  CHECK(block.sparsify.branch.layer.dictionary != block.sparsify.branch.layer.decoding);
   check_linear("embedding", model.embedding.projection);
-  check_uniform("output", block.compress.layer.layer.output->weight, 1 / std::sqrt(48.0));
+  check_uniform("output", block.compress.branch.layer.output->weight, 1 / std::sqrt(48.0));
 }
 
 TEST_CASE("The masked autoencoder starts from Xavier-uniform maps without biases, and small tokens") {
@@ -102,13 +102,13 @@ TEST_CASE("The masked autoencoder starts from Xavier-uniform maps without biases
   CHECK(model.embedding.projection.bias.cwiseAbs().maxCoeff() <= 1 / std::sqrt(48.0F));
   CHECK((model.embedding.projection.bias.array() != 0).any());
   const auto& block = model.encoder.layers[0];
-  check_uniform("subspaces", block.compress.layer.layer.subspaces.bases(), std::sqrt(6.0 / (400 + 96)));
-  check_xavier("output", *block.compress.layer.layer.output);
+  check_uniform("subspaces", block.compress.branch.layer.subspaces.bases(), std::sqrt(6.0 / (400 + 96)));
+  check_xavier("output", *block.compress.branch.layer.output);
   check_uniform("encoder's dictionary", block.sparsify.layer.dictionary, std::sqrt(6 / 400.0));
   const auto& mirrored = model.decoder.layers[0];
   check_uniform("decoder's dictionary", mirrored.expand.layer.dictionary, std::sqrt(6 / 400.0));
-  check_uniform("decoder's subspaces", mirrored.decompress.layer.layer.subspaces.bases(), std::sqrt(6.0 / (400 + 96)));
-  check_xavier("decoder's output", *mirrored.decompress.layer.layer.output);
+  check_uniform("decoder's subspaces", mirrored.decompress.branch.layer.subspaces.bases(), std::sqrt(6.0 / (400 + 96)));
+  check_xavier("decoder's output", *mirrored.decompress.branch.layer.output);
   check_norm(model.decoder_norm);
   check_xavier("prediction", model.prediction);
   check_xavier("unused embedding", model.unused_embedding);

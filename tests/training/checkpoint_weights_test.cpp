@@ -152,7 +152,7 @@ TEST_CASE("A model that published tensors cannot tell is trained and resumed, bu
   const TemporaryFolder folder;
   const auto path = folder.file("checkpoint");
   auto state = state_of<CrateClassifier<float>>(small_crate(), false);
-  state.model.encoder.layers[1].compress.layer.layer.output_kind = MssaOutput::tied;
+  state.model.encoder.layers[1].compress.branch.layer.output_kind = MssaOutput::tied;
   save_checkpoint(path, state, {});
   auto loaded = state;
   load_checkpoint(path, loaded, {});

@@ -3,9 +3,11 @@
 
 #include <tuple>
 
-#include "crate/layers/combinators.hpp"
+#include "crate/layers/chain.hpp"
 #include "crate/layers/dictionary.hpp"
 #include "crate/layers/mssa.hpp"
+#include "crate/layers/pre_norm.hpp"
+#include "crate/layers/residual.hpp"
 
 namespace crate {
 

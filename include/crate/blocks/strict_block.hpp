@@ -3,7 +3,7 @@
 
 #include <tuple>
 
-#include "crate/layers/combinators.hpp"
+#include "crate/layers/chain.hpp"
 #include "crate/layers/compression.hpp"
 #include "crate/layers/dictionary.hpp"
 #include "crate/layers/ista.hpp"

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -105,7 +106,7 @@ void walk_parameters(ParameterWalk& walk, const Member& member) {
   if constexpr (HasParts<Member>) {
     const auto walk_part = [&](const auto& part) {
       const ParameterWalk::Inside inside(walk, part.name, part.kind);
-      walk_parameters(walk, member.*part.member);
+      walk_parameters(walk, std::invoke(part.get, member));
     };
     std::apply([&](const auto&... parts) { (walk_part(parts), ...); }, Member::parts());
   } else if constexpr (is_vector_of_parts<Member>) {

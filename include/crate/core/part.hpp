@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <concepts>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,24 +23,24 @@ enum class ParameterKind {
   unused,     ///< read, kept and written back because the published model carries it, but never computed with
 };
 
-/// A member of a layer, under the name that files, printed summaries and observers use. The empty name is transparent: what
-/// the member holds is named as if the owner held it.
-template <class Owner, class Member>
+/// A member of a layer, under the name that files, printed summaries and observers use. The empty name is transparent:
+/// what the member holds is named as if the owner held it. `get` is a pointer to the member, or, among links, what makes a
+/// view of other parts.
+template <class Get>
 struct Part {
   std::string_view name;
-  Member Owner::*member;
+  Get get;
   ParameterKind kind;
 };
 
-template <class Owner, class Member>
-constexpr Part<Owner, Member> part(std::string_view name, Member Owner::*member,
-                                   ParameterKind kind = ParameterKind::trainable) {
-  return {name, member, kind};
+template <class Get>
+constexpr Part<Get> part(std::string_view name, Get get, ParameterKind kind = ParameterKind::trainable) {
+  return {name, get, kind};
 }
 
-/// A layer lists its parts: `static constexpr auto parts()` returns a tuple of `part(name, &Layer::member)`, in order. A part
-/// is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers (named 0, 1,
-/// ...), or a std::optional one. Loading, saving, counting, initialising and optimising all walk this one list.
+/// A layer lists its parts: `static constexpr auto parts()` returns a tuple of `part(name, &Layer::member)`, in order. A
+/// part is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers (named 0,
+/// 1, ...), or a std::optional one. Loading, saving, counting, initialising and optimising all walk this one list.
 template <class T>
 concept HasParts = requires {
   std::remove_cvref_t<T>::parts();
@@ -74,8 +75,8 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
   using Member = std::remove_const_t<First>;
   if constexpr (HasParts<Member>) {
     const auto visit_part = [&](const auto& entry) {
-      visit_parameters(visit, join_names(name, entry.name), std::max(kind, entry.kind), first.*entry.member,
-                       others.*entry.member...);
+      visit_parameters(visit, join_names(name, entry.name), std::max(kind, entry.kind),
+                       std::invoke(entry.get, first), std::invoke(entry.get, others)...);
     };
     std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
   } else if constexpr (is_vector_of_parts<Member>) {
@@ -92,8 +93,8 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
 
 }  // namespace detail
 
-/// Calls visit(name, kind, parameter, same parameter of each other...) for every parameter of `layer`, in the order of its
-/// parts. The others are layers of the same structure: a gradient, moments, a teacher, a copy in other precision.
+/// Calls visit(name, kind, parameter, same parameter of each other...) for every parameter of `layer`, in the order of
+/// its parts. The others are layers of the same structure: a gradient, moments, a teacher, a copy in other precision.
 /// `visit` is compiled for every type of parameter of every model; what needs no types loops over list_parameters.
 /// Throws ShapeError if they have other numbers of layers or other optional parts.
 template <class Visit, class Layer, class... Others>

@@ -51,6 +51,18 @@ class TokenLayout {
     return padded;
   }
 
+  /// The same sets, each with `count` more visible tokens, or fewer where it is negative.
+  /// Throws ShapeError if one would be left with none.
+  [[nodiscard]] TokenLayout longer_by(Index count) const {
+    if (offsets_.empty() && visible_.empty()) return equal(sets_, length_ + (sets_ > 0 ? count : 0));
+    std::vector<Index> lengths, visible;
+    for (Index s = 0; s < sets_; ++s) {
+      lengths.push_back(length(s) + count);
+      visible.push_back(this->visible(s) + count);
+    }
+    return TokenLayout(lengths).with_visible(std::move(visible));
+  }
+
   [[nodiscard]] Index sets() const { return sets_; }
   [[nodiscard]] Index tokens() const { return begin(sets_); }
   [[nodiscard]] Index begin(Index set) const {

@@ -2,43 +2,46 @@
 #pragma once
 
 #include <concepts>
-#include <cstdlib>
+#include <cstddef>
+#include <functional>
 #include <iterator>
 #include <optional>
 #include <tuple>
 #include <utility>
+#include <variant>
 #include <vector>
-
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 #include "crate/core/threads.hpp"
 #include "crate/inference/folded_chain.hpp"
-#include "crate/inference/folded_image_classifier.hpp"
 #include "crate/inference/folded_ista.hpp"
 #include "crate/inference/folded_linear.hpp"
-#include "crate/inference/folded_masked_autoencoder.hpp"
 #include "crate/inference/folded_mssa.hpp"
 #include "crate/inference/folded_overcomplete_ista.hpp"
-#include "crate/layers/combinators.hpp"
+#include "crate/inference/folded_patch_embedding.hpp"
+#include "crate/inference/folded_residual.hpp"
+#include "crate/layers/chain.hpp"
 #include "crate/layers/dictionary.hpp"
 #include "crate/layers/ista.hpp"
-#include "crate/models/image_classifier.hpp"
-#include "crate/models/masked_autoencoder.hpp"
+#include "crate/layers/linear.hpp"
+#include "crate/layers/masked_patch_embedding.hpp"
+#include "crate/layers/patch_embedding.hpp"
+#include "crate/layers/pre_norm.hpp"
+#include "crate/layers/recompute.hpp"
+#include "crate/layers/residual.hpp"
 
 // Folding: a trained model rewritten into fewer, fatter operations, since its weights do not change any more.
 //
 //   LN in front of a linear map   goes into the map's weights but for one number a token, 1 / sigma
-//   ISTA                          is affine before its threshold: prox(A x + c), A = I + eta D^T (I - D), one product for two
+//   ISTA                          is affine before its threshold: prox(A x + c), A = I + eta D^T (I - D), one product
+//                                 for two
 //   Z + layer(Z)                  is added where the layer's last product is finished
 //
-// So an encoder block takes three products, U^T LN(z), W attention + b + z and prox(A LN(z) + c), and a pair of encoder and
-// decoder block six. Everything is computed in double and rounded once.
+// So an encoder block takes three products, U^T LN(z), W attention + b + z and prox(A LN(z) + c), and a pair of encoder
+// and decoder block six. Everything is computed in double and rounded once.
 //
-// With weights in bfloat16 sums are floats. Where the processor multiplies bfloat16, tokens are rounded too, at twice the speed of floats;
-// elsewhere the weights alone. Two things keep the error small: ISTA adds its step, (A - I) x + c, to tokens x = LN(z) that are not
-// rounded, nor does attention of the first block round any.
+// With weights in bfloat16 sums are floats. Where the processor multiplies bfloat16, tokens are rounded too, at twice the
+// speed of floats; elsewhere the weights alone. Two things keep the error small: ISTA adds its step, (A - I) x + c, to
+// tokens x = LN(z) that are not rounded, nor does attention of the first block round any.
 
 namespace crate {
 
@@ -50,6 +53,12 @@ struct Folding {
   Threads& threads;
   bool keeps_tokens = false;
 };
+
+/// A layer of which nothing better is known.
+template <FoldedWeight W, class L>
+[[nodiscard]] L folded(Folding<W>, L layer) {
+  return layer;
+}
 
 template <FoldedWeight W, Scalar S>
 [[nodiscard]] FoldedMssa<W> folded(Folding<W> how, PreNorm<Mssa<S>> layer, int sign = 1) {
@@ -89,12 +98,34 @@ template <FoldedWeight W, Scalar S>
   return FoldedOvercompleteIsta<W>(std::move(layer));
 }
 
+template <FoldedWeight W, Scalar S>
+[[nodiscard]] FoldedLinear<W> folded(Folding<W>, Linear<S> layer) {
+  return FoldedLinear<W>(AffineMap(layer.weight, layer.bias));
+}
+
+template <FoldedWeight W, class Map, PatchOrder order>
+[[nodiscard]] FoldedPatchEmbedding<W> folded(Folding<W>, PatchEmbedding<Map, order> embedding) requires
+    std::constructible_from<FoldedPatchEmbedding<W>, PatchEmbedding<Map, order>> {
+  return FoldedPatchEmbedding<W>(embedding);
+}
+
+template <FoldedWeight W, class Embedding>
+[[nodiscard]] auto folded(Folding<W> how, MaskedPatchEmbedding<Embedding> masked) {
+  return MaskedPatchEmbedding(folded(how, std::move(masked.embedding)), std::move(masked.mask_token));
+}
+
+/// A minus goes into the branch where that can take it.
 template <FoldedWeight W, class Inner, int sign>
 [[nodiscard]] auto folded(Folding<W> how, SignedResidual<Inner, sign> residual) {
-  if constexpr (sign > 0)
-    return FoldedResidual(folded(how, std::move(residual.layer)));
-  else
-    return FoldedResidual(folded(how, std::move(residual.layer), sign), sign);
+  if constexpr (sign < 0 && requires { folded(how, std::move(residual.branch), sign); }) {
+    return FoldedResidual(folded(how, std::move(residual.branch), sign), sign);
+  } else {
+    using Branch = decltype(folded(how, std::move(residual.branch)));
+    if constexpr (sign > 0 && AddsToOutput<Branch>)
+      return FoldedResidual<Branch>(folded(how, std::move(residual.branch)));
+    else
+      return SignedResidual<Branch, sign>(folded(how, std::move(residual.branch)));
+  }
 }
 
 template <FoldedWeight W, class Inner>
@@ -102,16 +133,8 @@ template <FoldedWeight W, class Inner>
   return folded(how, std::move(recompute.layer));
 }
 
-/// Gives back to the system what was freed between what is still held: the layers that are folded already, and the room in which they
-/// were.
-inline void return_freed_memory() {
-#if defined(__GLIBC__)
-  malloc_trim(0);
-#endif
-}
-
-/// Blocks of a stack, each by one thread. Attention of the first rounds no tokens, for what is rounded there is amplified by all blocks
-/// behind it.
+/// Blocks of a stack, each by one thread. Attention of the first rounds no tokens, for what is rounded there is amplified
+/// by all blocks behind it.
 template <FoldedWeight W, class Link>
 [[nodiscard]] auto folded(Folding<W> how, std::vector<Link> links) {
   using Folded = decltype(folded(how, std::move(links.front())));
@@ -119,7 +142,6 @@ template <FoldedWeight W, class Link>
   how.threads.for_each(std::ssize(links), [&](Index block, int) {
     const auto i = static_cast<std::size_t>(block);
     made[i].emplace(folded(Folding<W>{how.threads, i == 0}, std::move(links[i])));
-    return_freed_memory();
   });
   std::vector<Folded> result;
   result.reserve(made.size());
@@ -127,38 +149,75 @@ template <FoldedWeight W, class Link>
   return result;
 }
 
+template <FoldedWeight W, class Link>
+[[nodiscard]] auto folded(Folding<W> how, std::optional<Link> link) {
+  std::optional<decltype(folded(how, *std::move(link)))> result;
+  if (link) result.emplace(folded(how, *std::move(link)));
+  return result;
+}
+
+/// The layer or layers that an entry of a chain's list of links stands for.
+template <class C, std::size_t i>
+using LayersOfEntry = Entry<decltype(std::get<i>(links_of<C>()).get), C>;
+
+template <class C, std::size_t i>
+[[nodiscard]] constexpr bool norm_goes_into_next() {
+  if constexpr (i + 1 < std::tuple_size_v<decltype(links_of<C>())>)
+    return std::same_as<LayersOfEntry<C, i>, LayerNorm<typename C::Scalar>> &&
+           std::same_as<LayersOfEntry<C, i + 1>, Linear<typename C::Scalar>>;
+  else
+    return false;
+}
+
+/// The links of a chain from entry i on. A norm goes into the linear map behind it. The last are folded first, so that
+/// views of other parts still find these.
+template <std::size_t i, FoldedWeight W, class C>
+[[nodiscard]] auto folded_links(Folding<W> how, C& chain) {
+  constexpr auto entries = links_of<C>();
+  if constexpr (i == std::tuple_size_v<decltype(links_of<C>())>) {
+    return std::tuple<>();
+  } else if constexpr (norm_goes_into_next<C, i>()) {
+    auto rest = folded_links<i + 2>(how, chain);
+    const auto& linear = std::invoke(std::get<i + 1>(entries).get, chain);
+    FoldedLinear<W> map(std::invoke(std::get<i>(entries).get, chain), AffineMap(linear.weight, linear.bias));
+    return std::tuple_cat(std::tuple(FoldedLink<FoldedLinear<W>>{std::get<i + 1>(entries).name, std::move(map)}),
+                          std::move(rest));
+  } else {
+    auto rest = folded_links<i + 1>(how, chain);
+    auto layers = folded(how, std::move(std::invoke(std::get<i>(entries).get, chain)));
+    return std::tuple_cat(std::tuple(FoldedLink<decltype(layers)>{std::get<i>(entries).name, std::move(layers)}),
+                          std::move(rest));
+  }
+}
+
+/// What a model says of itself beside its numbers, if it does.
+template <class C>
+[[nodiscard]] auto description_of(C& chain) {
+  if constexpr (requires { chain.about; })
+    return std::move(chain.about);
+  else
+    return std::monostate();
+}
+
+template <Scalar S, class About, class... Layers>
+[[nodiscard]] auto folded_chain(About about, std::tuple<FoldedLink<Layers>...> links) {
+  return FoldedChain<S, About, Layers...>(std::move(about), std::move(links));
+}
+
 template <FoldedWeight W, class C>
 requires std::derived_from<C, Chain<C, typename C::Scalar>>
 [[nodiscard]] auto folded(Folding<W> how, C chain) {
-  return std::apply(
-      [&](const auto&... entries) {
-        return FoldedChain<typename C::Scalar, decltype(folded(how, std::move(chain.*entries.member)))...>(
-            {entries.name...}, folded(how, std::move(chain.*entries.member))...);
-      },
-      C::parts());
-}
-
-template <FoldedWeight W, class Block, class Embedding>
-[[nodiscard]] auto folded(Folding<W> how, ImageClassifier<Block, Embedding> model) {
-  auto encoder = folded(how, std::move(model.encoder));
-  return FoldedImageClassifier<W, decltype(encoder)>(std::move(model), std::move(encoder));
-}
-
-template <FoldedWeight W, Scalar S>
-[[nodiscard]] auto folded(Folding<W> how, MaskedAutoencoder<S> model) {
-  auto encoder = folded(how, std::move(model.encoder));
-  auto decoder = folded(how, std::move(model.decoder));
-  return FoldedMaskedAutoencoder<W, decltype(encoder), decltype(decoder)>(std::move(model), std::move(encoder),
-                                                                          std::move(decoder));
+  auto links = folded_links<0>(how, chain);
+  return folded_chain<typename C::Scalar>(description_of(chain), std::move(links));
 }
 
 }  // namespace detail
 
-/// A model, encoder, decoder or block made of PreNorm<Mssa>, PreNorm<Ista>, PreNorm<Dictionary> and PreNorm<OvercompleteIsta>, for
-/// inference alone: fewer products, finished in registers, on weights arranged for the processor and stored as W, which is the model's
-/// scalar or, for float, bfloat16. It computes what the model computes within rounding, with the same `forward`. The model is consumed,
-/// layer by layer: hand it over by std::move, and never more than one layer a thread is held twice. Without threads it is folded on one.
-/// Observers see the same half-steps, but nothing inside them.
+/// A model, encoder, decoder, block or layer for inference alone: fewer products, finished in registers, on weights
+/// arranged for the processor and stored as W, which is the model's scalar or, for float, bfloat16. It computes what the
+/// model computes within rounding, with the same `forward`; a layer of which nothing better is known stays as it is.
+/// The model is consumed, layer by layer: hand it over by std::move, and never more than one layer a thread is held twice.
+/// Without threads it is folded on one. Observers see the same half-steps, but nothing inside them.
 template <FoldedWeight W, class Model>
 requires(std::same_as<ScalarOf<W>, typename Model::Scalar>)
     [[nodiscard]] auto fold(Model model, Threads* threads = nullptr) {
@@ -170,5 +229,9 @@ template <class Model>
 [[nodiscard]] auto fold(Model model, Threads* threads = nullptr) {
   return fold<typename Model::Scalar>(std::move(model), threads);
 }
+
+/// What `fold<W>` makes of a model.
+template <class Model, FoldedWeight W = typename Model::Scalar>
+using Folded = decltype(fold<W>(std::declval<Model>()));
 
 }  // namespace crate

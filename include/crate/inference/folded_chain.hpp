@@ -2,171 +2,174 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
-#include "crate/kernels/packed_product.hpp"
-#include "crate/layers/combinators.hpp"
+#include "crate/layers/chain.hpp"
+#include "crate/layers/layer.hpp"
+#include "crate/layers/linked.hpp"
 #include "crate/layers/pass.hpp"
 
 namespace crate {
 
-/// A folded layer that lets tokens see each other, and can do so for the first token of each set alone, from tokens that are all there.
-template <class L>
-concept MixesTokens = requires(const L& layer, Eigen::Ref<const Matrix<typename L::Scalar>> in,
-                               Eigen::Ref<Matrix<typename L::Scalar>> out, Pass<typename L::Scalar>& pass) {
-  layer.forward_first(in, out, pass);
-};
-
 namespace detail {
 
-template <class Link>
-inline constexpr bool mixes_tokens = MixesTokens<Link>;
-template <class Link>
-inline constexpr bool mixes_tokens<std::vector<Link>> = MixesTokens<Link>;
+/// A link of a folded chain, or several in a std::vector, or none in a std::optional, under the name that it had.
+template <class Layers>
+struct FoldedLink {
+  std::string_view name;
+  Layers layers;
+};
+
+/// A chain takes what its first link takes.
+template <class First>
+struct TakesInputOf {};
+template <FrontEnd First>
+struct TakesInputOf<First> {
+  using Input = typename First::Input;
+};
+
+/// A layer that reads no token but the first of each set, if reads_first_token() says so.
+template <class L>
+concept MayReadFirstToken = requires(const L& layer) {
+  { layer.reads_first_token() } -> std::same_as<bool>;
+};
+
+/// Bytes of weights, of a layer that was folded and of one that stayed as it is.
+template <class L>
+[[nodiscard]] std::size_t bytes_held(const L& layer) {
+  if constexpr (requires { layer.bytes_held(); })
+    return layer.bytes_held();
+  else
+    return static_cast<std::size_t>(parameter_count(layer)) * sizeof(typename L::Scalar);
+}
+
+/// The bytes of workspace that a pass takes, where the layer knows.
+template <class L>
+[[nodiscard]] std::size_t room_of(const L& layer, const TokenLayout& layout, int threads) {
+  if constexpr (requires { layer.room(layout, threads); })
+    return layer.room(layout, threads);
+  else
+    return 0;
+}
 
 }  // namespace detail
 
-/// z + layer(z), the sum taken where the layer's last product is finished. A minus is inside the layer.
-template <class Inner>
-class FoldedResidual {
- public:
-  using Scalar = typename Inner::Scalar;
-
-  explicit FoldedResidual(Inner inner, int sign = 1) : inner_(std::move(inner)), sign_(sign) {}
-
-  [[nodiscard]] Index input_dim() const { return inner_.input_dim(); }
-  [[nodiscard]] Index output_dim() const { return inner_.output_dim(); }
-  [[nodiscard]] std::string formula(const std::string& argument) const {
-    return argument + (sign_ > 0 ? " + " : " - ") + inner_.formula(argument);
-  }
-  [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return inner_.multiply_adds(layout); }
-  [[nodiscard]] std::size_t bytes_held() const { return inner_.bytes_held(); }
-
-  void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {
-    inner_.compute(z, detail::columns_of(z), out, pass);
-  }
-
-  void forward_first(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const requires requires {
-    &Inner::compute_first;
-  }
-  {
-    Workspace::Frame frame(pass.workspace);
-    auto firsts = frame.template matrix<Scalar>(z.rows(), pass.layout.sets());
-    for (Index s = 0; s < pass.layout.sets(); ++s) firsts.col(s) = z.col(pass.layout.begin(s));
-    inner_.compute_first(z, detail::columns_of(std::as_const(firsts)), out, pass);
-  }
-
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
-    return inner_.room(layout, threads) + Workspace::room<Scalar>(input_dim() * layout.sets());
-  }
-
- private:
-  Inner inner_;
-  int sign_;
-};
-
-/// Folded layers, one after another; one of them may be a std::vector of layers. Half-steps are observed under the names that they
-/// had in the chain it was folded from, but for what lies inside of one.
-template <crate::Scalar S, class... Links>
-class FoldedChain : public detail::Linked<FoldedChain<S, Links...>> {
+/// Folded layers, one after another. Half-steps are observed under the names that they had in the chain it was folded
+/// from, but for what lies inside of one. Without an observer, what a later layer does not read is not computed: the last
+/// layer that mixes tokens before one that reads the first of each set alone computes no others.
+template <crate::Scalar S, class About, class... Layers>
+class FoldedChain
+    : public detail::Linked<FoldedChain<S, About, Layers...>, S>,
+      public detail::TakesInputOf<typename detail::LayerOf<std::tuple_element_t<0, std::tuple<Layers...>>>::type> {
  public:
   using Scalar = S;
-  using Names = std::array<std::string_view, sizeof...(Links)>;
+  using detail::Linked<FoldedChain, S>::forward;
+  static constexpr bool is_tokenwise = (Tokenwise<typename detail::LayerOf<Layers>::type> && ...);
 
-  explicit FoldedChain(const Names& names, Links... links) : names_(names), links_(std::move(links)...) {}
+  explicit FoldedChain(About description, std::tuple<detail::FoldedLink<Layers>...> links)
+      : about(std::move(description)), links_(std::move(links)) {}
 
+  About about;  ///< what the model said of itself beside its numbers
+
+  /// Bytes of weights.
   [[nodiscard]] std::size_t bytes_held() const {
     std::size_t total = 0;
-    for_each_link([&](std::string_view, const auto& link, std::size_t) { total += link.bytes_held(); });
+    this->for_each_link(
+        [&](const std::string&, const auto& link, std::size_t) { total += detail::bytes_held(link); });
     return total;
   }
 
-  void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const { run(z, out, pass, link_count()); }
-
-  /// For the first token of each set alone, side by side: the last layer that mixes tokens computes no others, nor do those after
-  /// it. What comes after it is not observed.
-  void forward_first(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const
-      requires(detail::mixes_tokens<Links> || ...) {
-    std::size_t last = 0;
-    for_each_link(
-        [&]<class Link>(std::string_view, const Link&, std::size_t i) { last = MixesTokens<Link> ? i : last; });
-    run(z, out, pass, last);
+  template <class In>
+  void forward(const In& input, Tokens<S> out, Pass<S>& pass) const {
+    const typename detail::InputOf<FoldedChain>::type& entering = input;
+    run(entering, out, pass, pass.is_observed() ? this->no_link : narrowing_link().before_reader);
   }
 
-  [[nodiscard]] Matrix<S> forward(const Matrix<S>& tokens, const Run<S>& run = {}) const {
-    return crate::forward(*this, tokens, run);
+  /// For the first token of each set alone, side by side.
+  void forward_first(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
+    run(z, out, pass, narrowing_link().before_end);
   }
-  [[nodiscard]] TokenSets<S> forward(const TokenSets<S>& sets, const Run<S>& run = {}) const {
-    return crate::forward(*this, sets, run);
+  [[nodiscard]] bool computes_first_alone() const { return narrowing_link().before_end != this->no_link; }
+
+  [[nodiscard]] TokenLayout layout_after(const TokenLayout& layout) const
+      requires((ChangesLayout<typename detail::LayerOf<Layers>::type> || ...)) {
+    return this->layout_behind_all(layout);
   }
 
-  /// The bytes of workspace that a pass takes.
+  /// The first link.
+  [[nodiscard]] const auto& front() const { return detail::layer_at(std::get<0>(links_).layers, 0); }
+
+  /// The bytes of workspace that a pass takes on token sets of this layout and so many threads; see Workspace::reserve.
+  /// What layers take that were not folded, and do not know it themselves, is not counted.
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
+    return room(layout, threads);
+  }
+
   [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
     std::size_t largest = 0;
-    for_each_link([&](std::string_view, const auto& link, std::size_t) {
-      largest = std::max(largest, link.room(layout, threads));
+    detail::LayoutCourse course(layout);
+    this->for_each_link([&](const std::string&, const auto& link, std::size_t) {
+      largest = std::max(largest, detail::room_of(link, course.current(), threads));
+      course.pass_through(link);
     });
-    return (std::min<std::size_t>(link_count(), 3) - 1) * Workspace::room<S>(widest_link() * layout.tokens()) + largest;
+    const std::size_t rooms = std::min<std::size_t>(this->link_count(), 3) - 1;
+    return rooms * Workspace::room<S>(this->largest_activation(layout)) + largest;
   }
 
-  /// Calls visit(name, link, i) for the i-th layer; the name of one in a vector is "part.index".
+  /// Calls visit(name, layer, slot) for each layer.
   template <class Visit>
-  void for_each_link(const Visit& visit) const {
-    std::size_t count = 0, part = 0;
-    const auto visit_part = [&]<class Link>(const Link& link) {
-      const std::string_view name = names_[part++];
-      if constexpr (detail::is_vector_of_parts<Link>)
-        for (std::size_t i = 0; i < link.size(); ++i) visit(join_names(name, std::to_string(i)), link[i], count++);
-      else
-        visit(name, link, count++);
+  void walk(const Visit& visit) const {
+    const auto visit_link = [&]<class L, std::size_t entry>(const detail::FoldedLink<L>& link,
+                                                            std::integral_constant<std::size_t, entry>) {
+      for (std::size_t i = 0; i < detail::layer_count(link.layers); ++i)
+        visit(detail::layer_name<L>(link.name, i), detail::layer_at(link.layers, i), detail::Slot<entry>{i});
     };
-    std::apply([&](const Links&... links) { (visit_part(links), ...); }, links_);
+    [&]<std::size_t... entry>(std::index_sequence<entry...>) {
+      (visit_link(std::get<entry>(links_), std::integral_constant<std::size_t, entry>()), ...);
+    }
+    (std::index_sequence_for<Layers...>());
   }
 
  private:
-  using detail::Linked<FoldedChain>::link_count, detail::Linked<FoldedChain>::widest_link;
-
-  /// Link `narrowing` leaves the first token of each set alone.
-  void run(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass, std::size_t narrowing) const {
-    Workspace::Frame frame(pass.workspace);
-    S* rooms[2] = {nullptr, nullptr};  // odd and even half-steps take turns
-    const TokenLayout narrow = TokenLayout::equal(pass.layout.sets(), 1);
-    const Observer<S> nobody;
-    Pass<S> narrow_pass(narrow, pass.threads, pass.workspace, nobody);
-    std::optional<Eigen::Ref<const Matrix<S>>> current(std::in_place, z);
-    const std::size_t links = link_count();
-    for_each_link([&](std::string_view name, const auto& link, std::size_t i) {
-      const typename Pass<S>::Scope scope(pass, name);
-      Pass<S>& of_link = i > narrowing ? narrow_pass : pass;
-      if (i + 1 == links) return step(link, *current, out, of_link, i == narrowing);
-      S*& room = rooms[i % 2];
-      if (room == nullptr) room = frame.template array<S>(widest_link() * z.cols());
-      Eigen::Map<Matrix<S>> next(room, link.output_dim(), i < narrowing ? z.cols() : narrow.sets());
-      step(link, *current, next, of_link, i == narrowing);
-      current.emplace(next);
+  /// The last link that mixes tokens such that behind it, up to a link that reads first tokens alone or to the end, each
+  /// token goes its own way.
+  struct NarrowingLink {
+    std::size_t before_reader, before_end;
+  };
+  [[nodiscard]] NarrowingLink narrowing_link() const {
+    NarrowingLink found{this->no_link, this->no_link};
+    std::size_t& last = found.before_end;
+    this->for_each_link([&]<class L>(const std::string&, const L& link, std::size_t i) {
+      if constexpr (detail::MayReadFirstToken<L>) {
+        if (link.reads_first_token() && found.before_reader == this->no_link) found.before_reader = last;
+        last = this->no_link;
+      } else if constexpr (!Tokenwise<L>) {
+        last = this->no_link;
+        if constexpr (MixesTokens<L>)
+          if (link.computes_first_alone()) last = i;
+      }
     });
+    return found;
   }
 
-  template <class Link>
-  static void step(const Link& link, ConstTokens<S> z, Tokens<S> out, Pass<S>& pass, bool narrows) {
-    if constexpr (MixesTokens<Link>)
-      if (narrows) return link.forward_first(z, out, pass);
-    link.forward(z, out, pass);
-    if constexpr (!requires { link.for_each_link([](std::string_view, const auto&, std::size_t) {}); })
-      pass.observe("", out);
+  template <class Input>
+  void run(const Input& input, Tokens<S> out, Pass<S>& pass, std::size_t narrowing) const {
+    detail::TwoRooms<S> rooms(pass.workspace, this->largest_activation(pass.layout()));
+    this->send_through(
+        input, out, pass, [&](Index rows, Index cols) { return rooms.next(rows, cols); },
+        [&](const auto& link, const auto& z, Tokens<S> next, auto) { link.forward(z, next, pass); }, narrowing);
   }
 
-  Names names_;
-  std::tuple<Links...> links_;
+  std::tuple<detail::FoldedLink<Layers>...> links_;
 };
 
 }  // namespace crate

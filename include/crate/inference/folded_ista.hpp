@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "crate/inference/folded_linear.hpp"
-#include "crate/layers/combinators.hpp"
 #include "crate/layers/ista.hpp"
 #include "crate/layers/layer_norm.hpp"
 
@@ -18,6 +17,7 @@ template <FoldedWeight W>
 class FoldedIsta {
  public:
   using Scalar = ScalarOf<W>;
+  static constexpr bool is_tokenwise = true;
 
   /// With the map A x + c, and the proximal operator of level ||x||_1.
   FoldedIsta(LayerNorm<Scalar> norm, AffineMap map, Threshold threshold, double level)

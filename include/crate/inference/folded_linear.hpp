@@ -57,6 +57,7 @@ template <FoldedWeight W>
 class FoldedLinear {
  public:
   using Scalar = ScalarOf<W>;
+  static constexpr bool is_tokenwise = true;
 
   /// Without a norm in front.
   explicit FoldedLinear(const AffineMap& map, detail::Activation activation = detail::Activation::none,

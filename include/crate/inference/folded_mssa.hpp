@@ -9,8 +9,8 @@
 
 #include "crate/inference/folded_linear.hpp"
 #include "crate/kernels/attention.hpp"
-#include "crate/layers/combinators.hpp"
 #include "crate/layers/mssa.hpp"
+#include "crate/layers/pre_norm.hpp"
 
 namespace crate {
 
@@ -87,7 +87,7 @@ class FoldedMssa {
       const detail::Columns<Kept> columns{attended, stride()};
       detail::attend_heads<Scalar>(
           projection_.instruction_set(),
-          detail::attention_heads(projected, heads_, width() / heads_, pass.layout, attention_), first_tokens, columns,
+          detail::attention_heads(projected, heads_, width() / heads_, pass.layout(), attention_), first_tokens, columns,
           pass.workspace, pass.threads);
       return columns;
     };

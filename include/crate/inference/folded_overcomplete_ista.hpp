@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "crate/inference/folded_linear.hpp"
-#include "crate/layers/combinators.hpp"
 #include "crate/layers/layer_norm.hpp"
 #include "crate/layers/overcomplete_ista.hpp"
+#include "crate/layers/pre_norm.hpp"
 
 namespace crate {
 
@@ -21,6 +21,7 @@ template <FoldedWeight W>
 class FoldedOvercompleteIsta {
  public:
   using Scalar = ScalarOf<W>;
+  static constexpr bool is_tokenwise = true;
 
   explicit FoldedOvercompleteIsta(PreNorm<OvercompleteIsta<Scalar>> layer)
       : norm_(std::move(layer.norm)),

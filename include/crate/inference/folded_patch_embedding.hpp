@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "crate/inference/folded_linear.hpp"
-#include "crate/models/image_classifier.hpp"
+#include "crate/layers/layer_norm.hpp"
+#include "crate/layers/patch_embedding.hpp"
 #include "crate/operators/patches.hpp"
 
 namespace crate {
@@ -16,49 +19,71 @@ template <FoldedWeight W>
 class FoldedPatchEmbedding {
  public:
   using Scalar = ScalarOf<W>;
+  using Input = Images<Scalar>;
 
-  FoldedPatchEmbedding(const NormalisedPatchEmbedding<Scalar>& embedding, const PatchGrid& grid)
-      : projection_(in_image_order(embedding, grid)), token_norm_(embedding.token_norm) {}
+  explicit FoldedPatchEmbedding(const NormalisedPatchEmbedding<Scalar>& embedding)
+      : grid_(embedding.grid),
+        projection_(in_image_order(embedding.map, embedding.grid)),
+        token_norm_(embedding.map.token_norm) {}
 
-  FoldedPatchEmbedding(const ConvolutionPatchEmbedding<Scalar>& embedding, const PatchGrid&)
-      : projection_(AffineMap(embedding.projection.weight, embedding.projection.bias)) {}
+  explicit FoldedPatchEmbedding(const ConvolutionPatchEmbedding<Scalar>& embedding)
+      : grid_(embedding.grid), projection_(AffineMap(embedding.map.weight, embedding.map.bias)) {}
 
-  [[nodiscard]] double multiply_adds(const TokenLayout& patches) const { return projection_.multiply_adds(patches); }
+  [[nodiscard]] const PatchGrid& grid() const { return grid_; }
+  [[nodiscard]] Index input_dim() const { return grid_.values_per_image(); }
+  [[nodiscard]] Index output_dim() const { return projection_.output_dim(); }
+  [[nodiscard]] std::string formula(const std::string& argument) const {
+    const std::string tokens = projection_.formula("patches(" + argument + ")");
+    return token_norm_ ? token_norm_->formula(tokens) : tokens;
+  }
+  [[nodiscard]] double multiply_adds(const TokenLayout& images) const {
+    return projection_.multiply_adds(layout_after(images));
+  }
+  [[nodiscard]] TokenLayout layout_after(const TokenLayout& images) const {
+    return TokenLayout::equal(images.tokens(), grid_.patches());
+  }
   [[nodiscard]] std::size_t bytes_held() const { return projection_.bytes_held(); }
 
-  /// embedded = d x (patches of all images).
-  void embed(const Eigen::Ref<const Matrix<Scalar>>& images, const PatchGrid& grid, Tokens<Scalar> embedded,
-             Pass<Scalar>& pass) const {
+  void forward(const Input& images, Tokens<Scalar> out, Pass<Scalar>& pass) const {
+    check_size("images: values of an image", images.pixels.rows(), grid_.values_per_image());
     Workspace::Frame frame(pass.workspace);
-    auto patches = frame.template matrix<Scalar>(grid.values_per_patch(), embedded.cols());
-    detail::cut_patches_into(images, grid, PatchOrder::channel_row_column, patches, pass.threads);
-    projection_.forward(patches, embedded, pass);
-    if (token_norm_) token_norm_->forward(embedded, embedded, pass);
+    auto patches = frame.template matrix<Scalar>(grid_.values_per_patch(), out.cols());
+    detail::cut_patches_into(images.pixels, grid_, PatchOrder::channel_row_column, patches, pass.threads);
+    projection_.forward(patches, out, pass);
+    if (token_norm_) token_norm_->forward(out, out, pass);
   }
 
-  /// The bytes of workspace that so many patches take on so many threads.
-  [[nodiscard]] std::size_t room(Index patches, int threads) const {
-    return Workspace::room<Scalar>(projection_.input_dim() * patches) + projection_.room(patches, threads);
+  /// The bytes of workspace that a pass takes.
+  [[nodiscard]] std::size_t room(const TokenLayout& images, int threads) const {
+    const Index patches = layout_after(images).tokens();
+    return Workspace::room<Scalar>(projection_.input_dim() * patches) +
+           std::max(projection_.room(patches, threads), token_norm_ ? token_norm_->room(layout_after(images), threads) : 0);
   }
 
  private:
   /// The norm and the columns of the map, from the order row, column, channel to channel, row, column.
-  static FoldedLinear<W> in_image_order(const NormalisedPatchEmbedding<Scalar>& embedding, const PatchGrid& grid) {
-    LayerNorm<Scalar> norm = embedding.pixel_norm;
-    AffineMap map(embedding.projection.weight, embedding.projection.bias);
+  static FoldedLinear<W> in_image_order(const NormalisedPatchMap<Scalar>& map_of_patch, const PatchGrid& grid) {
+    LayerNorm<Scalar> norm = map_of_patch.pixel_norm;
+    AffineMap map(map_of_patch.projection.weight, map_of_patch.projection.bias);
     const AffineMap published = map;
     const Index pixels = grid.height * grid.width;
     for (Index i = 0; i < grid.values_per_patch(); ++i) {
       const Index from = i % pixels * grid.channels + i / pixels;
-      norm.weight[i] = embedding.pixel_norm.weight[from];
-      norm.bias[i] = embedding.pixel_norm.bias[from];
+      norm.weight[i] = map_of_patch.pixel_norm.weight[from];
+      norm.bias[i] = map_of_patch.pixel_norm.bias[from];
       map.weight.col(i) = published.weight.col(from);
     }
     return FoldedLinear<W>(norm, std::move(map));
   }
 
+  PatchGrid grid_;
   FoldedLinear<W> projection_;
   std::optional<LayerNorm<Scalar>> token_norm_;
 };
+
+template <FoldedWeight W>
+[[nodiscard]] const PatchGrid& patch_grid(const FoldedPatchEmbedding<W>& embedding) {
+  return embedding.grid();
+}
 
 }  // namespace crate

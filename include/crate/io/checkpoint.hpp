@@ -170,12 +170,12 @@ struct FirstLayer {
 template <class Model>
 FirstLayer first_layer(const Model& model) {
   const auto& block = model.encoder.layers.front();
-  const auto& subspaces = block.compress.layer.layer.subspaces;
+  const auto& subspaces = block.compress.branch.layer.subspaces;
   const auto& options = [&]() -> const auto& {
     if constexpr (requires { block.sparsify.layer.options; })
       return block.sparsify.layer.options;
     else
-      return block.sparsify.layer.layer.options;
+      return block.sparsify.branch.layer.options;
   }
   ();
   return {subspaces.heads(), subspaces.head_dim(), options.step, options.lambda};

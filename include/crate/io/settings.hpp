@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -153,7 +154,7 @@ void append_layers(std::vector<ListedLayer>& layers, const std::string& name, La
   if constexpr (HasParts<Layer>) {
     layers.push_back(listed(name, layer));
     const auto append_part = [&](const auto& part) {
-      append_layers(layers, join_names(name, part.name), layer.*part.member);
+      append_layers(layers, join_names(name, part.name), std::invoke(part.get, layer));
     };
     std::apply([&](const auto&... parts) { (append_part(parts), ...); }, Layer::parts());
   } else if constexpr (is_vector_of_parts<Layer>) {

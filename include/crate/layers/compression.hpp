@@ -99,7 +99,7 @@ struct Compression {
     auto projected_cotangent = frame.template matrix<S>(projected.rows(), projected.cols());
     multiply(subspaces.bases().transpose(), out_cotangent, cotangent, pass.threads);
     multiply_add(1, out_cotangent, compressed.transpose(), gradient.subspaces.bases(), pass.threads);
-    detail::compress_projected_adjoint<S>(projected, compressed, heads, pass.layout, options, cotangent,
+    detail::compress_projected_adjoint<S>(projected, compressed, heads, pass.layout(), options, cotangent,
                                           projected_cotangent, pass.threads);
     if (options.step == CompressionStep::softmax) {
       const auto attended = tape.attended.view(), softmax = tape.softmax.view();
@@ -108,7 +108,7 @@ struct Compression {
                                       detail::columns_of(attended), detail::columns_of(std::as_const(cotangent)),
                                       detail::columns_of(projected_cotangent), pass.workspace, pass.threads);
     }
-    detail::keep_tokens<S>(out_cotangent, subspaces.head_dim(), pass.layout, options, z_cotangent, pass.threads);
+    detail::keep_tokens<S>(out_cotangent, subspaces.head_dim(), pass.layout(), options, z_cotangent, pass.threads);
     multiply_add(1, subspaces.bases(), projected_cotangent, z_cotangent, pass.threads);
     multiply_add(1, z, projected_cotangent.transpose(), gradient.subspaces.bases(), pass.threads);
   }
@@ -132,7 +132,7 @@ struct Compression {
   /// Of the softmax step.
   template <class Projected>
   [[nodiscard]] auto heads_of(const Projected& projected, const Pass<S>& pass) const {
-    return detail::attention_heads(projected, subspaces.heads(), pass.layout, {.logit_scale = options.logit_scale});
+    return detail::attention_heads(projected, subspaces.heads(), pass.layout(), {.logit_scale = options.logit_scale});
   }
 
   void check_sizes(ConstTokens<S> z, ConstTokens<S> out) const {
@@ -143,8 +143,8 @@ struct Compression {
 
   /// out = skip Z + U (scale T(W)), which takes the place of what compress_projected is given.
   void finish(ConstTokens<S> z, Tokens<S> h, Tokens<S> out, Pass<S>& pass) const {
-    detail::compress_projected<S>(h, subspaces.heads(), pass.layout, options, pass.threads);
-    detail::keep_tokens<S>(z, subspaces.head_dim(), pass.layout, options, out, pass.threads);
+    detail::compress_projected<S>(h, subspaces.heads(), pass.layout(), options, pass.threads);
+    detail::keep_tokens<S>(z, subspaces.head_dim(), pass.layout(), options, out, pass.threads);
     multiply_add(1, subspaces.bases(), h, out, pass.threads);
   }
 };

@@ -16,6 +16,7 @@ namespace crate {
 template <crate::Scalar S>
 struct Dictionary {
   using Scalar = S;
+  static constexpr bool is_tokenwise = true;
 
   RowMajorMatrix<S> dictionary;  ///< D, d x d
 

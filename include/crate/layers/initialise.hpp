@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -33,7 +34,7 @@ void initialise_parts(L& layer, std::uint64_t seed, const std::string& name) {
     if (layer) initialise_parts(*layer, seed, name);
   } else if constexpr (HasParts<L>) {
     const auto initialise_part = [&](const auto& entry) {
-      initialise_parts(layer.*entry.member, seed, join_names(name, entry.name));
+      initialise_parts(std::invoke(entry.get, layer), seed, join_names(name, entry.name));
     };
     std::apply([&](const auto&... entries) { (initialise_part(entries), ...); }, L::parts());
   }

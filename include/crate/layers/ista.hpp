@@ -16,6 +16,7 @@ namespace crate {
 template <crate::Scalar S>
 struct Ista {
   using Scalar = S;
+  static constexpr bool is_tokenwise = true;
 
   RowMajorMatrix<S> dictionary;  ///< D, d x d
   IstaOptions options;

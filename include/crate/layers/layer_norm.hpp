@@ -15,6 +15,7 @@ namespace crate {
 template <crate::Scalar S>
 struct LayerNorm {
   using Scalar = S;
+  static constexpr bool is_tokenwise = true;
 
   Vector<S> weight;  ///< d
   Vector<S> bias;    ///< d
@@ -63,6 +64,11 @@ struct LayerNorm {
                                        weight.data(), {tape.mean.view().data(), tape.inverse_deviation.view().data()},
                                        {gradient.weight.data(), gradient.bias.data()}, detail::columns_of(z_cotangent),
                                        pass.threads);
+  }
+
+  /// The bytes of workspace that a pass takes that is not recorded.
+  [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const {
+    return 2 * Workspace::room<S>(layout.tokens());
   }
 
   /// Weight 1, bias 0.

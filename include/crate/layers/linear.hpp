@@ -17,6 +17,7 @@ namespace crate {
 template <crate::Scalar S>
 struct Linear {
   using Scalar = S;
+  static constexpr bool is_tokenwise = true;
 
   RowMajorMatrix<S> weight;  ///< W, output x input
   Vector<S> bias;            ///< b, output, or empty
@@ -58,9 +59,14 @@ struct Linear {
 
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Linear& gradient,
                 Pass<S>& pass) const {
+    backward(out_cotangent, tape, gradient, pass);
+    multiply(weight.transpose(), out_cotangent, z_cotangent, pass.threads);
+  }
+
+  /// Where nobody asks dL/dZ.
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Linear& gradient, Pass<S>& pass) const {
     multiply_add(1, out_cotangent, tape.tokens.view().transpose(), gradient.weight, pass.threads);
     if (bias.size() != 0) add_bias_gradient(out_cotangent, gradient.bias, pass);
-    multiply(weight.transpose(), out_cotangent, z_cotangent, pass.threads);
   }
 
   /// Uniform within 1 / sqrt(input dimension), weight and bias, as PyTorch does.

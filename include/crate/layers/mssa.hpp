@@ -174,7 +174,7 @@ struct Mssa {
 
   template <class Projected>
   [[nodiscard]] auto heads_of(const Projected& projected, const Pass<S>& pass) const {
-    return detail::attention_heads(projected, subspaces.heads(), pass.layout, attention);
+    return detail::attention_heads(projected, subspaces.heads(), pass.layout(), attention);
   }
 
   /// out = rate_factor (W O + b), rate_factor U O or rate_factor O of the attended heads O.
@@ -206,7 +206,7 @@ struct Mssa {
   }
 
   void drop_output(const Pass<S>& pass, std::uint64_t place, Tokens<S> out) const {
-    if (output) detail::drop_sets(pass.layout, dropout, pass.dropout, place, out);
+    if (output) detail::drop_sets(pass.layout(), dropout, pass.dropout, place, out);
   }
 
   static Matrix<S> zero_bases(const MssaOptions& options) {

@@ -24,6 +24,7 @@ enum class Decoding {
 template <crate::Scalar S>
 struct OvercompleteIsta {
   using Scalar = S;
+  static constexpr bool is_tokenwise = true;
 
   RowMajorMatrix<S> dictionary;  ///< D, d x s
   RowMajorMatrix<S> decoding;    ///< D', d x s; empty if it is D

@@ -15,10 +15,18 @@
 
 namespace crate {
 
-/// Sees, and may change, the activation at every named half-step of a forward pass: "layers.3.compress" is what the part
-/// `compress` of the block `layers[3]` returned, "layers.3.compress.projection" is U^T Z inside it.
+/// What an observer sees of a forward pass: "layers.3.compress" is what the part `compress` of the block `layers[3]`
+/// returned, "layers.3.compress.projection" is U^T Z inside it.
 template <Scalar S>
-using Observer = std::function<void(std::string_view name, Eigen::Ref<Matrix<S>> activation)>;
+struct HalfStep {
+  std::string_view name;
+  Eigen::Ref<Matrix<S>> activation;  ///< d x (total tokens); what is written here the next half-step receives
+  const TokenLayout& layout;         ///< where in it each token set begins
+};
+
+/// Sees, and may change, the activation at every half-step of a forward pass.
+template <Scalar S>
+using Observer = std::function<void(HalfStep<S>)>;
 
 /// What the caller lends to a forward pass. Without threads it runs on one, without a workspace it allocates its own.
 template <Scalar S>
@@ -26,8 +34,8 @@ struct Run {
   Threads* threads = nullptr;
   Workspace* workspace = nullptr;
   Observer<S> observer = {};
-  DropoutStream dropout =
-      {};  ///< the numbers that dropout draws; for passes that are recorded, the only ones that drop
+  bool shows_attention = false;  ///< whether the observer sees attention probabilities too, which cost N^2 K numbers
+  DropoutStream dropout = {};    ///< the numbers that dropout draws; for passes that are recorded, the only ones that drop
 };
 
 /// The threads and the workspace of a run, or one thread and a new workspace where the caller lent none.
@@ -48,8 +56,8 @@ class Lent {
   Workspace& workspace_;
 };
 
-/// An activation that a tape keeps for the backward pass: a view that can be set anew. Whoever owns the entries keeps them, and
-/// keeps them as they are, until the backward pass is done.
+/// An activation that a tape keeps for the backward pass: a view that can be set anew. Whoever owns the entries keeps
+/// them, and keeps them as they are, until the backward pass is done. A matrix that ends before that is not taken.
 template <Scalar S>
 class Kept {
  public:
@@ -62,6 +70,7 @@ class Kept {
         stride_(activation.derived().outerStride()) {
     static_assert(!Derived::IsRowMajor && Derived::InnerStrideAtCompileTime == 1);
   }
+  Kept(const Matrix<S>&&) = delete;
 
   [[nodiscard]] auto view() const {
     return Eigen::Map<const Matrix<S>, 0, Eigen::OuterStride<>>(data_, rows_, cols_, Eigen::OuterStride<>(stride_));
@@ -76,13 +85,19 @@ class Kept {
 template <Scalar S>
 class Pass {
  public:
-  Pass(const TokenLayout& sets, Threads& team, Workspace& memory, const Observer<S>& watcher)
-      : layout(sets), threads(team), workspace(memory), observer_(watcher) {}
+  /// Of tokens in these sets. Everything named here must outlive the pass.
+  Pass(const TokenLayout& sets, Threads& team, Workspace& memory, const Run<S>& run = nobody())
+      : threads(team), workspace(memory), layout_(&sets), run_(run) {}
 
-  const TokenLayout& layout;
   Threads& threads;
   Workspace& workspace;
   DropoutStream dropout = {};
+
+  /// Where the token sets begin that the layer is given which is running.
+  [[nodiscard]] const TokenLayout& layout() const { return *layout_; }
+
+  /// From here on the tokens lie in these sets, which must live until the pass is told of others.
+  void enter(const TokenLayout& sets) { layout_ = &sets; }
 
   /// From here on, what tapes keep lies in `memory`, which lives until the backward pass is done. Returns what was before.
   Workspace::Frame* keep_in(Workspace::Frame* memory) { return std::exchange(kept_, memory); }
@@ -104,16 +119,19 @@ class Pass {
   /// Room for an activation of a pass that is recorded.
   [[nodiscard]] auto keep(Index rows, Index cols) { return kept_->template matrix<S>(rows, cols); }
 
+  [[nodiscard]] bool is_observed() const { return run_.observer != nullptr; }
+  [[nodiscard]] bool shows_attention() const { return is_observed() && run_.shows_attention; }
+
   /// Shows an activation to the observer, if there is one, under the name of the scope it is in.
   void observe(std::string_view name, Eigen::Ref<Matrix<S>> activation) const {
-    if (observer_) observer_(join_names(scope_, name), activation);
+    if (is_observed()) run_.observer({join_names(scope_, name), activation, layout()});
   }
 
   /// While it lives, what is observed is named as inside `name`.
   class Scope {
    public:
     Scope(Pass& pass, std::string_view name) : pass_(pass), length_before_(pass.scope_.size()) {
-      if (pass.observer_) pass.scope_ = join_names(pass.scope_, name);
+      if (pass.is_observed()) pass.scope_ = join_names(pass.scope_, name);
     }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -125,7 +143,13 @@ class Pass {
   };
 
  private:
-  const Observer<S>& observer_;
+  static const Run<S>& nobody() {
+    static const Run<S> run;
+    return run;
+  }
+
+  const TokenLayout* layout_;
+  const Run<S>& run_;
   Workspace::Frame* kept_ = nullptr;
   std::string scope_;
 };
@@ -139,41 +163,6 @@ class Pass {
     if (depth == 0 && (c == '+' || c == '-')) return "(" + formula + ")";
   }
   return formula;
-}
-
-/// What every layer, block, encoder and decoder offers: `forward` maps input_dim() x N tokens to output_dim() x N, on several token sets
-/// side by side; `formula` writes what it computes of an argument; `multiply_adds` counts its multiplications.
-template <class L>
-concept Layer = requires(const L& layer, Eigen::Ref<const Matrix<typename L::Scalar>> in,
-                         Eigen::Ref<Matrix<typename L::Scalar>> out, Pass<typename L::Scalar>& pass) {
-  layer.forward(in, out, pass);
-  { layer.input_dim() } -> std::same_as<Index>;
-  { layer.output_dim() } -> std::same_as<Index>;
-  { layer.formula(std::string()) } -> std::same_as<std::string>;
-  { layer.multiply_adds(pass.layout) } -> std::same_as<double>;
-};
-
-/// Sends token sets through a layer, block or model.
-/// Throws ShapeError unless the tokens have layer.input_dim() rows.
-template <Layer L>
-[[nodiscard]] TokenSets<typename L::Scalar> forward(const L& layer, const TokenSets<typename L::Scalar>& sets,
-                                                    const Run<typename L::Scalar>& run = {}) {
-  using S = typename L::Scalar;
-  check_size("tokens: rows", sets.tokens.rows(), layer.input_dim());
-  check_size("token sets: columns", sets.tokens.cols(), sets.layout.tokens());
-  TokenSets<S> result(Matrix<S>(layer.output_dim(), sets.tokens.cols()), sets.layout);
-  if (sets.tokens.cols() == 0) return result;
-  Lent<S> lent(run);
-  Pass<S> pass(sets.layout, lent.threads(), lent.workspace(), run.observer);
-  layer.forward(sets.tokens, result.tokens, pass);
-  return result;
-}
-
-/// Sends one token set through a layer, block or model.
-template <Layer L>
-[[nodiscard]] Matrix<typename L::Scalar> forward(const L& layer, const Matrix<typename L::Scalar>& tokens,
-                                                 const Run<typename L::Scalar>& run = {}) {
-  return forward(layer, TokenSets<typename L::Scalar>(tokens), run).tokens;
 }
 
 }  // namespace crate

@@ -8,6 +8,7 @@
 #include "crate/core/part.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/layers/layer.hpp"
 #include "crate/layers/pass.hpp"
 
 // Forward passes that are recorded, and backward passes through what was recorded.
@@ -17,10 +18,11 @@
 
 namespace crate {
 
-/// What a layer, block, encoder or decoder that can be trained offers beside a Layer. `Tape` is a struct of what backward needs.
-///   forward(z, out, tape, pass)                          as forward, and fills the tape. The tape may view z and out, which stay
-///                                                        as they are until the backward pass is done.
-///   backward(d_out, tape, d_z, gradient, pass)           d_z = dL/dZ, and gradient += dL/dW, where d_out = dL/df(Z)
+/// What a layer, block, encoder or decoder that can be trained offers beside a Layer. `Tape` is a struct of what backward
+/// needs.
+///   forward(z, out, tape, pass)                 as forward, and fills the tape. The tape may view z and out, which stay as
+///                                               they are until the backward pass is done.
+///   backward(d_out, tape, d_z, gradient, pass)  d_z = dL/dZ, and gradient += dL/dW, where d_out = dL/df(Z)
 template <class L>
 concept TrainableLayer = Layer<L> &&
     requires(const L& layer, L& gradient, typename L::Tape& tape, Eigen::Ref<const Matrix<typename L::Scalar>> in,
@@ -28,6 +30,32 @@ concept TrainableLayer = Layer<L> &&
   layer.forward(in, out, tape, pass);
   layer.backward(in, tape, out, gradient, pass);
 };
+
+/// The same beside a FrontEnd, whose tape views nothing of the input, and whose backward hands no cotangent on.
+template <class L>
+concept TrainableFrontEnd = FrontEnd<L> &&
+    requires(const L& layer, L& gradient, typename L::Tape& tape, const typename L::Input& input,
+             Eigen::Ref<Matrix<typename L::Scalar>> out, Pass<typename L::Scalar>& pass) {
+  layer.forward(input, out, tape, pass);
+  layer.backward(out, tape, gradient, pass);
+};
+
+namespace detail {
+
+/// Goes back through a layer of which nobody asks dL/dZ: gradient += dL/dW.
+template <class L, class G>
+void add_gradient(const L& layer, ConstTokens<typename L::Scalar> out_cotangent, const typename L::Tape& tape,
+                  G& gradient, Pass<typename L::Scalar>& pass) {
+  if constexpr (requires { layer.backward(out_cotangent, tape, gradient, pass); }) {
+    layer.backward(out_cotangent, tape, gradient, pass);
+  } else {
+    Workspace::Frame frame(pass.workspace);
+    auto unused = frame.template matrix<typename L::Scalar>(layer.input_dim(), pass.layout().tokens());
+    layer.backward(out_cotangent, tape, unused, gradient, pass);
+  }
+}
+
+}  // namespace detail
 
 /// Memory of a recorded pass, owned by the caller and used again from pass to pass.
 class TapeMemory {
@@ -53,51 +81,92 @@ class TapeMemory {
   std::optional<Workspace::Frame> frame_;
 };
 
-/// A forward pass of a layer that backward can go back through, with copies of nothing but what its tape keeps.
-template <TrainableLayer L>
+/// A forward pass of a layer, block or model that backward can go back through, with copies of nothing but what its tape
+/// keeps. Used again from pass to pass.
+template <class L>
+requires TrainableLayer<L> || TrainableFrontEnd<L>
 struct Recording {
   TapeMemory memory;
-  std::optional<TokenLayout> layout;  ///< empty until something was recorded
+  std::optional<TokenLayout> layout;  ///< of what entered; empty until something was recorded
   DropoutStream dropout;
   typename L::Tape tape;
 };
 
-/// As forward(layer, sets, run), and records the pass. The token sets must live, unchanged, until the backward pass is done.
+namespace detail {
+
+template <class L>
+[[nodiscard]] TokenSets<typename L::Scalar> record(const L& layer, const typename InputOf<L>::type& input,
+                                                   const TokenLayout& layout, Recording<L>& recording,
+                                                   const Run<typename L::Scalar>& run) {
+  using S = typename L::Scalar;
+  recording.layout = layout;
+  recording.dropout = run.dropout;
+  TokenLayout after = layout_after(layer, layout);
+  if (layout.tokens() == 0) return TokenSets<S>(Matrix<S>(layer.output_dim(), 0), std::move(after));
+  Lent<S> lent(run);
+  Pass<S> pass(*recording.layout, lent.threads(), lent.workspace(), run);
+  pass.dropout = recording.dropout;
+  pass.keep_in(&recording.memory.begin());
+  auto out = pass.keep(layer.output_dim(), after.tokens());
+  layer.forward(input, out, recording.tape, pass);
+  return TokenSets<S>(out, std::move(after));
+}
+
+/// Calls body(pass) with a pass back through what was recorded, of which `cotangent` is dL/df(Z).
+template <class L, class Body>
+void go_back(const L& layer, const Matrix<typename L::Scalar>& cotangent, Recording<L>& recording,
+             const Run<typename L::Scalar>& run, const Body& body) {
+  using S = typename L::Scalar;
+  if (!recording.layout) throw Error("backward: expected a recorded forward pass, found none");
+  check_shape("backward: cotangent", cotangent, layer.output_dim(), tokens_after(layer, *recording.layout));
+  if (cotangent.cols() == 0) return;
+  Lent<S> lent(run);
+  Pass<S> pass(*recording.layout, lent.threads(), lent.workspace());
+  pass.dropout = recording.dropout;
+  pass.keep_in(&recording.memory.frame());
+  body(pass);
+}
+
+}  // namespace detail
+
+/// As forward(layer, sets, run), and records the pass. The token sets must live, unchanged, until the backward pass is
+/// done; those that end with the call are not taken.
 template <TrainableLayer L>
 [[nodiscard]] TokenSets<typename L::Scalar> forward(const L& layer, const TokenSets<typename L::Scalar>& sets,
                                                     Recording<L>& recording, const Run<typename L::Scalar>& run = {}) {
-  using S = typename L::Scalar;
-  check_size("tokens: rows", sets.tokens.rows(), layer.input_dim());
-  check_size("token sets: columns", sets.tokens.cols(), sets.layout.tokens());
-  recording.layout = sets.layout;
-  recording.dropout = run.dropout;
-  if (sets.tokens.cols() == 0) return TokenSets<S>(Matrix<S>(layer.output_dim(), 0), sets.layout);
-  Lent<S> lent(run);
-  Pass<S> pass(*recording.layout, lent.threads(), lent.workspace(), run.observer);
-  pass.dropout = recording.dropout;
-  pass.keep_in(&recording.memory.begin());
-  auto out = pass.keep(layer.output_dim(), sets.tokens.cols());
-  layer.forward(sets.tokens, out, recording.tape, pass);
-  return TokenSets<S>(out, sets.layout);
+  detail::check_tokens(layer, sets.tokens, sets.layout);
+  return detail::record(layer, sets.tokens, sets.layout, recording, run);
+}
+template <TrainableLayer L>
+TokenSets<typename L::Scalar> forward(const L& layer, const TokenSets<typename L::Scalar>&& sets,
+                                      Recording<L>& recording, const Run<typename L::Scalar>& run = {}) = delete;
+
+/// As forward(model, input, run), and records the pass.
+template <TrainableFrontEnd L>
+[[nodiscard]] TokenSets<typename L::Scalar> forward(const L& model, const typename L::Input& input,
+                                                    Recording<L>& recording, const Run<typename L::Scalar>& run = {}) {
+  return detail::record(model, input, input.layout(), recording, run);
 }
 
-/// Goes back through a recorded pass: returns dL/dZ, d x N, and adds dL/dW to the gradient, where `cotangent` = dL/df(Z) is
-/// d' x N. Throws Error if nothing was recorded, ShapeError if the cotangent has another size.
+/// Goes back through a recorded pass: returns dL/dZ, d x N, and adds dL/dW to the gradient, where `cotangent` = dL/df(Z)
+/// is d' x N. Throws Error if nothing was recorded, ShapeError if the cotangent has another size.
 template <TrainableLayer L>
 Matrix<typename L::Scalar> backward(const L& layer, const Matrix<typename L::Scalar>& cotangent,
                                     Recording<L>& recording, L& gradient, const Run<typename L::Scalar>& run = {}) {
-  using S = typename L::Scalar;
-  if (!recording.layout) throw Error("backward: expected a recorded forward pass, found none");
-  check_shape("backward: cotangent", cotangent, layer.output_dim(), recording.layout->tokens());
-  if (cotangent.cols() == 0) return Matrix<S>(layer.input_dim(), 0);
-  Lent<S> lent(run);
-  const Observer<S> nobody;
-  Pass<S> pass(*recording.layout, lent.threads(), lent.workspace(), nobody);
-  pass.dropout = recording.dropout;
-  pass.keep_in(&recording.memory.frame());
-  Matrix<S> in_cotangent(layer.input_dim(), cotangent.cols());
-  layer.backward(cotangent, recording.tape, in_cotangent, gradient, pass);
+  Matrix<typename L::Scalar> in_cotangent(layer.input_dim(), recording.layout ? recording.layout->tokens() : 0);
+  detail::go_back(layer, cotangent, recording, run, [&](Pass<typename L::Scalar>& pass) {
+    layer.backward(cotangent, recording.tape, in_cotangent, gradient, pass);
+  });
   return in_cotangent;
+}
+
+/// The same of a model, which hands no cotangent on: adds dL/dW to the gradient.
+template <TrainableFrontEnd L>
+void backward(const L& model, const Matrix<typename L::Scalar>& cotangent, Recording<L>& recording, L& gradient,
+              const Run<typename L::Scalar>& run = {}) {
+  detail::go_back(model, cotangent, recording, run, [&](Pass<typename L::Scalar>& pass) {
+    model.backward(cotangent, recording.tape, gradient, pass);
+  });
 }
 
 }  // namespace crate

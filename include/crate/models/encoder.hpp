@@ -4,7 +4,7 @@
 #include <tuple>
 #include <vector>
 
-#include "crate/layers/combinators.hpp"
+#include "crate/layers/chain.hpp"
 
 namespace crate {
 

@@ -3,16 +3,24 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <numeric>
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "crate/blocks/crate_block.hpp"
 #include "crate/blocks/crate_decoder_block.hpp"
+#include "crate/layers/chain.hpp"
 #include "crate/layers/initialise.hpp"
+#include "crate/layers/layer_norm.hpp"
+#include "crate/layers/linear.hpp"
+#include "crate/layers/masked_patch_embedding.hpp"
+#include "crate/layers/place_tokens.hpp"
+#include "crate/layers/without_class_token.hpp"
 #include "crate/models/encoder.hpp"
 #include "crate/models/image_classifier.hpp"
 #include "crate/operators/losses.hpp"
@@ -21,6 +29,7 @@
 
 namespace crate {
 
+/// Of CRATE-MAE.
 struct MaskedAutoencoderOptions {
   ImageOptions image = {};
   Index dim = 0;       ///< d, a positive multiple of 4
@@ -32,8 +41,6 @@ struct MaskedAutoencoderOptions {
   double lambda = 0.5;            ///< of the encoder; the decoder has none
   double mask_ratio = 0.75;       ///< in [0, 1)
   bool normalise_pixels = false;  ///< compare with each patch normalised by its own mean and deviation
-
-  void check() const { check_option(mask_ratio >= 0 && mask_ratio < 1, "mask ratio in [0, 1)", mask_ratio); }
 };
 
 namespace detail {
@@ -51,18 +58,102 @@ template <Scalar S>
   return mask;
 }
 
-/// The mean squared error of the hidden patches, if any was hidden.
-template <Scalar S>
-[[nodiscard]] std::optional<double> hidden_error(const Matrix<S>& images, const PatchGrid& grid,
-                                                 const Matrix<S>& predicted, const Matrix<S>& mask,
-                                                 bool normalise_pixels) {
-  const LossSum sum =
-      masked_patch_error(predicted, cut_patches(images, grid, PatchOrder::row_column_channel), mask, normalise_pixels);
-  if (sum.count == 0) return std::nullopt;
-  return sum.mean();
-}
-
 }  // namespace detail
+
+/// What a masked autoencoder says of itself beside its numbers.
+struct MaskedAutoencoderDescription {
+  ImagePreprocessing preprocessing;  ///< as published until somebody says otherwise
+  double mask_ratio = 0.75;          ///< in [0, 1)
+  bool normalise_pixels = false;     ///< compare with each patch normalised by its own mean and deviation
+};
+
+/// Masked images to the pixels of every patch, values per patch x patches B, in the order row, column, channel:
+///   Z = [class token, embedded patches] + positions,   prediction = W LN(decoder(LN(encoder(Z)))) + b.
+/// Mask tokens take the place of hidden patches before the encoder, which sees all positions.
+/// Source: arXiv 2404.02446, where the decoder's blocks mirror the encoder's.
+template <class EncoderBlock, class DecoderBlock>
+struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, typename EncoderBlock::Scalar> {
+  using Scalar = typename EncoderBlock::Scalar;
+  using Input = MaskedImages<Scalar>;
+
+  struct Options {
+    ImageOptions image = {};
+    typename EncoderBlock::Options encoder = {};
+    typename DecoderBlock::Options decoder = {};  ///< of the encoder's dimension
+    Index depth = 12;
+    Index decoder_depth = 12;
+    double mask_ratio = 0.75;
+    bool normalise_pixels = false;
+  };
+
+  MaskedPatchEmbedding<ConvolutionPatchEmbedding<Scalar>> embedding;
+  PlaceTokens<Scalar, ParameterKind::frozen> tokens;  ///< fixed positions, the published `decoder_pos_embed`
+  Encoder<EncoderBlock> encoder;
+  LayerNorm<Scalar> encoder_norm;
+  Decoder<DecoderBlock> decoder;
+  WithoutClassToken<Scalar> patches;
+  LayerNorm<Scalar> decoder_norm;
+  Linear<Scalar> prediction;        ///< to the pixels of a patch
+  Matrix<Scalar> unused_positions;  ///< the published `pos_embed`
+  Linear<Scalar> unused_embedding;  ///< the published `decoder_embed`
+  MaskedAutoencoderDescription about;
+
+  /// Fixed positions; the rest zero but the norms. Throws OptionError on an option out of range.
+  explicit MaskedAutoencoder(const Options& o)
+      : embedding(ConvolutionPatchEmbedding<Scalar>(o.image.grid(), o.encoder.dim)),
+        tokens(sin_cos_positions<Scalar>(o.encoder.dim, o.image.grid().rows, o.image.grid().columns)),
+        encoder(o.depth, o.encoder),
+        encoder_norm(o.encoder.dim, {.epsilon = 1e-6}),
+        decoder(o.decoder_depth, o.decoder),
+        patches{o.encoder.dim},
+        decoder_norm(o.encoder.dim, {.epsilon = 1e-6}),
+        prediction(o.encoder.dim, o.image.grid().values_per_patch()),
+        unused_positions(tokens.positions),
+        unused_embedding(o.encoder.dim, o.encoder.dim),
+        about{ImagePreprocessing::published(o.image.channels), o.mask_ratio, o.normalise_pixels} {
+    check_option(o.mask_ratio >= 0 && o.mask_ratio < 1, "mask ratio in [0, 1)", o.mask_ratio);
+    check_size("masked autoencoder: dimension of the decoder", decoder.input_dim(), encoder.output_dim());
+  }
+
+  /// The published one.
+  explicit MaskedAutoencoder(const MaskedAutoencoderOptions& o) requires
+      std::same_as<EncoderBlock, CrateBlock<Scalar>> && std::same_as<DecoderBlock, CrateDecoderBlock<Scalar>>
+      : MaskedAutoencoder(Options{
+            .image = o.image,
+            .encoder = {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .step = o.step, .lambda = o.lambda},
+            .decoder = {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim},
+            .depth = o.depth,
+            .decoder_depth = o.decoder_depth,
+            .mask_ratio = o.mask_ratio,
+            .normalise_pixels = o.normalise_pixels}) {}
+
+  static constexpr auto parts() {
+    using Self = MaskedAutoencoder;
+    return std::tuple{part("", &Self::embedding),
+                      part("", &Self::tokens),
+                      part("encoder", &Self::encoder),
+                      part("encoder_norm", &Self::encoder_norm),
+                      part("decoder", &Self::decoder),
+                      part("decoder_norm", &Self::decoder_norm),
+                      part("prediction", &Self::prediction),
+                      part("unused_positions", &Self::unused_positions, ParameterKind::unused),
+                      part("unused_embedding", &Self::unused_embedding, ParameterKind::unused)};
+  }
+
+  static constexpr auto links() {
+    using Self = MaskedAutoencoder;
+    return std::tuple{part("embedding", &Self::embedding),       part("tokens", &Self::tokens),
+                      part("encoder", &Self::encoder),           part("encoder_norm", &Self::encoder_norm),
+                      part("decoder", &Self::decoder),           part("patches", &Self::patches),
+                      part("decoder_norm", &Self::decoder_norm), part("prediction", &Self::prediction)};
+  }
+
+  [[nodiscard]] Index dim() const { return patches.dim; }
+};
+
+/// The masked autoencoder CRATE-MAE.
+template <crate::Scalar S>
+using CrateMaskedAutoencoder = MaskedAutoencoder<CrateBlock<S>, CrateDecoderBlock<S>>;
 
 /// What a masked autoencoder computes of images.
 template <crate::Scalar S>
@@ -73,269 +164,66 @@ struct MaskedAutoencoding {
   std::optional<double> loss;  ///< mean squared error of the hidden patches, if any was hidden
 };
 
-/// The masked autoencoder CRATE-MAE. Mask tokens take the place of hidden patches before the encoder, which sees all
-/// positions; the decoder's blocks mirror the encoder's.
-/// Source: arXiv 2404.02446.
-template <crate::Scalar S>
-struct MaskedAutoencoder {
-  using Scalar = S;
-  using Options = MaskedAutoencoderOptions;
+/// How many patches of an image a masked autoencoder, folded or not, shows: the whole part of patches (1 - mask ratio).
+template <class Model>
+[[nodiscard]] Index kept_patches(const Model& model) {
+  return static_cast<Index>(static_cast<double>(patch_grid(model).patches()) * (1 - model.about.mask_ratio));
+}
 
-  ConvolutionPatchEmbedding<S> embedding;
-  Vector<S> class_token;  ///< d
-  Vector<S> mask_token;   ///< d
-  Matrix<S> positions;    ///< d x (1 + patches), fixed; the published `decoder_pos_embed`
-  Encoder<CrateBlock<S>> encoder;
-  LayerNorm<S> encoder_norm;
-  Decoder<CrateDecoderBlock<S>> decoder;
-  LayerNorm<S> decoder_norm;
-  Linear<S> prediction;        ///< to the pixels of a patch
-  Matrix<S> unused_positions;  ///< the published `pos_embed`
-  Linear<S> unused_embedding;  ///< the published `decoder_embed`
-  PatchGrid grid;
-  double mask_ratio;
-  bool normalise_pixels;
-  ImagePreprocessing preprocessing;  ///< as published until somebody says otherwise
+/// Hides the patches of each image whose noise is largest: patches x B, 1 where one is hidden. Noise is of this size too.
+/// Throws ShapeError unless it has the size that the model is for, OptionError on noise that is no number.
+template <class Model>
+[[nodiscard]] Matrix<typename Model::Scalar> mask_by_noise(const Model& model,
+                                                           const Matrix<typename Model::Scalar>& noise) {
+  check_size("masked autoencoder: noise: rows", noise.rows(), patch_grid(model).patches());
+  check_option(model.about.mask_ratio >= 0 && model.about.mask_ratio < 1, "mask ratio in [0, 1)",
+               model.about.mask_ratio);
+  check_option(!noise.hasNaN(), "noise of numbers that can be ordered", "nan");
+  return detail::mask_of(noise, kept_patches(model));
+}
 
-  /// A recorded forward pass, with its memory; used again from pass to pass.
-  struct Tape {
-    TapeMemory memory;
-    std::optional<TokenLayout> layout;  ///< empty until something was recorded
-    Matrix<S> mask;                     ///< patches x B: where the mask token stood
-    typename ConvolutionPatchEmbedding<S>::Tape embedding;
-    typename Encoder<CrateBlock<S>>::Tape encoder;
-    typename LayerNorm<S>::Tape encoder_norm;
-    typename Decoder<CrateDecoderBlock<S>>::Tape decoder;
-    typename LayerNorm<S>::Tape decoder_norm;
-    typename Linear<S>::Tape prediction;
+namespace detail {
+
+template <class Model>
+[[nodiscard]] MaskedAutoencoding<typename Model::Scalar> autoencode_masked(
+    const Model& model, const Matrix<typename Model::Scalar>& images, Matrix<typename Model::Scalar> mask,
+    Run<typename Model::Scalar> run) {
+  using S = typename Model::Scalar;
+  MaskedAutoencoding<S> result{
+      .latent = Matrix<S>(model.front().output_dim(), 0), .prediction = {}, .mask = std::move(mask), .loss = {}};
+  run.observer = [&, outer = run.observer](HalfStep<S> step) {
+    if (outer) outer(step);
+    if (step.name == "encoder_norm") result.latent = step.activation;
   };
+  result.prediction = model.forward(MaskedImages<S>(images, result.mask), run);
+  const Matrix<S> target = cut_patches(images, patch_grid(model), PatchOrder::row_column_channel);
+  const LossSum error = masked_patch_error(result.prediction, target, result.mask, model.about.normalise_pixels);
+  if (error.count > 0) result.loss = error.mean();
+  return result;
+}
 
-  /// Fixed positions; the rest zero but the norms. Throws OptionError on an option out of range.
-  explicit MaskedAutoencoder(const Options& o)
-      : embedding(o.image.grid().values_per_patch(), o.dim),
-        class_token(Vector<S>::Zero(o.dim)),
-        mask_token(Vector<S>::Zero(o.dim)),
-        positions(sin_cos_positions<S>(o.dim, o.image.grid().rows, o.image.grid().columns)),
-        encoder(o.depth, {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .step = o.step, .lambda = o.lambda}),
-        encoder_norm(o.dim, {.epsilon = 1e-6}),
-        decoder(o.decoder_depth, {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim}),
-        decoder_norm(o.dim, {.epsilon = 1e-6}),
-        prediction(o.dim, o.image.grid().values_per_patch()),
-        unused_positions(positions),
-        unused_embedding(o.dim, o.dim),
-        grid(o.image.grid()),
-        mask_ratio(o.mask_ratio),
-        normalise_pixels(o.normalise_pixels),
-        preprocessing(ImagePreprocessing::published(grid.channels)) {
-    o.check();
-  }
+}  // namespace detail
 
-  static constexpr auto parts() {
-    using Self = MaskedAutoencoder;
-    return std::tuple{part("embedding", &Self::embedding),
-                      part("class_token", &Self::class_token),
-                      part("mask_token", &Self::mask_token),
-                      part("positions", &Self::positions, ParameterKind::frozen),
-                      part("encoder", &Self::encoder),
-                      part("encoder_norm", &Self::encoder_norm),
-                      part("decoder", &Self::decoder),
-                      part("decoder_norm", &Self::decoder_norm),
-                      part("prediction", &Self::prediction),
-                      part("unused_positions", &Self::unused_positions, ParameterKind::unused),
-                      part("unused_embedding", &Self::unused_embedding, ParameterKind::unused)};
-  }
+/// Sends images (C H W) x B, in the order channel, row, column, through a masked autoencoder, folded or not, and hides
+/// no patch. Throws ShapeError unless the images have the size that the model is for.
+template <class Model>
+[[nodiscard]] MaskedAutoencoding<typename Model::Scalar> autoencode(const Model& model,
+                                                                    const Matrix<typename Model::Scalar>& images,
+                                                                    const Run<typename Model::Scalar>& run = {}) {
+  using S = typename Model::Scalar;
+  return detail::autoencode_masked<Model>(model, images, Matrix<S>::Zero(patch_grid(model).patches(), images.cols()),
+                                          run);
+}
 
-  [[nodiscard]] Index dim() const { return class_token.size(); }
-
-  /// How many patches of an image are shown: the whole part of patches (1 - mask ratio).
-  [[nodiscard]] Index kept_patches() const {
-    return static_cast<Index>(static_cast<double>(grid.patches()) * (1 - mask_ratio));
-  }
-
-  /// Multiply-adds of so many images: patches through the embedding, all tokens through encoder, decoder and prediction.
-  [[nodiscard]] double multiply_adds(Index images) const {
-    const TokenLayout tokens = TokenLayout::equal(images, 1 + grid.patches());
-    return embedding.multiply_adds(TokenLayout::equal(images, grid.patches())) + encoder.multiply_adds(tokens) +
-           decoder.multiply_adds(tokens) + prediction.multiply_adds(tokens);
-  }
-
-  /// Hides no patch. Images are (C H W) x B in the order channel, row, column.
-  /// Throws ShapeError unless the images have the size that the model is for.
-  [[nodiscard]] MaskedAutoencoding<S> forward(const Matrix<S>& images, const Run<S>& run = {}) const {
-    return forward_masked(images, Matrix<S>::Zero(grid.patches(), images.cols()), run);
-  }
-
-  /// Hides the patches of each image whose noise is largest. Noise is patches x B, as the mask.
-  /// Throws ShapeError unless images and noise have the sizes that the model is for, OptionError on noise that is no number.
-  [[nodiscard]] MaskedAutoencoding<S> forward(const Matrix<S>& images, const Matrix<S>& noise,
-                                              const Run<S>& run = {}) const {
-    check_inputs(images, noise);
-    return forward_masked(images, detail::mask_of(noise, kept_patches()), run);
-  }
-
-  /// As forward with noise, and records the pass for backward.
-  [[nodiscard]] MaskedAutoencoding<S> forward(const Matrix<S>& images, const Matrix<S>& noise, Tape& tape,
-                                              const Run<S>& run = {}) const {
-    check_inputs(images, noise);
-    tape.layout = layout_of(images.cols());
-    tape.mask = detail::mask_of(noise, kept_patches());
-    if (images.cols() == 0) return forward_masked(images, tape.mask, run);
-    Lent<S> lent(run);
-    Pass<S> pass(*tape.layout, lent.threads(), lent.workspace(), run.observer);
-    pass.keep_in(&tape.memory.begin());
-    const Index total = tape.layout->tokens();
-    auto patches = pass.keep(grid.values_per_patch(), grid.patches() * images.cols());
-    auto embedded = pass.keep(dim(), patches.cols());
-    auto tokens = pass.keep(dim(), total), encoded = pass.keep(dim(), total), latent = pass.keep(dim(), total);
-    auto decoded = pass.keep(dim(), total), normalised = pass.keep(dim(), total);
-    auto predicted = pass.keep(grid.values_per_patch(), total);
-    cut_and_mask(images, tape.mask, patches, pass, embedded, tokens,
-                 [&] { embedding.forward(patches, embedded, tape.embedding, pass); });
-    {
-      const typename Pass<S>::Scope scope(pass, "encoder");
-      encoder.forward(tokens, encoded, tape.encoder, pass);
-    }
-    encoder_norm.forward(encoded, latent, tape.encoder_norm, pass);
-    {
-      const typename Pass<S>::Scope scope(pass, "decoder");
-      decoder.forward(latent, decoded, tape.decoder, pass);
-    }
-    decoder_norm.forward(decoded, normalised, tape.decoder_norm, pass);
-    prediction.forward(normalised, predicted, tape.prediction, pass);
-    MaskedAutoencoding<S> result{
-        .latent = latent, .prediction = without_class_tokens(predicted, pass.layout), .mask = tape.mask, .loss = {}};
-    result.loss = detail::hidden_error(images, grid, result.prediction, result.mask, normalise_pixels);
-    return result;
-  }
-
-  /// Goes back through a recorded pass: adds dL/dW to the gradient, where `cotangent` = dL/dprediction is
-  /// values per patch x patches B. Throws Error if nothing was recorded, ShapeError if the cotangent has another size.
-  void backward(const Matrix<S>& cotangent, Tape& tape, MaskedAutoencoder& gradient, const Run<S>& run = {}) const {
-    if (!tape.layout) throw Error("masked autoencoder: expected a recorded forward pass, found none");
-    const TokenLayout& layout = *tape.layout;
-    check_shape("masked autoencoder: cotangent of the prediction", cotangent, grid.values_per_patch(),
-                grid.patches() * layout.sets());
-    if (layout.sets() == 0) return;
-    Lent<S> lent(run);
-    const Observer<S> nobody;
-    Pass<S> pass(layout, lent.threads(), lent.workspace(), nobody);
-    pass.keep_in(&tape.memory.frame());
-    Workspace::Frame frame(pass.workspace);
-    auto predicted = frame.template matrix<S>(grid.values_per_patch(), layout.tokens());
-    auto first = frame.template matrix<S>(dim(), layout.tokens());
-    auto second = frame.template matrix<S>(dim(), layout.tokens());
-    auto embedded = frame.template matrix<S>(dim(), cotangent.cols());
-    auto patches = frame.template matrix<S>(grid.values_per_patch(), cotangent.cols());
-    for (Index b = 0; b < layout.sets(); ++b) {
-      predicted.col(layout.begin(b)).setZero();
-      predicted.middleCols(layout.begin(b) + 1, grid.patches()) =
-          cotangent.middleCols(b * grid.patches(), grid.patches());
-    }
-    prediction.backward(predicted, tape.prediction, first, gradient.prediction, pass);
-    decoder_norm.backward(first, tape.decoder_norm, second, gradient.decoder_norm, pass);
-    decoder.backward(second, tape.decoder, first, gradient.decoder, pass);
-    encoder_norm.backward(first, tape.encoder_norm, second, gradient.encoder_norm, pass);
-    encoder.backward(second, tape.encoder, first, gradient.encoder, pass);
-    Matrix<S> no_positions = Matrix<S>::Zero(positions.rows(), positions.cols());  // they are fixed
-    detail::place_tokens_adjoint(first, gradient.class_token, embedded, no_positions);
-    for (Index i = 0; i < embedded.cols(); ++i) {
-      if (tape.mask(i % grid.patches(), i / grid.patches()) == 0) continue;
-      gradient.mask_token += embedded.col(i);
-      embedded.col(i).setZero();
-    }
-    embedding.backward(embedded, tape.embedding, patches, gradient.embedding, pass);
-  }
-
-  /// Standard deviation 0.02, as published.
-  void initialise(Random& random) {
-    random.fill_normal(class_token);
-    random.fill_normal(mask_token);
-    class_token *= S(0.02);
-    mask_token *= S(0.02);
-  }
-
- private:
-  [[nodiscard]] TokenLayout layout_of(Index images) const { return TokenLayout::equal(images, 1 + grid.patches()); }
-
-  void check_images(const Matrix<S>& images) const {
-    check_size("masked autoencoder: values of an image", images.rows(), grid.values_per_image());
-    check_shape("masked autoencoder: positions", positions, dim(), 1 + grid.patches());
-    check_size("masked autoencoder: mask token", mask_token.size(), dim());
-  }
-
-  void check_inputs(const Matrix<S>& images, const Matrix<S>& noise) const {
-    Options{.mask_ratio = mask_ratio}.check();
-    check_images(images);
-    check_shape("masked autoencoder: noise", noise, grid.patches(), images.cols());
-    check_option(!noise.hasNaN(), "noise of numbers that can be ordered", "nan");
-  }
-
-  [[nodiscard]] MaskedAutoencoding<S> forward_masked(const Matrix<S>& images, Matrix<S> mask, const Run<S>& run) const {
-    check_images(images);
-    const TokenLayout layout = layout_of(images.cols());
-    MaskedAutoencoding<S> result{.latent = Matrix<S>(dim(), layout.tokens()),
-                                 .prediction = Matrix<S>(grid.values_per_patch(), grid.patches() * images.cols()),
-                                 .mask = std::move(mask),
-                                 .loss = std::nullopt};
-    if (images.cols() == 0) return result;
-    Lent<S> lent(run);
-    Pass<S> pass(layout, lent.threads(), lent.workspace(), run.observer);
-    Workspace::Frame frame(pass.workspace);
-    auto tokens = frame.template matrix<S>(dim(), layout.tokens());
-    auto encoded = frame.template matrix<S>(dim(), layout.tokens());
-    {
-      Workspace::Frame embedding_frame(pass.workspace);
-      auto patches = embedding_frame.template matrix<S>(grid.values_per_patch(), grid.patches() * images.cols());
-      auto embedded = embedding_frame.template matrix<S>(dim(), patches.cols());
-      cut_and_mask(images, result.mask, patches, pass, embedded, tokens,
-                   [&] { embedding.forward(patches, embedded, pass); });
-    }
-    {
-      const typename Pass<S>::Scope scope(pass, "encoder");
-      encoder.forward(tokens, encoded, pass);
-    }
-    encoder_norm.forward(encoded, result.latent, pass);
-    decode(result.latent, result.prediction, pass);
-    result.loss = detail::hidden_error(images, grid, result.prediction, result.mask, normalise_pixels);
-    return result;
-  }
-
-  /// Cuts the patches, embeds them by `embed`, and puts the mask token in the place of the hidden ones.
-  template <class Room, class Embed>
-  void cut_and_mask(const Matrix<S>& images, const Matrix<S>& mask, Room& patches, Pass<S>& pass, Room& embedded,
-                    Room& tokens, const Embed& embed) const {
-    detail::cut_patches_into(images, grid, ConvolutionPatchEmbedding<S>::order, patches, pass.threads);
-    {
-      const typename Pass<S>::Scope scope(pass, "embedding");
-      embed();
-    }
-    for (Index i = 0; i < embedded.cols(); ++i)
-      if (mask(i % grid.patches(), i / grid.patches()) != 0) embedded.col(i) = mask_token;
-    detail::place_tokens(class_token, embedded, positions, tokens, pass.threads);
-    pass.observe("tokens", tokens);
-  }
-
-  void decode(const Matrix<S>& latent, Matrix<S>& pixels, Pass<S>& pass) const {
-    Workspace::Frame frame(pass.workspace);
-    auto decoded = frame.template matrix<S>(dim(), latent.cols());
-    auto normalised = frame.template matrix<S>(dim(), latent.cols());
-    {
-      const typename Pass<S>::Scope scope(pass, "decoder");
-      decoder.forward(latent, decoded, pass);
-    }
-    decoder_norm.forward(decoded, normalised, pass);
-    auto all = frame.template matrix<S>(pixels.rows(), latent.cols());
-    prediction.forward(normalised, all, pass);
-    pixels = without_class_tokens(all, pass.layout);
-  }
-
-  [[nodiscard]] Matrix<S> without_class_tokens(ConstTokens<S> all, const TokenLayout& layout) const {
-    Matrix<S> patches(all.rows(), grid.patches() * layout.sets());
-    for (Index b = 0; b < layout.sets(); ++b)
-      patches.middleCols(b * grid.patches(), grid.patches()) = all.middleCols(layout.begin(b) + 1, grid.patches());
-    return patches;
-  }
-};
+/// The same with the patches of each image hidden whose noise is largest. Throws as mask_by_noise too.
+template <class Model>
+[[nodiscard]] MaskedAutoencoding<typename Model::Scalar> autoencode(const Model& model,
+                                                                    const Matrix<typename Model::Scalar>& images,
+                                                                    const Matrix<typename Model::Scalar>& noise,
+                                                                    const Run<typename Model::Scalar>& run = {}) {
+  check_size("masked autoencoder: noise: columns", noise.cols(), images.cols());
+  return detail::autoencode_masked<Model>(model, images, mask_by_noise(model, noise), run);
+}
 
 namespace detail {
 
@@ -362,15 +250,20 @@ void initialise_xavier(Mssa<S>& attention) {
 }  // namespace detail
 
 /// The random start of the masked autoencoder as published: linear maps, the patch embedding and U uniform within
-/// sqrt(6 / (inputs + outputs)), biases zero but that of the embedding, tokens normal with deviation 0.02, dictionaries and norms
-/// as everywhere.
+/// sqrt(6 / (inputs + outputs)), biases zero but that of the embedding, tokens normal with deviation 0.02, dictionaries
+/// and norms as everywhere.
 template <crate::Scalar S>
-void initialise(MaskedAutoencoder<S>& model, std::uint64_t seed) {
+void initialise(CrateMaskedAutoencoder<S>& model, std::uint64_t seed) {
   detail::initialise_parts(model, seed, std::string());
-  Linear<S>& embedding = model.embedding.projection;
+  Random random(seed, detail::stream_of_name(""));
+  for (Vector<S>* const token : {&model.tokens.class_token, &model.embedding.mask_token}) {
+    random.fill_normal(*token);
+    *token *= S(0.02);
+  }
+  Linear<S>& embedding = model.embedding.embedding.map;
   detail::widen_to_xavier(embedding.weight, embedding.input_dim(), embedding.output_dim());
-  for (auto& block : model.encoder.layers) detail::initialise_xavier(block.compress.layer.layer);
-  for (auto& block : model.decoder.layers) detail::initialise_xavier(block.decompress.layer.layer);
+  for (auto& block : model.encoder.layers) detail::initialise_xavier(block.compress.branch.layer);
+  for (auto& block : model.decoder.layers) detail::initialise_xavier(block.decompress.branch.layer);
   detail::initialise_xavier(model.prediction);
   detail::initialise_xavier(model.unused_embedding);
 }

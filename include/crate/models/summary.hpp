@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <iomanip>
 #include <sstream>
 #include <string>
@@ -11,7 +12,7 @@
 #include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/token_sets.hpp"
-#include "crate/layers/combinators.hpp"
+#include "crate/layers/linked.hpp"
 
 namespace crate {
 
@@ -21,29 +22,42 @@ struct SummaryRow {
   std::string name, formula, shape, parameters, multiply_adds;
 };
 
+/// How many numbers a layer holds as parameters; of one that was folded, whose numbers are others, how many bytes.
+template <class L>
+std::string size_text(const L& layer) {
+  if constexpr (requires { layer.bytes_held(); })
+    return concatenate(layer.bytes_held(), " bytes");
+  else
+    return std::to_string(parameter_count(layer));
+}
+
 template <class L>
 SummaryRow summary_row(std::string name, const std::string& formula, const L& layer, const TokenLayout& layout) {
   std::ostringstream millions;
   millions << std::fixed << std::setprecision(2) << layer.multiply_adds(layout) / 1e6;
-  return {std::move(name), formula, concatenate(layer.input_dim(), " -> ", layer.output_dim()),
-          std::to_string(parameter_count(layer)), millions.str()};
+  return {std::move(name), formula, concatenate(layer.input_dim(), " -> ", layer.output_dim()), size_text(layer),
+          millions.str()};
 }
 
 template <class L>
 void add_summary_rows(std::vector<SummaryRow>& rows, const std::string& name, const L& layer,
                       const TokenLayout& layout) {
-  if constexpr (requires { layer.for_each_link([](std::string_view, const auto&, std::size_t) {}); })
-    layer.for_each_link([&](std::string_view link_name, const auto& link, std::size_t) {
-      add_summary_rows(rows, join_names(name, link_name), link, layout);
+  if constexpr (requires { layer.for_each_link([](const std::string&, const auto&, std::size_t) {}); }) {
+    LayoutCourse course(layout);
+    layer.for_each_link([&](const std::string& link_name, const auto& link, std::size_t) {
+      add_summary_rows(rows, join_names(name, link_name), link, course.current());
+      course.pass_through(link);
     });
-  else
+  } else {
     rows.push_back(summary_row(name, layer.formula("Z"), layer, layout));
+  }
 }
 
 }  // namespace detail
 
-/// A table of a layer, block or model for reading: a line for each half-step with its name, formula, dimensions, parameters
-/// and millions of multiply-adds on token sets of the given layout, and a line for the whole.
+/// A table of a layer, block or model for reading: a line for each half-step with its name, formula, dimensions,
+/// parameters and millions of multiply-adds on token sets that enter with the given layout, images with one column each,
+/// and a line for the whole.
 template <class L>
 [[nodiscard]] std::string summary(const L& model, const TokenLayout& layout) {
   using detail::SummaryRow;

@@ -17,41 +17,26 @@ namespace crate::testing {
 namespace detail {
 
 /// sum C .* f(Z) in a recorded pass.
-template <TrainableLayer L>
-[[nodiscard]] double weighted_sum(const L& layer, const TokenSets<double>& sets, const Matrix<double>& weights,
+template <class L, class Input>
+[[nodiscard]] double weighted_sum(const L& layer, const Input& input, const Matrix<double>& weights,
                                   const Run<double>& run) {
   Recording<L> recording;
-  return weights.cwiseProduct(forward(layer, sets, recording, run).tokens).sum();
+  return weights.cwiseProduct(forward(layer, input, recording, run).tokens).sum();
 }
 
-}  // namespace detail
-
-/// Law: the backward pass of a layer gives the gradient of sum C .* f(Z), for a random C, by the tokens and by every parameter, and adds
-/// the latter to what the gradient held. The differences must not straddle a kink, such as a ReLU's: choose a small step. The
-/// report names what departs.
-template <TrainableLayer L>
-[[nodiscard]] Finding check_backward(const L& layer, const TokenSets<double>& sets,
-                                     const FiniteDifferenceOptions& options = {.step = 1e-5, .tolerance = 1e-7},
-                                     const Run<double>& run = {}) {
-  Random random(1);
-  Matrix<double> cotangent(layer.output_dim(), sets.tokens.cols());
-  random.fill_normal(cotangent);
-  Recording<L> recording;
-  static_cast<void>(forward(layer, sets, recording, run));
-  L gradient = layer;  // not zero, for what backward adds to must stay
-  const Matrix<double> by_tokens = backward(layer, cotangent, recording, gradient, run);
-
-  const auto of_tokens = [&](const Matrix<double>& z) {
-    return detail::weighted_sum(layer, TokenSets<double>(z, sets.layout), cotangent, run);
-  };
-  Finding finding = check_gradient("by the tokens", of_tokens, sets.tokens, by_tokens, options);
+/// Whether what `gradient` holds beside `layer`'s parameters is the gradient of sum C .* f(Z) by every parameter.
+template <class L, class Input>
+[[nodiscard]] Finding check_by_parameters(const L& layer, const L& gradient, const Input& input,
+                                          const Matrix<double>& cotangent, const FiniteDifferenceOptions& options,
+                                          const Run<double>& run) {
+  Finding finding;
   L changed = layer;
   for_each_parameter(
-      [&](std::string_view name, ParameterKind, auto& parameter, const auto& original, const auto& found) {
-        if (!finding) return;
+      [&](std::string_view name, ParameterKind kind, auto& parameter, const auto& original, const auto& found) {
+        if (!finding || kind != ParameterKind::trainable) return;
         const auto of_parameter = [&](const Matrix<double>& value) {
           parameter = value;
-          const double sum = detail::weighted_sum(changed, sets, cotangent, run);
+          const double sum = weighted_sum(changed, input, cotangent, run);
           parameter = original;
           return sum;
         };
@@ -59,6 +44,48 @@ template <TrainableLayer L>
       },
       changed, layer, gradient);
   return finding;
+}
+
+[[nodiscard]] inline Matrix<double> random_cotangent(Index rows, Index cols) {
+  Random random(1);
+  Matrix<double> cotangent(rows, cols);
+  random.fill_normal(cotangent);
+  return cotangent;
+}
+
+}  // namespace detail
+
+/// Law: the backward pass of a layer gives the gradient of sum C .* f(Z), for a random C, by the tokens and by every
+/// trainable parameter, and adds the latter to what the gradient held. The differences must not straddle a kink, such as a
+/// ReLU's: choose a small step. The report names what departs.
+template <TrainableLayer L>
+[[nodiscard]] Finding check_backward(const L& layer, const TokenSets<double>& sets,
+                                     const FiniteDifferenceOptions& options = {.step = 1e-5, .tolerance = 1e-7},
+                                     const Run<double>& run = {}) {
+  Recording<L> recording;
+  const Matrix<double> cotangent =
+      detail::random_cotangent(layer.output_dim(), forward(layer, sets, recording, run).tokens.cols());
+  L gradient = layer;  // not zero, for what backward adds to must stay
+  const Matrix<double> by_tokens = backward(layer, cotangent, recording, gradient, run);
+
+  const auto of_tokens = [&](const Matrix<double>& z) {
+    return detail::weighted_sum(layer, TokenSets<double>(z, sets.layout), cotangent, run);
+  };
+  const Finding finding = check_gradient("by the tokens", of_tokens, sets.tokens, by_tokens, options);
+  return finding ? detail::check_by_parameters(layer, gradient, sets, cotangent, options, run) : finding;
+}
+
+/// The same of a model, by every trainable parameter.
+template <TrainableFrontEnd L>
+[[nodiscard]] Finding check_backward(const L& model, const typename L::Input& input,
+                                     const FiniteDifferenceOptions& options = {.step = 1e-5, .tolerance = 1e-7},
+                                     const Run<double>& run = {}) {
+  Recording<L> recording;
+  const Matrix<double> cotangent =
+      detail::random_cotangent(model.output_dim(), forward(model, input, recording, run).tokens.cols());
+  L gradient = model;
+  backward(model, cotangent, recording, gradient, run);
+  return detail::check_by_parameters(model, gradient, input, cotangent, options, run);
 }
 
 }  // namespace crate::testing

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "crate/core/part.hpp"
+#include "crate/layers/layer.hpp"
+#include "crate/layers/linked.hpp"
+#include "crate/layers/pass.hpp"
+#include "crate/layers/recording.hpp"
+
+namespace crate {
+
+namespace detail {
+
+/// What a chain computes, in order: its links(), or all its parts.
+template <class Self>
+[[nodiscard]] constexpr auto links_of() {
+  if constexpr (requires { Self::links(); })
+    return Self::links();
+  else
+    return Self::parts();
+}
+
+// An entry of this list stands for a layer, for each of a vector of layers, or for none if it is an optional one that is
+// absent. So do the tapes and the gradients beside it.
+
+template <class T>
+[[nodiscard]] std::size_t layer_count(const T& entry) {
+  if constexpr (is_vector_of_parts<T>)
+    return entry.size();
+  else if constexpr (is_optional_part<T>)
+    return entry ? 1 : 0;
+  else
+    return 1;
+}
+
+template <class T>
+[[nodiscard]] auto& layer_at(T& entry, std::size_t i) {
+  if constexpr (is_vector_of_parts<std::remove_const_t<T>>)
+    return entry[i];
+  else if constexpr (is_optional_part<std::remove_const_t<T>>)
+    return *entry;
+  else
+    return entry;
+}
+
+template <class T>
+[[nodiscard]] std::string layer_name(std::string_view entry, std::size_t i) {
+  return is_vector_of_parts<T> ? join_names(entry, std::to_string(i)) : std::string(entry);
+}
+
+template <class T>
+struct LayerOf {
+  using type = T;
+};
+template <class T>
+struct LayerOf<std::vector<T>> {
+  using type = T;
+};
+template <class T>
+struct LayerOf<std::optional<T>> {
+  using type = T;
+};
+
+template <class Get, class Self>
+using Entry = std::remove_cvref_t<std::invoke_result_t<Get, const Self&>>;
+
+template <class Self>
+inline constexpr bool any_link_changes_layout = []<class... Gets>(const std::tuple<Part<Gets>...>&) {
+  return (ChangesLayout<typename LayerOf<Entry<Gets, Self>>::type> || ...);
+}
+(links_of<Self>());
+
+/// What a link keeps for the backward pass, with the token sets that came to it if it hands on others.
+template <class L>
+struct LinkTape {
+  typename L::Tape tape;
+};
+template <ChangesLayout L>
+struct LinkTape<L> {
+  typename L::Tape tape;
+  std::optional<TokenLayout> entering;
+};
+
+template <class T>
+struct EntryTape {
+  using type = LinkTape<typename LayerOf<T>::type>;
+};
+template <class T>
+struct EntryTape<std::vector<T>> {
+  using type = std::vector<LinkTape<T>>;
+};
+
+template <class Self>
+struct ChainTape {
+  template <class... Gets>
+  static std::tuple<typename EntryTape<Entry<Gets, Self>>::type...> tapes_of(const std::tuple<Part<Gets>...>&);
+
+  decltype(tapes_of(links_of<Self>())) links;  ///< in their order; of a vector of layers, a vector
+};
+
+}  // namespace detail
+
+/// A layer that is its links, one after another: `struct Block : Chain<Block, S>`. Its links are its parts, unless it
+/// lists others, `static constexpr auto links()`: a link is a part, each of a std::vector of them, a std::optional one, or
+/// a view of parts that `get` makes on the spot. Every link is a half-step that observers see under its name. If the first
+/// is a front end, so is the chain, and says so by the same `using Input = ...`.
+template <class Self, crate::Scalar S>
+struct Chain : detail::Linked<Self, S> {
+  using Scalar = S;
+  using Tape = detail::ChainTape<Self>;
+  using detail::Linked<Self, S>::forward;
+
+  template <class In>
+  void forward(const In& input, Tokens<S> out, Pass<S>& pass) const {
+    const typename detail::InputOf<Self>::type& entering = input;
+    detail::TwoRooms<S> rooms(pass.workspace, largest_activation(pass.layout()));
+    send_through(
+        entering, out, pass, [&](Index rows, Index cols) { return rooms.next(rows, cols); },
+        [&](const auto& link, const auto& z, Tokens<S> next, auto) { link.forward(z, next, pass); });
+  }
+
+  template <class In>
+  void forward(const In& input, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
+    const typename detail::InputOf<Self>::type& entering = input;
+    make_room(tape);
+    send_through(
+        entering, out, pass, [&](Index rows, Index cols) { return pass.keep(rows, cols); },
+        [&]<class Slot>(const auto& link, const auto& z, Tokens<S> next, Slot slot) {
+          auto& link_tape = detail::layer_at(std::get<Slot::entry>(tape.links), slot.i);
+          if constexpr (requires { link_tape.entering; }) link_tape.entering = pass.layout();
+          link.forward(z, next, link_tape.tape, pass);
+        });
+  }
+
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Self& gradient,
+                Pass<S>& pass) const {
+    go_back(out_cotangent, tape, &z_cotangent, gradient, pass);
+  }
+
+  /// Where nobody asks dL/dZ, or it is none of tokens.
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Self& gradient, Pass<S>& pass) const {
+    go_back(out_cotangent, tape, nullptr, gradient, pass);
+  }
+
+  [[nodiscard]] TokenLayout layout_after(const TokenLayout& layout) const
+      requires(detail::any_link_changes_layout<Self>) {
+    return this->layout_behind_all(layout);
+  }
+
+  /// The first link.
+  [[nodiscard]] const auto& front() const {
+    return detail::layer_at(std::invoke(std::get<0>(detail::links_of<Self>()).get, self()), 0);
+  }
+
+  /// Calls visit(name, link, slot) for each layer of the chain.
+  template <class Visit>
+  void walk(const Visit& visit) const {
+    for_each_entry([&]<std::size_t entry>(const auto& part, std::integral_constant<std::size_t, entry>) {
+      const auto& layers = std::invoke(part.get, self());
+      using Layers = std::remove_cvref_t<decltype(layers)>;
+      static_assert(FrontEnd<typename detail::LayerOf<Layers>::type> == (FrontEnd<Self> && entry == 0),
+                    "the first link alone may be a front end, and then the chain has the same Input");
+      for (std::size_t i = 0; i < detail::layer_count(layers); ++i)
+        visit(detail::layer_name<Layers>(part.name, i), detail::layer_at(layers, i), detail::Slot<entry>{i});
+    });
+  }
+
+ private:
+  using detail::Linked<Self, S>::link_count, detail::Linked<Self, S>::self, detail::Linked<Self, S>::send_through,
+      detail::Linked<Self, S>::largest_activation;
+
+  void go_back(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S>* z_cotangent, Self& gradient,
+               Pass<S>& pass) const {
+    const TokenLayout& entering = pass.layout();
+    std::optional<TokenLayout> leaving;
+    if constexpr (ChangesLayout<Self>) pass.enter(leaving.emplace(layout_after(entering)));
+    detail::TwoRooms<S> rooms(pass.workspace, largest_activation(entering));
+    std::optional<Eigen::Ref<const Matrix<S>>> current(std::in_place, out_cotangent);
+    std::size_t left = link_count();
+    const auto go_back_through = [&](const auto& link, const auto& link_tape, auto& link_gradient) {
+      if constexpr (requires { link_tape.entering; }) pass.enter(*link_tape.entering);
+      if (--left == 0 && z_cotangent == nullptr)
+        return detail::add_gradient(link, *current, link_tape.tape, link_gradient, pass);
+      if constexpr (!FrontEnd<std::remove_cvref_t<decltype(link)>>) {
+        if (left == 0) return link.backward(*current, link_tape.tape, *z_cotangent, link_gradient, pass);
+        auto next = rooms.next(link.input_dim(), pass.layout().tokens());
+        link.backward(*current, link_tape.tape, next, link_gradient, pass);
+        current.emplace(next);
+      }
+    };
+    for_each_entry_backwards([&](const auto& entry, auto index) {
+      const auto& layers = std::invoke(entry.get, self());
+      auto&& gradients = std::invoke(entry.get, gradient);
+      const auto& tapes = std::get<index>(tape.links);
+      for (std::size_t i = detail::layer_count(layers); i > 0; --i)
+        go_back_through(detail::layer_at(layers, i - 1), detail::layer_at(tapes, i - 1),
+                        detail::layer_at(gradients, i - 1));
+    });
+    pass.enter(entering);
+  }
+
+  /// A tape for each layer of a vector.
+  void make_room(Tape& tape) const {
+    for_each_entry([&](const auto& entry, auto index) {
+      const auto& layers = std::invoke(entry.get, self());
+      auto& tapes = std::get<index>(tape.links);
+      if constexpr (detail::is_vector_of_parts<std::remove_cvref_t<decltype(tapes)>>) tapes.resize(layers.size());
+    });
+  }
+
+  /// Calls visit(entry, index) for every entry of the list of links, the index known at compile time.
+  template <class Visit>
+  static void for_each_entry(const Visit& visit) {
+    static constexpr auto entries = detail::links_of<Self>();
+    [&]<std::size_t... i>(std::index_sequence<i...>) {
+      (visit(std::get<i>(entries), std::integral_constant<std::size_t, i>()), ...);
+    }
+    (std::make_index_sequence<std::tuple_size_v<decltype(detail::links_of<Self>())>>());
+  }
+
+  /// The same, from the last to the first.
+  template <class Visit>
+  static void for_each_entry_backwards(const Visit& visit) {
+    static constexpr auto entries = detail::links_of<Self>();
+    constexpr std::size_t count = std::tuple_size_v<decltype(detail::links_of<Self>())>;
+    [&]<std::size_t... i>(std::index_sequence<i...>) {
+      (visit(std::get<count - 1 - i>(entries), std::integral_constant<std::size_t, count - 1 - i>()), ...);
+    }
+    (std::make_index_sequence<count>());
+  }
+};
+
+}  // namespace crate

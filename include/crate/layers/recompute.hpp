@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "crate/core/part.hpp"
+#include "crate/layers/layer.hpp"
+#include "crate/layers/pass.hpp"
+
+namespace crate {
+
+/// layer(Z), of whose activations a tape keeps only Z: the backward pass computes the others again, at the cost of one
+/// more forward pass. The layer keeps the token sets as they are.
+template <class Inner>
+struct Recompute {
+  using Scalar = typename Inner::Scalar;
+  static constexpr bool is_tokenwise = Tokenwise<Inner>;
+
+  Inner layer;
+
+  struct Tape {
+    Kept<Scalar> tokens;      ///< Z, from which all follows again
+    std::uint64_t place = 0;  ///< of the layer's first dropout, so that the same is dropped again
+  };
+
+  explicit Recompute(Inner inner) : layer(std::move(inner)) {}
+
+  static constexpr auto parts() { return std::tuple{part("", &Recompute::layer)}; }
+
+  [[nodiscard]] Index input_dim() const { return layer.input_dim(); }
+  [[nodiscard]] Index output_dim() const { return layer.output_dim(); }
+  [[nodiscard]] std::string formula(const std::string& argument) const { return layer.formula(argument); }
+  [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return layer.multiply_adds(layout); }
+
+  void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const { layer.forward(z, out, pass); }
+
+  void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Tape& tape, Pass<Scalar>& pass) const {
+    tape = {z, pass.dropout.place};
+    const typename Pass<Scalar>::KeepForNow for_now(pass);
+    typename Inner::Tape inner;
+    layer.forward(z, out, inner, pass);
+  }
+
+  void backward(ConstTokens<Scalar> out_cotangent, const Tape& tape, Tokens<Scalar> z_cotangent, Recompute& gradient,
+                Pass<Scalar>& pass) const {
+    const typename Pass<Scalar>::KeepForNow for_now(pass);
+    pass.dropout.place = tape.place;
+    auto out = pass.keep(out_cotangent.rows(), out_cotangent.cols());
+    typename Inner::Tape inner;
+    layer.forward(tape.tokens.view(), out, inner, pass);
+    layer.backward(out_cotangent, inner, z_cotangent, gradient.layer, pass);
+  }
+};
+
+}  // namespace crate

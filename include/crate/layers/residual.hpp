@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/part.hpp"
+#include "crate/layers/layer.hpp"
+#include "crate/layers/pass.hpp"
+
+namespace crate {
+
+namespace detail {
+
+/// Z + sign branch(Z), sign = 1 or -1.
+template <class Inner, int sign>
+struct SignedResidual {
+  using Scalar = typename Inner::Scalar;
+  static constexpr bool is_tokenwise = Tokenwise<Inner>;
+
+  Inner branch;
+
+  explicit SignedResidual(Inner inner) : branch(std::move(inner)) {
+    check_size("residual: output dimension of the branch", branch.output_dim(), branch.input_dim());
+  }
+
+  struct Tape {
+    typename Inner::Tape branch;
+  };
+
+  static constexpr auto parts() { return std::tuple{part("", &SignedResidual::branch)}; }
+
+  [[nodiscard]] Index input_dim() const { return branch.input_dim(); }
+  [[nodiscard]] Index output_dim() const { return branch.output_dim(); }
+  [[nodiscard]] std::string formula(const std::string& argument) const {
+    return argument + (sign > 0 ? " + " : " - ") + branch.formula(argument);
+  }
+  [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return branch.multiply_adds(layout); }
+
+  void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {
+    check_size("residual: rows of the output", out.rows(), z.rows());
+    branch.forward(z, out, pass);
+    combine(z, out, out, pass);
+  }
+
+  void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Tape& tape, Pass<Scalar>& pass) const {
+    check_size("residual: rows of the output", out.rows(), z.rows());
+    auto change = pass.keep(z.rows(), z.cols());  // not in place: the inner tape may view it
+    branch.forward(z, change, tape.branch, pass);
+    combine(z, change, out, pass);
+  }
+
+  void backward(ConstTokens<Scalar> out_cotangent, const Tape& tape, Tokens<Scalar> z_cotangent,
+                SignedResidual& gradient, Pass<Scalar>& pass) const {
+    if constexpr (sign > 0) {
+      branch.backward(out_cotangent, tape.branch, z_cotangent, gradient.branch, pass);
+    } else {
+      Workspace::Frame frame(pass.workspace);
+      auto negative = frame.template matrix<Scalar>(out_cotangent.rows(), out_cotangent.cols());
+      negative = -out_cotangent;
+      branch.backward(negative, tape.branch, z_cotangent, gradient.branch, pass);
+    }
+    for_each_columns(z_cotangent.cols(), pass.threads,
+                     [&](Index j, Index n) { z_cotangent.middleCols(j, n) += out_cotangent.middleCols(j, n); });
+  }
+
+ private:
+  static void combine(ConstTokens<Scalar> z, ConstTokens<Scalar> change, Tokens<Scalar> out, Pass<Scalar>& pass) {
+    for_each_columns(z.cols(), pass.threads, [&](Index j, Index n) {
+      if constexpr (sign > 0)
+        out.middleCols(j, n) = z.middleCols(j, n) + change.middleCols(j, n);
+      else
+        out.middleCols(j, n) = z.middleCols(j, n) - change.middleCols(j, n);
+    });
+  }
+};
+
+}  // namespace detail
+
+/// Z + branch(Z).
+template <class Inner>
+using Residual = detail::SignedResidual<Inner, 1>;
+
+/// Z - branch(Z).
+template <class Inner>
+using Subtract = detail::SignedResidual<Inner, -1>;
+
+}  // namespace crate
