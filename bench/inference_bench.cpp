@@ -45,12 +45,12 @@ void folded(benchmark::State& state, const typename Model::Options& options) {
   Threads threads(static_cast<int>(state.range(1)));
   Workspace workspace;
   const Run<float> run{.threads = &threads, .workspace = &workspace};
-  const Matrix<float> images = random_tokens<float>(model.grid.values_per_image(), batch);
+  const Matrix<float> images = random_tokens<float>(patch_grid(model).values_per_image(), batch);
   const Matrix<float> expected = model.forward(images, run);
   const auto fast = fold<W>(std::move(model));
   Matrix<float> logits = fast.forward(images, run);
   if (!agrees<float>(state, logits, expected, std::same_as<W, bfloat16> ? 5e5 : 500)) return;
-  const Work work{.tokens = batch * (1 + fast.grid.patches()),
+  const Work work{.tokens = batch * (1 + patch_grid(fast).patches()),
                   .multiply_adds = fast.multiply_adds(batch),
                   .threads = threads.count()};
   time_work<float>(state, work, [&] {
@@ -151,8 +151,8 @@ void where_the_time_goes(benchmark::State& state, const CrateClassifier<float>::
   const auto fast = fold<W>(std::move(model));
   Threads threads(static_cast<int>(state.range(0)));
   Workspace workspace;
-  const Matrix<float> image = random_tokens<float>(fast.grid.values_per_image(), 1);
-  Matrix<float> logits(fast.classes(), 1);
+  const Matrix<float> image = random_tokens<float>(patch_grid(fast).values_per_image(), 1);
+  Matrix<float> logits(fast.output_dim(), 1);
   for (auto _ : state) {
     fast.forward(image, logits, {.threads = &threads, .workspace = &workspace});
     benchmark::DoNotOptimize(logits.data());

@@ -13,7 +13,7 @@ namespace {
 [[nodiscard]] Matrix<float> output_of(const auto& model, const Matrix<float>& images, const Run<float>& run) {
   return model.forward(images, run);
 }
-[[nodiscard]] Matrix<float> output_of(const MaskedAutoencoder<float>& model, const Matrix<float>& images,
+[[nodiscard]] Matrix<float> output_of(const CrateMaskedAutoencoder<float>& model, const Matrix<float>& images,
                                       const Run<float>& run) {
   return model.forward(images, run).prediction;
 }
@@ -27,10 +27,10 @@ void whole_model(benchmark::State& state, const typename Model::Options& options
   Threads threads(static_cast<int>(state.range(1)));
   Workspace workspace;
   const Run<float> run{.threads = &threads, .workspace = &workspace};
-  const Matrix<float> images = random_tokens<float>(model.grid.values_per_image(), batch);
+  const Matrix<float> images = random_tokens<float>(patch_grid(model).values_per_image(), batch);
   const Matrix<float> together = output_of(model, images, run), last = output_of(model, images.rightCols(1), run);
   if (!agrees<float>(state, together.rightCols(last.cols()), last)) return;
-  const Work work{.tokens = batch * (1 + model.grid.patches()),
+  const Work work{.tokens = batch * (1 + patch_grid(model).patches()),
                   .multiply_adds = model.multiply_adds(batch),
                   .threads = threads.count()};
   time_work<float>(state, work, [&] { return output_of(model, images, run).sum(); });
@@ -53,7 +53,7 @@ void crate_alpha(benchmark::State& state, const CrateAlphaClassifier<float>::Opt
   whole_model<CrateAlphaClassifier<float>>(state, options);
 }
 void crate_mae(benchmark::State& state, const MaskedAutoencoderOptions& options) {
-  whole_model<MaskedAutoencoder<float>>(state, options);
+  whole_model<CrateMaskedAutoencoder<float>>(state, options);
 }
 
 BENCHMARK_CAPTURE(crate, tiny, presets::crate_tiny())->Apply(batches_and_threads);

@@ -68,7 +68,7 @@ Vector<float> flattened(const Model& model) {
 /// Those that are done: an ISTA step of N tokens of width d by its matrix takes 3 N d^2 + 3/2 d^3 of the published
 /// 6 N d^2; attention on L tokens and its adjoint take 2 + 7/2 of the published 2 + 4 products of L x L by d.
 [[nodiscard]] double done_multiply_adds(const CrateClassifier<float>& model, Index images, const BatchCut& cut) {
-  const auto d = static_cast<double>(model.dim()), length = static_cast<double>(1 + model.grid.patches());
+  const auto d = static_cast<double>(model.dim()), length = static_cast<double>(1 + patch_grid(model).patches());
   double saved = 0.5 * length * length * d * static_cast<double>(images);
   for (Index first = 0; first < images; first += cut.micro_batch) {
     const double tokens = length * static_cast<double>(std::min(cut.micro_batch, images - first));
@@ -83,7 +83,8 @@ void training_step(benchmark::State& state, const typename Model::Options& optio
   using Objective = ClassificationObjective<Model>;
   Model model(options);
   initialise(model, 1);
-  const RandomImages source{random_tokens<float>(model.grid.values_per_image(), state.range(0)), model.classes()};
+  const RandomImages source{random_tokens<float>(patch_grid(model).values_per_image(), state.range(0)),
+                            model.output_dim()};
   const std::vector<Index> batch = all_of(source);
   Threads threads(static_cast<int>(state.range(1)));
   const BatchCut cut;
@@ -93,7 +94,7 @@ void training_step(benchmark::State& state, const typename Model::Options& optio
   one_by_one.compute(model, source, batch, {});
   if (!agrees<float>(state, flattened(gradient.gradient()), flattened(one_by_one.gradient()), 1e4)) return;
   AdamW<Model> optimiser(model);
-  const Work work{.tokens = source.size() * (1 + model.grid.patches()),
+  const Work work{.tokens = source.size() * (1 + patch_grid(model).patches()),
                   .multiply_adds = published_multiply_adds(model, source.size()),
                   .threads = threads.count()};
   time_work<float>(state, work, [&] {

@@ -56,7 +56,7 @@ void complain(const std::string& what) { std::cerr << "classify: " << what << '\
 
 /// Those of the pictures that can be read; the others are reported.
 Batch read_batch(const Pictures& pictures, Index first, Index count, const auto& model) {
-  Batch batch{{}, {}, Matrix<float>(model.grid.values_per_image(), count)};
+  Batch batch{{}, {}, Matrix<float>(patch_grid(model).values_per_image(), count)};
   for (Index i = first; i < first + count; ++i) {
     try {
       batch.images.col(static_cast<Index>(batch.names.size())) = prepare(model, pictures.read(i));
@@ -94,7 +94,7 @@ Index classify_all(const auto& model, const Pictures& pictures, const Options& o
     const Matrix<float> probabilities = softmax_columns(logits);
     if (pictures.are_shown())
       for (Index i = 0; i < logits.cols(); ++i)
-        print_top(batch.names[static_cast<std::size_t>(i)], probabilities.col(i), model.class_names,
+        print_top(batch.names[static_cast<std::size_t>(i)], probabilities.col(i), model.about.class_names,
                   options.top.value_or(5));
     score.add(logits, batch.labels);
     classified += logits.cols();
@@ -114,12 +114,13 @@ template <class Block, class Embedding>
 Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
   constexpr Index worth_folding = 20;
   Threads threads(options.threads);
-  const Pictures pictures(options, model.class_names, model.classes(), model.preprocessing.orientation, threads);
+  const Pictures pictures(options, model.about.class_names, model.output_dim(), model.about.preprocessing.orientation,
+                          threads);
   if (pictures.size() < worth_folding || pictures.are_scored()) return classify_all(model, pictures, options, threads);
   return classify_all(fold(std::move(model), &threads), pictures, options, threads);
 }
 
-[[noreturn]] Index run(const MaskedAutoencoder<float>&, const Options& options) {
+[[noreturn]] Index run(const CrateMaskedAutoencoder<float>&, const Options& options) {
   throw file_error(options.weights, "expected the weights of a classifier, found those of a masked autoencoder");
 }
 

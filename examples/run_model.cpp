@@ -29,27 +29,27 @@ using run_model::Outputs;
 
 /// Images [B, C, H, W].
 template <Scalar S>
-struct Images {
+struct InputImages {
   Index height, width, channels;
   Matrix<S> pixels;  // (C H W) x B
 };
 
 template <Scalar S>
-Images<S> read_images(const TensorTable& input) {
+InputImages<S> read_images(const TensorTable& input) {
   const Tensor& tensor = input.at("images");
   const std::vector<Index>& shape = tensor.shape;
   if (shape.size() != 4 || shape[0] < 1 || shape[1] < 1 || shape[2] < 1 || shape[3] < 1)
     throw tensor_error(tensor, "expected shape [images, channels, height, width], none of them 0, found ",
                        shape_text(shape));
-  Images<S> images{shape[2], shape[3], shape[1], Matrix<S>(shape[1] * shape[2] * shape[3], shape[0])};
+  InputImages<S> images{shape[2], shape[3], shape[1], Matrix<S>(shape[1] * shape[2] * shape[3], shape[0])};
   copy_values(tensor, std::span<S>(images.pixels.data(), static_cast<std::size_t>(images.pixels.size())));
   return images;
 }
 
 /// Noise [B, patches].
 template <Scalar S>
-Matrix<S> read_noise(const Tensor& tensor, const MaskedAutoencoder<S>& model, Index images) {
-  const std::vector<Index> expected{images, model.grid.patches()};
+Matrix<S> read_noise(const Tensor& tensor, const CrateMaskedAutoencoder<S>& model, Index images) {
+  const std::vector<Index> expected{images, patch_grid(model).patches()};
   if (tensor.shape != expected)
     throw tensor_error(tensor, "expected shape ", shape_text(expected), ", found ", shape_text(tensor.shape));
   Matrix<S> noise = tokens_from<S>(tensor);
@@ -57,25 +57,22 @@ Matrix<S> read_noise(const Tensor& tensor, const MaskedAutoencoder<S>& model, In
   return noise;
 }
 
-Index heads_of(const auto& model) { return model.encoder.layers.front().compress.branch.layer.subspaces.heads(); }
-
 /// Keeps every half-step that is asked for, and measures the layers.
 template <Scalar S>
 class LayerRecord {
  public:
-  LayerRecord(const auto& model, Index images)
-      : layout_(TokenLayout::equal(images, 1 + model.grid.patches())), meter_(layout_, heads_of(model)) {}
+  explicit LayerRecord(const auto& model) : meter_(model) {}
 
   Observer<S> observer() {
-    return [this](std::string_view name, Eigen::Ref<Matrix<S>> activation) {
-      if (!name.starts_with("decoder.")) meter_.see(name, activation);
-      if (const std::string output = run_model::output_name(name); !output.empty())
-        activations_.emplace_back(output, activation);
+    return [this](const HalfStep<S>& step) {
+      meter_.see(step);
+      if (const std::string output = run_model::output_name(step.name); !output.empty())
+        activations_.push_back({output, TokenSets<S>(step.activation, step.layout)});
     };
   }
 
   void write(Outputs& outputs) const {
-    for (const auto& [name, activation] : activations_) outputs.add_tokens(name, activation, layout_);
+    for (const auto& [name, sets] : activations_) outputs.add_tokens(name, sets.tokens, sets.layout);
     std::vector<double> mean, deviation, zeros;
     for (const LayerMetrics& layer : meter_.layers()) {
       mean.push_back(layer.coding_rate_mean);
@@ -88,26 +85,26 @@ class LayerRecord {
   }
 
  private:
-  TokenLayout layout_;
   LayerMeter<S> meter_;
-  std::vector<std::pair<std::string, Matrix<S>>> activations_;
+  std::vector<std::pair<std::string, TokenSets<S>>> activations_;
 };
 
 template <class Block, class Embedding, Scalar S>
-void compute(const ImageClassifier<Block, Embedding>& model, const Images<S>& images, const TensorTable&,
+void compute(const ImageClassifier<Block, Embedding>& model, const InputImages<S>& images, const TensorTable&,
              const Run<S>& run, Outputs& outputs) {
   outputs.add_rows("logits", model.forward(images.pixels, run));
 }
 
-template <Scalar S>
-void compute(const MaskedAutoencoder<S>& model, const Images<S>& images, const TensorTable& input, const Run<S>& run,
-             Outputs& outputs) {
+template <class EncoderBlock, class DecoderBlock, Scalar S>
+void compute(const MaskedAutoencoder<EncoderBlock, DecoderBlock>& model, const InputImages<S>& images,
+             const TensorTable& input, const Run<S>& run, Outputs& outputs) {
   const Tensor* const noise = input.find("noise");
   const MaskedAutoencoding<S> result =
-      noise != nullptr ? model.forward(images.pixels, read_noise(*noise, model, images.pixels.cols()), run)
-                       : model.forward(images.pixels, run);
-  outputs.add_tokens("latent", result.latent, TokenLayout::equal(images.pixels.cols(), 1 + model.grid.patches()));
-  outputs.add_tokens("pred", result.prediction, TokenLayout::equal(images.pixels.cols(), model.grid.patches()));
+      noise != nullptr ? autoencode(model, images.pixels, read_noise(*noise, model, images.pixels.cols()), run)
+                       : autoencode(model, images.pixels, run);
+  outputs.add_tokens("latent", result.latent,
+                     TokenLayout::equal(images.pixels.cols(), 1 + patch_grid(model).patches()));
+  outputs.add_tokens("pred", result.prediction, TokenLayout::equal(images.pixels.cols(), patch_grid(model).patches()));
   outputs.add_rows("mask", Matrix<float>(result.mask.template cast<float>()));
   if (result.loss) outputs.add_vector("loss", std::vector<S>{static_cast<S>(*result.loss)});
 }
@@ -118,48 +115,48 @@ std::vector<Index> read_labels(const TensorTable& input) {
 }
 
 template <class Block, class Embedding, Scalar S>
-void differentiate(const ImageClassifier<Block, Embedding>& model, const Images<S>& images, const TensorTable& input,
-                   const Options& options, const Run<S>& run, Outputs& outputs) {
+void differentiate(const ImageClassifier<Block, Embedding>& model, const InputImages<S>& images,
+                   const TensorTable& input, const Options& options, const Run<S>& run, Outputs& outputs) {
   const std::vector<Index> labels = read_labels(input);
   const CrossEntropyOptions smoothed{.label_smoothing = options.label_smoothing};
-  typename ImageClassifier<Block, Embedding>::Tape tape;
-  const Matrix<S> logits = model.forward(images.pixels, tape, run);
+  Recording<ImageClassifier<Block, Embedding>> recording;
+  const Matrix<S> logits = forward(model, images.pixels, recording, run).tokens;
   const LossSum loss = cross_entropy(logits, labels, smoothed);
   if (loss.count == 0) throw tensor_error(input.at("labels"), "expected a label that counts, found none");
   auto gradient = zeros_like(model);
-  model.backward(cross_entropy_gradient(logits, labels, 1 / static_cast<double>(loss.count), smoothed), tape, gradient,
-                 run);
+  backward(model, cross_entropy_gradient(logits, labels, 1 / static_cast<double>(loss.count), smoothed), recording,
+           gradient, run);
   outputs.add_vector("loss", std::vector<S>{static_cast<S>(loss.mean())});
   outputs.add_gradient(trainable_tensors(gradient));
 }
 
-template <Scalar S>
-void differentiate(const MaskedAutoencoder<S>& model, const Images<S>& images, const TensorTable& input, const Options&,
-                   const Run<S>& run, Outputs& outputs) {
-  typename MaskedAutoencoder<S>::Tape tape;
-  const auto result =
-      model.forward(images.pixels, read_noise(input.at("noise"), model, images.pixels.cols()), tape, run);
-  const Matrix<S> target = cut_patches(images.pixels, model.grid, PatchOrder::row_column_channel);
-  const auto hidden = static_cast<double>(result.mask.sum());
+template <class EncoderBlock, class DecoderBlock, Scalar S>
+void differentiate(const MaskedAutoencoder<EncoderBlock, DecoderBlock>& model, const InputImages<S>& images,
+                   const TensorTable& input, const Options&, const Run<S>& run, Outputs& outputs) {
+  Recording<MaskedAutoencoder<EncoderBlock, DecoderBlock>> recording;
+  const Matrix<S> mask = mask_by_noise(model, read_noise(input.at("noise"), model, images.pixels.cols()));
+  const Matrix<S> prediction = forward(model, MaskedImages<S>(images.pixels, mask), recording, run).tokens;
+  const Matrix<S> target = cut_patches(images.pixels, patch_grid(model), PatchOrder::row_column_channel);
+  const auto hidden = static_cast<double>(mask.sum());
   if (hidden == 0)
-    throw OptionError(concatenate("gradients: expected hidden patches, found none with mask ratio ", model.mask_ratio));
+    throw OptionError(
+        concatenate("gradients: expected hidden patches, found none with mask ratio ", model.about.mask_ratio));
   auto gradient = zeros_like(model);
-  model.backward(
-      masked_patch_error_gradient(result.prediction, target, result.mask, 1 / hidden, model.normalise_pixels), tape,
-      gradient, run);
+  backward(model, masked_patch_error_gradient(prediction, target, mask, 1 / hidden, model.about.normalise_pixels),
+           recording, gradient, run);
   outputs.add_gradient(trainable_tensors(gradient));
 }
 
 template <Scalar S>
 void run_in(const TensorTable& weights, const TensorTable& input, const Options& options) {
-  const Images<S> images = read_images<S>(input);
+  const InputImages<S> images = read_images<S>(input);
   const AnyModel<S> any_model =
       any_model_from<S>(weights, options.for_images(images.height, images.width, images.channels));
   Threads threads(options.threads);
   Outputs outputs;
   std::visit(
       [&](const auto& model) {
-        LayerRecord<S> record(model, images.pixels.cols());
+        LayerRecord<S> record(model);
         Run<S> run{.threads = &threads};
         if (options.layers) run.observer = record.observer();
         compute(model, images, input, run, outputs);

@@ -76,12 +76,12 @@ Model fresh_model(const Bench& bench) {
 template <class Model>
 Model with_new_head(Model model, const Bench& bench) {
   const ImageDataSet& images = bench.data.training;
-  if (images.height != model.grid.image_height() || images.width != model.grid.image_width())
+  if (images.height != patch_grid(model).image_height() || images.width != patch_grid(model).image_width())
     model.resize_images(images.height, images.width);
   model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes());
   initialise(model.head, bench.options.trainer.seed);
   for (auto& block : model.encoder.layers) block.compress.branch.layer.dropout = bench.options.dropout;
-  model.token_dropout = bench.options.token_dropout;
+  model.tokens.token_dropout = bench.options.token_dropout;
   return model;
 }
 
@@ -195,7 +195,8 @@ template <class Model>
 void print_model(const Model& model, const TrainingAndTest& data) {
   std::printf("%s, %td parameters, patches of %td x %td; %td training and %td test images of %td classes\n",
               std::string(family_name(detail::PublishedFormat<Model>::family)).c_str(), parameter_count(model),
-              model.grid.height, model.grid.width, data.training.size(), data.test.size(), model.classes());
+              patch_grid(model).height, patch_grid(model).width, data.training.size(), data.test.size(),
+              model.output_dim());
   std::fflush(stdout);
 }
 
@@ -203,8 +204,8 @@ template <class Model>
 int train(const Bench& bench, Model model) {
   using Source = ImageSource<typename Model::Scalar>;
   const Options& o = bench.options;
-  model.preprocessing = bench.preprocessing;
-  model.class_names = bench.data.training.class_names;
+  model.about.preprocessing = bench.preprocessing;
+  model.about.class_names = bench.data.training.class_names;
   print_model(model, bench.data);
   const Source training{bench.data.training, bench.preprocessing.normalisation, o.augmentation};
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
@@ -239,9 +240,9 @@ int with_classifier(AnyModel<float> any_model, const std::string& path, const Ac
 
 /// The images of a checkpoint's model; the trainer fills it, and compares the rest.
 void check_images(const ImageDataSet& images, const auto& model) {
-  check_size("images to go on with: height", images.height, model.grid.image_height());
-  check_size("images to go on with: width", images.width, model.grid.image_width());
-  check_size("images to go on with: classes", images.classes(), model.classes());
+  check_size("images to go on with: height", images.height, patch_grid(model).image_height());
+  check_size("images to go on with: width", images.width, patch_grid(model).image_width());
+  check_size("images to go on with: classes", images.classes(), model.output_dim());
 }
 
 int run(CLI::App& app, Options& options) {

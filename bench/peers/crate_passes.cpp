@@ -42,7 +42,7 @@ Matrix<float> result_of(const Model& model, const Matrix<float>& images, const R
 template <class Model>
 void serve(const Model& model, const Arguments& arguments) {
   const std::vector<float> pixels = bench::read_numbers<float>(arguments.images);
-  const Index values = model.grid.values_per_image();
+  const Index values = patch_grid(model).values_per_image();
   const Matrix<float> images = Eigen::Map<const Matrix<float>>(pixels.data(), values, std::ssize(pixels) / values);
   Threads threads(arguments.threads);
   Workspace workspace;
@@ -74,7 +74,7 @@ void serve_model(const Arguments& a) {
   }
   check_option(a.model == "mae", "model tiny, small, base, large, alpha or mae", a.model);
   const auto options = presets::crate_mae_base();
-  serve_graph(load<MaskedAutoencoder<float>>(options, options.heads, a.weights), a);
+  serve_graph(load<CrateMaskedAutoencoder<float>>(options, options.heads, a.weights), a);
 }
 
 }  // namespace

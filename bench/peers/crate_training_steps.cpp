@@ -94,7 +94,7 @@ int main(int count, char** texts) {
   }
   return crate::bench::status_of("crate_training_steps", [&] {
     Model model = load(texts[1], texts[2]);
-    const StoredExamples examples = read_examples(texts[3], texts[4], model.grid.values_per_image());
+    const StoredExamples examples = read_examples(texts[3], texts[4], patch_grid(model).values_per_image());
     serve(std::move(model), examples, std::stol(texts[5]), std::stoi(texts[6]));
   });
 }

@@ -48,12 +48,13 @@ struct EncodedTokens {
                                                       crate::Threads& threads) {
   EncodedTokens result;
   result.measures.push_back(measure("input", tokens, weights.subspaces.front(), epsilon, weight));
-  const auto observer = [&](std::string_view name, const Eigen::Ref<Matrix>& activation) {
-    const bool compressed = name.ends_with(".compress");
-    if (!compressed && !name.ends_with(".sparsify")) return;
+  const auto observer = [&](const crate::HalfStep<Matrix::Scalar>& step) {
+    const bool compressed = step.name.ends_with(".compress");
+    if (!compressed && !step.name.ends_with(".sparsify")) return;
     const std::size_t layer = (result.measures.size() - 1) / 2;
-    result.measures.push_back(measure(std::to_string(layer + 1) + (compressed ? " compress" : " sparsify"), activation,
-                                      weights.subspaces[compressed ? layer : layer + 1], epsilon, weight));
+    result.measures.push_back(measure(std::to_string(layer + 1) + (compressed ? " compress" : " sparsify"),
+                                      step.activation, weights.subspaces[compressed ? layer : layer + 1], epsilon,
+                                      weight));
   };
   result.codes = crate::forward(encoder, tokens, {.threads = &threads, .observer = observer});
   return result;

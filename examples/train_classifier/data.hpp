@@ -23,7 +23,8 @@ struct Input {
 
 template <class Model>
 Input input_of(const Model& model) {
-  return {model.grid.image_height(), model.grid.image_width(), model.grid.channels, model.preprocessing};
+  return {patch_grid(model).image_height(), patch_grid(model).image_width(), patch_grid(model).channels,
+          model.about.preprocessing};
 }
 
 /// A data set, and how its pictures were prepared: what the trained model shall expect.

@@ -31,9 +31,7 @@ void print_layers(const Model& model, const crate::ImageSource<typename Model::S
   std::vector<Index> first(static_cast<std::size_t>(std::min<Index>(64, test.size())));
   std::iota(first.begin(), first.end(), Index{0});
   const auto images = test.take(first).images;
-  const auto& attention = model.encoder.layers.front().compress.branch.layer;
-  crate::LayerMeter<typename Model::Scalar> meter(crate::TokenLayout::equal(images.cols(), 1 + model.grid.patches()),
-                                                  attention.subspaces.heads());
+  crate::LayerMeter<typename Model::Scalar> meter(model);
   (void)model.forward(images, {.threads = &threads, .observer = meter.observer()});
   std::printf("\n  on %td test images\n  layer   non-zero   coding rate\n", images.cols());
   Index layer = 0;

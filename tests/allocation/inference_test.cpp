@@ -4,6 +4,7 @@
 #include "catch.hpp"
 #include "crate/inference/fold.hpp"
 #include "crate/layers/initialise.hpp"
+#include "crate/models/image_classifier.hpp"
 
 // A folded model asks for its memory beforehand and allocates nothing in a pass.
 
@@ -20,11 +21,11 @@ void check_without_allocations(Model model) {
   for (const int count : {1, 2}) {
     Threads threads(count);
     Workspace workspace;
-    workspace.reserve(folded.workspace_bytes(/*images*/ 3, count));
+    workspace.reserve(folded.workspace_bytes(TokenLayout::equal(/*images*/ 3, 1), count));
     const std::size_t held = workspace.capacity();
     const Run<ScalarOf<W>> run{.threads = &threads, .workspace = &workspace};
-    const Matrix<ScalarOf<W>> images = Matrix<ScalarOf<W>>::Constant(folded.grid.values_per_image(), 3, 0.5F);
-    Matrix<ScalarOf<W>> logits(folded.classes(), 3);
+    const Matrix<ScalarOf<W>> images = Matrix<ScalarOf<W>>::Constant(patch_grid(folded).values_per_image(), 3, 0.5F);
+    Matrix<ScalarOf<W>> logits(folded.output_dim(), 3);
     for (int pass = 0; pass < 2; ++pass)
       CHECK_NOTHROW(without_allocations([&] { folded.forward(images, logits, run); }));
     CHECK(workspace.capacity() == held);

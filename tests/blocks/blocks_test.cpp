@@ -87,7 +87,7 @@ TEST_CASE("the practical block with tied output, no norm and no step is the theo
   initialise(attention, 3);
   const Residual<Mssa<double>> compress(std::move(attention));
   const Matrix<double> z = draw_normal(random, 6, 5);
-  CHECK(relative_error(forward(compress, z), z + mssa(z, compress.layer.subspaces, {.rate_factor = 0.3})) <
+  CHECK(relative_error(forward(compress, z), z + mssa(z, compress.branch.subspaces, {.rate_factor = 0.3})) <
         rounding<double>);
 }
 

@@ -37,7 +37,7 @@ void read(const TensorTable& file, const std::string& projection, const std::str
 
 template <Scalar S>
 void read(const TensorTable& file, const std::string& layer, CrateBlock<S>& block) {
-  read(file, layer + ".0.norm", block.compress.layer.norm);
+  read(file, layer + ".0.norm", block.compress.branch.norm);
   read(file, layer + ".0.fn.qkv", layer + ".0.fn.to_out.0", block.compress.branch.layer);
   read(file, layer + ".1.norm", block.sparsify.norm);
   block.sparsify.layer.dictionary = matrix_from<S>(file.at(layer + ".1.fn.weight"));
@@ -47,22 +47,22 @@ template <Scalar S>
 void read(const TensorTable& file, const std::string& layer, CrateDecoderBlock<S>& block) {
   read(file, layer + ".0.norm", block.expand.norm);
   block.expand.layer.dictionary = matrix_from<S>(file.at(layer + ".0.fn.weight"));
-  read(file, layer + ".1.norm", block.decompress.layer.norm);
+  read(file, layer + ".1.norm", block.decompress.branch.norm);
   read(file, layer + ".1.fn.qkv", layer + ".1.fn.to_out.0", block.decompress.branch.layer);
 }
 
 template <Scalar S>
 void read(const TensorTable& file, const std::string& layer, CrateAlphaBlock<S>& block) {
-  read(file, layer + ".0.norm", block.compress.layer.norm);
+  read(file, layer + ".0.norm", block.compress.branch.norm);
   read(file, layer + ".0.fn.qkv", layer + ".0.fn.to_out.0", block.compress.branch.layer);
-  read(file, layer + ".1.norm", block.sparsify.layer.norm);
+  read(file, layer + ".1.norm", block.sparsify.branch.norm);
   block.sparsify.branch.layer.dictionary = matrix_from<S>(file.at(layer + ".1.fn.D"));
   block.sparsify.branch.layer.decoding = matrix_from<S>(file.at(layer + ".1.fn.D1"));
 }
 
 template <Scalar S>
 void read(const TensorTable& file, const std::string& layer, OvercompleteBlock<S>& block) {
-  read(file, layer + ".prenorm_1", block.compress.layer.norm);
+  read(file, layer + ".prenorm_1", block.compress.branch.norm);
   read(file, layer + ".attn.c_attn", layer + ".attn.c_proj", block.compress.branch.layer);
   read(file, layer + ".prenorm_2", block.sparsify.norm);
   block.sparsify.layer.dictionary = tokens_from<S>(file.at(layer + ".ista.weight"));

@@ -12,7 +12,7 @@ int main(int, char** arguments) {
   crate::Workspace workspace;
   const auto model = crate::fold(crate::load_classifier<float>(arguments[1], {.heads = 3}), &threads);
   const auto classify = [&](const Eigen::MatrixXf& images) {
-    Eigen::MatrixXf logits(model.classes(), images.cols());
+    Eigen::MatrixXf logits(model.output_dim(), images.cols());
     workspace.reserve(model.workspace_bytes(images.cols(), threads.count()));
     model.forward(images, logits, {.threads = &threads, .workspace = &workspace});
     return logits;
@@ -20,7 +20,8 @@ int main(int, char** arguments) {
 
   const crate::TensorTable reference = crate::read_safetensors(arguments[2]);
   const crate::Tensor& images = reference.at("input/images");
-  Eigen::MatrixXf pixels(model.grid.values_per_image(), images.shape[0]), expected(model.classes(), images.shape[0]);
+  Eigen::MatrixXf pixels(patch_grid(model).values_per_image(), images.shape[0]),
+      expected(model.output_dim(), images.shape[0]);
   crate::copy_values(images, std::span(pixels.data(), static_cast<std::size_t>(pixels.size())));
   crate::copy_values(reference.at("output/logits"),
                      std::span(expected.data(), static_cast<std::size_t>(expected.size())));

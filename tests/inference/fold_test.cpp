@@ -159,8 +159,7 @@ TEST_CASE("the first tokens alone are those of a full pass") {
   Matrix<float> firsts(24, sets.layout.sets());
   Threads threads(2);
   Workspace workspace;
-  const Observer<float> nobody;
-  Pass<float> pass(sets.layout, threads, workspace, nobody);
+  Pass<float> pass(sets.layout, threads, workspace);
   folded.forward_first(sets.tokens, firsts, pass);
   for (Index s = 0; s < sets.layout.sets(); ++s)
     CHECK(relative_error(firsts.col(s), all.col(sets.layout.begin(s))) < tolerance<float>);
@@ -171,10 +170,10 @@ TEST_CASE("a folded encoder shows its half-steps, which an observer may change")
   const auto plain = with_random_weights(Encoder<CrateBlock<float>>(2, {.dim = 24, .heads = 4}), 1);
   const TokenSets<float> sets = draw_sets<float>(random, 24);
   std::vector<std::string> seen;
-  const Observer<float> watch = [&](std::string_view name, Eigen::Ref<Matrix<float>> activation) {
-    if (name.ends_with("projection")) return;
-    seen.emplace_back(name);
-    if (name == "layers.0.compress") activation *= -2;
+  const Observer<float> watch = [&](HalfStep<float> step) {
+    if (step.name.ends_with("projection")) return;
+    seen.emplace_back(step.name);
+    if (step.name == "layers.0.compress") step.activation *= -2;
   };
   const Matrix<float> expected = plain.forward(sets, {.observer = watch}).tokens;
   const std::vector<std::string> names = std::exchange(seen, {});

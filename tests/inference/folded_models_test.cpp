@@ -51,8 +51,8 @@ void check_classifier(const typename Model::Options& options) {
   using S = typename Model::Scalar;
   for (const Pooling pooling : {Pooling::class_token, Pooling::mean}) {
     Model model = shortened<Model>(options);
-    model.pooling = pooling;
-    const Matrix<S> images = draw_images<S>(model.grid.values_per_image(), 3);
+    model.pool.pooling = pooling;
+    const Matrix<S> images = draw_images<S>(patch_grid(model).values_per_image(), 3);
     const Matrix<S> expected = model.forward(images);
     CAPTURE(model.dim());
     CHECK(relative_error(fold(std::move(model)).forward(images), expected) < (std::is_same_v<S, float> ? 1e-5 : 1e-12));
@@ -92,16 +92,16 @@ TEST_CASE("folded alpha classifiers of all published sizes are the plain ones") 
 TEST_CASE("folded masked autoencoders of all published sizes are the plain ones") {
   for (const auto& options :
        {presets::crate_mae_tiny(), presets::crate_mae_small(), presets::crate_mae_base(), presets::crate_mae_large()}) {
-    const auto model = shortened<MaskedAutoencoder<float>>(options);
-    const Matrix<float> images = draw_images<float>(model.grid.values_per_image(), 2);
-    const Matrix<float> noise = draw_images<float>(model.grid.patches(), 2);
+    const auto model = shortened<CrateMaskedAutoencoder<float>>(options);
+    const Matrix<float> images = draw_images<float>(patch_grid(model).values_per_image(), 2);
+    const Matrix<float> noise = draw_images<float>(patch_grid(model).patches(), 2);
     const auto folded = fold(model);
-    const auto expected = model.forward(images, noise), found = folded.forward(images, noise);
+    const auto expected = autoencode(model, images, noise), found = autoencode(folded, images, noise);
     CHECK(relative_error(found.prediction, expected.prediction) < 1e-5);
     CHECK(relative_error(found.latent, expected.latent) < 1e-5);
     CHECK(found.mask == expected.mask);
     CHECK(relative_error(found.loss.value(), expected.loss.value()) < 1e-5);
-    CHECK(relative_error(folded.forward(images).prediction, model.forward(images).prediction) < 1e-5);
+    CHECK(relative_error(autoencode(folded, images).prediction, autoencode(model, images).prediction) < 1e-5);
   }
 }
 
@@ -114,7 +114,7 @@ TEST_CASE("folded models in double are the plain ones to the last digits") {
 
 TEST_CASE("bfloat16 weights change logits by less than 2 % of their spread, and not the largest") {
   const auto check = [](const auto& model) {
-    const Matrix<float> images = draw_images<float>(model.grid.values_per_image(), 4);
+    const Matrix<float> images = draw_images<float>(patch_grid(model).values_per_image(), 4);
     const Matrix<float> expected = model.forward(images);
     const auto folded = fold<bfloat16>(model);
     const Matrix<float> found = folded.forward(images);
@@ -136,7 +136,7 @@ TEST_CASE("folded full-size models on synthetic weights have the published logit
     INFO(name);
     const TensorTable file = fixture("fullsize");
     const Vector<float> expected = vector_from<float>(file.at(name + "/logits"));
-    const Matrix<float> image = synthetic_image(model.grid.values_per_image());
+    const Matrix<float> image = synthetic_image(patch_grid(model).values_per_image());
     fill_synthetic(model, names);
     const Vector<float> rounded = fold<bfloat16>(model).forward(image), exact = fold(std::move(model)).forward(image);
     CHECK((exact - expected).cwiseAbs().maxCoeff() < 2e-4F);
@@ -154,7 +154,7 @@ TEST_CASE("a batch is its images one by one, on any number of threads") {
   CrateClassifier<float> model(small_classifier<float>());
   initialise(model, 1);
   const auto folded = fold(std::move(model));
-  const Matrix<float> images = draw_images<float>(folded.grid.values_per_image(), 5);
+  const Matrix<float> images = draw_images<float>(patch_grid(folded).values_per_image(), 5);
   const Matrix<float> together = folded.forward(images);
   for (const int count : {2, 3}) {
     Threads threads(count);
@@ -170,17 +170,17 @@ TEST_CASE("images and logits of other sizes are refused") {
   const auto folded = fold(std::move(model));
   CHECK_THROWS_AS(folded.forward(Matrix<float>::Zero(5, 1)), ShapeError);
   Matrix<float> logits(7, 1);
-  CHECK_THROWS_AS(folded.forward(Matrix<float>::Zero(folded.grid.values_per_image(), 2), logits), ShapeError);
+  CHECK_THROWS_AS(folded.forward(Matrix<float>::Zero(patch_grid(folded).values_per_image(), 2), logits), ShapeError);
 }
 
 TEST_CASE("with an observer the last block still computes every token") {
   CrateClassifier<float> model(small_classifier<float>());
   initialise(model, 1);
-  const Matrix<float> images = draw_images<float>(model.grid.values_per_image(), 2);
+  const Matrix<float> images = draw_images<float>(patch_grid(model).values_per_image(), 2);
   const auto folded = fold(std::move(model));
   Index tokens = 0;
-  const Observer<float> watch = [&](std::string_view name, const Eigen::Ref<Matrix<float>>& activation) {
-    if (name == "layers.2.sparsify") tokens = activation.cols();
+  const Observer<float> watch = [&](HalfStep<float> step) {
+    if (step.name == "layers.2.sparsify") tokens = step.activation.cols();
   };
   const Matrix<float> observed = folded.forward(images, {.observer = watch});
   CHECK(tokens == 2 * 7);

@@ -22,7 +22,7 @@ const std::string weights_file = fixture_path("classifier_weights.safetensors");
 
 Matrix<float> some_images(const CrateClassifier<float>& model) {
   Random random(1);
-  Matrix<float> images(model.grid.values_per_image(), 2);
+  Matrix<float> images(patch_grid(model).values_per_image(), 2);
   random.fill_normal(images);
   return images;
 }
@@ -75,7 +75,8 @@ TEST_CASE("every published name has one name of ours and the way back") {
                                 .block = {.dim = 8, .heads = 2}}),
         crate_classifier_names);
   check(CrateAlphaClassifier<float>({.depth = 2, .block = {.dim = 8, .heads = 2}}), crate_alpha_classifier_names);
-  check(MaskedAutoencoder<float>({.dim = 8, .heads = 2, .depth = 2, .decoder_depth = 3}), masked_autoencoder_names);
+  check(CrateMaskedAutoencoder<float>({.dim = 8, .heads = 2, .depth = 2, .decoder_depth = 3}),
+        masked_autoencoder_names);
   CHECK(published_name(crate_classifier_names, "layers.11.sparsify.dictionary").name ==
         "transformer.layers.11.1.fn.weight");
   CHECK(!our_name(crate_classifier_names, "transformer.layers.x.1.fn.weight").has_value());
@@ -106,14 +107,14 @@ TEST_CASE("a model that was saved loads without options and is the same, byte fo
   check(small_model<CrateClassifier<float>>({.image = oblong, .depth = 1, .block = {.dim = 5, .heads = 1}}, 2), {});
   check(small_model<CrateAlphaClassifier<float>>({.image = oblong, .depth = 2, .block = {.dim = 6, .heads = 3}}, 3),
         {.heads = 3});
-  check(small_model<MaskedAutoencoder<double>>({.image = oblong,
-                                                .dim = 8,
-                                                .heads = 1,
-                                                .depth = 1,
-                                                .decoder_depth = 2,
-                                                .mask_ratio = 0.3,
-                                                .normalise_pixels = true},
-                                               4),
+  check(small_model<CrateMaskedAutoencoder<double>>({.image = oblong,
+                                                     .dim = 8,
+                                                     .heads = 1,
+                                                     .depth = 1,
+                                                     .decoder_depth = 2,
+                                                     .mask_ratio = 0.3,
+                                                     .normalise_pixels = true},
+                                                    4),
         {});
 }
 
@@ -128,11 +129,11 @@ TEST_CASE("settings come back from the file and can be overridden, sizes cannot"
                         .block = {.dim = 6, .heads = 2, .step = 0.25, .lambda = 0.5}},
                        1));
   const auto as_saved = load_classifier<float>(path);
-  CHECK(as_saved.pooling == Pooling::mean);
+  CHECK(as_saved.pool.pooling == Pooling::mean);
   CHECK(as_saved.encoder.layers[0].sparsify.layer.options.step == 0.25);
   CHECK(as_saved.encoder.layers[0].sparsify.layer.options.lambda == 0.5);
   const auto overridden = load_classifier<float>(path, {.pooling = Pooling::class_token, .lambda = 0.1});
-  CHECK(overridden.pooling == Pooling::class_token);
+  CHECK(overridden.pool.pooling == Pooling::class_token);
   CHECK(overridden.encoder.layers[0].sparsify.layer.options.lambda == 0.1);
   CHECK_THAT(message_of<OptionError>([&] { (void)load_classifier<float>(path, {.heads = 3}); }),
              ContainsSubstring("heads: expected 2, as the weights have, found 3"));
@@ -152,8 +153,8 @@ TEST_CASE("what weights do not tell is asked for by name, what contradicts them 
   CHECK_THAT(failing({.heads = 3, .patch_height = 4, .patch_width = 4, .channels = 3}),
              ContainsSubstring("whose product is 64"));
   const auto oblong = load_classifier<float>(weights_file, {.heads = 3, .image_height = 16, .patch_height = 4});
-  CHECK(oblong.grid.width == 16);
-  CHECK(oblong.grid.columns == 4);
+  CHECK(patch_grid(oblong).width == 16);
+  CHECK(patch_grid(oblong).columns == 4);
 }
 
 TEST_CASE("settings that the family does not have are refused") {
@@ -161,16 +162,17 @@ TEST_CASE("settings that the family does not have are refused") {
              ContainsSubstring("mask ratio: expected the weights of a masked autoencoder"));
   const TemporaryFolder folder;
   const auto path = folder.file("mae.safetensors");
-  save_model(path, small_model<MaskedAutoencoder<float>>({.dim = 4, .heads = 1, .depth = 1, .decoder_depth = 1}, 1));
+  save_model(path,
+             small_model<CrateMaskedAutoencoder<float>>({.dim = 4, .heads = 1, .depth = 1, .decoder_depth = 1}, 1));
   CHECK_THAT(message_of<OptionError>([&] { (void)load_model<float>(path, {.pooling = Pooling::mean}); }),
              ContainsSubstring("pooling: expected the weights of a classifier"));
 }
 
 TEST_CASE("a loaded classifier runs on images of another size, and is saved for them") {
   auto model = load_classifier<float>(weights_file, {.heads = 3});
-  const Matrix<float> positions = model.positions;
+  const Matrix<float> positions = model.tokens.positions;
   model.resize_images(48, 24);
-  CHECK(model.positions == interpolate_positions(positions, 4, 4, 6, 3));
+  CHECK(model.tokens.positions == interpolate_positions(positions, 4, 4, 6, 3));
   const Matrix<float> images = some_images(model), logits = model.forward(images);
   const TemporaryFolder folder;
   const auto path = folder.file("resized.safetensors");
@@ -187,15 +189,15 @@ TEST_CASE("all faults are listed at once, by name and with both shapes, and the 
     named(tensors, "pos_embedding").dtype = Dtype::i32;
   });
   auto model = load_classifier<float>(weights_file, {.heads = 3});
-  const Matrix<float> before = model.embedding.projection.weight;
+  const Matrix<float> before = model.embedding.map.projection.weight;
   const std::string message =
-      message_of<FileError>([&] { load_weights(model, faulty, crate_classifier_names, model.grid); });
+      message_of<FileError>([&] { load_weights(model, faulty, crate_classifier_names, patch_grid(model)); });
   CHECK_THAT(message, ContainsSubstring("missing: 'cls_token' [1, 1, 48]"));
   CHECK_THAT(message, ContainsSubstring("surplus: 'klass_token' [1, 1, 48]"));
   CHECK_THAT(message, ContainsSubstring("misshapen: 'mlp_head.0.bias': expected [48], found [1, 48]"));
   CHECK_THAT(message, ContainsSubstring("misshapen: 'mlp_head.1.bias': expected [10], found [48]"));
   CHECK_THAT(message, ContainsSubstring("of another type: 'pos_embedding': expected F64, F32, F16 or BF16, found I32"));
-  CHECK(model.embedding.projection.weight == before);
+  CHECK(model.embedding.map.projection.weight == before);
 }
 
 TEST_CASE("a file that lies about its sizes is refused before the model is made") {

@@ -18,9 +18,15 @@ namespace {
 /// All that `prepare` asks of a model.
 struct Model {
   using Scalar = double;
+  struct About {
+    ImagePreprocessing preprocessing;
+  };
+
   PatchGrid grid;
-  ImagePreprocessing preprocessing = ImagePreprocessing::published(grid.channels);
+  About about = {ImagePreprocessing::published(grid.channels)};
 };
+
+const PatchGrid& patch_grid(const Model& model) { return model.grid; }
 
 Model model_of(Index height, Index width, Index channels) { return {{1, 1, height, width, channels}}; }
 
@@ -49,7 +55,7 @@ TEST_CASE("an image becomes a column in the order channel, row, column") {
 
 TEST_CASE("a picture that covers the image is not resized, and the model's own normalisation holds") {
   Model model = model_of(2, 2, 1);
-  model.preprocessing = {.fit = PictureFit::cover, .normalisation = {.mean = {0.2}, .deviation = {0.5}}};
+  model.about.preprocessing = {.fit = PictureFit::cover, .normalisation = {.mean = {0.2}, .deviation = {0.5}}};
   const Image grey{2, 2, 1, {51, 0, 255, 102}};
   Vector<double> expected(4);
   expected << 0, -0.4, 1.6, 0.4;

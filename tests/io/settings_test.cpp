@@ -44,12 +44,12 @@ const MaskedAutoencoderOptions autoencoder{
 template <class Model>
 Matrix<typename Model::Scalar> output_of(const Model& model) {
   Random random(9);
-  Matrix<typename Model::Scalar> images(model.grid.values_per_image(), 2);
+  Matrix<typename Model::Scalar> images(patch_grid(model).values_per_image(), 2);
   random.fill_normal(images);
-  if constexpr (requires { model.pooling; })
+  if constexpr (requires { model.pool.pooling; })
     return model.forward(images);
   else
-    return model.forward(images).prediction;
+    return autoencode(model, images).prediction;
 }
 
 std::vector<std::string> settings_of(const auto& model) {
@@ -117,7 +117,7 @@ TensorTable with_metadata(const Model& model, const std::string& key, const std:
 TEST_CASE("every setting of every layer comes back, and with it every bit of the output") {
   check_every_setting(random_model<CrateClassifier<float>>(classifier));
   check_every_setting(random_model<CrateAlphaClassifier<double>>(alpha));
-  check_every_setting(random_model<MaskedAutoencoder<float>>(autoencoder));
+  check_every_setting(random_model<CrateMaskedAutoencoder<float>>(autoencoder));
 }
 
 TEST_CASE("settings that are as published are not written") {
@@ -159,8 +159,8 @@ TEST_CASE("metadata of ours that cannot be followed is an error that names it") 
   CHECK_THAT(refusal("crate.pooling", "max"), ContainsSubstring("expected 'mean' or 'class_token', found 'max'"));
   CHECK_THAT(refusal("crate.heads", "3x"), ContainsSubstring("expected a number, found '3x'"));
   const TensorTable twice =
-      with_metadata(random_model<MaskedAutoencoder<float>>(autoencoder), "crate.normalise_pixels", "2");
-  CHECK_THAT(message_of<FileError>([&] { (void)model_from<MaskedAutoencoder<float>>(twice); }),
+      with_metadata(random_model<CrateMaskedAutoencoder<float>>(autoencoder), "crate.normalise_pixels", "2");
+  CHECK_THAT(message_of<FileError>([&] { (void)model_from<CrateMaskedAutoencoder<float>>(twice); }),
              ContainsSubstring("expected 0 or 1, found 2"));
 }
 
@@ -191,36 +191,37 @@ TEST_CASE("what a model expects of a picture and how its classes are called is s
   const TemporaryFolder folder;
   const auto path = folder.file("model.safetensors");
   auto model = random_model<CrateClassifier<float>>(classifier);
-  model.preprocessing = {.fit = PictureFit::cover,
-                         .orientation = PixelOrientation::as_stored,
-                         .normalisation = {.mean = {0.1, 1.0 / 3}, .deviation = {0.2, 0.7}}};
-  model.class_names = {"T-shirt/top", "na\u00efve \"bag\"", "", "a\nb", "\xFF"};
+  model.about.preprocessing = {.fit = PictureFit::cover,
+                               .orientation = PixelOrientation::as_stored,
+                               .normalisation = {.mean = {0.1, 1.0 / 3}, .deviation = {0.2, 0.7}}};
+  model.about.class_names = {"T-shirt/top", "na\u00efve \"bag\"", "", "a\nb", "\xFF"};
   save_model(path, model);
   const auto back = load_classifier<float>(path);
-  CHECK(back.preprocessing.fit == PictureFit::cover);
-  CHECK(back.preprocessing.orientation == PixelOrientation::as_stored);
-  CHECK(same_normalisation(back.preprocessing.normalisation, model.preprocessing.normalisation));
-  CHECK(back.class_names == std::vector<std::string>{"T-shirt/top", "na\u00efve \"bag\"", "", "a\nb", "\xEF\xBF\xBD"});
+  CHECK(back.about.preprocessing.fit == PictureFit::cover);
+  CHECK(back.about.preprocessing.orientation == PixelOrientation::as_stored);
+  CHECK(same_normalisation(back.about.preprocessing.normalisation, model.about.preprocessing.normalisation));
+  CHECK(back.about.class_names ==
+        std::vector<std::string>{"T-shirt/top", "na\u00efve \"bag\"", "", "a\nb", "\xEF\xBF\xBD"});
   const auto folded = fold(back);
-  CHECK(same_normalisation(folded.preprocessing.normalisation, model.preprocessing.normalisation));
-  CHECK(folded.class_names == back.class_names);
+  CHECK(same_normalisation(folded.about.preprocessing.normalisation, model.about.preprocessing.normalisation));
+  CHECK(folded.about.class_names == back.about.class_names);
 
   const auto told =
       load_classifier<float>(path, {.fit = PictureFit::published,
                                     .normalisation = ImageNormalisation{.mean = {0, 0}, .deviation = {1, 1}},
                                     .class_names = std::vector<std::string>{"a", "b", "c", "d", "e"}});
-  CHECK(told.preprocessing.fit == PictureFit::published);
-  CHECK(told.preprocessing.normalisation.deviation == std::vector<double>{1, 1});
-  CHECK(told.class_names.back() == "e");
+  CHECK(told.about.preprocessing.fit == PictureFit::published);
+  CHECK(told.about.preprocessing.normalisation.deviation == std::vector<double>{1, 1});
+  CHECK(told.about.class_names.back() == "e");
 }
 
 TEST_CASE("files that say nothing of pictures mean the published evaluation") {
   const auto rgb =
       load_classifier<float>(std::string(CRATE_TEST_FIXTURES) + "/classifier_weights.safetensors", {.heads = 3});
-  CHECK(rgb.preprocessing.fit == PictureFit::published);
-  CHECK(same_normalisation(rgb.preprocessing.normalisation, imagenet_normalisation()));
-  CHECK(rgb.class_names.empty());
-  CHECK(!random_model<CrateClassifier<float>>(classifier).preprocessing.is_known());  // of two channels
+  CHECK(rgb.about.preprocessing.fit == PictureFit::published);
+  CHECK(same_normalisation(rgb.about.preprocessing.normalisation, imagenet_normalisation()));
+  CHECK(rgb.about.class_names.empty());
+  CHECK(!random_model<CrateClassifier<float>>(classifier).about.preprocessing.is_known());  // of two channels
 }
 
 TEST_CASE("the names of 30,000 classes come back, though one text of metadata is too short for them") {
@@ -229,14 +230,14 @@ TEST_CASE("the names of 30,000 classes come back, though one text of metadata is
   auto options = classifier;
   options.classes = 30000;
   CrateClassifier<float> model(options);
-  for (int i = 0; i < 30000; ++i) model.class_names.push_back("a class with the number " + std::to_string(i));
+  for (int i = 0; i < 30000; ++i) model.about.class_names.push_back("a class with the number " + std::to_string(i));
   save_model(path, model);
-  CHECK(load_classifier<float>(path).class_names == model.class_names);
+  CHECK(load_classifier<float>(path).about.class_names == model.about.class_names);
 }
 
 TEST_CASE("metadata of the input that cannot be followed is an error that names it") {
   auto model = random_model<CrateClassifier<float>>(classifier);
-  model.preprocessing.normalisation = {.mean = {0.1, 0.2}, .deviation = {0.3, 0.4}};
+  model.about.preprocessing.normalisation = {.mean = {0.1, 0.2}, .deviation = {0.3, 0.4}};
   const auto refusal = [&](const std::string& key, const std::string& text) {
     const TensorTable table = with_metadata(model, key, text);
     return message_of<FileError>([&] { (void)model_from<CrateClassifier<float>>(table); });
@@ -249,7 +250,7 @@ TEST_CASE("metadata of the input that cannot be followed is an error that names 
   CHECK_THAT(refusal("crate.class_names.0", "[\"a\", 2]"), ContainsSubstring("expected a JSON array of texts"));
   CHECK_THAT(refusal("crate.class_names.0", "[\"a\"]"), ContainsSubstring("names of 5 classes, found 1"));
   CHECK_THAT(message_of<ShapeError>([&] {
-               model.class_names = {"one"};
+               model.about.class_names = {"one"};
                save_model("never-written.safetensors", model);
              }),
              ContainsSubstring("class names: expected 5, found 1"));

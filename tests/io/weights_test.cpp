@@ -71,15 +71,16 @@ TEST_CASE("weights that are not finite are refused by name and place") {
 TEST_CASE("a model stays as it was if the weights are not finite") {
   auto model = load_classifier<float>(weights_file, {.heads = 3});
   const auto head = model.head.linear.weight;
-  const auto token = model.class_token;
-  model.class_token.setOnes();
+  const auto token = model.tokens.class_token;
+  model.tokens.class_token.setOnes();
   const ChangedWeights<float> weights("mlp_head.1.weight", 7, std::numeric_limits<float>::quiet_NaN());
-  CHECK_THAT(message_of<FileError>([&] { load_weights(model, weights.table(), crate_classifier_names, model.grid); }),
-             ContainsSubstring("nan at [0, 7]"));
+  CHECK_THAT(
+      message_of<FileError>([&] { load_weights(model, weights.table(), crate_classifier_names, patch_grid(model)); }),
+      ContainsSubstring("nan at [0, 7]"));
   CHECK(model.head.linear.weight == head);
-  CHECK((model.class_token.array() == 1).all());
-  load_weights(model, read_weights(weights_file), crate_classifier_names, model.grid);
-  CHECK(model.class_token == token);
+  CHECK((model.tokens.class_token.array() == 1).all());
+  load_weights(model, read_weights(weights_file), crate_classifier_names, patch_grid(model));
+  CHECK(model.tokens.class_token == token);
 }
 
 TEST_CASE("of many faults the first are listed and the others counted") {
@@ -90,7 +91,7 @@ TEST_CASE("of many faults the first are listed and the others counted") {
   for (int i = 0; i < 5000; ++i) tensors.push_back(tensor_of<float>("surplus." + std::to_string(i), {1}, number));
   const TensorTable weights("x", tensors, {}, nullptr);
   const std::string message =
-      message_of<FileError>([&] { load_weights(model, weights, crate_classifier_names, model.grid); });
+      message_of<FileError>([&] { load_weights(model, weights, crate_classifier_names, patch_grid(model)); });
   CHECK_THAT(message,
              ContainsSubstring("missing: 'cls_token' [1, 1, 48]") && ContainsSubstring("surplus: 'surplus.0'"));
   CHECK_THAT(message, ContainsSubstring("and 4996 more"));
@@ -166,7 +167,7 @@ TEST_CASE("an option of loading chooses among sets of weights") {
   CHECK_THAT(message_of<FileError>([&] { static_cast<void>(load_model<float>(path, {.heads = 3})); }),
              ContainsSubstring("found 'model' (36 tensors), 'model_ema.module' (36 tensors)"));
   const auto chosen = load_classifier<float>(path, {.heads = 3, .weights_at = "model_ema"});
-  CHECK(chosen.class_token == load_classifier<float>(weights_file, {.heads = 3}).class_token);
+  CHECK(chosen.tokens.class_token == load_classifier<float>(weights_file, {.heads = 3}).tokens.class_token);
 }
 
 }  // namespace

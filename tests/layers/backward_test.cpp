@@ -223,7 +223,8 @@ TEST_CASE("backward refuses a cotangent of another size and a recording of nothi
   Recording<Ista<double>> recording;
   CHECK(message_of<Error>([&] { backward(layer, Matrix<double>(4, 3), recording, gradient); }) ==
         "backward: expected a recorded forward pass, found none");
-  static_cast<void>(forward(layer, TokenSets<double>(Matrix<double>::Zero(4, 2)), recording));
+  const TokenSets<double> sets(Matrix<double>::Zero(4, 2));
+  static_cast<void>(forward(layer, sets, recording));
   CHECK(message_of<ShapeError>([&] { backward(layer, Matrix<double>(4, 3), recording, gradient); }) ==
         "backward: cotangent: expected 4 x 2, found 4 x 3");
 }

@@ -97,8 +97,8 @@ TEST_CASE("PreNorm, Residual and Subtract are layer(LN(Z)), Z + layer(Z) and Z -
 TEST_CASE("a layer of the user's own chains, is named and observed like ours") {
   const Matrix<double> z = Matrix<double>::Ones(3, 2);
   std::vector<std::string> seen;
-  const Matrix<double> result = Quadrupling().forward(
-      z, {.observer = [&](std::string_view name, const Eigen::Ref<Matrix<double>>&) { seen.emplace_back(name); }});
+  const Matrix<double> result =
+      Quadrupling().forward(z, {.observer = [&](HalfStep<double> step) { seen.emplace_back(step.name); }});
   CHECK(result == 4 * z);
   CHECK(seen == std::vector<std::string>{"first", "second"});
   CHECK(Quadrupling().formula("Z") == "2 2 Z");

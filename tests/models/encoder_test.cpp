@@ -40,9 +40,7 @@ TEST_CASE("an encoder is its blocks, one after another") {
 TEST_CASE("an observer sees every half-step once, in order, under its name") {
   std::vector<std::string> seen;
   const SmallEncoder encoder = small_encoder();
-  (void)encoder.forward(some_sets(), {.observer = [&](std::string_view name, const Eigen::Ref<Matrix<float>>&) {
-                          seen.emplace_back(name);
-                        }});
+  (void)encoder.forward(some_sets(), {.observer = [&](HalfStep<float> step) { seen.emplace_back(step.name); }});
   CHECK(seen == std::vector<std::string>{"layers.0.compress.projection", "layers.0.compress", "layers.0.sparsify",
                                          "layers.1.compress.projection", "layers.1.compress", "layers.1.sparsify",
                                          "layers.2.compress.projection", "layers.2.compress", "layers.2.sparsify"});
@@ -51,12 +49,11 @@ TEST_CASE("an observer sees every half-step once, in order, under its name") {
 TEST_CASE("what an observer changes is what the next half-step receives") {
   const SmallEncoder encoder = small_encoder();
   Matrix<float> changed;
-  const TokenSets<float> steered =
-      encoder.forward(some_sets(), {.observer = [&](std::string_view name, Eigen::Ref<Matrix<float>> activation) {
-                        if (name != "layers.1.compress") return;
-                        activation *= -2;
-                        changed = activation;
-                      }});
+  const TokenSets<float> steered = encoder.forward(some_sets(), {.observer = [&](HalfStep<float> step) {
+                                                     if (step.name != "layers.1.compress") return;
+                                                     step.activation *= -2;
+                                                     changed = step.activation;
+                                                   }});
   TokenSets<float> expected(changed, some_sets().layout);
   expected = forward(encoder.layers[1].sparsify, expected);
   expected = encoder.layers[2].forward(expected);

@@ -52,15 +52,15 @@ void check_classifier(const std::string& name, const Options& options_of, Index 
   const auto model = loaded<Model>(weights, options_of(weights, {.heads = heads}), names);
   const std::vector<Index> labels = labels_in(file);
   const CrossEntropyOptions smoothed{.label_smoothing = 0.1};
-  typename Model::Tape tape;
+  Recording<Model> recording;
   const Matrix<S> images = columns_from<S>(file.at("input/images"));
-  const Matrix<S> logits = model.forward(images, tape);
+  const Matrix<S> logits = forward(model, images, recording).tokens;
   CHECK(logits == model.forward(images));
   CHECK(relative_error(cross_entropy(logits, labels, smoothed).mean(), scalar_from<double>(file.at("output/loss"))) <
         tolerance);
   Model gradient = zeros_like(model);
-  model.backward(cross_entropy_gradient(logits, labels, 1 / static_cast<double>(labels.size()), smoothed), tape,
-                 gradient);
+  backward(model, cross_entropy_gradient(logits, labels, 1 / static_cast<double>(labels.size()), smoothed), recording,
+           gradient);
   check_gradients(gradient, names, file, tolerance);
 }
 
@@ -68,16 +68,18 @@ template <class S>
 void check_masked_autoencoder(const std::string& name, const LoadOptions& given, double tolerance) {
   const TensorTable file = fixture(name), weights = parameters_in(file);
   const auto model =
-      loaded<MaskedAutoencoder<S>>(weights, masked_autoencoder_options(weights, given), masked_autoencoder_names);
-  typename MaskedAutoencoder<S>::Tape tape;
+      loaded<CrateMaskedAutoencoder<S>>(weights, masked_autoencoder_options(weights, given), masked_autoencoder_names);
+  Recording<CrateMaskedAutoencoder<S>> recording;
   const Matrix<S> images = columns_from<S>(file.at("input/images")), noise = columns_from<S>(file.at("input/noise"));
-  const auto result = model.forward(images, noise, tape);
-  CHECK(result.prediction == model.forward(images, noise).prediction);
+  const Matrix<S> mask = mask_by_noise(model, noise);
+  const Matrix<S> prediction = forward(model, MaskedImages<S>(images, mask), recording).tokens;
+  CHECK(prediction == autoencode(model, images, noise).prediction);
   auto gradient = zeros_like(model);
-  model.backward(
-      masked_patch_error_gradient(result.prediction, cut_patches(images, model.grid, PatchOrder::row_column_channel),
-                                  result.mask, 1 / static_cast<double>(result.mask.sum()), model.normalise_pixels),
-      tape, gradient);
+  const Matrix<S> target = cut_patches(images, patch_grid(model), PatchOrder::row_column_channel);
+  backward(model,
+           masked_patch_error_gradient(prediction, target, mask, 1 / static_cast<double>(mask.sum()),
+                                       model.about.normalise_pixels),
+           recording, gradient);
   check_gradients(gradient, masked_autoencoder_names, file, tolerance);
 }
 
@@ -108,15 +110,15 @@ TEST_CASE("mean pooling and dropout of tokens go backward, too") {
   Random random(2);
   const Matrix<double> images = draw_normal(random, 48, 2), weights = draw_normal(random, 3, 2);
   const Run<double> run{.dropout = {.seed = 3, .step = 1}};
-  CrateClassifier<double>::Tape tape;
+  Recording<CrateClassifier<double>> recording;
   const auto loss = [&](const CrateClassifier<double>& changed) {
-    return changed.forward(images, tape, run).cwiseProduct(weights).sum();
+    return forward(changed, images, recording, run).tokens.cwiseProduct(weights).sum();
   };
   auto direction = model, gradient = zeros_like(model);
   for_each_parameter([&](std::string_view, ParameterKind, auto& parameter) { random.fill_normal(parameter); },
                      direction);
   static_cast<void>(loss(model));
-  model.backward(weights, tape, gradient);
+  backward(model, weights, recording, gradient);
   double along = 0;
   for_each_parameter(
       [&](std::string_view, ParameterKind, const auto& g, const auto& d) { along += g.cwiseProduct(d).sum(); },

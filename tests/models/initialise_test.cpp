@@ -63,13 +63,13 @@ TEST_CASE("CRATE starts from PyTorch's linear maps, Kaiming-uniform dictionaries
   CrateClassifier<float> model(
       {.image = small_image, .classes = 10, .depth = 2, .block = {.dim = 72, .heads = 3, .head_dim = 20}});
   initialise(model, 1);
-  check_normal("positions", model.positions, 1);
-  check_normal("class token", model.class_token, 1);
-  check_norm(model.embedding.pixel_norm);
-  check_linear("embedding", model.embedding.projection);
-  check_norm(model.embedding.token_norm);
+  check_normal("positions", model.tokens.positions, 1);
+  check_normal("class token", model.tokens.class_token, 1);
+  check_norm(model.embedding.map.pixel_norm);
+  check_linear("embedding", model.embedding.map.projection);
+  check_norm(model.embedding.map.token_norm);
   for (const auto& block : model.encoder.layers) {
-    check_norm(block.compress.layer.norm);
+    check_norm(block.compress.branch.norm);
     check_uniform("subspaces", block.compress.branch.layer.subspaces.bases(), 1 / std::sqrt(72.0));
     check_linear("output", *block.compress.branch.layer.output);
     check_uniform("dictionary", block.sparsify.layer.dictionary, std::sqrt(6 / 72.0));
@@ -86,21 +86,21 @@ TEST_CASE("CRATE-alpha starts from Kaiming-uniform dictionaries over their atoms
   check_uniform("D", block.sparsify.branch.layer.dictionary, std::sqrt(6 / 100.0));
   check_uniform("D'", block.sparsify.branch.layer.decoding, std::sqrt(6 / 100.0));
   CHECK(block.sparsify.branch.layer.dictionary != block.sparsify.branch.layer.decoding);
-  check_linear("embedding", model.embedding.projection);
+  check_linear("embedding", model.embedding.map);
   check_uniform("output", block.compress.branch.layer.output->weight, 1 / std::sqrt(48.0));
 }
 
 TEST_CASE("The masked autoencoder starts from Xavier-uniform maps without biases, and small tokens") {
-  MaskedAutoencoder<float> model(
+  CrateMaskedAutoencoder<float> model(
       {.image = small_image, .dim = 400, .heads = 4, .head_dim = 24, .depth = 1, .decoder_depth = 1});
-  const Matrix<float> positions = model.positions;
+  const Matrix<float> positions = model.tokens.positions;
   initialise(model, 1);
-  CHECK(model.positions == positions);
-  check_normal("class token", model.class_token, 0.02);
-  check_normal("mask token", model.mask_token, 0.02);
-  check_uniform("embedding", model.embedding.projection.weight, std::sqrt(6.0 / (48 + 400)));
-  CHECK(model.embedding.projection.bias.cwiseAbs().maxCoeff() <= 1 / std::sqrt(48.0F));
-  CHECK((model.embedding.projection.bias.array() != 0).any());
+  CHECK(model.tokens.positions == positions);
+  check_normal("class token", model.tokens.class_token, 0.02);
+  check_normal("mask token", model.embedding.mask_token, 0.02);
+  check_uniform("embedding", model.embedding.embedding.map.weight, std::sqrt(6.0 / (48 + 400)));
+  CHECK(model.embedding.embedding.map.bias.cwiseAbs().maxCoeff() <= 1 / std::sqrt(48.0F));
+  CHECK((model.embedding.embedding.map.bias.array() != 0).any());
   const auto& block = model.encoder.layers[0];
   check_uniform("subspaces", block.compress.branch.layer.subspaces.bases(), std::sqrt(6.0 / (400 + 96)));
   check_xavier("output", *block.compress.branch.layer.output);

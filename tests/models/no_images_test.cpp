@@ -25,11 +25,11 @@ void check_classifier(const typename Model::Options& options) {
   using S = typename Model::Scalar;
   Model model(options);
   initialise(model, 1);
-  const Matrix<S> none(model.grid.values_per_image(), 0);
+  const Matrix<S> none(patch_grid(model).values_per_image(), 0);
   CHECK(model.forward(none).cols() == 0);
   CHECK(fold(model).forward(none).cols() == 0);
 
-  typename Model::Tape tape;
+  Recording<Model> tape;
   Model gradient = zeros_like(model);
   const LabelledImages<S> examples{none, {}};
   const ClassificationObjective<Model> objective{{.label_smoothing = 0.1}};
@@ -68,18 +68,18 @@ TEST_CASE("a classifier takes no images, forward and backward") {
 }
 
 TEST_CASE("a masked autoencoder takes no images, forward and backward") {
-  MaskedAutoencoder<float> model(
+  CrateMaskedAutoencoder<float> model(
       {.image = image, .dim = 8, .heads = 2, .depth = 1, .decoder_depth = 1, .normalise_pixels = true});
   initialise(model, 1);
-  const Matrix<float> none(model.grid.values_per_image(), 0), noise(model.grid.patches(), 0);
-  CHECK(model.forward(none).prediction.cols() == 0);
-  CHECK_FALSE(model.forward(none, noise).loss);
-  CHECK(fold(model).forward(none).latent.cols() == 0);
+  const Matrix<float> none(patch_grid(model).values_per_image(), 0), noise(patch_grid(model).patches(), 0);
+  CHECK(autoencode(model, none).prediction.cols() == 0);
+  CHECK_FALSE(autoencode(model, none, noise).loss);
+  CHECK(autoencode(fold(model), none).latent.cols() == 0);
 
-  MaskedAutoencoder<float>::Tape tape;
+  Recording<CrateMaskedAutoencoder<float>> tape;
   auto gradient = zeros_like(model);
   const LabelledImages<float> examples{none, {}};
-  const MaskedAutoencodingObjective<float> objective;
+  const MaskedAutoencodingObjective<CrateMaskedAutoencoder<float>> objective;
   CHECK(objective.accumulate(model, examples, 1, gradient, tape, {}).loss.count == 0);
   CHECK(is_zero(gradient));
   CHECK(objective.measure(model, examples, {}).loss.sum == 0);

@@ -24,10 +24,10 @@ TEST_CASE("the CRATE classifier has the published logits and activations") {
     const auto model =
         loaded<CrateClassifier<S>>(weights, crate_options(weights, {.heads = heads}), crate_classifier_names);
     Matrix<S> tokens;
-    const Matrix<S> logits = model.forward(columns_from<S>(file.at("input/images")),
-                                           {.observer = [&](std::string_view at, Eigen::Ref<Matrix<S>> activation) {
-                                             if (at == "tokens") tokens = activation;
-                                           }});
+    const Matrix<S> logits =
+        model.forward(columns_from<S>(file.at("input/images")), {.observer = [&](HalfStep<S> step) {
+                        if (step.name == "tokens") tokens = step.activation;
+                      }});
     CHECK(relative_error(logits, tokens_from<S>(file.at("output/logits"))) < tolerance);
     CHECK(relative_error(tokens, tokens_from<S>(file.at("activation/tokens"))) < tolerance);
   };
@@ -47,16 +47,16 @@ TEST_CASE("the masked autoencoder has the published mask, latent, prediction and
   const auto check = [](const std::string& name, LoadOptions options, double tolerance, auto scalar) {
     using S = decltype(scalar);
     const TensorTable file = fixture(name), weights = parameters_in(file);
-    const auto model =
-        loaded<MaskedAutoencoder<S>>(weights, masked_autoencoder_options(weights, options), masked_autoencoder_names);
+    const auto model = loaded<CrateMaskedAutoencoder<S>>(weights, masked_autoencoder_options(weights, options),
+                                                         masked_autoencoder_names);
     const Matrix<S> images = columns_from<S>(file.at("input/images"));
-    const MaskedAutoencoding<S> result = model.forward(images, columns_from<S>(file.at("input/noise")));
+    const MaskedAutoencoding<S> result = autoencode(model, images, columns_from<S>(file.at("input/noise")));
     CHECK(result.mask == columns_from<S>(file.at("output/mask")));
     CHECK(relative_error(result.latent, tokens_from<S>(file.at("output/latent"))) < tolerance);
     CHECK(relative_error(result.prediction, tokens_from<S>(file.at("output/pred"))) < tolerance);
     REQUIRE(result.loss.has_value());
     CHECK(relative_error(*result.loss, scalar_from<double>(file.at("output/loss"))) < tolerance);
-    const MaskedAutoencoding<S> unmasked = model.forward(images);
+    const MaskedAutoencoding<S> unmasked = autoencode(model, images);
     CHECK(relative_error(unmasked.latent, tokens_from<S>(file.at("output/latent_unmasked"))) < tolerance);
     CHECK(!unmasked.loss.has_value());
   };
@@ -78,10 +78,10 @@ TEST_CASE("the published sizes have the published numbers of parameters") {
   CHECK(parameter_count(CrateAlphaClassifier<float>(presets::crate_alpha_large_32())) == 255'982'568);
   CHECK(parameter_count(CrateAlphaClassifier<float>(presets::crate_alpha_large_14())) == 253'650'920);
   CHECK(parameter_count(CrateAlphaClassifier<float>(presets::crate_alpha_large_8())) == 253'786'088);
-  CHECK(parameter_count(MaskedAutoencoder<float>(presets::crate_mae_tiny())) == 11'555'328);
-  CHECK(parameter_count(MaskedAutoencoder<float>(presets::crate_mae_small())) == 25'405'824);
-  CHECK(parameter_count(MaskedAutoencoder<float>(presets::crate_mae_base())) == 44'638'464);
-  CHECK(parameter_count(MaskedAutoencoder<float>(presets::crate_mae_large())) == 154'274'560);
+  CHECK(parameter_count(CrateMaskedAutoencoder<float>(presets::crate_mae_tiny())) == 11'555'328);
+  CHECK(parameter_count(CrateMaskedAutoencoder<float>(presets::crate_mae_small())) == 25'405'824);
+  CHECK(parameter_count(CrateMaskedAutoencoder<float>(presets::crate_mae_base())) == 44'638'464);
+  CHECK(parameter_count(CrateMaskedAutoencoder<float>(presets::crate_mae_large())) == 154'274'560);
 }
 
 namespace {
@@ -95,11 +95,10 @@ void check_full_size(const std::string& name, const Options& options, std::span<
   crate::test::fill_synthetic(model, names);
   std::vector<double> zero_fraction;
   const Matrix<float> logits =
-      model.forward(crate::test::synthetic_image(3 * 224 * 224),
-                    {.observer = [&](std::string_view at, const Eigen::Ref<Matrix<float>>& activation) {
-                      if (at.ends_with(".sparsify"))
-                        zero_fraction.push_back(static_cast<double>((activation.array() == 0).count()) /
-                                                static_cast<double>(activation.size()));
+      model.forward(crate::test::synthetic_image(3 * 224 * 224), {.observer = [&](HalfStep<float> step) {
+                      if (step.name.ends_with(".sparsify"))
+                        zero_fraction.push_back(static_cast<double>((step.activation.array() == 0).count()) /
+                                                static_cast<double>(step.activation.size()));
                     }});
   const Vector<float> expected = vector_from<float>(file.at(name + "/logits"));
   CHECK((logits - expected).cwiseAbs().maxCoeff() < 2e-4F);
@@ -122,12 +121,12 @@ TEST_CASE("full-size models on synthetic weights have the published logits") {
 
 TEST_CASE("the full-size masked autoencoder on synthetic weights has the published prediction") {
   const TensorTable file = fixture("fullsize");
-  MaskedAutoencoder<float> model(presets::crate_mae_base());
+  CrateMaskedAutoencoder<float> model(presets::crate_mae_base());
   crate::test::fill_synthetic(model, masked_autoencoder_names);
   Matrix<float> noise(196, 1);
   for (Index i = 0; i < 196; ++i)
     noise(i, 0) = static_cast<float>((crate::test::synthetic_number("noise", static_cast<std::uint64_t>(i)) + 1) / 2);
-  const auto result = model.forward(crate::test::synthetic_image(3 * 224 * 224), noise);
+  const auto result = autoencode(model, crate::test::synthetic_image(3 * 224 * 224), noise);
   CHECK(result.mask == vector_from<float>(file.at("crate_mae_base/mask")));
   CHECK(std::abs(*result.loss - scalar_from<double>(file.at("crate_mae_base/loss"))) < 1e-5 * *result.loss);
   CHECK(relative_error(result.prediction.leftCols(8), tokens_from<float>(file.at("crate_mae_base/pred"))) < 1e-4);
@@ -143,12 +142,12 @@ void check_runs(typename Model::Options options, std::span<const PublishedName> 
   options.image.width = 2 * options.image.patch_width;
   Model model(options);
   crate::test::fill_synthetic(model, names);
-  const Matrix<float> images = crate::test::synthetic_image(model.grid.values_per_image());
+  const Matrix<float> images = crate::test::synthetic_image(patch_grid(model).values_per_image());
   Matrix<float> output;
-  if constexpr (requires { model.pooling; })
+  if constexpr (requires { model.pool.pooling; })
     output = model.forward(images);
   else
-    output = model.forward(images).prediction;
+    output = autoencode(model, images).prediction;
   const double deviation = std::sqrt(output.cast<double>().squaredNorm() / static_cast<double>(output.size()));
   INFO(options.image.patch_height << " " << model.dim());
   CHECK(deviation > 0.5);
@@ -168,5 +167,5 @@ TEST_CASE("full-size models of every published size run") {
     check_runs<CrateAlphaClassifier<float>>(options, crate_alpha_classifier_names);
   for (const auto& options :
        {presets::crate_mae_tiny(), presets::crate_mae_small(), presets::crate_mae_base(), presets::crate_mae_large()})
-    check_runs<MaskedAutoencoder<float>>(options, masked_autoencoder_names);
+    check_runs<CrateMaskedAutoencoder<float>>(options, masked_autoencoder_names);
 }

@@ -11,6 +11,7 @@
 #include "catch.hpp"
 #include "crate/inference/fold.hpp"
 #include "crate/layers/initialise.hpp"
+#include "crate/models/image_classifier.hpp"
 
 using namespace crate;
 
@@ -44,7 +45,7 @@ TEST_CASE("models start no threads of OpenMP, folded or not") {
                                 .depth = 1,
                                 .block = {.dim = 256, .heads = 4}});
   initialise(model, 1);
-  const Matrix<float> images = Matrix<float>::Constant(model.grid.values_per_image(), 1, 0.5F);
+  const Matrix<float> images = Matrix<float>::Constant(patch_grid(model).values_per_image(), 1, 0.5F);
   const auto folded = fold(model);
   omp_set_num_threads(5);
   Threads threads(2);

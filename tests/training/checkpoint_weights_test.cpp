@@ -92,7 +92,7 @@ TEST_CASE(
   for (const bool with_average : {false, true}) {
     check_as_weights(state_of<CrateClassifier<float>>(small_crate(), with_average));
     check_as_weights(state_of<CrateAlphaClassifier<float>>(alpha, with_average));
-    check_as_weights(state_of<MaskedAutoencoder<double>>(autoencoder, with_average));
+    check_as_weights(state_of<CrateMaskedAutoencoder<double>>(autoencoder, with_average));
   }
 }
 

@@ -14,7 +14,8 @@ using namespace crate::test;
 
 static_assert(
     Objective<ClassificationObjective<CrateClassifier<float>>, CrateClassifier<float>, LabelledImages<float>>);
-static_assert(Objective<MaskedAutoencodingObjective<double>, MaskedAutoencoder<double>, LabelledImages<double>>);
+static_assert(Objective<MaskedAutoencodingObjective<CrateMaskedAutoencoder<double>>, CrateMaskedAutoencoder<double>,
+                        LabelledImages<double>>);
 
 namespace {
 
@@ -62,21 +63,21 @@ TEST_CASE("classification accumulates the gradient of its cross-entropy") {
 
 TEST_CASE("masked autoencoding accumulates the gradient of its error, plain and normalised") {
   for (const bool normalise : {false, true})
-    check_slope(MaskedAutoencoder<double>({.image = tiny_image,
-                                           .dim = 12,
-                                           .heads = 3,
-                                           .depth = 1,
-                                           .decoder_depth = 1,
-                                           .mask_ratio = 0.6,
-                                           .normalise_pixels = normalise}),
-                MaskedAutoencodingObjective<double>());
+    check_slope(CrateMaskedAutoencoder<double>({.image = tiny_image,
+                                                .dim = 12,
+                                                .heads = 3,
+                                                .depth = 1,
+                                                .decoder_depth = 1,
+                                                .mask_ratio = 0.6,
+                                                .normalise_pixels = normalise}),
+                MaskedAutoencodingObjective<CrateMaskedAutoencoder<double>>());
 }
 
 TEST_CASE("masks depend on the place of an image in its batch and on the step alone") {
-  MaskedAutoencoder<double> model(
+  CrateMaskedAutoencoder<double> model(
       {.image = tiny_image, .dim = 12, .heads = 3, .depth = 1, .decoder_depth = 1, .mask_ratio = 0.5});
   initialise(model, 1);
-  const MaskedAutoencodingObjective<double> objective;
+  const MaskedAutoencodingObjective<CrateMaskedAutoencoder<double>> objective;
   const LabelledImages<double> all = draw_examples(4);
   const auto loss = [&](Index first, Index count, std::uint64_t step) {
     Run<double> run;
@@ -85,7 +86,7 @@ TEST_CASE("masks depend on the place of an image in its batch and on the step al
   };
   CHECK(relative_error(loss(0, 1, 0) + loss(1, 3, 0), loss(0, 4, 0)) < rounding<double>);
   CHECK(loss(0, 4, 1) != loss(0, 4, 0));
-  model.mask_ratio = 0;
+  model.about.mask_ratio = 0;
   CHECK(message_of<OptionError>([&] { (void)loss(0, 4, 0); }) ==
         "option: expected masked autoencoding: a mask ratio that hides a patch, found 0");
 }

@@ -27,7 +27,7 @@ Model trained(const TensorTable& file, const Options& options_of, std::span<cons
   const auto stored = integers_from(file.at("input/labels"));
   const LabelledImages<S> batch{columns_from<S>(file.at("input/images")), {stored.begin(), stored.end()}};
   const ClassificationObjective<Model> objective{{.label_smoothing = 0.1}};
-  typename Model::Tape tape;
+  Recording<Model> tape;
   Threads alone;
   auto rule = make_rule(model);
   for (int step = 0; step < 3; ++step) {

@@ -2,12 +2,16 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
+#include <map>
+#include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "crate/core/matrix.hpp"
 #include "crate/core/token_sets.hpp"
+#include "crate/layers/find_layer.hpp"
+#include "crate/layers/mssa.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/coding_rate.hpp"
 
@@ -40,44 +44,49 @@ template <class HDerived>
   return rate;
 }
 
-/// Measures every layer of an encoder while it runs: hand `observer()` to its forward pass, then read `layers()`.
-/// Looks at half-steps named "...compress.projection" and "...sparsify"; a second pass adds its layers behind the
-/// first's.
+/// Measures every layer of an encoder while it runs: hand `observer()` to the forward pass of the model, then read
+/// `layers()`. Looks at half-steps named "...compress.projection" and "...sparsify", but for those of a decoder; a second
+/// pass adds its layers behind the first's.
 template <Scalar S>
 class LayerMeter {
  public:
-  LayerMeter(TokenLayout layout, Index heads) : layout_(std::move(layout)), heads_(heads) {}
+  /// Of this model, or one of its structure.
+  template <class Model>
+  explicit LayerMeter(const Model& model) {
+    for_each_layer<Mssa<S>>(model, [&](std::string_view name, const Mssa<S>& layer) {
+      if (name.ends_with("compress") && !name.ends_with("decompress"))
+        heads_.emplace(join_names(name, "projection"), layer.subspaces.heads());
+    });
+  }
 
   [[nodiscard]] const std::vector<LayerMetrics>& layers() const { return layers_; }
 
   [[nodiscard]] Observer<S> observer() {
-    return [this](std::string_view name, const Eigen::Ref<Matrix<S>>& activation) { see(name, activation); };
+    return [this](const HalfStep<S>& step) { see(step); };
   }
 
-  void see(std::string_view name, const Eigen::Ref<Matrix<S>>& activation) {
-    if (name == "compress.projection" || name.ends_with(".compress.projection")) {
-      measure_rate(activation);
-    } else if (name.ends_with("sparsify") && !layers_.empty()) {
-      const auto zeros = static_cast<double>((activation.array() == S(0)).count());
-      layers_.back().zero_fraction = zeros / static_cast<double>(activation.size());
+  void see(const HalfStep<S>& step) {
+    if (const auto heads = heads_.find(step.name); heads != heads_.end()) {
+      measure_rate(step, heads->second);
+    } else if (step.name.ends_with("sparsify") && !layers_.empty()) {
+      const auto zeros = static_cast<double>((step.activation.array() == S(0)).count());
+      layers_.back().zero_fraction = zeros / static_cast<double>(step.activation.size());
     }
   }
 
  private:
-  void measure_rate(const Eigen::Ref<Matrix<S>>& projected) {
-    check_size("layer meter: tokens", projected.cols(), layout_.tokens());
-    if (layout_.sets() == 0) return;
-    Vector<double> rates(layout_.sets());
-    for (Index s = 0; s < layout_.sets(); ++s)
-      rates(s) = projected_coding_rate(projected.middleCols(layout_.begin(s), layout_.length(s)), heads_);
+  void measure_rate(const HalfStep<S>& step, Index heads) {
+    const TokenLayout& layout = step.layout;
+    Vector<double> rates(layout.sets());
+    for (Index s = 0; s < layout.sets(); ++s)
+      rates(s) = projected_coding_rate(step.activation.middleCols(layout.begin(s), layout.length(s)), heads);
     const double mean = rates.mean();
-    const auto freedom = static_cast<double>(layout_.sets() - 1);
+    const auto freedom = static_cast<double>(layout.sets() - 1);
     const double deviation = freedom > 0 ? std::sqrt((rates.array() - mean).square().sum() / freedom) : 0;
     layers_.push_back({.coding_rate_mean = mean, .coding_rate_deviation = deviation, .zero_fraction = 0});
   }
 
-  TokenLayout layout_;
-  Index heads_;
+  std::map<std::string, Index, std::less<>> heads_;  // of the projection of this name
   std::vector<LayerMetrics> layers_;
 };
 

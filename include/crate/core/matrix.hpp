@@ -73,11 +73,11 @@ template <class Solver>
 
 /// A view of a matrix whose columns lie in memory one after another.
 template <Scalar S>
-using MatrixView = Eigen::Map<const Matrix<S>, 0, Eigen::OuterStride<>>;
+using MatrixMap = Eigen::Map<const Matrix<S>, 0, Eigen::OuterStride<>>;
 
 /// The view of a matrix that outlives it.
 template <class Derived>
-[[nodiscard]] MatrixView<typename Derived::Scalar> view_of(const Eigen::MatrixBase<Derived>& matrix) {
+[[nodiscard]] MatrixMap<typename Derived::Scalar> map_of(const Eigen::MatrixBase<Derived>& matrix) {
   static_assert(is_viewable<Derived> && !Derived::IsRowMajor, "expected a matrix that lies in memory by columns");
   return {matrix.derived().data(), matrix.rows(), matrix.cols(), Eigen::OuterStride<>(matrix.derived().outerStride())};
 }

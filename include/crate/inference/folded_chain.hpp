@@ -83,8 +83,7 @@ class FoldedChain
   /// Bytes of weights.
   [[nodiscard]] std::size_t bytes_held() const {
     std::size_t total = 0;
-    this->for_each_link(
-        [&](const std::string&, const auto& link, std::size_t) { total += detail::bytes_held(link); });
+    this->for_each_link([&](const std::string&, const auto& link, std::size_t) { total += detail::bytes_held(link); });
     return total;
   }
 

@@ -87,8 +87,8 @@ class FoldedMssa {
       const detail::Columns<Kept> columns{attended, stride()};
       detail::attend_heads<Scalar>(
           projection_.instruction_set(),
-          detail::attention_heads(projected, heads_, width() / heads_, pass.layout(), attention_), first_tokens, columns,
-          pass.workspace, pass.threads);
+          detail::attention_heads(projected, heads_, width() / heads_, pass.layout(), attention_), first_tokens,
+          columns, pass.workspace, pass.threads);
       return columns;
     };
     const auto project_back = [&](auto attended) {

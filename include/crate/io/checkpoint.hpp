@@ -36,7 +36,7 @@ namespace crate {
 
 /// A model of any family.
 template <Scalar S>
-using AnyModel = std::variant<CrateClassifier<S>, CrateAlphaClassifier<S>, MaskedAutoencoder<S>>;
+using AnyModel = std::variant<CrateClassifier<S>, CrateAlphaClassifier<S>, CrateMaskedAutoencoder<S>>;
 
 /// Everything in a safetensors or PyTorch file. Throws FileError if the file is neither, which says what it is instead.
 [[nodiscard]] inline TensorTable read_tensors(const std::filesystem::path& path) {
@@ -93,7 +93,7 @@ struct PublishedFormat<CrateAlphaClassifier<S>> {
 };
 
 template <crate::Scalar S>
-struct PublishedFormat<MaskedAutoencoder<S>> {
+struct PublishedFormat<CrateMaskedAutoencoder<S>> {
   static constexpr ModelFamily family = ModelFamily::masked_autoencoder;
   static constexpr std::span<const PublishedName> names = masked_autoencoder_names;
   static auto options(const TensorTable& weights, const LoadOptions& given) {
@@ -244,12 +244,12 @@ Metadata metadata_of(const Model& model) {
   const FirstLayer first = first_layer(model);
   const std::vector<ListedLayer> layers = list_layers(model);
   check_publishable(layers, first.heads);
-  Metadata metadata = sizes_in_metadata(PublishedFormat<Model>::family, first, model.grid);
-  if constexpr (requires { model.pooling; })
-    metadata.emplace_back("crate.pooling", model.pooling == Pooling::mean ? "mean" : "class_token");
-  if constexpr (requires { model.mask_ratio; }) {
-    metadata.emplace_back("crate.mask_ratio", number_text(model.mask_ratio));
-    metadata.emplace_back("crate.normalise_pixels", model.normalise_pixels ? "1" : "0");
+  Metadata metadata = sizes_in_metadata(PublishedFormat<Model>::family, first, patch_grid(model));
+  if constexpr (requires { model.pool.pooling; })
+    metadata.emplace_back("crate.pooling", model.pool.pooling == Pooling::mean ? "mean" : "class_token");
+  if constexpr (requires { model.about.mask_ratio; }) {
+    metadata.emplace_back("crate.mask_ratio", number_text(model.about.mask_ratio));
+    metadata.emplace_back("crate.normalise_pixels", model.about.normalise_pixels ? "1" : "0");
   }
   append_input(metadata, model);
   const Model published(PublishedFormat<Model>::smallest(first.head_dim, first.step, first.lambda));
@@ -314,7 +314,7 @@ template <class Model>
     detail::check_metadata(weights, Format::family, layers);
     detail::apply_settings(layers, weights, options);
     detail::apply_input(model, weights, options);
-    detail::fill_new_model(list_parameters(model), weights, Format::names, model.grid);
+    detail::fill_new_model(list_parameters(model), weights, Format::names, patch_grid(model));
     return model;
   } catch (const std::bad_alloc&) {
     throw file_error(weights.source(), "the model in it needs more memory than there is");
@@ -332,7 +332,7 @@ template <Scalar S>
     case ModelFamily::masked_autoencoder:
       break;
   }
-  return model_from<MaskedAutoencoder<S>>(weights, options);
+  return model_from<CrateMaskedAutoencoder<S>>(weights, options);
 }
 
 /// The model in a file: the published one (.pth or safetensors) or our own. Throws as read_weights and model_from.
@@ -346,9 +346,9 @@ template <Scalar S>
   return model_from<CrateAlphaClassifier<S>>(read_weights(path, options.weights_at), options);
 }
 template <Scalar S>
-[[nodiscard]] MaskedAutoencoder<S> load_masked_autoencoder(const std::filesystem::path& path,
-                                                           const LoadOptions& options = {}) {
-  return model_from<MaskedAutoencoder<S>>(read_weights(path, options.weights_at), options);
+[[nodiscard]] CrateMaskedAutoencoder<S> load_masked_autoencoder(const std::filesystem::path& path,
+                                                                const LoadOptions& options = {}) {
+  return model_from<CrateMaskedAutoencoder<S>>(read_weights(path, options.weights_at), options);
 }
 template <Scalar S>
 [[nodiscard]] AnyModel<S> load_model(const std::filesystem::path& path, const LoadOptions& options = {}) {
@@ -359,7 +359,7 @@ template <Scalar S>
 /// while it lives.
 template <class Model>
 [[nodiscard]] std::vector<Tensor> trainable_tensors(const Model& model) {
-  return published_tensors(model, detail::PublishedFormat<Model>::names, model.grid, ParameterKind::trainable);
+  return published_tensors(model, detail::PublishedFormat<Model>::names, patch_grid(model), ParameterKind::trainable);
 }
 
 /// Writes a model under its published names, so that the published code loads it strictly, with its sizes and settings
@@ -367,7 +367,7 @@ template <class Model>
 /// if the model is built in a way that the published tensors cannot tell, FileError if the file cannot be written.
 template <class Model>
 void save_model(const std::filesystem::path& path, const Model& model) {
-  write_safetensors(path, published_tensors(model, detail::PublishedFormat<Model>::names, model.grid),
+  write_safetensors(path, published_tensors(model, detail::PublishedFormat<Model>::names, patch_grid(model)),
                     detail::metadata_of(model));
 }
 

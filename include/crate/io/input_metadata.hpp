@@ -87,11 +87,11 @@ inline void append_preprocessing(Metadata& metadata, const ImagePreprocessing& i
 /// Whatever is not as published. Throws OptionError unless it fits the channels, ShapeError unless it fits the classes.
 template <class Model>
 void append_input(Metadata& metadata, const Model& model) {
-  append_preprocessing(metadata, model.preprocessing, model.grid.channels);
-  if constexpr (requires { model.class_names; }) {
-    if (model.class_names.empty()) return;
-    check_size("class names", static_cast<Index>(model.class_names.size()), model.classes());
-    append_class_names(metadata, model.class_names);
+  append_preprocessing(metadata, model.about.preprocessing, patch_grid(model).channels);
+  if constexpr (requires { model.about.class_names; }) {
+    if (model.about.class_names.empty()) return;
+    check_size("class names", static_cast<Index>(model.about.class_names.size()), model.output_dim());
+    append_class_names(metadata, model.about.class_names);
   }
 }
 
@@ -164,9 +164,9 @@ void append_input(Metadata& metadata, const Model& model) {
 /// if names are given for what has no classes.
 template <class Model>
 void apply_input(Model& model, const TensorTable& weights, const LoadOptions& given) {
-  model.preprocessing = preprocessing_of(weights, given, model.grid.channels);
-  if constexpr (requires { model.class_names; })
-    model.class_names = class_names_of(weights, given, model.classes());
+  model.about.preprocessing = preprocessing_of(weights, given, patch_grid(model).channels);
+  if constexpr (requires { model.about.class_names; })
+    model.about.class_names = class_names_of(weights, given, model.output_dim());
   else if (given.class_names)
     throw OptionError("class names: expected the weights of a classifier, found those of a masked autoencoder");
 }

@@ -47,28 +47,28 @@ template <Scalar S>
 template <class Model>
 concept TakesPictures = requires(const Model& model) {
   typename Model::Scalar;
-  { model.grid } -> std::convertible_to<PatchGrid>;
-  { model.preprocessing } -> std::convertible_to<ImagePreprocessing>;
+  { patch_grid(model) } -> std::convertible_to<PatchGrid>;
+  { model.about.preprocessing } -> std::convertible_to<ImagePreprocessing>;
 };
 
-/// The picture, as read_image(path, model.preprocessing.orientation) gives it, as the model takes it: of the model's
+/// The picture, as read_image(path, model.about.preprocessing.orientation) gives it, as the model takes it: of the model's
 /// size and channels, normalised: (C H W) x 1, for `forward`. With published weights that is what the published
 /// evaluation does. Throws OptionError if the model does not know its normalisation, ShapeError as fit_picture.
 template <TakesPictures Model>
 [[nodiscard]] Matrix<typename Model::Scalar> prepare(const Model& model, const Image& picture) {
-  const PatchGrid& grid = model.grid;
-  if (!model.preprocessing.is_known())
+  const PatchGrid& grid = patch_grid(model);
+  if (!model.about.preprocessing.is_known())
     throw OptionError(concatenate("preprocessing: expected mean and deviation of the pixels of ", grid.channels,
                                   " channels, which the published evaluation does not tell; found neither"));
   const Image fitting =
-      fit_picture(picture, model.preprocessing.fit, grid.image_height(), grid.image_width(), grid.channels);
-  return normalised_image<typename Model::Scalar>(fitting, model.preprocessing.normalisation);
+      fit_picture(picture, model.about.preprocessing.fit, grid.image_height(), grid.image_width(), grid.channels);
+  return normalised_image<typename Model::Scalar>(fitting, model.about.preprocessing.normalisation);
 }
 
 /// The same of several pictures, (C H W) x pictures.
 template <TakesPictures Model>
 [[nodiscard]] Matrix<typename Model::Scalar> prepare(const Model& model, std::span<const Image> pictures) {
-  Matrix<typename Model::Scalar> images(model.grid.values_per_image(), static_cast<Index>(pictures.size()));
+  Matrix<typename Model::Scalar> images(patch_grid(model).values_per_image(), static_cast<Index>(pictures.size()));
   for (std::size_t i = 0; i < pictures.size(); ++i) images.col(static_cast<Index>(i)) = prepare(model, pictures[i]);
   return images;
 }

@@ -77,8 +77,7 @@ using Entry = std::remove_cvref_t<std::invoke_result_t<Get, const Self&>>;
 template <class Self>
 inline constexpr bool any_link_changes_layout = []<class... Gets>(const std::tuple<Part<Gets>...>&) {
   return (ChangesLayout<typename LayerOf<Entry<Gets, Self>>::type> || ...);
-}
-(links_of<Self>());
+}(links_of<Self>());
 
 /// What a link keeps for the backward pass, with the token sets that came to it if it hands on others.
 template <class L>

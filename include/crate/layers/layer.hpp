@@ -17,9 +17,11 @@ namespace crate {
 /// What every layer of tokens offers: `forward` maps input_dim() x N tokens to output_dim() x N, on several token sets
 /// side by side; `formula` writes what it computes of an argument; `multiply_adds` counts its multiplications.
 template <class L>
-concept Layer = !requires { typename L::Input; } &&
-    requires(const L& layer, Eigen::Ref<const Matrix<typename L::Scalar>> in,
-             Eigen::Ref<Matrix<typename L::Scalar>> out, Pass<typename L::Scalar>& pass) {
+concept Layer = !requires {
+  typename L::Input;
+}
+&&requires(const L& layer, Eigen::Ref<const Matrix<typename L::Scalar>> in, Eigen::Ref<Matrix<typename L::Scalar>> out,
+           Pass<typename L::Scalar>& pass) {
   layer.forward(in, out, pass);
   { layer.input_dim() } -> std::same_as<Index>;
   { layer.output_dim() } -> std::same_as<Index>;
@@ -31,8 +33,8 @@ concept Layer = !requires { typename L::Input; } &&
 /// first layer of a model, and the model. It names it: `using Input = ...`, a type whose layout() tells the sets that
 /// enter, of an image one column.
 template <class L>
-concept FrontEnd = requires(const L& layer, const typename L::Input& input,
-                            Eigen::Ref<Matrix<typename L::Scalar>> out, Pass<typename L::Scalar>& pass) {
+concept FrontEnd = requires(const L& layer, const typename L::Input& input, Eigen::Ref<Matrix<typename L::Scalar>> out,
+                            Pass<typename L::Scalar>& pass) {
   layer.forward(input, out, pass);
   { input.layout() } -> std::convertible_to<TokenLayout>;
   { layer.output_dim() } -> std::same_as<Index>;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -76,9 +77,24 @@ struct Slot {
   std::size_t i;
 };
 
+/// The input itself, or what the expression computes that a caller gave.
+template <class In>
+[[nodiscard]] decltype(auto) settled(const In& input) {
+  if constexpr (std::derived_from<In, Eigen::EigenBase<In>>) {
+    if constexpr (is_viewable<In> && !In::IsRowMajor)
+      return (input);
+    else
+      return Matrix<typename In::Scalar>(input);
+  } else {
+    return (input);
+  }
+}
+
 /// A layer that shows its half-steps to the observer itself, the last of which is its result.
 template <class L>
-concept ShowsHalfSteps = requires { requires L::shows_half_steps; };
+concept ShowsHalfSteps = requires {
+  requires L::shows_half_steps;
+};
 
 /// Self::walk(visit) calls visit(name, layer, slot) for each layer in order.
 template <class Self, crate::Scalar S>
@@ -87,8 +103,7 @@ struct Linked {
 
   [[nodiscard]] Index input_dim() const {
     Index dim = 0;
-    for_each_link(
-        [&](std::string_view, const auto& link, std::size_t i) { dim = i == 0 ? link.input_dim() : dim; });
+    for_each_link([&](std::string_view, const auto& link, std::size_t i) { dim = i == 0 ? link.input_dim() : dim; });
     return dim;
   }
 
@@ -119,7 +134,7 @@ struct Linked {
   template <class In>
   [[nodiscard]] auto forward(const In& input, const Run<S>& run = {}) const {
     if constexpr (FrontEnd<Self>)
-      return crate::forward(self(), static_cast<const typename Self::Input&>(input), run).tokens;
+      return crate::forward(self(), static_cast<const typename Self::Input&>(settled(input)), run).tokens;
     else if constexpr (std::is_same_v<In, TokenSets<S>>)
       return crate::forward(self(), input, run);
     else
@@ -130,7 +145,7 @@ struct Linked {
   template <class In>
   void forward(const In& input, Tokens<S> out, const Run<S>& run = {}) const {
     if constexpr (FrontEnd<Self>)
-      crate::forward(self(), static_cast<const typename Self::Input&>(input), out, run);
+      crate::forward(self(), static_cast<const typename Self::Input&>(settled(input)), out, run);
     else
       crate::forward(self(), input, TokenLayout::single(input.cols()), out, run);
   }

@@ -16,11 +16,11 @@ namespace crate {
 template <crate::Scalar S>
 struct MaskedImages {
   Images<S> images;
-  MatrixView<S> mask;
+  MatrixMap<S> mask;
 
   template <class ImagesDerived, class MaskDerived>
   MaskedImages(const Eigen::MatrixBase<ImagesDerived>& pixels, const Eigen::MatrixBase<MaskDerived>& hidden)
-      : images(pixels), mask(view_of(hidden)) {}
+      : images(pixels), mask(map_of(hidden)) {}
 
   [[nodiscard]] TokenLayout layout() const { return images.layout(); }
 };

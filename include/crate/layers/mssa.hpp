@@ -170,6 +170,24 @@ struct Mssa {
   void project(ConstTokens<S> z, Projected& projected, Pass<S>& pass) const {
     multiply(subspaces.bases().transpose(), z, projected, pass.threads);
     pass.observe("projection", projected);
+    if (pass.shows_attention()) show_attention(projected, pass);
+  }
+
+  /// Shows the observer with which probabilities tokens attend to those of their set, as "attention": (K n) x (total
+  /// tokens), where n is the length of the longest set. Rows k n, ..., k n + n - 1 of column j are those of head k for the
+  /// query j, over the keys of its set in order. They are computed for this alone, and changing them has no effect.
+  template <class Projected>
+  void show_attention(const Projected& projected, Pass<S>& pass) const {
+    const TokenLayout& layout = pass.layout();
+    const Index p = subspaces.head_dim(), longest = layout.longest();
+    Matrix<S> probabilities = Matrix<S>::Zero(subspaces.heads() * longest, projected.cols());
+    for (Index s = 0; s < layout.sets(); ++s)
+      for (Index k = 0; k < subspaces.heads(); ++k) {
+        const Matrix<S> h = projected.block(k * p, layout.begin(s), p, layout.length(s));
+        detail::attention_probabilities(
+            h, 0, attention, probabilities.block(k * longest, layout.begin(s), layout.visible(s), layout.length(s)));
+      }
+    pass.observe("attention", probabilities);
   }
 
   template <class Projected>

@@ -35,7 +35,8 @@ struct Run {
   Workspace* workspace = nullptr;
   Observer<S> observer = {};
   bool shows_attention = false;  ///< whether the observer sees attention probabilities too, which cost N^2 K numbers
-  DropoutStream dropout = {};    ///< the numbers that dropout draws; for passes that are recorded, the only ones that drop
+  DropoutStream dropout =
+      {};  ///< the numbers that dropout draws; for passes that are recorded, the only ones that drop
 };
 
 /// The threads and the workspace of a run, or one thread and a new workspace where the caller lent none.

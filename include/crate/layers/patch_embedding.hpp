@@ -20,10 +20,10 @@ namespace crate {
 /// Images side by side, (C H W) x B, a column an image in the order channel, row, column: a view of a matrix.
 template <crate::Scalar S>
 struct Images {
-  MatrixView<S> pixels;
+  MatrixMap<S> pixels;
 
   template <class Derived>
-  Images(const Eigen::MatrixBase<Derived>& images) : pixels(view_of(images)) {}
+  Images(const Eigen::MatrixBase<Derived>& images) : pixels(map_of(images)) {}
 
   /// Sets of one column each.
   [[nodiscard]] TokenLayout layout() const { return TokenLayout::equal(pixels.cols(), 1); }

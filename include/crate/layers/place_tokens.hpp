@@ -22,7 +22,7 @@ struct PlaceTokens {
 
   Vector<S> class_token;  ///< d
   Matrix<S> positions;    ///< d x (1 + tokens of a set)
-  double dropout = 0;
+  double token_dropout = 0;
 
   struct Tape {
     std::uint64_t place = 0;  ///< of the dropout, whose numbers backward draws again
@@ -30,8 +30,8 @@ struct PlaceTokens {
 
   /// A class token of zero.
   explicit PlaceTokens(Matrix<S> table, double dropout_probability = 0)
-      : class_token(Vector<S>::Zero(table.rows())), positions(std::move(table)), dropout(dropout_probability) {
-    check_dropout(dropout);
+      : class_token(Vector<S>::Zero(table.rows())), positions(std::move(table)), token_dropout(dropout_probability) {
+    check_dropout(token_dropout);
   }
 
   static constexpr auto parts() {
@@ -59,7 +59,7 @@ struct PlaceTokens {
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     forward(z, out, pass);
     tape = {pass.dropout.take_place()};
-    detail::drop_sets(layout_after(pass.layout()), dropout, pass.dropout, tape.place, out);
+    detail::drop_sets(layout_after(pass.layout()), token_dropout, pass.dropout, tape.place, out);
   }
 
   /// Adds what belongs to the class token and the positions set after set.
@@ -69,7 +69,7 @@ struct PlaceTokens {
     Workspace::Frame frame(pass.workspace);
     auto cotangent = frame.template matrix<S>(out_cotangent.rows(), out_cotangent.cols());
     cotangent = out_cotangent;
-    detail::drop_sets(layout_after(layout), dropout, pass.dropout, tape.place, cotangent);
+    detail::drop_sets(layout_after(layout), token_dropout, pass.dropout, tape.place, cotangent);
     for (Index s = 0; s < layout.sets(); ++s) {
       const Index count = layout.length(s);
       const auto set = cotangent.middleCols(layout.begin(s) + s, 1 + count);

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "crate/core/part.hpp"
-#include "crate/layers/layer_norm.hpp"
 #include "crate/layers/layer.hpp"
+#include "crate/layers/layer_norm.hpp"
 #include "crate/layers/pass.hpp"
 
 namespace crate {

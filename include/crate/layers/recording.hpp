@@ -164,9 +164,8 @@ Matrix<typename L::Scalar> backward(const L& layer, const Matrix<typename L::Sca
 template <TrainableFrontEnd L>
 void backward(const L& model, const Matrix<typename L::Scalar>& cotangent, Recording<L>& recording, L& gradient,
               const Run<typename L::Scalar>& run = {}) {
-  detail::go_back(model, cotangent, recording, run, [&](Pass<typename L::Scalar>& pass) {
-    model.backward(cotangent, recording.tape, gradient, pass);
-  });
+  detail::go_back(model, cotangent, recording, run,
+                  [&](Pass<typename L::Scalar>& pass) { model.backward(cotangent, recording.tape, gradient, pass); });
 }
 
 }  // namespace crate

@@ -27,9 +27,8 @@ struct WithoutClassToken {
   [[nodiscard]] TokenLayout layout_after(const TokenLayout& layout) const { return layout.longer_by(-1); }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
-    for_each_set(pass.layout(), [&](Index from, Index to, Index count) {
-      out.middleCols(to, count) = z.middleCols(from + 1, count);
-    });
+    for_each_set(pass.layout(),
+                 [&](Index from, Index to, Index count) { out.middleCols(to, count) = z.middleCols(from + 1, count); });
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Tape&, Pass<S>& pass) const { forward(z, out, pass); }

@@ -60,6 +60,31 @@ template <Scalar S>
 
 }  // namespace detail
 
+/// Of a masked autoencoder of any blocks.
+template <class EncoderBlock, class DecoderBlock>
+struct BlockwiseAutoencoderOptions {
+  ImageOptions image = {};
+  typename EncoderBlock::Options encoder = {};
+  typename DecoderBlock::Options decoder = {};  ///< of the encoder's dimension
+  Index depth = 12;
+  Index decoder_depth = 12;
+  double mask_ratio = 0.75;       ///< in [0, 1)
+  bool normalise_pixels = false;  ///< compare with each patch normalised by its own mean and deviation
+};
+
+namespace detail {
+
+template <class EncoderBlock, class DecoderBlock>
+struct OptionsOfAutoencoder {
+  using type = BlockwiseAutoencoderOptions<EncoderBlock, DecoderBlock>;
+};
+template <Scalar S>
+struct OptionsOfAutoencoder<CrateBlock<S>, CrateDecoderBlock<S>> {
+  using type = MaskedAutoencoderOptions;
+};
+
+}  // namespace detail
+
 /// What a masked autoencoder says of itself beside its numbers.
 struct MaskedAutoencoderDescription {
   ImagePreprocessing preprocessing;  ///< as published until somebody says otherwise
@@ -76,15 +101,7 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
   using Scalar = typename EncoderBlock::Scalar;
   using Input = MaskedImages<Scalar>;
 
-  struct Options {
-    ImageOptions image = {};
-    typename EncoderBlock::Options encoder = {};
-    typename DecoderBlock::Options decoder = {};  ///< of the encoder's dimension
-    Index depth = 12;
-    Index decoder_depth = 12;
-    double mask_ratio = 0.75;
-    bool normalise_pixels = false;
-  };
+  using Options = typename detail::OptionsOfAutoencoder<EncoderBlock, DecoderBlock>::type;
 
   MaskedPatchEmbedding<ConvolutionPatchEmbedding<Scalar>> embedding;
   PlaceTokens<Scalar, ParameterKind::frozen> tokens;  ///< fixed positions, the published `decoder_pos_embed`
@@ -99,7 +116,7 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
   MaskedAutoencoderDescription about;
 
   /// Fixed positions; the rest zero but the norms. Throws OptionError on an option out of range.
-  explicit MaskedAutoencoder(const Options& o)
+  explicit MaskedAutoencoder(const BlockwiseAutoencoderOptions<EncoderBlock, DecoderBlock>& o)
       : embedding(ConvolutionPatchEmbedding<Scalar>(o.image.grid(), o.encoder.dim)),
         tokens(sin_cos_positions<Scalar>(o.encoder.dim, o.image.grid().rows, o.image.grid().columns)),
         encoder(o.depth, o.encoder),
@@ -118,7 +135,7 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
   /// The published one.
   explicit MaskedAutoencoder(const MaskedAutoencoderOptions& o) requires
       std::same_as<EncoderBlock, CrateBlock<Scalar>> && std::same_as<DecoderBlock, CrateDecoderBlock<Scalar>>
-      : MaskedAutoencoder(Options{
+      : MaskedAutoencoder(BlockwiseAutoencoderOptions<EncoderBlock, DecoderBlock>{
             .image = o.image,
             .encoder = {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .step = o.step, .lambda = o.lambda},
             .decoder = {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim},
@@ -185,9 +202,10 @@ template <class Model>
 namespace detail {
 
 template <class Model>
-[[nodiscard]] MaskedAutoencoding<typename Model::Scalar> autoencode_masked(
-    const Model& model, const Matrix<typename Model::Scalar>& images, Matrix<typename Model::Scalar> mask,
-    Run<typename Model::Scalar> run) {
+[[nodiscard]] MaskedAutoencoding<typename Model::Scalar> autoencode_masked(const Model& model,
+                                                                           const Matrix<typename Model::Scalar>& images,
+                                                                           Matrix<typename Model::Scalar> mask,
+                                                                           Run<typename Model::Scalar> run) {
   using S = typename Model::Scalar;
   MaskedAutoencoding<S> result{
       .latent = Matrix<S>(model.front().output_dim(), 0), .prediction = {}, .mask = std::move(mask), .loss = {}};

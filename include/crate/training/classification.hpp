@@ -5,6 +5,7 @@
 
 #include "crate/core/matrix.hpp"
 #include "crate/layers/pass.hpp"
+#include "crate/layers/recording.hpp"
 #include "crate/operators/losses.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/objective.hpp"
@@ -16,14 +17,14 @@ template <class Model>
 struct ClassificationObjective {
   using Scalar = typename Model::Scalar;
   using Examples = LabelledImages<Scalar>;
-  using Memory = typename Model::Tape;
+  using Memory = Recording<Model>;
 
   CrossEntropyOptions loss = {};
 
-  Measures accumulate(const Model& model, const Examples& examples, double weight, Model& gradient, Memory& tape,
+  Measures accumulate(const Model& model, const Examples& examples, double weight, Model& gradient, Memory& recording,
                       const Run<Scalar>& run) const {
-    const Matrix<Scalar> logits = model.forward(examples.images, tape, run);
-    model.backward(cross_entropy_gradient(logits, examples.labels, weight, loss), tape, gradient, run);
+    const Matrix<Scalar> logits = forward(model, examples.images, recording, run).tokens;
+    backward(model, cross_entropy_gradient(logits, examples.labels, weight, loss), recording, gradient, run);
     return measures_of(logits, examples.labels);
   }
 

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+
+#include "crate/core/part.hpp"
+
+namespace crate {
+
+namespace detail {
+
+template <class L, class Visit, class Member>
+void visit_layers(const Visit& visit, const std::string& name, const Member& member) {
+  if constexpr (std::is_same_v<Member, L>) {
+    visit(std::string_view(name), member);
+  } else if constexpr (HasParts<Member>) {
+    const auto visit_part = [&](const auto& entry) {
+      visit_layers<L>(visit, join_names(name, entry.name), std::invoke(entry.get, member));
+    };
+    std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
+  } else if constexpr (is_vector_of_parts<Member>) {
+    for (std::size_t i = 0; i < member.size(); ++i)
+      visit_layers<L>(visit, join_names(name, std::to_string(i)), member[i]);
+  } else if constexpr (is_optional_part<Member>) {
+    if (member) visit_layers<L>(visit, name, *member);
+  }
+}
+
+}  // namespace detail
+
+/// Calls visit(name, layer) for every layer of type L in a model, under the name that observers and files use, such as
+/// "layers.3.compress" for the Mssa of a block.
+template <class L, class Model, class Visit>
+void for_each_layer(const Model& model, const Visit& visit) {
+  detail::visit_layers<L>(visit, std::string(), model);
+}
+
+/// The layer of type L that has this name in the model, or nullptr: find_layer<Mssa<float>>(model, "layers.3.compress").
+template <class L, class Model>
+[[nodiscard]] const L* find_layer(const Model& model, std::string_view name) {
+  const L* found = nullptr;
+  for_each_layer<L>(model, [&](std::string_view of_layer, const L& layer) {
+    if (of_layer == name) found = &layer;
+  });
+  return found;
+}
+
+}  // namespace crate
