@@ -19,6 +19,7 @@
 
 #include "crate/crate.hpp"
 #include "crate/io/checkpoint.hpp"
+#include "crate/io/image_source.hpp"
 #include "crate/training/trainer.hpp"
 #include "load_options.hpp"
 #include "train_classifier/begun_training.hpp"

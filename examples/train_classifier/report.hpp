@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "crate/analysis/layer_metrics.hpp"
-#include "crate/training/examples.hpp"
+#include "crate/io/image_source.hpp"
 #include "crate/training/trainer.hpp"
 
 namespace train_classifier {

@@ -5,8 +5,8 @@
 
 #include "crate/core/matrix.hpp"
 #include "crate/layers/pass.hpp"
+#include "crate/models/labelled_images.hpp"
 #include "crate/operators/losses.hpp"
-#include "crate/training/examples.hpp"
 #include "crate/training/objective.hpp"
 
 namespace crate {

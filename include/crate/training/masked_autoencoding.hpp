@@ -8,9 +8,9 @@
 #include "crate/core/random.hpp"
 #include "crate/layers/initialise.hpp"
 #include "crate/layers/pass.hpp"
+#include "crate/models/labelled_images.hpp"
 #include "crate/models/masked_autoencoder.hpp"
 #include "crate/operators/losses.hpp"
-#include "crate/training/examples.hpp"
 #include "crate/training/objective.hpp"
 
 namespace crate {
