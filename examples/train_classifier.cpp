@@ -211,10 +211,12 @@ int train(const Bench& bench, Model model) {
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
   AnyOptimiser rule(model, optimiser_options(o));
   const Recipe recipe = recipe_of(bench, model, rule.options);
-  TrainingState<Model, AnyOptimiser<Model>> state{.model = std::move(model), .optimiser = std::move(rule)};
+  TrainingState<Model, AnyOptimiser<Model>, ClassificationObjective<Model>> state{
+      .model = std::move(model),
+      .optimiser = std::move(rule),
+      .objective = {.loss = {.label_smoothing = o.label_smoothing}}};
   if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
-  const ClassificationObjective<Model> objective{{.label_smoothing = o.label_smoothing}};
-  Trainer trainer(state, objective, training, test, trainer_options(bench), bench.threads, recipe);
+  Trainer trainer(state, training, test, trainer_options(bench), bench.threads, recipe);
   resume(trainer, state, o);
 
   train_classifier::print_epoch_heading();

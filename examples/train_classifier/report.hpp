@@ -8,13 +8,14 @@
 
 #include "crate/analysis/layer_metrics.hpp"
 #include "crate/io/image_source.hpp"
+#include "crate/training/classification.hpp"
 #include "crate/training/trainer.hpp"
 
 namespace train_classifier {
 
 using crate::Index;
 
-inline void print_epoch(const crate::EpochReport& report) {
+inline void print_epoch(const crate::EpochReport<crate::ClassificationMeasures>& report) {
   std::printf("  %5td   %13.4f   %15.2f %%   %9.4f   %11.2f %%   %8.2f %%   %7.1f\n", report.epoch,
               report.training.loss.mean(), 100 * report.training.accuracy(), report.test.loss.mean(),
               100 * report.test.accuracy(), 100 * report.test.top_5_accuracy(), report.seconds);

@@ -89,6 +89,7 @@
 #include "crate/training/interruption.hpp"
 #include "crate/training/lion.hpp"
 #include "crate/training/masked_autoencoding.hpp"
+#include "crate/training/measures.hpp"
 #include "crate/training/moving_average.hpp"
 #include "crate/training/objective.hpp"
 #include "crate/training/optimiser.hpp"

@@ -33,7 +33,7 @@ void check_classifier(const typename Model::Options& options) {
   Model gradient = zeros_like(model);
   const LabelledImages<S> examples{none, {}};
   const ClassificationObjective<Model> objective{{.label_smoothing = 0.1}};
-  const Measures measures = objective.accumulate(model, examples, 1, gradient, tape, {});
+  const auto measures = objective.accumulate(model, examples, 1, gradient, tape, {});
   CHECK(measures.loss.count == 0);
   CHECK(measures.loss.sum == 0);
   CHECK(measures.correct == 0);
@@ -79,7 +79,7 @@ TEST_CASE("a masked autoencoder takes no images, forward and backward") {
   MaskedAutoencoder<float>::Tape tape;
   auto gradient = zeros_like(model);
   const LabelledImages<float> examples{none, {}};
-  const MaskedAutoencodingObjective<float> objective;
+  const MaskedAutoencodingObjective<MaskedAutoencoder<float>> objective;
   CHECK(objective.accumulate(model, examples, 1, gradient, tape, {}).loss.count == 0);
   CHECK(is_zero(gradient));
   CHECK(objective.measure(model, examples, {}).loss.sum == 0);

@@ -14,7 +14,8 @@ using namespace crate::test;
 
 static_assert(
     Objective<ClassificationObjective<CrateClassifier<float>>, CrateClassifier<float>, LabelledImages<float>>);
-static_assert(Objective<MaskedAutoencodingObjective<double>, MaskedAutoencoder<double>, LabelledImages<double>>);
+static_assert(Objective<MaskedAutoencodingObjective<MaskedAutoencoder<double>>, MaskedAutoencoder<double>,
+                        LabelledImages<double>>);
 
 namespace {
 
@@ -37,7 +38,7 @@ void check_slope(Model model, const O& objective) {
   run.dropout = {.seed = 4, .step = 7, .first_set = 2};
   typename O::Memory memory;
   Model gradient = zeros_like(model);
-  const Measures sums = objective.accumulate(model, examples, weight, gradient, memory, run);
+  const auto sums = objective.accumulate(model, examples, weight, gradient, memory, run);
   CHECK(sums.loss.count == 5);
   CHECK(relative_error(objective.measure(model, examples, run).loss.sum, sums.loss.sum) < rounding<double>);
   const auto loss_at = [&](double along) {
@@ -69,14 +70,14 @@ TEST_CASE("masked autoencoding accumulates the gradient of its error, plain and 
                                            .decoder_depth = 1,
                                            .mask_ratio = 0.6,
                                            .normalise_pixels = normalise}),
-                MaskedAutoencodingObjective<double>());
+                MaskedAutoencodingObjective<MaskedAutoencoder<double>>());
 }
 
 TEST_CASE("masks depend on the place of an image in its batch and on the step alone") {
   MaskedAutoencoder<double> model(
       {.image = tiny_image, .dim = 12, .heads = 3, .depth = 1, .decoder_depth = 1, .mask_ratio = 0.5});
   initialise(model, 1);
-  const MaskedAutoencodingObjective<double> objective;
+  const MaskedAutoencodingObjective<MaskedAutoencoder<double>> objective;
   const LabelledImages<double> all = draw_examples(4);
   const auto loss = [&](Index first, Index count, std::uint64_t step) {
     Run<double> run;

@@ -8,6 +8,7 @@
 #include "crate/core/part.hpp"
 #include "crate/core/random.hpp"
 #include "crate/io/image_source.hpp"
+#include "crate/training/classification.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/objective.hpp"
 
@@ -33,6 +34,7 @@ struct SoftmaxRegression {
 };
 
 struct SoftmaxObjective {
+  using Measures = ClassificationMeasures;
   struct Memory {
     int calls = 0;
   };

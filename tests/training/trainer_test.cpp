@@ -33,10 +33,13 @@ using Catch::Matchers::EndsWith;
 
 namespace {
 
-using State = TrainingState<SoftmaxRegression, AdamW<SoftmaxRegression>>;
-using TestTrainer = Trainer<State, SoftmaxObjective, ImageSource<float>>;
+template <class O>
+using StateFor = TrainingState<SoftmaxRegression, AdamW<SoftmaxRegression>, O>;
+using State = StateFor<SoftmaxObjective>;
+using TestTrainer = Trainer<State, ImageSource<float>>;
 
-State fresh_state() {
+template <class O = SoftmaxObjective>
+StateFor<O> fresh_state() {
   const SoftmaxRegression model(30, 3);
   return {.model = model, .optimiser = AdamW(model, {.rate = 0.05}), .average = MovingAverage(model, 0.9)};
 }
@@ -54,12 +57,14 @@ struct Setting {
                          .largest_norm = 0.5,
                          .seed = 3};
 
-  [[nodiscard]] TestTrainer trainer(State& state, Threads& threads) const {
-    return TestTrainer(state, {}, training, test, options, threads);
+  template <class O>
+  [[nodiscard]] auto trainer(StateFor<O>& state, Threads& threads) const {
+    return Trainer<StateFor<O>, ImageSource<float>>(state, training, test, options, threads);
   }
 };
 
-void check_same(const State& found, const State& expected) {
+template <class S>
+void check_same(const S& found, const S& expected) {
   CHECK(found.step == expected.step);
   CHECK(found.epoch_sums.loss.sum == expected.epoch_sums.loss.sum);
   for_each_parameter(
@@ -70,8 +75,9 @@ void check_same(const State& found, const State& expected) {
       found, expected);
 }
 
-State undisturbed(const Setting& setting) {
-  State state = fresh_state();
+template <class O = SoftmaxObjective>
+StateFor<O> undisturbed(const Setting& setting) {
+  auto state = fresh_state<O>();
   Threads alone;
   REQUIRE(setting.trainer(state, alone).run());
   return state;
@@ -101,14 +107,14 @@ TEST_CASE("The gradient of a batch is that of its examples together, however it 
   const LabelledImages<float> all = setting.training.draw(batch, 9, 2);
   SoftmaxRegression expected(30, 3);
   SoftmaxObjective::Memory memory;
-  const Measures sums = SoftmaxObjective().accumulate(model, all, 1.0 / 70, expected, memory, {});
+  const auto sums = SoftmaxObjective().accumulate(model, all, 1.0 / 70, expected, memory, {});
   for (const BatchCut cut : {BatchCut{100, 1}, BatchCut{7, 3}, BatchCut{1, 4}, BatchCut{16, 8}}) {
     std::vector<SoftmaxRegression> found;
     for (const int count : {1, 2, 4}) {
       Threads threads(count);
       BatchGradient gradient(model, SoftmaxObjective(), cut, threads);
       for (int again = 0; again < 2; ++again) {
-        const Measures part_sums = gradient.compute(model, setting.training, batch, {.seed = 9, .epoch = 2, .step = 5});
+        const auto part_sums = gradient.compute(model, setting.training, batch, {.seed = 9, .epoch = 2, .step = 5});
         CHECK(part_sums.loss.count == 70);
         CHECK(part_sums.correct == sums.correct);
         CHECK(relative_error(part_sums.loss.sum, sums.loss.sum) < rounding<float>);
@@ -129,8 +135,8 @@ TEST_CASE("A training learns, and ends with the same bits on any number of threa
     State state = fresh_state();
     Threads threads(count);
     TestTrainer trainer = setting.trainer(state, threads);
-    std::vector<EpochReport> reports;
-    CHECK(trainer.run([&](const EpochReport& report) { reports.push_back(report); }));
+    std::vector<TestTrainer::Report> reports;
+    CHECK(trainer.run([&](const TestTrainer::Report& report) { reports.push_back(report); }));
     check_same(state, expected);
     REQUIRE(reports.size() == 5);
     CHECK(reports[4].training.loss.count == 64);
@@ -154,7 +160,7 @@ TEST_CASE("A training that is stopped after any step and continued ends as if ne
     State second = fresh_state();
     Setting continued = setting;
     continued.options.checkpoint = folder.file("checkpoint");
-    TestTrainer after = TestTrainer(second, {}, continued.training, continued.test, continued.options, threads);
+    TestTrainer after = TestTrainer(second, continued.training, continued.test, continued.options, threads);
     REQUIRE(after.resume());
     check_same(second, first);
     REQUIRE(after.run());
@@ -175,7 +181,7 @@ TEST_CASE("Ctrl-C and SIGTERM end a training after the step, with a checkpoint t
     TestTrainer trainer = setting.trainer(state, alone);
     trainer.resume();
     const Index before = state.step;
-    CHECK_FALSE(trainer.run([&](const EpochReport&) { std::raise(signal); }));
+    CHECK_FALSE(trainer.run([&](const TestTrainer::Report&) { std::raise(signal); }));
     CHECK(state.step == before + 4);
   }
   state = fresh_state();
@@ -268,8 +274,7 @@ TEST_CASE("A checkpoint that does not fit is refused, and the state stays as it 
   reseeded.options.seed = 4;
   State reseeded_state = fresh_state();
   CHECK_THAT(
-      message(other,
-              TestTrainer(reseeded_state, {}, reseeded.training, reseeded.test, reseeded.options, alone).recipe()),
+      message(other, TestTrainer(reseeded_state, reseeded.training, reseeded.test, reseeded.options, alone).recipe()),
       EndsWith("begun with another recipe: seed: expected '4', found '3'"));
 
   const SoftmaxRegression larger(31, 3);
@@ -277,8 +282,8 @@ TEST_CASE("A checkpoint that does not fit is refused, and the state stays as it 
   const std::string complaints = message(larger_state, {});
   CHECK_THAT(complaints, ContainsSubstring("'model.weight': expected F32 [3, 31], found F32 [3, 30]"));
   CHECK_THAT(complaints, ContainsSubstring("surplus: 'average.weight'"));
-  TrainingState<SoftmaxRegression, Sgd<SoftmaxRegression>> descent{.model = before.model,
-                                                                   .optimiser = Sgd(before.model)};
+  TrainingState<SoftmaxRegression, Sgd<SoftmaxRegression>, SoftmaxObjective> descent{.model = before.model,
+                                                                                     .optimiser = Sgd(before.model)};
   CHECK_THAT(message(descent, {}), ContainsSubstring("missing: 'optimiser.velocity.weight' [3, 30]"));
 
   const std::string whole = content_of(path);
@@ -412,7 +417,7 @@ TEST_CASE("A training whose parameters are not finite any more ends with an erro
   TestTrainer trainer = setting.trainer(state, alone);
   std::string good;
   CHECK_THAT(message_of<Error>([&] {
-               trainer.run([&](const EpochReport&) {
+               trainer.run([&](const TestTrainer::Report&) {
                  good = content_of(setting.options.checkpoint);
                  state.average->average.bias(0) = std::numeric_limits<float>::infinity();
                });
@@ -526,7 +531,7 @@ TEST_CASE("A history that cannot be written any more ends a training, but costs 
     setting.options.checkpoint = folder.file("checkpoint");
     Threads alone;
     State state = fresh_state();
-    const auto lose_history = [&](const EpochReport&) {
+    const auto lose_history = [&](const TestTrainer::Report&) {
       std::filesystem::remove(setting.options.history);
       std::filesystem::create_directory(setting.options.history);
     };
@@ -579,6 +584,83 @@ TEST_CASE("Notes of a checkpoint may be any bytes, and come back as they were") 
   }
 }
 
+namespace {
+
+/// Cross-entropy alone.
+struct LossObjective {
+  using Measures = LossMeasures;
+  using Memory = SoftmaxObjective::Memory;
+
+  Measures accumulate(const SoftmaxRegression& model, const LabelledImages<float>& examples, double weight,
+                      SoftmaxRegression& gradient, Memory& memory, const Run<float>& run) const {
+    return {SoftmaxObjective().accumulate(model, examples, weight, gradient, memory, run).loss};
+  }
+  Measures measure(const SoftmaxRegression& model, const LabelledImages<float>& examples, const Run<float>& run) const {
+    return {SoftmaxObjective().measure(model, examples, run).loss};
+  }
+};
+
+/// The keys of the last line of the history of a training.
+template <class O>
+std::vector<std::string> keys_of_history() {
+  const TemporaryFolder folder;
+  Setting setting;
+  setting.options.epochs = 1;
+  setting.options.history = folder.file("history");
+  Threads alone;
+  auto state = fresh_state<O>();
+  REQUIRE(setting.trainer(state, alone).run());
+  std::vector<std::string> keys;
+  const auto line = nlohmann::ordered_json::parse(content_of(setting.options.history));
+  for (const auto& [key, value] : line.items()) keys.push_back(key);
+  return keys;
+}
+
+/// Writes a checkpoint anew, after change(tensors, metadata).
+template <class Change>
+void rewrite_checkpoint(const std::filesystem::path& path, const Change& change) {
+  const TensorTable file = read_safetensors(path, FileAccess::copy);
+  std::vector<Tensor> tensors = file.tensors();
+  Metadata metadata = file.metadata();
+  metadata.erase(metadata.begin());  // the checksum
+  change(tensors, metadata);
+  write_checked_safetensors(path, tensors, metadata);
+}
+
+}  // namespace
+
+// The history of a masked autoencoder said "test_accuracy":0.0.
+TEST_CASE("A history tells the numbers that the objective measures, and no others") {
+  CHECK(keys_of_history<SoftmaxObjective>() ==
+        std::vector<std::string>{"step", "epoch", "training_loss", "training_accuracy", "test_loss", "test_accuracy",
+                                 "test_top_5_accuracy", "seconds"});
+  CHECK(keys_of_history<LossObjective>() ==
+        std::vector<std::string>{"step", "epoch", "training_loss", "test_loss", "seconds"});
+}
+
+TEST_CASE("A checkpoint keeps the sums that the objective measures, and one that says more is read") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("checkpoint");
+  Setting setting;
+  Threads alone;
+  auto state = fresh_state<LossObjective>();
+  auto trainer = setting.trainer(state, alone);
+  trainer.step();
+  save_checkpoint(path, state, trainer.recipe());
+  rewrite_checkpoint(path, [](auto&, Metadata& metadata) {  // as that of a masked autoencoder was written
+    metadata.emplace_back("correct", "0");
+    metadata.emplace_back("correct in top 5", "0");
+  });
+  auto loaded = fresh_state<LossObjective>();
+  load_checkpoint(path, loaded, trainer.recipe());
+  check_same(loaded, state);
+
+  save_checkpoint(path, state, trainer.recipe());
+  State classification = fresh_state();
+  CHECK_THAT(message_of<FileError>([&] { load_checkpoint(path, classification, trainer.recipe()); }),
+             EndsWith("expected a checkpoint of a training with 'correct' in its metadata"));
+}
+
 TEST_CASE("Two trainings with one history both stand in it") {
   const TemporaryFolder folder;
   Setting setting;
@@ -600,7 +682,7 @@ TEST_CASE(
   Threads alone;
   const auto finishes = [&](const auto& on_epoch) {
     State state = fresh_state();
-    return setting.trainer(state, alone).run([&](const EpochReport&) { on_epoch(); });
+    return setting.trainer(state, alone).run([&](const TestTrainer::Report&) { on_epoch(); });
   };
   const auto hang_up_twice = [] {
     std::raise(SIGHUP);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <iomanip>
 #include <sstream>
@@ -11,6 +12,7 @@
 #include "crate/core/matrix.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
+#include <sys/ioctl.h>
 #include <unistd.h>
 #endif
 
@@ -29,8 +31,8 @@ namespace crate {
   return text.str();
 }
 
-/// One line on a terminal's standard error, written over ten times a second, with a rate and the time to go; silent where
-/// standard error is no terminal.
+/// One line on a terminal's standard error, as wide as that at most, written over ten times a second, with a rate and
+/// the time to go; silent where standard error is no terminal.
 class ProgressLine {
  public:
   /// Of `total` pieces of work, `done` are done already. `unit` is what is counted, as in "images".
@@ -49,7 +51,7 @@ class ProgressLine {
     std::ostringstream line;
     line << what << "  " << std::setprecision(4) << rate << ' ' << unit_ << "/s";
     if (rate > 0) line << "  " << duration_text((total_ - done) / rate) << " to go";
-    std::fprintf(stderr, "\r\033[K%s", line.str().c_str());
+    std::fprintf(stderr, "\r\033[K%s", line.str().substr(0, terminal_width() - 1).c_str());
     std::fflush(stderr);
   }
 
@@ -66,6 +68,15 @@ class ProgressLine {
 #else
     return false;
 #endif
+  }
+
+  /// In columns; without bound if it is not known.
+  static std::size_t terminal_width() {
+#if defined(__unix__) || defined(__APPLE__)
+    winsize size{};
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+#endif
+    return std::string::npos;
   }
 
   double total_, done_before_;
