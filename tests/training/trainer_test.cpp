@@ -18,6 +18,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -586,6 +587,76 @@ TEST_CASE("Notes of a checkpoint may be any bytes, and come back as they were") 
 
 namespace {
 
+/// The loss, the sum of the logits, of which nobody but the objective knows, and that of their squares.
+struct LogitMeasures {
+  LossSum loss = {};
+  Eigen::Vector3d logits = Eigen::Vector3d::Zero();
+  double squares = 0;
+
+  LogitMeasures& operator+=(const LogitMeasures& other) {
+    loss += other.loss;
+    logits += other.logits;
+    squares += other.squares;
+    return *this;
+  }
+  [[nodiscard]] double mean_square() const { return squares / static_cast<double>(loss.count); }
+  static constexpr auto numbers() { return std::tuple{measured_number("square", &LogitMeasures::mean_square)}; }
+  static constexpr auto sums() { return std::tuple{measured_sum("squares", &LogitMeasures::squares)}; }
+};
+
+/// Cross-entropy of the logits of the model and a teacher together, less a centre. Both follow the model.
+struct CentredObjective {
+  using Measures = LogitMeasures;
+  struct Memory {};
+
+  Vector<double> centre = Vector<double>::Zero(3);
+  SoftmaxRegression teacher{30, 3};
+  std::vector<Index> steps = {};  ///< that it was told of
+  LogitMeasures last = {};
+  SoftmaxRegression last_model{30, 3};
+
+  static constexpr auto parts() {
+    return std::tuple{part("centre", &CentredObjective::centre), part("teacher", &CentredObjective::teacher)};
+  }
+
+  Measures accumulate(const SoftmaxRegression& model, const LabelledImages<float>& examples, double weight,
+                      SoftmaxRegression& gradient, Memory&, const Run<float>& run) const {
+    const Matrix<float> d_logits = cross_entropy_gradient(centred(model, examples), examples.labels, weight);
+    gradient.weight += d_logits * examples.images.transpose();
+    gradient.bias += d_logits.rowwise().sum();
+    return measure(model, examples, run);
+  }
+
+  Measures measure(const SoftmaxRegression& model, const LabelledImages<float>& examples, const Run<float>&) const {
+    const Eigen::MatrixXd logits = model.logits(examples.images).cast<double>();
+    return {.loss = cross_entropy(centred(model, examples), examples.labels),
+            .logits = logits.rowwise().sum(),
+            .squares = logits.squaredNorm()};
+  }
+
+  void after_step(const SoftmaxRegression& model, const Measures& measures, const StepPlace& place, Threads&) {
+    centre = 0.9 * centre + 0.1 / static_cast<double>(measures.loss.count) * measures.logits;
+    teacher.weight = 0.9F * teacher.weight + 0.1F * model.weight;
+    teacher.bias = 0.9F * teacher.bias + 0.1F * model.bias;
+    steps.push_back(place.step);
+    last = measures;
+    last_model = model;
+  }
+
+ private:
+  [[nodiscard]] Matrix<float> centred(const SoftmaxRegression& model, const LabelledImages<float>& examples) const {
+    return (model.logits(examples.images) + teacher.logits(examples.images)).colwise() - centre.cast<float>();
+  }
+};
+
+/// The hook of an objective of any model.
+struct GenericHook {
+  using Measures = LossMeasures;
+  void after_step(const auto&, const Measures&, const StepPlace&, Threads&) {}
+};
+static_assert(HasAfterStep<GenericHook, SoftmaxRegression> && HasAfterStep<CentredObjective, SoftmaxRegression>);
+static_assert(!HasAfterStep<SoftmaxObjective, SoftmaxRegression>);
+
 /// Cross-entropy alone.
 struct LossObjective {
   using Measures = LossMeasures;
@@ -636,6 +707,9 @@ TEST_CASE("A history tells the numbers that the objective measures, and no other
                                  "test_top_5_accuracy", "seconds"});
   CHECK(keys_of_history<LossObjective>() ==
         std::vector<std::string>{"step", "epoch", "training_loss", "test_loss", "seconds"});
+  CHECK(keys_of_history<CentredObjective>() == std::vector<std::string>{"step", "epoch", "training_loss",
+                                                                        "training_square", "test_loss", "test_square",
+                                                                        "seconds"});
 }
 
 TEST_CASE("A checkpoint keeps the sums that the objective measures, and one that says more is read") {
@@ -659,6 +733,89 @@ TEST_CASE("A checkpoint keeps the sums that the objective measures, and one that
   State classification = fresh_state();
   CHECK_THAT(message_of<FileError>([&] { load_checkpoint(path, classification, trainer.recipe()); }),
              EndsWith("expected a checkpoint of a training with 'correct' in its metadata"));
+}
+
+TEST_CASE("A training whose objective has a state goes on with the same bits after it was stopped at any step") {
+  const TemporaryFolder folder;
+  Setting setting;
+  Threads threads(2);
+  const auto expected = undisturbed<CentredObjective>(setting);
+  for (Index stop = 1; stop < 20; stop += 3) {
+    auto first = fresh_state<CentredObjective>();
+    auto before = setting.trainer(first, threads);
+    for (Index i = 0; i < stop; ++i) before.step();
+    save_checkpoint(folder.file("checkpoint"), first, before.recipe());
+    auto second = fresh_state<CentredObjective>();
+    Setting continued = setting;
+    continued.options.checkpoint = folder.file("checkpoint");
+    auto after = continued.trainer(second, threads);
+    REQUIRE(after.resume());
+    check_same(second, first);
+    CHECK(second.epoch_sums.squares == first.epoch_sums.squares);
+    auto without_state = second;
+    without_state.objective = {};
+    continued.options.checkpoint = "";
+    REQUIRE(continued.trainer(without_state, threads).run());
+    CHECK_FALSE(without_state.model == expected.model);
+    REQUIRE(after.run());
+    check_same(second, expected);
+    CHECK(second.epoch_sums.squares == expected.epoch_sums.squares);
+  }
+}
+
+TEST_CASE(
+    "A checkpoint that lacks the state or a sum of the objective, or has one that cannot be, is refused by name") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("checkpoint");
+  Setting setting;
+  Threads alone;
+  auto state = fresh_state<CentredObjective>();
+  auto trainer = setting.trainer(state, alone);
+  trainer.step();
+  const auto message = [&](auto target, const auto& change) {
+    save_checkpoint(path, state, trainer.recipe());
+    rewrite_checkpoint(path, change);
+    const auto before = target;
+    std::string found = message_of<FileError>([&] { load_checkpoint(path, target, trainer.recipe()); });
+    check_same(target, before);
+    return found;
+  };
+  const auto fresh = fresh_state<CentredObjective>();
+  CHECK_THAT(message(fresh,
+                     [](auto& tensors, auto&) {
+                       std::erase_if(tensors, [](const Tensor& tensor) { return tensor.name == "objective.centre"; });
+                     }),
+             EndsWith("the checkpoint does not fit the training:\n  missing: 'objective.centre' [3]"));
+  CHECK_THAT(message(fresh_state<LossObjective>(), [](auto&, auto&) {}),
+             ContainsSubstring("surplus: 'objective.centre'\n  surplus: 'objective.teacher.bias'"));
+  CHECK_THAT(message(fresh,
+                     [](auto&, Metadata& metadata) {
+                       std::erase_if(metadata, [](const auto& entry) { return entry.first == "squares"; });
+                     }),
+             EndsWith("expected a checkpoint of a training with 'squares' in its metadata"));
+  CHECK_THAT(message(fresh,
+                     [](auto&, Metadata& metadata) {
+                       for (auto& [key, text] : metadata)
+                         if (key == "squares") text = "nan";
+                     }),
+             EndsWith("metadata 'squares': expected a finite number, found nan"));
+}
+
+TEST_CASE("An objective is told of every step when it is taken, once, with the measures of its batch") {
+  const Setting setting;
+  Threads alone;
+  auto state = fresh_state<CentredObjective>();
+  auto trainer = setting.trainer(state, alone);
+  for (Index step = 0; step < 6; ++step) {
+    const LogitMeasures sums = trainer.step();
+    const CentredObjective& objective = state.objective;
+    REQUIRE(std::ssize(objective.steps) == step + 1);
+    CHECK(objective.steps.back() == step);
+    CHECK(objective.last.loss.count == 16);
+    CHECK(objective.last.logits == sums.logits);
+    CHECK(objective.last_model == state.model);
+    if (step == 0) CHECK(objective.teacher.weight == 0.1F * state.model.weight);
+  }
 }
 
 TEST_CASE("Two trainings with one history both stand in it") {

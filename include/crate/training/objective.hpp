@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/training/measures.hpp"
 
@@ -19,6 +20,17 @@ struct StepPlace {
   Index step = 0;  ///< counted from the beginning of the training
 };
 
+/// An objective that is told of every step. One whose after_step takes something else is an error where it is told, not
+/// left untold.
+template <class O, class Model>
+concept HasAfterStep = requires {
+  &O::after_step;
+}
+|| requires(O& objective, const Model& model, const typename O::Measures& measures, const StepPlace& place,
+            Threads& threads) {
+  objective.after_step(model, measures, place, threads);
+};
+
 /// A loss of a model on examples.
 ///   accumulate(model, examples, weight, gradient, memory, run)   adds `weight` times the gradient of the sum of the
 ///                                                                examples' losses to `gradient`, a model, and returns
@@ -26,6 +38,13 @@ struct StepPlace {
 ///   measure(model, examples, run)                                returns these alone
 /// Both run on several threads at a time. `Measures` are the objective's own, sums that are told and kept by name;
 /// `Memory` holds what a thread needs for one call of accumulate, and keeps for the next.
+///
+/// An objective may have a state: what it lists as its parts(), such as a centre or a teacher, is saved in checkpoints
+/// and restored with the same bits. It changes between steps alone:
+///   after_step(model, measures, place, threads)                  if there is one, is called after the step that the
+///                                                                optimiser took by a batch with these measures, at this
+///                                                                place
+/// What follows from the place of a step, such as the schedule of a temperature, need not be saved.
 template <class O, class Model, class Examples>
 concept Objective = Measures<typename O::Measures> && std::default_initializable<typename O::Memory> &&
     requires(const O& objective, const Model& model, const Examples& examples, double weight, Model& gradient,

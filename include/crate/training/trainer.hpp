@@ -132,7 +132,7 @@ class Trainer {
     return true;
   }
 
-  /// One batch: gradient, clipping, step, moving average. Returns the sums over the batch, before the step.
+  /// One batch: gradient, clipping, step, what follows a step. Returns the sums over the batch, before the step.
   /// Throws Error if the loss, or the norm that is clipped, is not finite; then the state is as before.
   Measures step() {
     const Index epoch = state_.step / steps_per_epoch(), position = state_.step % steps_per_epoch();
@@ -146,6 +146,8 @@ class Trainer {
     StepFactors factors{.rate = options_.schedule.factor(state_.step)};
     if (options_.largest_norm > 0) factors.gradient = clipping_factor(finite_norm(), options_.largest_norm);
     state_.optimiser.step(state_.model, gradient_.gradient(), factors, threads_);
+    if constexpr (HasAfterStep<typename State::Objective, typename State::Model>)
+      state_.objective.after_step(state_.model, sums, place, threads_);
     if (state_.average) state_.average->update(state_.model, threads_);
     if (position == 0) state_.epoch_sums = {};
     state_.epoch_sums += sums;

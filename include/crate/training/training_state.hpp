@@ -26,8 +26,12 @@ struct TrainingState {
   typename Objective::Measures epoch_sums = {};  ///< over the batches of this epoch so far
 
   static constexpr auto parts() {
-    return std::tuple{part("model", &TrainingState::model), part("optimiser", &TrainingState::optimiser),
-                      part("average", &TrainingState::average)};
+    constexpr std::tuple parts{part("model", &TrainingState::model), part("optimiser", &TrainingState::optimiser),
+                               part("average", &TrainingState::average)};
+    if constexpr (HasParts<Objective>)
+      return std::tuple_cat(parts, std::tuple{part("objective", &TrainingState::objective)});
+    else
+      return parts;
   }
 
   /// What is to be judged and kept: the moving average if there is one.
