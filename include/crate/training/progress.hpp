@@ -42,7 +42,8 @@ class ProgressLine {
   ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine() { clear(); }
 
-  void show(double done, const std::string& what) {
+  /// Shows what is done, the rate, the time to go and what came of it; a narrow terminal cuts the last of these.
+  void show(double done, const std::string& what, const std::string& result) {
     if (!shown_) return;
     const Clock::time_point now = Clock::now();
     if (now - last_shown_ < std::chrono::milliseconds(100)) return;
@@ -51,6 +52,7 @@ class ProgressLine {
     std::ostringstream line;
     line << what << "  " << std::setprecision(4) << rate << ' ' << unit_ << "/s";
     if (rate > 0) line << "  " << duration_text((total_ - done) / rate) << " to go";
+    line << "  " << result;
     std::fprintf(stderr, "\r\033[K%s", line.str().substr(0, terminal_width() - 1).c_str());
     std::fflush(stderr);
   }

@@ -171,7 +171,7 @@ class Trainer {
     auto start = std::chrono::steady_clock::now();
     while (state_.step < total_steps()) {
       const Measures sums = step();
-      progress.show(examples_in(state_.step), progress_text());
+      progress.show(examples_in(state_.step), place_text(), numbers_text());
       std::optional<Report> report;
       if (state_.step % steps_per_epoch() == 0) {
         report = end_epoch(start);
@@ -245,12 +245,16 @@ class Trainer {
     return static_cast<double>(steps) * static_cast<double>(options_.batch);
   }
 
-  [[nodiscard]] std::string progress_text() const {
+  [[nodiscard]] std::string place_text() const {
+    return concatenate("epoch ", (state_.step - 1) / steps_per_epoch() + 1, '/', options_.epochs, "  step ",
+                       (state_.step - 1) % steps_per_epoch() + 1, '/', steps_per_epoch());
+  }
+
+  [[nodiscard]] std::string numbers_text() const {
     std::ostringstream text;
-    text << "epoch " << (state_.step - 1) / steps_per_epoch() + 1 << '/' << options_.epochs << "  step "
-         << (state_.step - 1) % steps_per_epoch() + 1 << '/' << steps_per_epoch() << std::fixed << std::setprecision(4);
+    text << std::fixed << std::setprecision(4);
     for (const ListedNumber& number : list_numbers(state_.epoch_sums))
-      if (number.told_of == ToldOf::training_and_test) text << "  " << number.name << ' ' << number.value;
+      if (number.told_of == ToldOf::training_and_test) text << number.name << ' ' << number.value << "  ";
     return text.str();
   }
 
