@@ -46,8 +46,8 @@ constexpr MeasuredSum<M, Number> measured_sum(std::string_view name, Number M::*
 
 /// Sums over examples: M{} over none, += adds those over others.
 ///   loss        a LossSum; training lessens its mean, which is told as "loss", and kept as "loss" and "examples"
-///   numbers()   lists what else is told, by the names that histories have: a tuple of measured_number(name, &M::function)
-///   sums()      lists what this is computed of, by the names that checkpoints have: a tuple of measured_sum(name, &M::member)
+///   numbers()   lists what else is told, a tuple of measured_number(name, &M::function): names are those in histories
+///   sums()      lists what this is computed of, a tuple of measured_sum(name, &M::member): ... in checkpoints
 /// Satisfied by LossMeasures and ClassificationMeasures.
 template <class M>
 concept Measures = std::semiregular<M> && requires(M& sums, const M& others) {

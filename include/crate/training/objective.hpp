@@ -41,9 +41,9 @@ concept HasAfterStep = requires {
 ///
 /// An objective may have a state: what it lists as its parts(), such as a centre or a teacher, is saved in checkpoints
 /// and restored with the same bits. It changes between steps alone:
-///   after_step(model, measures, place, threads)                  if there is one, is called after the step that the
-///                                                                optimiser took by a batch with these measures, at this
-///                                                                place
+///   after_step(model, measures, place, threads)                  if there is one, is called after each step of the
+///                                                                optimiser, with the measures of its batch and the
+///                                                                place that it had
 /// What follows from the place of a step, such as the schedule of a temperature, need not be saved.
 template <class O, class Model, class Examples>
 concept Objective = Measures<typename O::Measures> && std::default_initializable<typename O::Memory> &&
