@@ -213,7 +213,7 @@ template <class Model>
     if (outer) outer(step);
     if (step.name == "encoder_norm") result.latent = step.activation;
   };
-  result.prediction = model.forward(MaskedImages<S>(images, result.mask), run);
+  result.prediction = model.forward(MaskedImages(images, result.mask), run);
   const Matrix<S> target = cut_patches(images, patch_grid(model), PatchOrder::row_column_channel);
   const LossSum error = masked_patch_error(result.prediction, target, result.mask, model.about.normalise_pixels);
   if (error.count > 0) result.loss = error.mean();
