@@ -96,7 +96,7 @@ void compute(const ImageClassifier<Block, Embedding>& model, const InputImages<S
 }
 
 template <class EncoderBlock, class DecoderBlock, Scalar S>
-void compute(const CrateMaskedAutoencoder<EncoderBlock, DecoderBlock>& model, const InputImages<S>& images,
+void compute(const MaskedAutoencoder<EncoderBlock, DecoderBlock>& model, const InputImages<S>& images,
              const TensorTable& input, const Run<S>& run, Outputs& outputs) {
   const Tensor* const noise = input.find("noise");
   const MaskedAutoencoding<S> result =
@@ -131,9 +131,9 @@ void differentiate(const ImageClassifier<Block, Embedding>& model, const InputIm
 }
 
 template <class EncoderBlock, class DecoderBlock, Scalar S>
-void differentiate(const CrateMaskedAutoencoder<EncoderBlock, DecoderBlock>& model, const InputImages<S>& images,
+void differentiate(const MaskedAutoencoder<EncoderBlock, DecoderBlock>& model, const InputImages<S>& images,
                    const TensorTable& input, const Options&, const Run<S>& run, Outputs& outputs) {
-  Recording<CrateMaskedAutoencoder<EncoderBlock, DecoderBlock>> recording;
+  Recording<MaskedAutoencoder<EncoderBlock, DecoderBlock>> recording;
   const Matrix<S> mask = mask_by_noise(model, read_noise(input.at("noise"), model, images.pixels.cols()));
   const Matrix<S> prediction = forward(model, MaskedImages<S>(images.pixels, mask), recording, run).tokens;
   const Matrix<S> target = cut_patches(images.pixels, patch_grid(model), PatchOrder::row_column_channel);
