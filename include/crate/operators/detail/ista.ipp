@@ -51,10 +51,10 @@ template <class Z>
 }
 
 /// The columns of a step's room, d rows high: for the step's matrix A, or for the residual Z - D Z. Majorisation and
-/// minimisation takes none.
+/// minimisation takes none, unless the number of tokens is known at compile time.
 template <class Z>
 [[nodiscard]] Index ista_room_columns(const Z& z, const IstaOptions& options) {
-  if (options.rule == SparsifyRule::majorisation_minimisation) return 0;
+  if (Z::ColsAtCompileTime == Eigen::Dynamic && options.rule == SparsifyRule::majorisation_minimisation) return 0;
   return takes_step_matrix(z, options) ? z.rows() : z.cols();
 }
 
