@@ -7,8 +7,8 @@
 #include "crate/crate.hpp"
 #include "measurement.hpp"
 
-// The operators, each on one thread: tokens d x N; K = d / 64 subspaces of dimension p = 64; a dictionary d x d or d x 4 d.
-// Each is compared with the formula in its comment, written out in double, before it is timed.
+// The operators, each on one thread: tokens d x N; K = d / 64 subspaces of dimension p = 64; a dictionary d x d or
+// d x 4 d. Each is compared with the formula in its comment, written out in double, before it is timed.
 
 namespace crate::bench {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Trains an image classifier, from scratch or from published weights with a new head: on MNIST and its likes, CIFAR-10 or
-// folders of pictures. Without options, the recipe is the one that reaches 87 % on Fashion-MNIST in five epochs.
+// Trains an image classifier, from scratch or from published weights with a new head: on MNIST and its likes, CIFAR-10
+// or folders of pictures. Without options, the recipe is the one that reaches 87 % on Fashion-MNIST in five epochs.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -25,7 +25,8 @@ inline void print_epoch_heading() {
   std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   test top 5   seconds\n");
 }
 
-/// Of every layer, on the first 64 test images: how much of the code is not zero, and the coding rate of the projected tokens.
+/// Of every layer, on the first 64 test images: how much of the code is not zero,
+/// and the coding rate of the projected tokens.
 template <class Model>
 void print_layers(const Model& model, const crate::ImageSource<typename Model::Scalar>& test, crate::Threads& threads) {
   std::vector<Index> first(static_cast<std::size_t>(std::min<Index>(64, test.size())));

@@ -22,8 +22,8 @@ enum class ParameterKind {
   unused,     ///< read, kept and written back because the published model carries it, but never computed with
 };
 
-/// A member of a layer, under the name that files, printed summaries and observers use. The empty name is transparent: what
-/// the member holds is named as if the owner held it.
+/// A member of a layer, under the name that files, printed summaries and observers use. The empty name is transparent:
+/// what the member holds is named as if the owner held it.
 template <class Owner, class Member>
 struct Part {
   std::string_view name;
@@ -37,9 +37,10 @@ constexpr Part<Owner, Member> part(std::string_view name, Member Owner::*member,
   return {name, member, kind};
 }
 
-/// A layer lists its parts: `static constexpr auto parts()` returns a tuple of `part(name, &Layer::member)`, in order. A part
-/// is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers (named 0, 1,
-/// ...), or a std::optional one. Loading, saving, counting, initialising and optimising all walk this one list.
+/// A layer lists its parts: `static constexpr auto parts()` returns a tuple of `part(name, &Layer::member)`, in order.
+/// A part is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers
+/// (named 0, 1, ...), or a std::optional one. Loading, saving, counting, initialising and optimising all walk this one
+/// list.
 template <class T>
 concept HasParts = requires {
   std::remove_cvref_t<T>::parts();
@@ -92,8 +93,8 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
 
 }  // namespace detail
 
-/// Calls visit(name, kind, parameter, same parameter of each other...) for every parameter of `layer`, in the order of its
-/// parts. The others are layers of the same structure: a gradient, moments, a teacher, a copy in other precision.
+/// Calls visit(name, kind, parameter, same parameter of each other...) for every parameter of `layer`, in the order of
+/// its parts. The others are layers of the same structure: a gradient, moments, a teacher, a copy in other precision.
 /// `visit` is compiled for every type of parameter of every model; what needs no types loops over list_parameters.
 /// Throws ShapeError if they have other numbers of layers or other optional parts.
 template <class Visit, class Layer, class... Others>

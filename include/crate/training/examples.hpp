@@ -17,7 +17,8 @@
 
 namespace crate {
 
-/// Examples by index. `draw` gives them as training sees them, varied by the seed and the epoch alone, `take` as they are.
+/// Examples by index. `draw` gives them as training sees them, varied by the seed and the epoch alone,
+/// `take` as they are.
 template <class Source>
 concept ExampleSource = requires(const Source& source, std::span<const Index> indices, std::uint64_t seed,
                                  Index epoch) {
@@ -63,7 +64,8 @@ struct ImageSource {
   }
 };
 
-/// The order in which an epoch = 0, 1, ... goes through `size` examples: a permutation that depends on these three alone.
+/// The order in which an epoch = 0, 1, ... goes through `size` examples:
+/// a permutation that depends on these three alone.
 [[nodiscard]] inline std::vector<Index> epoch_order(Index size, std::uint64_t seed, Index epoch) {
   std::vector<Index> order(static_cast<std::size_t>(size));
   std::iota(order.begin(), order.end(), Index{0});

@@ -15,8 +15,9 @@
 
 namespace crate {
 
-/// Mean squared error of the hidden patches, averaged over those of an image, which are as many in every one. Which patches are
-/// hidden depends on the seed, the step of training and the index of the image in its batch alone; labels are not read.
+/// Mean squared error of the hidden patches, averaged over those of an image, which are as many in every one. Which
+/// patches are hidden depends on the seed, the step of training and the index of the image in its batch alone; labels
+/// are not read.
 template <crate::Scalar S>
 struct MaskedAutoencodingObjective {
   using Model = MaskedAutoencoder<S>;

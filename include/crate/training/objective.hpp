@@ -37,7 +37,7 @@ struct Measures {
 };
 
 /// A loss of a model on examples.
-///   accumulate(model, examples, weight, gradient, memory, run)   adds `weight` times the gradient of the sum of the examples'
+///   accumulate(model, examples, weight, gradient, memory, run)   adds `weight` times the gradient of the sum of the
 ///                                                                losses to `gradient`, a model, and returns the sums
 ///   measure(model, examples, run)                                returns the sums alone
 /// `Memory` holds what a thread needs for one call of accumulate, and keeps for the next.

@@ -29,8 +29,8 @@ namespace crate {
   return text.str();
 }
 
-/// One line on a terminal's standard error, written over ten times a second, with a rate and the time to go; silent where
-/// standard error is no terminal.
+/// One line on a terminal's standard error, written over ten times a second, with a rate and the time to go; silent
+/// where standard error is no terminal.
 class ProgressLine {
  public:
   /// Of `total` pieces of work, `done` are done already. `unit` is what is counted, as in "images".

@@ -11,8 +11,8 @@
 
 namespace crate {
 
-/// Everything that training changes. With the recipe and the data it determines all that follows, so whoever saves and loads
-/// it goes on as if never stopped.
+/// Everything that training changes. With the recipe and the data it determines all that follows, so whoever saves and
+/// loads it goes on as if never stopped.
 template <class M, Optimiser Rule>
 struct TrainingState {
   using Model = M;
