@@ -77,18 +77,22 @@ inline constexpr Index bounded_query_block = EIGEN_STACK_ALLOCATION_LIMIT == 0
                                                                          (Index{sizeof(S)} * std::max(tokens, 1)),
                                                                      1, query_block);
 
+/// How many keys the queries first, ..., first + n - 1 of a set of `tokens` see, all together.
+inline Index seen_keys(const AttentionOptions& options, Index tokens, Index first, Index n) {
+  const Index visible = options.visible == -1 ? tokens : options.visible;
+  return seen_keys(options.mask == AttentionMask::causal, visible, first, n);
+}
+
 /// out = H softmax(logit_scale H^T Q) for the n queries Q = H[:, first ... first + n - 1], all p x n, over the keys
 /// that they see. `room` is for (number of keys) x n scores.
 template <class H, class Room, class Out>
 void attend_queries(const H& h, Index first, const AttentionOptions& options, Room& room, Out&& out) {
-  const bool is_causal = options.mask == AttentionMask::causal;
-  const Index n = out.cols(), visible = options.visible == -1 ? h.cols() : options.visible;
-  const Index keys = seen_keys(is_causal, visible, first, n);
+  const Index n = out.cols(), keys = seen_keys(options, h.cols(), first, n);
   auto scores = room.topLeftCorner(keys, n);
   scores.noalias() = h.leftCols(keys).transpose() * h.middleCols(first, n);
   scores *= static_cast<typename H::Scalar>(options.logit_scale);
   for (Index j = 0; j < n; ++j) {
-    const Index seen = seen_keys(is_causal, keys, first + j, 1);
+    const Index seen = seen_keys(options, h.cols(), first + j, 1);
     softmax_columns_in_place(scores.col(j).head(seen));
     scores.col(j).tail(keys - seen).setZero();
   }
