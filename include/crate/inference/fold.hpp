@@ -39,9 +39,9 @@
 // So an encoder block takes three products, U^T LN(z), W attention + b + z and prox(A LN(z) + c), and a pair of encoder
 // and decoder block six. Everything is computed in double and rounded once.
 //
-// With weights in bfloat16 sums are floats. Where the processor multiplies bfloat16, tokens are rounded too, at twice the
-// speed of floats; elsewhere the weights alone. Two things keep the error small: ISTA adds its step, (A - I) x + c, to
-// tokens x = LN(z) that are not rounded, nor does attention of the first block round any.
+// With weights in bfloat16 sums are floats. Where the processor multiplies bfloat16, tokens are rounded too, at twice
+// the speed of floats; elsewhere the weights alone. Two things keep the error small: ISTA adds its step, (A - I) x + c,
+// to tokens x = LN(z) that are not rounded, nor does attention of the first block round any.
 
 namespace crate {
 
@@ -133,8 +133,8 @@ template <FoldedWeight W, class Inner>
   return folded(how, std::move(recompute.layer));
 }
 
-/// Blocks of a stack, each by one thread. Attention of the first rounds no tokens, for what is rounded there is amplified
-/// by all blocks behind it.
+/// Blocks of a stack, each by one thread. Attention of the first rounds no tokens, for what is rounded there is
+/// amplified by all blocks behind it.
 template <FoldedWeight W, class Link>
 [[nodiscard]] auto folded(Folding<W> how, std::vector<Link> links) {
   using Folded = decltype(folded(how, std::move(links.front())));
@@ -214,10 +214,10 @@ requires std::derived_from<C, Chain<C, typename C::Scalar>>
 }  // namespace detail
 
 /// A model, encoder, decoder, block or layer for inference alone: fewer products, finished in registers, on weights
-/// arranged for the processor and stored as W, which is the model's scalar or, for float, bfloat16. It computes what the
-/// model computes within rounding, with the same `forward`; a layer of which nothing better is known stays as it is.
-/// The model is consumed, layer by layer: hand it over by std::move, and never more than one layer a thread is held twice.
-/// Without threads it is folded on one. Observers see the same half-steps, but nothing inside them.
+/// arranged for the processor and stored as W, which is the model's scalar or, for float, bfloat16. It computes what
+/// the model computes within rounding, with the same `forward`; a layer of which nothing better is known stays as it
+/// is. The model is consumed, layer by layer: hand it over by std::move, and never more than one layer a thread is held
+/// twice. Without threads it is folded on one. Observers see the same half-steps, but nothing inside them.
 template <FoldedWeight W, class Model>
 requires(std::same_as<ScalarOf<W>, typename Model::Scalar>)
     [[nodiscard]] auto fold(Model model, Threads* threads = nullptr) {

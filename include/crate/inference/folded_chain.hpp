@@ -64,8 +64,8 @@ template <class L>
 }  // namespace detail
 
 /// Folded layers, one after another. Half-steps are observed under the names that they had in the chain it was folded
-/// from, but for what lies inside of one. Without an observer, what a later layer does not read is not computed: the last
-/// layer that mixes tokens before one that reads the first of each set alone computes no others.
+/// from, but for what lies inside of one. Without an observer, what a later layer does not read is not computed: the
+/// last layer that mixes tokens before one that reads the first of each set alone computes no others.
 template <crate::Scalar S, class About, class... Layers>
 class FoldedChain
     : public detail::Linked<FoldedChain<S, About, Layers...>, S>,
@@ -139,8 +139,8 @@ class FoldedChain
   }
 
  private:
-  /// The last link that mixes tokens such that behind it, up to a link that reads first tokens alone or to the end, each
-  /// token goes its own way.
+  /// The last link that mixes tokens such that behind it, up to a link that reads first tokens alone or to the end,
+  /// each token goes its own way.
   struct NarrowingLink {
     std::size_t before_reader, before_end;
   };

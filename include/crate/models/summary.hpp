@@ -56,8 +56,8 @@ void add_summary_rows(std::vector<SummaryRow>& rows, const std::string& name, co
 }  // namespace detail
 
 /// A table of a layer, block or model for reading: a line for each half-step with its name, formula, dimensions,
-/// parameters and millions of multiply-adds on token sets that enter with the given layout, images with one column each,
-/// and a line for the whole.
+/// parameters and millions of multiply-adds on token sets that enter with the given layout, images with one column
+/// each, and a line for the whole.
 template <class L>
 [[nodiscard]] std::string summary(const L& model, const TokenLayout& layout) {
   using detail::SummaryRow;

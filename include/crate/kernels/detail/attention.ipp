@@ -7,6 +7,7 @@
 // it saves.
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// See SoftmaxTerms; of one query.
 template <Scalar S>
@@ -187,4 +188,5 @@ void attend_heads(const AttentionHeads<S>& heads, bool first_tokens, const Atten
   });
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET
