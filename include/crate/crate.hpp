@@ -68,6 +68,7 @@
 #include "crate/layers/recompute.hpp"
 #include "crate/layers/recording.hpp"
 #include "crate/layers/residual.hpp"
+#include "crate/layers/transposed.hpp"
 #include "crate/layers/without_class_token.hpp"
 #include "crate/models/encoder.hpp"
 #include "crate/models/image_classifier.hpp"

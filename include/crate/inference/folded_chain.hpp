@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "crate/core/parameter_list.hpp"
+#include "crate/core/part.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/layers/chain.hpp"
@@ -48,8 +49,10 @@ template <class L>
 [[nodiscard]] std::size_t bytes_held(const L& layer) {
   if constexpr (requires { layer.bytes_held(); })
     return layer.bytes_held();
-  else
+  else if constexpr (HasParts<L>)
     return static_cast<std::size_t>(parameter_count(layer)) * sizeof(typename L::Scalar);
+  else
+    return 0;
 }
 
 /// The bytes of workspace that a pass takes, where the layer knows.
