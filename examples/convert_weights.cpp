@@ -64,14 +64,13 @@ void print_input(const TensorTable& table) {
 }
 
 /// The family and what its tensors do not tell, as far as the file does.
-void print_model(const TensorTable& table) {
+void print_model(const TensorTable& table, std::string_view family) {
   const auto text = [&](std::string_view key) {
     const std::string* const found = table.find_metadata(key);
     return found != nullptr ? *found : std::string("not in the file");
   };
-  std::printf("model      %s, heads: %s, step: %s, lambda: %s\n",
-              std::string(family_name(*detail::known_family(table))).c_str(), text("crate.heads").c_str(),
-              text("crate.step").c_str(), text("crate.lambda").c_str());
+  std::printf("model      %s, heads: %s, step: %s, lambda: %s\n", std::string(family).c_str(),
+              text("crate.heads").c_str(), text("crate.step").c_str(), text("crate.lambda").c_str());
   print_input(table);
 }
 
@@ -136,7 +135,7 @@ int main(int count, char** arguments) {
     if (!output.empty()) examples::check_output(output, {input});
     const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
-    if (!all && detail::known_family(table)) print_model(table);
+    if (const auto family = family_name(table); family && !all) print_model(table, *family);
     if (output.empty() && options.heads) check_model(table, options);
     if (!output.empty())
       all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);

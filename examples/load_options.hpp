@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "crate/io/model_options.hpp"
+#include "crate/io/families/load_options.hpp"
 #include "crate/io/text_file.hpp"
 
 // The options of a program that tell what weights do not reveal.

@@ -42,7 +42,7 @@ Matrix<S> columns_from(const Tensor& tensor) {
 template <class Model, class Options>
 Model loaded(const TensorTable& weights, const Options& options, std::span<const PublishedName> names) {
   Model model(options);
-  load_weights(model, weights, names, model.grid);
+  load_weights(model, weights, names);
   return model;
 }
 

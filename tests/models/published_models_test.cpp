@@ -8,7 +8,7 @@
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/crate.hpp"
-#include "crate/io/model_options.hpp"
+#include "crate/io/families.hpp"
 #include "crate/io/safetensors.hpp"
 #include "crate/io/weights.hpp"
 #include "published_fixture.hpp"

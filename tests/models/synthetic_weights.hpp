@@ -39,7 +39,7 @@ void fill_synthetic(Model& model, std::span<const PublishedName> names) {
   for (const Parameter& parameter : list_parameters(model)) {
     const PublishedTensorName published = published_name(names, parameter.name);
     if (published.name == "pos_embed" || published.name == "decoder_pos_embed") continue;
-    const auto shape = crate::detail::published_shape(parameter, published.layout, model.grid);
+    const auto shape = crate::detail::published_shape(parameter, published.layout, crate::detail::patches_of(model));
     crate::detail::with_numbers(parameter, [&]<class S>(std::span<S> numbers) {
       for (std::size_t i = 0; i < numbers.size(); ++i)
         numbers[i] = static_cast<S>(synthetic_element(published.name, shape, i));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -12,8 +13,8 @@
 #include <vector>
 
 #include "crate/core/errors.hpp"
+#include "crate/io/families/load_options.hpp"
 #include "crate/io/file_error.hpp"
-#include "crate/io/model_options.hpp"
 #include "crate/io/settings.hpp"
 #include "crate/io/tensor.hpp"
 #include "crate/models/image_preprocessing.hpp"
@@ -27,7 +28,19 @@
 
 namespace crate::detail {
 
+inline constexpr std::array<std::string_view, 4> preprocessing_keys{"crate.fit", "crate.mean", "crate.deviation",
+                                                                    "crate.orientation"};
 inline constexpr std::string_view class_names_key = "crate.class_names.";
+
+/// Models of pictures, and models with classes.
+template <class Model>
+concept HasPreprocessing = requires(const Model& model) {
+  model.preprocessing;
+};
+template <class Model>
+concept HasClassNames = requires(const Model& model) {
+  model.class_names;
+};
 
 [[nodiscard]] inline std::string numbers_text(const std::vector<double>& numbers) {
   std::string text;
@@ -87,8 +100,8 @@ inline void append_preprocessing(Metadata& metadata, const ImagePreprocessing& i
 /// Whatever is not as published. Throws OptionError unless it fits the channels, ShapeError unless it fits the classes.
 template <class Model>
 void append_input(Metadata& metadata, const Model& model) {
-  append_preprocessing(metadata, model.preprocessing, model.grid.channels);
-  if constexpr (requires { model.class_names; }) {
+  if constexpr (HasPreprocessing<Model>) append_preprocessing(metadata, model.preprocessing, model.grid.channels);
+  if constexpr (HasClassNames<Model>) {
     if (model.class_names.empty()) return;
     check_size("class names", static_cast<Index>(model.class_names.size()), model.classes());
     append_class_names(metadata, model.class_names);
@@ -160,15 +173,11 @@ void append_input(Metadata& metadata, const Model& model) {
   return *given.class_names;
 }
 
-/// Gives the model what the caller says of its input, or else the file. Throws as the functions above, and OptionError
-/// if names are given for what has no classes.
+/// Gives the model what the caller says of its input, or else the file. Throws as the functions above.
 template <class Model>
 void apply_input(Model& model, const TensorTable& weights, const LoadOptions& given) {
-  model.preprocessing = preprocessing_of(weights, given, model.grid.channels);
-  if constexpr (requires { model.class_names; })
-    model.class_names = class_names_of(weights, given, model.classes());
-  else if (given.class_names)
-    throw OptionError("class names: expected the weights of a classifier, found those of a masked autoencoder");
+  if constexpr (HasPreprocessing<Model>) model.preprocessing = preprocessing_of(weights, given, model.grid.channels);
+  if constexpr (HasClassNames<Model>) model.class_names = class_names_of(weights, given, model.classes());
 }
 
 }  // namespace crate::detail

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/io/detail/listed_tensors.hpp"
+#include "crate/io/file_error.hpp"
 #include "crate/io/published_names.hpp"
 #include "crate/io/tensor.hpp"
 #include "crate/operators/patches.hpp"
@@ -21,11 +23,25 @@ namespace crate {
 
 namespace detail {
 
-/// The published shape of a parameter.
+/// The patches of a model of images, which tell the shape of its convolution kernels.
+template <class Model>
+[[nodiscard]] std::optional<PatchGrid> patches_of(const Model& model) {
+  if constexpr (requires { model.grid; })
+    return model.grid;
+  else
+    return std::nullopt;
+}
+
+/// The published shape of a parameter. Throws Error if it is a convolution kernel's and the model has no patches.
 template <class Memory>
-std::vector<Index> published_shape(const ListedParameter<Memory>& parameter, PublishedLayout layout,
-                                   const PatchGrid& grid) {
-  if (layout == PublishedLayout::convolution) return {parameter.rows, grid.channels, grid.height, grid.width};
+[[nodiscard]] std::vector<Index> published_shape(const ListedParameter<Memory>& parameter, PublishedLayout layout,
+                                                 const std::optional<PatchGrid>& patches) {
+  if (layout == PublishedLayout::convolution) {
+    if (!patches)
+      throw Error(concatenate("published names: expected a model with a grid of patches for the convolution kernel ",
+                              quote(parameter.name), ", found none"));
+    return {parameter.rows, patches->channels, patches->height, patches->width};
+  }
   std::vector<Index> shape = shape_in_memory(parameter);
   if (layout == PublishedLayout::one_set) shape.insert(shape.begin(), 3 - shape.size(), 1);
   return shape;
@@ -70,14 +86,14 @@ class Complaints {
 
 /// Throws FileError that lists missing, surplus and misshapen tensors.
 inline void check_fit(const ParameterList& model, const TensorTable& weights, std::span<const PublishedName> names,
-                      const PatchGrid& grid) {
+                      const std::optional<PatchGrid>& patches) {
   Complaints complaints;
   const std::vector<Tensor>& tensors = weights.tensors();
   std::vector<bool> wanted(tensors.size(), false);
   for (const Parameter& parameter : model) {
     const PublishedTensorName published = published_name(names, parameter.name);
     const Tensor* const found = weights.find(published.name);
-    complaints.add(complaint(published.name, published_shape(parameter, published.layout, grid), found));
+    complaints.add(complaint(published.name, published_shape(parameter, published.layout, patches), found));
     if (found != nullptr) wanted[static_cast<std::size_t>(found - tensors.data())] = true;
   }
   for (std::size_t i = 0; i < tensors.size(); ++i)
@@ -87,8 +103,8 @@ inline void check_fit(const ParameterList& model, const TensorTable& weights, st
 
 /// Fills a model that nobody sees if this fails. Throws as load_weights; then some parameters are filled.
 inline void fill_new_model(const ParameterList& model, const TensorTable& weights, std::span<const PublishedName> names,
-                           const PatchGrid& grid) {
-  check_fit(model, weights, names, grid);
+                           const std::optional<PatchGrid>& patches) {
+  check_fit(model, weights, names, patches);
   for (const Parameter& parameter : model) {
     const Tensor& tensor = weights.at(published_name(names, parameter.name).name);
     with_numbers(parameter, [&](auto numbers) { copy_finite_values(tensor, numbers); });
@@ -97,14 +113,15 @@ inline void fill_new_model(const ParameterList& model, const TensorTable& weight
 }
 
 [[nodiscard]] inline std::vector<Tensor> published_tensors(const ConstParameterList& model,
-                                                           std::span<const PublishedName> names, const PatchGrid& grid,
+                                                           std::span<const PublishedName> names,
+                                                           const std::optional<PatchGrid>& patches,
                                                            ParameterKind last_kind) {
   std::vector<Tensor> tensors;
   for (const ConstParameter& parameter : model) {
     if (parameter.kind > last_kind) continue;
     PublishedTensorName published = published_name(names, parameter.name);
-    tensors.push_back(
-        tensor_of_parameter(std::move(published.name), published_shape(parameter, published.layout, grid), parameter));
+    tensors.push_back(tensor_of_parameter(std::move(published.name),
+                                          published_shape(parameter, published.layout, patches), parameter));
   }
   return tensors;
 }
@@ -112,14 +129,12 @@ inline void fill_new_model(const ParameterList& model, const TensorTable& weight
 }  // namespace detail
 
 /// Fills every parameter of a model from the tensor of its published name, and gives back the memory of the mapped file
-/// behind it. `grid` tells the shape of convolution kernels. Throws FileError that lists missing, surplus and misshapen
-/// tensors, by name and with both shapes, or names a tensor with numbers that are NaN, infinite or too large for the
-/// model's scalar; then the model is as before.
+/// behind it. Throws FileError that lists missing, surplus and misshapen tensors, by name and with both shapes, or names
+/// a tensor with numbers that are NaN, infinite or too large for the model's scalar; then the model is as before.
 template <class Model>
-void load_weights(Model& model, const TensorTable& weights, std::span<const PublishedName> names,
-                  const PatchGrid& grid) {
+void load_weights(Model& model, const TensorTable& weights, std::span<const PublishedName> names) {
   Model filled = model;
-  detail::fill_new_model(list_parameters(filled), weights, names, grid);
+  detail::fill_new_model(list_parameters(filled), weights, names, detail::patches_of(filled));
   model = std::move(filled);
 }
 
@@ -127,9 +142,8 @@ void load_weights(Model& model, const TensorTable& weights, std::span<const Publ
 /// model lives.
 template <class Model>
 [[nodiscard]] std::vector<Tensor> published_tensors(const Model& model, std::span<const PublishedName> names,
-                                                    const PatchGrid& grid,
                                                     ParameterKind last_kind = ParameterKind::unused) {
-  return detail::published_tensors(list_parameters(model), names, grid, last_kind);
+  return detail::published_tensors(list_parameters(model), names, detail::patches_of(model), last_kind);
 }
 
 }  // namespace crate

@@ -91,22 +91,16 @@ inline std::optional<PublishedPattern::Match> PublishedPattern::find_in(std::str
   return std::nullopt;
 }
 
-/// A family of published weights.
-struct PublishedFamily {
+/// The names of a family of published weights, to be found inside longer ones.
+struct FamilyPatterns {
   std::vector<PublishedPattern> names;
-  PublishedPattern anchor;  ///< a tensor that every model of the family has
+  PublishedPattern marker;  ///< a tensor that every model of the family has
 
-  /// `our_anchor` is that tensor by our name.
-  PublishedFamily(std::span<const PublishedName> table, std::string_view our_anchor)
-      : anchor(published_name(table, our_anchor).name) {
+  /// `our_marker` is that tensor by our name.
+  FamilyPatterns(std::span<const PublishedName> table, std::string_view our_marker)
+      : marker(published_name(table, our_marker).name) {
     for (const PublishedName& name : table) names.emplace_back(name.published);
   }
 };
-
-[[nodiscard]] inline std::array<PublishedFamily, 3> published_families() {
-  return {PublishedFamily(crate_classifier_names, "layers.0.sparsify.dictionary"),
-          PublishedFamily(crate_alpha_classifier_names, "layers.0.sparsify.dictionary"),
-          PublishedFamily(masked_autoencoder_names, "decoder.layers.0.expand.dictionary")};
-}
 
 }  // namespace crate::detail

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "crate/io/detail/checksum.hpp"
+#include "crate/io/families.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/published_names.hpp"
 #include "crate/io/tensor.hpp"
@@ -45,20 +46,33 @@ inline void check_checkpoint_format(const TensorTable& file) {
                      "; a newer version of this library may know it");
 }
 
-/// Whether `parameter` of the model is among the tensors of the dict.
-[[nodiscard]] inline bool has_parameter(const TensorTable& file, const std::string& dict, std::string_view parameter) {
-  return file.find(dict + '.' + std::string(parameter)) != nullptr;
+[[nodiscard]] inline bool is_in_dict(const Tensor& tensor, std::string_view dict) {
+  return tensor.name.starts_with(dict) && tensor.name[dict.size()] == '.';
 }
 
-/// The table of the family that has such parameters. Throws FileError if none has.
+/// The name of a tensor behind that of the dict which it is in.
+[[nodiscard]] inline std::string_view name_in_dict(const Tensor& tensor, std::string_view dict) {
+  return std::string_view(tensor.name).substr(dict.size() + 1);
+}
+
+/// The table of the first family that names all tensors of the dict. Throws FileError if none does.
 [[nodiscard]] inline std::span<const PublishedName> names_of_checkpoint(const TensorTable& file,
                                                                         const std::string& dict) {
-  if (has_parameter(file, dict, "embedding.pixel_norm.weight")) return crate_classifier_names;
-  if (has_parameter(file, dict, "prediction.weight")) return masked_autoencoder_names;
-  if (has_parameter(file, dict, "embedding.weight")) return crate_alpha_classifier_names;
-  throw file_error(file.source(),
-                   "expected the checkpoint of a training of a CRATE, CRATE-alpha or CRATE-MAE model, found ",
-                   quote(dict), " to be another");
+  const auto is_named = [&](std::span<const PublishedName> names) {
+    return std::all_of(file.tensors().begin(), file.tensors().end(), [&](const Tensor& tensor) {
+      return !is_in_dict(tensor, dict) || find_published_name(names, name_in_dict(tensor, dict));
+    });
+  };
+  std::span<const PublishedName> found;
+  std::vector<std::string> known;
+  for_each_family([&]<class Family>(Family) {
+    known.emplace_back(Family::title);
+    if (found.empty() && is_named(Family::names)) found = Family::names;
+  });
+  if (found.empty())
+    throw file_error(file.source(), "expected the checkpoint of a training of ", alternatives(known), ", found ",
+                     quote(dict), " to be another");
+  return found;
 }
 
 /// How many channels the pixels of the recipe have, 0 if it does not say.
@@ -152,23 +166,20 @@ inline void check_checkpoint_format(const TensorTable& file) {
   if (const std::string* const reason = file.find_metadata(unpublished_key))
     throw file_error(file.source(), "the model of this training cannot be read as weights: ", *reason);
   const auto& tensors = file.tensors();
-  const auto begins = [](std::string_view dict) {
-    return [dict](const Tensor& tensor) { return tensor.name.starts_with(dict) && tensor.name[dict.size()] == '.'; };
+  const auto holds = [&](std::string_view dict) {
+    return std::any_of(tensors.begin(), tensors.end(), [&](const Tensor& tensor) { return is_in_dict(tensor, dict); });
   };
-  const bool has_average = std::any_of(tensors.begin(), tensors.end(), begins("average"));
+  const bool has_average = holds("average");
   const std::string dict = !weights_at.empty() ? std::string(weights_at) : has_average ? "average" : "model";
-  if ((dict != "average" && dict != "model") || std::none_of(tensors.begin(), tensors.end(), begins(dict)))
+  if ((dict != "average" && dict != "model") || !holds(dict))
     throw file_error(file.source(), "expected ", has_average ? "'model' or 'average'" : "'model'",
                      ", the weights in this checkpoint of a training, found ", quote(dict));
 
   const std::span<const PublishedName> names = names_of_checkpoint(file, dict);
   std::vector<Tensor> weights;
   for (const Tensor& tensor : tensors) {
-    if (!begins(dict)(tensor)) continue;
-    PublishedTensorName published;
-    try {
-      published = published_name(names, std::string_view(tensor.name).substr(dict.size() + 1));
-    } catch (const Error& error) { throw tensor_error(tensor, error.what()); }
+    if (!is_in_dict(tensor, dict)) continue;
+    PublishedTensorName published = published_name(names, name_in_dict(tensor, dict));
     weights.push_back(tensor);
     weights.back().name = std::move(published.name);
     weights.back().shape = shape_as_published(file, tensor.shape, published.layout);

@@ -16,6 +16,7 @@
 
 #include "crate/io/detail/is_among.hpp"
 #include "crate/io/detail/published_match.hpp"
+#include "crate/io/families.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
 
@@ -83,12 +84,30 @@ template <class Places>
 
 inline constexpr std::string_view how_to_choose = ": choose one by its name as weights_at, in programs --weights-at";
 
+/// The most names that a family's table has.
+[[nodiscard]] constexpr std::size_t longest_table() {
+  std::size_t longest = 0;
+  for_each_family([&]<class Family>(Family) { longest = std::max(longest, Family::names.size()); });
+  return longest;
+}
+
+/// Which names of a family's table are found.
+using NamesFound = std::bitset<longest_table()>;
+
+/// Patterns of every family, in the order of the list.
+[[nodiscard]] inline std::vector<FamilyPatterns> family_patterns() {
+  std::vector<FamilyPatterns> patterns;
+  for_each_family([&]<class Family>(Family) { patterns.emplace_back(Family::names, Family::marker); });
+  return patterns;
+}
+
 /// Tensors whose names are, behind the prefix, those of a family; wrappers may stand inside them.
 struct WeightSet {
   std::string_view prefix;
   std::size_t family = 0;
-  std::size_t tensors = 0;           ///< counted only where several sets are compared
-  std::bitset<32> names_found = {};  ///< of the family's table; likewise
+  std::size_t tensors = 0;       ///< counted only where several sets are compared
+  NamesFound names_found = {};   ///< likewise
+  std::string_view marker = {};  ///< the name of the tensor by which it was found, whole
 };
 
 /// A tensor of a set, and what to call it.
@@ -101,7 +120,7 @@ struct FoundWeight {
 class WeightSets {
  public:
   /// Finds the sets in the table, which must outlive this.
-  explicit WeightSets(const TensorTable& table);
+  explicit WeightSets(const TensorTable& table, std::vector<FamilyPatterns> families = family_patterns());
 
   [[nodiscard]] bool empty() const { return sets_.empty(); }
 
@@ -120,12 +139,13 @@ class WeightSets {
   [[nodiscard]] static std::vector<std::pair<std::string_view, std::size_t>> places(const std::vector<WeightSet>& sets);
   void compare(std::vector<WeightSet>& sets) const;
   [[nodiscard]] std::vector<std::string_view> sets_inside(const WeightSet& set, std::string_view scope) const;
-  [[nodiscard]] std::bitset<32> names_found(const WeightSet& set, std::string_view scope) const;
+  [[nodiscard]] NamesFound names_found(const WeightSet& set, std::string_view scope) const;
   [[nodiscard]] std::string_view widest_scope(const WeightSet& set) const;
+  [[nodiscard]] bool is_part_of_another(const WeightSet& set) const;
   void resolve_wrapped(std::vector<FoundWeight>& weights, std::string_view scope) const;
 
   const TensorTable& table_;
-  std::array<PublishedFamily, 3> families_ = published_families();
+  std::vector<FamilyPatterns> families_;
   std::vector<WeightSet> sets_;  // sorted by prefix, one each
 };
 
@@ -137,7 +157,7 @@ struct NameInSet {
 };
 
 /// The published name that `rest` is, or that is left of it without the words of wrappers.
-[[nodiscard]] inline std::optional<NameInSet> name_in_set(const PublishedFamily& family, std::string_view rest) {
+[[nodiscard]] inline std::optional<NameInSet> name_in_set(const FamilyPatterns& family, std::string_view rest) {
   std::optional<NameInSet> found;
   for (std::size_t row = 0; row < family.names.size(); ++row) {
     const auto match = family.names[row].find_in(rest);
@@ -154,16 +174,33 @@ struct NameInSet {
   return found;
 }
 
-inline WeightSets::WeightSets(const TensorTable& table) : table_(table) {
+inline WeightSets::WeightSets(const TensorTable& table, std::vector<FamilyPatterns> families)
+    : table_(table), families_(std::move(families)) {
   for (const Tensor& tensor : table.tensors())
     for (std::size_t family = 0; family < families_.size(); ++family)
-      if (const auto match = families_[family].anchor.find_in(tensor.name))
-        sets_.push_back({std::string_view(tensor.name).substr(0, match->begin), family});
+      if (const auto match = families_[family].marker.find_in(tensor.name))
+        sets_.push_back(
+            {.prefix = std::string_view(tensor.name).substr(0, match->begin), .family = family, .marker = tensor.name});
   std::sort(sets_.begin(), sets_.end(), [](const WeightSet& a, const WeightSet& b) {
     return std::tie(a.prefix, a.family) < std::tie(b.prefix, b.family);
   });
   const auto same = [](const WeightSet& a, const WeightSet& b) { return a.prefix == b.prefix; };
   sets_.erase(std::unique(sets_.begin(), sets_.end(), same), sets_.end());
+  std::vector<WeightSet> own;
+  for (const WeightSet& set : sets_)
+    if (!is_part_of_another(set)) own.push_back(set);
+  sets_ = std::move(own);
+}
+
+/// Whether a set in front of it has its marker as one of its names: 'decoder_blocks.0' ends like 'blocks.0'.
+inline bool WeightSets::is_part_of_another(const WeightSet& set) const {
+  const std::string_view outer = set.prefix.substr(0, set.prefix.find_last_of(name_separators) + 1);
+  if (outer == set.prefix) return false;
+  const auto found = std::lower_bound(sets_.begin(), sets_.end(), outer,
+                                      [](const WeightSet& a, std::string_view prefix) { return a.prefix < prefix; });
+  if (found == sets_.end() || found->prefix != outer) return false;
+  const auto name = name_in_set(families_[found->family], set.marker.substr(outer.size()));
+  return name && name->exact;
 }
 
 inline std::vector<std::pair<std::string_view, std::size_t>> WeightSets::places(const std::vector<WeightSet>& sets) {
@@ -229,9 +266,9 @@ inline std::vector<std::string_view> WeightSets::sets_inside(const WeightSet& se
   return after != sorted.begin() && name.starts_with(*(after - 1));
 }
 
-inline std::bitset<32> WeightSets::names_found(const WeightSet& set, std::string_view scope) const {
+inline NamesFound WeightSets::names_found(const WeightSet& set, std::string_view scope) const {
   const std::vector<std::string_view> others = sets_inside(set, scope);
-  std::bitset<32> found;
+  NamesFound found;
   for (const Tensor& tensor : table_.tensors()) {
     if (!tensor.name.starts_with(scope) || is_inside(others, tensor.name)) continue;
     const auto name = name_in_set(families_[set.family], std::string_view(tensor.name).substr(scope.size()));

@@ -110,7 +110,7 @@ inline void check_recipe(const TensorTable& file, const Recipe& recipe) {
 /// family.
 template <class Model>
 Metadata described_model(const Model& model) {
-  if constexpr (requires { PublishedFormat<Model>::family; }) {
+  if constexpr (PublishedModel<Model>) {
     try {
       return metadata_of(model);
     } catch (const OptionError& reason) { return {{std::string(unpublished_key), reason.what()}}; }
