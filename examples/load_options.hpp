@@ -50,6 +50,8 @@ class LoadOptionsParser {
  public:
   void add_sizes(CLI::App& app) {
     app.add_option("--heads", options_.heads, "number of heads; files of this library carry it, others never do");
+    app.add_option("--decoder-heads", options_.decoder_heads,
+                   "number of heads in the decoder of a masked autoencoder (likewise; as in its encoder)");
     app.add_option("--image", image_, "HEIGHTxWIDTH of the images");
     app.add_option("--patch", patch_, "HEIGHTxWIDTH of the patches (square if not given)");
     app.add_option("--channels", options_.channels, "channels of the images");

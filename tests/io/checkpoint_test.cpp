@@ -117,6 +117,54 @@ TEST_CASE("a model that was saved loads without options and is the same, byte fo
         {});
 }
 
+// The published constructor takes decoder_num_heads.
+TEST_CASE("heads of a decoder that are not the encoder's come back, and are asked for where no file tells them") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("model.safetensors");
+  const auto check = [&](const MaskedAutoencoderOptions& options, Index heads, Index head_dim) {
+    const auto model = small_model<MaskedAutoencoder<float>>(options, 1);
+    save_model(path, model);
+    const TensorTable file = read_weights(path);
+    const TensorTable bare(file.source(), file.tensors(), {}, std::make_shared<TensorTable>(file));
+    Random random(2);
+    Matrix<float> images(model.grid.values_per_image(), 2);
+    random.fill_normal(images);
+    const LoadOptions given{.heads = options.heads, .decoder_heads = options.decoder_heads};
+    for (const auto& back : {load_masked_autoencoder<float>(path), load_masked_autoencoder<float>(path, given),
+                             model_from<MaskedAutoencoder<float>>(bare, given)}) {
+      const auto first = crate::detail::first_layer(back, "decoder.");
+      CHECK(first.heads == heads);
+      CHECK(first.head_dim == head_dim);
+      CHECK(back.forward(images).prediction == model.forward(images).prediction);
+    }
+  };
+  const ImageOptions image{.height = 8, .width = 8, .patch_height = 4, .patch_width = 4};
+  MaskedAutoencoderOptions options{.image = image, .dim = 12, .heads = 3, .depth = 1, .decoder_depth = 2};
+  options.decoder_heads = 2;
+  check(options, 2, 6);
+  options.decoder_heads = 1;  // then the decoder has no output map
+  check(options, 1, 12);
+  options.decoder_heads = 5;
+  CHECK_THAT(message_of<OptionError>([&] { MaskedAutoencoder<float>{options}; }),
+             ContainsSubstring("decoder heads that divide the encoder's width 12, found 5"));
+  options.decoder_head_dim = 3;
+  check(options, 5, 3);
+  const TensorTable told = read_weights(path);
+  CHECK(*told.find_metadata("crate.decoder_heads") == "5");
+  CHECK_THAT(message_of<OptionError>([&] { (void)load_model<float>(path, {.decoder_heads = 3}); }),
+             ContainsSubstring("decoder heads: expected 5, as the weights have, found 3"));
+
+  options.decoder_heads = options.decoder_head_dim = 0;
+  save_model(path, small_model<MaskedAutoencoder<float>>(options, 1));
+  const TensorTable untold = read_weights(path);
+  CHECK(untold.find_metadata("crate.decoder_heads") == nullptr);
+  CHECK_THAT(message_of<OptionError>([&] { (void)load_model<float>(path, {.decoder_heads = 2}); }),
+             ContainsSubstring("decoder heads: expected 3, as the weights have, found 2"));
+  CHECK_THAT(
+      message_of<OptionError>([] { (void)load_model<float>(weights_file, {.heads = 3, .decoder_heads = 3}); }),
+      ContainsSubstring("decoder heads: expected the weights of a masked autoencoder, found those of a classifier"));
+}
+
 TEST_CASE("settings come back from the file and can be overridden, sizes cannot") {
   const TemporaryFolder folder;
   const auto path = folder.file("model.safetensors");

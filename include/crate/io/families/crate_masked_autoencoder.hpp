@@ -45,9 +45,25 @@ inline constexpr std::string_view masked_autoencoder_kind = "a masked autoencode
 namespace load_option {
 
 inline constexpr auto of_masked_autoencoders =
-    std::tuple_cat(of_image_models, std::tuple{mask_ratio, normalise_pixels});
+    std::tuple_cat(of_image_models, std::tuple{decoder_heads, mask_ratio, normalise_pixels});
 
 }  // namespace load_option
+
+/// A file that says heads, but no decoder heads, means the encoder's.
+inline void complete_decoder_heads(LoadOptions& options, const TensorTable& weights) {
+  const auto& [what, key, owner, member] = load_option::decoder_heads;
+  if (weights.find_metadata(key) == nullptr)
+    options.decoder_heads =
+        agreed(what, options.decoder_heads, number_in_metadata<Index>(weights, load_option::heads.key));
+}
+
+/// p of the decoder's heads; 0 if the tensor that tells it is missing.
+[[nodiscard]] inline Index decoder_head_dim(const TensorTable& weights, Index heads) {
+  check_option(heads >= 1, "decoder heads >= 1", heads);
+  constexpr std::string_view projection = "decoder_blocks.0.layers.0.1.fn.qkv.weight";
+  return weights.find(projection) != nullptr ? head_dim_of(heads, dimension(weights, projection, 2, 0), "decoder heads")
+                                             : 0;
+}
 
 }  // namespace detail
 
@@ -55,8 +71,9 @@ inline constexpr auto of_masked_autoencoders =
 /// contradicts the weights, or is none of a masked autoencoder's, FileError if a tensor is missing.
 [[nodiscard]] inline MaskedAutoencoderOptions masked_autoencoder_options(const TensorTable& weights,
                                                                          const LoadOptions& given = {}) {
-  const LoadOptions options =
+  LoadOptions options =
       detail::completed(given, weights, detail::load_option::of_masked_autoencoders, detail::masked_autoencoder_kind);
+  detail::complete_decoder_heads(options, weights);
   MaskedAutoencoderOptions result;
   result.image = detail::image_of_kernel(options, detail::dimension(weights, "decoder_pos_embed", 3, 1) - 1,
                                          weights.at("patch_embed.proj.weight"));
@@ -65,6 +82,8 @@ inline constexpr auto of_masked_autoencoders =
   result.head_dim =
       detail::head_dim_of(result.heads, detail::dimension(weights, "blocks.0.layers.0.0.fn.qkv.weight", 2, 0));
   result.depth = detail::count_layers(weights, "blocks.", ".layers.0.1.fn.weight");
+  result.decoder_heads = options.decoder_heads.value_or(result.heads);
+  result.decoder_head_dim = detail::decoder_head_dim(weights, result.decoder_heads);
   result.decoder_depth = detail::count_layers(weights, "decoder_blocks.", ".layers.0.0.fn.weight");
   result.step = options.step.value_or(result.step);
   result.lambda = options.lambda.value_or(result.lambda);
@@ -90,7 +109,9 @@ struct CrateMaskedAutoencoderFamily {
   }
 
   static LoadOptions untold(const auto& model) {
-    LoadOptions untold = detail::untold_of_images(model.grid, detail::first_layer(model));
+    const detail::FirstLayer first = detail::first_layer(model), of_decoder = detail::first_layer(model, "decoder.");
+    LoadOptions untold = detail::untold_of_images(model.grid, first);
+    if (of_decoder.heads != first.heads) untold.decoder_heads = of_decoder.heads;
     untold.mask_ratio = model.mask_ratio;
     untold.normalise_pixels = model.normalise_pixels;
     return untold;
@@ -98,22 +119,26 @@ struct CrateMaskedAutoencoderFamily {
 
   /// Two norms, a projection and a dictionary a layer: at least 6 tensors.
   static detail::LeastWeights least_weights(const Options& o) {
-    const auto dim = static_cast<double>(o.dim), width = static_cast<double>(o.heads * o.head_dim);
-    const auto layers = static_cast<double>(o.depth + o.decoder_depth);
+    const auto dim = static_cast<double>(o.dim), width = static_cast<double>(o.heads * o.head_dim),
+               decoder_width = static_cast<double>(o.decoder_heads * o.decoder_head_dim);
+    const auto depth = static_cast<double>(o.depth), decoder_depth = static_cast<double>(o.decoder_depth);
     const PatchGrid grid = o.image.grid();
-    return {.numbers = dim * (layers * (width + dim) + 2 * static_cast<double>(grid.values_per_patch()) +
-                              2 * static_cast<double>(grid.patches())),
-            .tensors = 6 * layers};
+    return {
+        .numbers = dim * (depth * (width + dim) + decoder_depth * (decoder_width + dim) +
+                          2 * static_cast<double>(grid.values_per_patch()) + 2 * static_cast<double>(grid.patches())),
+        .tensors = 6 * (depth + decoder_depth)};
   }
 
   static Options smallest_like(const auto& model) {
-    const detail::FirstLayer first = detail::first_layer(model);
+    const detail::FirstLayer first = detail::first_layer(model), of_decoder = detail::first_layer(model, "decoder.");
     return {.image = detail::smallest_image,
             .dim = 4,
-            .heads = 1,
+            .heads = first.heads,
             .head_dim = first.head_dim,
             .depth = 1,
             .decoder_depth = 1,
+            .decoder_heads = of_decoder.heads,
+            .decoder_head_dim = of_decoder.head_dim,
             .step = *first.step,
             .lambda = *first.lambda};
   }

@@ -39,8 +39,8 @@ struct FirstLayer {
 }
 
 template <class Model>
-[[nodiscard]] FirstLayer first_layer(const Model& model) {
-  return first_layer(list_layers(model));
+[[nodiscard]] FirstLayer first_layer(const Model& model, std::string_view stack = "") {
+  return first_layer(list_layers(model), stack);
 }
 
 }  // namespace crate::detail

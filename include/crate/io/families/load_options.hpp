@@ -23,6 +23,7 @@ namespace crate {
 /// given here must agree with the weights; a setting overrides the file's.
 struct LoadOptions {
   std::optional<Index> heads = {};
+  std::optional<Index> decoder_heads = {};                   ///< as many as in the encoder
   std::optional<Index> image_height = {}, image_width = {};  ///< without them the grid of patches is taken to be square
   std::optional<Index> patch_height = {}, patch_width = {};  ///< without them patches are taken to be square
   std::optional<Index> channels = {};                        ///< 3 unless the weights tell
@@ -68,6 +69,8 @@ inline constexpr LoadOption<Index> channels{"channels", "crate.channels", "a mod
 inline constexpr LoadOption<double> step{"step", "crate.step", "a model with ISTA", &LoadOptions::step};
 inline constexpr LoadOption<double> lambda{"lambda", "crate.lambda", "a model with ISTA", &LoadOptions::lambda};
 inline constexpr LoadOption<Pooling> pooling{"pooling", "crate.pooling", "a classifier", &LoadOptions::pooling};
+inline constexpr LoadOption<Index> decoder_heads{"decoder heads", "crate.decoder_heads", "a masked autoencoder",
+                                                 &LoadOptions::decoder_heads};
 inline constexpr LoadOption<double> mask_ratio{"mask ratio", "crate.mask_ratio", "a masked autoencoder",
                                                &LoadOptions::mask_ratio};
 inline constexpr LoadOption<bool> normalise_pixels{"normalised pixels", "crate.normalise_pixels",
@@ -81,9 +84,9 @@ inline constexpr LoadOption<std::vector<std::string>> class_names{"class names",
                                                                   &LoadOptions::class_names};
 
 /// All of them.
-inline constexpr std::tuple all{heads,       image_height,  image_width, patch_height, patch_width,      channels,
-                                step,        lambda,        pooling,     mask_ratio,   normalise_pixels, fit,
-                                orientation, normalisation, class_names};
+inline constexpr std::tuple all{heads, image_height, image_width,   patch_height,  patch_width, channels,
+                                step,  lambda,       pooling,       decoder_heads, mask_ratio,  normalise_pixels,
+                                fit,   orientation,  normalisation, class_names};
 
 /// Those of every model of images with attention and ISTA, in the order in which its files have them.
 inline constexpr std::tuple of_image_models{

@@ -124,8 +124,8 @@ struct Sides {
 }
 
 /// p, given that U has `width` = K p columns.
-[[nodiscard]] inline Index head_dim_of(Index heads, Index width) {
-  check_option(width % heads == 0, concatenate("heads that divide the ", width, " rows of the projection"), heads);
+[[nodiscard]] inline Index head_dim_of(Index heads, Index width, std::string_view what = "heads") {
+  check_option(width % heads == 0, concatenate(what, " that divide the ", width, " rows of the projection"), heads);
   return width / heads;
 }
 
