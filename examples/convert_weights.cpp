@@ -13,7 +13,9 @@
 #include <variant>
 #include <vector>
 
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
+#include "crate/io/save_model.hpp"
 #include "load_options.hpp"
 #include "output_file.hpp"
 

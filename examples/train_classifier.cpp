@@ -18,7 +18,8 @@
 #include <variant>
 
 #include "crate/crate.hpp"
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/save_model.hpp"
 #include "crate/training/trainer.hpp"
 #include "load_options.hpp"
 #include "train_classifier/begun_training.hpp"

@@ -9,7 +9,8 @@
 
 #include "crate/crate.hpp"
 #include "crate/inference/fold.hpp"
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
 #include "line_protocol.hpp"
 
 namespace {

@@ -17,10 +17,10 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/checkpoint.hpp"
 #include "crate/io/csv.hpp"
 #include "crate/io/detail/maybe_gzip.hpp"
 #include "crate/io/image.hpp"
+#include "crate/io/read_weights.hpp"
 #include "crate/io/text_file.hpp"
 #include "io/temporary_folder.hpp"
 

@@ -10,7 +10,8 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
 #include "io/heap.hpp"
 #include "io/temporary_folder.hpp"
 

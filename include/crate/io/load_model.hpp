@@ -1,48 +1,20 @@
 // SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
-// Models from and to files. Needs nlohmann/json (for safetensors).
-
-#include <cstddef>
 #include <filesystem>
-#include <memory>
 #include <new>
-#include <span>
-#include <string>
-#include <string_view>
 #include <tuple>
-#include <utility>
-#include <vector>
 
-#include "crate/io/detail/first_bytes.hpp"
 #include "crate/io/families.hpp"
 #include "crate/io/families/model_metadata.hpp"
-#include "crate/io/file_bytes.hpp"
-#include "crate/io/find_weights.hpp"
+#include "crate/io/file_error.hpp"
 #include "crate/io/input_metadata.hpp"
-#include "crate/io/pth.hpp"
-#include "crate/io/published_names.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/read_weights.hpp"
 #include "crate/io/settings.hpp"
 #include "crate/io/weights.hpp"
 
 namespace crate {
-
-/// Everything in a safetensors or PyTorch file. Throws FileError if the file is neither, which says what it is instead.
-[[nodiscard]] inline TensorTable read_tensors(const std::filesystem::path& path) {
-  auto file = std::make_shared<const FileBytes>(path);
-  const std::span<const std::byte> bytes = file->bytes();
-  if (detail::begins_as_safetensors(bytes)) return detail::parse_safetensors(bytes, path.string(), std::move(file));
-  if (detail::begins_as_pth(bytes)) return detail::parse_pth(bytes, path.string(), std::move(file));
-  throw detail::other_file_error(path.string(), "a PyTorch or safetensors file", bytes);
-}
-
-/// The weights in a safetensors or PyTorch file, by their published names: prefixes and the dictionaries round them are
-/// gone. `weights_at` chooses among several, as `find_weights` says.
-/// Throws FileError if the file is neither or holds no weights.
-[[nodiscard]] inline TensorTable read_weights(const std::filesystem::path& path, std::string_view weights_at = "") {
-  return find_weights(read_tensors(path), weights_at);
-}
 
 namespace detail {
 
@@ -137,21 +109,6 @@ template <Scalar S>
 [[nodiscard]] MaskedAutoencoder<S> load_masked_autoencoder(const std::filesystem::path& path,
                                                            const LoadOptions& options = {}) {
   return load_model<MaskedAutoencoder<S>>(path, options);
-}
-
-/// The trainable parameters of a model, or of a gradient, which is a model, under their published names, to be written
-/// while it lives.
-template <class Model, PublishedFamily Family = FamilyOf<Model>>
-[[nodiscard]] std::vector<Tensor> trainable_tensors(const Model& model) {
-  return published_tensors(model, Family::names, ParameterKind::trainable);
-}
-
-/// Writes a model under its published names, so that the published code loads it strictly, with its sizes and settings
-/// in the metadata, so that we load it without options, and what is loaded computes the same bits. Throws OptionError
-/// if the model is built in a way that the published tensors cannot tell, FileError if the file cannot be written.
-template <class Model, PublishedFamily Family = FamilyOf<Model>>
-void save_model(const std::filesystem::path& path, const Model& model) {
-  write_safetensors(path, published_tensors(model, Family::names), detail::metadata_of<Model, Family>(model));
 }
 
 }  // namespace crate
