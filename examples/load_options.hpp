@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "crate/io/families/load_options.hpp"
-#include "crate/io/text_file.hpp"
+#include "crate/io/formats/text_file.hpp"
 
 // The options of a program that tell what weights do not reveal.
 

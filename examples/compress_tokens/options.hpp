@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "compress_tokens/toy.hpp"
-#include "crate/io/csv.hpp"
+#include "crate/io/formats/csv.hpp"
 #include "crate/operators/compression.hpp"
 
 namespace compress_tokens {

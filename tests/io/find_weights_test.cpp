@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/find_weights.hpp"
+#include "crate/io/families/find_weights.hpp"
 
 #include <chrono>
 #include <memory>
@@ -8,7 +8,7 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/pth.hpp"
+#include "crate/io/formats/pth.hpp"
 #include "io/pth_content.hpp"
 #include "io/temporary_folder.hpp"
 

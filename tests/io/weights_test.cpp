@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/weights.hpp"
+#include "crate/io/families/weights.hpp"
 
 #include <chrono>
 #include <cmath>

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "crate/io/safetensors.hpp"
-#include "crate/io/weights.hpp"
+#include "crate/io/families/weights.hpp"
+#include "crate/io/formats/safetensors.hpp"
 
 // Files of what the published code computed, and models of the weights in them.
 

@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "crate/core/part.hpp"
-#include "crate/io/published_names.hpp"
-#include "crate/io/weights.hpp"
+#include "crate/io/families/published_names.hpp"
+#include "crate/io/families/weights.hpp"
 #include "crate/layers/initialise.hpp"
 
 // Weights of any size from their published names alone, equal to those that the reference numbers were computed with.

@@ -16,10 +16,10 @@
 #include "crate/io/families/crate_classifier.hpp"
 #include "crate/io/families/crate_masked_autoencoder.hpp"
 #include "crate/io/families/load_options.hpp"
+#include "crate/io/families/published_names.hpp"
 #include "crate/io/families/sizes_in_weights.hpp"
-#include "crate/io/file_error.hpp"
-#include "crate/io/published_names.hpp"
-#include "crate/io/tensor.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/tensor.hpp"
 
 // The families of published weights that this library knows. To add one, write its header in io/families/ and its name
 // in the list below.

@@ -7,12 +7,12 @@
 #include <tuple>
 
 #include "crate/io/families.hpp"
+#include "crate/io/families/input_metadata.hpp"
 #include "crate/io/families/model_metadata.hpp"
-#include "crate/io/file_error.hpp"
-#include "crate/io/input_metadata.hpp"
+#include "crate/io/families/settings.hpp"
+#include "crate/io/families/weights.hpp"
+#include "crate/io/formats/file_error.hpp"
 #include "crate/io/read_weights.hpp"
-#include "crate/io/settings.hpp"
-#include "crate/io/weights.hpp"
 
 namespace crate {
 

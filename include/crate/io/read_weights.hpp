@@ -10,11 +10,11 @@
 #include <string_view>
 #include <utility>
 
-#include "crate/io/detail/first_bytes.hpp"
-#include "crate/io/file_bytes.hpp"
-#include "crate/io/find_weights.hpp"
-#include "crate/io/pth.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/families/find_weights.hpp"
+#include "crate/io/formats/detail/first_bytes.hpp"
+#include "crate/io/formats/file_bytes.hpp"
+#include "crate/io/formats/pth.hpp"
+#include "crate/io/formats/safetensors.hpp"
 
 namespace crate {
 

@@ -7,8 +7,8 @@
 
 #include "crate/io/families.hpp"
 #include "crate/io/families/model_metadata.hpp"
-#include "crate/io/safetensors.hpp"
-#include "crate/io/weights.hpp"
+#include "crate/io/families/weights.hpp"
+#include "crate/io/formats/safetensors.hpp"
 
 namespace crate {
 

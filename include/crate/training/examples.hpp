@@ -10,7 +10,7 @@
 
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
-#include "crate/io/image_data_set.hpp"
+#include "crate/io/pictures/image_data_set.hpp"
 #include "crate/layers/initialise.hpp"
 
 // Where examples come from, and in which order.

@@ -9,8 +9,8 @@
 #include "crate/io/families/image_classifiers.hpp"
 #include "crate/io/families/image_models.hpp"
 #include "crate/io/families/load_options.hpp"
+#include "crate/io/families/published_names.hpp"
 #include "crate/io/families/sizes_in_weights.hpp"
-#include "crate/io/published_names.hpp"
 #include "crate/models/image_classifier.hpp"
 
 namespace crate {

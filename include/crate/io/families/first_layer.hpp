@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "crate/io/settings.hpp"
+#include "crate/io/families/settings.hpp"
 
 namespace crate::detail {
 

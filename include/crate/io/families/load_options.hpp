@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "crate/core/errors.hpp"
-#include "crate/io/detail/number_text.hpp"
-#include "crate/io/file_error.hpp"
-#include "crate/io/tensor.hpp"
+#include "crate/io/formats/detail/number_text.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/tensor.hpp"
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/image_preprocessing.hpp"
 
@@ -44,7 +44,7 @@ namespace detail {
 template <class Value>
 struct LoadOption {
   std::string_view what;   ///< how messages call it
-  std::string_view key;    ///< in the metadata of our own files; empty for what io/input_metadata.hpp reads
+  std::string_view key;    ///< in the metadata of our own files; empty for what input_metadata.hpp reads
   std::string_view owner;  ///< what models have it, as in "a classifier"
   std::optional<Value> LoadOptions::*member;
 };

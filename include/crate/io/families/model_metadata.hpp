@@ -14,11 +14,11 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/io/families.hpp"
+#include "crate/io/families/input_metadata.hpp"
 #include "crate/io/families/load_options.hpp"
-#include "crate/io/file_error.hpp"
-#include "crate/io/input_metadata.hpp"
-#include "crate/io/settings.hpp"
-#include "crate/io/tensor.hpp"
+#include "crate/io/families/settings.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/tensor.hpp"
 #include "crate/layers/mssa.hpp"
 
 // What a file says of a model beside its tensors, in its metadata: the family, sizes that the tensors do not tell, and

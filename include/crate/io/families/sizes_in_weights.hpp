@@ -9,7 +9,7 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/io/families/load_options.hpp"
-#include "crate/io/tensor.hpp"
+#include "crate/io/formats/tensor.hpp"
 #include "crate/models/image_classifier.hpp"
 
 // The sizes of a model from the shapes of its tensors.
