@@ -105,7 +105,7 @@ void write(const std::string& output, const TensorTable& table, const LoadOption
 /// Throws OptionError if options are given that mean nothing beside the others.
 void check_effects(const LoadOptions& options, bool all, bool writes) {
   const bool of_input = options.fit || options.orientation || options.normalisation || options.class_names;
-  if (all && (of_input || options.heads || !options.weights_at.empty()))
+  if (all && (of_input || options.heads || options.weights_at))
     throw OptionError("option --all: expected without options of a model, as every tensor is written as it is");
   if (of_input && !writes)
     throw OptionError(

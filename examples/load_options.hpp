@@ -55,7 +55,7 @@ class LoadOptionsParser {
     app.add_option("--image", image_, "HEIGHTxWIDTH of the images");
     app.add_option("--patch", patch_, "HEIGHTxWIDTH of the patches (square if not given)");
     app.add_option("--channels", options_.channels, "channels of the images");
-    add_weights_at(app, options_.weights_at);
+    add_weights_at(app, weights_at_);
   }
 
   /// What the model expects of pictures, and how its classes are called.
@@ -102,13 +102,14 @@ class LoadOptionsParser {
     check_pixels("--mean", mean_);
     check_pixels("--deviation", deviation_);
     if (!mean_.empty()) options.normalisation = crate::ImageNormalisation{mean_, deviation_};
+    if (!weights_at_.empty()) options.weights_at = weights_at_;
     if (!names_.empty()) options.class_names = crate::read_lines(names_);
     return options;
   }
 
  private:
   crate::LoadOptions options_;
-  std::string image_, patch_, pooling_, fit_, names_;
+  std::string weights_at_, image_, patch_, pooling_, fit_, names_;
   std::vector<double> mean_, deviation_;
   bool normalise_pixels_ = false, as_stored_ = false;
 };

@@ -285,7 +285,7 @@ int run(CLI::App& app, Options& options) {
   if (!options.from.empty()) {
     LoadOptions load;
     if (app.count("--heads") > 0) load.heads = options.heads;
-    load.weights_at = options.weights_at;
+    if (!options.weights_at.empty()) load.weights_at = options.weights_at;
     return with_classifier(load_model<float>(options.from, load), options.from, [&](auto model) {
       return with_input_of(model,
                            [&](const Bench& bench) { return train(bench, with_new_head(std::move(model), bench)); });

@@ -55,7 +55,7 @@ struct Options {
 
   [[nodiscard]] InputKind input_kind() const { return kind_of_input(input); }
   [[nodiscard]] bool asks_for_csv() const {
-    return !csv.labels.empty() || !csv.columns.empty() || csv.header != crate::CsvPart::automatic ||
+    return csv.labels || !csv.columns.empty() || csv.header != crate::CsvPart::automatic ||
            csv.index != crate::CsvPart::automatic;
   }
 };

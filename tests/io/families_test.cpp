@@ -90,7 +90,7 @@ struct LanguageModelFamily {
     const auto first = crate::detail::first_layer(model);
     return {.words = 1,
             .depth = 1,
-            .block = {.dim = 1, .heads = 1, .head_dim = first.head_dim, .step = *first.step, .lambda = *first.lambda}};
+            .block = {.dim = 1, .heads = 1, .head_dim = *first.head_dim, .step = *first.step, .lambda = *first.lambda}};
   }
 };
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,7 +31,8 @@ namespace crate {
 /// The weights in a safetensors or PyTorch file, by their published names: prefixes and the dictionaries round them are
 /// gone. `weights_at` chooses among several, as `find_weights` says.
 /// Throws FileError if the file is neither or holds no weights.
-[[nodiscard]] inline TensorTable read_weights(const std::filesystem::path& path, std::string_view weights_at = "") {
+[[nodiscard]] inline TensorTable read_weights(const std::filesystem::path& path,
+                                              std::optional<std::string_view> weights_at = {}) {
   return find_weights(read_tensors(path), weights_at);
 }
 

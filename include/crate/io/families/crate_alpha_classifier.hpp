@@ -69,7 +69,7 @@ struct CrateAlphaClassifierFamily {
             .depth = 1,
             .block = {.dim = 1,
                       .heads = 1,
-                      .head_dim = first.head_dim,
+                      .head_dim = *first.head_dim,
                       .atoms = 1,
                       .step = *first.step,
                       .lambda = *first.lambda}};

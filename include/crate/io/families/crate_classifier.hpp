@@ -63,7 +63,7 @@ struct CrateClassifierFamily {
     return {.image = detail::smallest_image,
             .classes = 1,
             .depth = 1,
-            .block = {.dim = 1, .heads = 1, .head_dim = first.head_dim, .step = *first.step, .lambda = *first.lambda}};
+            .block = {.dim = 1, .heads = 1, .head_dim = *first.head_dim, .step = *first.step, .lambda = *first.lambda}};
   }
 };
 

@@ -133,12 +133,12 @@ struct CrateMaskedAutoencoderFamily {
     const detail::FirstLayer first = detail::first_layer(model), of_decoder = detail::first_layer(model, "decoder.");
     return {.image = detail::smallest_image,
             .dim = 4,
-            .heads = first.heads,
-            .head_dim = first.head_dim,
+            .heads = *first.heads,
+            .head_dim = *first.head_dim,
             .depth = 1,
             .decoder_depth = 1,
-            .decoder_heads = of_decoder.heads,
-            .decoder_head_dim = of_decoder.head_dim,
+            .decoder_heads = *of_decoder.heads,
+            .decoder_head_dim = *of_decoder.head_dim,
             .step = *first.step,
             .lambda = *first.lambda};
   }

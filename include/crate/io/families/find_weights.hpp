@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,7 +29,7 @@ namespace crate {
 ///
 /// `weights_at` chooses among several sets of weights by the dict or prefix in front of them, as in "teacher" or
 /// "model_ema"; "." is the top level. Throws FileError that lists the sets if there are several, or if there is none.
-[[nodiscard]] TensorTable find_weights(TensorTable table, std::string_view weights_at = "");
+[[nodiscard]] TensorTable find_weights(TensorTable table, std::optional<std::string_view> weights_at = {});
 
 namespace detail {
 
@@ -70,10 +71,11 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
 }
 
 /// The dicts inside `weights_at` that tensors lie in, by path; the top level alone if that is ".".
-[[nodiscard]] inline WeightGroups groups_by_container(const TensorTable& table, std::string_view weights_at) {
+[[nodiscard]] inline WeightGroups groups_by_container(const TensorTable& table,
+                                                      std::optional<std::string_view> weights_at) {
   WeightGroups groups;
-  const bool top_level = weights_at == ".";
-  const std::string path = weights_at.empty() || top_level ? "" : std::string(weights_at) + '.';
+  const bool top_level = weights_at && path_of(*weights_at) == ".";
+  const std::string path = !weights_at || top_level ? "" : std::string(*weights_at) + '.';
   for (std::size_t i = 0; i < table.tensors().size(); ++i) {
     const Tensor& tensor = table.tensors()[i];
     if (!tensor.name.starts_with(path) || (top_level && tensor.key_begin > 0)) continue;
@@ -96,7 +98,7 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
 }
 
 /// The weights of a model of no published family.
-[[nodiscard]] inline WeightGroup find_group(const TensorTable& table, std::string_view weights_at) {
+[[nodiscard]] inline WeightGroup find_group(const TensorTable& table, std::optional<std::string_view> weights_at) {
   WeightGroup weights = choose_group(groups_by_container(table, weights_at), table);
   for (auto groups = groups_by_prefix(weights, table); !groups.empty(); groups = groups_by_prefix(weights, table))
     weights = choose_group(std::move(groups), table);
@@ -104,15 +106,17 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
 }
 
 /// Throws FileError that lists the sets of published weights unless some tensors are at the place wanted.
-inline void check_place(const TensorTable& table, const WeightSets& sets, std::string_view weights_at) {
+inline void check_place(const TensorTable& table, const WeightSets& sets, std::optional<std::string_view> weights_at) {
   const auto& tensors = table.tensors();
-  if (!sets.empty() && std::none_of(tensors.begin(), tensors.end(),
-                                    [&](const Tensor& tensor) { return is_at(tensor.name, weights_at); }))
-    throw file_error(table.source(), "expected weights at ", quote(weights_at), ", found none there, but at ",
+  if (weights_at && !sets.empty() && std::none_of(tensors.begin(), tensors.end(), [&](const Tensor& tensor) {
+        return is_at(tensor.name, *weights_at);
+      }))
+    throw file_error(table.source(), "expected weights at ", quote(*weights_at), ", found none there, but at ",
                      sets.list());
 }
 
-[[nodiscard]] inline WeightGroup find_all_weights(const TensorTable& table, std::string_view weights_at) {
+[[nodiscard]] inline WeightGroup find_all_weights(const TensorTable& table,
+                                                  std::optional<std::string_view> weights_at) {
   const WeightSets sets(table);
   if (const auto set = sets.choose(weights_at)) return sets.weights_of(*set);
   check_place(table, sets, weights_at);
@@ -121,7 +125,7 @@ inline void check_place(const TensorTable& table, const WeightSets& sets, std::s
 
 }  // namespace detail
 
-inline TensorTable find_weights(TensorTable table, std::string_view weights_at) {
+inline TensorTable find_weights(TensorTable table, std::optional<std::string_view> weights_at) {
   if (detail::is_training_checkpoint(table)) return detail::weights_of_checkpoint(table, weights_at);
   detail::WeightGroup weights = detail::find_all_weights(table, weights_at);
   const std::string source = table.source();
@@ -131,10 +135,10 @@ inline TensorTable find_weights(TensorTable table, std::string_view weights_at) 
   for (std::size_t i = 0; i < weights.size(); ++i) {
     detail::FoundWeight& weight = weights[i];
     if (weight.position != i) tensors[i] = std::move(tensors[weight.position]);
-    if (weight.renamed.empty())
-      tensors[i].name.erase(0, weight.begin);
+    if (weight.renamed)
+      tensors[i].name = *std::move(weight.renamed);
     else
-      tensors[i].name = std::move(weight.renamed);
+      tensors[i].name.erase(0, weight.begin);
     tensors[i].key_begin = 0;
   }
   tensors.resize(weights.size());

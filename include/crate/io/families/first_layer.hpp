@@ -10,10 +10,10 @@
 
 namespace crate::detail {
 
-/// What the first layers of a stack say for all of it.
+/// What the first layers of a stack say for all of it, as far as it has such layers.
 struct FirstLayer {
-  Index heads = 0, head_dim = 0;       ///< of the first attention, 0 if there is none
-  std::optional<double> step, lambda;  ///< of the first ISTA, if there is one
+  std::optional<Index> heads, head_dim;  ///< of the first attention
+  std::optional<double> step, lambda;    ///< of the first ISTA
 };
 
 /// The first setting of this name, the last word of its full name.
@@ -28,7 +28,8 @@ struct FirstLayer {
 
 /// Of the layers whose names begin with `stack`.
 [[nodiscard]] inline FirstLayer first_layer(const std::vector<ListedLayer>& layers, std::string_view stack = "") {
-  FirstLayer first{.step = first_setting(layers, "step"), .lambda = first_setting(layers, "lambda")};
+  FirstLayer first{
+      .heads = {}, .head_dim = {}, .step = first_setting(layers, "step"), .lambda = first_setting(layers, "lambda")};
   for (const ListedLayer& layer : layers) {
     if (!layer.attention || !layer.name.starts_with(stack)) continue;
     first.heads = layer.attention->heads;

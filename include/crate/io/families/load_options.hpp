@@ -15,12 +15,12 @@
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/image_preprocessing.hpp"
 
-// What weights do not tell of a model, from the caller or from the metadata of our own files, under "crate.heads" and the like.
+// What weights do not tell of a model: from the caller, or from the metadata of our own files ("crate.heads").
 
 namespace crate {
 
-/// What weights do not reveal, or not always. Heads are never guessed: they come from here or from the file's metadata. A size
-/// given here must agree with the weights; a setting overrides the file's.
+/// What weights do not reveal, or not always. Heads are never guessed: they come from here or from the file's metadata.
+/// A size given here must agree with the weights; a setting overrides the file's.
 struct LoadOptions {
   std::optional<Index> heads = {};
   std::optional<Index> decoder_heads = {};                   ///< as many as in the encoder
@@ -35,17 +35,24 @@ struct LoadOptions {
   std::optional<PixelOrientation> orientation = {};          ///< upright
   std::optional<ImageNormalisation> normalisation = {};      ///< ImageNet's, of three channels
   std::optional<std::vector<std::string>> class_names = {};  ///< none
-  std::string weights_at = {};  ///< which of several sets of weights, as find_weights takes it
+  std::optional<std::string> weights_at = {};  ///< which of several sets of weights, as find_weights takes it
 };
 
 namespace detail {
 
-/// A member of LoadOptions.
+/// A member of LoadOptions that our own files hold as a text of their metadata.
 template <class Value>
 struct LoadOption {
   std::string_view what;   ///< how messages call it
-  std::string_view key;    ///< in the metadata of our own files; empty for what input_metadata.hpp reads
+  std::string_view key;    ///< of the metadata
   std::string_view owner;  ///< what models have it, as in "a classifier"
+  std::optional<Value> LoadOptions::*member;
+};
+
+/// One that input_metadata.hpp reads and writes.
+template <class Value>
+struct InputOption {
+  std::string_view what, owner;
   std::optional<Value> LoadOptions::*member;
 };
 
@@ -75,13 +82,13 @@ inline constexpr LoadOption<double> mask_ratio{"mask ratio", "crate.mask_ratio",
                                                &LoadOptions::mask_ratio};
 inline constexpr LoadOption<bool> normalise_pixels{"normalised pixels", "crate.normalise_pixels",
                                                    "a masked autoencoder", &LoadOptions::normalise_pixels};
-inline constexpr LoadOption<PictureFit> fit{"fit", "", "a model of images", &LoadOptions::fit};
-inline constexpr LoadOption<PixelOrientation> orientation{"orientation", "", "a model of images",
-                                                          &LoadOptions::orientation};
-inline constexpr LoadOption<ImageNormalisation> normalisation{"normalisation", "", "a model of images",
-                                                              &LoadOptions::normalisation};
-inline constexpr LoadOption<std::vector<std::string>> class_names{"class names", "", "a classifier",
-                                                                  &LoadOptions::class_names};
+inline constexpr InputOption<PictureFit> fit{"fit", "a model of images", &LoadOptions::fit};
+inline constexpr InputOption<PixelOrientation> orientation{"orientation", "a model of images",
+                                                           &LoadOptions::orientation};
+inline constexpr InputOption<ImageNormalisation> normalisation{"normalisation", "a model of images",
+                                                               &LoadOptions::normalisation};
+inline constexpr InputOption<std::vector<std::string>> class_names{"class names", "a classifier",
+                                                                   &LoadOptions::class_names};
 
 /// All of them.
 inline constexpr std::tuple all{heads, image_height, image_width,   patch_height,  patch_width, channels,
@@ -144,10 +151,6 @@ template <class Value>
     return number_text(value);
 }
 
-/// Whether the metadata has a text of its own for the option.
-template <class Value>
-inline constexpr bool is_one_text = std::is_arithmetic_v<Value> || std::is_same_v<Value, Pooling>;
-
 /// The size that is given, if it agrees with what the file says; the one that is there, if only one is.
 [[nodiscard]] inline std::optional<Index> agreed(std::string_view what, std::optional<Index> given,
                                                  std::optional<Index> in_file) {
@@ -162,24 +165,28 @@ void complete(LoadOptions& options, const LoadOption<Value>& option, const Tenso
   std::optional<Value>& value = options.*option.member;
   if constexpr (std::is_same_v<Value, Index>)
     value = agreed(option.what, value, number_in_metadata<Index>(weights, option.key));
-  else if constexpr (is_one_text<Value>)
-    if (!value) value = option_in_metadata<Value>(weights, option.key);
+  else if (!value)
+    value = option_in_metadata<Value>(weights, option.key);
 }
+template <class Value>
+void complete(LoadOptions&, const InputOption<Value>&, const TensorTable&) {}
 inline void complete(LoadOptions&, const FixedText&, const TensorTable&) {}
 
 /// Appends the option, if it has a value, to the metadata.
 template <class Value>
 void append(Metadata& metadata, const LoadOption<Value>& option, const LoadOptions& options) {
-  if constexpr (is_one_text<Value>)
-    if (const std::optional<Value>& value = options.*option.member)
-      metadata.emplace_back(option.key, option_text(*value));
+  if (const std::optional<Value>& value = options.*option.member)
+    metadata.emplace_back(option.key, option_text(*value));
 }
+template <class Value>
+void append(Metadata&, const InputOption<Value>&, const LoadOptions&) {}
 inline void append(Metadata& metadata, const FixedText& fixed, const LoadOptions&) {
   metadata.emplace_back(fixed.key, fixed.text);
 }
 
-template <class... Options, class Value>
-[[nodiscard]] constexpr bool has_option(const std::tuple<Options...>& options, const LoadOption<Value>& wanted) {
+/// Whether an option is among others.
+template <class... Options, class Option>
+[[nodiscard]] constexpr bool has_option(const std::tuple<Options...>& options, const Option& wanted) {
   const auto is_wanted = [&](const auto& option) {
     if constexpr (requires { option.what; })
       return option.what == wanted.what;

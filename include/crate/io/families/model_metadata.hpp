@@ -88,7 +88,10 @@ template <class Model, PublishedFamily Family = FamilyOf<Model>>
 template <class Model, PublishedFamily Family>
 [[nodiscard]] std::set<std::string, std::less<>> known_keys(const std::vector<ListedLayer>& layers) {
   std::set<std::string, std::less<>> known{"crate.family"};
-  std::apply([&](const auto&... option) { (known.emplace(option.key), ...); }, Family::load_options);
+  const auto insert = [&](const auto& option) {
+    if constexpr (requires { option.key; }) known.emplace(option.key);
+  };
+  std::apply([&](const auto&... option) { (insert(option), ...); }, Family::load_options);
   if constexpr (HasPreprocessing<Model>) known.insert(preprocessing_keys.begin(), preprocessing_keys.end());
   for (const ListedLayer& layer : layers)
     for (const ListedSetting& setting : layer.settings) known.insert("crate." + setting.name);

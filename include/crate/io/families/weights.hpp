@@ -53,7 +53,8 @@ template <class Memory>
 }
 
 /// What keeps `found` from being the tensor wanted, or nothing.
-inline std::string complaint(const std::string& name, const std::vector<Index>& shape, const Tensor* found) {
+inline std::optional<std::string> complaint(const std::string& name, const std::vector<Index>& shape,
+                                            const Tensor* found) {
   if (found == nullptr) return concatenate("missing: ", quote(name), " ", shape_text(shape));
   if (found->shape != shape)
     return concatenate("misshapen: ", quote(name), ": expected ", shape_text(shape), ", found ",
@@ -61,15 +62,14 @@ inline std::string complaint(const std::string& name, const std::vector<Index>& 
   if (!holds_real_numbers(*found))
     return concatenate("of another type: ", quote(name), ": expected F64, F32, F16 or BF16, found ",
                        dtype_name(found->dtype));
-  return {};
+  return std::nullopt;
 }
 
 /// The first of many complaints, a line each, and how many more there are.
 class Complaints {
  public:
-  void add(const std::string& complaint) {
-    if (complaint.empty()) return;
-    if (++count_ <= most_listed) (list_ += "\n  ") += complaint;
+  void add(const std::optional<std::string>& complaint) {
+    if (complaint && ++count_ <= most_listed) (list_ += "\n  ") += *complaint;
   }
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
@@ -129,8 +129,8 @@ inline void fill_new_model(const ParameterList& model, const TensorTable& weight
 }  // namespace detail
 
 /// Fills every parameter of a model from the tensor of its published name, and gives back the memory of the mapped file
-/// behind it. Throws FileError that lists missing, surplus and misshapen tensors, by name and with both shapes, or names
-/// a tensor with numbers that are NaN, infinite or too large for the model's scalar; then the model is as before.
+/// behind it. Throws FileError that lists missing, surplus and misshapen tensors, by name and with both shapes, or
+/// names a tensor with numbers that are NaN, infinite or too large for the model's scalar; then the model is as before.
 template <class Model>
 void load_weights(Model& model, const TensorTable& weights, std::span<const PublishedName> names) {
   Model filled = model;
@@ -138,8 +138,8 @@ void load_weights(Model& model, const TensorTable& weights, std::span<const Publ
   model = std::move(filled);
 }
 
-/// The parameters of a model, of the kinds up to the last one named, under their published names, to be written while the
-/// model lives.
+/// The parameters of a model, of the kinds up to the last one named, under their published names,
+/// to be written while the model lives.
 template <class Model>
 [[nodiscard]] std::vector<Tensor> published_tensors(const Model& model, std::span<const PublishedName> names,
                                                     ParameterKind last_kind = ParameterKind::unused) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,8 @@ struct CsvOptions {
   /// The first column counts or names the lines. Evident if it has no name though others have, or one such as "id" or
   /// "index" and the numbers 0, 1, 2, ... or 1, 2, 3, ...; such numbers alone are an error, as they may be either.
   CsvPart index = CsvPart::automatic;
-  /// The column of labels, by its name, or counted from 1; none if empty.
-  std::string labels = {};
+  /// The column of labels, by its name, or counted from 1.
+  std::optional<std::string> labels = {};
   /// The columns that are coordinates, in order, named likewise; all others if empty.
   std::vector<std::string> columns = {};
 };

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -57,9 +58,9 @@ inline std::size_t count_cifar_records(const std::filesystem::path& path, std::s
   if (is_other)
     throw file_error(path.string(), "expected records of ", format.record(), " bytes, found ", bytes,
                      " bytes, as of CIFAR-", other == 3074 ? 100 : 10, ", whose records have ", other);
-  const std::string known = describe_known_file(content);
+  const std::optional<std::string> known = describe_known_file(content);
   throw file_error(path.string(), "expected records of ", format.record(), " bytes, found ", bytes, " bytes",
-                   known.empty() ? "" : ": the file is ", known);
+                   known ? ": the file is " + *known : "");
 }
 
 /// All records of these files, one file after another.

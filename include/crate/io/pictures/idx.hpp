@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,9 +45,9 @@ void check_idx_magic(MaybeGzip& file, const std::array<std::uint32_t, count>& he
   for (std::size_t i = 0; i < read_before; ++i)
     beginning[i] = static_cast<std::byte>(header[i / 4] >> (24 - 8 * (i % 4)) & 0xFFU);
   beginning.resize(read_before + file.read(std::span(beginning).subspan(read_before)));
-  const std::string known = describe_known_file(beginning);
+  const std::optional<std::string> known = describe_known_file(beginning);
   throw file_error(file.source(), "expected the magic number ", expected, " of IDX ", what, ", found ", header[0],
-                   known.empty() ? "" : ": the file is ", known);
+                   known ? ": the file is " + *known : "");
 }
 
 /// Throws FileError if a file cannot hold what its header says, before memory is taken for it.

@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <iterator>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -151,9 +151,10 @@ inline void copy_by_channel(const Image& picture, Index height, Index width, Ind
 
 /// Reads all pictures into the columns of the data set, which has them. Returns for each why it could not be read, or
 /// nothing.
-inline std::vector<std::string> read_pictures(const std::vector<std::filesystem::path>& pictures,
-                                              const ImageFolderOptions& options, Threads& threads, ImageDataSet& data) {
-  std::vector<std::string> reasons(pictures.size());
+inline std::vector<std::optional<std::string>> read_pictures(const std::vector<std::filesystem::path>& pictures,
+                                                             const ImageFolderOptions& options, Threads& threads,
+                                                             ImageDataSet& data) {
+  std::vector<std::optional<std::string>> reasons(pictures.size());
   threads.for_each(data.size(), [&](Index i, int) {
     Image picture;
     try {
@@ -169,27 +170,27 @@ inline std::vector<std::string> read_pictures(const std::vector<std::filesystem:
 
 /// Throws FileError if a class has no picture but those with a reason to be left out, or there are reasons and they
 /// are to be errors.
-inline void check_reasons(const std::vector<std::string>& reasons, const std::vector<Index>& labels,
+inline void check_reasons(const std::vector<std::optional<std::string>>& reasons, const std::vector<Index>& labels,
                           const std::vector<std::filesystem::path>& class_folders, UnreadablePicture unreadable) {
-  std::vector<std::string> first_reason(class_folders.size());
+  std::vector<std::optional<std::string>> first_reason(class_folders.size());
   std::vector<bool> readable(class_folders.size());
   for (std::size_t i = 0; i < reasons.size(); ++i) {
     const auto label = static_cast<std::size_t>(labels[i]);
-    if (reasons[i].empty()) readable[label] = true;
-    if (!reasons[i].empty() && unreadable == UnreadablePicture::fail) throw FileError(reasons[i]);
-    if (first_reason[label].empty()) first_reason[label] = reasons[i];
+    if (!reasons[i]) readable[label] = true;
+    if (reasons[i] && unreadable == UnreadablePicture::fail) throw FileError(*reasons[i]);
+    if (!first_reason[label]) first_reason[label] = reasons[i];
   }
   for (std::size_t label = 0; label < class_folders.size(); ++label)
     if (!readable[label])
       throw file_error(class_folders[label].string(),
-                       "expected pictures that can be read, found none; the first: ", first_reason[label]);
+                       "expected pictures that can be read, found none; the first: ", *first_reason[label]);
 }
 
 /// Keeps the images that have no reason to be left out, in their order.
-inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& data) {
+inline void leave_out(const std::vector<std::optional<std::string>>& reasons, ImageDataSet& data) {
   Index kept = 0;
   for (Index i = 0; i < data.size(); ++i) {
-    if (!reasons[static_cast<std::size_t>(i)].empty()) continue;
+    if (reasons[static_cast<std::size_t>(i)]) continue;
     if (kept != i) data.pixels.col(kept) = data.pixels.col(i);
     data.labels[static_cast<std::size_t>(kept++)] = data.labels[static_cast<std::size_t>(i)];
   }
@@ -222,11 +223,11 @@ inline void leave_out(const std::vector<std::string>& reasons, ImageDataSet& dat
     throw file_error(folder.string(), pictures.size(), " pictures of ", data.height, " x ", data.width,
                      " pixels need more memory than there is");
   }
-  const std::vector<std::string> reasons = detail::read_pictures(pictures, options, threads, data);
+  const auto reasons = detail::read_pictures(pictures, options, threads, data);
   detail::check_reasons(reasons, data.labels, class_folders, options.unreadable);
   detail::leave_out(reasons, data);
-  std::copy_if(reasons.begin(), reasons.end(), std::back_inserter(result.left_out),
-               [](const std::string& reason) { return !reason.empty(); });
+  for (const std::optional<std::string>& reason : reasons)
+    if (reason) result.left_out.push_back(*reason);
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -75,10 +76,11 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return found;
 }
 
-/// How many channels the pixels of the recipe have, 0 if it does not say.
-[[nodiscard]] inline Index channels_of_recipe(const TensorTable& file) {
+/// How many channels the pixels of the recipe have, if it says so.
+[[nodiscard]] inline std::optional<Index> channels_of_recipe(const TensorTable& file) {
   Index channels = 0;
   while (file.find_metadata(concatenate(recipe_prefix, "pixels of channel ", channels)) != nullptr) ++channels;
+  if (channels == 0) return std::nullopt;
   return channels;
 }
 
@@ -92,9 +94,9 @@ inline void check_checkpoint_format(const TensorTable& file) {
     return found;
   };
   std::array<Index, 3> patch{number("crate.channels"), number("crate.patch_height"), number("crate.patch_width")};
-  if (const Index channels = channels_of_recipe(file); patch[0] == 0 && channels > 0) {
-    patch[0] = channels;
-    patch[1] = patch[2] = std::lround(std::sqrt(static_cast<double>(values) / static_cast<double>(channels)));
+  if (const auto channels = channels_of_recipe(file); channels && patch[0] == 0) {
+    patch[0] = *channels;
+    patch[1] = patch[2] = std::lround(std::sqrt(static_cast<double>(values) / static_cast<double>(*channels)));
   }
   const auto fits = [&] {
     Index rest = values;
@@ -125,7 +127,7 @@ inline void check_checkpoint_format(const TensorTable& file) {
 [[nodiscard]] inline Metadata pixels_of_recipe(const TensorTable& file) {
   constexpr std::string_view between = " +- ";
   std::string means, deviations;
-  for (Index c = 0; c < channels_of_recipe(file); ++c) {
+  for (Index c = 0; c < channels_of_recipe(file).value_or(0); ++c) {
     const std::string& text = *file.find_metadata(concatenate(recipe_prefix, "pixels of channel ", c));
     const std::size_t split = text.find(between);
     if (split == std::string::npos) return {};
@@ -152,8 +154,8 @@ inline void check_checkpoint_format(const TensorTable& file) {
   };
   add("crate.step", "eta");
   add("crate.lambda", "lambda");
-  if (const Index channels = channels_of_recipe(file); channels > 0)
-    metadata.emplace_back("crate.channels", std::to_string(channels));
+  if (const auto channels = channels_of_recipe(file))
+    metadata.emplace_back("crate.channels", std::to_string(*channels));
   for (auto& entry : pixels_of_recipe(file)) metadata.push_back(std::move(entry));
   return metadata;
 }
@@ -161,7 +163,8 @@ inline void check_checkpoint_format(const TensorTable& file) {
 /// The weights in the checkpoint of a training, under their published names: the moving average if there is one,
 /// otherwise the model; or the one of the two that `weights_at` names. Throws FileError if the model has no published
 /// form.
-[[nodiscard]] inline TensorTable weights_of_checkpoint(const TensorTable& file, std::string_view weights_at = "") {
+[[nodiscard]] inline TensorTable weights_of_checkpoint(const TensorTable& file,
+                                                       std::optional<std::string_view> weights_at = {}) {
   check_checkpoint_format(file);
   if (const std::string* const reason = file.find_metadata(unpublished_key))
     throw file_error(file.source(), "the model of this training cannot be read as weights: ", *reason);
@@ -170,7 +173,7 @@ inline void check_checkpoint_format(const TensorTable& file) {
     return std::any_of(tensors.begin(), tensors.end(), [&](const Tensor& tensor) { return is_in_dict(tensor, dict); });
   };
   const bool has_average = holds("average");
-  const std::string dict = !weights_at.empty() ? std::string(weights_at) : has_average ? "average" : "model";
+  const std::string dict(weights_at.value_or(has_average ? "average" : "model"));
   if ((dict != "average" && dict != "model") || !holds(dict))
     throw file_error(file.source(), "expected ", has_average ? "'model' or 'average'" : "'model'",
                      ", the weights in this checkpoint of a training, found ", quote(dict));

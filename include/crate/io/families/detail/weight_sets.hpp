@@ -59,9 +59,8 @@ inline constexpr std::array<std::string_view, 20> training_state = {"optimizer",
   return prefix.empty() ? "." : prefix;
 }
 
-/// Whether the path is the one wanted or inside it; any if none is wanted.
+/// Whether the path is the one wanted or inside it.
 [[nodiscard]] inline bool is_at(std::string_view prefix, std::string_view wanted) {
-  if (wanted.empty()) return true;
   const std::string_view path = path_of(prefix), place = path_of(wanted);
   return path == place || (place != "." && path.starts_with(place) &&
                            name_separators.find(path[place.size()]) != std::string_view::npos);
@@ -112,9 +111,9 @@ struct WeightSet {
 
 /// A tensor of a set, and what to call it.
 struct FoundWeight {
-  std::size_t position = 0;  ///< in the table
-  std::size_t begin = 0;     ///< of its name behind the prefix
-  std::string renamed = {};  ///< its name, if wrappers stand in the part behind the prefix
+  std::size_t position = 0;                 ///< in the table
+  std::size_t begin = 0;                    ///< of its name behind the prefix
+  std::optional<std::string> renamed = {};  ///< its name, if wrappers stand in the part behind the prefix
 };
 
 class WeightSets {
@@ -126,7 +125,7 @@ class WeightSets {
 
   /// The set at the wanted path or inside it; if none is wanted, the one that is no state of a training, or the one of
   /// which most names are there. Nothing if there is none. Throws FileError that lists them if there are several.
-  [[nodiscard]] std::optional<WeightSet> choose(std::string_view wanted) const;
+  [[nodiscard]] std::optional<WeightSet> choose(std::optional<std::string_view> wanted) const;
 
   /// The tensors of the set under their published names, and those beside them in the same dict under their own, in the
   /// order of the table.
@@ -210,19 +209,19 @@ inline std::vector<std::pair<std::string_view, std::size_t>> WeightSets::places(
   return places;
 }
 
-inline std::optional<WeightSet> WeightSets::choose(std::string_view wanted) const {
+inline std::optional<WeightSet> WeightSets::choose(std::optional<std::string_view> wanted) const {
   constexpr std::size_t most_compared = 64;
   std::vector<WeightSet> found;
   for (const WeightSet& set : sets_)
-    if (is_at(set.prefix, wanted)) found.push_back(set);
+    if (!wanted || is_at(set.prefix, *wanted)) found.push_back(set);
   for (const WeightSet& set : found)
-    if (!wanted.empty() && path_of(set.prefix) == path_of(wanted)) return set;
+    if (wanted && path_of(set.prefix) == path_of(*wanted)) return set;
   const auto is_state = [](const WeightSet& set) { return has_training_state(set.prefix); };
-  if (wanted.empty() && !std::all_of(found.begin(), found.end(), is_state)) std::erase_if(found, is_state);
+  if (!wanted && !std::all_of(found.begin(), found.end(), is_state)) std::erase_if(found, is_state);
   if (found.size() > 1 && found.size() <= most_compared) compare(found);
   if (found.size() > 1)
-    throw file_error(table_.source(), "expected one set of weights", wanted.empty() ? "" : " at " + quote(wanted),
-                     ", found ", list_places(places(found)), how_to_choose);
+    throw file_error(table_.source(), "expected one set of weights", wanted ? " at " + quote(*wanted) : "", ", found ",
+                     list_places(places(found)), how_to_choose);
   if (found.empty()) return std::nullopt;
   return found.front();
 }
@@ -311,7 +310,7 @@ inline std::vector<FoundWeight> WeightSets::weights_of(const WeightSet& set) con
     if (!full.starts_with(scope) || is_inside(others, full)) continue;
     const std::string_view rest = full.substr(scope.size());
     if (const auto name = name_in_set(families_[set.family], rest)) {
-      weights.push_back({i, scope.size(), name->exact ? std::string() : name->match.name()});
+      weights.push_back({i, scope.size(), name->exact ? std::optional<std::string>() : name->match.name()});
       dicts.insert(full.substr(0, tensors[i].key_begin));
     } else if (full.starts_with(set.prefix) && !has_training_state(rest)) {
       beside.push_back(i);
@@ -329,13 +328,13 @@ inline std::vector<FoundWeight> WeightSets::weights_of(const WeightSet& set) con
 inline void WeightSets::resolve_wrapped(std::vector<FoundWeight>& weights, std::string_view scope) const {
   std::vector<FoundWeight*> renamed;
   for (FoundWeight& weight : weights)
-    if (!weight.renamed.empty()) renamed.push_back(&weight);
+    if (weight.renamed) renamed.push_back(&weight);
   std::sort(renamed.begin(), renamed.end(), [](const auto* a, const auto* b) { return a->renamed < b->renamed; });
   for (auto first = renamed.begin(); first != renamed.end();) {
     const auto last =
         std::find_if(first, renamed.end(), [&](const auto* w) { return w->renamed != (*first)->renamed; });
-    const bool is_alone = last - first == 1 && table_.find(std::string(scope) + (*first)->renamed) == nullptr;
-    std::for_each(is_alone ? last : first, last, [](FoundWeight* twin) { twin->renamed.clear(); });
+    const bool is_alone = last - first == 1 && table_.find(std::string(scope) + *(*first)->renamed) == nullptr;
+    std::for_each(is_alone ? last : first, last, [](FoundWeight* twin) { twin->renamed.reset(); });
     first = last;
   }
 }

@@ -88,8 +88,8 @@ class CsvReader {
     const std::size_t shift = second.size() == first.size() + 1 ? 1 : 0;  // names do without one for row names
     for (std::size_t i = 0; i < first.size() && i + shift < second.size(); ++i)
       if (!begins_like_number(first[i]) && !is_missing_value(first[i]) && csv_number(second[i + shift])) return true;
-    if (!options_.labels.empty() && !position(options_.labels) &&
-        std::find(first.begin(), first.end(), options_.labels) != first.end())
+    if (options_.labels && !position(*options_.labels) &&
+        std::find(first.begin(), first.end(), *options_.labels) != first.end())
       return true;
     const std::size_t counted = counted_columns(first);
     if (counted == 1 && !second.empty())
@@ -136,7 +136,7 @@ class CsvReader {
   }
 
   void find_chosen() {
-    if (!options_.labels.empty()) labels_at_ = find_column(options_.labels, "labels");
+    if (options_.labels) labels_at_ = find_column(*options_.labels, "labels");
     for (const std::string& wanted : options_.columns) {
       chosen_.push_back(find_column(wanted, "columns"));
       if (labels_at_ == chosen_.back()) throw error("columns: ", quote(wanted), " is the column of labels");

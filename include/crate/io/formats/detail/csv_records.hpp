@@ -39,8 +39,8 @@ namespace crate::detail {
   return text.size() >= 4 && zero(0) != zero(1) && zero(0) == zero(2) && zero(1) == zero(3);
 }
 
-/// What bytes are that are not lines of CSV, with what to do about it; empty if they may be such.
-[[nodiscard]] inline std::string describe_other_than_csv(std::string_view text) {
+/// What bytes are that are not lines of CSV, with what to do about it; nothing if they may be such.
+[[nodiscard]] inline std::optional<std::string> describe_other_than_csv(std::string_view text) {
   if (is_utf16(text)) return "UTF-16: save the file as UTF-8";
   if (text.starts_with(zip_mark)) return "a zip archive, as spreadsheets are: export it as CSV";
   const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
@@ -49,9 +49,9 @@ namespace crate::detail {
   if (text.find('\0') != std::string_view::npos) return "a zero byte";
   for (const std::string_view mark : {"version https://git-lfs.", "%PDF-"})
     if (text.starts_with(mark)) return describe_file(bytes);
-  if (std::string known = describe_known_text(text); !known.empty()) return known;
-  const std::string description = describe_text(text);
-  return description.starts_with("a text that begins") ? std::string() : description;
+  if (auto known = describe_known_text(text)) return known;
+  const std::optional<std::string> description = describe_text(text);
+  return description && description->starts_with("a text that begins") ? std::nullopt : description;
 }
 
 /// Records one after another: lines, but for line ends within quotes. Blank lines are skipped, and comments: lines that
@@ -60,8 +60,8 @@ class CsvRecords {
  public:
   /// Throws FileError on what is no text, text in another encoding than UTF-8, and text of another kind, such as HTML.
   CsvRecords(std::string_view text, std::string_view source) : rest_(text), source_(source) {
-    if (const std::string other = describe_other_than_csv(text); !other.empty())
-      throw file_error(source_, "expected lines of text, fields separated by commas, found ", other);
+    if (const auto other = describe_other_than_csv(text))
+      throw file_error(source_, "expected lines of text, fields separated by commas, found ", *other);
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     if (rest_.starts_with(byte_order_mark)) rest_.remove_prefix(byte_order_mark.size());
     skip_blank_lines();

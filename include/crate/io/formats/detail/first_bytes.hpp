@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -88,7 +89,7 @@ inline constexpr std::array known_beginnings = {
 }
 
 /// What a text is that is sent or stands in place of a file; nothing of another.
-[[nodiscard]] inline std::string describe_known_text(std::string_view text) {
+[[nodiscard]] inline std::optional<std::string> describe_known_text(std::string_view text) {
   text = trimmed_front(text);
   std::string lower(text.substr(0, 4096));
   for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -101,17 +102,17 @@ inline constexpr std::array known_beginnings = {
       lower.find("\"metadata\"") != std::string::npos && lower.find("total_size") != std::string::npos;
   if (begins_as_json(text) && (has_map || has_size))
     return "the JSON index of weights that lie in several files beside it: join them into one";
-  return {};
+  return std::nullopt;
 }
 
 /// How any other text begins; nothing if the bytes are no text.
-[[nodiscard]] inline std::string describe_text(std::string_view text) {
+[[nodiscard]] inline std::optional<std::string> describe_text(std::string_view text) {
   text = trimmed_front(text);
   const std::string_view shown = text.substr(0, 256);
   const bool is_text = !shown.empty() && std::all_of(shown.begin(), shown.end(), [](char c) {
     return static_cast<unsigned char>(c) >= 0x20U || c == '\n' || c == '\r' || c == '\t';
   });
-  if (!is_text) return {};
+  if (!is_text) return std::nullopt;
   return (begins_as_json(text) ? "a JSON text that begins " : "a text that begins ") + quote(text.substr(0, 40));
 }
 
@@ -123,9 +124,9 @@ inline constexpr std::array known_beginnings = {
          fields.find(text[2]) != std::string_view::npos;
 }
 
-/// What a file is by its first bytes: "a PNG picture", with what to do about it where that is known; empty if they do
+/// What a file is by its first bytes: "a PNG picture", with what to do about it where that is known; nothing if they do
 /// not tell.
-[[nodiscard]] inline std::string describe_known_file(std::span<const std::byte> bytes) {
+[[nodiscard]] inline std::optional<std::string> describe_known_file(std::span<const std::byte> bytes) {
   const std::string_view text = first_text(bytes);
   if (text.empty()) return "an empty file, as a download or a copy that was broken off leaves";
   for (const KnownBeginning& known : known_beginnings)
@@ -143,10 +144,9 @@ inline constexpr std::array known_beginnings = {
 
 /// The same, or how the text in it begins, or how many bytes there are and how those begin.
 [[nodiscard]] inline std::string describe_file(std::span<const std::byte> bytes) {
-  std::string description = describe_known_file(bytes);
-  if (description.empty()) description = describe_text(first_text(bytes));
-  if (!description.empty()) return description;
-  description = concatenate(bytes.size(), " bytes that begin");
+  if (auto known = describe_known_file(bytes)) return *std::move(known);
+  if (auto text = describe_text(first_text(bytes))) return *std::move(text);
+  std::string description = concatenate(bytes.size(), " bytes that begin");
   constexpr std::string_view digits = "0123456789ABCDEF";
   for (const char c : first_text(bytes, 8)) {
     const auto byte = static_cast<unsigned char>(c);
