@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "crate/core/part.hpp"
+#include "crate/io/families.hpp"
 #include "crate/io/families/published_names.hpp"
 #include "crate/io/families/weights.hpp"
 #include "crate/layers/initialise.hpp"
