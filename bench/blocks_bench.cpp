@@ -73,7 +73,7 @@ Wide plain(const PreNorm<Inner>& layer, const Wide& z) {
 
 template <class Inner, int sign>
 Wide plain(const detail::SignedResidual<Inner, sign>& layer, const Wide& z) {
-  return z + sign * plain(layer.layer, z);
+  return z + sign * plain(layer.branch, z);
 }
 
 template <class Self, Scalar S>

@@ -51,7 +51,7 @@ void folded(benchmark::State& state, const typename Model::Options& options) {
   Matrix<float> logits = fast.forward(images, run);
   if (!agrees<float>(state, logits, expected, std::same_as<W, bfloat16> ? 5e5 : 500)) return;
   const Work work{.tokens = batch * (1 + patch_grid(fast).patches()),
-                  .multiply_adds = fast.multiply_adds(batch),
+                  .multiply_adds = fast.multiply_adds(TokenLayout::equal(batch, 1)),
                   .threads = threads.count()};
   time_work<float>(state, work, [&] {
     fast.forward(images, logits, run);

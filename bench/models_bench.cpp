@@ -15,7 +15,7 @@ namespace {
 }
 [[nodiscard]] Matrix<float> output_of(const CrateMaskedAutoencoder<float>& model, const Matrix<float>& images,
                                       const Run<float>& run) {
-  return model.forward(images, run).prediction;
+  return autoencode(model, images, run).prediction;
 }
 
 /// Arguments: images in a batch, threads.
@@ -31,7 +31,7 @@ void whole_model(benchmark::State& state, const typename Model::Options& options
   const Matrix<float> together = output_of(model, images, run), last = output_of(model, images.rightCols(1), run);
   if (!agrees<float>(state, together.rightCols(last.cols()), last)) return;
   const Work work{.tokens = batch * (1 + patch_grid(model).patches()),
-                  .multiply_adds = model.multiply_adds(batch),
+                  .multiply_adds = model.multiply_adds(TokenLayout::equal(batch, 1)),
                   .threads = threads.count()};
   time_work<float>(state, work, [&] { return output_of(model, images, run).sum(); });
   state.counters["per image"] = benchmark::Counter(

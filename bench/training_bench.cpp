@@ -62,7 +62,7 @@ Vector<float> flattened(const Model& model) {
 
 /// The multiply-adds of a step by the published arithmetic: backward takes two products for each one.
 [[nodiscard]] double published_multiply_adds(const CrateClassifier<float>& model, Index images) {
-  return 3 * model.multiply_adds(images);
+  return 3 * model.multiply_adds(TokenLayout::equal(images, 1));
 }
 
 /// Those that are done: an ISTA step of N tokens of width d by its matrix takes 3 N d^2 + 3/2 d^3 of the published

@@ -2,8 +2,8 @@
 // A user's program: `classify WEIGHTS REFERENCE` loads published weights of 3 heads, folds them and classifies images.
 // The logits are those that the published code computed, and wrote to the file REFERENCE.
 #include <crate/crate.hpp>
-#include <crate/io/checkpoint.hpp>
-#include <crate/io/safetensors.hpp>
+#include <crate/io/formats/safetensors.hpp>
+#include <crate/io/load_model.hpp>
 #include <cstdio>
 #include <span>
 
