@@ -239,7 +239,7 @@ TEST_CASE("all faults are listed at once, by name and with both shapes, and the 
     named(tensors, "pos_embedding").dtype = Dtype::i32;
   });
   auto model = load_classifier<float>(weights_file, {.heads = 3});
-  const Matrix<float> before = model.embedding.projection.weight;
+  const Matrix<float> before = model.embedding.map.projection.weight;
   const std::string message = message_of<FileError>([&] { load_weights(model, faulty, crate_classifier_names); });
   CHECK_THAT(message, ContainsSubstring("missing: 'cls_token' [1, 1, 48]"));
   CHECK_THAT(message, ContainsSubstring("surplus: 'klass_token' [1, 1, 48]"));
