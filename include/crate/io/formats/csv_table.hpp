@@ -33,11 +33,11 @@ struct CsvOptions {
 };
 
 struct CsvTable {
-  Matrix<double> tokens;             ///< d x N
-  std::vector<std::string> columns;  ///< the names of the d coordinates; empty if the file has none
-  std::vector<std::string> classes;  ///< the labels that occur, each once: numbers by size, other text by its bytes
-  std::vector<Index> labels;         ///< of each token, an index of classes; empty without a column of labels
-  std::vector<std::string> notes;    ///< what was taken for what, and left out: a sentence each
+  Matrix<double> tokens = {};             ///< d x N
+  std::vector<std::string> columns = {};  ///< the names of the d coordinates; empty if the file has none
+  std::vector<std::string> classes = {};  ///< the labels that occur, each once: numbers by size, other text by bytes
+  std::vector<Index> labels = {};         ///< of each token, an index of classes; empty without a column of labels
+  std::vector<std::string> notes = {};    ///< what was taken for what, and left out: a sentence each
 };
 
 }  // namespace crate
