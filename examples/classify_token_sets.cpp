@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-
 // Learns to classify sets of tokens: classify_token_sets [FILE.csv]. A line is a token: the number of its set, the
 // label of the set, coordinates. Every fourth set is held out. Without a file, sets are drawn from mixtures of
 // subspaces.
@@ -11,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "classify_token_sets/transposed.hpp"
 #include "crate/crate.hpp"
+#include "crate/io/formats/csv.hpp"
 
 namespace {
 
@@ -34,7 +33,7 @@ struct SetClassifier : Chain<SetClassifier, float> {
   }
   static constexpr auto links() {
     return std::tuple{part("embedding", &Self::embedding), part("", &Self::encoder), part("pool", &Self::pool),
-                      part("readout", [](auto& model) { return Transposed(model.embedding.weight); }),
+                      part("readout", [](auto& model) { return Transposed{model.embedding}; }),
                       part("head", &Self::head)};
   }
 };
