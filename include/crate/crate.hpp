@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything that needs only Eigen and no file. What reads and writes files, in io/ and training/, stands apart: half of
-// the time that it would take to compile this is saved by those who need none of it.
+// Everything that needs only Eigen and no file. What reads and writes files, in io/ and training/, stands apart: half
+// of the time that it would take to compile this is saved by those who need none of it.
 
 #include "crate/core/requirements.hpp"
 
