@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "crate/core/detail/number_text.hpp"
 #include "crate/io/formats/detail/is_among.hpp"
-#include "crate/io/formats/detail/number_text.hpp"
 #include "crate/io/formats/regular_file.hpp"
 #include "train_classifier/check_options.hpp"
 

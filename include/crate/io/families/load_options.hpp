@@ -8,8 +8,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "crate/core/detail/number_text.hpp"
 #include "crate/core/errors.hpp"
-#include "crate/io/formats/detail/number_text.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 #include "crate/models/image_classifier.hpp"

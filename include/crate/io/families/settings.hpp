@@ -12,10 +12,10 @@
 #include <variant>
 #include <vector>
 
+#include "crate/core/detail/number_text.hpp"
 #include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/part.hpp"
-#include "crate/io/formats/detail/number_text.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 #include "crate/layers/ista.hpp"

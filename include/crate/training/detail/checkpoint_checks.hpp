@@ -16,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "crate/core/detail/number_text.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/parameter_list.hpp"
@@ -23,7 +24,6 @@
 #include "crate/io/families/detail/listed_tensors.hpp"
 #include "crate/io/families/detail/training_checkpoint.hpp"
 #include "crate/io/families/model_metadata.hpp"
-#include "crate/io/formats/detail/number_text.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 #include "crate/operators/losses.hpp"
