@@ -128,8 +128,8 @@ class Stages {
   void attention_kept_as() {
     Workspace::Frame frame(workspace_);
     const detail::Columns<Token> kept{frame.array<Token>(dim_ * tokens_.cols()), dim_};
-    const detail::AttentionHeads<float> heads{
-        detail::columns_of(std::as_const(tokens_)), heads_, dim_ / heads_, layout_, false, 0.125F};
+    const detail::Columns<const float> h = detail::columns_of(std::as_const(tokens_));
+    const detail::AttentionHeads<float> heads{h, h, h, heads_, dim_ / heads_, layout_, false, 0.125F};
     for (std::size_t block = 0; 3 * block < products_.size(); ++block)
       detail::attend_heads(instruction_set(), heads, false, kept, workspace_, threads_);
   }

@@ -40,6 +40,12 @@ struct Kernels {
     CRATE_TARGET::attend_heads_adjoint(heads, dropout, softmax, out, out_cotangent, h_cotangent, workspace, threads);
   }
   template <class S>
+  static void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout& dropout,
+                                   SoftmaxTerms<const S> softmax, Columns<const S> out, Columns<const S> out_cotangent,
+                                   const AttentionCotangents<S>& cotangents, Workspace& workspace, Threads& threads) {
+    CRATE_TARGET::attend_heads_adjoint(heads, dropout, softmax, out, out_cotangent, cotangents, workspace, threads);
+  }
+  template <class S>
   static auto exponentials_in_place(S* scores, Index seen, Index keys, S scale) {
     return CRATE_TARGET::exponentials_in_place<S>(scores, seen, keys, scale);
   }
