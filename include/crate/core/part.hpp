@@ -75,8 +75,8 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
   using Member = std::remove_const_t<First>;
   if constexpr (HasParts<Member>) {
     const auto visit_part = [&](const auto& entry) {
-      visit_parameters(visit, join_names(name, entry.name), std::max(kind, entry.kind),
-                       std::invoke(entry.get, first), std::invoke(entry.get, others)...);
+      visit_parameters(visit, join_names(name, entry.name), std::max(kind, entry.kind), std::invoke(entry.get, first),
+                       std::invoke(entry.get, others)...);
     };
     std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
   } else if constexpr (is_vector_of_parts<Member>) {

@@ -5,6 +5,7 @@
 #include "crate/kernels/detail/simd.ipp"
 #include "crate/kernels/detail/arithmetic.ipp"
 #include "crate/kernels/detail/exponential.ipp"
+#include "crate/kernels/detail/gelu.ipp"
 #include "crate/kernels/detail/tile.ipp"
 #include "crate/kernels/detail/packed_product.ipp"
 #include "crate/kernels/detail/packing.ipp"

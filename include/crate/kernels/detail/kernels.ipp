@@ -64,6 +64,14 @@ struct Kernels {
     CRATE_TARGET::normalise_tokens_into<Out>(z, dim, cols, norm_epsilon, out, threads);
   }
   template <class S, class... Arguments>
+  static void gelu_into(Columns<const S> z, Arguments&&... arguments) {
+    CRATE_TARGET::gelu_into<S>(z, std::forward<Arguments>(arguments)...);
+  }
+  template <class S, class... Arguments>
+  static void gelu_adjoint_into(Columns<const S> z, Arguments&&... arguments) {
+    CRATE_TARGET::gelu_adjoint_into<S>(z, std::forward<Arguments>(arguments)...);
+  }
+  template <class S, class... Arguments>
   static void layer_norm_into(Columns<const S> z, Arguments&&... arguments) {
     CRATE_TARGET::layer_norm_into<S>(z, std::forward<Arguments>(arguments)...);
   }
