@@ -7,13 +7,13 @@
 #include "crate/crate.hpp"
 #include "measurement.hpp"
 
-// Layers, blocks and stacks of blocks on batches of token sets, with p = 64 unless said otherwise. Each is compared with the
-// pure operators in double, set by set, before it is timed.
+// Layers, blocks and stacks of blocks on batches of token sets, with p = 64 unless said otherwise. Each is compared
+// with the pure operators in double, set by set, before it is timed.
 
 namespace crate::bench {
 namespace {
 
-// --- plain: the same formulas on one token set, in double -------------------------------------------------------------
+// --- plain: the same formulas on one token set, in double ------------------------------------------------------------
 
 using Wide = Matrix<double>;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Folded models: images in, logits out, compared first with the model they were folded from; where the time of a pass goes; and the
-// packed product alone.
+// Folded models: images in, logits out, compared first with the model they were folded from; where the time of a pass
+// goes; and the packed product alone.
 
 #include <benchmark/benchmark.h>
 
@@ -61,8 +61,9 @@ void folded(benchmark::State& state, const typename Model::Options& options) {
       static_cast<double>(batch) * 1e-3, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
-/// The stages of a classifier's blocks, each on tokens and weights of the right sizes, as many as the blocks have. With bfloat16 weights
-/// all tokens are rounded beforehand; that a model rounds them, and not for the first block's attention, is in the rest.
+/// The stages of a classifier's blocks, each on tokens and weights of the right sizes, as many as the blocks have. With
+/// bfloat16 weights all tokens are rounded beforehand; that a model rounds them, and not for the first block's
+/// attention, is in the rest.
 template <FoldedWeight W>
 class Stages {
  public:
@@ -142,8 +143,8 @@ class Stages {
   std::vector<FoldedLinear<W>> products_;
 };
 
-/// Where the time of a pass goes: milliseconds of all blocks' products, attention (its softmax apart) and norms, and of the rest,
-/// which the last block, that computes one token, makes smaller. Argument: threads.
+/// Where the time of a pass goes: milliseconds of all blocks' products, attention (its softmax apart) and norms, and of
+/// the rest, which the last block, that computes one token, makes smaller. Argument: threads.
 template <FoldedWeight W>
 void where_the_time_goes(benchmark::State& state, const CrateClassifier<float>::Options& options) {
   CrateClassifier<float> model(options);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
 // Runs a published model on a file of images and writes what it computes to another: logits of a classifier; latent,
-// prediction, mask and loss of a masked autoencoder; on request what every layer computes and measures, and the gradient of
-// the loss.
+// prediction, mask and loss of a masked autoencoder; on request what every layer computes and measures, and the
+// gradient of the loss.
 
 #include <cstdint>
 #include <exception>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Trains an image classifier, from scratch or from published weights with a new head: on MNIST and its likes, CIFAR-10 or
-// folders of pictures. Without options, the recipe is the one that reaches 87 % on Fashion-MNIST in five epochs.
+// Trains an image classifier, from scratch or from published weights with a new head: on MNIST and its likes, CIFAR-10
+// or folders of pictures. Without options, the recipe is the one that reaches 87 % on Fashion-MNIST in five epochs.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -19,6 +19,7 @@
 
 #include "crate/crate.hpp"
 #include "crate/io/checkpoint.hpp"
+#include "crate/io/image_source.hpp"
 #include "crate/training/trainer.hpp"
 #include "load_options.hpp"
 #include "train_classifier/begun_training.hpp"
@@ -211,10 +212,12 @@ int train(const Bench& bench, Model model) {
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
   AnyOptimiser rule(model, optimiser_options(o));
   const Recipe recipe = recipe_of(bench, model, rule.options);
-  TrainingState<Model, AnyOptimiser<Model>> state{.model = std::move(model), .optimiser = std::move(rule)};
+  TrainingState<Model, AnyOptimiser<Model>, ClassificationObjective<Model>> state{
+      .model = std::move(model),
+      .optimiser = std::move(rule),
+      .objective = {.loss = {.label_smoothing = o.label_smoothing}}};
   if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
-  const ClassificationObjective<Model> objective{{.label_smoothing = o.label_smoothing}};
-  Trainer trainer(state, objective, training, test, trainer_options(bench), bench.threads, recipe);
+  Trainer trainer(state, training, test, trainer_options(bench), bench.threads, recipe);
   resume(trainer, state, o);
 
   train_classifier::print_epoch_heading();

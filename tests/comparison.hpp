@@ -12,8 +12,8 @@
 
 namespace crate::test {
 
-/// ||found - expected|| / ||expected|| in the Frobenius norm (absolute where nothing but zeros is expected), infinite for
-/// matrices of different sizes, NaN if either holds one.
+/// ||found - expected|| / ||expected|| in the Frobenius norm (absolute where nothing but zeros is expected), infinite
+/// for matrices of different sizes, NaN if either holds one.
 template <class Found, class Expected>
 [[nodiscard]] double relative_error(const Eigen::MatrixBase<Found>& found,
                                     const Eigen::MatrixBase<Expected>& expected) {

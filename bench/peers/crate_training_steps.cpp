@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Training steps of a published model, one for every line on the input, answered with the milliseconds that it took and the
-// loss before it. The recipe is that of pytorch_training_steps.py.
+// Training steps of a published model, one for every line on the input, answered with the milliseconds that it took and
+// the loss before it. The recipe is that of pytorch_training_steps.py.
 
 #include <algorithm>
 #include <cstdint>

@@ -11,7 +11,8 @@
 
 #include "crate/core/errors.hpp"
 
-// What every engine of a comparison speaks: it says "ready", then answers each line on its input with one on its output.
+// What every engine of a comparison speaks: it says "ready",
+// then answers each line on its input with one on its output.
 
 namespace crate::bench {
 

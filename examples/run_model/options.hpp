@@ -19,7 +19,8 @@ struct Options {
   int threads = 1;
   crate::LoadOptions model;
 
-  /// Fills the options. Returns the exit status if there is nothing to run: --help or a mistake, which is then reported.
+  /// Fills the options.
+  /// Returns the exit status if there is nothing to run: --help or a mistake, which is then reported.
   std::optional<int> parse(int count, char** arguments) {
     CLI::App app(
         "Runs a published CRATE model (classifier, CRATE-alpha, masked autoencoder) on images.\n"

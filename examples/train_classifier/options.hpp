@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "crate/core/matrix.hpp"
+#include "crate/io/image_data_set.hpp"
 #include "crate/training/trainer.hpp"
 
 namespace train_classifier {

@@ -7,14 +7,15 @@
 #include <vector>
 
 #include "crate/analysis/layer_metrics.hpp"
-#include "crate/training/examples.hpp"
+#include "crate/io/image_source.hpp"
+#include "crate/training/classification.hpp"
 #include "crate/training/trainer.hpp"
 
 namespace train_classifier {
 
 using crate::Index;
 
-inline void print_epoch(const crate::EpochReport& report) {
+inline void print_epoch(const crate::EpochReport<crate::ClassificationMeasures>& report) {
   std::printf("  %5td   %13.4f   %15.2f %%   %9.4f   %11.2f %%   %8.2f %%   %7.1f\n", report.epoch,
               report.training.loss.mean(), 100 * report.training.accuracy(), report.test.loss.mean(),
               100 * report.test.accuracy(), 100 * report.test.top_5_accuracy(), report.seconds);
@@ -25,7 +26,8 @@ inline void print_epoch_heading() {
   std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   test top 5   seconds\n");
 }
 
-/// Of every layer, on the first 64 test images: how much of the code is not zero, and the coding rate of the projected tokens.
+/// Of every layer, on the first 64 test images: how much of the code is not zero, and the coding rate of the projected
+/// tokens.
 template <class Model>
 void print_layers(const Model& model, const crate::ImageSource<typename Model::Scalar>& test, crate::Threads& threads) {
   std::vector<Index> first(static_cast<std::size_t>(std::min<Index>(64, test.size())));

@@ -4,8 +4,8 @@
 #include <stdexcept>
 #include <string>
 
-// Every file of this program includes this before anything of Eigen: Eigen then asks before each allocation whether it is
-// allowed, and an assertion that does not hold throws.
+// Every file of this program includes this before anything of Eigen: Eigen then asks before each allocation whether it
+// is allowed, and an assertion that does not hold throws.
 
 namespace crate::test {
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* condition) {

@@ -52,7 +52,8 @@ void check_like_dynamic(const Op& op, const Fixed&... fixed) {
 
 constexpr Index heads = 2;
 
-// Here and not in the test, so that those on dynamic matrices are compiled once. These two compute all rates and gradients.
+// Here and not in the test, so that those on dynamic matrices are compiled once.
+// These two compute all rates and gradients.
 constexpr auto objective = [](const auto& z, const auto& u) { return sparse_rate_reduction(z, Subspaces(u, heads)); };
 constexpr auto gradient_by_tokens = [](const auto& z, const auto& u) {
   return sparse_rate_reduction_gradient(z, Subspaces(u, heads), {.norm = SparsityNorm::l1}).tokens;

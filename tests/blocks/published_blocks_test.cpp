@@ -110,7 +110,8 @@ Matrix<double> patches_of(const Tensor& images, Index b, Index patch) {
   return patches;
 }
 
-/// What enters the masked autoencoder's encoder: class token, patches (or mask tokens where `mask` is 1), fixed positions.
+/// What enters the masked autoencoder's encoder: class token, patches (or mask tokens where `mask` is 1),
+/// fixed positions.
 TokenSets<double> masked_tokens(const TensorTable& file, const Matrix<double>& mask) {
   const Tensor& images = file.at("input/images");
   const Tensor& kernel = file.at("param/patch_embed.proj.weight");

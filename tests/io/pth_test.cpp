@@ -33,7 +33,8 @@ std::vector<float> values_of(const Tensor& tensor) {
   return values;
 }
 
-/// Largest difference of the tensor's values from the expected ones, relative to the larger of the value and `smallest`.
+/// Largest difference of the tensor's values from the expected ones,
+/// relative to the larger of the value and `smallest`.
 float relative_difference(const Tensor& tensor, const Tensor& expected, float smallest) {
   const std::vector<float> found = values_of(tensor), wanted = values_of(expected);
   float difference = 0;
@@ -93,8 +94,9 @@ TEST_CASE("a checkpoint is listed with the paths of its tensors and its plain va
       Metadata{{"epoch", "7"}, {"arch", "CRATE_tiny"}, {"scheduler.last_epoch", "7"}, {"scheduler._step_count", "8"}});
 }
 
-// odd_tensors.pth was saved by PyTorch 1.13 from views of arange(24).reshape(4, 6), scalars, empty and tied tensors, every
-// dtype, nested containers, and what lies about in research code: Namespace, Counter, numpy, Path, Size, device, set, bytes.
+// odd_tensors.pth was saved by PyTorch 1.13 from views of arange(24).reshape(4, 6), scalars, empty and tied tensors,
+// every dtype, nested containers, and what lies about in research code: Namespace, Counter, numpy, Path, Size, device,
+// set, bytes.
 TEST_CASE("views, shared storages and every dtype become packed tensors") {
   for (const std::string name : {"odd_tensors.pth", "odd_tensors_legacy.pth"}) {
     const TensorTable table = read_pth(fixture(name));

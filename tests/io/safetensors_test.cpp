@@ -410,11 +410,12 @@ TEST_CASE("files are written as the reference implementation writes them") {
                      tensor_of<Eigen::bfloat16>("half", {}, bf16), tensor_of<double>("d", {1}, f64),
                      tensor_of<float>("a", {1, 2}, f32), tensor_of<std::int64_t>("i", {1}, i64)},
                     {{"format", "pt"}});
-  std::string expected =
-      R"({"__metadata__":{"format":"pt"},"i":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
-      R"("d":{"dtype":"F64","shape":[1],"data_offsets":[8,16]},"a":{"dtype":"F32","shape":[1,2],"data_offsets":[16,24]},)"
-      R"("b":{"dtype":"F32","shape":[2,1],"data_offsets":[24,32]},"half":{"dtype":"BF16","shape":[],"data_offsets":[32,34]},)"
-      R"("u":{"dtype":"U8","shape":[3],"data_offsets":[34,37]}})";
+  std::string expected = R"({"__metadata__":{"format":"pt"},"i":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
+                         R"("d":{"dtype":"F64","shape":[1],"data_offsets":[8,16]},)"
+                         R"("a":{"dtype":"F32","shape":[1,2],"data_offsets":[16,24]},)"
+                         R"("b":{"dtype":"F32","shape":[2,1],"data_offsets":[24,32]},)"
+                         R"("half":{"dtype":"BF16","shape":[],"data_offsets":[32,34]},)"
+                         R"("u":{"dtype":"U8","shape":[3],"data_offsets":[34,37]}})";
   while (expected.size() % 8 != 0) expected += ' ';
   const std::string file = content_of(folder.file("a"));
   CHECK(file.substr(8, expected.size()) == expected);

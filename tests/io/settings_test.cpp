@@ -9,6 +9,7 @@
 #include "comparison.hpp"
 #include "crate/crate.hpp"
 #include "crate/io/checkpoint.hpp"
+#include "draw.hpp"
 #include "temporary_folder.hpp"
 
 using namespace crate;
@@ -118,6 +119,32 @@ TEST_CASE("every setting of every layer comes back, and with it every bit of the
   check_every_setting(random_model<CrateClassifier<float>>(classifier));
   check_every_setting(random_model<CrateAlphaClassifier<double>>(alpha));
   check_every_setting(random_model<CrateMaskedAutoencoder<float>>(autoencoder));
+}
+
+TEST_CASE("the settings of a strict block, given as texts to another of the same parameters, make it the same") {
+  const StrictBlockOptions sizes{.dim = 6, .heads = 2};
+  StrictBlock<double> block(sizes);
+  Random random(5);
+  random.fill_normal(block.compress.subspaces.bases());
+  random.fill_normal(block.sparsify.dictionary);
+  auto other = block;
+  block.compress.options = {
+      .kappa = 0.3, .epsilon = 0.7, .step = CompressionStep::softmax, .logit_scale = 0.4, .mssa_factor = 0.6};
+  block.sparsify.options = {.step = 0.2,
+                            .lambda = 0.3,
+                            .threshold = Threshold::soft,
+                            .rule = SparsifyRule::majorisation_minimisation,
+                            .alpha = 0.5};
+  CHECK(settings_of(block) ==
+        std::vector<std::string>{
+            "compress.kappa = 0.3", "compress.epsilon = 0.7", "compress.compression_step = softmax",
+            "compress.logit_scale = 0.4", "compress.mssa_factor = 0.6", "sparsify.step = 0.2", "sparsify.lambda = 0.3",
+            "sparsify.threshold = soft", "sparsify.rule = majorisation_minimisation", "sparsify.alpha = 0.5"});
+  const auto from = crate::detail::list_layers(block), to = crate::detail::list_layers(other);
+  for (std::size_t i = 0; i < from.size(); ++i)
+    for (std::size_t k = 0; k < from[i].settings.size(); ++k) to[i].settings[k].set(from[i].settings[k].text());
+  const Matrix<double> tokens = draw_normal(random, 6, 5);
+  CHECK(forward(other, tokens) == forward(block, tokens));
 }
 
 TEST_CASE("settings that are as published are not written") {

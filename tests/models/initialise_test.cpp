@@ -13,8 +13,8 @@ using namespace crate;
 
 namespace {
 
-/// Uniform between -bound and bound: that fills the interval, is centred, and has deviation bound / sqrt(3), within five
-/// standard errors.
+/// Uniform between -bound and bound: that fills the interval, is centred, and has deviation bound / sqrt(3),
+/// within five standard errors.
 template <class Derived>
 void check_uniform(const std::string& what, const Eigen::MatrixBase<Derived>& x, double bound) {
   INFO(what);

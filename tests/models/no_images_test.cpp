@@ -33,7 +33,7 @@ void check_classifier(const typename Model::Options& options) {
   Model gradient = zeros_like(model);
   const LabelledImages<S> examples{none, {}};
   const ClassificationObjective<Model> objective{{.label_smoothing = 0.1}};
-  const Measures measures = objective.accumulate(model, examples, 1, gradient, tape, {});
+  const auto measures = objective.accumulate(model, examples, 1, gradient, tape, {});
   CHECK(measures.loss.count == 0);
   CHECK(measures.loss.sum == 0);
   CHECK(measures.correct == 0);

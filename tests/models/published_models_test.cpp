@@ -86,8 +86,8 @@ TEST_CASE("the published sizes have the published numbers of parameters") {
 
 namespace {
 
-/// The logits of a full-size classifier on synthetic weights, within 2e-4 as the reference was computed in float, and the
-/// fraction of zeros after every block.
+/// The logits of a full-size classifier on synthetic weights, within 2e-4 as the reference was computed in float, and
+/// the fraction of zeros after every block.
 template <class Model, class Options>
 void check_full_size(const std::string& name, const Options& options, std::span<const PublishedName> names) {
   const TensorTable file = fixture("fullsize");

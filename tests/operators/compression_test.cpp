@@ -245,8 +245,8 @@ TEST_CASE("The first-order step by its formula") {
 }
 
 TEST_CASE("The first-order step leaves an error of second order in a = p / (N epsilon^2)") {
-  // exact - first_order = -kappa a (a^2 sum_k U_k (W_k W_k^T)^2 W_k - ...): of the step kappa a ..., the share a^2. Twice the
-  // epsilon is a quarter of a and a sixteenth of the share.
+  // exact - first_order = -kappa a (a^2 sum_k U_k (W_k W_k^T)^2 W_k - ...): of the step kappa a ..., the share a^2.
+  // Twice the epsilon is a quarter of a and a sixteenth of the share.
   for_random_draws(10, [](Random& random) {
     const auto [z, u] = draw_tokens_and_subspaces(random);
     const auto share_at = [&, &tokens = z, &subspaces = u](double a) {
@@ -300,14 +300,15 @@ TEST_CASE("Permuting tokens permutes what every step makes of them, rotating rot
   });
 }
 
-// Tokens U_k c + noise, k uniform, c standard normal in R^p, noise of deviation sigma, U_k orthonormal: a mixture of Gaussians.
-// Its posterior mean given a noisy token z is sum_k P(k | z) U_k U_k^T z / (1 + sigma^2), P(k | z) proportional to
-// exp(||U_k^T z||^2 / (2 sigma^2 (1 + sigma^2))). For N = 1, kappa = 1, epsilon = sqrt(p) the factor a is 1, the softmax over one
-// token is 1, and the softmax step is MSSA = sum_k U_k U_k^T z: the denoiser's heads, aggregated with weights 1 in place of
-// P(k | z) and without shrinking by 1 + sigma^2.
+// Tokens U_k c + noise, k uniform, c standard normal in R^p, noise of deviation sigma, U_k orthonormal: a mixture of
+// Gaussians. Its posterior mean given a noisy token z is sum_k P(k | z) U_k U_k^T z / (1 + sigma^2), P(k | z)
+// proportional to exp(||U_k^T z||^2 / (2 sigma^2 (1 + sigma^2))). For N = 1, kappa = 1, epsilon = sqrt(p) the factor a
+// is 1, the softmax over one token is 1, and the softmax step is MSSA = sum_k U_k U_k^T z: the denoiser's heads,
+// aggregated with weights 1 in place of P(k | z) and without shrinking by 1 + sigma^2.
 namespace {
 
-/// E[x | z] and P(k | z) from the densities N(0, C_k) with C_k = U_k U_k^T + sigma^2 I, through inverses and determinants.
+/// E[x | z] and P(k | z) from the densities N(0, C_k) with C_k = U_k U_k^T + sigma^2 I,
+/// through inverses and determinants.
 struct Denoised {
   Vector<double> mean;
   std::vector<double> posterior;

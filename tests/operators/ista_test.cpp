@@ -133,7 +133,8 @@ TEST_CASE("Feasible tokens that the dictionary reproduces are a fixed point of I
 }
 
 TEST_CASE("The majorisation-minimisation step by hand") {
-  // alpha = 1/3: gain 1 + 4 / (9 * 4/3) = 4/3; lambda = 3/4: threshold 4 * 3/4 / (9/3) = 1; D^T Z = [1 0; 2 1] [3; -6] = [3; 0].
+  // alpha = 1/3: gain 1 + 4 / (9 * 4/3) = 4/3; lambda = 3/4: threshold 4 * 3/4 / (9/3) = 1;
+  // D^T Z = [1 0; 2 1] [3; -6] = [3; 0].
   const Matrix<double> dictionary{{1, 2}, {0, 1}}, z{{3, 3}, {-6, 0}};
   IstaOptions options{.lambda = 0.75, .rule = SparsifyRule::majorisation_minimisation, .alpha = 1 / 3.0};
   CHECK(relative_error(ista(z, dictionary, options), Matrix<double>{{3, 3}, {0, 7}}) < rounding<double>);

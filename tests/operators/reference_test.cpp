@@ -15,10 +15,10 @@
 #include "crate/operators/subspace_attention.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
 
-// Every operator against numbers computed by PyTorch 1.13 in double: operators.safetensors holds those of the published code on
-// one set of sizes, operators_more.safetensors those of the definitions, with autograd for the gradients, on four others: more
-// dimensions in all heads together than tokens have, a single token, a single head, more tokens than a block of queries.
-// Matrices are stored by rows of their transpose, which are our columns.
+// Every operator against numbers computed by PyTorch 1.13 in double: operators.safetensors holds those of the published
+// code on one set of sizes, operators_more.safetensors those of the definitions, with autograd for the gradients, on
+// four others: more dimensions in all heads together than tokens have, a single token, a single head, more tokens than
+// a block of queries. Matrices are stored by rows of their transpose, which are our columns.
 
 using namespace crate;
 using namespace crate::test;

@@ -77,8 +77,8 @@ TEST_CASE("With a safe step the LASSO objective falls from code to code") {
 }
 
 TEST_CASE("After many steps sparse codes satisfy the optimality conditions of the LASSO") {
-  // With g = D^T (Z - D A): g = lambda sign(a) where a is not zero; g <= lambda where it is, and |g| <= lambda if codes may
-  // have both signs.
+  // With g = D^T (Z - D A): g = lambda sign(a) where a is not zero; g <= lambda where it is,
+  // and |g| <= lambda if codes may have both signs.
   for_random_draws(10, [](Random& random) {
     const Index d = draw_index(random, 2, 7);
     const Matrix<double> z = draw_normal(random, d, 5);

@@ -51,7 +51,8 @@ Matrix<double> naive_mssa(const Matrix<double>& z, const Subspaces<Matrix<double
 }  // namespace
 
 TEST_CASE("SSA by hand") {
-  // One coordinate, tokens 0 and ln 3 / ln 3 = 1, logits ln 3 h_i h_j: the first query weighs both alike, the second 1 : 3.
+  // One coordinate, tokens 0 and ln 3 / ln 3 = 1, logits ln 3 h_i h_j: the first query weighs both alike,
+  // the second 1 : 3.
   const Matrix<double> z{{0, 1}, {5, 7}}, basis{{1}, {0}};
   CHECK(relative_error(ssa(z, basis, {.logit_scale = std::log(3.0)}), Matrix<double>{{0.5, 0.75}}) < rounding<double>);
   const Subspaces u(basis, 1);

@@ -60,8 +60,8 @@ TEST_CASE("One complete orthogonal subspace has the coding rate itself") {
 }
 
 TEST_CASE("Coding in complete orthogonal subspaces at the same factor never costs less than coding together") {
-  // Fischer's inequality, det A <= product of the determinants of its diagonal blocks. R^c has p where R has d, so equal factors
-  // p / (N e^2) = d / (N epsilon^2) take e = epsilon sqrt(p / d).
+  // Fischer's inequality, det A <= product of the determinants of its diagonal blocks. R^c has p where R has d, so
+  // equal factors p / (N e^2) = d / (N epsilon^2) take e = epsilon sqrt(p / d).
   for_random_draws(40, [](Random& random) {
     const Index heads = draw_index(random, 1, 4), p = draw_index(random, 1, 4), d = heads * p;
     const Matrix<double> z = draw_normal(random, d, draw_index(random, 1, 15));

@@ -24,8 +24,12 @@ namespace {
 
 const ImageOptions oblong{.height = 12, .width = 10, .channels = 2, .patch_height = 4, .patch_width = 5};
 
+struct AnyObjective {
+  using Measures = LossMeasures;
+};
+
 template <class Model>
-using SgdState = TrainingState<Model, Sgd<Model>>;
+using SgdState = TrainingState<Model, Sgd<Model>, AnyObjective>;
 
 template <class Model>
 SgdState<Model> state_of(const typename Model::Options& options, bool with_average) {

@@ -38,7 +38,7 @@ void check_slope(Model model, const O& objective) {
   run.dropout = {.seed = 4, .step = 7, .first_set = 2};
   typename O::Memory memory;
   Model gradient = zeros_like(model);
-  const Measures sums = objective.accumulate(model, examples, weight, gradient, memory, run);
+  const auto sums = objective.accumulate(model, examples, weight, gradient, memory, run);
   CHECK(sums.loss.count == 5);
   CHECK(relative_error(objective.measure(model, examples, run).loss.sum, sums.loss.sum) < rounding<double>);
   const auto loss_at = [&](double along) {

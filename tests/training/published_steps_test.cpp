@@ -64,8 +64,8 @@ void check_adamw(const std::string& fixture_name, const Options& options_of, std
   });
 }
 
-/// Where the update is within rounding of 0, its sign may be the other, by two steps of the rate: a few entries in ten thousand
-/// for float, none for double.
+/// Where the update is within rounding of 0, its sign may be the other, by two steps of the rate: a few entries in ten
+/// thousand for float, none for double.
 template <class Model, class Options>
 void check_lion(const std::string& fixture_name, const Options& options_of, std::span<const PublishedName> names) {
   const TensorTable file = fixture(fixture_name);

@@ -7,6 +7,8 @@
 #include "crate/core/matrix.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/random.hpp"
+#include "crate/io/image_source.hpp"
+#include "crate/training/classification.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/objective.hpp"
 
@@ -32,6 +34,7 @@ struct SoftmaxRegression {
 };
 
 struct SoftmaxObjective {
+  using Measures = ClassificationMeasures;
   struct Memory {
     int calls = 0;
   };

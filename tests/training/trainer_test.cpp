@@ -18,6 +18,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -33,10 +34,13 @@ using Catch::Matchers::EndsWith;
 
 namespace {
 
-using State = TrainingState<SoftmaxRegression, AdamW<SoftmaxRegression>>;
-using TestTrainer = Trainer<State, SoftmaxObjective, ImageSource<float>>;
+template <class O>
+using StateFor = TrainingState<SoftmaxRegression, AdamW<SoftmaxRegression>, O>;
+using State = StateFor<SoftmaxObjective>;
+using TestTrainer = Trainer<State, ImageSource<float>>;
 
-State fresh_state() {
+template <class O = SoftmaxObjective>
+StateFor<O> fresh_state() {
   const SoftmaxRegression model(30, 3);
   return {.model = model, .optimiser = AdamW(model, {.rate = 0.05}), .average = MovingAverage(model, 0.9)};
 }
@@ -54,12 +58,14 @@ struct Setting {
                          .largest_norm = 0.5,
                          .seed = 3};
 
-  [[nodiscard]] TestTrainer trainer(State& state, Threads& threads) const {
-    return TestTrainer(state, {}, training, test, options, threads);
+  template <class O>
+  [[nodiscard]] auto trainer(StateFor<O>& state, Threads& threads) const {
+    return Trainer<StateFor<O>, ImageSource<float>>(state, training, test, options, threads);
   }
 };
 
-void check_same(const State& found, const State& expected) {
+template <class S>
+void check_same(const S& found, const S& expected) {
   CHECK(found.step == expected.step);
   CHECK(found.epoch_sums.loss.sum == expected.epoch_sums.loss.sum);
   for_each_parameter(
@@ -70,8 +76,9 @@ void check_same(const State& found, const State& expected) {
       found, expected);
 }
 
-State undisturbed(const Setting& setting) {
-  State state = fresh_state();
+template <class O = SoftmaxObjective>
+StateFor<O> undisturbed(const Setting& setting) {
+  auto state = fresh_state<O>();
   Threads alone;
   REQUIRE(setting.trainer(state, alone).run());
   return state;
@@ -101,14 +108,14 @@ TEST_CASE("The gradient of a batch is that of its examples together, however it 
   const LabelledImages<float> all = setting.training.draw(batch, 9, 2);
   SoftmaxRegression expected(30, 3);
   SoftmaxObjective::Memory memory;
-  const Measures sums = SoftmaxObjective().accumulate(model, all, 1.0 / 70, expected, memory, {});
+  const auto sums = SoftmaxObjective().accumulate(model, all, 1.0 / 70, expected, memory, {});
   for (const BatchCut cut : {BatchCut{100, 1}, BatchCut{7, 3}, BatchCut{1, 4}, BatchCut{16, 8}}) {
     std::vector<SoftmaxRegression> found;
     for (const int count : {1, 2, 4}) {
       Threads threads(count);
       BatchGradient gradient(model, SoftmaxObjective(), cut, threads);
       for (int again = 0; again < 2; ++again) {
-        const Measures part_sums = gradient.compute(model, setting.training, batch, {.seed = 9, .epoch = 2, .step = 5});
+        const auto part_sums = gradient.compute(model, setting.training, batch, {.seed = 9, .epoch = 2, .step = 5});
         CHECK(part_sums.loss.count == 70);
         CHECK(part_sums.correct == sums.correct);
         CHECK(relative_error(part_sums.loss.sum, sums.loss.sum) < rounding<float>);
@@ -129,8 +136,8 @@ TEST_CASE("A training learns, and ends with the same bits on any number of threa
     State state = fresh_state();
     Threads threads(count);
     TestTrainer trainer = setting.trainer(state, threads);
-    std::vector<EpochReport> reports;
-    CHECK(trainer.run([&](const EpochReport& report) { reports.push_back(report); }));
+    std::vector<TestTrainer::Report> reports;
+    CHECK(trainer.run([&](const TestTrainer::Report& report) { reports.push_back(report); }));
     check_same(state, expected);
     REQUIRE(reports.size() == 5);
     CHECK(reports[4].training.loss.count == 64);
@@ -154,7 +161,7 @@ TEST_CASE("A training that is stopped after any step and continued ends as if ne
     State second = fresh_state();
     Setting continued = setting;
     continued.options.checkpoint = folder.file("checkpoint");
-    TestTrainer after = TestTrainer(second, {}, continued.training, continued.test, continued.options, threads);
+    TestTrainer after = TestTrainer(second, continued.training, continued.test, continued.options, threads);
     REQUIRE(after.resume());
     check_same(second, first);
     REQUIRE(after.run());
@@ -175,7 +182,7 @@ TEST_CASE("Ctrl-C and SIGTERM end a training after the step, with a checkpoint t
     TestTrainer trainer = setting.trainer(state, alone);
     trainer.resume();
     const Index before = state.step;
-    CHECK_FALSE(trainer.run([&](const EpochReport&) { std::raise(signal); }));
+    CHECK_FALSE(trainer.run([&](const TestTrainer::Report&) { std::raise(signal); }));
     CHECK(state.step == before + 4);
   }
   state = fresh_state();
@@ -268,8 +275,7 @@ TEST_CASE("A checkpoint that does not fit is refused, and the state stays as it 
   reseeded.options.seed = 4;
   State reseeded_state = fresh_state();
   CHECK_THAT(
-      message(other,
-              TestTrainer(reseeded_state, {}, reseeded.training, reseeded.test, reseeded.options, alone).recipe()),
+      message(other, TestTrainer(reseeded_state, reseeded.training, reseeded.test, reseeded.options, alone).recipe()),
       EndsWith("begun with another recipe: seed: expected '4', found '3'"));
 
   const SoftmaxRegression larger(31, 3);
@@ -277,8 +283,8 @@ TEST_CASE("A checkpoint that does not fit is refused, and the state stays as it 
   const std::string complaints = message(larger_state, {});
   CHECK_THAT(complaints, ContainsSubstring("'model.weight': expected F32 [3, 31], found F32 [3, 30]"));
   CHECK_THAT(complaints, ContainsSubstring("surplus: 'average.weight'"));
-  TrainingState<SoftmaxRegression, Sgd<SoftmaxRegression>> descent{.model = before.model,
-                                                                   .optimiser = Sgd(before.model)};
+  TrainingState<SoftmaxRegression, Sgd<SoftmaxRegression>, SoftmaxObjective> descent{.model = before.model,
+                                                                                     .optimiser = Sgd(before.model)};
   CHECK_THAT(message(descent, {}), ContainsSubstring("missing: 'optimiser.velocity.weight' [3, 30]"));
 
   const std::string whole = content_of(path);
@@ -412,7 +418,7 @@ TEST_CASE("A training whose parameters are not finite any more ends with an erro
   TestTrainer trainer = setting.trainer(state, alone);
   std::string good;
   CHECK_THAT(message_of<Error>([&] {
-               trainer.run([&](const EpochReport&) {
+               trainer.run([&](const TestTrainer::Report&) {
                  good = content_of(setting.options.checkpoint);
                  state.average->average.bias(0) = std::numeric_limits<float>::infinity();
                });
@@ -526,7 +532,7 @@ TEST_CASE("A history that cannot be written any more ends a training, but costs 
     setting.options.checkpoint = folder.file("checkpoint");
     Threads alone;
     State state = fresh_state();
-    const auto lose_history = [&](const EpochReport&) {
+    const auto lose_history = [&](const TestTrainer::Report&) {
       std::filesystem::remove(setting.options.history);
       std::filesystem::create_directory(setting.options.history);
     };
@@ -579,6 +585,239 @@ TEST_CASE("Notes of a checkpoint may be any bytes, and come back as they were") 
   }
 }
 
+namespace {
+
+/// The loss, the sum of the logits, of which nobody but the objective knows, and that of their squares.
+struct LogitMeasures {
+  LossSum loss = {};
+  Eigen::Vector3d logits = Eigen::Vector3d::Zero();
+  double squares = 0;
+
+  LogitMeasures& operator+=(const LogitMeasures& other) {
+    loss += other.loss;
+    logits += other.logits;
+    squares += other.squares;
+    return *this;
+  }
+  [[nodiscard]] double mean_square() const { return squares / static_cast<double>(loss.count); }
+  static constexpr auto numbers() { return std::tuple{measured_number("square", &LogitMeasures::mean_square)}; }
+  static constexpr auto sums() { return std::tuple{measured_sum("squares", &LogitMeasures::squares)}; }
+};
+
+/// Cross-entropy of the logits of the model and a teacher together, less a centre. Both follow the model.
+struct CentredObjective {
+  using Measures = LogitMeasures;
+  struct Memory {};
+
+  Vector<double> centre = Vector<double>::Zero(3);
+  SoftmaxRegression teacher{30, 3};
+  std::vector<Index> steps = {};  ///< that it was told of
+  LogitMeasures last = {};
+  SoftmaxRegression last_model{30, 3};
+
+  static constexpr auto parts() {
+    return std::tuple{part("centre", &CentredObjective::centre), part("teacher", &CentredObjective::teacher)};
+  }
+
+  Measures accumulate(const SoftmaxRegression& model, const LabelledImages<float>& examples, double weight,
+                      SoftmaxRegression& gradient, Memory&, const Run<float>& run) const {
+    const Matrix<float> d_logits = cross_entropy_gradient(centred(model, examples), examples.labels, weight);
+    gradient.weight += d_logits * examples.images.transpose();
+    gradient.bias += d_logits.rowwise().sum();
+    return measure(model, examples, run);
+  }
+
+  Measures measure(const SoftmaxRegression& model, const LabelledImages<float>& examples, const Run<float>&) const {
+    const Eigen::MatrixXd logits = model.logits(examples.images).cast<double>();
+    return {.loss = cross_entropy(centred(model, examples), examples.labels),
+            .logits = logits.rowwise().sum(),
+            .squares = logits.squaredNorm()};
+  }
+
+  void after_step(const SoftmaxRegression& model, const Measures& measures, const StepPlace& place, Threads&) {
+    centre = 0.9 * centre + 0.1 / static_cast<double>(measures.loss.count) * measures.logits;
+    teacher.weight = 0.9F * teacher.weight + 0.1F * model.weight;
+    teacher.bias = 0.9F * teacher.bias + 0.1F * model.bias;
+    steps.push_back(place.step);
+    last = measures;
+    last_model = model;
+  }
+
+ private:
+  [[nodiscard]] Matrix<float> centred(const SoftmaxRegression& model, const LabelledImages<float>& examples) const {
+    return (model.logits(examples.images) + teacher.logits(examples.images)).colwise() - centre.cast<float>();
+  }
+};
+
+/// The hook of an objective of any model.
+struct GenericHook {
+  using Measures = LossMeasures;
+  void after_step(const auto&, const Measures&, const StepPlace&, Threads&) {}
+};
+static_assert(HasAfterStep<GenericHook, SoftmaxRegression> && HasAfterStep<CentredObjective, SoftmaxRegression>);
+static_assert(!HasAfterStep<SoftmaxObjective, SoftmaxRegression>);
+
+/// Cross-entropy alone.
+struct LossObjective {
+  using Measures = LossMeasures;
+  using Memory = SoftmaxObjective::Memory;
+
+  Measures accumulate(const SoftmaxRegression& model, const LabelledImages<float>& examples, double weight,
+                      SoftmaxRegression& gradient, Memory& memory, const Run<float>& run) const {
+    return {SoftmaxObjective().accumulate(model, examples, weight, gradient, memory, run).loss};
+  }
+  Measures measure(const SoftmaxRegression& model, const LabelledImages<float>& examples, const Run<float>& run) const {
+    return {SoftmaxObjective().measure(model, examples, run).loss};
+  }
+};
+
+/// The keys of the last line of the history of a training.
+template <class O>
+std::vector<std::string> keys_of_history() {
+  const TemporaryFolder folder;
+  Setting setting;
+  setting.options.epochs = 1;
+  setting.options.history = folder.file("history");
+  Threads alone;
+  auto state = fresh_state<O>();
+  REQUIRE(setting.trainer(state, alone).run());
+  std::vector<std::string> keys;
+  const auto line = nlohmann::ordered_json::parse(content_of(setting.options.history));
+  for (const auto& [key, value] : line.items()) keys.push_back(key);
+  return keys;
+}
+
+/// Writes a checkpoint anew, after change(tensors, metadata).
+template <class Change>
+void rewrite_checkpoint(const std::filesystem::path& path, const Change& change) {
+  const TensorTable file = read_safetensors(path, FileAccess::copy);
+  std::vector<Tensor> tensors = file.tensors();
+  Metadata metadata = file.metadata();
+  metadata.erase(metadata.begin());  // the checksum
+  change(tensors, metadata);
+  write_checked_safetensors(path, tensors, metadata);
+}
+
+}  // namespace
+
+// The history of a masked autoencoder said "test_accuracy":0.0.
+TEST_CASE("A history tells the numbers that the objective measures, and no others") {
+  CHECK(keys_of_history<SoftmaxObjective>() ==
+        std::vector<std::string>{"step", "epoch", "training_loss", "training_accuracy", "test_loss", "test_accuracy",
+                                 "test_top_5_accuracy", "seconds"});
+  CHECK(keys_of_history<LossObjective>() ==
+        std::vector<std::string>{"step", "epoch", "training_loss", "test_loss", "seconds"});
+  CHECK(keys_of_history<CentredObjective>() == std::vector<std::string>{"step", "epoch", "training_loss",
+                                                                        "training_square", "test_loss", "test_square",
+                                                                        "seconds"});
+}
+
+TEST_CASE("A checkpoint keeps the sums that the objective measures, and one that says more is read") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("checkpoint");
+  Setting setting;
+  Threads alone;
+  auto state = fresh_state<LossObjective>();
+  auto trainer = setting.trainer(state, alone);
+  trainer.step();
+  save_checkpoint(path, state, trainer.recipe());
+  rewrite_checkpoint(path, [](auto&, Metadata& metadata) {  // as that of a masked autoencoder was written
+    metadata.emplace_back("correct", "0");
+    metadata.emplace_back("correct in top 5", "0");
+  });
+  auto loaded = fresh_state<LossObjective>();
+  load_checkpoint(path, loaded, trainer.recipe());
+  check_same(loaded, state);
+
+  save_checkpoint(path, state, trainer.recipe());
+  State classification = fresh_state();
+  CHECK_THAT(message_of<FileError>([&] { load_checkpoint(path, classification, trainer.recipe()); }),
+             EndsWith("expected a checkpoint of a training with 'correct' in its metadata"));
+}
+
+TEST_CASE("A training whose objective has a state goes on with the same bits after it was stopped at any step") {
+  const TemporaryFolder folder;
+  Setting setting;
+  Threads threads(2);
+  const auto expected = undisturbed<CentredObjective>(setting);
+  for (Index stop = 1; stop < 20; stop += 3) {
+    auto first = fresh_state<CentredObjective>();
+    auto before = setting.trainer(first, threads);
+    for (Index i = 0; i < stop; ++i) before.step();
+    save_checkpoint(folder.file("checkpoint"), first, before.recipe());
+    auto second = fresh_state<CentredObjective>();
+    Setting continued = setting;
+    continued.options.checkpoint = folder.file("checkpoint");
+    auto after = continued.trainer(second, threads);
+    REQUIRE(after.resume());
+    check_same(second, first);
+    CHECK(second.epoch_sums.squares == first.epoch_sums.squares);
+    auto without_state = second;
+    without_state.objective = {};
+    continued.options.checkpoint = "";
+    REQUIRE(continued.trainer(without_state, threads).run());
+    CHECK_FALSE(without_state.model == expected.model);
+    REQUIRE(after.run());
+    check_same(second, expected);
+    CHECK(second.epoch_sums.squares == expected.epoch_sums.squares);
+  }
+}
+
+TEST_CASE(
+    "A checkpoint that lacks the state or a sum of the objective, or has one that cannot be, is refused by name") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("checkpoint");
+  Setting setting;
+  Threads alone;
+  auto state = fresh_state<CentredObjective>();
+  auto trainer = setting.trainer(state, alone);
+  trainer.step();
+  const auto message = [&](auto target, const auto& change) {
+    save_checkpoint(path, state, trainer.recipe());
+    rewrite_checkpoint(path, change);
+    const auto before = target;
+    std::string found = message_of<FileError>([&] { load_checkpoint(path, target, trainer.recipe()); });
+    check_same(target, before);
+    return found;
+  };
+  const auto fresh = fresh_state<CentredObjective>();
+  CHECK_THAT(message(fresh,
+                     [](auto& tensors, auto&) {
+                       std::erase_if(tensors, [](const Tensor& tensor) { return tensor.name == "objective.centre"; });
+                     }),
+             EndsWith("the checkpoint does not fit the training:\n  missing: 'objective.centre' [3]"));
+  CHECK_THAT(message(fresh_state<LossObjective>(), [](auto&, auto&) {}),
+             ContainsSubstring("surplus: 'objective.centre'\n  surplus: 'objective.teacher.bias'"));
+  CHECK_THAT(message(fresh,
+                     [](auto&, Metadata& metadata) {
+                       std::erase_if(metadata, [](const auto& entry) { return entry.first == "squares"; });
+                     }),
+             EndsWith("expected a checkpoint of a training with 'squares' in its metadata"));
+  CHECK_THAT(message(fresh,
+                     [](auto&, Metadata& metadata) {
+                       for (auto& [key, text] : metadata)
+                         if (key == "squares") text = "nan";
+                     }),
+             EndsWith("metadata 'squares': expected a finite number, found nan"));
+}
+
+TEST_CASE("An objective is told of every step when it is taken, once, with the measures of its batch") {
+  const Setting setting;
+  Threads alone;
+  auto state = fresh_state<CentredObjective>();
+  auto trainer = setting.trainer(state, alone);
+  for (Index step = 0; step < 6; ++step) {
+    const LogitMeasures sums = trainer.step();
+    const CentredObjective& objective = state.objective;
+    REQUIRE(std::ssize(objective.steps) == step + 1);
+    CHECK(objective.steps.back() == step);
+    CHECK(objective.last.loss.count == 16);
+    CHECK(objective.last.logits == sums.logits);
+    CHECK(objective.last_model == state.model);
+    if (step == 0) CHECK(objective.teacher.weight == 0.1F * state.model.weight);
+  }
+}
+
 TEST_CASE("Two trainings with one history both stand in it") {
   const TemporaryFolder folder;
   Setting setting;
@@ -600,7 +839,7 @@ TEST_CASE(
   Threads alone;
   const auto finishes = [&](const auto& on_epoch) {
     State state = fresh_state();
-    return setting.trainer(state, alone).run([&](const EpochReport&) { on_epoch(); });
+    return setting.trainer(state, alone).run([&](const TestTrainer::Report&) { on_epoch(); });
   };
   const auto hang_up_twice = [] {
     std::raise(SIGHUP);

@@ -45,8 +45,8 @@ template <class HDerived>
 }
 
 /// Measures every layer of an encoder while it runs: hand `observer()` to the forward pass of the model, then read
-/// `layers()`. Looks at half-steps named "...compress.projection" and "...sparsify", but for those of a decoder; a second
-/// pass adds its layers behind the first's.
+/// `layers()`. Looks at half-steps named "...compress.projection" and "...sparsify", but for those of a decoder; a
+/// second pass adds its layers behind the first's.
 template <Scalar S>
 class LayerMeter {
  public:

@@ -22,7 +22,8 @@ struct CrateAlphaBlockOptions {
   double dropout = 0;  ///< of MSSA, in recorded passes alone
 };
 
-/// A layer of CRATE-alpha: sparse codes over an overcomplete dictionary, decoded by another, with a residual round both:
+/// A layer of CRATE-alpha: sparse codes over an overcomplete dictionary, decoded by another,
+/// with a residual round both:
 ///   Z^{l+1/2} = Z^l + MSSA(LN(Z^l) | U^l)
 ///   Z^{l+1}   = Z^{l+1/2} + D' A(LN(Z^{l+1/2}) | D),   A = two ISTA steps from zero
 /// Source: arXiv 2405.20299. The output map of MSSA has no bias.

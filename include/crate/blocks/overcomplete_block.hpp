@@ -22,7 +22,8 @@ struct OvercompleteBlockOptions {
   double dropout = 0;  ///< of MSSA, in recorded passes alone
 };
 
-/// A layer of the overcomplete language model: sparse codes over a dictionary that also decodes them, no residual round it:
+/// A layer of the overcomplete language model: sparse codes over a dictionary that also decodes them,
+/// no residual round it:
 ///   Z^{l+1/2} = Z^l + MSSA(LN(Z^l) | U^l)
 ///   Z^{l+1}   = D A(LN(Z^{l+1/2}) | D),   A = two ISTA steps from zero
 /// Source: arXiv 2410.16443 (CRATE-LM).

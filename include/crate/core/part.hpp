@@ -24,8 +24,8 @@ enum class ParameterKind {
 };
 
 /// A member of a layer, under the name that files, printed summaries and observers use. The empty name is transparent:
-/// what the member holds is named as if the owner held it. `get` is a pointer to the member, or, among links, what makes a
-/// view of other parts.
+/// what the member holds is named as if the owner held it. `get` is a pointer to the member, or, among links, what
+/// makes a view of other parts.
 template <class Get>
 struct Part {
   std::string_view name;
@@ -38,9 +38,10 @@ constexpr Part<Get> part(std::string_view name, Get get, ParameterKind kind = Pa
   return {name, get, kind};
 }
 
-/// A layer lists its parts: `static constexpr auto parts()` returns a tuple of `part(name, &Layer::member)`, in order. A
-/// part is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers (named 0,
-/// 1, ...), or a std::optional one. Loading, saving, counting, initialising and optimising all walk this one list.
+/// A layer lists its parts: `static constexpr auto parts()` returns a tuple of `part(name, &Layer::member)`, in order.
+/// A part is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers
+/// (named 0, 1, ...), or a std::optional one. Loading, saving, counting, initialising and optimising all walk this one
+/// list.
 template <class T>
 concept HasParts = requires {
   std::remove_cvref_t<T>::parts();

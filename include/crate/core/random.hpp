@@ -64,9 +64,9 @@ namespace crate {
   return centred < 0 ? -magnitude : magnitude;
 }
 
-/// Reproducible random numbers: numbers 2c and 2c + 1 of stream s are the two halves of philox((c, s), seed), where c, s
-/// and the seed each stand low word first. The whole state is (seed, stream, position), so saving three integers resumes
-/// a sequence, and streams are independent of each other.
+/// Reproducible random numbers: numbers 2c and 2c + 1 of stream s are the two halves of philox((c, s), seed), where
+/// c, s and the seed each stand low word first. The whole state is (seed, stream, position), so saving three integers
+/// resumes a sequence, and streams are independent of each other.
 /// `bits`, `uniform` and `below` are equal on every platform; `normal` up to the rounding of the platform's logarithm.
 class Random {
  public:

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <optional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -28,6 +29,7 @@
 #include "crate/layers/pre_norm.hpp"
 #include "crate/layers/recompute.hpp"
 #include "crate/layers/residual.hpp"
+#include "crate/layers/transposed.hpp"
 
 // Folding: a trained model rewritten into fewer, fatter operations, since its weights do not change any more.
 //
@@ -39,13 +41,34 @@
 // So an encoder block takes three products, U^T LN(z), W attention + b + z and prox(A LN(z) + c), and a pair of encoder
 // and decoder block six. Everything is computed in double and rounded once.
 //
-// With weights in bfloat16 sums are floats. Where the processor multiplies bfloat16, tokens are rounded too, at twice the
-// speed of floats; elsewhere the weights alone. Two things keep the error small: ISTA adds its step, (A - I) x + c, to
-// tokens x = LN(z) that are not rounded, nor does attention of the first block round any.
+// With weights in bfloat16 sums are floats. Where the processor multiplies bfloat16, tokens are rounded too, at twice
+// the speed of floats; elsewhere the weights alone. Two things keep the error small: ISTA adds its step, (A - I) x + c,
+// to tokens x = LN(z) that are not rounded, nor does attention of the first block round any.
 
 namespace crate {
 
+/// What a layer is that maps each token by W z + b, for whoever folds it. A layer of one's own is folded like these if
+/// such a function stands beside it.
+template <Scalar S>
+[[nodiscard]] AffineMap affine_map(const Linear<S>& layer) {
+  return AffineMap(layer.weight, layer.bias);
+}
+template <Scalar S>
+[[nodiscard]] AffineMap affine_map(const Dictionary<S>& layer) {
+  return AffineMap(layer.dictionary);
+}
+template <class Map>
+[[nodiscard]] AffineMap affine_map(const Transposed<Map>& layer) {
+  return AffineMap(layer.map.weight.transpose());
+}
+
 namespace detail {
+
+/// A layer that is an affine map of each token, and says which, as W and b in double.
+template <class L>
+concept IsAffine = requires(const L& layer) {
+  { affine_map(layer) } -> std::same_as<AffineMap>;
+};
 
 /// How the folded weights are stored, who helps to fold, and whether attention multiplies unrounded tokens.
 template <FoldedWeight W>
@@ -88,9 +111,9 @@ template <FoldedWeight W, Scalar S>
     return FoldedIsta<W>(std::move(layer.norm), std::move(map), options.threshold, level);
 }
 
-template <FoldedWeight W, Scalar S>
-[[nodiscard]] FoldedLinear<W> folded(Folding<W>, PreNorm<Dictionary<S>> layer) {
-  return FoldedLinear<W>(layer.norm, AffineMap(layer.layer.dictionary));
+template <FoldedWeight W, IsAffine L>
+[[nodiscard]] FoldedLinear<W> folded(Folding<W>, PreNorm<L> layer) {
+  return FoldedLinear<W>(layer.norm, affine_map(layer.layer));
 }
 
 template <FoldedWeight W, Scalar S>
@@ -98,9 +121,9 @@ template <FoldedWeight W, Scalar S>
   return FoldedOvercompleteIsta<W>(std::move(layer));
 }
 
-template <FoldedWeight W, Scalar S>
-[[nodiscard]] FoldedLinear<W> folded(Folding<W>, Linear<S> layer) {
-  return FoldedLinear<W>(AffineMap(layer.weight, layer.bias));
+template <FoldedWeight W, IsAffine L>
+[[nodiscard]] FoldedLinear<W> folded(Folding<W>, L layer) {
+  return FoldedLinear<W>(affine_map(layer));
 }
 
 template <FoldedWeight W, class Map, PatchOrder order>
@@ -133,8 +156,8 @@ template <FoldedWeight W, class Inner>
   return folded(how, std::move(recompute.layer));
 }
 
-/// Blocks of a stack, each by one thread. Attention of the first rounds no tokens, for what is rounded there is amplified
-/// by all blocks behind it.
+/// Blocks of a stack, each by one thread. Attention of the first rounds no tokens, for what is rounded there is
+/// amplified by all blocks behind it.
 template <FoldedWeight W, class Link>
 [[nodiscard]] auto folded(Folding<W> how, std::vector<Link> links) {
   using Folded = decltype(folded(how, std::move(links.front())));
@@ -163,8 +186,7 @@ using LayersOfEntry = Entry<decltype(std::get<i>(links_of<C>()).get), C>;
 template <class C, std::size_t i>
 [[nodiscard]] constexpr bool norm_goes_into_next() {
   if constexpr (i + 1 < std::tuple_size_v<decltype(links_of<C>())>)
-    return std::same_as<LayersOfEntry<C, i>, LayerNorm<typename C::Scalar>> &&
-           std::same_as<LayersOfEntry<C, i + 1>, Linear<typename C::Scalar>>;
+    return std::same_as<LayersOfEntry<C, i>, LayerNorm<typename C::Scalar>> && IsAffine<LayersOfEntry<C, i + 1>>;
   else
     return false;
 }
@@ -178,13 +200,17 @@ template <std::size_t i, FoldedWeight W, class C>
     return std::tuple<>();
   } else if constexpr (norm_goes_into_next<C, i>()) {
     auto rest = folded_links<i + 2>(how, chain);
-    const auto& linear = std::invoke(std::get<i + 1>(entries).get, chain);
-    FoldedLinear<W> map(std::invoke(std::get<i>(entries).get, chain), AffineMap(linear.weight, linear.bias));
+    FoldedLinear<W> map(std::invoke(std::get<i>(entries).get, chain),
+                        affine_map(std::invoke(std::get<i + 1>(entries).get, chain)));
     return std::tuple_cat(std::tuple(FoldedLink<FoldedLinear<W>>{std::get<i + 1>(entries).name, std::move(map)}),
                           std::move(rest));
   } else {
     auto rest = folded_links<i + 1>(how, chain);
     auto layers = folded(how, std::move(std::invoke(std::get<i>(entries).get, chain)));
+    static_assert(std::is_member_pointer_v<decltype(std::get<i>(entries).get)> ||
+                      !std::same_as<decltype(layers), LayersOfEntry<C, i>>,
+                  "a link that views other parts of a model that is folded must become a layer of its own: declare "
+                  "`crate::AffineMap affine_map(const View&)` beside it");
     return std::tuple_cat(std::tuple(FoldedLink<decltype(layers)>{std::get<i>(entries).name, std::move(layers)}),
                           std::move(rest));
   }
@@ -214,10 +240,10 @@ requires std::derived_from<C, Chain<C, typename C::Scalar>>
 }  // namespace detail
 
 /// A model, encoder, decoder, block or layer for inference alone: fewer products, finished in registers, on weights
-/// arranged for the processor and stored as W, which is the model's scalar or, for float, bfloat16. It computes what the
-/// model computes within rounding, with the same `forward`; a layer of which nothing better is known stays as it is.
-/// The model is consumed, layer by layer: hand it over by std::move, and never more than one layer a thread is held twice.
-/// Without threads it is folded on one. Observers see the same half-steps, but nothing inside them.
+/// arranged for the processor and stored as W, which is the model's scalar or, for float, bfloat16. It computes what
+/// the model computes within rounding, with the same `forward`; a layer of which nothing better is known stays as it
+/// is. The model is consumed, layer by layer: hand it over by std::move, and never more than one layer a thread is held
+/// twice. Without threads it is folded on one. Observers see the same half-steps, but nothing inside them.
 template <FoldedWeight W, class Model>
 requires(std::same_as<ScalarOf<W>, typename Model::Scalar>)
     [[nodiscard]] auto fold(Model model, Threads* threads = nullptr) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "crate/core/parameter_list.hpp"
+#include "crate/core/part.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/layers/chain.hpp"
@@ -48,8 +49,10 @@ template <class L>
 [[nodiscard]] std::size_t bytes_held(const L& layer) {
   if constexpr (requires { layer.bytes_held(); })
     return layer.bytes_held();
-  else
+  else if constexpr (HasParts<L>)
     return static_cast<std::size_t>(parameter_count(layer)) * sizeof(typename L::Scalar);
+  else
+    return 0;
 }
 
 /// The bytes of workspace that a pass takes, where the layer knows.
@@ -64,8 +67,8 @@ template <class L>
 }  // namespace detail
 
 /// Folded layers, one after another. Half-steps are observed under the names that they had in the chain it was folded
-/// from, but for what lies inside of one. Without an observer, what a later layer does not read is not computed: the last
-/// layer that mixes tokens before one that reads the first of each set alone computes no others.
+/// from, but for what lies inside of one. Without an observer, what a later layer does not read is not computed: the
+/// last layer that mixes tokens before one that reads the first of each set alone computes no others.
 template <crate::Scalar S, class About, class... Layers>
 class FoldedChain
     : public detail::Linked<FoldedChain<S, About, Layers...>, S>,
@@ -139,8 +142,8 @@ class FoldedChain
   }
 
  private:
-  /// The last link that mixes tokens such that behind it, up to a link that reads first tokens alone or to the end, each
-  /// token goes its own way.
+  /// The last link that mixes tokens such that behind it, up to a link that reads first tokens alone or to the end,
+  /// each token goes its own way.
   struct NarrowingLink {
     std::size_t before_reader, before_end;
   };

@@ -11,8 +11,8 @@
 
 namespace crate {
 
-/// prox(x + (A - I) x + c), x = LN(z): an ISTA step of one product, in which the tokens themselves pass unrounded, and only what
-/// the step adds to them is computed from rounded numbers.
+/// prox(x + (A - I) x + c), x = LN(z): an ISTA step of one product, in which the tokens themselves pass unrounded, and
+/// only what the step adds to them is computed from rounded numbers.
 template <FoldedWeight W>
 class FoldedIsta {
  public:

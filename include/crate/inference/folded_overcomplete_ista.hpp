@@ -15,8 +15,8 @@ namespace crate {
 
 /// D' A(LN(z)), A = T steps of the sparse code. The dictionary is kept as eta D^T and as -D, with the step size inside:
 ///   x = LN(z),   A^1 = prox(eta D^T x),   A^{t+1} = prox(A^t + eta D^T (x - D A^t)).
-/// Every step but the first takes two products of 4 d^2 at s = 4 d, and none is saved by D^T D, which has 16 d^2 entries; the norm
-/// is computed, for x is needed itself.
+/// Every step but the first takes two products of 4 d^2 at s = 4 d, and none is saved by D^T D, which has 16 d^2
+/// entries; the norm is computed, for x is needed itself.
 template <FoldedWeight W>
 class FoldedOvercompleteIsta {
  public:

@@ -36,8 +36,8 @@ class FileBytes {
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_.get(), size_}; }
 
-  /// Gives the memory that some of the bytes take back to the system, if they are mapped: they stay readable, and come from the
-  /// file again. Of other bytes nothing becomes.
+  /// Gives the memory that some of the bytes take back to the system, if they are mapped: they stay readable, and come
+  /// from the file again. Of other bytes nothing becomes.
   void release(std::span<const std::byte> part) const;
 
  private:

@@ -174,7 +174,8 @@ template <Scalar S>
   return images;
 }
 
-/// The same, varied: how image i is moved and mirrored depends on (seed, stream, i) alone, so give each epoch its own stream.
+/// The same, varied: how image i is moved and mirrored depends on (seed, stream, i) alone,
+/// so give each epoch its own stream.
 template <Scalar S>
 [[nodiscard]] Matrix<S> augmented_images(const ImageDataSet& data, std::span<const Index> indices,
                                          const ImageNormalisation& normalisation, const ImageAugmentation& augmentation,

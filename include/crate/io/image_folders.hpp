@@ -256,7 +256,8 @@ inline void check_same_classes(const std::filesystem::path& test, const std::vec
   return folder / (std::filesystem::exists(folder / "test", unknown) ? "test" : "val");
 }
 
-/// Such folders in `train`, and in `test` or `val`. Throws as read_image_folders, and unless both have the same classes.
+/// Such folders in `train`, and in `test` or `val`.
+/// Throws as read_image_folders, and unless both have the same classes.
 [[nodiscard]] inline ImageFoldersSplit read_image_folders_split(const std::filesystem::path& folder,
                                                                 const ImageFolderOptions& options, Threads& threads) {
   const std::filesystem::path test = find_test_folder(folder);

@@ -14,12 +14,13 @@
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/masked_autoencoder.hpp"
 
-// What a model is, as far as weights reveal it: sizes from shapes, the rest from the metadata of our own files or the caller.
+// What a model is, as far as weights reveal it: sizes from shapes,
+// the rest from the metadata of our own files or the caller.
 
 namespace crate {
 
-/// What weights do not reveal, or not always. Heads are never guessed: they come from here or from the file's metadata. A size
-/// given here must agree with the weights; a setting overrides the file's.
+/// What weights do not reveal, or not always. Heads are never guessed: they come from here or from the file's metadata.
+/// A size given here must agree with the weights; a setting overrides the file's.
 struct LoadOptions {
   std::optional<Index> heads = {};
   std::optional<Index> image_height = {}, image_width = {};  ///< without them the grid of patches is taken to be square

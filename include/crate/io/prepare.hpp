@@ -51,8 +51,8 @@ concept TakesPictures = requires(const Model& model) {
   { model.about.preprocessing } -> std::convertible_to<ImagePreprocessing>;
 };
 
-/// The picture, as read_image(path, model.about.preprocessing.orientation) gives it, as the model takes it: of the model's
-/// size and channels, normalised: (C H W) x 1, for `forward`. With published weights that is what the published
+/// The picture, as read_image(path, model.about.preprocessing.orientation) gives it, as the model takes it: of the
+/// model's size and channels, normalised: (C H W) x 1, for `forward`. With published weights that is what the published
 /// evaluation does. Throws OptionError if the model does not know its normalisation, ShapeError as fit_picture.
 template <TakesPictures Model>
 [[nodiscard]] Matrix<typename Model::Scalar> prepare(const Model& model, const Image& picture) {

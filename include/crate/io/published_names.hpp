@@ -11,7 +11,8 @@
 
 // The names and layouts of the published weights: one reversible table a format.
 //
-// A matrix of ours has the bytes of the published tensor: a column-major d x N one is [N, d], a row-major one [rows, cols].
+// A matrix of ours has the bytes of the published tensor: a column-major d x N one is [N, d],
+// a row-major one [rows, cols].
 
 namespace crate {
 
@@ -22,8 +23,8 @@ enum class PublishedLayout {
   convolution  ///< [rows, channels, patch height, patch width] of a row-major matrix
 };
 
-/// Our name of a parameter and the published one. "*" stands for any index, the same on both sides; names that end in "."
-/// stand for all that begin so.
+/// Our name of a parameter and the published one. "*" stands for any index, the same on both sides; names that end in
+/// "." stand for all that begin so.
 struct PublishedName {
   std::string_view ours, published;
   PublishedLayout layout = PublishedLayout::same;

@@ -23,6 +23,7 @@
 #include "crate/layers/mssa.hpp"
 #include "crate/layers/overcomplete_ista.hpp"
 #include "crate/models/image_preprocessing.hpp"
+#include "crate/operators/compression.hpp"
 
 // The settings of layers: what makes a layer what it is and is no parameter, as texts. "layers.3.sparsify.threshold" is
 // "soft".
@@ -39,6 +40,8 @@ inline constexpr std::array<std::string_view, 2> value_names<Threshold>{"non_neg
 template <>
 inline constexpr std::array<std::string_view, 2> value_names<SparsifyRule>{"proximal_gradient",
                                                                            "majorisation_minimisation"};
+template <>
+inline constexpr std::array<std::string_view, 3> value_names<CompressionStep>{"exact", "first_order", "softmax"};
 template <>
 inline constexpr std::array<std::string_view, 2> value_names<PictureFit>{"published", "cover"};
 template <>
@@ -72,7 +75,7 @@ Setting setting_from_text(std::string_view text) {
 
 /// A setting without its type.
 struct ListedSetting {
-  using Value = std::variant<double*, Index*, AttentionMask*, Threshold*, SparsifyRule*>;
+  using Value = std::variant<double*, Index*, AttentionMask*, Threshold*, SparsifyRule*, CompressionStep*>;
 
   std::string name;
   Value value;
@@ -108,27 +111,56 @@ struct ListedLayer {
   void check_settings() const { check(layer); }
 };
 
+// The settings that an aggregate of options holds. Each takes all its fields apart, so that none can be added and
+// forgotten here.
+
+inline void add_settings(ListedLayer& listed, LayerNormOptions& options) {
+  auto& [epsilon] = options;
+  listed.add("epsilon", &epsilon);
+}
+
+/// But for the visible tokens, which a layer reads from the layout of its token sets.
+inline void add_settings(ListedLayer& listed, AttentionOptions& options) {
+  auto& [mask, visible, logit_scale, rate_factor] = options;
+  listed.add("mask", &mask);
+  listed.add("logit_scale", &logit_scale);
+  listed.add("rate_factor", &rate_factor);
+}
+
+/// The kind of step is not called "step", which is a number in every other layer.
+inline void add_settings(ListedLayer& listed, CompressionOptions& options) {
+  auto& [kappa, epsilon, step, logit_scale, mssa_factor] = options;
+  listed.add("kappa", &kappa);
+  listed.add("epsilon", &epsilon);
+  listed.add("compression_step", &step);
+  listed.add("logit_scale", &logit_scale);
+  listed.add("mssa_factor", &mssa_factor);
+}
+
+inline void add_settings(ListedLayer& listed, IstaOptions& options) {
+  auto& [step, lambda, threshold, rule, alpha] = options;
+  listed.add("step", &step);
+  listed.add("lambda", &lambda);
+  listed.add("threshold", &threshold);
+  listed.add("rule", &rule);
+  listed.add("alpha", &alpha);
+}
+
+inline void add_settings(ListedLayer& listed, SparseCodeOptions& options) {
+  auto& [step, lambda, steps, threshold] = options;
+  listed.add("step", &step);
+  listed.add("lambda", &lambda);
+  listed.add("threshold", &threshold);
+  listed.add("steps", &steps);
+}
+
 /// The settings of this one layer, not of its parts.
 template <class Layer>
 void add_own_settings(ListedLayer& listed, Layer& layer) {
   if constexpr (requires { layer.token_dropout; }) listed.add("token_dropout", &layer.token_dropout);
   if constexpr (requires { layer.dropout; }) listed.add("dropout", &layer.dropout);
-  if constexpr (requires { layer.attention.logit_scale; }) {
-    listed.add("mask", &layer.attention.mask);
-    listed.add("logit_scale", &layer.attention.logit_scale);
-    listed.add("rate_factor", &layer.attention.rate_factor);
-  }
-  if constexpr (requires { layer.options.epsilon; }) listed.add("epsilon", &layer.options.epsilon);
-  if constexpr (requires { layer.options.threshold; }) {
-    listed.add("step", &layer.options.step);
-    listed.add("lambda", &layer.options.lambda);
-    listed.add("threshold", &layer.options.threshold);
-  }
-  if constexpr (requires { layer.options.rule; }) {
-    listed.add("rule", &layer.options.rule);
-    listed.add("alpha", &layer.options.alpha);
-  }
-  if constexpr (requires { layer.options.steps; }) listed.add("steps", &layer.options.steps);
+  if constexpr (requires { add_settings(listed, layer.attention); }) add_settings(listed, layer.attention);
+  if constexpr (requires { add_settings(listed, layer.options); }) add_settings(listed, layer.options);
 }
 
 template <class Layer>

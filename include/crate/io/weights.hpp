@@ -123,8 +123,8 @@ void load_weights(Model& model, const TensorTable& weights, std::span<const Publ
   model = std::move(filled);
 }
 
-/// The parameters of a model, of the kinds up to the last one named, under their published names, to be written while the
-/// model lives.
+/// The parameters of a model, of the kinds up to the last one named, under their published names,
+/// to be written while the model lives.
 template <class Model>
 [[nodiscard]] std::vector<Tensor> published_tensors(const Model& model, std::span<const PublishedName> names,
                                                     const PatchGrid& grid,

@@ -30,8 +30,8 @@ template <class Self>
     return Self::parts();
 }
 
-// An entry of this list stands for a layer, for each of a vector of layers, or for none if it is an optional one that is
-// absent. So do the tapes and the gradients beside it.
+// An entry of this list stands for a layer, for each of a vector of layers, or for none if it is an optional one that
+// is absent. So do the tapes and the gradients beside it.
 
 template <class T>
 [[nodiscard]] std::size_t layer_count(const T& entry) {
@@ -110,9 +110,9 @@ struct ChainTape {
 }  // namespace detail
 
 /// A layer that is its links, one after another: `struct Block : Chain<Block, S>`. Its links are its parts, unless it
-/// lists others, `static constexpr auto links()`: a link is a part, each of a std::vector of them, a std::optional one, or
-/// a view of parts that `get` makes on the spot. Every link is a half-step that observers see under its name. If the first
-/// is a front end, so is the chain, and says so by the same `using Input = ...`.
+/// lists others, `static constexpr auto links()`: a link is a part, each of a std::vector of them, a std::optional one,
+/// or a view of parts that `get` makes on the spot. Every link is a half-step that observers see under its name. If the
+/// first is a front end, so is the chain, and says so by the same `using Input = ...`.
 template <class Self, crate::Scalar S>
 struct Chain : detail::Linked<Self, S> {
   using Scalar = S;

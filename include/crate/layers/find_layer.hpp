@@ -39,7 +39,8 @@ void for_each_layer(const Model& model, const Visit& visit) {
   detail::visit_layers<L>(visit, std::string(), model);
 }
 
-/// The layer of type L that has this name in the model, or nullptr: find_layer<Mssa<float>>(model, "layers.3.compress").
+/// The layer of type L that has this name in the model, or nullptr, as in
+///   find_layer<Mssa<float>>(model, "layers.3.compress")
 template <class L, class Model>
 [[nodiscard]] const L* find_layer(const Model& model, std::string_view name) {
   const L* found = nullptr;

@@ -42,9 +42,9 @@ void initialise_parts(L& layer, std::uint64_t seed, const std::string& name) {
 
 }  // namespace detail
 
-/// Fills every parameter of a layer, block or model with its usual random start: whatever has parameters of its own has a
-/// function initialise(Random&) for these. Each draws from a stream of its own, told apart by name, so the numbers depend on
-/// the seed and the name alone.
+/// Fills every parameter of a layer, block or model with its usual random start: whatever has parameters of its own has
+/// a function initialise(Random&) for these. Each draws from a stream of its own, told apart by name, so the numbers
+/// depend on the seed and the name alone.
 template <class L>
 void initialise(L& layer, std::uint64_t seed) {
   detail::initialise_parts(layer, seed, std::string());

@@ -52,8 +52,8 @@ concept Tokenwise = requires {
   requires L::is_tokenwise;
 };
 
-/// A layer that lets tokens see each other, and can do so for the first token of each set alone, from tokens that are all
-/// there, unless computes_first_alone() says that it cannot.
+/// A layer that lets tokens see each other, and can do so for the first token of each set alone, from tokens that are
+/// all there, unless computes_first_alone() says that it cannot.
 template <class L>
 concept MixesTokens = requires(const L& layer, Eigen::Ref<const Matrix<typename L::Scalar>> in,
                                Eigen::Ref<Matrix<typename L::Scalar>> out, Pass<typename L::Scalar>& pass) {
@@ -133,7 +133,8 @@ template <Layer L>
   return out;
 }
 
-/// Sends images, words or whatever it takes through a model. Throws ShapeError unless they are of the size that it is for.
+/// Sends images, words or whatever it takes through a model. Throws ShapeError unless they are of the size that it is
+/// for.
 template <FrontEnd L>
 [[nodiscard]] TokenSets<typename L::Scalar> forward(const L& model, const typename L::Input& input,
                                                     const Run<typename L::Scalar>& run = {}) {
@@ -145,8 +146,8 @@ template <FrontEnd L>
   return TokenSets<S>(std::move(out), std::move(after));
 }
 
-/// The same into room of the caller's, output_dim() x (tokens after). With threads, and a workspace that was used before
-/// or reserved, nothing is allocated. Throws ShapeError unless both have the sizes that the model is for.
+/// The same into room of the caller's, output_dim() x (tokens after). With threads, and a workspace that was used
+/// before or reserved, nothing is allocated. Throws ShapeError unless both have the sizes that the model is for.
 template <FrontEnd L>
 void forward(const L& model, const typename L::Input& input, Tokens<typename L::Scalar> out,
              const Run<typename L::Scalar>& run = {}) {

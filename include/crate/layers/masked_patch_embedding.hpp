@@ -25,6 +25,10 @@ struct MaskedImages {
   [[nodiscard]] TokenLayout layout() const { return images.layout(); }
 };
 
+template <class ImagesDerived, class MaskDerived>
+MaskedImages(const Eigen::MatrixBase<ImagesDerived>&, const Eigen::MatrixBase<MaskDerived>&)
+    -> MaskedImages<typename ImagesDerived::Scalar>;
+
 /// The embedded patches, with the mask token in the place of hidden ones.
 template <class Embedding>
 struct MaskedPatchEmbedding {

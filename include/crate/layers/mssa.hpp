@@ -92,8 +92,8 @@ struct Mssa {
   [[nodiscard]] Index output_dim() const { return output ? output->output_dim() : subspaces.dim(); }
   [[nodiscard]] std::string formula(const std::string& argument) const { return "MSSA(" + argument + ")"; }
 
-  /// Projection and output are dense products; each head compares all pairs of tokens and averages over them. A causal mask
-  /// is not deducted.
+  /// Projection and output are dense products; each head compares all pairs of tokens and averages over them. A causal
+  /// mask is not deducted.
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
     const auto width = static_cast<double>(subspaces.bases().cols());
     const double products = output_kind == MssaOutput::identity ? 1 : 2;
@@ -174,19 +174,21 @@ struct Mssa {
   }
 
   /// Shows the observer with which probabilities tokens attend to those of their set, as "attention": (K n) x (total
-  /// tokens), where n is the length of the longest set. Rows k n, ..., k n + n - 1 of column j are those of head k for the
-  /// query j, over the keys of its set in order. They are computed for this alone, and changing them has no effect.
+  /// tokens), where n is the length of the longest set. Rows k n, ..., k n + n - 1 of column j are those of head k for
+  /// the query j, over the keys of its set in order. They are computed for this alone, and changing them has no effect.
   template <class Projected>
   void show_attention(const Projected& projected, Pass<S>& pass) const {
     const TokenLayout& layout = pass.layout();
     const Index p = subspaces.head_dim(), longest = layout.longest();
     Matrix<S> probabilities = Matrix<S>::Zero(subspaces.heads() * longest, projected.cols());
-    for (Index s = 0; s < layout.sets(); ++s)
-      for (Index k = 0; k < subspaces.heads(); ++k) {
-        const Matrix<S> h = projected.block(k * p, layout.begin(s), p, layout.length(s));
-        detail::attention_probabilities(
-            h, 0, attention, probabilities.block(k * longest, layout.begin(s), layout.visible(s), layout.length(s)));
-      }
+    AttentionOptions options = attention;
+    for (Index s = 0; s < layout.sets(); ++s) {
+      const Index begin = layout.begin(s), length = layout.length(s);
+      options.visible = layout.visible(s);
+      for (Index k = 0; k < subspaces.heads(); ++k)
+        probabilities.block(k * longest, begin, length, length) =
+            attention_probabilities(projected.block(k * p, begin, p, length), options);
+    }
     pass.observe("attention", probabilities);
   }
 
@@ -206,7 +208,8 @@ struct Mssa {
     if (attention.rate_factor != 1) out *= static_cast<S>(attention.rate_factor);
   }
 
-  /// The adjoint of bring_together but for its factor: dL/dO of the cotangent, and what of it belongs to W and b, or to U.
+  /// The adjoint of bring_together but for its factor: dL/dO of the cotangent, and what of it belongs to W and b, or to
+  /// U.
   void separate(ConstTokens<S> cotangent, ConstTokens<S> attended, Tokens<S> attended_cotangent, Mssa& gradient,
                 Pass<S>& pass) const {
     if (output_kind == MssaOutput::identity) {

@@ -100,7 +100,8 @@ class Pass {
   /// From here on the tokens lie in these sets, which must live until the pass is told of others.
   void enter(const TokenLayout& sets) { layout_ = &sets; }
 
-  /// From here on, what tapes keep lies in `memory`, which lives until the backward pass is done. Returns what was before.
+  /// From here on, what tapes keep lies in `memory`, which lives until the backward pass is done. Returns what was
+  /// before.
   Workspace::Frame* keep_in(Workspace::Frame* memory) { return std::exchange(kept_, memory); }
 
   /// While it lives, what tapes keep is given back when it ends.

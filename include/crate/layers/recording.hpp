@@ -13,15 +13,15 @@
 
 // Forward passes that are recorded, and backward passes through what was recorded.
 //
-// A layer is a map f of tokens Z and parameters W. Its backward pass takes dL/df(Z), d' x N, and gives dL/dZ, d x N, and adds
-// dL/dW to a gradient, which is a layer like itself.
+// A layer is a map f of tokens Z and parameters W. Its backward pass takes dL/df(Z), d' x N, and gives dL/dZ, d x N,
+// and adds dL/dW to a gradient, which is a layer like itself.
 
 namespace crate {
 
-/// What a layer, block, encoder or decoder that can be trained offers beside a Layer. `Tape` is a struct of what backward
-/// needs.
-///   forward(z, out, tape, pass)                 as forward, and fills the tape. The tape may view z and out, which stay as
-///                                               they are until the backward pass is done.
+/// What a layer, block, encoder or decoder that can be trained offers beside a Layer. `Tape` is a struct of what
+/// backward needs.
+///   forward(z, out, tape, pass)                 as forward, and fills the tape, which may view z and out: these stay
+///                                               as they are until the backward pass is done
 ///   backward(d_out, tape, d_z, gradient, pass)  d_z = dL/dZ, and gradient += dL/dW, where d_out = dL/df(Z)
 template <class L>
 concept TrainableLayer = Layer<L> &&
@@ -81,8 +81,8 @@ class TapeMemory {
   std::optional<Workspace::Frame> frame_;
 };
 
-/// A forward pass of a layer, block or model that backward can go back through, with copies of nothing but what its tape
-/// keeps. Used again from pass to pass.
+/// A forward pass of a layer, block or model that backward can go back through, with copies of nothing but what its
+/// tape keeps. Used again from pass to pass.
 template <class L>
 requires TrainableLayer<L> || TrainableFrontEnd<L>
 struct Recording {
@@ -148,8 +148,8 @@ template <TrainableFrontEnd L>
   return detail::record(model, input, input.layout(), recording, run);
 }
 
-/// Goes back through a recorded pass: returns dL/dZ, d x N, and adds dL/dW to the gradient, where `cotangent` = dL/df(Z)
-/// is d' x N. Throws Error if nothing was recorded, ShapeError if the cotangent has another size.
+/// Goes back through a recorded pass: returns dL/dZ, d x N, and adds dL/dW to the gradient, where `cotangent` =
+/// dL/df(Z) is d' x N. Throws Error if nothing was recorded, ShapeError if the cotangent has another size.
 template <TrainableLayer L>
 Matrix<typename L::Scalar> backward(const L& layer, const Matrix<typename L::Scalar>& cotangent,
                                     Recording<L>& recording, L& gradient, const Run<typename L::Scalar>& run = {}) {

@@ -187,8 +187,8 @@ template <class Model>
   return static_cast<Index>(static_cast<double>(patch_grid(model).patches()) * (1 - model.about.mask_ratio));
 }
 
-/// Hides the patches of each image whose noise is largest: patches x B, 1 where one is hidden. Noise is of this size too.
-/// Throws ShapeError unless it has the size that the model is for, OptionError on noise that is no number.
+/// Hides the patches of each image whose noise is largest: patches x B, 1 where one is hidden. Noise is of this size
+/// too. Throws ShapeError unless it has the size that the model is for, OptionError on noise that is no number.
 template <class Model>
 [[nodiscard]] Matrix<typename Model::Scalar> mask_by_noise(const Model& model,
                                                            const Matrix<typename Model::Scalar>& noise) {
@@ -213,7 +213,7 @@ template <class Model>
     if (outer) outer(step);
     if (step.name == "encoder_norm") result.latent = step.activation;
   };
-  result.prediction = model.forward(MaskedImages<S>(images, result.mask), run);
+  result.prediction = model.forward(MaskedImages(images, result.mask), run);
   const Matrix<S> target = cut_patches(images, patch_grid(model), PatchOrder::row_column_channel);
   const LossSum error = masked_patch_error(result.prediction, target, result.mask, model.about.normalise_pixels);
   if (error.count > 0) result.loss = error.mean();

@@ -22,13 +22,16 @@ struct SummaryRow {
   std::string name, formula, shape, parameters, multiply_adds;
 };
 
-/// How many numbers a layer holds as parameters; of one that was folded, whose numbers are others, how many bytes.
+/// How many numbers a layer holds as parameters, a view none; of one that was folded, whose numbers are others, how many
+/// bytes.
 template <class L>
 std::string size_text(const L& layer) {
   if constexpr (requires { layer.bytes_held(); })
     return concatenate(layer.bytes_held(), " bytes");
-  else
+  else if constexpr (HasParts<L>)
     return std::to_string(parameter_count(layer));
+  else
+    return "0";
 }
 
 template <class L>
@@ -56,8 +59,8 @@ void add_summary_rows(std::vector<SummaryRow>& rows, const std::string& name, co
 }  // namespace detail
 
 /// A table of a layer, block or model for reading: a line for each half-step with its name, formula, dimensions,
-/// parameters and millions of multiply-adds on token sets that enter with the given layout, images with one column each,
-/// and a line for the whole.
+/// parameters and millions of multiply-adds on token sets that enter with the given layout, images with one column
+/// each, and a line for the whole.
 template <class L>
 [[nodiscard]] std::string summary(const L& model, const TokenLayout& layout) {
   using detail::SummaryRow;

@@ -42,20 +42,6 @@ struct CrossEntropyOptions {
   }
 };
 
-namespace detail {
-
-/// Throws ShapeError unless there is a label for each column, every one that is not ignored naming a row.
-template <class Derived>
-void check_labels(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels, Index ignored) {
-  check_size("labels", static_cast<Index>(labels.size()), logits.cols());
-  for (std::size_t j = 0; j < labels.size(); ++j)
-    if (labels[j] != ignored && (labels[j] < 0 || labels[j] >= logits.rows()))
-      throw ShapeError(concatenate("label ", j, ": expected 0 to ", logits.rows() - 1, ", or ", ignored,
-                                   " where the position is ignored, found ", labels[j]));
-}
-
-}  // namespace detail
-
 /// How many labels are not ignored.
 [[nodiscard]] inline Index counted_positions(std::span<const Index> labels, Index ignored = -1) {
   Index count = 0;
@@ -69,106 +55,21 @@ void check_labels(const Eigen::MatrixBase<Derived>& logits, std::span<const Inde
 /// Throws OptionError on a smoothing out of range, ShapeError unless there is a label in range for every column.
 template <class Derived>
 [[nodiscard]] LossSum cross_entropy(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels,
-                                    const CrossEntropyOptions& options = {}) {
-  options.check();
-  detail::check_labels(logits, labels, options.ignored);
-  const auto& x = evaluated(logits);
-  LossSum loss;
-  for (Index j = 0; j < x.cols(); ++j) {
-    const Index label = labels[static_cast<std::size_t>(j)];
-    if (label == options.ignored) continue;
-    const auto largest = x.col(j).maxCoeff();
-    const auto shifted = x.col(j).array() - largest;
-    loss.sum += std::log(static_cast<double>(shifted.exp().sum())) -
-                (1 - options.label_smoothing) * static_cast<double>(x(label, j) - largest) -
-                options.label_smoothing * static_cast<double>(shifted.mean());
-    ++loss.count;
-  }
-  return loss;
-}
+                                    const CrossEntropyOptions& options = {});
 
 /// `weight` times the gradient of that sum, C x B: weight (softmax(x) - (1 - s) e_y - s / C 1), and 0 at ignored
 /// positions. Throws as cross_entropy.
 template <class Derived>
 [[nodiscard]] Plain<Derived> cross_entropy_gradient(const Eigen::MatrixBase<Derived>& logits,
                                                     std::span<const Index> labels, double weight,
-                                                    const CrossEntropyOptions& options = {}) {
-  using S = typename Derived::Scalar;
-  options.check();
-  detail::check_labels(logits, labels, options.ignored);
-  const auto scale = static_cast<S>(weight);
-  const auto background = static_cast<S>(options.label_smoothing / static_cast<double>(logits.rows()));
-  const auto at_label = static_cast<S>(1 - options.label_smoothing);
-  Plain<Derived> gradient = logits;
-  for (Index j = 0; j < gradient.cols(); ++j) {
-    const Index label = labels[static_cast<std::size_t>(j)];
-    auto column = gradient.col(j).array();
-    if (label == options.ignored) {
-      column.setZero();
-      continue;
-    }
-    column = (column - column.maxCoeff()).exp();
-    column = column / column.sum() - background;
-    column(label) -= at_label;
-    column *= scale;
-  }
-  return gradient;
-}
+                                                    const CrossEntropyOptions& options = {});
 
 /// How many of the counted positions have their label among the `top` largest logits, of equal ones the first: accuracy
 /// for top = 1. What is not a number is never among them, but keeps others out.
 /// Throws OptionError unless top >= 1, ShapeError as cross_entropy.
 template <class Derived>
 [[nodiscard]] Index count_correct(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels,
-                                  Index top = 1, Index ignored = -1) {
-  check_option(top >= 1, "top >= 1", top);
-  detail::check_labels(logits, labels, ignored);
-  const auto& x = evaluated(logits);
-  Index correct = 0;
-  for (Index j = 0; j < x.cols(); ++j) {
-    const Index label = labels[static_cast<std::size_t>(j)];
-    if (label == ignored) continue;
-    const auto own = x(label, j);
-    Index before = std::isnan(own) ? top : 0;
-    for (Index c = 0; c < x.rows(); ++c) {
-      const bool behind = x(c, j) < own || (x(c, j) == own && c >= label);
-      before += behind ? 0 : 1;
-    }
-    correct += before < top ? 1 : 0;
-  }
-  return correct;
-}
-
-namespace detail {
-
-/// Calls visit(i, target) for every hidden patch i and what it is compared with.
-template <class T, class Mask, class Visit>
-void for_each_hidden_patch(const T& target, const Mask& mask, bool normalise, const Visit& visit) {
-  using S = typename T::Scalar;
-  Vector<S> patch(target.rows());
-  for (Index i = 0; i < target.cols(); ++i) {
-    if (mask(i % mask.rows(), i / mask.rows()) == 0) continue;
-    patch = target.col(i);
-    if (normalise) {
-      patch.array() -= patch.mean();
-      const S variance = patch.squaredNorm() / static_cast<S>(patch.size() - 1);
-      patch /= std::sqrt(variance + S(1e-6));
-    }
-    visit(i, patch);
-  }
-}
-
-template <class P, class T, class Mask>
-void check_patches(const P& prediction, const T& target, const Mask& mask, bool normalise) {
-  check_shape("patch error: prediction", prediction, target.rows(), target.cols());
-  if (target.rows() < 1) throw ShapeError("patch error: expected patches of at least 1 value, found 0");
-  check_size("patch error: entries of the mask", mask.size(), target.cols());
-  if (normalise && target.rows() < 2)
-    throw ShapeError(
-        concatenate("patch error: expected patches of at least 2 values to normalise, found ", target.rows()));
-}
-
-}  // namespace detail
+                                  Index top = 1, Index ignored = -1);
 
 /// Mean squared error of each hidden patch, summed over them: sum of ||p - t||^2 / n over the patches whose entry in
 /// the mask is not 0. With `normalise` the true patch has its mean taken off and is divided by sqrt(variance + 1e-6),
@@ -177,16 +78,7 @@ void check_patches(const P& prediction, const T& target, const Mask& mask, bool 
 template <class PDerived, class TDerived, class MaskDerived>
 [[nodiscard]] LossSum masked_patch_error(const Eigen::MatrixBase<PDerived>& prediction,
                                          const Eigen::MatrixBase<TDerived>& target,
-                                         const Eigen::MatrixBase<MaskDerived>& mask, bool normalise = false) {
-  detail::check_patches(prediction, target, mask, normalise);
-  const auto& p = evaluated(prediction);
-  LossSum loss;
-  detail::for_each_hidden_patch(evaluated(target), evaluated(mask), normalise, [&](Index i, const auto& patch) {
-    loss.sum += static_cast<double>((p.col(i) - patch).squaredNorm()) / static_cast<double>(patch.size());
-    ++loss.count;
-  });
-  return loss;
-}
+                                         const Eigen::MatrixBase<MaskDerived>& mask, bool normalise = false);
 
 /// `weight` times the gradient of that sum with respect to the prediction, n x M: weight 2 / n (p - t) where a patch
 /// was hidden, 0 elsewhere. Throws as masked_patch_error.
@@ -194,15 +86,8 @@ template <class PDerived, class TDerived, class MaskDerived>
 [[nodiscard]] Plain<PDerived> masked_patch_error_gradient(const Eigen::MatrixBase<PDerived>& prediction,
                                                           const Eigen::MatrixBase<TDerived>& target,
                                                           const Eigen::MatrixBase<MaskDerived>& mask, double weight,
-                                                          bool normalise = false) {
-  using S = typename PDerived::Scalar;
-  detail::check_patches(prediction, target, mask, normalise);
-  const auto& p = evaluated(prediction);
-  const auto scale = static_cast<S>(2 * weight / static_cast<double>(p.rows()));
-  Plain<PDerived> gradient = Plain<PDerived>::Zero(p.rows(), p.cols());
-  detail::for_each_hidden_patch(evaluated(target), evaluated(mask), normalise,
-                                [&](Index i, const auto& patch) { gradient.col(i) = scale * (p.col(i) - patch); });
-  return gradient;
-}
+                                                          bool normalise = false);
 
 }  // namespace crate
+
+#include "crate/operators/detail/losses.ipp"

@@ -56,8 +56,8 @@ template <class L, class Input>
 }  // namespace detail
 
 /// Law: the backward pass of a layer gives the gradient of sum C .* f(Z), for a random C, by the tokens and by every
-/// trainable parameter, and adds the latter to what the gradient held. The differences must not straddle a kink, such as a
-/// ReLU's: choose a small step. The report names what departs.
+/// trainable parameter, and adds the latter to what the gradient held. The differences must not straddle a kink, such
+/// as a ReLU's: choose a small step. The report names what departs.
 template <TrainableLayer L>
 [[nodiscard]] Finding check_backward(const L& layer, const TokenSets<double>& sets,
                                      const FiniteDifferenceOptions& options = {.step = 1e-5, .tolerance = 1e-7},

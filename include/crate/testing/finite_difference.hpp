@@ -14,9 +14,9 @@
 //
 // With E_ij the matrix of a single 1 and h the step, entry (i, j) of the gradient of f at X is
 //   (4 c(h/2) - c(h)) / 3 + O(h^4),  c(h) = (f(X + h E_ij) - f(X - h E_ij)) / (2 h),
-// with rounding of about |f| 2^-52 / h. A step of 1e-3 leaves about 1e-12 of both where f and its derivatives are about 1.
-// Within h of X the function must be smooth: at a kink, such as a ReLU's at 0, the one-sided slopes differ, and the report
-// shows both.
+// with rounding of about |f| 2^-52 / h. A step of 1e-3 leaves about 1e-12 of both where f and its derivatives are
+// about 1. Within h of X the function must be smooth: at a kink, such as a ReLU's at 0, the one-sided slopes differ,
+// and the report shows both.
 
 namespace crate::testing {
 
@@ -34,7 +34,8 @@ struct FiniteDifferenceOptions {
   }
 };
 
-/// The gradient of the scalar function `f` of a matrix, by differences, of the size of `at`. Cost: four calls of f an entry.
+/// The gradient of the scalar function `f` of a matrix, by differences, of the size of `at`.
+/// Cost: four calls of f an entry.
 template <class Function>
 [[nodiscard]] Matrix<double> finite_difference_gradient(const Function& f, Matrix<double> at,
                                                         const FiniteDifferenceOptions& options = {}) {

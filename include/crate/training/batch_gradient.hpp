@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -32,22 +34,17 @@ struct BatchCut {
   }
 };
 
-/// Where a step stands in the training, for whatever draws random numbers.
-struct StepPlace {
-  std::uint64_t seed = 0;
-  Index epoch = 0;
-  Index step = 0;  ///< counted from the beginning of the training
-};
-
 /// The gradient of an objective's mean over a batch, on several threads. The batch is cut into micro-batches, these are
 /// dealt out to lanes in turn, each lane sums its gradient, and the lanes are summed in order: any number of threads
-/// gives the same bits.
+/// gives the same bits. Of an O that is a reference, the objective must outlive this, and may change between steps.
 template <class Model, class O>
 class BatchGradient {
  public:
+  using Measures = typename std::remove_cvref_t<O>::Measures;
+
   /// Throws OptionError on a cut out of range.
   BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads)
-      : objective_(std::move(objective)), cut_(cut), threads_(threads) {
+      : objective_(std::forward<O>(objective)), cut_(cut), threads_(threads) {
     cut.check();
     lanes_.push_back(zeros_like(model));
     workers_ = std::vector<Worker>(static_cast<std::size_t>(threads.count()));
@@ -55,7 +52,7 @@ class BatchGradient {
 
   /// What was computed last.
   [[nodiscard]] const Model& gradient() const { return lanes_.front(); }
-  [[nodiscard]] const O& objective() const { return objective_; }
+  [[nodiscard]] const std::remove_cvref_t<O>& objective() const { return objective_; }
 
   /// Computes the gradient over the examples of these indices, as training sees them. Returns the sums over them.
   template <ExampleSource Source>
@@ -112,7 +109,7 @@ class BatchGradient {
  private:
   struct Worker {
     Workspace workspace;
-    typename O::Memory memory;
+    typename std::remove_cvref_t<O>::Memory memory;
   };
 
   O objective_;

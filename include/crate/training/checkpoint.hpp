@@ -32,7 +32,7 @@ namespace crate {
 namespace detail {
 
 inline void write_checkpoint(const std::filesystem::path& path, const ConstParameterList& state,
-                             TrainingCounters counters, const Metadata& model, const Recipe& recipe,
+                             const ListedCounters& counters, const Metadata& model, const Recipe& recipe,
                              const Metadata& notes) {
   check_finite_after(counters.step, state);
   std::vector<Tensor> tensors;
@@ -47,17 +47,16 @@ inline void write_checkpoint(const std::filesystem::path& path, const ConstParam
   write_checked_safetensors(path, tensors, metadata);
 }
 
-/// The counters of a checkpoint that fits the recipe and the model. Throws FileError if it does not, or if there can be
-/// no such counters.
-inline TrainingCounters read_counters(const TensorTable& file, const TrainingCounters& begun, const Metadata& model,
-                                      const Recipe& recipe, const TrainingExtent& extent) {
-  TrainingCounters counters;
+/// Makes the counters of a training that begins those of a checkpoint that fits the recipe and the model. Throws
+/// FileError if it does not, or if there can be no such counters.
+inline void read_counters(const TensorTable& file, const ListedCounters& counters, const Metadata& model,
+                          const Recipe& recipe, const TrainingExtent& extent) {
+  const Index more = counters.optimiser_steps - counters.step;
   for_each_counter(counters, [&](std::string_view name, auto& number) { read_counter(file, name, number); });
   check_keys(file);
   check_recipe(file, recipe);
   check_described_model(file, model);
-  check_counters(file, counters, begun, extent);
-  return counters;
+  check_counters(file, counters, more, extent);
 }
 
 /// Fills the parameters of a state. Throws FileError as load_checkpoint; then some may be filled.
@@ -79,7 +78,8 @@ inline void fill_state(const TensorTable& file, const ParameterList& state) {
 template <class State>
 void save_checkpoint(const std::filesystem::path& path, const State& state, const Recipe& recipe,
                      const Metadata& notes = {}) {
-  detail::write_checkpoint(path, list_parameters(state), detail::counters_of(state),
+  auto counters = detail::counters_of(state);
+  detail::write_checkpoint(path, list_parameters(state), detail::list_counters(counters),
                            detail::described_model(state.model), recipe, notes);
 }
 
@@ -88,8 +88,8 @@ void save_checkpoint(const std::filesystem::path& path, const State& state, cons
 /// finite, or where recipe or model differ; then the state is as before. The length of the schedule may differ.
 template <class State>
 void load_checkpoint(const TensorTable& file, State& state, const Recipe& recipe, const TrainingExtent& extent = {}) {
-  const detail::TrainingCounters counters =
-      detail::read_counters(file, detail::counters_of(state), detail::described_model(state.model), recipe, extent);
+  auto counters = detail::counters_of(state);
+  detail::read_counters(file, detail::list_counters(counters), detail::described_model(state.model), recipe, extent);
   State loaded = state;
   detail::fill_state(file, list_parameters(loaded));
   loaded.step = counters.step;

@@ -1,16 +1,51 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <limits>
 #include <span>
+#include <tuple>
 
 #include "crate/core/matrix.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/layers/recording.hpp"
+#include "crate/models/labelled_images.hpp"
 #include "crate/operators/losses.hpp"
-#include "crate/training/examples.hpp"
-#include "crate/training/objective.hpp"
+#include "crate/training/measures.hpp"
 
 namespace crate {
+
+/// Of logits and labels.
+struct ClassificationMeasures {
+  LossSum loss = {};
+  Index correct = 0;           ///< examples whose label has the largest logit
+  Index correct_in_top_5 = 0;  ///< ... is among the five largest
+
+  ClassificationMeasures& operator+=(const ClassificationMeasures& other) {
+    loss += other.loss;
+    correct += other.correct;
+    correct_in_top_5 += other.correct_in_top_5;
+    return *this;
+  }
+
+  /// Shares of the counted examples; not a number if there were none.
+  [[nodiscard]] double accuracy() const { return share(correct); }
+  [[nodiscard]] double top_5_accuracy() const { return share(correct_in_top_5); }
+
+  static constexpr auto numbers() {
+    return std::tuple{measured_number("accuracy", &ClassificationMeasures::accuracy),
+                      measured_number("top_5_accuracy", &ClassificationMeasures::top_5_accuracy, ToldOf::test)};
+  }
+  static constexpr auto sums() {
+    return std::tuple{measured_sum("correct", &ClassificationMeasures::correct),
+                      measured_sum("correct in top 5", &ClassificationMeasures::correct_in_top_5)};
+  }
+
+ private:
+  [[nodiscard]] double share(Index part) const {
+    return loss.count > 0 ? static_cast<double>(part) / static_cast<double>(loss.count)
+                          : std::numeric_limits<double>::quiet_NaN();
+  }
+};
 
 /// Cross-entropy of an image classifier's logits and the labels.
 template <class Model>
@@ -18,6 +53,7 @@ struct ClassificationObjective {
   using Scalar = typename Model::Scalar;
   using Examples = LabelledImages<Scalar>;
   using Memory = Recording<Model>;
+  using Measures = ClassificationMeasures;
 
   CrossEntropyOptions loss = {};
 

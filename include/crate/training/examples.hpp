@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <numeric>
 #include <span>
@@ -10,14 +11,15 @@
 
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
-#include "crate/io/image_data_set.hpp"
 #include "crate/layers/initialise.hpp"
 
-// Where examples come from, and in which order.
+// Where examples come from, and in which order. Sources are for others to supply, such as io/image_source.hpp: of io/,
+// training knows what checkpoints and histories are written with, and nothing else.
 
 namespace crate {
 
-/// Examples by index. `draw` gives them as training sees them, varied by the seed and the epoch alone, `take` as they are.
+/// Examples by index. `draw` gives them as training sees them, varied by the seed and the epoch alone, `take` as they
+/// are.
 template <class Source>
 concept ExampleSource = requires(const Source& source, std::span<const Index> indices, std::uint64_t seed,
                                  Index epoch) {
@@ -26,44 +28,8 @@ concept ExampleSource = requires(const Source& source, std::span<const Index> in
   { source.take(indices) } -> std::same_as<typename Source::Examples>;
 };
 
-/// Images with labels.
-template <Scalar S>
-struct LabelledImages {
-  Matrix<S> images;           ///< (C H W) x B
-  std::vector<Index> labels;  ///< B
-};
-
-/// The images of a data set, which must outlive this.
-template <Scalar S>
-struct ImageSource {
-  using Examples = LabelledImages<S>;
-
-  const ImageDataSet& data;
-  ImageNormalisation normalisation;
-  ImageAugmentation augmentation = {};
-
-  [[nodiscard]] Index size() const { return data.size(); }
-
-  [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
-    if (augmentation.padding == 0 && !augmentation.flip) return take(indices);
-    const std::uint64_t stream = detail::stream_of_name("augmentation") + static_cast<std::uint64_t>(epoch);
-    return {augmented_images<S>(data, indices, normalisation, augmentation, seed, stream), labels_of(indices)};
-  }
-
-  [[nodiscard]] Examples take(std::span<const Index> indices) const {
-    return {normalised_images<S>(data, indices, normalisation), labels_of(indices)};
-  }
-
- private:
-  [[nodiscard]] std::vector<Index> labels_of(std::span<const Index> indices) const {
-    std::vector<Index> labels;
-    labels.reserve(indices.size());
-    for (const Index i : indices) labels.push_back(data.labels[static_cast<std::size_t>(i)]);
-    return labels;
-  }
-};
-
-/// The order in which an epoch = 0, 1, ... goes through `size` examples: a permutation that depends on these three alone.
+/// The order in which an epoch = 0, 1, ... goes through `size` examples: a permutation that depends on these three
+/// alone.
 [[nodiscard]] inline std::vector<Index> epoch_order(Index size, std::uint64_t seed, Index epoch) {
   std::vector<Index> order(static_cast<std::size_t>(size));
   std::iota(order.begin(), order.end(), Index{0});

@@ -9,40 +9,41 @@
 #include "crate/layers/initialise.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/layers/recording.hpp"
+#include "crate/models/labelled_images.hpp"
 #include "crate/models/masked_autoencoder.hpp"
 #include "crate/operators/losses.hpp"
-#include "crate/training/examples.hpp"
-#include "crate/training/objective.hpp"
+#include "crate/operators/patches.hpp"
+#include "crate/training/measures.hpp"
 
 namespace crate {
 
-/// Mean squared error of the hidden patches, averaged over those of an image, which are as many in every one. Which patches are
-/// hidden depends on the seed, the step of training and the index of the image in its batch alone; labels are not read.
+/// Mean squared error of the hidden patches, averaged over those of an image, which are as many in every one. Which
+/// patches are hidden depends on the seed, the step of training and the index of the image in its batch alone; labels
+/// are not read.
 template <class Model>
 struct MaskedAutoencodingObjective {
-  using S = typename Model::Scalar;
+  using Scalar = typename Model::Scalar;
+  using Examples = LabelledImages<Scalar>;
   using Memory = Recording<Model>;
+  using Measures = LossMeasures;
 
   /// Throws OptionError if the model hides no patch.
-  Measures accumulate(const Model& model, const LabelledImages<S>& examples, double weight, Model& gradient,
-                      Memory& recording, const Run<S>& run) const {
+  Measures accumulate(const Model& model, const Examples& examples, double weight, Model& gradient, Memory& recording,
+                      const Run<Scalar>& run) const {
     const double hidden = hidden_patches(model);
-    const Matrix<S> mask = mask_by_noise(model, noise(model, examples, run.dropout));
-    const Matrix<S> prediction = forward(model, MaskedImages<S>(examples.images, mask), recording, run).tokens;
-    const Matrix<S> target = cut_patches(examples.images, patch_grid(model), PatchOrder::row_column_channel);
+    const Matrix<Scalar> mask = mask_of_step(model, examples, run.dropout), target = patches_of(model, examples);
+    const Matrix<Scalar> prediction = forward(model, MaskedImages(examples.images, mask), recording, run).tokens;
     const bool normalise = model.about.normalise_pixels;
     backward(model, masked_patch_error_gradient(prediction, target, mask, weight / hidden, normalise), recording,
              gradient, run);
     return measures_of(masked_patch_error(prediction, target, mask, normalise), examples);
   }
 
-  [[nodiscard]] Measures measure(const Model& model, const LabelledImages<S>& examples, const Run<S>& run) const {
+  [[nodiscard]] Measures measure(const Model& model, const Examples& examples, const Run<Scalar>& run) const {
     static_cast<void>(hidden_patches(model));
-    const Matrix<S> mask = mask_by_noise(model, noise(model, examples, run.dropout));
-    const Matrix<S> target = cut_patches(examples.images, patch_grid(model), PatchOrder::row_column_channel);
-    return measures_of(masked_patch_error(model.forward(MaskedImages<S>(examples.images, mask), run), target, mask,
-                                          model.about.normalise_pixels),
-                       examples);
+    const Matrix<Scalar> mask = mask_of_step(model, examples, run.dropout), target = patches_of(model, examples);
+    const Matrix<Scalar> prediction = model.forward(MaskedImages(examples.images, mask), run);
+    return measures_of(masked_patch_error(prediction, target, mask, model.about.normalise_pixels), examples);
   }
 
  private:
@@ -52,18 +53,22 @@ struct MaskedAutoencodingObjective {
     return static_cast<double>(hidden);
   }
 
-  static Matrix<S> noise(const Model& model, const LabelledImages<S>& examples, const DropoutStream& place) {
-    Matrix<S> noise(patch_grid(model).patches(), examples.images.cols());
+  static Matrix<Scalar> mask_of_step(const Model& model, const Examples& examples, const DropoutStream& place) {
+    Matrix<Scalar> noise(patch_grid(model).patches(), examples.images.cols());
     Random random(place.seed, detail::stream_of_name("mask") + place.step);
     random.seek(static_cast<std::uint64_t>(place.first_set * noise.rows()));
     random.fill_uniform(noise, 0, 1);
-    return noise;
+    return mask_by_noise(model, noise);
   }
 
-  static Measures measures_of(const LossSum& error, const LabelledImages<S>& examples) {
+  static Matrix<Scalar> patches_of(const Model& model, const Examples& examples) {
+    return cut_patches(examples.images, patch_grid(model), PatchOrder::row_column_channel);
+  }
+
+  /// The error of an image is the mean over its hidden patches.
+  static Measures measures_of(const LossSum& error, const Examples& examples) {
     const Index images = examples.images.cols();
-    const double mean = error.count > 0 ? error.mean() : 0;
-    return {.loss = {.sum = mean * static_cast<double>(images), .count = images}};
+    return {.loss = {.sum = images > 0 ? error.mean() * static_cast<double>(images) : 0, .count = images}};
   }
 };
 

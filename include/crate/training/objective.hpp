@@ -2,51 +2,55 @@
 #pragma once
 
 #include <concepts>
-#include <limits>
+#include <cstdint>
 
 #include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
 #include "crate/layers/pass.hpp"
-#include "crate/operators/losses.hpp"
+#include "crate/training/measures.hpp"
 
 // What a model is trained for.
 
 namespace crate {
 
-/// Sums over examples, which add.
-struct Measures {
-  LossSum loss = {};
-  Index correct = 0;           ///< examples whose label has the largest logit
-  Index correct_in_top_5 = 0;  ///< ... is among the five largest
+/// Where a step stands in the training, for whatever draws random numbers or follows a schedule.
+struct StepPlace {
+  std::uint64_t seed = 0;
+  Index epoch = 0;
+  Index step = 0;  ///< counted from the beginning of the training
+};
 
-  Measures& operator+=(const Measures& other) {
-    loss += other.loss;
-    correct += other.correct;
-    correct_in_top_5 += other.correct_in_top_5;
-    return *this;
-  }
-
-  /// Shares of the counted examples; not a number if there were none.
-  [[nodiscard]] double accuracy() const { return share(correct); }
-  [[nodiscard]] double top_5_accuracy() const { return share(correct_in_top_5); }
-
- private:
-  [[nodiscard]] double share(Index part) const {
-    return loss.count > 0 ? static_cast<double>(part) / static_cast<double>(loss.count)
-                          : std::numeric_limits<double>::quiet_NaN();
-  }
+/// An objective that is told of every step. One whose after_step takes something else is an error where it is told, not
+/// left untold.
+template <class O, class Model>
+concept HasAfterStep = requires {
+  &O::after_step;
+}
+|| requires(O& objective, const Model& model, const typename O::Measures& measures, const StepPlace& place,
+            Threads& threads) {
+  objective.after_step(model, measures, place, threads);
 };
 
 /// A loss of a model on examples.
-///   accumulate(model, examples, weight, gradient, memory, run)   adds `weight` times the gradient of the sum of the examples'
-///                                                                losses to `gradient`, a model, and returns the sums
-///   measure(model, examples, run)                                returns the sums alone
+///   accumulate(model, examples, weight, gradient, memory, run)   adds `weight` times the gradient of the sum of the
+///                                                                examples' losses to `gradient`, a model, and returns
+///                                                                its measures of them
+///   measure(model, examples, run)                                returns these alone
+/// Both run on several threads at a time. `Measures` are the objective's own, sums that are told and kept by name;
 /// `Memory` holds what a thread needs for one call of accumulate, and keeps for the next.
+///
+/// An objective may have a state: what it lists as its parts(), such as a centre or a teacher, is saved in checkpoints
+/// and restored with the same bits. It changes between steps alone:
+///   after_step(model, measures, place, threads)                  if there is one, is called after each step of the
+///                                                                optimiser, with the measures of its batch and the
+///                                                                place that it had
+/// What follows from the place of a step, such as the schedule of a temperature, need not be saved.
 template <class O, class Model, class Examples>
-concept Objective = std::default_initializable<typename O::Memory> &&
+concept Objective = Measures<typename O::Measures> && std::default_initializable<typename O::Memory> &&
     requires(const O& objective, const Model& model, const Examples& examples, double weight, Model& gradient,
              typename O::Memory& memory, const Run<typename Model::Scalar>& run) {
-  { objective.accumulate(model, examples, weight, gradient, memory, run) } -> std::same_as<Measures>;
-  { objective.measure(model, examples, run) } -> std::same_as<Measures>;
+  { objective.accumulate(model, examples, weight, gradient, memory, run) } -> std::same_as<typename O::Measures>;
+  { objective.measure(model, examples, run) } -> std::same_as<typename O::Measures>;
 };
 
 }  // namespace crate

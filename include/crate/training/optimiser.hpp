@@ -14,8 +14,8 @@ struct StepFactors {
   double gradient = 1;  ///< times the gradient: what clipping says
 };
 
-/// A rule that changes a model by its gradient. Its moments are models, which its parts() list; `steps` counts the steps
-/// taken. Frozen and unused parameters are not touched.
+/// A rule that changes a model by its gradient. Its moments are models, which its parts() list; `steps` counts the
+/// steps taken. Frozen and unused parameters are not touched.
 template <class O>
 concept Optimiser = requires(O& optimiser, typename O::Model& model, const typename O::Model& gradient,
                              const StepFactors& factors, Threads& threads) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <iomanip>
 #include <sstream>
@@ -11,6 +12,7 @@
 #include "crate/core/matrix.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
+#include <sys/ioctl.h>
 #include <unistd.h>
 #endif
 
@@ -29,8 +31,8 @@ namespace crate {
   return text.str();
 }
 
-/// One line on a terminal's standard error, written over ten times a second, with a rate and the time to go; silent where
-/// standard error is no terminal.
+/// One line on a terminal's standard error, as wide as that at most, written over ten times a second, with a rate and
+/// the time to go; silent where standard error is no terminal.
 class ProgressLine {
  public:
   /// Of `total` pieces of work, `done` are done already. `unit` is what is counted, as in "images".
@@ -40,7 +42,8 @@ class ProgressLine {
   ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine() { clear(); }
 
-  void show(double done, const std::string& what) {
+  /// Shows what is done, the rate, the time to go and what came of it; a narrow terminal cuts the last of these.
+  void show(double done, const std::string& what, const std::string& result) {
     if (!shown_) return;
     const Clock::time_point now = Clock::now();
     if (now - last_shown_ < std::chrono::milliseconds(100)) return;
@@ -49,7 +52,8 @@ class ProgressLine {
     std::ostringstream line;
     line << what << "  " << std::setprecision(4) << rate << ' ' << unit_ << "/s";
     if (rate > 0) line << "  " << duration_text((total_ - done) / rate) << " to go";
-    std::fprintf(stderr, "\r\033[K%s", line.str().c_str());
+    line << "  " << result;
+    std::fprintf(stderr, "\r\033[K%s", line.str().substr(0, terminal_width() - 1).c_str());
     std::fflush(stderr);
   }
 
@@ -66,6 +70,15 @@ class ProgressLine {
 #else
     return false;
 #endif
+  }
+
+  /// In columns; without bound if it is not known.
+  static std::size_t terminal_width() {
+#if defined(__unix__) || defined(__APPLE__)
+    winsize size{};
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+#endif
+    return std::string::npos;
   }
 
   double total_, done_before_;

@@ -26,6 +26,8 @@
 #include "crate/training/examples.hpp"
 #include "crate/training/history.hpp"
 #include "crate/training/interruption.hpp"
+#include "crate/training/measures.hpp"
+#include "crate/training/objective.hpp"
 #include "crate/training/progress.hpp"
 #include "crate/training/recipe.hpp"
 #include "crate/training/schedule.hpp"
@@ -62,32 +64,46 @@ struct TrainerOptions {
 };
 
 /// What an epoch brought.
+template <Measures M>
 struct EpochReport {
   Index epoch = 0;     ///< 1, 2, ...
   Index step = 0;      ///< steps taken since the beginning
-  Measures training;   ///< of the batches as they came
-  Measures test;       ///< of the test examples, after the epoch
+  M training;          ///< of the batches as they came
+  M test;              ///< of the test examples, after the epoch
   double seconds = 0;  ///< in this program, test included
+
+  /// What is told of both, as "training_loss", ..., "test_loss", ...
+  [[nodiscard]] std::vector<std::pair<std::string, double>> numbers() const {
+    std::vector<std::pair<std::string, double>> numbers;
+    for (const ListedNumber& number : list_numbers(training))
+      if (number.told_of == ToldOf::training_and_test) numbers.emplace_back("training_" + number.name, number.value);
+    for (const ListedNumber& number : list_numbers(test)) numbers.emplace_back("test_" + number.name, number.value);
+    return numbers;
+  }
 };
 
 /// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads, steps by a schedule,
 /// test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe give the
 /// same bits on any number of threads, in one go or in several.
-template <class State, class O, ExampleSource Source>
+template <class State, ExampleSource Source>
+requires Objective<typename State::Objective, typename State::Model, typename Source::Examples>
 class Trainer {
  public:
+  using Measures = typename State::Objective::Measures;
+  using Report = EpochReport<Measures>;
+
   /// Works on `state`; it, the sources and the threads must outlive this. `recipe` adds to what checkpoints must agree
   /// in: whatever the trainer does not know of, such as the options of the optimiser.
   /// Throws OptionError on an option out of range and if there are fewer examples than a batch takes.
-  Trainer(State& state, O objective, const Source& training, const Source& test, TrainerOptions options,
-          Threads& threads, Recipe recipe = {})
+  Trainer(State& state, const Source& training, const Source& test, TrainerOptions options, Threads& threads,
+          Recipe recipe = {})
       : state_(state),
         training_(training),
         test_(test),
         options_(std::move(options)),
         threads_(threads),
         recipe_(std::move(recipe)),
-        gradient_((options_.check(), state.model), std::move(objective), options_.cut, threads) {
+        gradient_((options_.check(), state.model), state.objective, options_.cut, threads) {
     check_option(training.size() >= options_.batch, concatenate("training: examples >= batch = ", options_.batch),
                  training.size());
     describe_options();
@@ -116,7 +132,7 @@ class Trainer {
     return true;
   }
 
-  /// One batch: gradient, clipping, step, moving average. Returns the sums over the batch, before the step.
+  /// One batch: gradient, clipping, step, what follows a step. Returns the sums over the batch, before the step.
   /// Throws Error if the loss, or the norm that is clipped, is not finite; then the state is as before.
   Measures step() {
     const Index epoch = state_.step / steps_per_epoch(), position = state_.step % steps_per_epoch();
@@ -124,12 +140,14 @@ class Trainer {
     ordered_epoch_ = epoch;
     const std::span<const Index> batch = std::span<const Index>(order_).subspan(
         static_cast<std::size_t>(position * options_.batch), static_cast<std::size_t>(options_.batch));
-    const Measures sums =
-        gradient_.compute(state_.model, training_, batch, {.seed = options_.seed, .epoch = epoch, .step = state_.step});
+    const StepPlace place{.seed = options_.seed, .epoch = epoch, .step = state_.step};
+    const Measures sums = gradient_.compute(state_.model, training_, batch, place);
     check_finite("loss", sums.loss.mean());
     StepFactors factors{.rate = options_.schedule.factor(state_.step)};
     if (options_.largest_norm > 0) factors.gradient = clipping_factor(finite_norm(), options_.largest_norm);
     state_.optimiser.step(state_.model, gradient_.gradient(), factors, threads_);
+    if constexpr (HasAfterStep<typename State::Objective, typename State::Model>)
+      state_.objective.after_step(state_.model, sums, place, threads_);
     if (state_.average) state_.average->update(state_.model, threads_);
     if (position == 0) state_.epoch_sums = {};
     state_.epoch_sums += sums;
@@ -145,7 +163,7 @@ class Trainer {
   /// Throws FileError if the checkpoint would replace that of another training, or if a file cannot be written: before
   /// the first step if that can be known; Error if the model is not finite any more: then the checkpoint stays as it
   /// was.
-  bool run(const std::function<void(const EpochReport&)>& on_epoch = {}) {
+  bool run(const std::function<void(const Report&)>& on_epoch = {}) {
     const Interruption interruption;
     begin_checkpoint();
     const std::optional<HistoryFile> history = begin_history();
@@ -153,8 +171,8 @@ class Trainer {
     auto start = std::chrono::steady_clock::now();
     while (state_.step < total_steps()) {
       const Measures sums = step();
-      progress.show(examples_in(state_.step), progress_text());
-      std::optional<EpochReport> report;
+      progress.show(examples_in(state_.step), place_text(), numbers_text());
+      std::optional<Report> report;
       if (state_.step % steps_per_epoch() == 0) {
         report = end_epoch(start);
         start = std::chrono::steady_clock::now();
@@ -227,16 +245,21 @@ class Trainer {
     return static_cast<double>(steps) * static_cast<double>(options_.batch);
   }
 
-  [[nodiscard]] std::string progress_text() const {
+  [[nodiscard]] std::string place_text() const {
+    return concatenate("epoch ", (state_.step - 1) / steps_per_epoch() + 1, '/', options_.epochs, "  step ",
+                       (state_.step - 1) % steps_per_epoch() + 1, '/', steps_per_epoch());
+  }
+
+  [[nodiscard]] std::string numbers_text() const {
     std::ostringstream text;
-    text << "epoch " << (state_.step - 1) / steps_per_epoch() + 1 << '/' << options_.epochs << "  step "
-         << (state_.step - 1) % steps_per_epoch() + 1 << '/' << steps_per_epoch() << "  loss " << std::fixed
-         << std::setprecision(4) << state_.epoch_sums.loss.mean();
+    text << std::fixed << std::setprecision(4);
+    for (const ListedNumber& number : list_numbers(state_.epoch_sums))
+      if (number.told_of == ToldOf::training_and_test) text << number.name << ' ' << number.value << "  ";
     return text.str();
   }
 
-  EpochReport end_epoch(std::chrono::steady_clock::time_point start) {
-    EpochReport report{
+  Report end_epoch(std::chrono::steady_clock::time_point start) {
+    Report report{
         .epoch = state_.step / steps_per_epoch(), .step = state_.step, .training = state_.epoch_sums, .test = test()};
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report;
@@ -244,7 +267,7 @@ class Trainer {
 
   /// Goes before the checkpoint: of steps behind that, the history forgets what a killed training wrote. If it cannot
   /// be written, the checkpoint still is, so that no step is lost.
-  void add_to_history(const HistoryFile& history, const Measures& step, const std::optional<EpochReport>& report) try {
+  void add_to_history(const HistoryFile& history, const Measures& step, const std::optional<Report>& report) try {
     if (is_due(options_.history_every)) history.write({{"step", state_.step}, {"loss", step.loss.mean()}});
     if (report) write_epoch(history, *report);
   } catch (const FileError&) {
@@ -252,15 +275,11 @@ class Trainer {
     throw;
   }
 
-  static void write_epoch(const HistoryFile& history, const EpochReport& report) {
-    history.write({{"step", report.step},
-                   {"epoch", report.epoch},
-                   {"training_loss", report.training.loss.mean()},
-                   {"training_accuracy", report.training.accuracy()},
-                   {"test_loss", report.test.loss.mean()},
-                   {"test_accuracy", report.test.accuracy()},
-                   {"test_top_5_accuracy", report.test.top_5_accuracy()},
-                   {"seconds", report.seconds}});
+  static void write_epoch(const HistoryFile& history, const Report& report) {
+    nlohmann::ordered_json entry{{"step", report.step}, {"epoch", report.epoch}};
+    for (const auto& [name, value] : report.numbers()) entry[name] = value;
+    entry["seconds"] = report.seconds;
+    history.write(entry);
   }
 
   State& state_;
@@ -269,7 +288,7 @@ class Trainer {
   TrainerOptions options_;
   Threads& threads_;
   Recipe recipe_;
-  BatchGradient<typename State::Model, O> gradient_;
+  BatchGradient<typename State::Model, const typename State::Objective&> gradient_;
   std::vector<Index> order_;
   Index ordered_epoch_ = -1;
   bool owns_checkpoint_ = false;  // it was written or loaded here

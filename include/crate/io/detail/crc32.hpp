@@ -54,8 +54,8 @@ inline constexpr Crc32Tables crc32_tables = make_crc32_tables();
 }
 
 #ifdef CRATE_MULTIPLIES_WITHOUT_CARRY
-// The bytes are a polynomial over two elements, of which the checksum is the remainder. A product without carries with the
-// remainder of x^n moves 64 of its bits n places on, so that the polynomial can be folded onto its end.
+// The bytes are a polynomial over two elements, of which the checksum is the remainder. A product without carries with
+// the remainder of x^n moves 64 of its bits n places on, so that the polynomial can be folded onto its end.
 // V. Gopal et al., Fast CRC computation for generic polynomials using PCLMULQDQ, 2009.
 
 /// The remainder of x^n, reflected and doubled.

@@ -10,8 +10,8 @@
 
 namespace crate::detail {
 
-/// The memory that reading one file may take from the heap: a small multiple of the file's size, whatever the file says.
-/// Whoever is about to allocate takes from it first.
+/// The memory that reading one file may take from the heap: a small multiple of the file's size, whatever the file
+/// says. Whoever is about to allocate takes from it first.
 class MemoryBudget {
  public:
   MemoryBudget(std::string source, std::size_t file_size)

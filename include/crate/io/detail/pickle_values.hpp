@@ -44,8 +44,8 @@ struct PickleValue {
       0;  ///< the bits of a number, the place of a text, first and last cell of a container, another position
 };
 
-/// All values of a pickle. Texts stay in the bytes that the pickle is read from; nothing is freed before the end, and everything
-/// is taken from the budget.
+/// All values of a pickle. Texts stay in the bytes that the pickle is read from; nothing is freed before the end, and
+/// everything is taken from the budget.
 class PickleValues {
  public:
   static constexpr PickleId none = 0, no = 1, yes = 2;

@@ -15,8 +15,9 @@
 #include "crate/io/detail/memory_budget.hpp"
 #include "crate/io/file_error.hpp"
 
-// PyTorch never compresses the members of its archives, so that tensors can be used where they lie. Hence this reader of stored
-// members instead of a dependency on a library of compression, which would add its own way of reading hostile files.
+// PyTorch never compresses the members of its archives, so that tensors can be used where they lie. Hence this reader
+// of stored members instead of a dependency on a library of compression, which would add its own way of reading
+// hostile files.
 
 namespace crate::detail {
 
@@ -28,9 +29,10 @@ struct ZipMember {
   std::uint16_t method = 0;  ///< of compression; 0: none
 };
 
-/// The members of a zip archive, of which those that are not compressed can be read. Only what the central directory lists counts.
-/// Throws FileError unless it ends with the archive, its members lie in front of it side by side without overlap, agree with
-/// their local headers, and have plain names of which none stands twice.
+/// The members of a zip archive, of which those that are not compressed can be read. Only what the central directory
+/// lists counts.
+/// Throws FileError unless it ends with the archive, its members lie in front of it side by side without overlap, agree
+/// with their local headers, and have plain names of which none stands twice.
 class StoredZip {
  public:
   StoredZip(std::span<const std::byte> archive, std::string_view source, MemoryBudget& budget);
@@ -41,7 +43,8 @@ class StoredZip {
   /// The member, or nullptr if there is none of that name.
   [[nodiscard]] const ZipMember* find(std::string_view name) const;
 
-  /// The content of the member. Throws FileError if there is none of that name, if it is compressed or its checksum wrong.
+  /// The content of the member.
+  /// Throws FileError if there is none of that name, if it is compressed or its checksum wrong.
   [[nodiscard]] std::span<const std::byte> content(std::string_view name) const;
 
  private:

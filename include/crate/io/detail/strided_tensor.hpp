@@ -20,7 +20,8 @@ namespace crate::detail {
 /// Bytes of tensors that do not lie row-major in their file.
 using TensorCopies = std::deque<std::unique_ptr<std::byte[]>>;
 
-/// Elements from the first to the last that a tensor without zero dimensions looks at, or nothing if they are too many to count.
+/// Elements from the first to the last that a tensor without zero dimensions looks at,
+/// or nothing if they are too many to count.
 [[nodiscard]] inline std::optional<std::uint64_t> reach(std::span<const Index> shape, std::span<const Index> strides) {
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<Index>::max());
   std::uint64_t last = 0;
@@ -84,8 +85,8 @@ inline void gather_elements(std::size_t size, const std::byte* first, std::span<
   }
 }
 
-/// Sets the bytes of a tensor that looks at `storage` from element `offset` on, with `strides` in elements: where they lie if
-/// they lie row-major, otherwise copied to `copies`. Throws FileError if the tensor reaches beyond the storage.
+/// Sets the bytes of a tensor that looks at `storage` from element `offset` on, with `strides` in elements: where they
+/// lie if they lie row-major, otherwise copied to `copies`. Throws FileError if the tensor reaches beyond the storage.
 inline void set_strided_bytes(Tensor& tensor, std::span<const std::byte> storage, std::uint64_t offset,
                               std::span<const Index> strides, TensorCopies& copies, MemoryBudget& budget) {
   const std::optional<std::size_t> size = byte_count(tensor.dtype, tensor.shape);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// sums += rows * number; on x86 with fused multiply-adds rounded once, whatever the compiler's optimisation.
 template <class V>
@@ -62,4 +63,5 @@ struct Arithmetic<bfloat16> {
   return (bits & 0x7FFFFFFFU) > 0x7F800000U ? Bits{} + 0x7FC0U : rounded;  // not a number stays one
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

@@ -7,6 +7,7 @@
 // where it is averaged with; that costs about what it saves.
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// See SoftmaxTerms; of one query.
 template <Scalar S>
@@ -195,4 +196,5 @@ void attend_heads(const AttentionHeads<S>& heads, bool first_tokens, const Atten
   });
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

@@ -10,6 +10,7 @@
 // second cache.
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// The dot product of a and b, in an order that depends on their size alone.
 template <Scalar S>
@@ -300,4 +301,5 @@ void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout
   });
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

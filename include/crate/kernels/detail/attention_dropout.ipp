@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// Products of every lane with a factor, their lower and upper halves.
 struct WideProducts {
@@ -69,4 +70,5 @@ struct ProbabilityDropout {
   }
 };
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

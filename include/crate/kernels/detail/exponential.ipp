@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// exp(x) for every lane, x <= 0, with a relative error below 2e-7 in float; 0 below -87.
 /// x = n log 2 + r with n whole and |r| <= log(2) / 2, exp(x) = 2^n exp(r), and exp(r) by a polynomial that is exact at
@@ -43,4 +44,5 @@ namespace crate::detail::CRATE_TARGET {
   return x < -708.0 ? V{} : sum * same_bits<V>(power);
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

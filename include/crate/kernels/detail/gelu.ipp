@@ -2,6 +2,7 @@
 // GELU(x) = x Phi(x), and its derivative.
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// Of the tail of the normal distribution, by a polynomial of u = (a - centre) / (a + centre), u in [-1, 1):
 ///   Phi(-a) = exp(-a^2 / 2) polynomial(u) / (a + centre), a >= 0.
@@ -135,4 +136,5 @@ void gelu_adjoint_into(Columns<const S> z, Columns<const S> cotangent, Index row
   });
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

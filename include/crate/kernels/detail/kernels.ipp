@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// What the other floors call of this instruction set; see with_kernels.
 struct Kernels {
@@ -81,4 +82,5 @@ struct Kernels {
   }
 };
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

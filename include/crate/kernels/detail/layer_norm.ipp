@@ -4,6 +4,7 @@
 // Letters: z token, d numbers; x = (z - mean z) / sqrt(var z + epsilon); w, b weight and bias of the norm; c cotangent.
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// body(i, count) for the vectors that cover 0, ..., size - 1; the count is a constant but for the last.
 template <class V, class Body>
@@ -100,4 +101,5 @@ void layer_norm_adjoint_into(Columns<const S> z, Columns<const S> cotangent, Ind
   });
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 template <Scalar S>
 struct TokenStatistics {
@@ -67,4 +68,5 @@ void normalise_tokens_into(Columns<const float> z, Index dim, Index cols, std::o
   });
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 template <Activation activation, class V>
 [[gnu::always_inline]] inline V activated(const V& x, ElementOf<V> level) {
@@ -137,4 +138,5 @@ void multiply_panel(const typename A::Unit* panel, Index depth, Index row, Index
   }
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// to(j, i) = from(i, j) for rows x cols numbers: those of a row lie side by side in `from`, rows `from_stride` apart;
 /// those of a column side by side in `to`, columns `to_stride` apart.
@@ -32,4 +33,5 @@ void pack_panel_of(MatrixView<const S> a, Index width, S* panel) {
     transpose_into(a.first, a.row_step, a.rows, a.cols, panel, width);
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

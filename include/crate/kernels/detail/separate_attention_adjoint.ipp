@@ -8,6 +8,7 @@
 // That is 5 N^2 p multiply-adds, and all of one pair stays in the second cache.
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// The room of a worker. Of tokens, whole vectors; of a pair I, J of blocks, columns for each j in J, or i in I.
 template <Scalar S>
@@ -185,4 +186,5 @@ void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout
   });
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

@@ -2,6 +2,7 @@
 // Vectors of the processor's registers, by the vector extension that g++ and clang share.
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// As many numbers as a register holds, side by side, for which +, *, < and ?: act on each.
 template <class T>
@@ -115,4 +116,5 @@ template <class V>
   return reduced(vector, [](const auto& a, const auto& b) { return larger(a, b); });
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

@@ -7,6 +7,10 @@
 // from one side to the other.
 //   CRATE_TARGET        the namespace
 //   CRATE_TARGET_BYTES  of a register
+// The program's flags still add their instructions to those of a body: under -march=native the portable one adds and
+// multiplies in one rounding. In a program of units with different flags the linker would take one of two such bodies
+// for both. So each stands in an inline namespace that names what the flags of its unit add:
+//   CRATE_UNIT
 
 #include <algorithm>
 #include <array>
@@ -37,6 +41,16 @@
 
 #ifdef CRATE_KERNELS_X86
 #include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define CRATE_UNIT unit_with_avx512
+#elif defined(__AVX2__) && defined(__FMA__)
+#define CRATE_UNIT unit_with_avx2
+#elif defined(__AVX__)
+#define CRATE_UNIT unit_with_avx
+#else
+#define CRATE_UNIT plain_unit
 #endif
 
 #define CRATE_TARGET portable
@@ -83,6 +97,8 @@
 #undef CRATE_TARGET_BYTES
 
 #endif
+
+#undef CRATE_UNIT
 
 namespace crate::detail {
 

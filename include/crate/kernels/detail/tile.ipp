@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// The micro-kernel: sums(i, j) = sum over k of panel(i, k) x(k, j), the sums in registers throughout.
 /// `panel` holds, for each step k, `vectors` vectors of rows, and `panel_step` units from one step to the next; `x` and
@@ -63,4 +64,5 @@ struct Tiles {
   static constexpr auto table = all(std::make_integer_sequence<int, vectors * columns>{});
 };
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

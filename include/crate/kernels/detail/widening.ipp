@@ -3,6 +3,7 @@
 // the multiply-adds of that tile leave the memory time to take them.
 
 namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
 
 /// What multiply_tile computes, of a panel of bfloat16 pairs, `depth` numbers a row; what it widens is left in
 /// `widened`.
@@ -70,4 +71,5 @@ void multiply_panel_widening(const BfloatPair* panel, Index depth, Index row, In
   multiply_panel<A>(widened, depth, row, rows, x, first, last, epilogue, out);
 }
 
+}  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

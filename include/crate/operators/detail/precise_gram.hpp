@@ -39,6 +39,12 @@ struct Estimate {
   [[nodiscard]] bool within(double relative) const { return error <= relative * value && std::isfinite(value); }
 };
 
+/// Throws OptionError unless epsilon is one to which something can be coded.
+inline void check_epsilon(double epsilon) {
+  check_option(epsilon > 0, "epsilon > 0", epsilon);
+  check_option(std::isnormal(epsilon), "a finite epsilon of at least 2.3e-308", epsilon);
+}
+
 /// dim, N and epsilon of a rate: the factor a = dim / (N epsilon^2), and its root, which is finite wherever epsilon is
 /// normal.
 struct RateScale {

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <variant>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -24,7 +25,8 @@
 #include "crate/io/detail/training_checkpoint.hpp"
 #include "crate/io/file_error.hpp"
 #include "crate/io/tensor.hpp"
-#include "crate/training/objective.hpp"
+#include "crate/operators/losses.hpp"
+#include "crate/training/measures.hpp"
 #include "crate/training/recipe.hpp"
 #include "crate/training/training_extent.hpp"
 
@@ -33,25 +35,40 @@
 namespace crate::detail {
 
 /// Every number of a state that is no parameter.
+template <Measures M>
 struct TrainingCounters {
-  Index step = 0, optimiser_steps = 0;
-  Measures epoch_sums = {};
+  Index step, optimiser_steps;
+  M epoch_sums;
 };
 
 template <class State>
-TrainingCounters counters_of(const State& state) {
-  return {state.step, state.optimiser.steps, state.epoch_sums};
+auto counters_of(const State& state) {
+  return TrainingCounters<typename State::Objective::Measures>{state.step, state.optimiser.steps, state.epoch_sums};
+}
+
+/// The same, without the type of the measures.
+struct ListedCounters {
+  Index& step;
+  Index& optimiser_steps;
+  LossSum& loss;
+  std::vector<ListedSum> other_sums;
+};
+
+/// The list is good while the counters live.
+template <Measures M>
+ListedCounters list_counters(TrainingCounters<M>& counters) {
+  return {counters.step, counters.optimiser_steps, counters.epoch_sums.loss, list_sums(counters.epoch_sums)};
 }
 
 /// Calls visit(name, number) for all of them.
-template <class Counters, class Visit>
-void for_each_counter(Counters& counters, const Visit& visit) {
+template <class Visit>
+void for_each_counter(const ListedCounters& counters, const Visit& visit) {
   visit("step", counters.step);
   visit("optimiser steps", counters.optimiser_steps);
-  visit("loss", counters.epoch_sums.loss.sum);
-  visit("examples", counters.epoch_sums.loss.count);
-  visit("correct", counters.epoch_sums.correct);
-  visit("correct in top 5", counters.epoch_sums.correct_in_top_5);
+  visit("loss", counters.loss.sum);
+  visit("examples", counters.loss.count);
+  for (const ListedSum& sum : counters.other_sums)
+    std::visit([&](auto* number) { visit(sum.name, *number); }, sum.number);
 }
 
 template <class Number>
@@ -74,26 +91,34 @@ void check_counter(const TensorTable& file, std::string_view name, Number found,
   throw file_error(file.source(), "metadata ", quote(name), ": expected ", expected, ", found ", found);
 }
 
-/// Throws FileError unless the counters are those of one training, which had these when it began.
-inline void check_counters(const TensorTable& file, const TrainingCounters& loaded, const TrainingCounters& begun,
+inline void check_finite_counter(const TensorTable& file, std::string_view name, double found) {
+  if (!std::isfinite(found))
+    throw file_error(file.source(), "metadata ", quote(name), ": expected a finite number, found ", found);
+}
+
+/// Throws FileError unless the counters are those of one training, whose optimiser had taken `more` steps than it when
+/// it began.
+inline void check_counters(const TensorTable& file, const ListedCounters& loaded, Index more,
                            const TrainingExtent& extent) {
   constexpr Index any = std::numeric_limits<Index>::max();
-  const Measures& sums = loaded.epoch_sums;
   check_counter(file, "step", loaded.step, Index{0}, any);
   if (extent.steps && loaded.step > *extent.steps)
     throw file_error(file.source(),
                      "metadata 'step': the training is further already than the epochs asked for: expected at most ",
                      *extent.steps, " steps, found ", loaded.step);
   check_counter(file, "optimiser steps", loaded.optimiser_steps, Index{0}, any);
-  if (const Index more = begun.optimiser_steps - begun.step; loaded.optimiser_steps - loaded.step != more)
+  if (loaded.optimiser_steps - loaded.step != more)
     throw file_error(file.source(), "metadata 'optimiser steps': expected ",
                      more == 0 ? "" : concatenate(more, " more than "), "'step', ", loaded.step, ", found ",
                      loaded.optimiser_steps);
-  if (!std::isfinite(sums.loss.sum))
-    throw file_error(file.source(), "metadata 'loss': expected a finite number, found ", sums.loss.sum);
-  check_counter(file, "examples", sums.loss.count, Index{0}, extent.examples_of_epoch_at(loaded.step));
-  check_counter(file, "correct in top 5", sums.correct_in_top_5, Index{0}, sums.loss.count);
-  check_counter(file, "correct", sums.correct, Index{0}, sums.correct_in_top_5);
+  check_finite_counter(file, "loss", loaded.loss.sum);
+  check_counter(file, "examples", loaded.loss.count, Index{0}, extent.examples_of_epoch_at(loaded.step));
+  for (const ListedSum& sum : loaded.other_sums) {
+    if (const auto* const count = std::get_if<Index*>(&sum.number))
+      check_counter(file, sum.name, **count, Index{0}, loaded.loss.count);
+    else
+      check_finite_counter(file, sum.name, *std::get<double*>(sum.number));
+  }
 }
 
 /// The length of the schedule may differ: a training can go on for more epochs.
@@ -134,7 +159,7 @@ inline void check_described_model(const TensorTable& file, const Metadata& of_mo
 }
 
 /// Throws FileError unless all texts of the checkpoint are of those that are written; what is damaged may be called
-/// anything.
+/// anything. Those without a checksum are all of classification, or say that they counted none correct.
 inline void check_keys(const TensorTable& file) {
   check_checkpoint_format(file);
   if (file.find_metadata(checkpoint_format_key) != nullptr) return;  // by its checksum it is as it was written

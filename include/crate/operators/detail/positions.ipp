@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// The bodies of positions.hpp.
+
+namespace crate {
+
+namespace detail {
+
+/// Four neighbouring samples and their weights.
+struct CubicTaps {
+  std::array<Index, 4> at;
+  std::array<double, 4> weight;
+};
+
+/// Cubic convolution with A = -0.75 at target sample i of an axis of `size` samples stretched by `scale`, sample
+/// centres aligned, borders repeated.
+inline CubicTaps cubic_taps(Index i, Index size, double scale) {
+  constexpr double a = -0.75;
+  const auto inner = [](double x) { return ((a + 2) * x - (a + 3)) * x * x + 1; };
+  const auto outer = [](double x) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; };
+  const double source = (static_cast<double>(i) + 0.5) / scale - 0.5;
+  const double whole = std::floor(source), t = source - whole;
+  CubicTaps taps{{}, {outer(1 + t), inner(t), inner(1 - t), outer(2 - t)}};
+  for (std::size_t k = 0; k < 4; ++k)
+    taps.at[k] = std::clamp<Index>(static_cast<Index>(whole) + static_cast<Index>(k) - 1, 0, size - 1);
+  return taps;
+}
+
+}  // namespace detail
+
+template <Scalar S>
+Matrix<S> sin_cos_positions(Index dim, Index rows, Index columns) {
+  check_option(dim >= 4 && dim % 4 == 0, "sin-cos positions: dimension a positive multiple of 4", dim);
+  check_option(rows >= 1 && columns >= 1, "sin-cos positions: at least 1 x 1 patches",
+               concatenate(rows, " x ", columns));
+  const Index quarter = dim / 4;
+  Matrix<S> table = Matrix<S>::Zero(dim, 1 + rows * columns);
+  for (Index patch = 0; patch < rows * columns; ++patch) {
+    const Index row = patch / columns, column = patch % columns;
+    for (Index i = 0; i < quarter; ++i) {
+      const double frequency = std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(quarter));
+      const double across = static_cast<double>(column) * frequency;
+      const double down = static_cast<double>(row) * frequency;
+      table(i, 1 + patch) = static_cast<S>(std::sin(across));
+      table(quarter + i, 1 + patch) = static_cast<S>(std::cos(across));
+      table(2 * quarter + i, 1 + patch) = static_cast<S>(std::sin(down));
+      table(3 * quarter + i, 1 + patch) = static_cast<S>(std::cos(down));
+    }
+  }
+  return table;
+}
+
+template <Scalar S>
+Matrix<S> interpolate_positions(const Matrix<S>& table, Index rows, Index columns, Index new_rows, Index new_columns) {
+  check_option(rows >= 1 && columns >= 1, "positions: at least 1 x 1 patches", concatenate(rows, " x ", columns));
+  check_option(new_rows >= 1 && new_columns >= 1, "positions: at least 1 x 1 patches",
+               concatenate(new_rows, " x ", new_columns));
+  check_size("positions: columns of the table", table.cols(), 1 + rows * columns);
+  if (rows == new_rows && columns == new_columns) return table;
+  const double down = (static_cast<double>(new_rows) + 0.1) / static_cast<double>(rows);
+  const double across = (static_cast<double>(new_columns) + 0.1) / static_cast<double>(columns);
+  Matrix<S> stretched(table.rows(), 1 + new_rows * new_columns);
+  stretched.col(0) = table.col(0);
+  for (Index patch = 0; patch < new_rows * new_columns; ++patch) {
+    const detail::CubicTaps y = detail::cubic_taps(patch / new_columns, rows, down);
+    const detail::CubicTaps x = detail::cubic_taps(patch % new_columns, columns, across);
+    auto position = stretched.col(1 + patch);
+    position.setZero();
+    for (std::size_t i = 0; i < 4; ++i)
+      for (std::size_t j = 0; j < 4; ++j)
+        position += static_cast<S>(y.weight[i] * x.weight[j]) * table.col(1 + y.at[i] * columns + x.at[j]);
+  }
+  return stretched;
+}
+
+}  // namespace crate
