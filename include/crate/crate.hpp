@@ -81,6 +81,7 @@
 #include "crate/models/masked_autoencoder.hpp"
 #include "crate/models/presets.hpp"
 #include "crate/models/summary.hpp"
+#include "crate/models/transformer.hpp"
 #include "crate/operators/attention.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/compression.hpp"
