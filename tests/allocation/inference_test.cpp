@@ -5,6 +5,7 @@
 #include "crate/inference/fold.hpp"
 #include "crate/layers/initialise.hpp"
 #include "crate/models/image_classifier.hpp"
+#include "crate/models/masked_autoencoder.hpp"
 #include "crate/models/transformer.hpp"
 
 // A folded model asks for its memory beforehand and allocates nothing in a pass.
@@ -58,4 +59,25 @@ TEST_CASE("a folded classifier with a reserved workspace allocates nothing") {
     odd_atoms.block.atoms = 527;
     check_without_allocations<bfloat16>(CrateAlphaClassifier<float>(odd_atoms));
   }
+}
+
+TEST_CASE("a folded masked autoencoder with a reserved workspace allocates nothing") {
+  CrateMaskedAutoencoder<float> model({.image = {.height = 48, .width = 56, .patch_height = 4, .patch_width = 4},
+                                       .dim = 132,
+                                       .heads = 6,
+                                       .depth = 2,
+                                       .decoder_depth = 1});
+  initialise(model, 1);
+  const auto folded = fold<bfloat16>(std::move(model));
+  const Matrix<float> images = Matrix<float>::Constant(patch_grid(folded).values_per_image(), 3, 0.5F);
+  Matrix<float> mask = Matrix<float>::Zero(patch_grid(folded).patches(), 3), pixels(folded.output_dim(), mask.size());
+  mask.row(5).setOnes();
+  Threads threads(2);
+  Workspace workspace;
+  workspace.reserve(folded.workspace_bytes(TokenLayout::equal(3, 1), 2));
+  const std::size_t held = workspace.capacity();
+  const Run<float> run{.threads = &threads, .workspace = &workspace};
+  const MaskedImages<float> input(images, mask);
+  for (int pass = 0; pass < 2; ++pass) CHECK_NOTHROW(without_allocations([&] { folded.forward(input, pixels, run); }));
+  CHECK(workspace.capacity() == held);
 }

@@ -8,6 +8,7 @@
 #include "comparison.hpp"
 #include "crate/crate.hpp"
 #include "crate/io/model_options.hpp"
+#include "crate/testing/backward.hpp"
 #include "draw.hpp"
 #include "published_fixture.hpp"
 
@@ -99,37 +100,40 @@ TEST_CASE("the masked autoencoder has the published gradients") {
   check_masked_autoencoder<float>("mae", {.heads = 3}, 1e-5);
 }
 
-TEST_CASE("mean pooling and dropout of tokens go backward, too") {
-  CrateClassifier<double> model({.image = {.height = 4, .width = 6, .channels = 2, .patch_height = 2, .patch_width = 3},
-                                 .classes = 3,
-                                 .depth = 1,
-                                 .pooling = Pooling::mean,
-                                 .token_dropout = 0.3,
-                                 .block = {.dim = 4, .heads = 2, .dropout = 0.2}});
+namespace {
+
+template <class Model, class Input>
+void check_model(Model model, const Input& input, const Run<double>& run = {}) {
   initialise(model, 1);
+  const auto finding = crate::testing::check_backward(model, input, {.step = 1e-5, .tolerance = 1e-7}, run);
+  INFO(finding.report);
+  CHECK(finding);
+}
+
+}  // namespace
+
+TEST_CASE("whole models go backward: every parameter of every family, with dropout and either pooling") {
+  const ImageOptions small{.height = 4, .width = 6, .channels = 2, .patch_height = 2, .patch_width = 3};
   Random random(2);
-  const Matrix<double> images = draw_normal(random, 48, 2), weights = draw_normal(random, 3, 2);
-  const Run<double> run{.dropout = {.seed = 3, .step = 1}};
-  Recording<CrateClassifier<double>> recording;
-  const auto loss = [&](const CrateClassifier<double>& changed) {
-    return forward(changed, images, recording, run).tokens.cwiseProduct(weights).sum();
-  };
-  auto direction = model, gradient = zeros_like(model);
-  for_each_parameter([&](std::string_view, ParameterKind, auto& parameter) { random.fill_normal(parameter); },
-                     direction);
-  static_cast<void>(loss(model));
-  backward(model, weights, recording, gradient);
-  double along = 0;
-  for_each_parameter(
-      [&](std::string_view, ParameterKind, const auto& g, const auto& d) { along += g.cwiseProduct(d).sum(); },
-      gradient, direction);
-  const auto moved = [&](double step) {
-    auto changed = model;
-    for_each_parameter([&](std::string_view, ParameterKind, auto& parameter, const auto& d) { parameter += step * d; },
-                       changed, direction);
-    return loss(changed);
-  };
-  const auto slope = [&](double h) { return (moved(h) - moved(-h)) / (2 * h); };
-  const double h = 1e-5;
-  CHECK(relative_error((4 * slope(h / 2) - slope(h)) / 3, along) < 1e-8);
+  const Matrix<double> images = draw_normal(random, 48, 2), mask{{1, 0}, {0, 0}, {1, 1}, {0, 1}};
+  for (const Pooling pooling : {Pooling::class_token, Pooling::mean})
+    check_model(CrateClassifier<double>({.image = small,
+                                         .classes = 3,
+                                         .depth = 1,
+                                         .pooling = pooling,
+                                         .token_dropout = 0.3,
+                                         .block = {.dim = 4, .heads = 2, .dropout = 0.2}}),
+                Images<double>(images), {.dropout = {.seed = 3, .step = 1}});
+  check_model(CrateAlphaClassifier<double>(
+                  {.image = small, .classes = 3, .depth = 1, .block = {.dim = 4, .heads = 2, .atoms = 5}}),
+              Images<double>(images));
+  check_model(CrateMaskedAutoencoder<double>({.image = small, .dim = 4, .heads = 2, .depth = 1, .decoder_depth = 1}),
+              MaskedImages(images, mask));
+  using Mixed = MaskedAutoencoder<CrateAlphaBlock<double>, CrateBlock<double>>;
+  check_model(Mixed({.image = small,
+                     .encoder = {.dim = 4, .heads = 2, .atoms = 5},
+                     .decoder = {.dim = 4, .heads = 1},
+                     .depth = 1,
+                     .decoder_depth = 1}),
+              MaskedImages(images, mask));
 }
