@@ -51,7 +51,7 @@ void folded(benchmark::State& state, const typename Model::Options& options) {
   Matrix<float> logits = fast.forward(images, run);
   if (!agrees<float>(state, logits, expected, std::same_as<W, bfloat16> ? 5e5 : 500)) return;
   const Work work{.tokens = batch * (1 + patch_grid(fast).patches()),
-                  .multiply_adds = fast.multiply_adds(batch),
+                  .multiply_adds = fast.multiply_adds(TokenLayout::equal(batch, 1)),
                   .threads = threads.count()};
   time_work<float>(state, work, [&] {
     fast.forward(images, logits, run);
@@ -209,6 +209,12 @@ void folded_crate_alpha(benchmark::State& state, const CrateAlphaClassifier<floa
 void folded_crate_alpha_bfloat16(benchmark::State& state, const CrateAlphaClassifier<float>::Options& options) {
   folded<bfloat16, CrateAlphaClassifier<float>>(state, options);
 }
+void folded_vit(benchmark::State& state, const TransformerClassifier<float>::Options& options) {
+  folded<float, TransformerClassifier<float>>(state, options);
+}
+void folded_vit_bfloat16(benchmark::State& state, const TransformerClassifier<float>::Options& options) {
+  folded<bfloat16, TransformerClassifier<float>>(state, options);
+}
 void time_of_stages(benchmark::State& state, const CrateClassifier<float>::Options& options) {
   where_the_time_goes<float>(state, options);
 }
@@ -227,6 +233,9 @@ BENCHMARK_CAPTURE(folded_crate_bfloat16, tiny, presets::crate_tiny())->Apply(bat
 BENCHMARK_CAPTURE(folded_crate_bfloat16, base, presets::crate_base())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate_alpha, base_16, presets::crate_alpha_base_16())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate_alpha_bfloat16, base_16, presets::crate_alpha_base_16())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_vit, tiny, presets::vit_tiny())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_vit, base, presets::vit_base())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_vit_bfloat16, base, presets::vit_base())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(time_of_stages, tiny, presets::crate_tiny())->Apply(one_or_two_threads);
 BENCHMARK_CAPTURE(time_of_stages, base, presets::crate_base())->Apply(one_or_two_threads);
 BENCHMARK_CAPTURE(time_of_stages_bfloat16, tiny, presets::crate_tiny())->Apply(one_or_two_threads);
