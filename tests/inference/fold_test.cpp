@@ -124,8 +124,8 @@ TEMPLATE_TEST_CASE("a folded overcomplete ISTA of any number of steps is the pla
 TEMPLATE_TEST_CASE("a folded self-attention and a folded MLP of any widths are the plain ones", "", float, double) {
   for_random_draws(12, [](Random& random) {
     const Index heads = draw_index(random, 1, 5), dim = heads * draw_index(random, 1, 20);
-    const PreNorm<SelfAttention<TestType>> attention(SelfAttention<TestType>(
-        {.dim = dim, .heads = heads, .mask = static_cast<AttentionMask>(random.below(2))}));
+    const PreNorm<SelfAttention<TestType>> attention(
+        SelfAttention<TestType>({.dim = dim, .heads = heads, .mask = static_cast<AttentionMask>(random.below(2))}));
     check_folded(random, with_random_weights(attention, random.bits()));
     check_folded(random, with_random_weights(Residual<PreNorm<SelfAttention<TestType>>>(attention), random.bits()));
     check_folded(random, with_random_weights(Subtract<PreNorm<SelfAttention<TestType>>>(attention), random.bits()));

@@ -117,10 +117,10 @@ TEST_CASE("folded models in double are the plain ones to the last digits") {
       {.image = {.patch_height = 5, .patch_width = 3}, .depth = 2, .block = {.dim = 30, .heads = 5}});
   check_classifier<TransformerClassifier<double>>(
       {.image = {.patch_height = 5, .patch_width = 3}, .depth = 2, .block = {.dim = 30, .heads = 5}});
-  const auto model = shortened<TransformerMaskedAutoencoder<double>>(
-      {.image = {.patch_height = 5, .patch_width = 3},
-       .encoder = {.dim = 32, .heads = 4},
-       .decoder = {.dim = 32, .heads = 8, .hidden = 20}});
+  const auto model =
+      shortened<TransformerMaskedAutoencoder<double>>({.image = {.patch_height = 5, .patch_width = 3},
+                                                       .encoder = {.dim = 32, .heads = 4},
+                                                       .decoder = {.dim = 32, .heads = 8, .hidden = 20}});
   const Matrix<double> images = draw_images<double>(patch_grid(model).values_per_image(), 2);
   const Matrix<double> noise = draw_images<double>(patch_grid(model).patches(), 2);
   CHECK(relative_error(autoencode(fold(model), images, noise).prediction, autoencode(model, images, noise).prediction) <

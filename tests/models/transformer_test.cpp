@@ -30,11 +30,18 @@ TransformerClassifier<double>::Options options_of_fixture() {
 
 /// The name that timm gives a parameter.
 std::string timm_name(std::string name) {
-  constexpr std::pair<std::string_view, std::string_view> parts[] = {
-      {"embedding.", "patch_embed.proj."}, {"class_token", "cls_token"}, {"positions", "pos_embed"},
-      {"layers.", "blocks."},              {"attend.norm", "norm1"},     {"attend.projection", "attn.qkv"},
-      {"attend.output", "attn.proj"},      {"transform.norm", "norm2"},  {"transform.expand", "mlp.fc1"},
-      {"transform.contract", "mlp.fc2"},   {"head.norm", "norm"},        {"head.linear", "head"}};
+  constexpr std::pair<std::string_view, std::string_view> parts[] = {{"embedding.", "patch_embed.proj."},
+                                                                     {"class_token", "cls_token"},
+                                                                     {"positions", "pos_embed"},
+                                                                     {"layers.", "blocks."},
+                                                                     {"attend.norm", "norm1"},
+                                                                     {"attend.projection", "attn.qkv"},
+                                                                     {"attend.output", "attn.proj"},
+                                                                     {"transform.norm", "norm2"},
+                                                                     {"transform.expand", "mlp.fc1"},
+                                                                     {"transform.contract", "mlp.fc2"},
+                                                                     {"head.norm", "norm"},
+                                                                     {"head.linear", "head"}};
   for (const auto& [ours, theirs] : parts)
     if (const std::size_t at = name.find(ours); at != std::string::npos) name.replace(at, ours.size(), theirs);
   return name;
