@@ -22,7 +22,7 @@
 #include "classify/pictures.hpp"
 #include "classify/score.hpp"
 #include "crate/crate.hpp"
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
 #include "load_options.hpp"
 
 namespace {

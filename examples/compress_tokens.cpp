@@ -31,8 +31,8 @@
 #include "compress_tokens/tokens_file.hpp"
 #include "compress_tokens/toy_effects.hpp"
 #include "compress_tokens/train.hpp"
-#include "crate/io/file_replacement.hpp"
-#include "crate/io/regular_file.hpp"
+#include "crate/io/formats/file_replacement.hpp"
+#include "crate/io/formats/regular_file.hpp"
 
 namespace {
 

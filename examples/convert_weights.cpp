@@ -13,7 +13,9 @@
 #include <variant>
 #include <vector>
 
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
+#include "crate/io/save_model.hpp"
 #include "load_options.hpp"
 #include "output_file.hpp"
 
@@ -64,14 +66,13 @@ void print_input(const TensorTable& table) {
 }
 
 /// The family and what its tensors do not tell, as far as the file does.
-void print_model(const TensorTable& table) {
+void print_model(const TensorTable& table, std::string_view family) {
   const auto text = [&](std::string_view key) {
     const std::string* const found = table.find_metadata(key);
     return found != nullptr ? *found : std::string("not in the file");
   };
-  std::printf("model      %s, heads: %s, step: %s, lambda: %s\n",
-              std::string(family_name(*detail::known_family(table))).c_str(), text("crate.heads").c_str(),
-              text("crate.step").c_str(), text("crate.lambda").c_str());
+  std::printf("model      %s, heads: %s, step: %s, lambda: %s\n", std::string(family).c_str(),
+              text("crate.heads").c_str(), text("crate.step").c_str(), text("crate.lambda").c_str());
   print_input(table);
 }
 
@@ -104,7 +105,7 @@ void write(const std::string& output, const TensorTable& table, const LoadOption
 /// Throws OptionError if options are given that mean nothing beside the others.
 void check_effects(const LoadOptions& options, bool all, bool writes) {
   const bool of_input = options.fit || options.orientation || options.normalisation || options.class_names;
-  if (all && (of_input || options.heads || !options.weights_at.empty()))
+  if (all && (of_input || options.heads || options.weights_at))
     throw OptionError("option --all: expected without options of a model, as every tensor is written as it is");
   if (of_input && !writes)
     throw OptionError(
@@ -136,7 +137,7 @@ int main(int count, char** arguments) {
     if (!output.empty()) examples::check_output(output, {input});
     const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
-    if (!all && detail::known_family(table)) print_model(table);
+    if (const auto family = family_name(table); family && !all) print_model(table, *family);
     if (output.empty() && options.heads) check_model(table, options);
     if (!output.empty())
       all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "crate/io/model_options.hpp"
-#include "crate/io/text_file.hpp"
+#include "crate/io/families/load_options.hpp"
+#include "crate/io/formats/text_file.hpp"
 
 // The options of a program that tell what weights do not reveal.
 
@@ -50,10 +50,12 @@ class LoadOptionsParser {
  public:
   void add_sizes(CLI::App& app) {
     app.add_option("--heads", options_.heads, "number of heads; files of this library carry it, others never do");
+    app.add_option("--decoder-heads", options_.decoder_heads,
+                   "number of heads in the decoder of a masked autoencoder (likewise; as in its encoder)");
     app.add_option("--image", image_, "HEIGHTxWIDTH of the images");
     app.add_option("--patch", patch_, "HEIGHTxWIDTH of the patches (square if not given)");
     app.add_option("--channels", options_.channels, "channels of the images");
-    add_weights_at(app, options_.weights_at);
+    add_weights_at(app, weights_at_);
   }
 
   /// What the model expects of pictures, and how its classes are called.
@@ -100,13 +102,14 @@ class LoadOptionsParser {
     check_pixels("--mean", mean_);
     check_pixels("--deviation", deviation_);
     if (!mean_.empty()) options.normalisation = crate::ImageNormalisation{mean_, deviation_};
+    if (!weights_at_.empty()) options.weights_at = weights_at_;
     if (!names_.empty()) options.class_names = crate::read_lines(names_);
     return options;
   }
 
  private:
   crate::LoadOptions options_;
-  std::string image_, patch_, pooling_, fit_, names_;
+  std::string weights_at_, image_, patch_, pooling_, fit_, names_;
   std::vector<double> mean_, deviation_;
   bool normalise_pixels_ = false, as_stored_ = false;
 };

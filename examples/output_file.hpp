@@ -5,10 +5,10 @@
 #include <initializer_list>
 #include <string>
 
-#include "crate/io/file_error.hpp"
-#include "crate/io/file_replacement.hpp"
-#include "crate/io/regular_file.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/file_replacement.hpp"
+#include "crate/io/formats/regular_file.hpp"
+#include "crate/io/formats/safetensors.hpp"
 #include "crate/training/checkpoint.hpp"
 
 namespace examples {

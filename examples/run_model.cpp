@@ -15,8 +15,10 @@
 
 #include "crate/analysis/layer_metrics.hpp"
 #include "crate/crate.hpp"
-#include "crate/io/checkpoint.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/formats/safetensors.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
+#include "crate/io/save_model.hpp"
 #include "output_file.hpp"
 #include "run_model/options.hpp"
 #include "run_model/outputs.hpp"

@@ -18,8 +18,9 @@
 #include <variant>
 
 #include "crate/crate.hpp"
-#include "crate/io/checkpoint.hpp"
-#include "crate/io/image_source.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/pictures/image_source.hpp"
+#include "crate/io/save_model.hpp"
 #include "crate/training/trainer.hpp"
 #include "load_options.hpp"
 #include "train_classifier/begun_training.hpp"
@@ -116,8 +117,8 @@ Recipe recipe_of(const Bench& bench, const Model& model, const OptimiserOptions&
   recipe.emplace_back("flip", detail::exact_text(bench.options.augmentation.flip));
   recipe.emplace_back("dropout", detail::exact_text(bench.options.dropout));
   recipe.emplace_back("token dropout", detail::exact_text(bench.options.token_dropout));
-  recipe.emplace_back("eta", detail::exact_text(first.step));
-  recipe.emplace_back("lambda", detail::exact_text(first.lambda));
+  recipe.emplace_back("eta", detail::exact_text(*first.step));
+  recipe.emplace_back("lambda", detail::exact_text(*first.lambda));
   for (std::size_t c = 0; c < bench.preprocessing.normalisation.mean.size(); ++c)
     recipe.emplace_back(concatenate("pixels of channel ", c),
                         concatenate(detail::exact_text(bench.preprocessing.normalisation.mean[c]), " +- ",
@@ -195,9 +196,8 @@ OptimiserOptions optimiser_options(const Options& o) {
 template <class Model>
 void print_model(const Model& model, const TrainingAndTest& data) {
   std::printf("%s, %td parameters, patches of %td x %td; %td training and %td test images of %td classes\n",
-              std::string(family_name(detail::PublishedFormat<Model>::family)).c_str(), parameter_count(model),
-              patch_grid(model).height, patch_grid(model).width, data.training.size(), data.test.size(),
-              model.output_dim());
+              std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), patch_grid(model).height,
+              patch_grid(model).width, data.training.size(), data.test.size(), model.output_dim());
   std::fflush(stdout);
 }
 
@@ -236,9 +236,20 @@ int with_classifier(AnyModel<float> any_model, const std::string& path, const Ac
     if constexpr (requires { model.head; })
       return action(std::move(model));
     else
-      throw file_error(path, "expected the weights of a classifier, found those of a masked autoencoder");
+      throw file_error(path, "expected the weights of a classifier, found those of ", FamilyOf<Model>::kind);
   };
   return std::visit(visit, std::move(any_model));
+}
+
+/// Trains a new model of the family that is asked for.
+int train_fresh(const Bench& bench) {
+  int status = 1;
+  for_each_family([&]<class Family>(Family) {
+    if constexpr (train_classifier::is_classifier<Family>)
+      if (bench.options.family == Family::name)
+        status = train(bench, fresh_model<typename Family::template Model<float>>(bench));
+  });
+  return status;
 }
 
 /// The images of a checkpoint's model; the trainer fills it, and compares the rest.
@@ -277,16 +288,13 @@ int run(CLI::App& app, Options& options) {
   if (!options.from.empty()) {
     LoadOptions load;
     if (app.count("--heads") > 0) load.heads = options.heads;
-    load.weights_at = options.weights_at;
+    if (!options.weights_at.empty()) load.weights_at = options.weights_at;
     return with_classifier(load_model<float>(options.from, load), options.from, [&](auto model) {
       return with_input_of(model,
                            [&](const Bench& bench) { return train(bench, with_new_head(std::move(model), bench)); });
     });
   }
-  return with_data({}, [&](const Bench& bench) {
-    return options.family == "crate" ? train(bench, fresh_model<CrateClassifier<float>>(bench))
-                                     : train(bench, fresh_model<CrateAlphaClassifier<float>>(bench));
-  });
+  return with_data({}, train_fresh);
 }
 
 }  // namespace

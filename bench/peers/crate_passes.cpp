@@ -9,7 +9,8 @@
 
 #include "crate/crate.hpp"
 #include "crate/inference/fold.hpp"
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
 #include "line_protocol.hpp"
 
 namespace {
@@ -33,8 +34,8 @@ Model load(const Options& options, Index heads, const std::string& path) {
 
 template <class Model>
 Matrix<float> result_of(const Model& model, const Matrix<float>& images, const Run<float>& run) {
-  if constexpr (requires { model.forward(images, run).prediction; })
-    return model.forward(images, run).prediction;
+  if constexpr (requires { model.about.mask_ratio; })
+    return autoencode(model, images, run).prediction;
   else
     return model.forward(images, run);
 }

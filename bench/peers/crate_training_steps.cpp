@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "crate/crate.hpp"
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
 #include "crate/training/adamw.hpp"
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/classification.hpp"

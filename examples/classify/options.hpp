@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "crate/io/model_options.hpp"
+#include "crate/io/families/load_options.hpp"
 #include "load_options.hpp"
 
 namespace classify {

@@ -5,7 +5,7 @@
 #include <iostream>
 #include <utility>
 
-#include "crate/io/read_image_data_set.hpp"
+#include "crate/io/pictures/read_image_data_set.hpp"
 
 namespace classify {
 

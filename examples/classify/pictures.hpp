@@ -9,9 +9,9 @@
 #include "classify/options.hpp"
 #include "classify/score.hpp"
 #include "crate/core/threads.hpp"
-#include "crate/io/image.hpp"
-#include "crate/io/image_folders.hpp"
-#include "crate/io/prepare.hpp"
+#include "crate/io/pictures/image.hpp"
+#include "crate/io/pictures/image_folders.hpp"
+#include "crate/io/pictures/prepare.hpp"
 
 namespace classify {
 

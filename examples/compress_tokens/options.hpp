@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "compress_tokens/toy.hpp"
-#include "crate/io/csv.hpp"
+#include "crate/io/formats/csv.hpp"
 #include "crate/operators/compression.hpp"
 
 namespace compress_tokens {
@@ -55,7 +55,7 @@ struct Options {
 
   [[nodiscard]] InputKind input_kind() const { return kind_of_input(input); }
   [[nodiscard]] bool asks_for_csv() const {
-    return !csv.labels.empty() || !csv.columns.empty() || csv.header != crate::CsvPart::automatic ||
+    return csv.labels || !csv.columns.empty() || csv.header != crate::CsvPart::automatic ||
            csv.index != crate::CsvPart::automatic;
   }
 };

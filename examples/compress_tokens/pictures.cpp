@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "compress_tokens/svg.hpp"
-#include "crate/io/image.hpp"
+#include "crate/io/pictures/image.hpp"
 
 namespace compress_tokens {
 

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "compress_tokens/text.hpp"
-#include "crate/io/csv.hpp"
-#include "crate/io/image.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/formats/csv.hpp"
+#include "crate/io/formats/safetensors.hpp"
+#include "crate/io/pictures/image.hpp"
 
 namespace compress_tokens {
 

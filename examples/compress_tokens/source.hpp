@@ -9,7 +9,7 @@
 
 #include "compress_tokens/options.hpp"
 #include "compress_tokens/toy.hpp"
-#include "crate/io/patches.hpp"
+#include "crate/io/pictures/image_patches.hpp"
 
 // Where the tokens come from: the toy, a file of tokens, or a photograph.
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "compress_tokens/text.hpp"
-#include "crate/io/file_replacement.hpp"
+#include "crate/io/formats/file_replacement.hpp"
 
 // Line plots as SVG.
 

@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "compress_tokens/text.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/formats/safetensors.hpp"
 
 namespace compress_tokens {
 

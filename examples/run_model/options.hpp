@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "crate/io/model_options.hpp"
+#include "crate/io/families/load_options.hpp"
 #include "load_options.hpp"
 
 namespace run_model {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "crate/core/token_sets.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/formats/safetensors.hpp"
 
 namespace run_model {
 

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "crate/io/detail/is_among.hpp"
-#include "crate/io/detail/number_text.hpp"
-#include "crate/io/regular_file.hpp"
+#include "crate/io/formats/detail/is_among.hpp"
+#include "crate/io/formats/detail/number_text.hpp"
+#include "crate/io/formats/regular_file.hpp"
 #include "train_classifier/check_options.hpp"
 
 namespace train_classifier {

@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <optional>
 
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
 #include "crate/training/checkpoint.hpp"
 #include "train_classifier/options.hpp"
 

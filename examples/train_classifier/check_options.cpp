@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <utility>
 
-#include "crate/io/detail/is_among.hpp"
-#include "crate/io/file_replacement.hpp"
+#include "crate/io/formats/detail/is_among.hpp"
+#include "crate/io/formats/file_replacement.hpp"
 #include "crate/training/checkpoint.hpp"
 #include "crate/training/history.hpp"
 #include "output_file.hpp"

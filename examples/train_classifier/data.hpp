@@ -7,8 +7,8 @@
 #include <tuple>
 #include <utility>
 
-#include "crate/io/prepare.hpp"
-#include "crate/io/read_image_data_set.hpp"
+#include "crate/io/pictures/prepare.hpp"
+#include "crate/io/pictures/read_image_data_set.hpp"
 #include "load_options.hpp"
 #include "train_classifier/options.hpp"
 

@@ -25,8 +25,18 @@ void add_data_options(CLI::App& app, Options& o) {
   app.add_flag("--flip", o.augmentation.flip, "mirror every second training image, by chance");
 }
 
+std::vector<std::string> classifier_families() {
+  std::vector<std::string> names;
+  crate::for_each_family([&]<class Family>(Family) {
+    if constexpr (is_classifier<Family>) names.emplace_back(Family::name);
+  });
+  return names;
+}
+
 void add_model_options(CLI::App& app, Options& o) {
-  app.add_option("--family", o.family, "crate or crate-alpha (crate)")->check(CLI::IsMember({"crate", "crate-alpha"}));
+  const std::vector<std::string> families = classifier_families();
+  app.add_option("--family", o.family, crate::detail::alternatives(families) + " (crate)")
+      ->check(CLI::IsMember(families));
   app.add_option(
       "--patch", o.patch,
       "HEIGHTxWIDTH of the patches (the smallest of 4x4, 8x8, 16x16, 32x32 that cut an image into at most 256)");

@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "crate/core/matrix.hpp"
-#include "crate/io/image_data_set.hpp"
+#include "crate/io/families.hpp"
+#include "crate/io/pictures/image_data_set.hpp"
 #include "crate/training/trainer.hpp"
 
 namespace train_classifier {
@@ -41,6 +42,12 @@ struct Options {
   // files
   std::string output, checkpoint, history;
   bool resume = false, discard = false;
+};
+
+/// Whether the models of a family are image classifiers.
+template <crate::PublishedFamily Family>
+inline constexpr bool is_classifier = requires(const typename Family::template Model<float>& model) {
+  model.about.class_names;
 };
 
 void add_options(CLI::App& app, Options& options);

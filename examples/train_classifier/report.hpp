@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "crate/analysis/layer_metrics.hpp"
-#include "crate/io/image_source.hpp"
+#include "crate/io/pictures/image_source.hpp"
 #include "crate/training/classification.hpp"
 #include "crate/training/trainer.hpp"
 

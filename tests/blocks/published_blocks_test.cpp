@@ -7,7 +7,7 @@
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/crate.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/formats/safetensors.hpp"
 
 using namespace crate;
 using crate::test::relative_error;

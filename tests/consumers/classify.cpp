@@ -2,8 +2,9 @@
 // A user's program: `classify WEIGHTS REFERENCE` loads published weights of 3 heads, folds them and classifies images.
 // The logits are those that the published code computed, and wrote to the file REFERENCE.
 #include <crate/crate.hpp>
-#include <crate/io/checkpoint.hpp>
-#include <crate/io/safetensors.hpp>
+#include <crate/io/formats/safetensors.hpp>
+#include <crate/io/load_model.hpp>
+#include <crate/io/pictures/prepare.hpp>
 #include <cstdio>
 #include <span>
 
@@ -13,7 +14,7 @@ int main(int, char** arguments) {
   const auto model = crate::fold(crate::load_classifier<float>(arguments[1], {.heads = 3}), &threads);
   const auto classify = [&](const Eigen::MatrixXf& images) {
     Eigen::MatrixXf logits(model.output_dim(), images.cols());
-    workspace.reserve(model.workspace_bytes(images.cols(), threads.count()));
+    workspace.reserve(model.workspace_bytes(crate::TokenLayout::equal(images.cols(), 1), threads.count()));
     model.forward(images, logits, {.threads = &threads, .workspace = &workspace});
     return logits;
   };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <crate/io/idx.hpp>
-#include <crate/io/image.hpp>
-#include <crate/io/safetensors.hpp>
+#include <crate/io/formats/safetensors.hpp>
+#include <crate/io/pictures/idx.hpp>
+#include <crate/io/pictures/image.hpp>
 #include <cstdio>
 
 // One reader for each of zlib, libpng with libjpeg, and nlohmann/json.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/detail/crc32.hpp"
+#include "crate/io/formats/detail/crc32.hpp"
 
 #include <string>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/csv.hpp"
+#include "crate/io/formats/csv.hpp"
 
 #include <limits>
 #include <string>

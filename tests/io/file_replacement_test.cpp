@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A file that is replaced stays as private as it was and where its links point; what killed writers left goes.
 
-#include "crate/io/file_replacement.hpp"
+#include "crate/io/formats/file_replacement.hpp"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,7 +14,7 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/text_file.hpp"
+#include "crate/io/formats/text_file.hpp"
 #include "io/temporary_folder.hpp"
 
 using namespace crate;

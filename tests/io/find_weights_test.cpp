@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/find_weights.hpp"
+#include "crate/io/families/find_weights.hpp"
 
 #include <chrono>
 #include <memory>
@@ -8,7 +8,7 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/pth.hpp"
+#include "crate/io/formats/pth.hpp"
 #include "io/pth_content.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -47,7 +47,7 @@ TensorTable nested_table(const std::string& value) {
   return TensorTable("x", table.tensors(), table.metadata(), file);
 }
 
-std::string refusal(const TensorTable& table, const std::string& weights_at = "") {
+std::string refusal(const TensorTable& table, const std::optional<std::string>& weights_at = {}) {
   return message_of<FileError>([&] { static_cast<void>(find_weights(table, weights_at)); });
 }
 
@@ -147,7 +147,7 @@ Names with_wrapper(const std::string& begin, const std::string& word, Names name
   return names;
 }
 
-Names found(const Names& names, const std::string& weights_at = "") {
+Names found(const Names& names, const std::optional<std::string>& weights_at = {}) {
   return names_of(find_weights(flat_table(names), weights_at));
 }
 

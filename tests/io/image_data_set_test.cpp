@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Data sets from files in the published formats, hostile files, and what models are given of them.
 
-#include "crate/io/image_data_set.hpp"
+#include "crate/io/pictures/image_data_set.hpp"
 
 #include <zlib.h>
 
@@ -13,10 +13,10 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/cifar.hpp"
-#include "crate/io/idx.hpp"
-#include "crate/io/image_data_set_kind.hpp"
-#include "crate/io/image_folders.hpp"
+#include "crate/io/pictures/cifar.hpp"
+#include "crate/io/pictures/idx.hpp"
+#include "crate/io/pictures/image_data_set_kind.hpp"
+#include "crate/io/pictures/image_folders.hpp"
 #include "io/heap.hpp"
 #include "io/temporary_folder.hpp"
 

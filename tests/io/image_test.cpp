@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/image.hpp"
+#include "crate/io/pictures/image.hpp"
 
 #include <zlib.h>
 

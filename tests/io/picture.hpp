@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "crate/io/pixels.hpp"
+#include "crate/io/formats/pixels.hpp"
 
 namespace crate::test {
 

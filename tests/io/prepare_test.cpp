@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // From a picture to a column of images, by what the model says of its input.
-#include "crate/io/prepare.hpp"
+#include "crate/io/pictures/prepare.hpp"
 
 #include <cmath>
 #include <vector>

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "crate/io/detail/crc32.hpp"
+#include "crate/io/formats/detail/crc32.hpp"
 
 // Contents of PyTorch files, put together byte by byte.
 

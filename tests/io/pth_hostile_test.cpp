@@ -5,8 +5,8 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/find_weights.hpp"
-#include "crate/io/pth.hpp"
+#include "crate/io/families/find_weights.hpp"
+#include "crate/io/formats/pth.hpp"
 #include "io/heap.hpp"
 #include "io/pth_content.hpp"
 #include "io/temporary_folder.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/pth.hpp"
+#include "crate/io/formats/pth.hpp"
 
 #include <cmath>
 #include <string>
@@ -7,8 +7,8 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/find_weights.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/families/find_weights.hpp"
+#include "crate/io/formats/safetensors.hpp"
 #include "io/heap.hpp"
 #include "io/pth_content.hpp"
 #include "io/temporary_folder.hpp"

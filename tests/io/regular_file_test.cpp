@@ -2,7 +2,7 @@
 // What is no regular file is refused at once, by its kind; a file that is replaced while it is opened is read as one of
 // the two.
 
-#include "crate/io/regular_file.hpp"
+#include "crate/io/formats/regular_file.hpp"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,11 +17,11 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/checkpoint.hpp"
-#include "crate/io/csv.hpp"
-#include "crate/io/detail/maybe_gzip.hpp"
-#include "crate/io/image.hpp"
-#include "crate/io/text_file.hpp"
+#include "crate/io/formats/csv.hpp"
+#include "crate/io/formats/detail/maybe_gzip.hpp"
+#include "crate/io/formats/text_file.hpp"
+#include "crate/io/pictures/image.hpp"
+#include "crate/io/read_weights.hpp"
 #include "io/temporary_folder.hpp"
 
 using namespace crate;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/resize.hpp"
+#include "crate/io/pictures/resize.hpp"
 
 #include <cstdint>
 #include <vector>

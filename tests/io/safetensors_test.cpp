@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/safetensors.hpp"
+#include "crate/io/formats/safetensors.hpp"
 
 #include <chrono>
 #include <cstdlib>

@@ -8,7 +8,9 @@
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/crate.hpp"
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
+#include "crate/io/save_model.hpp"
 #include "draw.hpp"
 #include "temporary_folder.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/tensor.hpp"
+#include "crate/io/formats/tensor.hpp"
 
 #include <bit>
 #include <cmath>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "crate/io/weights.hpp"
+#include "crate/io/families/weights.hpp"
 
 #include <chrono>
 #include <cmath>
@@ -10,7 +10,8 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
 #include "io/heap.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -74,12 +75,11 @@ TEST_CASE("a model stays as it was if the weights are not finite") {
   const auto token = model.tokens.class_token;
   model.tokens.class_token.setOnes();
   const ChangedWeights<float> weights("mlp_head.1.weight", 7, std::numeric_limits<float>::quiet_NaN());
-  CHECK_THAT(
-      message_of<FileError>([&] { load_weights(model, weights.table(), crate_classifier_names, patch_grid(model)); }),
-      ContainsSubstring("nan at [0, 7]"));
+  CHECK_THAT(message_of<FileError>([&] { load_weights(model, weights.table(), crate_classifier_names); }),
+             ContainsSubstring("nan at [0, 7]"));
   CHECK(model.head.linear.weight == head);
   CHECK((model.tokens.class_token.array() == 1).all());
-  load_weights(model, read_weights(weights_file), crate_classifier_names, patch_grid(model));
+  load_weights(model, read_weights(weights_file), crate_classifier_names);
   CHECK(model.tokens.class_token == token);
 }
 
@@ -90,8 +90,7 @@ TEST_CASE("of many faults the first are listed and the others counted") {
   tensors.reserve(5000);
   for (int i = 0; i < 5000; ++i) tensors.push_back(tensor_of<float>("surplus." + std::to_string(i), {1}, number));
   const TensorTable weights("x", tensors, {}, nullptr);
-  const std::string message =
-      message_of<FileError>([&] { load_weights(model, weights, crate_classifier_names, patch_grid(model)); });
+  const std::string message = message_of<FileError>([&] { load_weights(model, weights, crate_classifier_names); });
   CHECK_THAT(message,
              ContainsSubstring("missing: 'cls_token' [1, 1, 48]") && ContainsSubstring("surplus: 'surplus.0'"));
   CHECK_THAT(message, ContainsSubstring("and 4996 more"));

@@ -206,6 +206,40 @@ TEST_CASE("what no fold knows stays as it is, and no token is spared that such a
   CHECK(relative_error(fold(strict).forward(sets).tokens, strict.forward(sets).tokens) < rounding<double>);
 }
 
+namespace {
+
+/// A part that is two links, and a view that comes before the part it views.
+struct SharedModel : Chain<SharedModel, double> {
+  Linear<double> map{3, 3};
+  LayerNorm<double> norm{3};
+
+  static constexpr auto parts() { return std::tuple{part("map", &SharedModel::map), part("norm", &SharedModel::norm)}; }
+  static constexpr auto links() {
+    return std::tuple{part("head", [](auto& model) { return Transposed{model.map}; }), part("map", &SharedModel::map),
+                      part("norm", &SharedModel::norm), part("again", &SharedModel::map),
+                      part("norm", &SharedModel::norm)};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("parts that are shared in any order go backward and fold") {
+  const auto model = with_random_weights(SharedModel());
+  const TokenSets<double> sets = uneven_sets(3);
+  CHECK(check_backward(model, sets));
+  CHECK(relative_error(fold(model).forward(sets).tokens, model.forward(sets).tokens) < rounding<double>);
+}
+
+TEST_CASE("links that do not fit each other are refused by name") {
+  struct Misfit : Chain<Misfit, double> {
+    Linear<double> first{3, 4};
+    Pool<double> second{5};
+    static constexpr auto parts() { return std::tuple{part("first", &Misfit::first), part("second", &Misfit::second)}; }
+  };
+  CHECK(message_of<ShapeError>([] { (void)forward(Misfit(), uneven_sets(3)); }) ==
+        "tokens that come to 'second': expected 5 rows, found 4");
+}
+
 TEST_CASE("a part that stands twice is folded twice") {
   const auto model = with_random_weights(TiedModel());
   const TokenSets<double> sets = uneven_sets(3);

@@ -7,7 +7,7 @@
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/crate.hpp"
-#include "crate/io/model_options.hpp"
+#include "crate/io/families.hpp"
 #include "crate/testing/backward.hpp"
 #include "draw.hpp"
 #include "published_fixture.hpp"

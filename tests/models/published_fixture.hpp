@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "crate/io/safetensors.hpp"
-#include "crate/io/weights.hpp"
+#include "crate/io/families/weights.hpp"
+#include "crate/io/formats/safetensors.hpp"
 
 // Files of what the published code computed, and models of the weights in them.
 
@@ -42,7 +42,7 @@ Matrix<S> columns_from(const Tensor& tensor) {
 template <class Model, class Options>
 Model loaded(const TensorTable& weights, const Options& options, std::span<const PublishedName> names) {
   Model model(options);
-  load_weights(model, weights, names, patch_grid(model));
+  load_weights(model, weights, names);
   return model;
 }
 

@@ -8,9 +8,9 @@
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/crate.hpp"
-#include "crate/io/model_options.hpp"
-#include "crate/io/safetensors.hpp"
-#include "crate/io/weights.hpp"
+#include "crate/io/families.hpp"
+#include "crate/io/families/weights.hpp"
+#include "crate/io/formats/safetensors.hpp"
 #include "published_fixture.hpp"
 #include "synthetic_weights.hpp"
 

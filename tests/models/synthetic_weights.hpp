@@ -8,8 +8,9 @@
 #include <string_view>
 
 #include "crate/core/part.hpp"
-#include "crate/io/published_names.hpp"
-#include "crate/io/weights.hpp"
+#include "crate/io/families.hpp"
+#include "crate/io/families/published_names.hpp"
+#include "crate/io/families/weights.hpp"
 #include "crate/layers/initialise.hpp"
 
 // Weights of any size from their published names alone, equal to those that the reference numbers were computed with.
@@ -39,7 +40,7 @@ void fill_synthetic(Model& model, std::span<const PublishedName> names) {
   for (const Parameter& parameter : list_parameters(model)) {
     const PublishedTensorName published = published_name(names, parameter.name);
     if (published.name == "pos_embed" || published.name == "decoder_pos_embed") continue;
-    const auto shape = crate::detail::published_shape(parameter, published.layout, patch_grid(model));
+    const auto shape = crate::detail::published_shape(parameter, published.layout, crate::detail::patches_of(model));
     crate::detail::with_numbers(parameter, [&]<class S>(std::span<S> numbers) {
       for (std::size_t i = 0; i < numbers.size(); ++i)
         numbers[i] = static_cast<S>(synthetic_element(published.name, shape, i));

@@ -4,7 +4,7 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/formats/safetensors.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/compression.hpp"
 #include "crate/operators/ista.hpp"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from comparison import PROGRAMS, check, fail, options_of, randomise, run, status
+from comparison import PROGRAMS, check, fail, heads_of, options_of, randomise, run, status
 import torch
 
 import safetensors_file
@@ -74,7 +74,7 @@ def save_in_formats(state, folder, dtype):
 
 def arguments_of(settings):
     patch = settings["patch"]
-    result = ["--heads", settings["heads"]]
+    result = heads_of(settings)
     if patch[0] != patch[1]:
         result += ["--patch", f"{patch[0]}x{patch[1]}"]
     return result + options_of(settings)
@@ -146,7 +146,7 @@ def compare(kind, settings, batch, dtype, masked=True):
 def check_written(what, kind, settings, model, folder, input_path, output_path, expected_of, dtype):
     """What we write loads strictly in PyTorch, and here without any option."""
     written = os.path.join(folder, "written.safetensors")
-    options = ["--heads", settings["heads"]]
+    options = heads_of(settings)
     image, patch = settings["image"], settings["patch"]
     options += ["--image", f"{image[0]}x{image[1]}", "--patch", f"{patch[0]}x{patch[1]}"]
     run("convert_weights", os.path.join(folder, "zip.pth"), "--output", written, *options)
@@ -219,6 +219,10 @@ def refusals():
             check_refused(f"mask ratio {ratio}", arguments("mae", "images", "--heads", 3, "--mask-ratio", ratio), "mask ratio in [0, 1)")
         check_refused("mask ratio of a classifier", arguments("square", "images", "--heads", 3, "--mask-ratio", 0.5), "mask ratio")
         check_refused("pixels of a classifier", arguments("square", "images", "--heads", 3, "--normalize-pixels"), "pixels")
+        check_refused("decoder heads of a classifier", arguments("square", "images", "--heads", 3, "--decoder-heads", 2),
+                      "decoder heads: expected the weights of a masked autoencoder, found those of a classifier")
+        for heads in (0, 5):
+            check_refused(f"{heads} decoder heads", arguments("mae", "images", "--heads", 3, "--decoder-heads", heads), "decoder heads")
         check_refused("pooling of an autoencoder", arguments("mae", "images", "--heads", 3, "--pool", "mean"), "pooling")
 
 
@@ -260,6 +264,8 @@ def main():
             compare(CrateMae, mae, 2, dtype)
             compare(CrateMae, {**mae, "mask_ratio": 0.4, "normalise_pixels": True}, 3, dtype)
             compare(CrateMae, mae, 1, dtype, masked=False)
+            for decoder_heads, decoder_dim_head in ((1, mae["dim"]), (2, 3)):
+                compare(CrateMae, {**mae, "decoder_heads": decoder_heads, "decoder_dim_head": decoder_dim_head}, 2, dtype)
     refusals()
     full_size()
     return status()

@@ -46,6 +46,12 @@ def randomise(model):
                 parameter.copy_((1 if name.endswith("weight") else 0) + 0.2 * torch.randn_like(parameter))
 
 
+def heads_of(settings):
+    """The options that tell the heads."""
+    decoder = ["--decoder-heads", settings["decoder_heads"]] if "decoder_heads" in settings else []
+    return ["--heads", settings["heads"], *decoder]
+
+
 def options_of(settings):
     """The options of run_model for what the shapes of the weights do not tell, heads and patches apart."""
     options = []

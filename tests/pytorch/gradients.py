@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 
-from comparison import check, options_of, randomise, run, status
+from comparison import check, heads_of, options_of, randomise, run, status
 import torch
 
 import safetensors_file
@@ -21,7 +21,7 @@ def compare(kind, settings, batch, dtype):
     randomise(model)
     model = model.to(dtype)
     inputs = {"images": torch.randn(batch, settings["channels"], *settings["image"]).to(dtype)}
-    options = ["--heads", settings["heads"], "--patch", "x".join(map(str, settings["patch"])), *options_of(settings)]
+    options = [*heads_of(settings), "--patch", "x".join(map(str, settings["patch"])), *options_of(settings)]
     if kind is CrateMae:
         patches = math.prod(i // p for i, p in zip(settings["image"], settings["patch"]))
         inputs["noise"] = torch.rand(batch, patches).to(dtype)
@@ -65,6 +65,7 @@ def main():
                 mae["dim_head"] = mae["dim"]
             compare(CrateMae, mae, 2, dtype)
             compare(CrateMae, {**mae, "normalise_pixels": True}, 3, dtype)
+            compare(CrateMae, {**mae, "decoder_heads": 2, "decoder_dim_head": 3}, 2, dtype)
     return status()
 
 

@@ -176,7 +176,7 @@ class PatchEmbed(nn.Module):
 
 class CrateMae(nn.Module):
     def __init__(self, image, patch, channels, dim, depth, decoder_depth, heads, dim_head, mask_ratio=0.75,
-                 normalise_pixels=False, step=0.1, lambd=0.5):
+                 normalise_pixels=False, step=0.1, lambd=0.5, decoder_heads=None, decoder_dim_head=None):
         super().__init__()
         self.patch, self.mask_ratio, self.normalise_pixels = patch, mask_ratio, normalise_pixels
         patches = (image[0] // patch[0]) * (image[1] // patch[1])
@@ -191,7 +191,8 @@ class CrateMae(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.decoder_embed = nn.Linear(dim, dim)
         self.decoder_blocks = nn.ModuleList([
-            Layers([(PreNorm(dim, Decode(dim)), PreNorm(dim, Attention(dim, heads, dim_head)))], decoder_layer)
+            Layers([(PreNorm(dim, Decode(dim)),
+                     PreNorm(dim, Attention(dim, decoder_heads or heads, decoder_dim_head or dim_head)))], decoder_layer)
             for _ in range(decoder_depth)])
         self.decoder_norm = nn.LayerNorm(dim, eps=1e-6)
         self.decoder_pred = nn.Linear(dim, channels * patch[0] * patch[1])

@@ -9,7 +9,9 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "crate/io/checkpoint.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/read_weights.hpp"
+#include "crate/io/save_model.hpp"
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/masked_autoencoder.hpp"
 #include "crate/training/checkpoint.hpp"

@@ -9,7 +9,7 @@
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/crate.hpp"
-#include "crate/io/model_options.hpp"
+#include "crate/io/families.hpp"
 #include "models/published_fixture.hpp"
 
 using namespace crate;

@@ -7,7 +7,7 @@
 #include "crate/core/matrix.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/random.hpp"
-#include "crate/io/image_source.hpp"
+#include "crate/io/pictures/image_source.hpp"
 #include "crate/training/classification.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/objective.hpp"

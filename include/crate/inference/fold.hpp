@@ -202,26 +202,65 @@ template <class C, std::size_t i>
     return false;
 }
 
-/// The links of a chain from entry i on. A norm goes into the linear map behind it. The last are folded first, so that
-/// views of other parts still find these.
+/// Whether entry i of the list of links is a view of other parts, made on the spot.
+template <class C, std::size_t i>
+inline constexpr bool is_view_entry = !std::is_member_pointer_v<decltype(std::get<i>(links_of<C>()).get)>;
+
+/// Whether a part that is a link already, before entry i, is one again.
+template <class C, std::size_t i, std::size_t... before>
+[[nodiscard]] constexpr bool stood_before(std::index_sequence<before...>) {
+  constexpr auto entries = links_of<C>();
+  const auto is_same = [](auto one, auto other) {
+    if constexpr (std::same_as<decltype(one), decltype(other)> && std::is_member_pointer_v<decltype(one)>)
+      return one == other;
+    else
+      return false;
+  };
+  return (is_same(std::get<i>(entries).get, std::get<before>(entries).get) || ...);
+}
+
+/// Entry i of the list of links, folded, if it is a view.
 template <std::size_t i, FoldedWeight W, class C>
-[[nodiscard]] auto folded_links(Folding<W> how, C& chain) {
+[[nodiscard]] auto folded_view(Folding<W> how, C& chain) {
+  if constexpr (is_view_entry<C, i>) {
+    auto layer = folded(how, std::invoke(std::get<i>(links_of<C>()).get, chain));
+    static_assert(!std::same_as<decltype(layer), LayersOfEntry<C, i>>,
+                  "a link that views parts of a model that is folded must become a layer of its own: declare "
+                  "`crate::AffineMap affine_map(const View&)` beside it");
+    return layer;
+  } else {
+    return std::monostate();
+  }
+}
+
+template <FoldedWeight W, class C, std::size_t... i>
+[[nodiscard]] auto folded_views(Folding<W> how, C& chain, std::index_sequence<i...>) {
+  return std::tuple{folded_view<i>(how, chain)...};
+}
+
+/// The links of a chain from entry i on. A norm goes into the affine map behind it. Parts are consumed, the last first,
+/// but for one that will be needed once more; views were folded before, as these need the parts whole.
+template <std::size_t i, FoldedWeight W, class C, class Views>
+[[nodiscard]] auto folded_links(Folding<W> how, C& chain, Views& views) {
   constexpr auto entries = links_of<C>();
   if constexpr (i == std::tuple_size_v<decltype(links_of<C>())>) {
     return std::tuple<>();
   } else if constexpr (norm_goes_into_next<C, i>()) {
-    auto rest = folded_links<i + 2>(how, chain);
+    auto rest = folded_links<i + 2>(how, chain, views);
     FoldedLinear<W> map(std::invoke(std::get<i>(entries).get, chain),
                         affine_map(std::invoke(std::get<i + 1>(entries).get, chain)));
     return std::tuple_cat(std::tuple(FoldedLink<FoldedLinear<W>>{std::get<i + 1>(entries).name, std::move(map)}),
                           std::move(rest));
   } else {
-    auto rest = folded_links<i + 1>(how, chain);
-    auto layers = folded(how, std::move(std::invoke(std::get<i>(entries).get, chain)));
-    static_assert(std::is_member_pointer_v<decltype(std::get<i>(entries).get)> ||
-                      !std::same_as<decltype(layers), LayersOfEntry<C, i>>,
-                  "a link that views other parts of a model that is folded must become a layer of its own: declare "
-                  "`crate::AffineMap affine_map(const View&)` beside it");
+    auto rest = folded_links<i + 1>(how, chain, views);
+    auto layers = [&] {
+      if constexpr (is_view_entry<C, i>)
+        return std::move(std::get<i>(views));
+      else if constexpr (stood_before<C, i>(std::make_index_sequence<i>()))
+        return folded(how, LayersOfEntry<C, i>(std::invoke(std::get<i>(entries).get, chain)));
+      else
+        return folded(how, std::move(std::invoke(std::get<i>(entries).get, chain)));
+    }();
     return std::tuple_cat(std::tuple(FoldedLink<decltype(layers)>{std::get<i>(entries).name, std::move(layers)}),
                           std::move(rest));
   }
@@ -244,7 +283,8 @@ template <Scalar S, class About, class... Layers>
 template <FoldedWeight W, class C>
 requires std::derived_from<C, Chain<C, typename C::Scalar>>
 [[nodiscard]] auto folded(Folding<W> how, C chain) {
-  auto links = folded_links<0>(how, chain);
+  auto views = folded_views(how, chain, std::make_index_sequence<std::tuple_size_v<decltype(links_of<C>())>>());
+  auto links = folded_links<0>(how, chain, views);
   return folded_chain<typename C::Scalar>(description_of(chain), std::move(links));
 }
 

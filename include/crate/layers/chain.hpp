@@ -111,8 +111,12 @@ struct ChainTape {
 
 /// A layer that is its links, one after another: `struct Block : Chain<Block, S>`. Its links are its parts, unless it
 /// lists others, `static constexpr auto links()`: a link is a part, each of a std::vector of them, a std::optional one,
-/// or a view of parts that `get` makes on the spot. Every link is a half-step that observers see under its name. If the
-/// first is a front end, so is the chain, and says so by the same `using Input = ...`.
+/// or a view of parts that `get` makes on the spot, for which a part may stand in the chain more than once:
+///   return std::tuple{part("embedding", &Model::embedding), part("encoder", &Model::encoder),
+///                     part("head", [](auto& model) { return Transposed{model.embedding}; })};
+/// `get` is called with the model, const, and with the gradient, which is none: the view's backward takes such a view
+/// of the gradient. Every link is a half-step that observers see under its name. If the first is a front end, so is the
+/// chain, and says so by the same `using Input = ...`.
 template <class Self, crate::Scalar S>
 struct Chain : detail::Linked<Self, S> {
   using Scalar = S;
@@ -169,6 +173,8 @@ struct Chain : detail::Linked<Self, S> {
       using Layers = std::remove_cvref_t<decltype(layers)>;
       static_assert(FrontEnd<typename detail::LayerOf<Layers>::type> == (FrontEnd<Self> && entry == 0),
                     "the first link alone may be a front end, and then the chain has the same Input");
+      static_assert(std::is_reference_v<std::invoke_result_t<decltype(part.get), const Self&>> || !HasParts<Layers>,
+                    "a link that `get` makes on the spot views parts and has none: their gradient would be lost");
       for (std::size_t i = 0; i < detail::layer_count(layers); ++i)
         visit(detail::layer_name<Layers>(part.name, i), detail::layer_at(layers, i), detail::Slot<entry>{i});
     });

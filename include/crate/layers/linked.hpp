@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/token_sets.hpp"
@@ -172,6 +173,7 @@ struct Linked {
     std::size_t left = link_count(), until_narrow = narrowing;
     self().walk([&]<class Link>(const std::string& name, const Link& link, auto slot) {
       const typename Pass<S>::Scope scope(pass, name);
+      if constexpr (!FrontEnd<Link>) check_width(name, *current, link.input_dim());
       const auto run = [&](Tokens<S> next, bool narrows) {
         if constexpr (FrontEnd<Link>)
           step(link, input, next, slot);
@@ -190,6 +192,11 @@ struct Linked {
       current.emplace(next);
     });
     pass.enter(entering);
+  }
+
+  static void check_width(const std::string& link, ConstTokens<S> tokens, Index dim) {
+    if (tokens.rows() != dim)
+      throw ShapeError(concatenate("tokens that come to '", link, "': expected ", dim, " rows, found ", tokens.rows()));
   }
 
   [[nodiscard]] std::size_t link_count() const {

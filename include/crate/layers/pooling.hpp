@@ -4,6 +4,7 @@
 #include <string>
 #include <tuple>
 
+#include "crate/core/errors.hpp"
 #include "crate/core/part.hpp"
 #include "crate/layers/pass.hpp"
 
@@ -41,6 +42,7 @@ struct Pool {
   [[nodiscard]] bool reads_first_token() const { return pooling == Pooling::class_token; }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
+    check_size("pool: rows of the tokens", z.rows(), dim);
     const TokenLayout& layout = pass.layout();
     for (Index s = 0; s < layout.sets(); ++s) {
       if (pooling == Pooling::class_token)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <tuple>
@@ -12,10 +13,23 @@
 
 namespace crate {
 
+namespace detail {
+
+/// The options of a layer that has some.
+template <class L>
+struct OptionsOf {};
+template <class L>
+requires requires { typename L::Options; }
+struct OptionsOf<L> {
+  using Options = typename L::Options;
+};
+
+}  // namespace detail
+
 /// layer(Z), of whose activations a tape keeps only Z: the backward pass computes the others again, at the cost of one
 /// more forward pass. The layer keeps the token sets as they are.
 template <class Inner>
-struct Recompute {
+struct Recompute : detail::OptionsOf<Inner> {
   using Scalar = typename Inner::Scalar;
   static constexpr bool is_tokenwise = Tokenwise<Inner>;
 
@@ -27,6 +41,10 @@ struct Recompute {
   };
 
   explicit Recompute(Inner inner) : layer(std::move(inner)) {}
+
+  /// Of a block, so that it can be one of a model: ImageClassifier<Recompute<CrateBlock<float>>, ...>.
+  template <std::same_as<typename detail::OptionsOf<Inner>::Options> Options>
+  explicit Recompute(const Options& options) : layer(options) {}
 
   static constexpr auto parts() { return std::tuple{part("", &Recompute::layer)}; }
 

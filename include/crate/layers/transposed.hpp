@@ -10,8 +10,8 @@
 
 namespace crate {
 
-/// W^T Z, where W belongs to a linear map that stands elsewhere in the model: a head that is tied to an embedding. It is
-/// no part but a view of one, for a chain's links:
+/// W^T Z, where W belongs to a linear map that stands elsewhere in the model: a head that is tied to an embedding. It
+/// is no part but a view of one, for a chain's links:
 ///   part("head", [](auto& model) { return Transposed{model.embedding}; })
 /// Map is Linear<S>, const where the model is.
 template <class Map>

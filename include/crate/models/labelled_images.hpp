@@ -12,6 +12,9 @@ template <Scalar S>
 struct LabelledImages {
   Matrix<S> images;           ///< (C H W) x B
   std::vector<Index> labels;  ///< B
+
+  /// What a classifier is given.
+  [[nodiscard]] const Matrix<S>& input() const { return images; }
 };
 
 }  // namespace crate

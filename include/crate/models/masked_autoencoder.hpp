@@ -38,10 +38,23 @@ struct MaskedAutoencoderOptions {
   Index head_dim = 0;  ///< p; 0 for d / K
   Index depth = 12;
   Index decoder_depth = 12;
+  Index decoder_heads = 0;        ///< 0 for the encoder's
+  Index decoder_head_dim = 0;     ///< 0 for as wide as all heads of the encoder, K p, over the decoder's heads
   double step = 0.1;              ///< eta
   double lambda = 0.5;            ///< of the encoder; the decoder has none
   double mask_ratio = 0.75;       ///< in [0, 1)
   bool normalise_pixels = false;  ///< compare with each patch normalised by its own mean and deviation
+
+  /// Throws OptionError unless the decoder's heads divide the width that they share.
+  [[nodiscard]] CrateDecoderBlockOptions decoder_block() const {
+    if (decoder_heads == 0)
+      return {.dim = dim, .heads = heads, .head_dim = decoder_head_dim == 0 ? head_dim : decoder_head_dim};
+    if (decoder_head_dim != 0) return {.dim = dim, .heads = decoder_heads, .head_dim = decoder_head_dim};
+    const Index width = head_dim == 0 ? dim : heads * head_dim;
+    check_option(decoder_heads >= 1 && width % decoder_heads == 0,
+                 concatenate("decoder heads that divide the encoder's width ", width), decoder_heads);
+    return {.dim = dim, .heads = decoder_heads, .head_dim = width / decoder_heads};
+  }
 };
 
 namespace detail {
@@ -139,7 +152,7 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
       : MaskedAutoencoder(BlockwiseAutoencoderOptions<EncoderBlock, DecoderBlock>{
             .image = o.image,
             .encoder = {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .step = o.step, .lambda = o.lambda},
-            .decoder = {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim},
+            .decoder = o.decoder_block(),
             .depth = o.depth,
             .decoder_depth = o.decoder_depth,
             .mask_ratio = o.mask_ratio,

@@ -22,8 +22,8 @@ struct SummaryRow {
   std::string name, formula, shape, parameters, multiply_adds;
 };
 
-/// How many numbers a layer holds as parameters, a view none; of one that was folded, whose numbers are others, how many
-/// bytes.
+/// How many numbers a layer holds as parameters, a view none; of one that was folded, whose numbers are others, how
+/// many bytes.
 template <class L>
 std::string size_text(const L& layer) {
   if constexpr (requires { layer.bytes_held(); })

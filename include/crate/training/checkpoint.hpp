@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "crate/core/parameter_list.hpp"
-#include "crate/io/detail/listed_tensors.hpp"
-#include "crate/io/detail/training_checkpoint.hpp"
-#include "crate/io/file_error.hpp"
-#include "crate/io/regular_file.hpp"
-#include "crate/io/safetensors.hpp"
-#include "crate/io/tensor.hpp"
+#include "crate/io/families/detail/listed_tensors.hpp"
+#include "crate/io/families/detail/training_checkpoint.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/regular_file.hpp"
+#include "crate/io/formats/safetensors.hpp"
+#include "crate/io/formats/tensor.hpp"
 #include "crate/training/detail/checkpoint_checks.hpp"
 #include "crate/training/detail/checkpoint_notes.hpp"
 #include "crate/training/recipe.hpp"

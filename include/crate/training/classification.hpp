@@ -47,11 +47,12 @@ struct ClassificationMeasures {
   }
 };
 
-/// Cross-entropy of an image classifier's logits and the labels.
-template <class Model>
+/// Cross-entropy of a classifier's logits and the labels. Examples have `labels`, and an input() that the model takes:
+/// images, or whatever else.
+template <class Model, class ExamplesOfModel = LabelledImages<typename Model::Scalar>>
 struct ClassificationObjective {
   using Scalar = typename Model::Scalar;
-  using Examples = LabelledImages<Scalar>;
+  using Examples = ExamplesOfModel;
   using Memory = Recording<Model>;
   using Measures = ClassificationMeasures;
 
@@ -59,16 +60,23 @@ struct ClassificationObjective {
 
   Measures accumulate(const Model& model, const Examples& examples, double weight, Model& gradient, Memory& recording,
                       const Run<Scalar>& run) const {
-    const Matrix<Scalar> logits = forward(model, examples.images, recording, run).tokens;
+    const Matrix<Scalar> logits = forward(model, examples.input(), recording, run).tokens;
     backward(model, cross_entropy_gradient(logits, examples.labels, weight, loss), recording, gradient, run);
     return measures_of(logits, examples.labels);
   }
 
   [[nodiscard]] Measures measure(const Model& model, const Examples& examples, const Run<Scalar>& run) const {
-    return measures_of(model.forward(examples.images, run), examples.labels);
+    return measures_of(logits_of(model, examples, run), examples.labels);
   }
 
  private:
+  [[nodiscard]] static Matrix<Scalar> logits_of(const Model& model, const Examples& examples, const Run<Scalar>& run) {
+    if constexpr (FrontEnd<Model>)
+      return model.forward(examples.input(), run);
+    else
+      return forward(model, examples.input(), run).tokens;
+  }
+
   [[nodiscard]] Measures measures_of(const Matrix<Scalar>& logits, std::span<const Index> labels) const {
     return {.loss = cross_entropy(logits, labels, loss),
             .correct = count_correct(logits, labels, 1, loss.ignored),

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "crate/core/matrix.hpp"
-#include "crate/io/file_error.hpp"
-#include "crate/io/file_replacement.hpp"
-#include "crate/io/regular_file.hpp"
-#include "crate/io/text_file.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/file_replacement.hpp"
+#include "crate/io/formats/regular_file.hpp"
+#include "crate/io/formats/text_file.hpp"
 
 namespace crate {
 

@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "crate/io/detail/number_text.hpp"
+#include "crate/io/formats/detail/number_text.hpp"
 #include "crate/training/adamw.hpp"
 #include "crate/training/any_optimiser.hpp"
 #include "crate/training/lion.hpp"

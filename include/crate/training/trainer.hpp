@@ -18,9 +18,9 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/threads.hpp"
-#include "crate/io/file_error.hpp"
-#include "crate/io/regular_file.hpp"
-#include "crate/io/safetensors.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/regular_file.hpp"
+#include "crate/io/formats/safetensors.hpp"
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/checkpoint.hpp"
 #include "crate/training/examples.hpp"

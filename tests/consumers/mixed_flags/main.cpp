@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Models and matrices made, used and freed in two units with different processor flags.
 #include <crate/core/random.hpp>
-#include <crate/io/checkpoint.hpp>
+#include <crate/io/save_model.hpp>
 #include <crate/layers/initialise.hpp>
 #include <cstdio>
 #include <utility>

@@ -3,7 +3,7 @@
 #include "unit.hpp"
 
 #include <Eigen/LU>
-#include <crate/io/checkpoint.hpp>
+#include <crate/io/load_model.hpp>
 #include <utility>
 
 const Unit UNIT{

@@ -19,12 +19,13 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/parameter_list.hpp"
-#include "crate/io/checkpoint.hpp"
-#include "crate/io/detail/listed_tensors.hpp"
-#include "crate/io/detail/number_text.hpp"
-#include "crate/io/detail/training_checkpoint.hpp"
-#include "crate/io/file_error.hpp"
-#include "crate/io/tensor.hpp"
+#include "crate/io/families.hpp"
+#include "crate/io/families/detail/listed_tensors.hpp"
+#include "crate/io/families/detail/training_checkpoint.hpp"
+#include "crate/io/families/model_metadata.hpp"
+#include "crate/io/formats/detail/number_text.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/tensor.hpp"
 #include "crate/operators/losses.hpp"
 #include "crate/training/measures.hpp"
 #include "crate/training/recipe.hpp"
@@ -135,7 +136,7 @@ inline void check_recipe(const TensorTable& file, const Recipe& recipe) {
 /// family.
 template <class Model>
 Metadata described_model(const Model& model) {
-  if constexpr (requires { PublishedFormat<Model>::family; }) {
+  if constexpr (PublishedModel<Model>) {
     try {
       return metadata_of(model);
     } catch (const OptionError& reason) { return {{std::string(unpublished_key), reason.what()}}; }

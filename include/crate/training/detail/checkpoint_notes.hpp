@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "crate/core/errors.hpp"
-#include "crate/io/detail/utf8.hpp"
-#include "crate/io/file_error.hpp"
-#include "crate/io/tensor.hpp"
+#include "crate/io/formats/detail/utf8.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/tensor.hpp"
 
 // Notes in the metadata of a checkpoint. A text that is no UTF-8, such as the path of a folder may be, is none that a
 // safetensors file can hold: it is percent-encoded and stands under another prefix, so that all others are as they are.

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/io/families/crate_alpha_classifier.hpp"
+#include "crate/io/families/crate_classifier.hpp"
+#include "crate/io/families/crate_masked_autoencoder.hpp"
+#include "crate/io/families/load_options.hpp"
+#include "crate/io/families/published_names.hpp"
+#include "crate/io/families/sizes_in_weights.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/tensor.hpp"
+
+// The families of published weights that this library knows. To add one, write its header in io/families/ and its name
+// in the list below.
+
+namespace crate {
+
+/// All that reading and writing files needs to know of a family, as static members:
+///   Model<S>, Options        the C++ types of its models and of their options
+///   name                     in the metadata of files: "crate-alpha"
+///   title, kind              in messages: "a CRATE-alpha classifier", "a classifier"
+///   names                    our name and the published one of every parameter
+///   marker                   our name of a parameter that every model has, under a published name of its own
+///   load_options             what LoadOptions can say of a model, in the order of the metadata
+///   options(weights, given)  of the model with these weights
+///   untold(model)            what its weights do not tell: given with them, it comes back
+///   least_weights(options)   keeps a file that lies from large allocations
+///   smallest_like(model)     options of a small model with the settings that the published code gives this one
+template <class F>
+concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions& given,
+                                   const typename F::template Model<float>& model, const typename F::Options& options) {
+  requires std::is_convertible_v<decltype(F::name), std::string_view>;
+  requires std::is_convertible_v<decltype(F::title), std::string_view>;
+  requires std::is_convertible_v<decltype(F::kind), std::string_view>;
+  requires std::is_convertible_v<decltype(F::names), std::span<const PublishedName>>;
+  requires std::is_convertible_v<decltype(F::marker), std::string_view>;
+  F::load_options;
+  { F::options(weights, given) } -> std::same_as<typename F::Options>;
+  { F::untold(model) } -> std::same_as<LoadOptions>;
+  { F::least_weights(options) } -> std::same_as<detail::LeastWeights>;
+  { F::smallest_like(model) } -> std::same_as<typename F::Options>;
+};
+
+/// A family whose marker another family's models have, too, stands behind that one.
+using Families = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily>;
+
+namespace detail {
+
+template <class List>
+struct FamilyList;
+
+template <PublishedFamily... Family>
+struct FamilyList<std::tuple<Family...>> {
+  template <class S>
+  using AnyModel = std::variant<typename Family::template Model<S>...>;
+
+  /// Calls visit(family) for one after another.
+  template <class Visit>
+  static constexpr void for_each(const Visit& visit) {
+    (visit(Family()), ...);
+  }
+};
+
+/// The family in the list that has these models; void if none has.
+template <class Model, class List>
+struct FindFamily {
+  using type = void;
+};
+
+template <class Model, class First, class... Rest>
+requires Scalar<typename Model::Scalar>
+struct FindFamily<Model, std::tuple<First, Rest...>>
+    : std::conditional_t<std::is_same_v<Model, typename First::template Model<typename Model::Scalar>>,
+                         std::type_identity<First>, FindFamily<Model, std::tuple<Rest...>>> {
+};
+
+}  // namespace detail
+
+/// A model of any family.
+template <Scalar S>
+using AnyModel = typename detail::FamilyList<Families>::AnyModel<S>;
+
+/// The family of a model; void if it is of none.
+template <class Model>
+using FamilyOf = typename detail::FindFamily<Model, Families>::type;
+
+/// Models whose weights are published in a form that is known.
+template <class Model>
+concept PublishedModel = !std::is_void_v<FamilyOf<Model>>;
+
+/// Calls visit(family) with an object of each family's type, in the order of the list.
+template <class Visit>
+constexpr void for_each_family(const Visit& visit) {
+  detail::FamilyList<Families>::for_each(visit);
+}
+
+namespace detail {
+
+/// The published tensor by which the family is known.
+template <PublishedFamily Family>
+[[nodiscard]] std::string published_marker() {
+  return published_name(Family::names, Family::marker).name;
+}
+
+/// "a, b or c"
+[[nodiscard]] inline std::string alternatives(const std::vector<std::string>& texts) {
+  std::string list;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (i > 0) list += i + 1 == texts.size() ? " or " : ", ";
+    list += texts[i];
+  }
+  return list;
+}
+
+/// The error that weights are of no family.
+[[nodiscard]] inline FileError no_family_error(const TensorTable& weights) {
+  std::vector<std::string> known;
+  for_each_family([&]<class Family>(Family) {
+    known.push_back(concatenate(Family::title, " ('", published_marker<Family>(), "')"));
+  });
+  return file_error(weights.source(), "expected the weights of ", alternatives(known), ", found none of these tensors");
+}
+
+}  // namespace detail
+
+/// The name of the family that has these weights, if any has.
+[[nodiscard]] inline std::optional<std::string_view> family_name(const TensorTable& weights) {
+  std::optional<std::string_view> name;
+  for_each_family([&]<class Family>(Family) {
+    if (!name && weights.find(detail::published_marker<Family>()) != nullptr) name = Family::name;
+  });
+  return name;
+}
+
+namespace detail {
+
+/// Throws FileError if the weights are another family's.
+template <PublishedFamily Family>
+void check_family(const TensorTable& weights) {
+  const auto found = family_name(weights);
+  if (found && *found != Family::name)
+    throw file_error(weights.source(), "expected the weights of family ", quote(Family::name), ", found those of ",
+                     quote(*found));
+}
+
+}  // namespace detail
+
+}  // namespace crate

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "crate/io/families/published_names.hpp"
+
+// Published names inside longer ones: dicts and wrappers round a model put words in front of its names, wrappers inside
+// it put words into them.
+
+namespace crate::detail {
+
+inline constexpr std::string_view name_separators = "./";
+
+[[nodiscard]] inline bool is_index(std::string_view part) {
+  return !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+/// Takes the last part off a name.
+inline std::string_view take_last_part(std::string_view& name) {
+  const std::size_t separator = name.find_last_of(name_separators);
+  if (separator == std::string_view::npos) return std::exchange(name, {});
+  const std::string_view part = name.substr(separator + 1);
+  name = name.substr(0, separator);
+  return part;
+}
+
+/// A published name of which "*" stands for any index, and an empty part at the end for any word.
+class PublishedPattern {
+ public:
+  /// `published` as in PublishedName.
+  explicit PublishedPattern(std::string_view published) {
+    while (!published.empty()) parts_.emplace_back(take_last_part(published));
+  }
+
+  /// Where the pattern stands in a name, and which parts of the name it is.
+  struct Match {
+    std::size_t begin = 0;                        ///< of the first part
+    bool contiguous = true;                       ///< no other parts stand in between
+    std::size_t size = 0;                         ///< number of parts
+    std::array<std::string_view, 12> parts = {};  ///< from the last to the first
+
+    /// The parts as a name.
+    [[nodiscard]] std::string name() const {
+      std::string joined(parts[size - 1]);
+      for (std::size_t i = size - 1; i > 0; --i) (joined += '.') += parts[i - 1];
+      return joined;
+    }
+  };
+
+  /// The match whose last part is that of the name. In front of it anything may stand, as in 'model.ema_transformer';
+  /// between its parts other words, but no indices: those count layers.
+  [[nodiscard]] std::optional<Match> find_in(std::string_view name) const;
+
+ private:
+  [[nodiscard]] static bool fits(std::string_view wanted, std::string_view part) {
+    if (wanted == "*") return is_index(part);
+    return wanted.empty() ? !part.empty() && !is_index(part) : part == wanted;
+  }
+
+  std::vector<std::string> parts_;  // from the last to the first
+};
+
+inline std::optional<PublishedPattern::Match> PublishedPattern::find_in(std::string_view name) const {
+  if (!fits(parts_.front(), name.substr(name.find_last_of(name_separators) + 1)) && parts_.size() > 1)
+    return std::nullopt;
+  Match match;
+  while (!name.empty()) {
+    const std::size_t end = name.size();
+    const std::string_view wanted = parts_[match.size];
+    const std::string_view part = take_last_part(name);
+    if (match.size + 1 == parts_.size() && part.ends_with(wanted)) {
+      match.parts[match.size++] = wanted;
+      match.begin = end - wanted.size();
+      return match;
+    }
+    if (fits(wanted, part))
+      match.parts[match.size++] = part;
+    else if (match.size == 0 || is_index(part))
+      return std::nullopt;
+    else
+      match.contiguous = false;
+  }
+  return std::nullopt;
+}
+
+/// The names of a family of published weights, to be found inside longer ones.
+struct FamilyPatterns {
+  std::vector<PublishedPattern> names;
+  PublishedPattern marker;  ///< a tensor that every model of the family has
+
+  /// `our_marker` is that tensor by our name.
+  FamilyPatterns(std::span<const PublishedName> table, std::string_view our_marker)
+      : marker(published_name(table, our_marker).name) {
+    for (const PublishedName& name : table) names.emplace_back(name.published);
+  }
+};
+
+}  // namespace crate::detail

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/io/formats/detail/number_text.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/tensor.hpp"
+#include "crate/models/image_classifier.hpp"
+#include "crate/models/image_preprocessing.hpp"
+
+// What weights do not tell of a model: from the caller, or from the metadata of our own files ("crate.heads").
+
+namespace crate {
+
+/// What weights do not reveal, or not always. Heads are never guessed: they come from here or from the file's metadata.
+/// A size given here must agree with the weights; a setting overrides the file's.
+struct LoadOptions {
+  std::optional<Index> heads = {};
+  std::optional<Index> decoder_heads = {};                   ///< as many as in the encoder
+  std::optional<Index> image_height = {}, image_width = {};  ///< without them the grid of patches is taken to be square
+  std::optional<Index> patch_height = {}, patch_width = {};  ///< without them patches are taken to be square
+  std::optional<Index> channels = {};                        ///< 3 unless the weights tell
+  std::optional<Pooling> pooling = {};                       ///< class token
+  std::optional<double> step = {}, lambda = {};              ///< 0.1 and 0.1; 0.5 for lambda of a masked autoencoder
+  std::optional<double> mask_ratio = {};                     ///< 0.75
+  std::optional<bool> normalise_pixels = {};                 ///< no
+  std::optional<PictureFit> fit = {};                        ///< as the published evaluation
+  std::optional<PixelOrientation> orientation = {};          ///< upright
+  std::optional<ImageNormalisation> normalisation = {};      ///< ImageNet's, of three channels
+  std::optional<std::vector<std::string>> class_names = {};  ///< none
+  std::optional<std::string> weights_at = {};  ///< which of several sets of weights, as find_weights takes it
+};
+
+namespace detail {
+
+/// A member of LoadOptions that our own files hold as a text of their metadata.
+template <class Value>
+struct LoadOption {
+  std::string_view what;   ///< how messages call it
+  std::string_view key;    ///< of the metadata
+  std::string_view owner;  ///< what models have it, as in "a classifier"
+  std::optional<Value> LoadOptions::*member;
+};
+
+/// One that input_metadata.hpp reads and writes.
+template <class Value>
+struct InputOption {
+  std::string_view what, owner;
+  std::optional<Value> LoadOptions::*member;
+};
+
+/// A text that stands among the options in every file.
+struct FixedText {
+  std::string_view key, text;
+};
+
+namespace load_option {
+
+inline constexpr LoadOption<Index> heads{"heads", "crate.heads", "a model with attention", &LoadOptions::heads};
+inline constexpr LoadOption<Index> image_height{"image height", "crate.image_height", "a model of images",
+                                                &LoadOptions::image_height};
+inline constexpr LoadOption<Index> image_width{"image width", "crate.image_width", "a model of images",
+                                               &LoadOptions::image_width};
+inline constexpr LoadOption<Index> patch_height{"patch height", "crate.patch_height", "a model of images",
+                                                &LoadOptions::patch_height};
+inline constexpr LoadOption<Index> patch_width{"patch width", "crate.patch_width", "a model of images",
+                                               &LoadOptions::patch_width};
+inline constexpr LoadOption<Index> channels{"channels", "crate.channels", "a model of images", &LoadOptions::channels};
+inline constexpr LoadOption<double> step{"step", "crate.step", "a model with ISTA", &LoadOptions::step};
+inline constexpr LoadOption<double> lambda{"lambda", "crate.lambda", "a model with ISTA", &LoadOptions::lambda};
+inline constexpr LoadOption<Pooling> pooling{"pooling", "crate.pooling", "a classifier", &LoadOptions::pooling};
+inline constexpr LoadOption<Index> decoder_heads{"decoder heads", "crate.decoder_heads", "a masked autoencoder",
+                                                 &LoadOptions::decoder_heads};
+inline constexpr LoadOption<double> mask_ratio{"mask ratio", "crate.mask_ratio", "a masked autoencoder",
+                                               &LoadOptions::mask_ratio};
+inline constexpr LoadOption<bool> normalise_pixels{"normalised pixels", "crate.normalise_pixels",
+                                                   "a masked autoencoder", &LoadOptions::normalise_pixels};
+inline constexpr InputOption<PictureFit> fit{"fit", "a model of images", &LoadOptions::fit};
+inline constexpr InputOption<PixelOrientation> orientation{"orientation", "a model of images",
+                                                           &LoadOptions::orientation};
+inline constexpr InputOption<ImageNormalisation> normalisation{"normalisation", "a model of images",
+                                                               &LoadOptions::normalisation};
+inline constexpr InputOption<std::vector<std::string>> class_names{"class names", "a classifier",
+                                                                   &LoadOptions::class_names};
+
+/// All of them.
+inline constexpr std::tuple all{heads, image_height, image_width,   patch_height,  patch_width, channels,
+                                step,  lambda,       pooling,       decoder_heads, mask_ratio,  normalise_pixels,
+                                fit,   orientation,  normalisation, class_names};
+
+/// Those of every model of images with attention and ISTA, in the order in which its files have them.
+inline constexpr std::tuple of_image_models{
+    heads, image_height, image_width,  patch_height, patch_width, channels, step, lambda, FixedText{"format", "pt"},
+    fit,   orientation,  normalisation};
+
+}  // namespace load_option
+
+/// The number that the file's metadata holds under `key`, if it does. Throws FileError on anything else.
+template <class Number>
+[[nodiscard]] std::optional<Number> number_in_metadata(const TensorTable& weights, std::string_view key) {
+  const std::string* const text = weights.find_metadata(key);
+  if (text == nullptr) return std::nullopt;
+  const auto number = number_from_text<Number>(*text);
+  if (!number) throw file_error(weights.source(), "metadata ", quote(key), ": expected a number, found ", quote(*text));
+  return number;
+}
+
+[[nodiscard]] inline std::optional<Pooling> pooling_in_metadata(const TensorTable& weights, std::string_view key) {
+  const std::string* const text = weights.find_metadata(key);
+  if (text == nullptr) return std::nullopt;
+  if (*text == "mean") return Pooling::mean;
+  if (*text == "class_token") return Pooling::class_token;
+  throw file_error(weights.source(), "metadata ", quote(key), ": expected 'mean' or 'class_token', found ",
+                   quote(*text));
+}
+
+[[nodiscard]] inline std::optional<bool> flag_in_metadata(const TensorTable& weights, std::string_view key) {
+  const auto number = number_in_metadata<int>(weights, key);
+  if (!number) return std::nullopt;
+  if (*number != 0 && *number != 1)
+    throw file_error(weights.source(), "metadata ", quote(key), ": expected 0 or 1, found ", *number);
+  return *number == 1;
+}
+
+/// What option_text made the text from that the file's metadata holds under `key`, if it does. Throws FileError on
+/// anything else.
+template <class Value>
+[[nodiscard]] std::optional<Value> option_in_metadata(const TensorTable& weights, std::string_view key) {
+  if constexpr (std::is_same_v<Value, Pooling>)
+    return pooling_in_metadata(weights, key);
+  else if constexpr (std::is_same_v<Value, bool>)
+    return flag_in_metadata(weights, key);
+  else
+    return number_in_metadata<Value>(weights, key);
+}
+
+template <class Value>
+[[nodiscard]] std::string option_text(const Value& value) {
+  if constexpr (std::is_same_v<Value, Pooling>)
+    return value == Pooling::mean ? "mean" : "class_token";
+  else if constexpr (std::is_same_v<Value, bool>)
+    return value ? "1" : "0";
+  else
+    return number_text(value);
+}
+
+/// The size that is given, if it agrees with what the file says; the one that is there, if only one is.
+[[nodiscard]] inline std::optional<Index> agreed(std::string_view what, std::optional<Index> given,
+                                                 std::optional<Index> in_file) {
+  if (given && in_file && *given != *in_file)
+    throw OptionError(concatenate(what, ": expected ", *in_file, ", as the weights have, found ", *given));
+  return given ? given : in_file;
+}
+
+/// Completes an option of the caller from the metadata: sizes must agree, a setting of the caller overrides the file's.
+template <class Value>
+void complete(LoadOptions& options, const LoadOption<Value>& option, const TensorTable& weights) {
+  std::optional<Value>& value = options.*option.member;
+  if constexpr (std::is_same_v<Value, Index>)
+    value = agreed(option.what, value, number_in_metadata<Index>(weights, option.key));
+  else if (!value)
+    value = option_in_metadata<Value>(weights, option.key);
+}
+template <class Value>
+void complete(LoadOptions&, const InputOption<Value>&, const TensorTable&) {}
+inline void complete(LoadOptions&, const FixedText&, const TensorTable&) {}
+
+/// Appends the option, if it has a value, to the metadata.
+template <class Value>
+void append(Metadata& metadata, const LoadOption<Value>& option, const LoadOptions& options) {
+  if (const std::optional<Value>& value = options.*option.member)
+    metadata.emplace_back(option.key, option_text(*value));
+}
+template <class Value>
+void append(Metadata&, const InputOption<Value>&, const LoadOptions&) {}
+inline void append(Metadata& metadata, const FixedText& fixed, const LoadOptions&) {
+  metadata.emplace_back(fixed.key, fixed.text);
+}
+
+/// Whether an option is among others.
+template <class... Options, class Option>
+[[nodiscard]] constexpr bool has_option(const std::tuple<Options...>& options, const Option& wanted) {
+  const auto is_wanted = [&](const auto& option) {
+    if constexpr (requires { option.what; })
+      return option.what == wanted.what;
+    else
+      return false;
+  };
+  return std::apply([&](const auto&... option) { return (is_wanted(option) || ...); }, options);
+}
+
+/// The options of the caller, completed from the metadata of our own files, for a model of this kind that has these
+/// options. Throws OptionError if others are given, or sizes contradict the file, FileError on metadata that cannot be
+/// followed.
+template <class Options>
+[[nodiscard]] LoadOptions completed(LoadOptions given, const TensorTable& weights, const Options& options,
+                                    std::string_view kind) {
+  const auto check = [&](const auto& option) {
+    if (given.*option.member && !has_option(options, option))
+      throw OptionError(
+          concatenate(option.what, ": expected the weights of ", option.owner, ", found those of ", kind));
+  };
+  std::apply([&](const auto&... option) { (check(option), ...); }, load_option::all);
+  std::apply([&](const auto&... option) { (complete(given, option, weights), ...); }, options);
+  return given;
+}
+
+}  // namespace detail
+
+}  // namespace crate

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/io/families.hpp"
+#include "crate/io/families/input_metadata.hpp"
+#include "crate/io/families/load_options.hpp"
+#include "crate/io/families/settings.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/tensor.hpp"
+#include "crate/layers/mssa.hpp"
+
+// What a file says of a model beside its tensors, in its metadata: the family, sizes that the tensors do not tell, and
+// every setting that is not as published.
+
+namespace crate::detail {
+
+/// "a.12.b" as "a.0.b": what the same setting is called in the first of several layers.
+inline std::string in_first_layer(std::string_view name) {
+  std::string first;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const bool is_index = i > 0 && name[i - 1] == '.' && name[i] >= '0' && name[i] <= '9';
+    first += is_index ? '0' : name[i];
+    while (is_index && i + 1 < name.size() && name[i + 1] != '.') ++i;
+  }
+  return first;
+}
+
+/// Throws OptionError if the model is built in a way that its published tensors cannot tell.
+inline void check_publishable(const std::vector<ListedLayer>& layers) {
+  std::map<std::string, Index> heads;  // of the first layer in each stack
+  for (const ListedLayer& layer : layers) {
+    if (const auto& attention = layer.attention) {
+      const Index expected = heads.emplace(in_first_layer(layer.name), attention->heads).first->second;
+      check_option(attention->heads == expected,
+                   concatenate(layer.name, ": as many heads as in the first layer, ", expected), attention->heads);
+      const MssaOutput published = published_output(attention->dim, attention->heads, attention->head_dim);
+      check_option(attention->output == published,
+                   concatenate(layer.name, published == MssaOutput::free ? ": a free output map" : ": no output map",
+                               ", as the published format has"),
+                   attention->output == MssaOutput::tied ? "a tied one" : "another");
+    }
+    check_option(layer.has_own_decoding.value_or(true), concatenate(layer.name, ": a decoding of its own"),
+                 "a tied one");
+  }
+}
+
+/// The settings that differ from the published ones, as metadata.
+inline Metadata unpublished_settings(const std::vector<ListedLayer>& layers,
+                                     const std::vector<ListedLayer>& published_layers) {
+  std::map<std::string, std::string> published;
+  for (const ListedLayer& layer : published_layers)
+    for (const ListedSetting& setting : layer.settings) published.emplace(setting.name, setting.text());
+  Metadata metadata;
+  for (const ListedLayer& layer : layers)
+    for (const ListedSetting& setting : layer.settings)
+      if (std::string text = setting.text(); text != published.at(in_first_layer(setting.name)))
+        metadata.emplace_back("crate." + setting.name, std::move(text));
+  return metadata;
+}
+
+/// What a file says of a model beside its tensors. Throws OptionError if the published tensors cannot tell the model.
+template <class Model, PublishedFamily Family = FamilyOf<Model>>
+[[nodiscard]] Metadata metadata_of(const Model& model) {
+  const std::vector<ListedLayer> layers = list_layers(model);
+  check_publishable(layers);
+  Metadata metadata{{"crate.family", std::string(Family::name)}};
+  const LoadOptions untold = Family::untold(model);
+  std::apply([&](const auto&... option) { (append(metadata, option, untold), ...); }, Family::load_options);
+  append_input(metadata, model);
+  const Model published(Family::smallest_like(model));
+  for (auto& setting : unpublished_settings(layers, list_layers(published))) metadata.push_back(std::move(setting));
+  return metadata;
+}
+
+/// The keys of metadata that a model of these layers may have.
+template <class Model, PublishedFamily Family>
+[[nodiscard]] std::set<std::string, std::less<>> known_keys(const std::vector<ListedLayer>& layers) {
+  std::set<std::string, std::less<>> known{"crate.family"};
+  const auto insert = [&](const auto& option) {
+    if constexpr (requires { option.key; }) known.emplace(option.key);
+  };
+  std::apply([&](const auto&... option) { (insert(option), ...); }, Family::load_options);
+  if constexpr (HasPreprocessing<Model>) known.insert(preprocessing_keys.begin(), preprocessing_keys.end());
+  for (const ListedLayer& layer : layers)
+    for (const ListedSetting& setting : layer.settings) known.insert("crate." + setting.name);
+  return known;
+}
+
+/// Throws FileError if our metadata is of another family, or says what a model of these layers does not know.
+template <class Model, PublishedFamily Family>
+void check_metadata(const TensorTable& weights, const std::vector<ListedLayer>& layers) {
+  const auto known = known_keys<Model, Family>(layers);
+  for (const auto& [key, text] : weights.metadata()) {
+    if (key == "crate.family" && text != Family::name)
+      throw file_error(weights.source(), "metadata 'crate.family': expected ", quote(Family::name), ", found ",
+                       quote(text));
+    const bool names_classes = HasClassNames<Model> && key.starts_with(class_names_key);
+    if (key.starts_with("crate.") && !known.contains(key) && !names_classes)
+      throw file_error(weights.source(), "metadata ", quote(key), ": expected a setting of a model of family ",
+                       quote(Family::name), ", found one that it does not have");
+  }
+}
+
+/// Gives the layers the settings that our metadata holds, but for a step and a lambda that the caller gives.
+/// Throws FileError if one is not what it should be.
+inline void apply_settings(const std::vector<ListedLayer>& layers, const TensorTable& weights,
+                           const LoadOptions& given) {
+  std::string key;
+  try {
+    for (const ListedLayer& layer : layers)
+      for (const ListedSetting& setting : layer.settings) {
+        key = "crate." + setting.name;
+        const std::string* const text = weights.find_metadata(key);
+        const bool is_given = (given.step && key.ends_with(".step")) || (given.lambda && key.ends_with(".lambda"));
+        if (text != nullptr && !is_given) setting.set(*text);
+      }
+    for (const ListedLayer& layer : layers) {
+      key = "crate." + layer.name;
+      layer.check_settings();
+    }
+  } catch (const Error& error) { throw file_error(weights.source(), "metadata ", quote(key), ": ", error.what()); }
+}
+
+}  // namespace crate::detail

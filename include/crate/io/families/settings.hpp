@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "crate/core/dropout.hpp"
+#include "crate/core/errors.hpp"
+#include "crate/core/part.hpp"
+#include "crate/io/formats/detail/number_text.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/tensor.hpp"
+#include "crate/layers/ista.hpp"
+#include "crate/layers/layer_norm.hpp"
+#include "crate/layers/mssa.hpp"
+#include "crate/layers/overcomplete_ista.hpp"
+#include "crate/models/image_preprocessing.hpp"
+#include "crate/operators/compression.hpp"
+
+// The settings of layers: what makes a layer what it is and is no parameter, as texts. "layers.3.sparsify.threshold" is
+// "soft".
+
+namespace crate::detail {
+
+/// The names of an enumeration's values, in their order.
+template <class Enumeration>
+inline constexpr std::array<std::string_view, 0> value_names{};
+template <>
+inline constexpr std::array<std::string_view, 2> value_names<AttentionMask>{"none", "causal"};
+template <>
+inline constexpr std::array<std::string_view, 2> value_names<Threshold>{"non_negative", "soft"};
+template <>
+inline constexpr std::array<std::string_view, 2> value_names<SparsifyRule>{"proximal_gradient",
+                                                                           "majorisation_minimisation"};
+template <>
+inline constexpr std::array<std::string_view, 3> value_names<CompressionStep>{"exact", "first_order", "softmax"};
+template <>
+inline constexpr std::array<std::string_view, 2> value_names<PictureFit>{"published", "cover"};
+template <>
+inline constexpr std::array<std::string_view, 2> value_names<PixelOrientation>{"upright", "as_stored"};
+
+template <class Setting>
+std::string setting_text(Setting setting) {
+  if constexpr (std::is_enum_v<Setting>)
+    return std::string(value_names<Setting>.at(static_cast<std::size_t>(setting)));
+  else
+    return number_text(setting);
+}
+
+/// What setting_text made the text from. Throws Error that says what it should be.
+template <class Setting>
+Setting setting_from_text(std::string_view text) {
+  if constexpr (std::is_enum_v<Setting>) {
+    std::string expected;
+    for (std::size_t i = 0; i < value_names<Setting>.size(); ++i) {
+      if (value_names<Setting>[i] == text) return static_cast<Setting>(i);
+      expected += concatenate(i == 0 ? "'" : " or '", value_names<Setting>[i], "'");
+    }
+    throw Error(concatenate("expected ", expected, ", found ", quote(text)));
+  } else {
+    const auto number = number_from_text<Setting>(text);
+    if (!number || !std::isfinite(static_cast<double>(*number)))
+      throw Error(concatenate("expected a number, found ", quote(text)));
+    return *number;
+  }
+}
+
+/// A setting without its type.
+struct ListedSetting {
+  using Value = std::variant<double*, Index*, AttentionMask*, Threshold*, SparsifyRule*, CompressionStep*>;
+
+  std::string name;
+  Value value;
+
+  [[nodiscard]] std::string text() const {
+    return std::visit([](const auto* setting) { return setting_text(*setting); }, value);
+  }
+  /// Throws Error as setting_from_text.
+  void set(std::string_view text) const {
+    std::visit([&]<class Setting>(Setting* setting) { *setting = setting_from_text<Setting>(text); }, value);
+  }
+};
+
+/// A layer without its type, and what files tell of it beside its parameters.
+struct ListedLayer {
+  /// How an MSSA is built.
+  struct Attention {
+    Index dim, heads, head_dim;
+    MssaOutput output;
+  };
+
+  std::string name;
+  std::vector<ListedSetting> settings = {};   ///< its own, not those of its parts
+  std::optional<Attention> attention = {};    ///< of an MSSA
+  std::optional<bool> has_own_decoding = {};  ///< of an overcomplete ISTA
+  const void* layer = nullptr;
+  void (*check)(const void* layer) = nullptr;
+
+  void add(std::string_view setting, ListedSetting::Value value) {
+    settings.push_back({join_names(name, setting), value});
+  }
+  /// Throws OptionError if a setting is out of range.
+  void check_settings() const { check(layer); }
+};
+
+// The settings that an aggregate of options holds. Each takes all its fields apart, so that none can be added and
+// forgotten here.
+
+inline void add_settings(ListedLayer& listed, LayerNormOptions& options) {
+  auto& [epsilon] = options;
+  listed.add("epsilon", &epsilon);
+}
+
+/// But for the visible tokens, which a layer reads from the layout of its token sets.
+inline void add_settings(ListedLayer& listed, AttentionOptions& options) {
+  auto& [mask, visible, logit_scale, rate_factor] = options;
+  listed.add("mask", &mask);
+  listed.add("logit_scale", &logit_scale);
+  listed.add("rate_factor", &rate_factor);
+}
+
+/// The kind of step is not called "step", which is a number in every other layer.
+inline void add_settings(ListedLayer& listed, CompressionOptions& options) {
+  auto& [kappa, epsilon, step, logit_scale, mssa_factor] = options;
+  listed.add("kappa", &kappa);
+  listed.add("epsilon", &epsilon);
+  listed.add("compression_step", &step);
+  listed.add("logit_scale", &logit_scale);
+  listed.add("mssa_factor", &mssa_factor);
+}
+
+inline void add_settings(ListedLayer& listed, IstaOptions& options) {
+  auto& [step, lambda, threshold, rule, alpha] = options;
+  listed.add("step", &step);
+  listed.add("lambda", &lambda);
+  listed.add("threshold", &threshold);
+  listed.add("rule", &rule);
+  listed.add("alpha", &alpha);
+}
+
+inline void add_settings(ListedLayer& listed, SparseCodeOptions& options) {
+  auto& [step, lambda, steps, threshold] = options;
+  listed.add("step", &step);
+  listed.add("lambda", &lambda);
+  listed.add("threshold", &threshold);
+  listed.add("steps", &steps);
+}
+
+/// The settings of this one layer, not of its parts.
+template <class Layer>
+void add_own_settings(ListedLayer& listed, Layer& layer) {
+  if constexpr (requires { layer.token_dropout; }) listed.add("token_dropout", &layer.token_dropout);
+  if constexpr (requires { layer.dropout; }) listed.add("dropout", &layer.dropout);
+  if constexpr (requires { add_settings(listed, layer.attention); }) add_settings(listed, layer.attention);
+  if constexpr (requires { add_settings(listed, layer.options); }) add_settings(listed, layer.options);
+}
+
+template <class Layer>
+void check_own_settings([[maybe_unused]] const Layer& layer) {
+  if constexpr (requires { layer.options.check(); }) layer.options.check();
+  if constexpr (requires { layer.dropout; }) check_dropout(layer.dropout);
+  if constexpr (requires { layer.token_dropout; }) check_dropout(layer.token_dropout);
+}
+
+template <class Layer>
+[[nodiscard]] ListedLayer listed(const std::string& name, Layer& layer) {
+  ListedLayer result{.name = name, .layer = &layer};
+  add_own_settings(result, layer);
+  if constexpr (requires { layer.output_kind; })
+    result.attention = {layer.subspaces.dim(), layer.subspaces.heads(), layer.subspaces.head_dim(), layer.output_kind};
+  if constexpr (requires { layer.decoding; }) result.has_own_decoding = layer.decoding.size() != 0;
+  result.check = [](const void* checked) { check_own_settings(*static_cast<const Layer*>(checked)); };
+  return result;
+}
+
+template <class Layer>
+void append_layers(std::vector<ListedLayer>& layers, const std::string& name, Layer& layer) {
+  if constexpr (HasParts<Layer>) {
+    layers.push_back(listed(name, layer));
+    const auto append_part = [&](const auto& part) {
+      append_layers(layers, join_names(name, part.name), std::invoke(part.get, layer));
+    };
+    std::apply([&](const auto&... parts) { (append_part(parts), ...); }, Layer::parts());
+  } else if constexpr (is_vector_of_parts<Layer>) {
+    for (std::size_t i = 0; i < layer.size(); ++i) append_layers(layers, join_names(name, std::to_string(i)), layer[i]);
+  } else if constexpr (is_optional_part<Layer>) {
+    if (layer) append_layers(layers, name, *layer);
+  }
+}
+
+/// The layer and every layer among its parts, and their parts, while it lives.
+template <class Layer>
+[[nodiscard]] std::vector<ListedLayer> list_layers(Layer& layer) {
+  std::vector<ListedLayer> layers;
+  append_layers(layers, {}, layer);
+  return layers;
+}
+
+/// The same, of which nothing may be set.
+template <class Layer>
+[[nodiscard]] std::vector<ListedLayer> list_layers(const Layer& layer) {
+  return list_layers(const_cast<Layer&>(layer));
+}
+
+/// Calls visit(name, setting) for every setting of the layer, block or model.
+template <class Visit, class Layer>
+void for_each_setting(const Visit& visit, Layer& layer) {
+  for (const ListedLayer& inner : list_layers(layer))
+    for (const ListedSetting& setting : inner.settings)
+      std::visit([&](auto* value) { visit(setting.name, *value); }, setting.value);
+}
+
+}  // namespace crate::detail

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "crate/core/errors.hpp"
+#include "crate/io/families/load_options.hpp"
+#include "crate/io/formats/tensor.hpp"
+#include "crate/models/image_classifier.hpp"
+
+// The sizes of a model from the shapes of its tensors.
+
+namespace crate::detail {
+
+/// At least so much is in a file with the weights of a model.
+struct LeastWeights {
+  double numbers = 0, tensors = 0;
+};
+
+/// The whole square root of a size, if it has one.
+[[nodiscard]] inline std::optional<Index> whole_root(Index size) {
+  const auto root = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(size))));
+  return root * root == size ? std::optional(root) : std::nullopt;
+}
+
+/// Throws FileError if a dimension of the tensor is 0: such a tensor takes no bytes, however large the others are.
+inline void check_not_empty(const Tensor& tensor) {
+  if (std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end())
+    throw tensor_error(tensor, "expected dimensions of at least 1, found shape ", shape_text(tensor.shape));
+}
+
+struct Sides {
+  Index height, width;
+};
+
+/// The sides of an area, of which none, one or both are given; a square if none is.
+/// Throws OptionError if they contradict the area, or cannot be told.
+[[nodiscard]] inline Sides sides_of(std::string_view what, Index area, std::optional<Index> height,
+                                    std::optional<Index> width) {
+  if (!height && !width) {
+    const auto root = whole_root(area);
+    if (!root)
+      throw OptionError(concatenate(what, ": expected height and width to be given, because the weights have ", area,
+                                    ", which is no square; found neither"));
+    height = width = root;
+  }
+  const auto other = [&](Index side) { return side >= 1 && area % side == 0 ? area / side : 0; };
+  const Sides sides{height ? *height : other(*width), width ? *width : other(*height)};
+  if (sides.height < 1 || sides.width < 1 || sides.height > area || sides.width != other(sides.height))
+    throw OptionError(concatenate(what, ": expected sides whose product is ", area, ", as the weights have, found ",
+                                  height ? std::to_string(*height) : "?", " x ", width ? std::to_string(*width) : "?"));
+  return sides;
+}
+
+/// The number of patches across a side of an image, if the side is given.
+[[nodiscard]] inline std::optional<Index> patches_across(std::string_view what, std::optional<Index> side,
+                                                         Index patch) {
+  if (!side) return std::nullopt;
+  check_option(*side >= 1 && *side % patch == 0, concatenate(what, " a multiple of ", patch), *side);
+  return *side / patch;
+}
+
+/// Images of `patches` patches of the size that the options or a convolution kernel [d, C, h, w] tell.
+[[nodiscard]] inline ImageOptions image_options(const LoadOptions& options, Index patches, Index channels,
+                                                Sides patch) {
+  const Sides grid =
+      sides_of("number of patches", patches, patches_across("image height", options.image_height, patch.height),
+               patches_across("image width", options.image_width, patch.width));
+  return {.height = grid.height * patch.height,
+          .width = grid.width * patch.width,
+          .channels = channels,
+          .patch_height = patch.height,
+          .patch_width = patch.width};
+}
+
+/// Of patches that are known by their number of values alone.
+[[nodiscard]] inline ImageOptions image_of_values(const LoadOptions& options, Index patches, Index values) {
+  Index channels = options.channels.value_or(3);
+  if (!options.channels && options.patch_height && options.patch_width && *options.patch_height >= 1 &&
+      *options.patch_width >= 1)
+    channels = values / *options.patch_height / *options.patch_width;
+  check_option(channels >= 1 && values % channels == 0,
+               concatenate("channels that divide the ", values, " values of a patch"), channels);
+  return image_options(options, patches, channels,
+                       sides_of("pixels of a patch", values / channels, options.patch_height, options.patch_width));
+}
+
+/// Of patches that a convolution kernel [d, C, h, w] cuts.
+[[nodiscard]] inline ImageOptions image_of_kernel(const LoadOptions& options, Index patches, const Tensor& kernel) {
+  check_rank(kernel, 4);
+  check_not_empty(kernel);
+  const auto& shape = kernel.shape;
+  (void)agreed("channels", options.channels, shape[1]);
+  return image_options(
+      options, patches, shape[1],
+      {*agreed("patch height", options.patch_height, shape[2]), *agreed("patch width", options.patch_width, shape[3])});
+}
+
+/// How many consecutive indices i there are such that a tensor prefix + i + suffix exists.
+[[nodiscard]] inline Index count_layers(const TensorTable& weights, std::string_view prefix, std::string_view suffix) {
+  Index count = 0;
+  while (weights.find(concatenate(prefix, count, suffix)) != nullptr) ++count;
+  return count;
+}
+
+/// Dimension `axis` of a tensor of `rank` dimensions, at least 1. Throws FileError if it is not like that.
+[[nodiscard]] inline Index dimension(const TensorTable& weights, std::string_view name, std::size_t rank,
+                                     std::size_t axis) {
+  const Tensor& tensor = weights.at(name);
+  check_rank(tensor, rank);
+  check_not_empty(tensor);
+  return tensor.shape[axis];
+}
+
+[[nodiscard]] inline Index heads_of(const LoadOptions& options) {
+  if (!options.heads)
+    throw OptionError("heads: expected to be given, because weights do not reveal them; found nothing");
+  check_option(*options.heads >= 1, "heads >= 1", *options.heads);
+  return *options.heads;
+}
+
+/// p, given that U has `width` = K p columns.
+[[nodiscard]] inline Index head_dim_of(Index heads, Index width, std::string_view what = "heads") {
+  check_option(width % heads == 0, concatenate(what, " that divide the ", width, " rows of the projection"), heads);
+  return width / heads;
+}
+
+}  // namespace crate::detail

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// Needs zlib (Debian: zlib1g-dev), beside Eigen.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <span>
+#include <string>
+#include <zlib.h>
+
+#include "crate/io/formats/file_bytes.hpp"
+#include "crate/io/formats/file_error.hpp"
+
+namespace crate::detail {
+
+/// Reads a file from its beginning, unpacked if it is a gzip file: one or several members (RFC 1952), and zeros behind
+/// them, as tapes pad. Nothing is unpacked before it is asked for.
+class MaybeGzip {
+ public:
+  /// Throws FileError if the file cannot be read.
+  explicit MaybeGzip(const std::filesystem::path& path) : file_(path), source_(path.string()), rest_(file_.bytes()) {
+    packed_ = member_follows();
+    constexpr int gzip_only = 16 + MAX_WBITS;
+    if (packed_ && inflateInit2(&stream_, gzip_only) != Z_OK)
+      throw file_error(source_, "cannot be unpacked: out of memory");
+  }
+  MaybeGzip(const MaybeGzip&) = delete;
+  MaybeGzip& operator=(const MaybeGzip&) = delete;
+  ~MaybeGzip() {
+    if (packed_) inflateEnd(&stream_);
+  }
+
+  [[nodiscard]] const std::string& source() const { return source_; }
+
+  /// More bytes than this cannot be in the file: deflate packs at most 1032 to 1.
+  [[nodiscard]] std::size_t largest_size() const {
+    return packed_ ? 1032 * file_.bytes().size() : file_.bytes().size();
+  }
+
+  /// The next bytes, as many as fit, or fewer where the file ends. Throws FileError if it is damaged.
+  [[nodiscard]] std::size_t read(std::span<std::byte> out) { return packed_ ? inflate_into(out) : copy_into(out); }
+
+  /// Throws FileError unless the next bytes are there.
+  void read_exactly(std::span<std::byte> out, const char* what) {
+    const std::size_t found = read(out);
+    if (found != out.size()) throw file_error(source_, "expected ", out.size(), " bytes of ", what, ", found ", found);
+  }
+
+  /// Throws FileError unless nothing is left.
+  void expect_end(const char* what) {
+    std::byte surplus{};
+    if (read({&surplus, 1}) != 0 || !rest_.empty())
+      throw file_error(source_, "expected nothing behind ", what, ", found more");
+  }
+
+ private:
+  std::size_t copy_into(std::span<std::byte> out) {
+    const std::size_t count = std::min(out.size(), rest_.size());
+    std::copy_n(rest_.begin(), count, out.begin());
+    rest_ = rest_.subspan(count);
+    return count;
+  }
+
+  [[nodiscard]] bool member_follows() const {
+    return rest_.size() >= 2 && rest_[0] == std::byte{0x1F} && rest_[1] == std::byte{0x8B};
+  }
+
+  void end_member() {
+    const auto padding = std::find_if(rest_.begin(), rest_.end(), [](std::byte b) { return b != std::byte{0}; });
+    rest_ = {padding, rest_.end()};
+    ended_ = !member_follows();
+    if (!ended_) inflateReset(&stream_);
+  }
+
+  std::size_t inflate_into(std::span<std::byte> out) {
+    std::size_t done = 0;
+    while (done < out.size() && !ended_) {
+      constexpr std::size_t most = std::numeric_limits<uInt>::max();
+      const auto room = static_cast<uInt>(std::min(most, out.size() - done));
+      const auto offered = static_cast<uInt>(std::min(most, rest_.size()));
+      stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(rest_.data()));
+      stream_.avail_in = offered;
+      stream_.next_out = reinterpret_cast<Bytef*>(out.data() + done);
+      stream_.avail_out = room;
+      const int result = inflate(&stream_, Z_NO_FLUSH);
+      rest_ = rest_.subspan(offered - stream_.avail_in);
+      done += room - stream_.avail_out;
+      if (result == Z_BUF_ERROR) throw file_error(source_, "expected a whole gzip file, found one that ends early");
+      if (result != Z_OK && result != Z_STREAM_END) throw file_error(source_, "expected gzip data, found damaged ones");
+      if (result == Z_STREAM_END) end_member();
+    }
+    return done;
+  }
+
+  FileBytes file_;
+  std::string source_;
+  std::span<const std::byte> rest_;
+  bool packed_ = false, ended_ = false;
+  z_stream stream_ = {};
+};
+
+}  // namespace crate::detail

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crate/io/formats/file_bytes.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/regular_file.hpp"
+
+#if defined(__unix__) || defined(__APPLE__)
+#define CRATE_HAS_DESCRIPTORS 1
+#include <fcntl.h>
+#include <unistd.h>
+#else
+#include <cstdio>
+#endif
+
+namespace crate {
+
+/// All of a text file, as it is. Throws FileError if the path names no regular file, or one that cannot be read.
+[[nodiscard]] inline std::string read_text(const std::filesystem::path& path) {
+  const FileBytes file(path, FileAccess::copy);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+namespace detail {
+
+/// What a file of text holds, without a byte order mark.
+[[nodiscard]] inline std::string_view text_of(const FileBytes& file) {
+  std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+  return text;
+}
+
+/// Takes the first line off a text, and gives it without its end ("\n" or "\r\n").
+[[nodiscard]] inline std::string_view take_line(std::string_view& text) {
+  std::string_view line = text.substr(0, text.find('\n'));
+  text.remove_prefix(line.size() < text.size() ? line.size() + 1 : line.size());
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+
+}  // namespace detail
+
+/// The lines of a text file, from any system: without line ends ("\n" or "\r\n"), the byte order mark in front, and
+/// empty lines at the end. Throws as read_text.
+[[nodiscard]] inline std::vector<std::string> read_lines(const std::filesystem::path& path) {
+  const FileBytes file(path, FileAccess::copy);
+  std::vector<std::string> lines;
+  for (std::string_view rest = detail::text_of(file); !rest.empty();) lines.emplace_back(detail::take_line(rest));
+  while (!lines.empty() && lines.back().empty()) lines.pop_back();
+  return lines;
+}
+
+/// Appends to a text file, which it begins if there is none. Throws FileError if the path names something else, or a
+/// file that cannot be written.
+void append_text(const std::filesystem::path& path, std::string_view text);
+
+#ifdef CRATE_HAS_DESCRIPTORS
+
+inline void append_text(const std::filesystem::path& path, std::string_view text) {
+  const int file = detail::open_regular(path, O_WRONLY | O_APPEND | O_CREAT, "cannot be written: ").first;
+  int reason = 0;
+  while (!text.empty() && reason == 0) {
+    const ssize_t count = ::write(file, text.data(), text.size());
+    if (count >= 0)
+      text.remove_prefix(static_cast<std::size_t>(count));
+    else if (errno != EINTR)
+      reason = errno;
+  }
+  if (::close(file) != 0 && reason == 0) reason = errno;
+  if (reason != 0) throw file_error(path.string(), "cannot be written: ", system_message(reason));
+}
+
+#else
+
+inline void append_text(const std::filesystem::path& path, std::string_view text) {
+  if (path_exists(path)) check_regular(path, std::filesystem::status(path).type());
+  std::FILE* const file = std::fopen(path.string().c_str(), "ab");
+  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (file == nullptr || std::fclose(file) != 0 || !written)
+    throw file_error(path.string(), "cannot be written: ", system_message(errno));
+}
+
+#endif
+
+}  // namespace crate
+
+#undef CRATE_HAS_DESCRIPTORS

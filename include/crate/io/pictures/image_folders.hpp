@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+// Needs libpng and libjpeg (Debian: libpng-dev, libjpeg-dev), beside Eigen.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/pixels.hpp"
+#include "crate/io/formats/regular_file.hpp"
+#include "crate/io/pictures/detail/folder_entries.hpp"
+#include "crate/io/pictures/image.hpp"
+#include "crate/io/pictures/image_data_set.hpp"
+#include "crate/io/pictures/prepare.hpp"
+
+namespace crate {
+
+namespace detail {
+
+/// Whether systems leave things of this name beside those of the user: names that begin with a dot ("._1.jpg",
+/// ".ipynb_checkpoints"), and a few folders.
+[[nodiscard]] inline bool is_litter(const std::filesystem::path& path) {
+  constexpr std::array<std::string_view, 5> folders{"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN",
+                                                    "System Volume Information"};
+  const std::string name = path.filename().string();
+  return name.starts_with('.') || std::find(folders.begin(), folders.end(), name) != folders.end();
+}
+
+}  // namespace detail
+
+/// Whether a file is a picture by its name. Kinds that `read_image` refuses count too, so that they are named rather
+/// than passed over.
+[[nodiscard]] inline bool is_picture(const std::filesystem::path& path) {
+  constexpr std::array<std::string_view, 16> endings{".png",  ".jpg", ".jpeg", ".jpe",  ".jfif", ".bmp",
+                                                     ".gif",  ".tif", ".tiff", ".webp", ".heic", ".heif",
+                                                     ".avif", ".jxl", ".ppm",  ".pgm"};
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return !detail::is_litter(path) && std::find(endings.begin(), endings.end(), ending) != endings.end();
+}
+
+/// The folders in a folder, each of which is a class, and links to such, in order of name. Throws FileError if the
+/// folder cannot be listed, or a link leads nowhere.
+[[nodiscard]] inline std::vector<std::filesystem::path> list_class_folders(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
+    std::error_code unknown;
+    if (detail::is_litter(entry.path())) continue;
+    if (entry.is_symlink(unknown) && !entry.exists(unknown) && !is_picture(entry.path()))
+      throw file_error(entry.path().string(), "expected the folder of a class, found a link that leads nowhere");
+    if (entry.is_directory(unknown)) found.push_back(entry.path());
+  }
+  return found;
+}
+
+/// The same. Throws FileError if there are none, too.
+[[nodiscard]] inline std::vector<std::filesystem::path> find_class_folders(const std::filesystem::path& folder) {
+  auto found = list_class_folders(folder);
+  if (found.empty()) throw file_error(folder.string(), "expected a folder for each class, found none");
+  return found;
+}
+
+/// The pictures in a folder, in order of name: what `is_picture` and no folder, links included. Not all need be
+/// readable. Throws FileError if the folder cannot be listed.
+[[nodiscard]] inline std::vector<std::filesystem::path> list_pictures(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
+    std::error_code unknown;
+    if (is_picture(entry.path()) && !entry.is_directory(unknown)) found.push_back(entry.path());
+  }
+  return found;
+}
+
+/// The same. Throws FileError if there are none, too.
+[[nodiscard]] inline std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder) {
+  auto found = list_pictures(folder);
+  if (found.empty()) throw file_error(folder.string(), "expected PNG or JPEG files in this folder, found none");
+  return found;
+}
+
+/// What becomes of a picture that cannot be read, perhaps one in a folder of thousands.
+enum class UnreadablePicture {
+  leave_out,  ///< the others are read, and the reason is reported
+  fail,       ///< an error
+};
+
+/// How pictures in folders are read.
+struct ImageFolderOptions {
+  Index height = 224;
+  Index width = 224;
+  Index channels = 3;  ///< 1, grey, or 3, RGB
+  PictureFit fit = PictureFit::cover;
+  PixelOrientation orientation = PixelOrientation::upright;
+  UnreadablePicture unreadable = UnreadablePicture::leave_out;
+
+  /// Throws OptionError unless sizes and channels are in their ranges.
+  void check() const {
+    check_option(height >= 1 && width >= 1, "pictures of at least 1 x 1 pixels", concatenate(height, " x ", width));
+    check_option(height <= maximal_pixels / width, concatenate("pictures of at most ", maximal_pixels, " pixels"),
+                 concatenate(height, " x ", width));
+    check_option(channels == 1 || channels == 3, "pictures of 1 or 3 channels", channels);
+  }
+};
+
+/// What was in folders of pictures.
+struct ImageFolders {
+  ImageDataSet data;
+  std::vector<std::string> left_out = {};  ///< why, for each picture that could not be read: "file 'cat/1.jpg': ..."
+};
+
+/// The same for training and test; `left_out` is that of both.
+struct ImageFoldersSplit {
+  TrainingAndTest sets;
+  std::vector<std::string> left_out = {};
+};
+
+namespace detail {
+
+/// A picture, fitted. Throws FileError that names it if it cannot be read or has no shape that can be fitted.
+inline Image read_fitted_picture(const std::filesystem::path& path, const ImageFolderOptions& options) try {
+  const Image picture = read_image(path, options.orientation);
+  return fit_picture(picture, options.fit, options.height, options.width, options.channels);
+} catch (const ShapeError& error) { throw file_error(path.string(), error.what()); } catch (const std::bad_alloc&) {
+  throw file_error(path.string(), "the picture needs more memory than there is");
+}
+
+/// Puts the pixels, which come by row, column and channel, in the order of data sets: channel, row, column.
+inline void copy_by_channel(const Image& picture, Index height, Index width, Index channels, std::uint8_t* to) {
+  check_image(picture);
+  check_size("fitted picture: height", picture.height, height);
+  check_size("fitted picture: width", picture.width, width);
+  check_size("fitted picture: channels", picture.channels, channels);
+  for (Index c = 0; c < channels; ++c)
+    for (Index i = 0; i < height * width; ++i) *to++ = picture.pixels[static_cast<std::size_t>(i * channels + c)];
+}
+
+/// Reads all pictures into the columns of the data set, which has them. Returns for each why it could not be read, or
+/// nothing.
+inline std::vector<std::optional<std::string>> read_pictures(const std::vector<std::filesystem::path>& pictures,
+                                                             const ImageFolderOptions& options, Threads& threads,
+                                                             ImageDataSet& data) {
+  std::vector<std::optional<std::string>> reasons(pictures.size());
+  threads.for_each(data.size(), [&](Index i, int) {
+    Image picture;
+    try {
+      picture = read_fitted_picture(pictures[static_cast<std::size_t>(i)], options);
+    } catch (const FileError& error) {
+      reasons[static_cast<std::size_t>(i)] = error.what();
+      return;
+    }
+    copy_by_channel(picture, data.height, data.width, data.channels, data.pixels.col(i).data());
+  });
+  return reasons;
+}
+
+/// Throws FileError if a class has no picture but those with a reason to be left out, or there are reasons and they
+/// are to be errors.
+inline void check_reasons(const std::vector<std::optional<std::string>>& reasons, const std::vector<Index>& labels,
+                          const std::vector<std::filesystem::path>& class_folders, UnreadablePicture unreadable) {
+  std::vector<std::optional<std::string>> first_reason(class_folders.size());
+  std::vector<bool> readable(class_folders.size());
+  for (std::size_t i = 0; i < reasons.size(); ++i) {
+    const auto label = static_cast<std::size_t>(labels[i]);
+    if (!reasons[i]) readable[label] = true;
+    if (reasons[i] && unreadable == UnreadablePicture::fail) throw FileError(*reasons[i]);
+    if (!first_reason[label]) first_reason[label] = reasons[i];
+  }
+  for (std::size_t label = 0; label < class_folders.size(); ++label)
+    if (!readable[label])
+      throw file_error(class_folders[label].string(),
+                       "expected pictures that can be read, found none; the first: ", *first_reason[label]);
+}
+
+/// Keeps the images that have no reason to be left out, in their order.
+inline void leave_out(const std::vector<std::optional<std::string>>& reasons, ImageDataSet& data) {
+  Index kept = 0;
+  for (Index i = 0; i < data.size(); ++i) {
+    if (reasons[static_cast<std::size_t>(i)]) continue;
+    if (kept != i) data.pixels.col(kept) = data.pixels.col(i);
+    data.labels[static_cast<std::size_t>(kept++)] = data.labels[static_cast<std::size_t>(i)];
+  }
+  data.labels.resize(static_cast<std::size_t>(kept));
+  data.pixels.conservativeResize(Eigen::NoChange, kept);
+}
+
+}  // namespace detail
+
+/// A folder of folders of pictures, a folder a class, which it names; classes in order of name, and pictures within
+/// them. The result does not depend on the number of threads.
+/// Throws FileError that names the folder without classes, the class without pictures or without one that can be
+/// read, and, if so asked, the first picture that cannot; OptionError as options.check().
+[[nodiscard]] inline ImageFolders read_image_folders(const std::filesystem::path& folder,
+                                                     const ImageFolderOptions& options, Threads& threads) {
+  options.check();
+  ImageFolders result{{.height = options.height, .width = options.width, .channels = options.channels}};
+  ImageDataSet& data = result.data;
+  std::vector<std::filesystem::path> pictures;
+  const std::vector<std::filesystem::path> class_folders = find_class_folders(folder);
+  for (const std::filesystem::path& class_folder : class_folders) {
+    const auto found = find_pictures(class_folder);
+    data.labels.insert(data.labels.end(), found.size(), data.classes());
+    data.class_names.push_back(class_folder.filename().string());
+    pictures.insert(pictures.end(), found.begin(), found.end());
+  }
+  try {
+    data.pixels.resize(data.channels * data.height * data.width, static_cast<Index>(pictures.size()));
+  } catch (const std::bad_alloc&) {
+    throw file_error(folder.string(), pictures.size(), " pictures of ", data.height, " x ", data.width,
+                     " pixels need more memory than there is");
+  }
+  const auto reasons = detail::read_pictures(pictures, options, threads, data);
+  detail::check_reasons(reasons, data.labels, class_folders, options.unreadable);
+  detail::leave_out(reasons, data);
+  for (const std::optional<std::string>& reason : reasons)
+    if (reason) result.left_out.push_back(*reason);
+  return result;
+}
+
+namespace detail {
+
+/// Throws FileError that names the first class which the one has and the other has not.
+inline void check_same_classes(const std::filesystem::path& test, const std::vector<std::string>& training_classes,
+                               const std::vector<std::string>& test_classes) {
+  const auto first_missing = [](const auto& wanted, const auto& found) {
+    return std::find_if(wanted.begin(), wanted.end(), [&](const std::string& name) {
+      return std::find(found.begin(), found.end(), name) == found.end();
+    });
+  };
+  if (const auto lacking = first_missing(training_classes, test_classes); lacking != training_classes.end())
+    throw file_error(test.string(), "expected folders for the same classes as for training, found none for ",
+                     quote(*lacking));
+  if (const auto surplus = first_missing(test_classes, training_classes); surplus != test_classes.end())
+    throw file_error(test.string(), "expected folders for the same classes as for training, found one for ",
+                     quote(*surplus), " too");
+}
+
+}  // namespace detail
+
+/// Where the pictures to be judged by lie in a data set: in `test`, or else in `val`.
+[[nodiscard]] inline std::filesystem::path find_test_folder(const std::filesystem::path& folder) {
+  std::error_code unknown;
+  return folder / (std::filesystem::exists(folder / "test", unknown) ? "test" : "val");
+}
+
+/// Such folders in `train`, and in `test` or `val`.
+/// Throws as read_image_folders, and unless both have the same classes.
+[[nodiscard]] inline ImageFoldersSplit read_image_folders_split(const std::filesystem::path& folder,
+                                                                const ImageFolderOptions& options, Threads& threads) {
+  const std::filesystem::path test = find_test_folder(folder);
+  if (!path_exists(test))
+    throw file_error(folder.string(), "expected a folder 'test' or 'val' beside 'train', found neither");
+  ImageFolders for_training = read_image_folders(folder / "train", options, threads);
+  ImageFolders for_test = read_image_folders(test, options, threads);
+  detail::check_same_classes(test, for_training.data.class_names, for_test.data.class_names);
+  ImageFoldersSplit split{{std::move(for_training.data), std::move(for_test.data)}, std::move(for_training.left_out)};
+  split.left_out.insert(split.left_out.end(), for_test.left_out.begin(), for_test.left_out.end());
+  return split;
+}
+
+}  // namespace crate
