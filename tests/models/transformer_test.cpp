@@ -154,6 +154,24 @@ TEST_CASE("an untrained ViT has linear maps of deviation 0.02 and no biases") {
   }
 }
 
+TEST_CASE("a ViT learns what it is shown") {
+  TransformerClassifier<double> model(options_of_fixture());
+  initialise(model, 1);
+  Random random(5);
+  const Matrix<double> images = draw_normal(random, 144, 5);
+  const std::vector<Index> labels{0, 1, 2, 3, 4};
+  AdamW<TransformerClassifier<double>> optimiser(model, {.rate = 3e-3});
+  Threads threads;
+  Recording<TransformerClassifier<double>> recording;
+  for (int step = 0; step < 120; ++step) {
+    const Matrix<double> logits = forward(model, images, recording).tokens;
+    auto gradient = zeros_like(model);
+    backward(model, cross_entropy_gradient(logits, labels, 0.2), recording, gradient);
+    optimiser.step(model, gradient, {}, threads);
+  }
+  CHECK(cross_entropy(model.forward(images), labels).mean() < 0.1);
+}
+
 TEST_CASE("a masked autoencoder of transformer blocks goes backward, and folds") {
   TransformerMaskedAutoencoder<double> model(
       {.image = {.height = 4, .width = 6, .channels = 2, .patch_height = 2, .patch_width = 3},
