@@ -209,8 +209,8 @@ inline constexpr bool is_view_entry = !std::is_member_pointer_v<decltype(std::ge
 /// Whether a part that is a link already, before entry i, is one again.
 template <class C, std::size_t i, std::size_t... before>
 [[nodiscard]] constexpr bool stood_before(std::index_sequence<before...>) {
-  constexpr auto entries = links_of<C>();
-  const auto is_same = [](auto one, auto other) {
+  [[maybe_unused]] constexpr auto entries = links_of<C>();
+  [[maybe_unused]] const auto is_same = [](auto one, auto other) {
     if constexpr (std::same_as<decltype(one), decltype(other)> && std::is_member_pointer_v<decltype(one)>)
       return one == other;
     else

@@ -59,6 +59,14 @@ template <class T>
 }
 
 template <class T>
+[[nodiscard]] constexpr bool owns_parts() {
+  if constexpr (HasParts<T>)
+    return std::tuple_size_v<decltype(T::parts())> > 0;
+  else
+    return false;
+}
+
+template <class T>
 struct LayerOf {
   using type = T;
 };
@@ -173,8 +181,9 @@ struct Chain : detail::Linked<Self, S> {
       using Layers = std::remove_cvref_t<decltype(layers)>;
       static_assert(FrontEnd<typename detail::LayerOf<Layers>::type> == (FrontEnd<Self> && entry == 0),
                     "the first link alone may be a front end, and then the chain has the same Input");
-      static_assert(std::is_reference_v<std::invoke_result_t<decltype(part.get), const Self&>> || !HasParts<Layers>,
-                    "a link that `get` makes on the spot views parts and has none: their gradient would be lost");
+      static_assert(
+          std::is_reference_v<std::invoke_result_t<decltype(part.get), const Self&>> || !detail::owns_parts<Layers>(),
+          "a link that `get` makes on the spot views parts and has none: their gradient would be lost");
       for (std::size_t i = 0; i < detail::layer_count(layers); ++i)
         visit(detail::layer_name<Layers>(part.name, i), detail::layer_at(layers, i), detail::Slot<entry>{i});
     });
