@@ -16,9 +16,9 @@
 
 namespace crate {
 
-/// sign attention(LN(z)), sign = 1 or -1, by MSSA or by self-attention: the norm goes into the projection, the sign and the
-/// rate factor into the output. Weights in bfloat16 multiply rounded tokens where the processor can, unless these shall be
-/// kept.
+/// sign attention(LN(z)), sign = 1 or -1, of MSSA or of self-attention: the norm goes into the projection, the sign and
+/// the rate factor into the output. Weights in bfloat16 multiply rounded tokens where the processor can, unless these
+/// shall be kept.
 template <FoldedWeight W>
 class FoldedAttention {
  public:

@@ -12,8 +12,8 @@
 
 namespace crate {
 
-/// sign (W_2 GELU(W_1 LN(z) + b_1) + b_2), sign = 1 or -1: the norm goes into the first map, the sign into the second, and
-/// GELU is taken where the first product is finished.
+/// sign (W_2 GELU(W_1 LN(z) + b_1) + b_2), sign = 1 or -1: the norm goes into the first map, the sign into the second,
+/// and GELU is taken where the first product is finished.
 template <FoldedWeight W>
 class FoldedMlp {
  public:

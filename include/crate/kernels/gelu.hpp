@@ -8,7 +8,7 @@
 
 namespace crate::detail {
 
-/// out = GELU(z) for rows x cols numbers, each within 8 roundings of what it is made of, x and x Phi(-|x|). Out may be z.
+/// out = GELU(z) for rows x cols numbers, with an error below 8 epsilon max(|z|, 1/2). Out may be z.
 template <Scalar S>
 void gelu_into(Columns<const S> z, Index rows, Index cols, GeluForm form, Columns<S> out, Threads& threads) {
   with_kernels(instruction_set(), [&]<class K>(K) { K::template gelu_into<S>(z, rows, cols, form, out, threads); });

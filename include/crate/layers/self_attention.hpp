@@ -29,8 +29,8 @@ struct SelfAttentionOptions {
   }
 };
 
-/// W [A_1; ...; A_K] + b, A_k = V_k softmax(K_k^T Q_k / sqrt(p)), where [Q; K; V] = W_p Z + b_p: attention among the tokens
-/// of each set. See operators/attention.hpp.
+/// W [A_1; ...; A_K] + b, A_k = V_k softmax(K_k^T Q_k / sqrt(p)), where [Q; K; V] = W_p Z + b_p: attention among the
+/// tokens of each set. See operators/attention.hpp.
 template <crate::Scalar S>
 struct SelfAttention {
   using Scalar = S;
@@ -65,8 +65,8 @@ struct SelfAttention {
   [[nodiscard]] Index output_dim() const { return output.output_dim(); }
   [[nodiscard]] std::string formula(const std::string& argument) const { return "attention(" + argument + ")"; }
 
-  /// Projection and output are dense products; each head compares all pairs of tokens and averages over them. A causal mask
-  /// is not deducted.
+  /// Projection and output are dense products; each head compares all pairs of tokens and averages over them. A causal
+  /// mask is not deducted.
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
     double total = projection.multiply_adds(layout) + output.multiply_adds(layout);
     for (Index s = 0; s < layout.sets(); ++s) {

@@ -19,8 +19,8 @@ namespace crate {
 template <crate::Scalar S>
 using TransformerClassifier = ImageClassifier<TransformerBlock<S>, ConvolutionPatchEmbedding<S>>;
 
-/// The arrangement of CRATE-MAE, mask tokens before the encoder and one width, with transformer blocks on both sides. That
-/// of arXiv 2111.06377 hands the encoder no hidden patches.
+/// The arrangement of CRATE-MAE, mask tokens before the encoder and one width, with transformer blocks on both sides.
+/// That of arXiv 2111.06377 hands the encoder no hidden patches.
 template <crate::Scalar S>
 using TransformerMaskedAutoencoder = MaskedAutoencoder<TransformerBlock<S>, TransformerBlock<S>>;
 
@@ -34,8 +34,9 @@ void fill_normal(Parameter& parameter, double deviation, Random& random) {
 
 }  // namespace detail
 
-/// The random start of a ViT as published: linear maps and positions normal with deviation 0.02 (cut off at 100 deviations,
-/// which none reaches), the class token with 1e-6, biases zero, the patch embedding and norms as everywhere.
+/// The random start of a ViT as published: linear maps and positions normal with deviation 0.02 (cut off at 100
+/// deviations, which none reaches), the class token with 1e-6, biases zero, the patch embedding and norms as
+/// everywhere.
 template <crate::Scalar S>
 void initialise(TransformerClassifier<S>& model, std::uint64_t seed) {
   detail::initialise_parts(model, seed, std::string());

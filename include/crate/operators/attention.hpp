@@ -8,13 +8,13 @@
 #include "crate/operators/softmax.hpp"
 #include "crate/operators/subspace_attention.hpp"
 
-// Attention of the transformer, whose queries, keys and values are maps of their own. Source: arXiv 1706.03762, eq. (1),
-// with tokens as columns. Subspace attention is that of Q_k = K_k = V_k = U_k^T Z.
+// Attention of the transformer, whose queries, keys and values are maps of their own. Source: arXiv 1706.03762, eq.
+// (1), with tokens as columns. Subspace attention is that of Q_k = K_k = V_k = U_k^T Z.
 
 namespace crate {
 
-/// P = softmax(logit_scale K^T Q) of one head on one token set, N x N: column j over the keys that query j sees, 0 for the
-/// others. Throws ShapeError unless Q and K, p x N, are of one size.
+/// P = softmax(logit_scale K^T Q) of one head on one token set, N x N: column j over the keys that query j sees, 0 for
+/// the others. Throws ShapeError unless Q and K, p x N, are of one size.
 template <class QDerived, class KDerived>
 [[nodiscard]] Matrix<typename QDerived::Scalar> attention_probabilities(const Eigen::MatrixBase<QDerived>& queries,
                                                                         const Eigen::MatrixBase<KDerived>& keys,

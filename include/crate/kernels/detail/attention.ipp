@@ -2,8 +2,8 @@
 // Attention by the micro-kernel, a strip of a few queries at a time: their scores against all keys, the
 // softmax, and the averages of the values stay in the first cache.
 //
-// Letters: Q_k, K_k and V_k, p x N, are queries, keys and values of head k. In subspace attention all are H_k = U_k^T Z,
-// and the Gram matrix H_k^T H_k is symmetric, but half of it would have to be transposed from where it was computed to
+// Letters: Q_k, K_k and V_k, p x N, are queries, keys and values of head k. In subspace attention all three are
+// H_k = U_k^T Z, and H_k^T H_k is symmetric, but half of it would have to be transposed from where it was computed to
 // where it is averaged with; that costs about what it saves.
 
 namespace crate::detail::CRATE_TARGET {
