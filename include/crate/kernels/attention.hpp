@@ -39,8 +39,8 @@ void attend_heads_recorded(InstructionSet set, const AttentionHeads<S>& heads, c
 }
 
 /// The adjoint of attend_heads_recorded where Q = K = V = H, from what it kept and what it returned:
-/// h_cotangent = dL/dH for the cotangent C of the result, all (K p) x (total tokens). With D = diag(P_k^T H_k^T C_k) and
-/// dS = P_k .* (H_k^T C_k - 1 D^T),
+/// h_cotangent = dL/dH for the cotangent C of the result, all (K p) x (total tokens). With D = diag(P_k^T H_k^T C_k)
+/// and dS = P_k .* (H_k^T C_k - 1 D^T),
 ///   dL/dH_k = C_k P_k^T + scale H_k (dS + dS^T).
 /// With dropout, C_k P_k^T and H_k^T C_k go with what was dropped.
 template <Scalar S>
