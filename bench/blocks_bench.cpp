@@ -66,6 +66,23 @@ Wide plain(const Linear<S>& layer, const Wide& z) {
   return (wide(layer.weight) * z).colwise() + Eigen::VectorXd(wide(layer.bias));
 }
 
+template <Scalar S>
+Wide plain(const SelfAttention<S>& layer, const Wide& z) {
+  const Wide projected = plain(layer.projection, z);
+  const Index d = layer.output.input_dim();
+  const Wide attended = attention(projected.topRows(d), projected.middleRows(d, d), projected.bottomRows(d),
+                                  layer.heads, layer.attention);
+  return plain(layer.output, attended);
+}
+
+template <Scalar S>
+Wide plain(const Gelu<S>& layer, const Wide& z) {
+  return gelu(z, layer.form);
+}
+
+template <class Self, Scalar S>
+Wide plain(const Chain<Self, S>& chain, const Wide& z);
+
 template <class Inner>
 Wide plain(const PreNorm<Inner>& layer, const Wide& z) {
   return plain(layer.layer, plain(layer.norm, z));
@@ -129,6 +146,21 @@ void dictionary_layer(benchmark::State& state) {
 template <Scalar S, MssaOutput output>
 void mssa_layer(benchmark::State& state) {
   time_forward(state, Mssa<S>({.dim = dim(state), .heads = heads(state), .output = output}));
+}
+
+template <Scalar S>
+void self_attention_layer(benchmark::State& state) {
+  time_forward(state, SelfAttention<S>({.dim = dim(state), .heads = heads(state)}));
+}
+
+template <Scalar S>
+void gelu_layer(benchmark::State& state) {
+  time_forward(state, Gelu<S>{4 * dim(state)});
+}
+
+template <Scalar S>
+void mlp_layer(benchmark::State& state) {
+  time_forward(state, Mlp<S>(dim(state), 4 * dim(state)));
 }
 
 template <Scalar S, CompressionStep step>
@@ -213,12 +245,16 @@ BENCHMARK(layer_norm_layer<float>)->Apply(layer_grid);
 BENCHMARK(linear_layer<float>)->Apply(layer_grid);
 BENCHMARK(dictionary_layer<float>)->Apply(layer_grid);
 BENCHMARK(mssa_layer<float, MssaOutput::free>)->Apply(layer_grid);
+BENCHMARK(self_attention_layer<float>)->Apply(layer_grid);
+BENCHMARK(gelu_layer<float>)->Apply(layer_grid);
+BENCHMARK(mlp_layer<float>)->Apply(layer_grid);
 BENCHMARK(compression_layer<float, first_order>)->Apply(layer_grid);
 BENCHMARK(compression_layer<float, softmax>)->Apply(layer_grid);
 BENCHMARK(ista_layer<float>)->Apply(layer_grid);
 BENCHMARK(overcomplete_ista_layer<float>)->Apply(layer_grid);
 
 BENCHMARK(block<CrateBlock<float>>)->Apply(block_grid);
+BENCHMARK(block<TransformerBlock<float>>)->Apply(block_grid);
 BENCHMARK(block<CrateBlock<double>>)->Apply(layer_grid);
 BENCHMARK(block<CrateDecoderBlock<float>>)->Apply(block_grid);
 BENCHMARK(block<CrateAlphaBlock<float>>)->Apply(block_grid);

@@ -129,8 +129,8 @@ class Stages {
   void attention_kept_as() {
     Workspace::Frame frame(workspace_);
     const detail::Columns<Token> kept{frame.array<Token>(dim_ * tokens_.cols()), dim_};
-    const detail::AttentionHeads<float> heads{
-        detail::columns_of(std::as_const(tokens_)), heads_, dim_ / heads_, layout_, false, 0.125F};
+    const detail::Columns<const float> h = detail::columns_of(std::as_const(tokens_));
+    const detail::AttentionHeads<float> heads{h, h, h, heads_, dim_ / heads_, layout_, false, 0.125F};
     for (std::size_t block = 0; 3 * block < products_.size(); ++block)
       detail::attend_heads(instruction_set(), heads, false, kept, workspace_, threads_);
   }
@@ -209,6 +209,12 @@ void folded_crate_alpha(benchmark::State& state, const CrateAlphaClassifier<floa
 void folded_crate_alpha_bfloat16(benchmark::State& state, const CrateAlphaClassifier<float>::Options& options) {
   folded<bfloat16, CrateAlphaClassifier<float>>(state, options);
 }
+void folded_vit(benchmark::State& state, const TransformerClassifier<float>::Options& options) {
+  folded<float, TransformerClassifier<float>>(state, options);
+}
+void folded_vit_bfloat16(benchmark::State& state, const TransformerClassifier<float>::Options& options) {
+  folded<bfloat16, TransformerClassifier<float>>(state, options);
+}
 void time_of_stages(benchmark::State& state, const CrateClassifier<float>::Options& options) {
   where_the_time_goes<float>(state, options);
 }
@@ -227,6 +233,9 @@ BENCHMARK_CAPTURE(folded_crate_bfloat16, tiny, presets::crate_tiny())->Apply(bat
 BENCHMARK_CAPTURE(folded_crate_bfloat16, base, presets::crate_base())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate_alpha, base_16, presets::crate_alpha_base_16())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(folded_crate_alpha_bfloat16, base_16, presets::crate_alpha_base_16())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_vit, tiny, presets::vit_tiny())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_vit, base, presets::vit_base())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(folded_vit_bfloat16, base, presets::vit_base())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(time_of_stages, tiny, presets::crate_tiny())->Apply(one_or_two_threads);
 BENCHMARK_CAPTURE(time_of_stages, base, presets::crate_base())->Apply(one_or_two_threads);
 BENCHMARK_CAPTURE(time_of_stages_bfloat16, tiny, presets::crate_tiny())->Apply(one_or_two_threads);

@@ -52,6 +52,9 @@ void crate(benchmark::State& state, const CrateClassifier<float>::Options& optio
 void crate_alpha(benchmark::State& state, const CrateAlphaClassifier<float>::Options& options) {
   whole_model<CrateAlphaClassifier<float>>(state, options);
 }
+void vit(benchmark::State& state, const TransformerClassifier<float>::Options& options) {
+  whole_model<TransformerClassifier<float>>(state, options);
+}
 void crate_mae(benchmark::State& state, const MaskedAutoencoderOptions& options) {
   whole_model<CrateMaskedAutoencoder<float>>(state, options);
 }
@@ -69,6 +72,9 @@ BENCHMARK_CAPTURE(crate_alpha, base_8, presets::crate_alpha_base_8())->Apply(bat
 BENCHMARK_CAPTURE(crate_alpha, large_32, presets::crate_alpha_large_32())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(crate_alpha, large_14, presets::crate_alpha_large_14())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(crate_alpha, large_8, presets::crate_alpha_large_8())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(vit, tiny, presets::vit_tiny())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(vit, small, presets::vit_small())->Apply(batches_and_threads);
+BENCHMARK_CAPTURE(vit, base, presets::vit_base())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(crate_mae, tiny, presets::crate_mae_tiny())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(crate_mae, small, presets::crate_mae_small())->Apply(batches_and_threads);
 BENCHMARK_CAPTURE(crate_mae, base, presets::crate_mae_base())->Apply(batches_and_threads);

@@ -6,6 +6,7 @@
 #include "crate/layers/initialise.hpp"
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/masked_autoencoder.hpp"
+#include "crate/models/transformer.hpp"
 
 // A folded model asks for its memory beforehand and allocates nothing in a pass.
 
@@ -51,6 +52,9 @@ TEST_CASE("a folded classifier with a reserved workspace allocates nothing") {
     check_without_allocations<bfloat16>(CrateClassifier<float>(options_of<CrateClassifier<float>>(pooling)));
     check_without_allocations<float>(CrateAlphaClassifier<float>(options_of<CrateAlphaClassifier<float>>(pooling)));
     check_without_allocations<bfloat16>(CrateAlphaClassifier<float>(options_of<CrateAlphaClassifier<float>>(pooling)));
+    check_without_allocations<float>(TransformerClassifier<float>(options_of<TransformerClassifier<float>>(pooling)));
+    check_without_allocations<bfloat16>(
+        TransformerClassifier<float>(options_of<TransformerClassifier<float>>(pooling)));
     auto odd_atoms = options_of<CrateAlphaClassifier<float>>(pooling);
     odd_atoms.block.atoms = 527;
     check_without_allocations<bfloat16>(CrateAlphaClassifier<float>(odd_atoms));

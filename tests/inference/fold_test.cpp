@@ -10,6 +10,7 @@
 #include "crate/blocks/crate_block.hpp"
 #include "crate/blocks/crate_decoder_block.hpp"
 #include "crate/blocks/overcomplete_block.hpp"
+#include "crate/blocks/transformer_block.hpp"
 #include "crate/inference/fold.hpp"
 #include "crate/layers/initialise.hpp"
 #include "crate/models/encoder.hpp"
@@ -120,6 +121,22 @@ TEMPLATE_TEST_CASE("a folded overcomplete ISTA of any number of steps is the pla
   });
 }
 
+TEMPLATE_TEST_CASE("a folded self-attention and a folded MLP of any widths are the plain ones", "", float, double) {
+  for_random_draws(12, [](Random& random) {
+    const Index heads = draw_index(random, 1, 5), dim = heads * draw_index(random, 1, 20);
+    const PreNorm<SelfAttention<TestType>> attention(
+        SelfAttention<TestType>({.dim = dim, .heads = heads, .mask = static_cast<AttentionMask>(random.below(2))}));
+    check_folded(random, with_random_weights(attention, random.bits()));
+    check_folded(random, with_random_weights(Residual<PreNorm<SelfAttention<TestType>>>(attention), random.bits()));
+    check_folded(random, with_random_weights(Subtract<PreNorm<SelfAttention<TestType>>>(attention), random.bits()));
+    const PreNorm<Mlp<TestType>> mlp(
+        Mlp<TestType>(dim, draw_index(random, 1, 99), static_cast<GeluForm>(random.below(2))));
+    check_folded(random, with_random_weights(mlp, random.bits()));
+    check_folded(random, with_random_weights(Residual<PreNorm<Mlp<TestType>>>(mlp), random.bits()));
+    check_folded(random, with_random_weights(Subtract<PreNorm<Mlp<TestType>>>(mlp), random.bits()));
+  });
+}
+
 TEMPLATE_TEST_CASE("folded stacks of every block are the plain ones", "", float, double) {
   for_random_draws(4, [](Random& random) {
     const auto [dim, tokens, heads, head_dim] = draw_width(random);
@@ -130,6 +147,7 @@ TEMPLATE_TEST_CASE("folded stacks of every block are the plain ones", "", float,
     check(Decoder<CrateDecoderBlock<S>>(2, {.dim = dim, .heads = heads, .head_dim = head_dim}));
     check(Encoder<CrateAlphaBlock<S>>(2, {.dim = dim, .heads = heads, .head_dim = head_dim, .atoms = atoms}));
     check(Encoder<OvercompleteBlock<S>>(2, {.dim = dim, .heads = heads, .head_dim = head_dim, .atoms = atoms}));
+    check(Encoder<TransformerBlock<S>>(2, {.dim = heads * head_dim, .heads = heads, .hidden = atoms}));
   });
 }
 
@@ -151,9 +169,9 @@ TEST_CASE("any number of threads folds a model to the same bits") {
   CHECK(forward(fold<bfloat16>(plain, &threads), sets).tokens == forward(fold<bfloat16>(plain), sets).tokens);
 }
 
-TEST_CASE("the first tokens alone are those of a full pass") {
+TEMPLATE_TEST_CASE("the first tokens alone are those of a full pass", "", CrateBlock<float>, TransformerBlock<float>) {
   Random random(5);
-  const auto folded = fold(with_random_weights(Encoder<CrateBlock<float>>(3, {.dim = 24, .heads = 4}), 1));
+  const auto folded = fold(with_random_weights(Encoder<TestType>(3, {.dim = 24, .heads = 4}), 1));
   const TokenSets<float> sets = draw_sets<float>(random, 24);
   const Matrix<float> all = forward(folded, sets).tokens;
   Matrix<float> firsts(24, sets.layout.sets());

@@ -89,6 +89,11 @@ TEST_CASE("folded alpha classifiers of all published sizes are the plain ones") 
     check_classifier<CrateAlphaClassifier<float>>(options);
 }
 
+TEST_CASE("folded transformers of all published sizes are the plain ones") {
+  for (const auto& options : {presets::vit_tiny(), presets::vit_small(), presets::vit_base()})
+    check_classifier<TransformerClassifier<float>>(options);
+}
+
 TEST_CASE("folded masked autoencoders of all published sizes are the plain ones") {
   for (const auto& options :
        {presets::crate_mae_tiny(), presets::crate_mae_small(), presets::crate_mae_base(), presets::crate_mae_large()}) {
@@ -110,6 +115,16 @@ TEST_CASE("folded models in double are the plain ones to the last digits") {
       {.image = {.patch_height = 5, .patch_width = 3}, .depth = 2, .block = {.dim = 30, .heads = 5}});
   check_classifier<CrateAlphaClassifier<double>>(
       {.image = {.patch_height = 5, .patch_width = 3}, .depth = 2, .block = {.dim = 30, .heads = 5}});
+  check_classifier<TransformerClassifier<double>>(
+      {.image = {.patch_height = 5, .patch_width = 3}, .depth = 2, .block = {.dim = 30, .heads = 5}});
+  const auto model =
+      shortened<TransformerMaskedAutoencoder<double>>({.image = {.patch_height = 5, .patch_width = 3},
+                                                       .encoder = {.dim = 32, .heads = 4},
+                                                       .decoder = {.dim = 32, .heads = 8, .hidden = 20}});
+  const Matrix<double> images = draw_images<double>(patch_grid(model).values_per_image(), 2);
+  const Matrix<double> noise = draw_images<double>(patch_grid(model).patches(), 2);
+  CHECK(relative_error(autoencode(fold(model), images, noise).prediction, autoencode(model, images, noise).prediction) <
+        1e-12);
 }
 
 TEST_CASE("bfloat16 weights change logits by less than 2 % of their spread, and not the largest") {
@@ -129,6 +144,7 @@ TEST_CASE("bfloat16 weights change logits by less than 2 % of their spread, and 
   };
   check(shortened<CrateClassifier<float>>(presets::crate_tiny()));
   check(shortened<CrateAlphaClassifier<float>>(presets::crate_alpha_base_32()));
+  check(shortened<TransformerClassifier<float>>(presets::vit_tiny()));
 }
 
 TEST_CASE("folded full-size models on synthetic weights have the published logits, with bfloat16 weights nearly so") {

@@ -9,6 +9,7 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
+#include "crate/operators/attention.hpp"
 #include "crate/operators/subspace_attention.hpp"
 #include "draw.hpp"
 
@@ -215,6 +216,101 @@ TEMPLATE_TEST_CASE("attention and its adjoint drop what detail::drop drops", "",
   });
 }
 
+namespace {
+
+/// Queries, keys and values of their own, one above the other in one matrix, as a single projection leaves them.
+template <class S>
+struct DrawnApart {
+  Drawn<S> of_values;
+  Matrix<S> all;
+
+  DrawnApart(Random& random, double probability)
+      : of_values(random, probability),
+        all(with_row_below<S>(draw_normal(random, 3 * of_values.rows(), of_values.layout.tokens()))) {}
+
+  [[nodiscard]] auto part(Index which) const { return all.middleRows(which * of_values.rows(), of_values.rows()); }
+  [[nodiscard]] AttentionHeads<S> attention() const {
+    const auto q = part(0), k = part(1), v = part(2);
+    return attention_heads(q, k, v, of_values.heads, of_values.layout, of_values.options);
+  }
+};
+
+/// The cotangents one above the other, as the projection.
+template <class S>
+Results<S> pass(const DrawnApart<S>& x, InstructionSet set, int count = 1) {
+  Threads threads(count);
+  Workspace workspace;
+  const Index rows = x.of_values.rows(), tokens = x.of_values.layout.tokens();
+  Matrix<S> out = Matrix<S>::Constant(rows + 1, tokens, 7), softmax(tokens, 2 * x.of_values.heads);
+  Matrix<S> cotangents = Matrix<S>::Constant(3 * rows + 1, tokens, 7);
+  const auto part = [&](Index which) { return Columns<S>{&cotangents(which * rows, 0), cotangents.outerStride()}; };
+  attend_heads_recorded(set, x.attention(), x.of_values.dropout, softmax_terms(softmax), columns_of(out), workspace,
+                        threads);
+  attend_heads_adjoint(set, x.attention(), x.of_values.dropout, softmax_terms(std::as_const(softmax)),
+                       columns_of(std::as_const(out)), columns_of(x.of_values.c),
+                       AttentionCotangents<S>{part(0), part(1), part(2)}, workspace, threads);
+  CHECK((out.bottomRows(1).array() == 7).all());
+  CHECK((cotangents.bottomRows(1).array() == 7).all());
+  return {out.topRows(rows), softmax, cotangents.topRows(3 * rows)};
+}
+
+/// [dL/dQ; dL/dK; dL/dV] of one head on one set by the definition.
+PlainResults plain_pass_apart(const Matrix<double>& q, const Matrix<double>& k, const Matrix<double>& v,
+                              const Matrix<double>& c, const AttentionOptions& options, const Matrix<double>& kept) {
+  const Matrix<double> p = attention_probabilities(q, k, options), used = p.cwiseProduct(kept);
+  const Matrix<double> dp = (v.transpose() * c).cwiseProduct(kept);
+  const Eigen::RowVectorXd mean = p.cwiseProduct(dp).colwise().sum();
+  const Matrix<double> ds = options.logit_scale * p.cwiseProduct(dp.rowwise() - mean);
+  Matrix<double> cotangents(3 * q.rows(), q.cols());
+  cotangents << k * ds, q * ds.transpose(), c * used.transpose();
+  return {v * used, cotangents};
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("attention of queries, keys and values apart, and its adjoint, are the plain ones", "", float,
+                   double) {
+  for (const double probability : {0.0, 0.3})
+    for_random_draws(6, [&](Random& random) {
+      const DrawnApart<TestType> x(random, probability);
+      const TokenLayout& layout = x.of_values.layout;
+      const Index p = x.of_values.p, rows = x.of_values.rows();
+      for (const InstructionSet set : supported_instruction_sets()) {
+        const Results<TestType> found = pass(x, set);
+        for (Index s = 0; s < layout.sets(); ++s)
+          for (Index head = 0; head < x.of_values.heads; ++head) {
+            AttentionOptions of_set = x.of_values.options;
+            of_set.visible = layout.visible(s);
+            const auto of = [&](const auto& m, Index row) -> Matrix<double> {
+              return m.block(row + head * p, layout.begin(s), p, layout.length(s)).template cast<double>();
+            };
+            const PlainResults plain =
+                plain_pass_apart(of(x.all, 0), of(x.all, rows), of(x.all, 2 * rows), of(x.of_values.c, 0), of_set,
+                                 dropout_factors(x.of_values.dropout, of_set, s, head, layout.length(s)));
+            CAPTURE(name_of(set), p, layout.length(s), head);
+            CHECK(relative_error(of(found.out, 0), plain.out) < 4 * rounding<TestType>);
+            for (Index part = 0; part < 3; ++part)
+              CHECK(relative_error(of(found.h_cotangent, part * rows), plain.h_cotangent.middleRows(part * p, p)) <
+                    4 * rounding<TestType>);
+          }
+      }
+    });
+}
+
+TEST_CASE("where queries, keys and values are one, their cotangents add up to its cotangent") {
+  Random random(8);
+  DrawnApart<double> x(random, 0.2);
+  const Index rows = x.of_values.rows();
+  for (Index part = 0; part < 3; ++part) x.all.middleRows(part * rows, rows) = x.of_values.h.topRows(rows);
+  for (const InstructionSet set : supported_instruction_sets()) {
+    const Results<double> apart = pass(x, set), one = pass(x.of_values, set);
+    CHECK(apart.out == one.out);
+    const Matrix<double> sum =
+        apart.h_cotangent.topRows(rows) + apart.h_cotangent.middleRows(rows, rows) + apart.h_cotangent.bottomRows(rows);
+    CHECK(relative_error(sum, one.h_cotangent) < 4 * rounding<double>);
+  }
+}
+
 TEST_CASE("the adjoint of attention is the derivative of attention, with dropout too") {
   Random random(3);
   for (const double probability : {0.0, 0.4}) {
@@ -249,6 +345,9 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits of attention and i
         CHECK(found.h_cotangent == alone.h_cotangent);
       }
     }
+    const DrawnApart<TestType> apart(random, probability);
+    for (const InstructionSet set : supported_instruction_sets())
+      CHECK(pass(apart, set, 3).h_cotangent == pass(apart, set).h_cotangent);
   }
 }
 
@@ -275,7 +374,7 @@ TEMPLATE_TEST_CASE("attention's exponentials are as exact as the scalar, from th
     Threads threads;
     Workspace workspace;
     Matrix<TestType> out(1, 1);
-    const AttentionHeads<TestType> heads{{h.data(), 1}, 1, 1, layout};
+    const AttentionHeads<TestType> heads{{h.data(), 1}, {h.data(), 1}, {h.data(), 1}, 1, 1, layout};
     attend_heads(set, heads, true, columns_of(out), workspace, threads);
     const Vector<double> logits = h.transpose().template cast<double>();
     const Vector<double> weights = (logits.array() - 1).exp();

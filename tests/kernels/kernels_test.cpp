@@ -11,6 +11,7 @@
 #include "comparison.hpp"
 #include "crate/kernels/normalise.hpp"
 #include "crate/kernels/packed_product.hpp"
+#include "crate/operators/gelu.hpp"
 #include "draw.hpp"
 
 using namespace crate;
@@ -100,7 +101,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("the epilogue scales, shifts rows, adds, and thresholds") {
+TEST_CASE("the epilogue scales, shifts rows, adds, and activates") {
   Random random(3);
   const Index rows = 51, cols = 131;  // no multiples of a tile
   const Matrix<double> a = draw_whole(random, rows, 7), x = draw_whole(random, 7, cols);
@@ -119,6 +120,10 @@ TEST_CASE("the epilogue scales, shifts rows, adds, and thresholds") {
     CHECK(packed_product<double>(set, a, x, epilogue) == Matrix<double>(sum.unaryExpr([](double s) {
             return s > 5 ? s - 5 : s < -5 ? s + 5 : 0;
           })));
+    for (const GeluForm form : {GeluForm::exact, GeluForm::tanh}) {
+      epilogue.activation = activation_of(form);
+      CHECK(relative_error(packed_product<double>(set, a, x, epilogue), gelu(sum, form)) < rounding<double>);
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
+#include "crate/operators/gelu.hpp"
 #include "draw.hpp"
 #include "kernels/use_instruction_set.hpp"
 
@@ -103,6 +104,8 @@ void check_epilogues(Random& random, Index rows, Index depth, Index cols, Thread
              threads);
     check(by_rows, expected, bound);
   }
+  multiply(a, b, out, {.scale = S(-0.75), .addend = view(addend), .activation = detail::Activation::gelu}, threads);
+  check(out, gelu(sum), 2 * bound + 8 * unit * sum.cwiseAbs());  // the slope of GELU is below 2
   multiply(a, b, out, {.scale = S(-0.75), .addend = view(addend), .mask = view(mask)}, threads);
   check(out, (wide(mask).array() != 0).select(sum, 0.0), (wide(mask).array() != 0).select(bound, 0.0));
   multiply(a, b, out, {.shift = shift.data()}, threads);

@@ -17,6 +17,7 @@ using crate::testing::check_backward;
 static_assert(TrainableLayer<Linear<float>> && TrainableLayer<LayerNorm<double>> && TrainableLayer<Dictionary<float>>);
 static_assert(TrainableLayer<Mssa<float>> && TrainableLayer<Ista<double>> && TrainableLayer<OvercompleteIsta<float>>);
 static_assert(TrainableLayer<Compression<double>> && TrainableLayer<Encoder<CrateBlock<float>>>);
+static_assert(TrainableLayer<SelfAttention<float>> && TrainableLayer<Gelu<double>> && TrainableLayer<Mlp<float>>);
 static_assert(!TrainableLayer<Matrix<float>>);
 
 namespace {
@@ -96,6 +97,26 @@ TEST_CASE("backward of MSSA on more tokens than a block of queries") {
   }
 }
 
+TEST_CASE("backward of self-attention, masked or not, of one block of queries and of more") {
+  for (const AttentionMask mask : {AttentionMask::none, AttentionMask::causal}) {
+    check_layer(random_layer(SelfAttention<double>({.dim = 6, .heads = 3, .mask = mask})));
+    check_layer(random_layer(SelfAttention<double>({.dim = 5, .heads = 1, .mask = mask})));
+    Random random(3);
+    const auto layer = random_layer(SelfAttention<double>({.dim = 2, .heads = 1, .mask = mask}));
+    const auto finding = check_backward(layer, TokenSets<double>(draw_normal(random, 2, detail::query_block + 5)),
+                                        {.step = 1e-5, .tolerance = 1e-6});
+    INFO(finding.report);
+    CHECK(finding);
+  }
+}
+
+TEST_CASE("backward of GELU and of an MLP with it, in either form") {
+  for (const GeluForm form : {GeluForm::exact, GeluForm::tanh}) {
+    check_layer(Gelu<double>{7, form});
+    check_layer(random_layer(Mlp<double>(5, 11, form)));
+  }
+}
+
 TEST_CASE("backward of compression: exact, first order and softmax, up and down") {
   Random random(5);
   for (const CompressionStep step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax})
@@ -116,6 +137,7 @@ TEST_CASE("backward of combinators and blocks") {
   check_layer(random_layer(OvercompleteBlock<double>({.dim = 6, .heads = 2, .atoms = 9})));
   check_layer(random_layer(StrictBlock<double>({.dim = 6, .heads = 2})));
   check_layer(random_layer(StrictDecoderBlock<double>({.dim = 6, .heads = 2})));
+  check_layer(random_layer(TransformerBlock<double>({.dim = 6, .heads = 2, .hidden = 7})));
   check_layer(random_layer(Encoder<CrateBlock<double>>(3, {.dim = 6, .heads = 2})));
 }
 
@@ -164,18 +186,19 @@ TEST_CASE("a recorded pass computes the same as one that is not") {
   same(random_layer(CrateDecoderBlock<double>({.dim = 6, .heads = 3})));
   same(random_layer(CrateAlphaBlock<double>({.dim = 6, .heads = 2, .atoms = 9})));
   same(random_layer(StrictBlock<double>({.dim = 6, .heads = 2})));
+  same(random_layer(TransformerBlock<double>({.dim = 6, .heads = 2})));
 }
 
-TEST_CASE("threads change no bit of a backward pass") {
-  const auto block = random_layer(CrateBlock<double>({.dim = 24, .heads = 3, .dropout = 0.1}));
+TEMPLATE_TEST_CASE("threads change no bit of a backward pass", "", CrateBlock<double>, TransformerBlock<double>) {
+  const auto block = random_layer(TestType({.dim = 24, .heads = 3, .dropout = 0.1}));
   Random random(1);
   const TokenSets<double> sets(draw_normal(random, 24, 300), TokenLayout({150, 50, 100}));
   std::vector<Matrix<double>> results;
-  std::vector<CrateBlock<double>> gradients;
+  std::vector<TestType> gradients;
   for (const int count : {1, 2, 4}) {
     Threads threads(count);
     const Run<double> run{.threads = &threads, .dropout = {.seed = 1}};
-    Recording<CrateBlock<double>> recording;
+    Recording<TestType> recording;
     const Matrix<double> out = forward(block, sets, recording, run).tokens;
     gradients.push_back(zeros_like(block));
     results.push_back(backward(block, out, recording, gradients.back(), run));
@@ -193,6 +216,7 @@ TEST_CASE("backward with dropout is the gradient of what was not dropped") {
   check_layer(random_layer(Mssa<double>({.dim = 6, .heads = 3, .dropout = 0.4})), run);
   check_layer(random_layer(Mssa<double>({.dim = 6, .heads = 3, .mask = AttentionMask::causal, .dropout = 0.4})), run);
   check_layer(random_layer(Mssa<double>({.dim = 6, .heads = 1, .output = MssaOutput::identity, .dropout = 0.4})), run);
+  check_layer(random_layer(SelfAttention<double>({.dim = 6, .heads = 3, .dropout = 0.4})), run);
 }
 
 TEST_CASE("dropout depends on seed, step and set, not on how sets are batched, and keeps the mean") {

@@ -10,6 +10,7 @@
 #include "comparison.hpp"
 #include "crate/blocks/crate_block.hpp"
 #include "crate/blocks/strict_block.hpp"
+#include "crate/blocks/transformer_block.hpp"
 #include "crate/inference/fold.hpp"
 #include "crate/layers/chain.hpp"
 #include "crate/layers/find_layer.hpp"
@@ -189,6 +190,34 @@ TEST_CASE("attention probabilities are shown to whoever asks, head after head") 
   CHECK(relative_error(layer.output->weight * attended + layer.output->bias.replicate(1, 14), out) < rounding<double>);
   CHECK(shown.col(5 + 1 + 7).segment(6, 2).isZero(0));  // padding is no key
   CHECK(forward(layer, sets).tokens == out);
+}
+
+TEST_CASE("self-attention shows its probabilities as MSSA does, and an MLP what is inside it") {
+  TransformerBlock<double> block({.dim = 6, .heads = 2, .hidden = 9, .mask = AttentionMask::causal});
+  initialise(block, 1);
+  const TokenSets<double> sets = uneven_sets(6);
+  Matrix<double> values, shown, attended = Matrix<double>::Zero(6, 14), left;
+  std::vector<std::string> names;
+  const Run<double> run{.observer =
+                            [&](HalfStep<double> step) {
+                              names.emplace_back(step.name);
+                              if (step.name == "attend.projection") values = step.activation.bottomRows(6);
+                              if (step.name == "attend.attention") shown = step.activation;
+                              if (step.name == "attend") left = step.activation - sets.tokens;
+                            },
+                        .shows_attention = true};
+  (void)forward(block, sets, run);
+  CHECK(names == std::vector<std::string>{"attend.projection", "attend.attention", "attend", "transform.expand",
+                                          "transform.activation", "transform.contract", "transform"});
+  for (const Index k : {0, 1})
+    for (Index s = 0; s < 3; ++s) {
+      const Index begin = sets.layout.begin(s), length = sets.layout.length(s);
+      attended.block(3 * k, begin, 3, length) =
+          values.block(3 * k, begin, 3, length) * shown.block(8 * k, begin, length, length);
+    }
+  const Linear<double>& output = block.attend.branch.layer.output;
+  CHECK(relative_error(output.weight * attended + output.bias.replicate(1, 14), left) < rounding<double>);
+  CHECK(find_layer<SelfAttention<double>>(block, "attend") == &block.attend.branch.layer);
 }
 
 TEST_CASE("a layer is found by the name that observers and files call it") {

@@ -13,10 +13,11 @@
 #include <vector>
 
 #include "crate/core/threads.hpp"
+#include "crate/inference/folded_attention.hpp"
 #include "crate/inference/folded_chain.hpp"
 #include "crate/inference/folded_ista.hpp"
 #include "crate/inference/folded_linear.hpp"
-#include "crate/inference/folded_mssa.hpp"
+#include "crate/inference/folded_mlp.hpp"
 #include "crate/inference/folded_overcomplete_ista.hpp"
 #include "crate/inference/folded_patch_embedding.hpp"
 #include "crate/inference/folded_residual.hpp"
@@ -84,8 +85,18 @@ template <FoldedWeight W, class L>
 }
 
 template <FoldedWeight W, Scalar S>
-[[nodiscard]] FoldedMssa<W> folded(Folding<W> how, PreNorm<Mssa<S>> layer, int sign = 1) {
-  return FoldedMssa<W>(std::move(layer), sign, how.keeps_tokens);
+[[nodiscard]] FoldedAttention<W> folded(Folding<W> how, PreNorm<Mssa<S>> layer, int sign = 1) {
+  return FoldedAttention<W>(std::move(layer), sign, how.keeps_tokens);
+}
+
+template <FoldedWeight W, Scalar S>
+[[nodiscard]] FoldedAttention<W> folded(Folding<W> how, PreNorm<SelfAttention<S>> layer, int sign = 1) {
+  return FoldedAttention<W>(std::move(layer), sign, how.keeps_tokens);
+}
+
+template <FoldedWeight W, Scalar S>
+[[nodiscard]] FoldedMlp<W> folded(Folding<W>, PreNorm<Mlp<S>> layer, int sign = 1) {
+  return FoldedMlp<W>(layer, sign);
 }
 
 /// prox(A LN(z) + c) with A = I + eta D^T (I - D), or by rule A = (1 + 4 / (9 (1 + alpha))) D^T.

@@ -83,7 +83,9 @@ class FoldedLinear {
   }
   [[nodiscard]] std::string formula(const std::string& argument) const {
     const std::string map = "W " + as_factor(norm_epsilon_ ? "LN(" + argument + ")" : argument) + " + b";
-    return activation_ == detail::Activation::none ? map : "prox(" + map + ")";
+    if (activation_ == detail::Activation::none) return map;
+    const bool is_gelu = activation_ == detail::Activation::gelu || activation_ == detail::Activation::gelu_tanh;
+    return (is_gelu ? "GELU(" : "prox(") + map + ")";
   }
 
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {

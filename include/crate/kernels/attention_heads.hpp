@@ -9,7 +9,7 @@
 #include "crate/core/token_sets.hpp"
 #include "crate/kernels/views.hpp"
 
-// Subspace attention as kernels see it.
+// Attention as kernels see it.
 
 namespace crate::detail {
 
@@ -21,14 +21,21 @@ inline constexpr Index query_block = 128;
   return causal ? std::min(visible, first + n) : visible;
 }
 
-/// The heads of all sets. A query sees the visible keys of its set; if causal, those up to its own.
+/// The heads of all sets, one below the other in (K p) x (total tokens). A query sees the visible keys of its set; if
+/// causal, those up to its own.
 template <Scalar S>
 struct AttentionHeads {
-  Columns<const S> h;        ///< [H_1; ...; H_K], (K p) x (total tokens): queries, keys and values alike
-  Index count = 0, dim = 0;  ///< K and p
+  Columns<const S> queries, keys, values;  ///< Q, K and V; in subspace attention one and the same H
+  Index count = 0, dim = 0;                ///< K and p
   const TokenLayout& layout;
   bool causal = false;
   S scale = 1;  ///< of the logits
+};
+
+/// dL/dQ, dL/dK and dL/dV, as large as what they belong to.
+template <Scalar S>
+struct AttentionCotangents {
+  Columns<S> queries, keys, values;
 };
 
 /// Dropout of attention probabilities: probability 0 for none.

@@ -9,6 +9,8 @@ enum class Activation {
   none,            ///< x
   relu,            ///< max(x - level, 0)
   soft_threshold,  ///< sign(x) max(|x| - level, 0)
+  gelu,            ///< GELU(x), see GeluForm
+  gelu_tanh,
 };
 
 /// What becomes of a product P before it is stored: activation(scale column_scale_j P_ij + shift_i + addend_ij), and 0

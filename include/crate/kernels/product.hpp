@@ -8,6 +8,7 @@
 #include "crate/core/threads.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/kernels/detail/targets.hpp"
+#include "crate/kernels/gelu_form.hpp"
 #include "crate/kernels/packed_product.hpp"
 #include "crate/kernels/views.hpp"
 
@@ -30,6 +31,8 @@ template <Scalar S>
     x = x - epilogue.level < 0 ? 0 : x - epilogue.level;
   else if (epilogue.activation == Activation::soft_threshold)
     x -= std::max(std::min(x, epilogue.level), -epilogue.level);
+  else if (epilogue.activation != Activation::none)
+    x = gelu(x, epilogue.activation == Activation::gelu ? GeluForm::exact : GeluForm::tanh);
   return epilogue.mask.first != nullptr && *epilogue.mask.at(i, j) == 0 ? 0 : x;
 }
 

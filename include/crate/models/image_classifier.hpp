@@ -46,7 +46,8 @@ struct ClassifierHead : Chain<ClassifierHead<S>, S> {
   LayerNorm<S> norm;
   Linear<S> linear;
 
-  ClassifierHead(Index dim, Index classes) : norm(dim), linear(dim, classes) {}
+  ClassifierHead(Index dim, Index classes, const LayerNormOptions& options = {})
+      : norm(dim, options), linear(dim, classes) {}
 
   static constexpr auto parts() {
     return std::tuple{part("norm", &ClassifierHead::norm), part("linear", &ClassifierHead::linear)};
@@ -60,6 +61,7 @@ struct ImageClassifierOptions {
   Index depth = 12;      ///< blocks, >= 1
   Pooling pooling = Pooling::class_token;
   double token_dropout = 0;  ///< of what enters the first block, in recorded passes alone
+  double head_norm_epsilon = 1e-5;
   BlockOptions block = {};
 };
 
@@ -91,7 +93,7 @@ struct ImageClassifier : Chain<ImageClassifier<Block, Embedding>, typename Block
         tokens(Matrix<Scalar>::Zero(o.block.dim, 1 + o.image.grid().patches()), o.token_dropout),
         encoder(o.depth, o.block),
         pool{o.block.dim, o.pooling},
-        head(o.block.dim, o.classes),
+        head(o.block.dim, o.classes, {.epsilon = o.head_norm_epsilon}),
         about{ImagePreprocessing::published(o.image.channels)} {}
 
   static constexpr auto parts() {

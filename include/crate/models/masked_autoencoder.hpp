@@ -5,6 +5,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -278,13 +279,21 @@ void initialise_xavier(Mssa<S>& attention) {
   if (attention.output) initialise_xavier(*attention.output);
 }
 
+/// All that a block has of these.
+template <class L>
+void initialise_xavier(L& layer) {
+  if constexpr (HasParts<L>)
+    std::apply([&](const auto&... entries) { (initialise_xavier(std::invoke(entries.get, layer)), ...); }, L::parts());
+}
+
 }  // namespace detail
 
 /// The random start of the masked autoencoder as published: linear maps, the patch embedding and U uniform within
 /// sqrt(6 / (inputs + outputs)), biases zero but that of the embedding, tokens normal with deviation 0.02, dictionaries
 /// and norms as everywhere.
-template <crate::Scalar S>
-void initialise(CrateMaskedAutoencoder<S>& model, std::uint64_t seed) {
+template <class EncoderBlock, class DecoderBlock>
+void initialise(MaskedAutoencoder<EncoderBlock, DecoderBlock>& model, std::uint64_t seed) {
+  using S = typename EncoderBlock::Scalar;
   detail::initialise_parts(model, seed, std::string());
   Random random(seed, detail::stream_of_name(""));
   for (Vector<S>* const token : {&model.tokens.class_token, &model.embedding.mask_token}) {
@@ -293,8 +302,8 @@ void initialise(CrateMaskedAutoencoder<S>& model, std::uint64_t seed) {
   }
   Linear<S>& embedding = model.embedding.embedding.map;
   detail::widen_to_xavier(embedding.weight, embedding.input_dim(), embedding.output_dim());
-  for (auto& block : model.encoder.layers) detail::initialise_xavier(block.compress.branch.layer);
-  for (auto& block : model.decoder.layers) detail::initialise_xavier(block.decompress.branch.layer);
+  for (auto& block : model.encoder.layers) detail::initialise_xavier(block);
+  for (auto& block : model.decoder.layers) detail::initialise_xavier(block);
   detail::initialise_xavier(model.prediction);
   detail::initialise_xavier(model.unused_embedding);
 }

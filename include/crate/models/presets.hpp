@@ -3,6 +3,7 @@
 
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/masked_autoencoder.hpp"
+#include "crate/models/transformer.hpp"
 
 // The published sizes, by their published names. The same letter means other widths at patch 8 than at patch 16.
 
@@ -21,6 +22,14 @@ inline CrateAlphaClassifier<float>::Options alpha(Index patch, Index dim, Index 
   return {.image = {.patch_height = patch, .patch_width = patch},
           .classes = classes,
           .depth = depth,
+          .block = {.dim = dim, .heads = heads}};
+}
+
+inline TransformerClassifier<float>::Options vit(Index patch, Index dim, Index heads, Index depth, Index classes) {
+  return {.image = {.patch_height = patch, .patch_width = patch},
+          .classes = classes,
+          .depth = depth,
+          .head_norm_epsilon = 1e-6,
           .block = {.dim = dim, .heads = heads}};
 }
 
@@ -52,6 +61,11 @@ inline MaskedAutoencoderOptions mae(Index dim, Index heads, Index depth) {
   return detail::alpha(14, 1024, 16, 24, classes);
 }
 [[nodiscard]] inline auto crate_alpha_large_8(Index classes = 1000) { return detail::alpha(8, 1024, 16, 24, classes); }
+
+// Transformers of arXiv 2010.11929 and 2012.12877: patch 16.
+[[nodiscard]] inline auto vit_tiny(Index classes = 1000) { return detail::vit(16, 192, 3, 12, classes); }
+[[nodiscard]] inline auto vit_small(Index classes = 1000) { return detail::vit(16, 384, 6, 12, classes); }
+[[nodiscard]] inline auto vit_base(Index classes = 1000) { return detail::vit(16, 768, 12, 12, classes); }
 
 // Masked autoencoders of arXiv 2404.02446: patch 16.
 [[nodiscard]] inline auto crate_mae_tiny() { return detail::mae(384, 6, 12); }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Subspace attention by the micro-kernel, a strip of a few queries at a time: their scores against all keys, the
+// Attention by the micro-kernel, a strip of a few queries at a time: their scores against all keys, the
 // softmax, and the averages of the values stay in the first cache.
 //
-// Letters: H_k = U_k^T Z, p x N, are queries, keys and values of head k. The Gram matrix H_k^T H_k is symmetric, but
-// half of it would have to be transposed from where it was computed to where it is averaged with; that costs about what
-// it saves.
+// Letters: Q_k, K_k and V_k, p x N, are queries, keys and values of head k. In subspace attention all three are
+// H_k = U_k^T Z, and H_k^T H_k is symmetric, but half of it would have to be transposed from where it was computed to
+// where it is averaged with; that costs about what it saves.
 
 namespace crate::detail::CRATE_TARGET {
 inline namespace CRATE_UNIT {
@@ -53,13 +53,13 @@ template <Scalar S>
   return round_up(keys, lanes) + lanes;
 }
 
-/// A panel of values in pairs of keys, the first in the lower half: rows `row` ... `row + count - 1` of H_k, whole
+/// A panel of values in pairs of keys, the first in the lower half: rows `row` ... `row + count - 1` of V_k, whole
 /// vectors of them, step by step the numbers of two keys. Beyond the last row and the last key stands 0.
-inline void pack_pairs(Columns<const float> h_k, Index row, Index count, Index keys, BfloatPair* panel) {
+inline void pack_pairs(Columns<const float> v_k, Index row, Index count, Index keys, BfloatPair* panel) {
   using V = Simd<float>;
   constexpr Index lanes = lanes_of<V>;
   const auto halves = [&](Index i, Index key) {
-    const V numbers = key < keys ? load_first<V>(h_k.at(row + i, key), std::min(lanes, count - i)) : V{};
+    const V numbers = key < keys ? load_first<V>(v_k.at(row + i, key), std::min(lanes, count - i)) : V{};
     return rounded_to_bfloat16(numbers);
   };
   for (Index key = 0; key < keys; key += 2)
@@ -80,32 +80,32 @@ struct Head {
   using Averaging = Arithmetic<Value>;
   using Unit = typename Averaging::Unit;
 
-  Columns<const S> h;  ///< H_k, p x N
-  Index dim;           ///< p
+  Columns<const S> q, k, v;  ///< Q_k, K_k and V_k, p x N
+  Index dim;                 ///< p
   Index visible;
-  S* keys;       ///< room for H_k^T of the visible tokens, by panels
-  Unit* values;  ///< and for H_k of them, by panels
+  S* keys;       ///< room for K_k^T of the visible tokens, by panels
+  Unit* values;  ///< and for V_k of them, by panels
   S* strip;      ///< room for the scores of a tile of queries
 
   void pack() const {
     using T = Tiles<Arithmetic<S>>;
     for (Index key = 0; key < visible; key += T::rows) {
       const Index rows = std::min(T::rows, visible - key);
-      pack_panel_of<S>({h.at(0, key), rows, dim, h.stride, 1}, round_up(rows, T::lanes), keys + key * dim);
+      pack_panel_of<S>({k.at(0, key), rows, dim, k.stride, 1}, round_up(rows, T::lanes), keys + key * dim);
     }
     for (Index row = 0; row < dim; row += T::rows) {
       const Index rows = std::min(T::rows, dim - row);
       if constexpr (rounds)
-        pack_pairs(h, row, rows, visible, values + row * steps(visible));
+        pack_pairs(v, row, rows, visible, values + row * steps(visible));
       else
-        pack_panel_of<S>({h.at(row, 0), rows, visible, 1, h.stride}, round_up(rows, T::lanes), values + row * visible);
+        pack_panel_of<S>({v.at(row, 0), rows, visible, 1, v.stride}, round_up(rows, T::lanes), values + row * visible);
     }
   }
 
   /// Of an average over so many keys.
   static constexpr Index steps(Index keys) { return rounds ? (keys + 1) / 2 : keys; }
 
-  /// out = H_k softmax(scale H_k^T Q) for n queries Q = H_k[:, first ... first + n - 1], at most as many as a tile has
+  /// out = V_k softmax(scale K_k^T Q) for n queries Q = Q_k[:, first ... first + n - 1], at most as many as a tile has
   /// columns. The terms of their softmax go to `softmax`, if there is room.
   template <class Out>
   void attend(Index first, Index n, bool causal, S scale, const std::optional<ProbabilityDropout>& dropout,
@@ -116,7 +116,7 @@ struct Head {
     for (Index key = 0; key < seen; key += T::rows) {
       const Index packed_vectors = (std::min(T::rows, visible - key) + T::lanes - 1) / T::lanes;
       const Index vectors = (std::min(T::rows, seen - key) + T::lanes - 1) / T::lanes;
-      T::kernel(vectors, n)(keys + key * dim, packed_vectors * T::lanes, dim, h.at(0, first), h.stride, strip + key,
+      T::kernel(vectors, n)(keys + key * dim, packed_vectors * T::lanes, dim, q.at(0, first), q.stride, strip + key,
                             stride);
     }
     alignas(64) S inverse_sums[static_cast<std::size_t>(T::columns)];
@@ -171,9 +171,17 @@ void attend_heads(const AttentionHeads<S>& heads, bool first_tokens, const Atten
     S* const keys = rooms + worker * each;
     S* const values = keys + tokens * heads.dim;
     S* const strip = values + tokens * round_up(heads.dim, T::lanes);
-    const Columns<const S> h{heads.h.at(k * heads.dim, token), heads.h.stride};
-    const Head<S, Value> head{
-        h, heads.dim, layout.visible(set), keys, reinterpret_cast<typename Arithmetic<Value>::Unit*>(values), strip};
+    const auto of_head = [&](Columns<const S> all) {
+      return Columns<const S>{all.at(k * heads.dim, token), all.stride};
+    };
+    const Head<S, Value> head{of_head(heads.queries),
+                              of_head(heads.keys),
+                              of_head(heads.values),
+                              heads.dim,
+                              layout.visible(set),
+                              keys,
+                              reinterpret_cast<typename Arithmetic<Value>::Unit*>(values),
+                              strip};
     head.pack();
     std::optional<ProbabilityDropout> drop;
     if (dropout.probability != 0)

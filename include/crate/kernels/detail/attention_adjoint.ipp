@@ -60,6 +60,40 @@ template <Scalar S>
   return blocks == 0 ? 0 : round_up((tokens + blocks - 1) / blocks, lanes_of<Simd<S>>);
 }
 
+/// body(block) for the blocks that the tokens first, ..., tokens - 1 of a set are cut into.
+template <Scalar S, class Body>
+void for_each_token_block(Index first, Index tokens, const Body& body) {
+  const Index block = adjoint_block<S>(tokens);
+  for (; first < tokens; first += block) {
+    const Index count = std::min(block, tokens - first);
+    body(TokenBlock{first, count, round_up(count, lanes_of<Simd<S>>)});
+  }
+}
+
+/// X_I^T, columns dim x N, by panels, where the blocks before I leave off.
+template <Scalar S>
+void pack_block_rows(Columns<const S> x, Index dim, const TokenBlock& i, S* packed) {
+  using T = Tiles<Arithmetic<S>>;
+  for (Index row = 0; row < i.count; row += T::rows) {
+    const Index rows = std::min(T::rows, i.count - row), token = i.first + row;
+    pack_panel_of<S>({x.at(0, token), rows, dim, x.stride, 1}, round_up(rows, T::lanes), packed + token * dim);
+  }
+}
+
+/// to = X_I^T Y_J with X_I^T packed, its columns i.padded numbers apart.
+template <Scalar S>
+void multiply_block_rows(const S* packed, Index dim, const TokenBlock& i, Columns<const S> y, const TokenBlock& j,
+                         S* to) {
+  using T = Tiles<Arithmetic<S>>;
+  for (Index row = 0; row < i.padded; row += T::rows) {
+    const Index vectors = (std::min(T::rows, i.padded - row)) / T::lanes;
+    for (Index col = 0; col < j.count; col += T::columns)
+      T::kernel(vectors, std::min<Index>(T::columns, j.count - col))(packed + (i.first + row) * dim, vectors * T::lanes,
+                                                                     dim, y.at(0, j.first + col), y.stride,
+                                                                     to + col * i.padded + row, i.padded);
+  }
+}
+
 /// The room of a worker. Of tokens, whole vectors; of a pair I, J of blocks, columns for each j in J, or i in I.
 template <Scalar S>
 struct AdjointRoom {
@@ -118,35 +152,22 @@ class HeadAdjoint {
     }
     for (S* const of_tokens : {room.largest, room.inverse_sum, room.mean})
       std::fill(of_tokens + tokens, of_tokens + round_up(tokens, T::lanes), S(0));
-    for_each_block(0, [&](const TokenBlock& block) { pack(block); });
+    for_each_token_block<S>(0, tokens, [&](const TokenBlock& block) { pack(block); });
   }
 
   /// h_cotangent = dL/dH_k.
   void compute(Columns<S> h_cotangent) const {
     for (Index j = 0; j < tokens; ++j) std::fill_n(h_cotangent.at(0, j), dim, S(0));
-    for_each_block(0, [&](const TokenBlock& i) {
+    for_each_token_block<S>(0, tokens, [&](const TokenBlock& i) {
       if (i.first >= visible) return;
-      for_each_block(i.first, [&](const TokenBlock& j) { add_pair(i, j, h_cotangent); });
+      for_each_token_block<S>(i.first, tokens, [&](const TokenBlock& j) { add_pair(i, j, h_cotangent); });
     });
   }
 
  private:
-  template <class Body>
-  void for_each_block(Index first, const Body& body) const {
-    const Index block = adjoint_block<S>(tokens);
-    for (; first < tokens; first += block) {
-      const Index count = std::min(block, tokens - first);
-      body(TokenBlock{first, count, round_up(count, T::lanes)});
-    }
-  }
-
   void pack(const TokenBlock& block) const {
-    for (Index key = 0; key < block.count; key += T::rows) {
-      const Index rows = std::min(T::rows, block.count - key), width = round_up(rows, T::lanes),
-                  token = block.first + key;
-      pack_panel_of<S>({h.at(0, token), rows, dim, h.stride, 1}, width, room.packed_h + token * dim);
-      pack_panel_of<S>({c.at(0, token), rows, dim, c.stride, 1}, width, room.packed_c + token * dim);
-    }
+    pack_block_rows(h, dim, block, room.packed_h);
+    pack_block_rows(c, dim, block, room.packed_c);
     for (Index row = 0; row < dim; row += T::rows) {
       const Index rows = std::min(T::rows, dim - row), width = round_up(rows, T::lanes);
       S* const panel = packed_sums_of(block, row);
@@ -162,9 +183,9 @@ class HeadAdjoint {
   /// least one.
   void add_pair(const TokenBlock& i, const TokenBlock& j, Columns<S> h_cotangent) const {
     const bool both_ways = i.first != j.first && !causal && j.first < visible;
-    multiply_rows(room.packed_h, i, h, j, room.scores);
-    multiply_rows(room.packed_h, i, c, j, room.products);
-    if (both_ways) multiply_rows(room.packed_c, i, h, j, room.turned_products);
+    multiply_block_rows(room.packed_h, dim, i, h, j, room.scores);
+    multiply_block_rows(room.packed_h, dim, i, c, j, room.products);
+    if (both_ways) multiply_block_rows(room.packed_c, dim, i, h, j, room.turned_products);
     if (dropout) draw(i, j, both_ways);
     if (both_ways)
       differentiate<true>(i, j);
@@ -173,17 +194,6 @@ class HeadAdjoint {
     if (i.first != j.first) add_sums(i, both_ways ? 2 * i.count : i.count, room.columns, 2 * i.padded, j, h_cotangent);
     turn(i, j);
     add_sums(j, 2 * j.count, room.turned_columns, 2 * j.padded, i, h_cotangent);
-  }
-
-  /// to = X_I^T Y_J with X_I^T packed, its columns i.padded numbers apart.
-  void multiply_rows(const S* packed, const TokenBlock& i, Columns<const S> y, const TokenBlock& j, S* to) const {
-    for (Index row = 0; row < i.padded; row += T::rows) {
-      const Index vectors = (std::min(T::rows, i.padded - row)) / T::lanes;
-      for (Index col = 0; col < j.count; col += T::columns)
-        T::kernel(vectors, std::min<Index>(T::columns, j.count - col))(packed + (i.first + row) * dim,
-                                                                       vectors * T::lanes, dim, y.at(0, j.first + col),
-                                                                       y.stride, to + col * i.padded + row, i.padded);
-    }
   }
 
   /// The factors of dropout for keys in I and queries in J, and the other way round.
@@ -256,7 +266,7 @@ class HeadAdjoint {
   }
 };
 
-/// See kernels/attention.hpp.
+/// See kernels/attention.hpp; queries, keys and values are one.
 template <Scalar S>
 void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout& dropout,
                           SoftmaxTerms<const S> softmax, Columns<const S> out, Columns<const S> out_cotangent,
@@ -277,7 +287,7 @@ void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout
     if (drops) drop.emplace(ProbabilityDropout{dropout, set, k, layout.length(set), layout.visible(set), heads.causal});
     Room<S> own(rooms + worker * (size.taken() + gap));
     const AdjointRoom<S> room(own, heads.dim, layout.longest(), drops);
-    const HeadAdjoint<S> head{of_head(heads.h),
+    const HeadAdjoint<S> head{of_head(heads.queries),
                               of_head(out_cotangent),
                               heads.dim,
                               layout.length(set),

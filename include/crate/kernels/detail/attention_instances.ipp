@@ -21,3 +21,11 @@ CRATE_INSTANCE void crate::detail::attend_heads_adjoint(InstructionSet, const At
                                                         const AttentionDropout&, SoftmaxTerms<const double>,
                                                         Columns<const double>, Columns<const double>, Columns<double>,
                                                         Workspace&, Threads&);
+CRATE_INSTANCE void crate::detail::attend_heads_adjoint(InstructionSet, const AttentionHeads<float>&,
+                                                        const AttentionDropout&, SoftmaxTerms<const float>,
+                                                        Columns<const float>, Columns<const float>,
+                                                        const AttentionCotangents<float>&, Workspace&, Threads&);
+CRATE_INSTANCE void crate::detail::attend_heads_adjoint(InstructionSet, const AttentionHeads<double>&,
+                                                        const AttentionDropout&, SoftmaxTerms<const double>,
+                                                        Columns<const double>, Columns<const double>,
+                                                        const AttentionCotangents<double>&, Workspace&, Threads&);

@@ -41,6 +41,12 @@ struct Kernels {
     CRATE_TARGET::attend_heads_adjoint(heads, dropout, softmax, out, out_cotangent, h_cotangent, workspace, threads);
   }
   template <class S>
+  static void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout& dropout,
+                                   SoftmaxTerms<const S> softmax, Columns<const S> out, Columns<const S> out_cotangent,
+                                   const AttentionCotangents<S>& cotangents, Workspace& workspace, Threads& threads) {
+    CRATE_TARGET::attend_heads_adjoint(heads, dropout, softmax, out, out_cotangent, cotangents, workspace, threads);
+  }
+  template <class S>
   static auto exponentials_in_place(S* scores, Index seen, Index keys, S scale) {
     return CRATE_TARGET::exponentials_in_place<S>(scores, seen, keys, scale);
   }
@@ -57,6 +63,14 @@ struct Kernels {
   static void normalise_tokens_into(Columns<const float> z, Index dim, Index cols, std::optional<double> norm_epsilon,
                                     Columns<Out> out, Threads& threads) {
     CRATE_TARGET::normalise_tokens_into<Out>(z, dim, cols, norm_epsilon, out, threads);
+  }
+  template <class S, class... Arguments>
+  static void gelu_into(Columns<const S> z, Arguments&&... arguments) {
+    CRATE_TARGET::gelu_into<S>(z, std::forward<Arguments>(arguments)...);
+  }
+  template <class S, class... Arguments>
+  static void gelu_adjoint_into(Columns<const S> z, Arguments&&... arguments) {
+    CRATE_TARGET::gelu_adjoint_into<S>(z, std::forward<Arguments>(arguments)...);
   }
   template <class S, class... Arguments>
   static void layer_norm_into(Columns<const S> z, Arguments&&... arguments) {

@@ -8,10 +8,12 @@ template <Activation activation, class V>
   if constexpr (activation == Activation::relu) {
     const V above = x - level;
     return above < V{} ? V{} : above;  // not a number stays one
-  } else if constexpr (activation == Activation::soft_threshold)
+  } else if constexpr (activation == Activation::soft_threshold) {
     return x - larger(smaller(x, V{} + level), V{} - level);
-  else
+  } else {
+    static_assert(activation == Activation::none);
     return x;
+  }
 }
 
 /// The numbers where the mask is not 0, else 0.
@@ -73,27 +75,51 @@ template <Activation activation, int vectors, class V, class Kept, class Out>
   }
 }
 
+template <Activation activation, class A, class Kept, class Out>
+void finish_tile_by(const typename A::Scalar* sums, Index row, Index rows, Index col, Index cols,
+                    const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out) {
+  using V = typename A::Sums;
+  using T = Tiles<A>;
+  if (rows == T::rows) {
+    constexpr std::integral_constant<Index, T::lanes> whole;
+    return finish_rows<activation, T::vectors, V>(sums, T::rows, row, whole, col, cols, epilogue, out);
+  }
+  for (Index i = 0; i < rows; i += T::lanes)
+    finish_rows<activation, 1, V>(sums + i, T::rows, row + i, std::min(T::lanes, rows - i), col, cols, epilogue, out);
+}
+
+/// By GELU, in memory between two passes: in registers it would be compiled for every kind of product, and take
+/// longer than it lasts.
+template <class A, class Kept, class Out>
+void finish_tile_by_gelu(GeluForm form, const typename A::Scalar* sums, Index row, Index rows, Index col, Index cols,
+                         const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out) {
+  using S = typename A::Scalar;
+  using T = Tiles<A>;
+  alignas(64) S tile[static_cast<std::size_t>(T::rows * T::columns)] = {};
+  Epilogue<S, Kept> affine{.scale = epilogue.scale};
+  if (epilogue.shift) affine.shift = epilogue.shift + row;
+  if (epilogue.column_scale) affine.column_scale = epilogue.column_scale + col;
+  if (epilogue.addend.first) affine.addend = {epilogue.addend.at(row, col), epilogue.addend.stride};
+  finish_tile_by<Activation::none, A>(sums, 0, rows, 0, cols, affine, Columns<S>{tile, T::rows});
+  gelu_numbers(tile, T::rows * cols, form, tile);
+  finish_tile_by<Activation::none, A>(tile, row, rows, col, cols, Epilogue<S, Kept>{.mask = epilogue.mask}, out);
+}
+
 /// Stores the tile of a product that begins at (row, col) and holds rows x cols sums, columns `Tiles::rows` apart.
 template <class A, class Kept, class Out>
 void finish_tile(const typename A::Scalar* sums, Index row, Index rows, Index col, Index cols,
                  const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out) {
-  using V = typename A::Sums;
-  using T = Tiles<A>;
-  const auto finish = [&]<Activation activation>() {
-    if (rows == T::rows) {
-      constexpr std::integral_constant<Index, T::lanes> whole;
-      return finish_rows<activation, T::vectors, V>(sums, T::rows, row, whole, col, cols, epilogue, out);
-    }
-    for (Index i = 0; i < rows; i += T::lanes)
-      finish_rows<activation, 1, V>(sums + i, T::rows, row + i, std::min(T::lanes, rows - i), col, cols, epilogue, out);
-  };
   switch (epilogue.activation) {
     case Activation::none:
-      return finish.template operator()<Activation::none>();
+      return finish_tile_by<Activation::none, A>(sums, row, rows, col, cols, epilogue, out);
     case Activation::relu:
-      return finish.template operator()<Activation::relu>();
+      return finish_tile_by<Activation::relu, A>(sums, row, rows, col, cols, epilogue, out);
     case Activation::soft_threshold:
-      return finish.template operator()<Activation::soft_threshold>();
+      return finish_tile_by<Activation::soft_threshold, A>(sums, row, rows, col, cols, epilogue, out);
+    case Activation::gelu:
+      return finish_tile_by_gelu<A>(GeluForm::exact, sums, row, rows, col, cols, epilogue, out);
+    case Activation::gelu_tanh:
+      return finish_tile_by_gelu<A>(GeluForm::tanh, sums, row, rows, col, cols, epilogue, out);
   }
 }
 

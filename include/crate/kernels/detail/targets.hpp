@@ -33,6 +33,7 @@
 #include "crate/kernels/bfloat16.hpp"
 #include "crate/kernels/detail/vector_types.hpp"
 #include "crate/kernels/epilogue.hpp"
+#include "crate/kernels/gelu_form.hpp"
 #include "crate/kernels/instruction_set.hpp"
 #include "crate/kernels/norm_views.hpp"
 #include "crate/kernels/tile_shape.hpp"

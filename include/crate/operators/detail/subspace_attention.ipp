@@ -19,7 +19,10 @@ template <class T>
 [[nodiscard]] auto attention_heads(Columns<T> h, Index heads, Index head_dim, const TokenLayout& layout,
                                    const AttentionOptions& options) {
   using S = std::remove_const_t<T>;
-  return AttentionHeads<S>{.h = {h.first, h.stride},
+  const Columns<const S> all{h.first, h.stride};
+  return AttentionHeads<S>{.queries = all,
+                           .keys = all,
+                           .values = all,
                            .count = heads,
                            .dim = head_dim,
                            .layout = layout,
