@@ -259,6 +259,13 @@ TEST_CASE("parts that are shared in any order go backward and fold") {
   CHECK(relative_error(fold(model).forward(sets).tokens, model.forward(sets).tokens) < rounding<double>);
 }
 
+TEST_CASE("a folded branch that is subtracted takes observers") {
+  const auto model = with_random_weights(Subtract<PreNorm<Ista<double>>>(PreNorm(Ista<double>(4))));
+  const TokenSets<double> sets = uneven_sets(4);
+  const auto found = forward(fold(model), sets, {.observer = [](HalfStep<double>) {}});
+  CHECK(relative_error(found.tokens, forward(model, sets).tokens) < rounding<double>);
+}
+
 TEST_CASE("links that do not fit each other are refused by name") {
   struct Misfit : Chain<Misfit, double> {
     Linear<double> first{3, 4};

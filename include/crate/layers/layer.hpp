@@ -63,6 +63,17 @@ concept MixesTokens = requires(const L& layer, Eigen::Ref<const Matrix<typename 
 
 namespace detail {
 
+/// What a layer keeps for its backward pass; nothing, if it is for inference alone.
+template <class L>
+struct TapeOf {
+  struct type {};
+};
+template <class L>
+requires requires { typename L::Tape; }
+struct TapeOf<L> {
+  using type = typename L::Tape;
+};
+
 /// What a layer takes.
 template <class L>
 struct InputOf {

@@ -39,7 +39,7 @@ struct MaskedPatchEmbedding {
   Vector<Scalar> mask_token;  ///< d
 
   struct Tape {
-    typename Embedding::Tape embedding;
+    typename detail::TapeOf<Embedding>::type embedding;
     Kept<Scalar> mask;
   };
 

@@ -27,7 +27,7 @@ struct SignedResidual {
   }
 
   struct Tape {
-    typename Inner::Tape branch;
+    typename TapeOf<Inner>::type branch;
   };
 
   static constexpr auto parts() { return std::tuple{part("", &SignedResidual::branch)}; }
