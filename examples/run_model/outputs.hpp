@@ -16,8 +16,9 @@ namespace run_model {
 using crate::Index;
 using crate::Matrix;
 
-/// Under which name a half-step is written: "layers.0.half" for "layers.0.compress", "layers.0.out" for
-/// "layers.0.sparsify", "decoder_layers.0..." in a decoder, "tokens" for itself; empty for what is not.
+/// Under which name a half-step is written: "layers.0.half" for "layers.0.compress" or "layers.0.attend", "layers.0.out"
+/// for "layers.0.sparsify" or "layers.0.transform", "decoder_layers.0..." in a decoder, "tokens" for itself; empty for
+/// what is not.
 inline std::string output_name(std::string_view half_step) {
   if (half_step == "tokens") return "tokens";
   std::string name(half_step);
@@ -25,8 +26,8 @@ inline std::string output_name(std::string_view half_step) {
   if (name.starts_with("decoder.")) name.replace(0, 8, "decoder_");
   const std::size_t last_dot = name.rfind('.');
   const std::string_view part = last_dot == std::string::npos ? "" : std::string_view(name).substr(last_dot + 1);
-  const bool first_half = part == "compress" || part == "expand",
-             second_half = part == "sparsify" || part == "decompress";
+  const bool first_half = part == "compress" || part == "attend" || part == "expand",
+             second_half = part == "sparsify" || part == "transform" || part == "decompress";
   if (!first_half && !second_half) return {};
   return name.substr(0, last_dot) + (first_half ? ".half" : ".out");
 }
