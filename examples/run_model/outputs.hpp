@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cctype>
 #include <deque>
 #include <span>
 #include <string>
@@ -25,7 +26,9 @@ inline std::string output_name(std::string_view half_step) {
   if (name.starts_with("encoder.")) name.erase(0, 8);
   if (name.starts_with("decoder.")) name.replace(0, 8, "decoder_");
   const std::size_t last_dot = name.rfind('.');
-  const std::string_view part = last_dot == std::string::npos ? "" : std::string_view(name).substr(last_dot + 1);
+  const bool is_of_block = last_dot != std::string::npos && last_dot > 0 && std::isdigit(name[last_dot - 1]) != 0;
+  if (!is_of_block) return {};  // but inside of one, as the map "expand" of an MLP is
+  const std::string_view part = std::string_view(name).substr(last_dot + 1);
   const bool first_half = part == "compress" || part == "attend" || part == "expand",
              second_half = part == "sparsify" || part == "transform" || part == "decompress";
   if (!first_half && !second_half) return {};

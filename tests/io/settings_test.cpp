@@ -142,9 +142,9 @@ TEST_CASE("what sets a transformer apart from the published ones is written, and
     if (entry.first.find("layers.1") == std::string::npos) settings.push_back(entry);
   settings.erase(settings.begin(), settings.begin() + 9);
   CHECK(settings == Metadata{{"crate.token_dropout", "0.1"},
+                             {"crate.layers.0.attend.norm.epsilon", "0.001"},
                              {"crate.layers.0.attend.dropout", "0.2"},
                              {"crate.layers.0.attend.mask", "causal"},
-                             {"crate.layers.0.attend.norm.epsilon", "0.001"},
                              {"crate.layers.0.transform.norm.epsilon", "0.001"},
                              {"crate.layers.0.transform.activation.form", "tanh"},
                              {"crate.head.norm.epsilon", "1e-05"}});
