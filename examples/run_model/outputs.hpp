@@ -17,9 +17,9 @@ namespace run_model {
 using crate::Index;
 using crate::Matrix;
 
-/// Under which name a half-step is written: "layers.0.half" for "layers.0.compress" or "layers.0.attend", "layers.0.out"
-/// for "layers.0.sparsify" or "layers.0.transform", "decoder_layers.0..." in a decoder, "tokens" for itself; empty for
-/// what is not.
+/// Under which name a half-step is written: "layers.0.half" for "layers.0.compress" or "layers.0.attend",
+/// "layers.0.out" for "layers.0.sparsify" or "layers.0.transform", "decoder_layers.0..." in a decoder, "tokens" for
+/// itself; empty for what is not.
 inline std::string output_name(std::string_view half_step) {
   if (half_step == "tokens") return "tokens";
   std::string name(half_step);
