@@ -129,7 +129,7 @@ Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "The most probable classes of pictures, by a CRATE or CRATE-alpha classifier.\n"
+      "The most probable classes of pictures, by a CRATE, CRATE-alpha or vision transformer classifier.\n"
       "Pictures are prepared as the weights' file says, or else as in the published evaluation: the shorter side "
       "resized\n"
       "to 256/224 of the model's image, the centre cropped, the colours normalised as in ImageNet.\n"

@@ -71,8 +71,15 @@ void print_model(const TensorTable& table, std::string_view family) {
     const std::string* const found = table.find_metadata(key);
     return found != nullptr ? *found : std::string("not in the file");
   };
-  std::printf("model      %s, heads: %s, step: %s, lambda: %s\n", std::string(family).c_str(),
-              text("crate.heads").c_str(), text("crate.step").c_str(), text("crate.lambda").c_str());
+  std::printf("model      %s", std::string(family).c_str());
+  for_each_family([&]<class Family>(Family) {
+    const auto print = [&](const auto& option) {
+      if (family == Family::name && detail::has_option(Family::load_options, option))
+        std::printf(", %s: %s", std::string(option.what).c_str(), text(option.key).c_str());
+    };
+    print(detail::load_option::heads), print(detail::load_option::step), print(detail::load_option::lambda);
+  });
+  std::printf("\n");
   print_input(table);
 }
 

@@ -75,6 +75,7 @@ class LayerRecord {
 
   void write(Outputs& outputs) const {
     for (const auto& [name, sets] : activations_) outputs.add_tokens(name, sets.tokens, sets.layout);
+    if (meter_.layers().empty()) return;
     std::vector<double> mean, deviation, zeros;
     for (const LayerMetrics& layer : meter_.layers()) {
       mean.push_back(layer.coding_rate_mean);

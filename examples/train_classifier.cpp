@@ -54,6 +54,18 @@ std::pair<Index, Index> patch_of(const Options& o, const ImageDataSet& images) {
                                 images.width, ", which square patches of 4, 8, 16 or 32 do not fill; found nothing"));
 }
 
+/// Fills the options of a block, of whichever kind it is.
+void set_block(const Options& o, auto& block) {
+  block.dim = o.dim;
+  block.heads = o.heads;
+  block.dropout = o.dropout;
+  if constexpr (requires { block.head_dim; }) block.head_dim = o.head_dim;
+  if constexpr (requires { block.lambda; }) {
+    block.step = o.step;
+    block.lambda = o.lambda;
+  }
+}
+
 template <class Model>
 Model fresh_model(const Bench& bench) {
   const Options& o = bench.options;
@@ -67,11 +79,19 @@ Model fresh_model(const Bench& bench) {
                                 .depth = o.depth,
                                 .pooling = o.pool == "mean" ? Pooling::mean : Pooling::class_token,
                                 .token_dropout = o.token_dropout};
-  sizes.block = {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .step = o.step, .lambda = o.lambda};
-  sizes.block.dropout = o.dropout;
+  set_block(o, sizes.block);
+  if constexpr (requires { sizes.block.norm_epsilon; }) sizes.head_norm_epsilon = sizes.block.norm_epsilon;
   Model model(sizes);
   initialise(model, o.trainer.seed);
   return model;
+}
+
+/// The attention of a block.
+auto& attention_of(auto& block) {
+  if constexpr (requires { block.attend; })
+    return block.attend.branch.layer;
+  else
+    return block.compress.branch.layer;
 }
 
 /// The model of --from with a new head, its positions stretched to the images at hand.
@@ -80,9 +100,9 @@ Model with_new_head(Model model, const Bench& bench) {
   const ImageDataSet& images = bench.data.training;
   if (images.height != patch_grid(model).image_height() || images.width != patch_grid(model).image_width())
     model.resize_images(images.height, images.width);
-  model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes());
+  model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes(), model.head.norm.options);
   initialise(model.head, bench.options.trainer.seed);
-  for (auto& block : model.encoder.layers) block.compress.branch.layer.dropout = bench.options.dropout;
+  for (auto& block : model.encoder.layers) attention_of(block).dropout = bench.options.dropout;
   model.tokens.token_dropout = bench.options.token_dropout;
   return model;
 }
@@ -117,8 +137,8 @@ Recipe recipe_of(const Bench& bench, const Model& model, const OptimiserOptions&
   recipe.emplace_back("flip", detail::exact_text(bench.options.augmentation.flip));
   recipe.emplace_back("dropout", detail::exact_text(bench.options.dropout));
   recipe.emplace_back("token dropout", detail::exact_text(bench.options.token_dropout));
-  recipe.emplace_back("eta", detail::exact_text(*first.step));
-  recipe.emplace_back("lambda", detail::exact_text(*first.lambda));
+  if (first.step) recipe.emplace_back("eta", detail::exact_text(*first.step));
+  if (first.lambda) recipe.emplace_back("lambda", detail::exact_text(*first.lambda));
   for (std::size_t c = 0; c < bench.preprocessing.normalisation.mean.size(); ++c)
     recipe.emplace_back(concatenate("pixels of channel ", c),
                         concatenate(detail::exact_text(bench.preprocessing.normalisation.mean[c]), " +- ",
@@ -229,7 +249,7 @@ int train(const Bench& bench, Model model) {
   return 0;
 }
 
-/// Calls action(model) with the classifier that a file holds, of either family.
+/// Calls action(model) with the classifier that a file holds, of any family.
 template <class Action>
 int with_classifier(AnyModel<float> any_model, const std::string& path, const Action& action) {
   const auto visit = [&]<class Model>(Model model) -> int {
@@ -304,7 +324,7 @@ int main(int count, char** arguments) {
   std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
 #endif
   Options options;
-  CLI::App app("Trains a CRATE or CRATE-alpha image classifier.");
+  CLI::App app("Trains an image classifier: CRATE, CRATE-alpha or a vision transformer.");
   train_classifier::add_options(app, options);
   CLI11_PARSE(app, count, arguments);
   try {

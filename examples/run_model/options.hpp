@@ -23,7 +23,7 @@ struct Options {
   /// Returns the exit status if there is nothing to run: --help or a mistake, which is then reported.
   std::optional<int> parse(int count, char** arguments) {
     CLI::App app(
-        "Runs a published CRATE model (classifier, CRATE-alpha, masked autoencoder) on images.\n"
+        "Runs a published model (CRATE, CRATE-alpha, vision transformer, CRATE masked autoencoder) on images.\n"
         "Family and sizes are read off the weights; what weights do not tell is an option.");
     examples::LoadOptionsParser model_options;
     app.add_option("--weights", weights, "safetensors or PyTorch file")->required();
@@ -34,7 +34,8 @@ struct Options {
     app.add_option("--output", output, "safetensors to write")->required();
     model_options.add_sizes(app);
     model_options.add_settings(app);
-    app.add_flag("--layers", layers, "also write tokens, every half-step, coding rates and zero fractions");
+    app.add_flag("--layers", layers,
+                 "also write tokens, every half-step and, of CRATE models, coding rates and zero fractions");
     app.add_flag(
         "--gradients", gradients,
         "also write `loss` and its gradient as `grad/...` under the published names; a classifier's input then has "

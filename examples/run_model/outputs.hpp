@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cctype>
 #include <deque>
 #include <span>
 #include <string>
@@ -16,17 +17,20 @@ namespace run_model {
 using crate::Index;
 using crate::Matrix;
 
-/// Under which name a half-step is written: "layers.0.half" for "layers.0.compress", "layers.0.out" for
-/// "layers.0.sparsify", "decoder_layers.0..." in a decoder, "tokens" for itself; empty for what is not.
+/// Under which name a half-step is written: "layers.0.half" for "layers.0.compress" or "layers.0.attend",
+/// "layers.0.out" for "layers.0.sparsify" or "layers.0.transform", "decoder_layers.0..." in a decoder, "tokens" for
+/// itself; empty for what is not.
 inline std::string output_name(std::string_view half_step) {
   if (half_step == "tokens") return "tokens";
   std::string name(half_step);
   if (name.starts_with("encoder.")) name.erase(0, 8);
   if (name.starts_with("decoder.")) name.replace(0, 8, "decoder_");
   const std::size_t last_dot = name.rfind('.');
-  const std::string_view part = last_dot == std::string::npos ? "" : std::string_view(name).substr(last_dot + 1);
-  const bool first_half = part == "compress" || part == "expand",
-             second_half = part == "sparsify" || part == "decompress";
+  const bool is_of_block = last_dot != std::string::npos && last_dot > 0 && std::isdigit(name[last_dot - 1]) != 0;
+  if (!is_of_block) return {};  // but inside of one, as the map "expand" of an MLP is
+  const std::string_view part = std::string_view(name).substr(last_dot + 1);
+  const bool first_half = part == "compress" || part == "attend" || part == "expand",
+             second_half = part == "sparsify" || part == "transform" || part == "decompress";
   if (!first_half && !second_half) return {};
   return name.substr(0, last_dot) + (first_half ? ".half" : ".out");
 }

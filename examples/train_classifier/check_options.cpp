@@ -22,6 +22,8 @@ using crate::OptionError;
 constexpr std::array<std::string_view, 8> of_new_models = {"--family",   "--patch", "--dim",       "--depth",
                                                            "--head-dim", "--pool",  "--step-size", "--lambda"};
 
+constexpr std::array<std::string_view, 2> of_ista = {"--step-size", "--lambda"};
+
 void check_effects(const CLI::App& app, const Options& options) {
   for (const CLI::Option* const option : app.get_options())
     if (const std::string_view reason = why_without_effect(option->get_name(), options);
@@ -82,6 +84,8 @@ void check_checkpoint(const std::string& path, bool resume) {
 
 std::string_view why_without_effect(std::string_view name, const Options& o) {
   if (!o.from.empty() && crate::detail::is_among(of_new_models, name)) return "the model is that of --from";
+  if (crate::detail::is_among(of_ista, name) && !block_traits(o.family).ista) return "models of --family have no ISTA";
+  if (name == "--head-dim" && !block_traits(o.family).head_dim) return "heads of --family are dim / heads wide";
   if (name == "--weights-at" && o.from.empty()) return "there is no --from";
   if (name == "--momentum" && o.rule != "sgd") return "--optimiser is not sgd";
   if ((name == "--beta1" || name == "--beta2") && o.rule == "sgd") return "--optimiser is sgd";

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "crate/core/matrix.hpp"
@@ -49,6 +50,21 @@ template <crate::PublishedFamily Family>
 inline constexpr bool is_classifier = requires(const typename Family::template Model<float>& model) {
   model.about.class_names;
 };
+
+/// What blocks of the family of this name have.
+struct BlockTraits {
+  bool ista = false, head_dim = false;
+};
+
+[[nodiscard]] inline BlockTraits block_traits(std::string_view family) {
+  BlockTraits traits;
+  crate::for_each_family([&]<class Family>(Family) {
+    if (family != Family::name) return;
+    traits.ista = requires(typename Family::Options options) { options.block.lambda; };
+    traits.head_dim = requires(typename Family::Options options) { options.block.head_dim; };
+  });
+  return traits;
+}
 
 void add_options(CLI::App& app, Options& options);
 

@@ -27,7 +27,7 @@ inline void print_epoch_heading() {
 }
 
 /// Of every layer, on the first 64 test images: how much of the code is not zero, and the coding rate of the projected
-/// tokens.
+/// tokens. Nothing of models without such layers.
 template <class Model>
 void print_layers(const Model& model, const crate::ImageSource<typename Model::Scalar>& test, crate::Threads& threads) {
   std::vector<Index> first(static_cast<std::size_t>(std::min<Index>(64, test.size())));
@@ -35,6 +35,7 @@ void print_layers(const Model& model, const crate::ImageSource<typename Model::S
   const auto images = test.take(first).images;
   crate::LayerMeter<typename Model::Scalar> meter(model);
   (void)model.forward(images, {.threads = &threads, .observer = meter.observer()});
+  if (meter.layers().empty()) return;
   std::printf("\n  on %td test images\n  layer   non-zero   coding rate\n", images.cols());
   Index layer = 0;
   for (const crate::LayerMetrics& metrics : meter.layers())

@@ -174,7 +174,15 @@ TEST_CASE("the names of every published family are found behind a prefix") {
                              "decoder_blocks.0.layers.0.0.fn.weight",
                              "decoder_norm.weight",
                              "decoder_pred.bias"};
-  for (const Names& names : {alpha, autoencoder}) CHECK(found(with_prefix("net.inner.", names)) == names);
+  const Names transformer = {"cls_token",
+                             "pos_embed",
+                             "patch_embed.proj.weight",
+                             "blocks.0.norm1.weight",
+                             "blocks.0.attn.qkv.weight",
+                             "blocks.0.mlp.fc2.bias",
+                             "norm.weight",
+                             "head.bias"};
+  for (const Names& names : {alpha, autoencoder, transformer}) CHECK(found(with_prefix("net.inner.", names)) == names);
 }
 
 TEST_CASE("wrappers inside of names are taken out") {

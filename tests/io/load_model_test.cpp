@@ -2,6 +2,7 @@
 // Models from and to files: every format gives the same model, faults are listed by name, what is written comes back.
 
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "catch.hpp"
@@ -79,6 +80,7 @@ TEST_CASE("every published name has one name of ours and the way back") {
   check(CrateAlphaClassifier<float>({.depth = 2, .block = {.dim = 8, .heads = 2}}), crate_alpha_classifier_names);
   check(CrateMaskedAutoencoder<float>({.dim = 8, .heads = 2, .depth = 2, .decoder_depth = 3}),
         masked_autoencoder_names);
+  check(TransformerClassifier<float>({.depth = 2, .block = {.dim = 8, .heads = 2}}), transformer_classifier_names);
   CHECK(published_name(crate_classifier_names, "layers.11.sparsify.dictionary").name ==
         "transformer.layers.11.1.fn.weight");
   CHECK(!our_name(crate_classifier_names, "transformer.layers.x.1.fn.weight").has_value());
@@ -118,6 +120,70 @@ TEST_CASE("a model that was saved loads without options and is the same, byte fo
                                                      .normalise_pixels = true},
                                                     4),
         {});
+  check(small_model<TransformerClassifier<double>>({.image = oblong,
+                                                    .classes = 7,
+                                                    .depth = 2,
+                                                    .pooling = Pooling::mean,
+                                                    .block = {.dim = 6, .heads = 3, .hidden = 11}},
+                                                   5),
+        {});
+  check(small_model<TransformerClassifier<float>>({.image = oblong, .depth = 1, .block = {.dim = 4, .heads = 1}}, 6),
+        {.heads = 1});
+}
+
+TEST_CASE("a vision transformer of PyTorch loads by its file and its heads, and gives PyTorch's logits") {
+  const TensorTable file = read_safetensors(fixture_path("vit.safetensors"));
+  std::vector<Tensor> tensors;
+  for (const Tensor& tensor : file.tensors())
+    if (tensor.name.starts_with("param/")) {
+      tensors.push_back(tensor);
+      tensors.back().name.replace(0, 6, "module.");
+    }
+  const TemporaryFolder folder;
+  const auto path = folder.file("vit.safetensors");
+  write_safetensors(path, tensors);
+
+  CHECK(*family_name(read_weights(path)) == "vit");
+  const LoadOptions given{.heads = 3, .image_height = 8, .image_width = 9};
+  const auto model = load_vision_transformer<double>(path, given);
+  CHECK(std::holds_alternative<TransformerClassifier<double>>(load_model<double>(path, given)));
+  const Matrix<double> images = tokens_from<double>(file.at("input/images")).reshaped(144, 3),
+                       logits = tokens_from<double>(file.at("output/logits"));
+  CHECK(relative_error(model.forward(images), logits) < 1e-10);
+
+  const auto refusal = [&](const LoadOptions& options) {
+    return message_of<OptionError>([&] { (void)load_model<double>(path, options); });
+  };
+  CHECK_THAT(refusal({.image_height = 8}), ContainsSubstring("heads: expected to be given"));
+  CHECK_THAT(refusal({.heads = 5, .image_height = 8}), ContainsSubstring("heads that divide dim = 12, found 5"));
+  CHECK_THAT(refusal({.heads = 3, .step = 0.1}),
+             ContainsSubstring("step: expected the weights of a model with ISTA, found those of a vision transformer"));
+  CHECK_THAT(refusal({.heads = 3, .channels = 3}), ContainsSubstring("channels: expected 2, as the weights have"));
+}
+
+// A masked autoencoder of arXiv 2111.06377 has a ViT without head for its encoder, and another for its decoder.
+TEST_CASE("a masked autoencoder of transformer blocks is not taken for a classifier") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("vit.safetensors");
+  const ImageOptions image{.height = 8, .width = 8, .patch_height = 4, .patch_width = 4};
+  const auto model =
+      small_model<TransformerClassifier<float>>({.image = image, .depth = 1, .block = {.dim = 6, .heads = 2}}, 1);
+  save_model(path, model);
+  const TensorTable masked = altered(read_weights(path), [](std::vector<Tensor>& tensors) {
+    std::erase_if(tensors, [](const Tensor& tensor) { return tensor.name.starts_with("head."); });
+    const std::size_t of_encoder = tensors.size();
+    for (std::size_t i = 0; i < of_encoder; ++i)
+      if (const Tensor tensor = tensors[i]; !tensor.name.starts_with("patch_embed") && tensor.name != "cls_token") {
+        tensors.push_back(tensor);
+        tensors.back().name.insert(0, "decoder_");
+      }
+    tensors.push_back(named(tensors, "cls_token"));
+    tensors.back().name = "mask_token";
+  });
+  const TensorTable found = find_weights(masked);
+  CHECK(found.find("blocks.0.attn.qkv.weight") != nullptr);
+  CHECK_THAT(message_of<FileError>([&] { (void)any_model_from<float>(found); }),
+             ContainsSubstring("expected a tensor 'head.weight', found none"));
 }
 
 // The published constructor takes decoder_num_heads.

@@ -41,6 +41,8 @@ const CrateClassifier<float>::Options classifier{
     .image = small_image, .classes = 5, .depth = 2, .block = {.dim = 6, .heads = 3}};
 const CrateAlphaClassifier<double>::Options alpha{
     .image = small_image, .classes = 5, .depth = 2, .block = {.dim = 6, .heads = 2, .head_dim = 4, .atoms = 10}};
+const TransformerClassifier<double>::Options transformer{
+    .image = small_image, .classes = 5, .depth = 2, .head_norm_epsilon = 1e-6, .block = {.dim = 6, .heads = 2}};
 const MaskedAutoencoderOptions autoencoder{
     .image = small_image, .dim = 8, .heads = 2, .depth = 2, .decoder_depth = 3, .mask_ratio = 0.4};
 
@@ -121,6 +123,34 @@ TEST_CASE("every setting of every layer comes back, and with it every bit of the
   check_every_setting(random_model<CrateClassifier<float>>(classifier));
   check_every_setting(random_model<CrateAlphaClassifier<double>>(alpha));
   check_every_setting(random_model<CrateMaskedAutoencoder<float>>(autoencoder));
+  check_every_setting(random_model<TransformerClassifier<double>>(transformer));
+}
+
+TEST_CASE("what sets a transformer apart from the published ones is written, and nothing else") {
+  auto options = transformer;
+  CHECK(crate::detail::metadata_of(TransformerClassifier<double>(options)).size() == 9);  // the sizes
+  options.pooling = Pooling::mean;
+  options.token_dropout = 0.1;
+  options.head_norm_epsilon = 1e-5;
+  options.block.mask = AttentionMask::causal;
+  options.block.gelu = GeluForm::tanh;
+  options.block.norm_epsilon = 1e-3;
+  options.block.dropout = 0.2;
+  const auto model = random_model<TransformerClassifier<double>>(options);
+  Metadata settings;
+  for (const auto& entry : crate::detail::metadata_of(model))
+    if (entry.first.find("layers.1") == std::string::npos) settings.push_back(entry);
+  settings.erase(settings.begin(), settings.begin() + 9);
+  CHECK(settings == Metadata{{"crate.token_dropout", "0.1"},
+                             {"crate.layers.0.attend.norm.epsilon", "0.001"},
+                             {"crate.layers.0.attend.dropout", "0.2"},
+                             {"crate.layers.0.attend.mask", "causal"},
+                             {"crate.layers.0.transform.norm.epsilon", "0.001"},
+                             {"crate.layers.0.transform.activation.form", "tanh"},
+                             {"crate.head.norm.epsilon", "1e-05"}});
+  const TensorTable table = with_metadata(model, "crate.layers.0.transform.activation.form", "sigmoid");
+  CHECK_THAT(message_of<FileError>([&] { (void)model_from<TransformerClassifier<double>>(table); }),
+             ContainsSubstring("expected 'exact' or 'tanh', found 'sigmoid'"));
 }
 
 TEST_CASE("the settings of a strict block, given as texts to another of the same parameters, make it the same") {
@@ -210,6 +240,10 @@ TEST_CASE("a model that the published tensors cannot tell is not saved") {
   subspaces = Subspaces<Matrix<float>>(subspaces.bases(), 2);
   CHECK_THAT(refusal(other_heads),
              ContainsSubstring("layers.1.compress: as many heads as in the first layer, 3, found 2"));
+  auto other_transformer = random_model<TransformerClassifier<double>>(transformer);
+  other_transformer.encoder.layers[1].attend.branch.layer.heads = 3;
+  CHECK_THAT(refusal(other_transformer),
+             ContainsSubstring("layers.1.attend: as many heads as in the first layer, 2, found 3"));
   auto without_decoding = random_model<CrateAlphaClassifier<double>>(alpha);
   without_decoding.encoder.layers[0].sparsify.branch.layer.decoding.resize(0, 0);
   CHECK_THAT(refusal(without_decoding),

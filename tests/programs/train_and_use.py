@@ -86,25 +86,27 @@ def check_use(weights, trained):
         check(f"{weights} on {' '.join(stored)}: expected {trained} %", found == trained, found)
 
 
-def train_and_use(data):
-    code, text = run("train_classifier", "--data", data, *pictures_of(data), *MODEL, "--epochs", 8, "--output", f"{data}.st",
-                     "--checkpoint", f"{data}.run")
-    check(f"training on {data}", code == 0, text)
+def train_and_use(data, family):
+    name = f"{data}.{family}"
+    code, text = run("train_classifier", "--data", data, "--family", family, *pictures_of(data), *MODEL, "--epochs", 8, "--output",
+                     f"{name}.st", "--checkpoint", f"{name}.run")
+    check(f"training of {name}", code == 0, text)
     trained = accuracy_of_training(text)
     check("the accuracy is one between guessing and knowing", 33.4 < float(trained) < 100, text)
-    check_use(f"{data}.st", trained)
-    check_use(f"{data}.run", trained)
-    shown = run("convert_weights", f"{data}.st")[1]
+    check_use(f"{name}.st", trained)
+    check_use(f"{name}.run", trained)
+    shown = run("convert_weights", f"{name}.st")[1]
+    check("convert_weights shows the family", f"model      {family}, heads: 2" in shown, shown)
     check("convert_weights shows what is expected of pictures", "become images of 8 x 8" in shown and "0, 1, 2" in shown, shown)
 
-    code, text = run("train_classifier", "--checkpoint", f"{data}.run", "--resume", "--epochs", 10)
+    code, text = run("train_classifier", "--checkpoint", f"{name}.run", "--resume", "--epochs", 10)
     check("a training goes on for more epochs, without its options", code == 0 and "goes on after step" in text, text)
-    check_use(f"{data}.st", accuracy_of_training(text))
+    check_use(f"{name}.st", accuracy_of_training(text))
 
-    code, text = run("train_classifier", "--data", "pictures", "--from", f"{data}.st", "--epochs", 1, "--batch", 24, "--output",
-                     f"{data}.tuned.st")
-    check(f"fine-tuning of {data}.st on pictures", code == 0, text)
-    check_use(f"{data}.tuned.st", accuracy_of_training(text))
+    code, text = run("train_classifier", "--data", "pictures", "--from", f"{name}.st", "--epochs", 1, "--batch", 24, "--output",
+                     f"{name}.tuned.st")
+    check(f"fine-tuning of {name}.st on pictures", code == 0, text)
+    check_use(f"{name}.tuned.st", accuracy_of_training(text))
 
 
 def pictures_of(data):
@@ -117,9 +119,13 @@ def main():
         sys.argv[1] = os.path.abspath(sys.argv[1])
         os.chdir(folder)
         write_data(".")
-        train_and_use("idx")
-        train_and_use("pictures")
-        check("a training is not replaced", run("train_classifier", "--data", "idx", *MODEL, "--checkpoint", "idx.run")[0] == 1)
+        train_and_use("idx", "crate")
+        train_and_use("pictures", "crate")
+        train_and_use("idx", "vit")
+        check("a training is not replaced", run("train_classifier", "--data", "idx", *MODEL, "--checkpoint", "idx.crate.run")[0] == 1)
+        for option in ("--lambda", "--step-size", "--head-dim"):
+            text = run("train_classifier", "--data", "idx", "--family", "vit", *MODEL, "--discard", option, 1)[1]
+            check(f"{option} of a vision transformer is refused", f"{option} would have no effect" in text, text)
     print("all agree" if failures == 0 else f"{failures} failed")
     return 0 if failures == 0 else 1
 

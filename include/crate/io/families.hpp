@@ -18,6 +18,7 @@
 #include "crate/io/families/load_options.hpp"
 #include "crate/io/families/published_names.hpp"
 #include "crate/io/families/sizes_in_weights.hpp"
+#include "crate/io/families/transformer_classifier.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
@@ -53,7 +54,8 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
 };
 
 /// A family whose marker another family's models have, too, stands behind that one.
-using Families = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily>;
+using Families = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
+                            TransformerClassifierFamily>;
 
 namespace detail {
 

@@ -110,5 +110,10 @@ template <Scalar S>
                                                                 const LoadOptions& options = {}) {
   return load_model<CrateMaskedAutoencoder<S>>(path, options);
 }
+template <Scalar S>
+[[nodiscard]] TransformerClassifier<S> load_vision_transformer(const std::filesystem::path& path,
+                                                               const LoadOptions& options = {}) {
+  return load_model<TransformerClassifier<S>>(path, options);
+}
 
 }  // namespace crate

@@ -95,10 +95,12 @@ inline constexpr std::tuple all{heads, image_height, image_width,   patch_height
                                 step,  lambda,       pooling,       decoder_heads, mask_ratio,  normalise_pixels,
                                 fit,   orientation,  normalisation, class_names};
 
-/// Those of every model of images with attention and ISTA, in the order in which its files have them.
-inline constexpr std::tuple of_image_models{
-    heads, image_height, image_width,  patch_height, patch_width, channels, step, lambda, FixedText{"format", "pt"},
-    fit,   orientation,  normalisation};
+// Those of models of images with attention, in the order in which their files have them.
+inline constexpr std::tuple image_sizes{heads, image_height, image_width, patch_height, patch_width, channels};
+inline constexpr std::tuple picture_input{FixedText{"format", "pt"}, fit, orientation, normalisation};
+
+/// The same with ISTA.
+inline constexpr auto of_image_models = std::tuple_cat(image_sizes, std::tuple{step, lambda}, picture_input);
 
 }  // namespace load_option
 

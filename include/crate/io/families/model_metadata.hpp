@@ -46,7 +46,7 @@ inline void check_publishable(const std::vector<ListedLayer>& layers) {
       check_option(attention->heads == expected,
                    concatenate(layer.name, ": as many heads as in the first layer, ", expected), attention->heads);
       const MssaOutput published = published_output(attention->dim, attention->heads, attention->head_dim);
-      check_option(attention->output == published,
+      check_option(attention->output.value_or(published) == published,
                    concatenate(layer.name, published == MssaOutput::free ? ": a free output map" : ": no output map",
                                ", as the published format has"),
                    attention->output == MssaOutput::tied ? "a tied one" : "another");

@@ -18,6 +18,7 @@
 #include "crate/core/part.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
+#include "crate/kernels/gelu_form.hpp"
 #include "crate/layers/ista.hpp"
 #include "crate/layers/layer_norm.hpp"
 #include "crate/layers/mssa.hpp"
@@ -35,6 +36,8 @@ template <class Enumeration>
 inline constexpr std::array<std::string_view, 0> value_names{};
 template <>
 inline constexpr std::array<std::string_view, 2> value_names<AttentionMask>{"none", "causal"};
+template <>
+inline constexpr std::array<std::string_view, 2> value_names<GeluForm>{"exact", "tanh"};
 template <>
 inline constexpr std::array<std::string_view, 2> value_names<Threshold>{"non_negative", "soft"};
 template <>
@@ -75,7 +78,7 @@ Setting setting_from_text(std::string_view text) {
 
 /// A setting without its type.
 struct ListedSetting {
-  using Value = std::variant<double*, Index*, AttentionMask*, Threshold*, SparsifyRule*, CompressionStep*>;
+  using Value = std::variant<double*, Index*, AttentionMask*, GeluForm*, Threshold*, SparsifyRule*, CompressionStep*>;
 
   std::string name;
   Value value;
@@ -91,15 +94,15 @@ struct ListedSetting {
 
 /// A layer without its type, and what files tell of it beside its parameters.
 struct ListedLayer {
-  /// How an MSSA is built.
+  /// How attention is built.
   struct Attention {
     Index dim, heads, head_dim;
-    MssaOutput output;
+    std::optional<MssaOutput> output = {};  ///< of an MSSA
   };
 
   std::string name;
   std::vector<ListedSetting> settings = {};   ///< its own, not those of its parts
-  std::optional<Attention> attention = {};    ///< of an MSSA
+  std::optional<Attention> attention = {};    ///< of an MSSA or self-attention
   std::optional<bool> has_own_decoding = {};  ///< of an overcomplete ISTA
   const void* layer = nullptr;
   void (*check)(const void* layer) = nullptr;
@@ -159,6 +162,7 @@ template <class Layer>
 void add_own_settings(ListedLayer& listed, Layer& layer) {
   if constexpr (requires { layer.token_dropout; }) listed.add("token_dropout", &layer.token_dropout);
   if constexpr (requires { layer.dropout; }) listed.add("dropout", &layer.dropout);
+  if constexpr (requires { layer.form; }) listed.add("form", &layer.form);
   if constexpr (requires { add_settings(listed, layer.attention); }) add_settings(listed, layer.attention);
   if constexpr (requires { add_settings(listed, layer.options); }) add_settings(listed, layer.options);
 }
@@ -176,6 +180,11 @@ template <class Layer>
   add_own_settings(result, layer);
   if constexpr (requires { layer.output_kind; })
     result.attention = {layer.subspaces.dim(), layer.subspaces.heads(), layer.subspaces.head_dim(), layer.output_kind};
+  else if constexpr (requires {
+                       layer.attention;
+                       layer.heads;
+                     })
+    result.attention = {layer.input_dim(), layer.heads, layer.input_dim() / layer.heads};
   if constexpr (requires { layer.decoding; }) result.has_own_decoding = layer.decoding.size() != 0;
   result.check = [](const void* checked) { check_own_settings(*static_cast<const Layer*>(checked)); };
   return result;
