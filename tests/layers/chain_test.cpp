@@ -19,6 +19,7 @@
 #include "crate/layers/mssa.hpp"
 #include "crate/layers/place_tokens.hpp"
 #include "crate/layers/pooling.hpp"
+#include "crate/layers/recompute.hpp"
 #include "crate/layers/transposed.hpp"
 #include "crate/layers/without_class_token.hpp"
 #include "crate/models/summary.hpp"
@@ -257,6 +258,30 @@ TEST_CASE("parts that are shared in any order go backward and fold") {
   const TokenSets<double> sets = uneven_sets(3);
   CHECK(check_backward(model, sets));
   CHECK(relative_error(fold(model).forward(sets).tokens, model.forward(sets).tokens) < rounding<double>);
+}
+
+namespace {
+
+struct Tail : Chain<Tail, double> {
+  Linear<double> map{3, 3};
+  Pool<double> pool{3, Pooling::mean};
+  static constexpr auto parts() { return std::tuple{part("map", &Tail::map), part("pool", &Tail::pool)}; }
+};
+
+}  // namespace
+
+TEST_CASE("what wraps a layer hands on the token sets that the layer hands on") {
+  const Tail tail = with_random_weights(Tail());
+  const TokenSets<double> sets = uneven_sets(3);
+  const Recompute<Tail> recomputed(tail);
+  CHECK(forward(recomputed, sets).tokens == forward(tail, sets).tokens);
+  CHECK(check_backward(recomputed, sets));
+  CHECK(check_backward(with_random_weights(PreNorm<Tail>(tail)), sets));
+}
+
+TEST_CASE("a mean is one of visible tokens") {
+  const Matrix<double> mean = forward(Pool<double>{3, Pooling::mean}, uneven_sets(3)).tokens;
+  CHECK(relative_error(mean.col(2), uneven_sets(3).tokens.middleCols(6, 6).rowwise().mean()) < rounding<double>);
 }
 
 TEST_CASE("a folded branch that is subtracted takes observers") {

@@ -13,7 +13,7 @@ namespace crate {
 /// What becomes of the tokens of a set.
 enum class Pooling {
   class_token,  ///< the first
-  mean          ///< the mean of all, the class token included
+  mean          ///< the mean of all that are visible, the class token included
 };
 
 /// One token for each set.
@@ -48,7 +48,7 @@ struct Pool {
       if (pooling == Pooling::class_token)
         out.col(s) = z.col(layout.begin(s));
       else
-        out.col(s) = z.middleCols(layout.begin(s), layout.length(s)).rowwise().mean();
+        out.col(s) = z.middleCols(layout.begin(s), layout.visible(s)).rowwise().mean();
     }
   }
 
@@ -56,13 +56,13 @@ struct Pool {
 
   void backward(ConstTokens<S> out_cotangent, const Tape&, Tokens<S> z_cotangent, Pool&, Pass<S>& pass) const {
     const TokenLayout& layout = pass.layout();
-    if (pooling == Pooling::class_token) z_cotangent.setZero();
+    z_cotangent.setZero();
     for (Index s = 0; s < layout.sets(); ++s) {
       if (pooling == Pooling::class_token)
         z_cotangent.col(layout.begin(s)) = out_cotangent.col(s);
       else
-        z_cotangent.middleCols(layout.begin(s), layout.length(s)).colwise() =
-            out_cotangent.col(s) / static_cast<S>(layout.length(s));
+        z_cotangent.middleCols(layout.begin(s), layout.visible(s)).colwise() =
+            out_cotangent.col(s) / static_cast<S>(layout.visible(s));
     }
   }
 };

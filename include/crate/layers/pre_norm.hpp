@@ -36,6 +36,10 @@ struct PreNorm {
   [[nodiscard]] std::string formula(const std::string& argument) const { return layer.formula(norm.formula(argument)); }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return layer.multiply_adds(layout); }
 
+  [[nodiscard]] TokenLayout layout_after(const TokenLayout& layout) const requires ChangesLayout<Inner> {
+    return layer.layout_after(layout);
+  }
+
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {
     Workspace::Frame frame(pass.workspace);
     auto normalised = frame.template matrix<Scalar>(z.rows(), z.cols());

@@ -27,7 +27,7 @@ struct OptionsOf<L> {
 }  // namespace detail
 
 /// layer(Z), of whose activations a tape keeps only Z: the backward pass computes the others again, at the cost of one
-/// more forward pass. The layer keeps the token sets as they are.
+/// more forward pass.
 template <class Inner>
 struct Recompute : detail::OptionsOf<Inner> {
   using Scalar = typename Inner::Scalar;
@@ -42,9 +42,11 @@ struct Recompute : detail::OptionsOf<Inner> {
 
   explicit Recompute(Inner inner) : layer(std::move(inner)) {}
 
-  /// Of a block, so that it can be one of a model: ImageClassifier<Recompute<CrateBlock<float>>, ...>.
-  template <std::same_as<typename detail::OptionsOf<Inner>::Options> Options>
-  explicit Recompute(const Options& options) : layer(options) {}
+  /// Of a block's options, so that it can be one of a model: ImageClassifier<Recompute<CrateBlock<float>>, ...>.
+  template <class Options>
+  requires(!std::same_as<Options, Inner> && !std::same_as<Options, Recompute> &&
+           std::constructible_from<Inner, const Options&>) explicit Recompute(const Options& options)
+      : layer(options) {}
 
   static constexpr auto parts() { return std::tuple{part("", &Recompute::layer)}; }
 
@@ -52,6 +54,10 @@ struct Recompute : detail::OptionsOf<Inner> {
   [[nodiscard]] Index output_dim() const { return layer.output_dim(); }
   [[nodiscard]] std::string formula(const std::string& argument) const { return layer.formula(argument); }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return layer.multiply_adds(layout); }
+
+  [[nodiscard]] TokenLayout layout_after(const TokenLayout& layout) const requires ChangesLayout<Inner> {
+    return layer.layout_after(layout);
+  }
 
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const { layer.forward(z, out, pass); }
 

@@ -23,6 +23,7 @@ struct SignedResidual {
   Inner branch;
 
   explicit SignedResidual(Inner inner) : branch(std::move(inner)) {
+    static_assert(!ChangesLayout<Inner>, "a residual's branch must hand on the tokens that it is given");
     check_size("residual: output dimension of the branch", branch.output_dim(), branch.input_dim());
   }
 
