@@ -82,7 +82,7 @@ class FoldedLinear {
     return static_cast<double>(input_dim() * output_dim()) * static_cast<double>(layout.tokens());
   }
   [[nodiscard]] std::string formula(const std::string& argument) const {
-    const std::string map = "W " + as_factor(norm_epsilon_ ? "LN(" + argument + ")" : argument) + " + b";
+    std::string map = "W " + as_factor(norm_epsilon_ ? "LN(" + argument + ")" : argument) + " + b";
     if (activation_ == detail::Activation::none) return map;
     const bool is_gelu = activation_ == detail::Activation::gelu || activation_ == detail::Activation::gelu_tanh;
     return (is_gelu ? "GELU(" : "prox(") + map + ")";

@@ -66,7 +66,8 @@ namespace detail {
 /// What a layer keeps for its backward pass; nothing, if it is for inference alone.
 template <class L>
 struct TapeOf {
-  struct type {};
+  struct Nothing {};
+  using type = Nothing;
 };
 template <class L>
 requires requires { typename L::Tape; }

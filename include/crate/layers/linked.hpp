@@ -20,9 +20,7 @@
 
 // What layers one after another are together, whether they are the links of a Chain or have been folded.
 
-namespace crate {
-
-namespace detail {
+namespace crate::detail {
 
 /// The token sets that come to each of several layers in turn.
 class LayoutCourse {
@@ -225,6 +223,4 @@ struct Linked {
   [[nodiscard]] const Self& self() const { return static_cast<const Self&>(*this); }
 };
 
-}  // namespace detail
-
-}  // namespace crate
+}  // namespace crate::detail

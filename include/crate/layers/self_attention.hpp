@@ -22,6 +22,8 @@ struct SelfAttentionOptions {
   AttentionMask mask = AttentionMask::none;
   double dropout = 0;  ///< of attention probabilities and of the output, in [0, 1); in recorded passes alone
 
+  [[nodiscard]] Index head_dim() const { return dim / heads; }  ///< p
+
   void check() const {
     check_option(dim >= 1, "self-attention: dim >= 1", dim);
     check_option(heads >= 1 && dim % heads == 0, concatenate("self-attention: heads that divide dim = ", dim), heads);
@@ -54,7 +56,7 @@ struct SelfAttention {
       : projection(checked(options).dim, 3 * options.dim),
         output(options.dim, options.dim),
         heads(options.heads),
-        attention{.mask = options.mask, .logit_scale = 1 / std::sqrt(static_cast<double>(options.dim / options.heads))},
+        attention{.mask = options.mask, .logit_scale = 1 / std::sqrt(static_cast<double>(options.head_dim()))},
         dropout(options.dropout) {}
 
   static constexpr auto parts() {
