@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -61,6 +62,12 @@ struct MaskedPatchEmbedding {
   }
   [[nodiscard]] double multiply_adds(const TokenLayout& images) const { return embedding.multiply_adds(images); }
   [[nodiscard]] TokenLayout layout_after(const TokenLayout& images) const { return embedding.layout_after(images); }
+
+  /// The bytes of workspace that a pass takes which is not recorded, where the embedding knows.
+  [[nodiscard]] std::size_t room(const TokenLayout& images, int threads) const requires requires(const Embedding& e) {
+    e.room(images, threads);
+  }
+  { return embedding.room(images, threads); }
 
   void forward(const Input& input, Tokens<Scalar> out, Pass<Scalar>& pass) const {
     check_sizes(input);
