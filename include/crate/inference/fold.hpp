@@ -224,9 +224,10 @@ template <std::size_t i, FoldedWeight W, class C>
 [[nodiscard]] auto folded_view(Folding<W> how, C& chain) {
   if constexpr (is_view_entry<C, i>) {
     auto layer = folded(how, std::invoke(std::get<i>(links_of<C>()).get, chain));
-    static_assert(!std::same_as<decltype(layer), LayersOfEntry<C, i>>,
-                  "a link that views parts of a model that is folded must become a layer of its own: declare "
-                  "`crate::AffineMap affine_map(const View&)` beside it");
+    static_assert(
+        !std::same_as<decltype(layer), LayersOfEntry<C, i>>,
+        "a link made on the spot may view parts, which folding consumes, and so needs a rule: make a leaf that "
+        "views none a member, or declare `crate::AffineMap affine_map(const View&)` beside the view");
     return layer;
   } else {
     return std::monostate();
