@@ -10,6 +10,7 @@
 #include "crate/inference/fold.hpp"
 #include "crate/layers/initialise.hpp"
 #include "crate/models/presets.hpp"
+#include "crate/models/summary.hpp"
 #include "draw.hpp"
 #include "models/published_fixture.hpp"
 #include "models/synthetic_weights.hpp"
@@ -105,6 +106,9 @@ TEST_CASE("folded masked autoencoders of all published sizes are the plain ones"
     CHECK(relative_error(found.prediction, expected.prediction) < 1e-5);
     CHECK(relative_error(found.latent, expected.latent) < 1e-5);
     CHECK(found.mask == expected.mask);
+    const auto parameters = static_cast<std::size_t>(parameter_count(model));
+    CHECK(folded.bytes_held() < 6 * parameters);  // of which some are not used
+    CHECK(!summary(folded, TokenLayout::equal(2, 1)).empty());
     CHECK(relative_error(found.loss.value(), expected.loss.value()) < 1e-5);
     CHECK(relative_error(autoencode(folded, images).prediction, autoencode(model, images).prediction) < 1e-5);
   }

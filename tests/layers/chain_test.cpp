@@ -42,6 +42,7 @@ concept RecordsWhatStays = requires(const L& layer, Recording<L>& recording, con
 };
 static_assert(RecordsWhatStays<Linear<double>> && !RecordsWhatEnds<Linear<double>>);
 static_assert(!std::constructible_from<Kept<double>, Matrix<double>>);
+static_assert(!std::constructible_from<Images<double>, Matrix<double>>);
 static_assert(FrontEnd<NormalisedPatchEmbedding<float>> && !Layer<NormalisedPatchEmbedding<float>>);
 static_assert(ChangesLayout<Pool<float>> && !ChangesLayout<Linear<float>> && Tokenwise<PreNorm<Linear<float>>>);
 
@@ -291,6 +292,17 @@ TEST_CASE("a folded branch that is subtracted takes observers") {
   CHECK(relative_error(found.tokens, forward(model, sets).tokens) < rounding<double>);
 }
 
+TEST_CASE("a recorded pass that throws leaves nothing to go back through") {
+  const auto model = with_random_weights(Linear<double>(3, 2));
+  const TokenSets<double> sets = uneven_sets(3);
+  Recording<Linear<double>> recording;
+  (void)forward(model, sets, recording);
+  Linear<double> broken = model, gradient = model;
+  broken.bias.resize(5);
+  CHECK_THROWS_AS(forward(broken, sets, recording), ShapeError);
+  CHECK_THROWS_AS(backward(model, Matrix<double>::Zero(2, 14), recording, gradient), Error);
+}
+
 TEST_CASE("links that do not fit each other are refused by name") {
   struct Misfit : Chain<Misfit, double> {
     Linear<double> first{3, 4};
@@ -306,5 +318,8 @@ TEST_CASE("a part that stands twice is folded twice") {
   const TokenSets<double> sets = uneven_sets(3);
   const Folded<TiedModel> folded = fold(model);
   CHECK(relative_error(folded.forward(sets).tokens, model.forward(sets).tokens) < rounding<double>);
+  Matrix<double> out(3, 3);
+  folded.forward(sets, out);
+  CHECK(out == folded.forward(sets).tokens);
   CHECK(folded.layout_after(sets.layout).tokens() == 3);
 }

@@ -179,8 +179,9 @@ struct Chain : detail::Linked<Self, S> {
     for_each_entry([&]<std::size_t entry>(const auto& part, std::integral_constant<std::size_t, entry>) {
       const auto& layers = std::invoke(part.get, self());
       using Layers = std::remove_cvref_t<decltype(layers)>;
-      static_assert(FrontEnd<typename detail::LayerOf<Layers>::type> == (FrontEnd<Self> && entry == 0),
-                    "the first link alone may be a front end, and then the chain has the same Input");
+      static_assert(FrontEnd<typename detail::LayerOf<Layers>::type> == (FrontEnd<Self> && entry == 0) &&
+                        FrontEnd<Layers> == FrontEnd<typename detail::LayerOf<Layers>::type>,
+                    "the first link alone may be a front end, always one, and then the chain has the same Input");
       static_assert(
           std::is_reference_v<std::invoke_result_t<decltype(part.get), const Self&>> || !detail::owns_parts<Layers>(),
           "a link that `get` makes on the spot views parts and has none: their gradient would be lost");

@@ -132,21 +132,27 @@ struct Linked {
   /// Sends tokens, token sets, images or whatever it takes through, with what the caller lends. See crate::forward.
   template <class In>
   [[nodiscard]] auto forward(const In& input, const Run<S>& run = {}) const {
-    if constexpr (FrontEnd<Self>)
-      return crate::forward(self(), static_cast<const typename Self::Input&>(settled(input)), run).tokens;
-    else if constexpr (std::is_same_v<In, TokenSets<S>>)
+    if constexpr (FrontEnd<Self>) {
+      const auto& given = settled(input);
+      return crate::forward(self(), static_cast<const typename Self::Input&>(given), run).tokens;
+    } else if constexpr (std::is_same_v<In, TokenSets<S>>) {
       return crate::forward(self(), input, run);
-    else
+    } else {
       return crate::forward(self(), static_cast<const Matrix<S>&>(input), run);
+    }
   }
 
   /// The same into room of the caller's.
   template <class In>
   void forward(const In& input, Tokens<S> out, const Run<S>& run = {}) const {
-    if constexpr (FrontEnd<Self>)
-      crate::forward(self(), static_cast<const typename Self::Input&>(settled(input)), out, run);
-    else
+    if constexpr (FrontEnd<Self>) {
+      const auto& given = settled(input);
+      crate::forward(self(), static_cast<const typename Self::Input&>(given), out, run);
+    } else if constexpr (std::is_same_v<In, TokenSets<S>>) {
+      crate::forward(self(), input.tokens, input.layout, out, run);
+    } else {
       crate::forward(self(), input, TokenLayout::single(input.cols()), out, run);
+    }
   }
 
   /// Calls visit(name, link, i) for the i-th layer; the name of one in a vector is "part.index".

@@ -22,6 +22,9 @@ struct MaskedImages {
   template <class ImagesDerived, class MaskDerived>
   MaskedImages(const Eigen::MatrixBase<ImagesDerived>& pixels, const Eigen::MatrixBase<MaskDerived>& hidden)
       : images(pixels), mask(map_of(hidden)) {}
+  MaskedImages(Matrix<S>&&, const Matrix<S>&) = delete;  // they would end before the views
+  MaskedImages(const Matrix<S>&, Matrix<S>&&) = delete;
+  MaskedImages(Matrix<S>&&, Matrix<S>&&) = delete;
 
   [[nodiscard]] TokenLayout layout() const { return images.layout(); }
 };
@@ -62,6 +65,10 @@ struct MaskedPatchEmbedding {
   }
   [[nodiscard]] double multiply_adds(const TokenLayout& images) const { return embedding.multiply_adds(images); }
   [[nodiscard]] TokenLayout layout_after(const TokenLayout& images) const { return embedding.layout_after(images); }
+
+  /// Bytes of weights, of an embedding that was folded.
+  [[nodiscard]] std::size_t bytes_held() const requires requires(const Embedding& e) { e.bytes_held(); }
+  { return embedding.bytes_held() + static_cast<std::size_t>(mask_token.size()) * sizeof(Scalar); }
 
   /// The bytes of workspace that a pass takes which is not recorded, where the embedding knows.
   [[nodiscard]] std::size_t room(const TokenLayout& images, int threads) const requires requires(const Embedding& e) {

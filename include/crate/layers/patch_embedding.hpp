@@ -24,6 +24,7 @@ struct Images {
 
   template <class Derived>
   Images(const Eigen::MatrixBase<Derived>& images) : pixels(map_of(images)) {}
+  Images(Matrix<S>&&) = delete;  // it would end before the view
 
   /// Sets of one column each.
   [[nodiscard]] TokenLayout layout() const { return TokenLayout::equal(pixels.cols(), 1); }

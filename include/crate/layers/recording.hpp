@@ -99,16 +99,20 @@ template <class L>
                                                    const TokenLayout& layout, Recording<L>& recording,
                                                    const Run<typename L::Scalar>& run) {
   using S = typename L::Scalar;
-  recording.layout = layout;
+  recording.layout.reset();  // until the pass is done: one that throws leaves nothing to go back through
   recording.dropout = run.dropout;
   TokenLayout after = layout_after(layer, layout);
-  if (layout.tokens() == 0) return TokenSets<S>(Matrix<S>(layer.output_dim(), 0), std::move(after));
+  if (layout.tokens() == 0) {
+    recording.layout = layout;
+    return TokenSets<S>(Matrix<S>(layer.output_dim(), 0), std::move(after));
+  }
   Lent<S> lent(run);
-  Pass<S> pass(*recording.layout, lent.threads(), lent.workspace(), run);
+  Pass<S> pass(layout, lent.threads(), lent.workspace(), run);
   pass.dropout = recording.dropout;
   pass.keep_in(&recording.memory.begin());
   auto out = pass.keep(layer.output_dim(), after.tokens());
   layer.forward(input, out, recording.tape, pass);
+  recording.layout = layout;
   return TokenSets<S>(out, std::move(after));
 }
 

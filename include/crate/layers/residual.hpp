@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -39,6 +40,16 @@ struct SignedResidual {
     return argument + (sign > 0 ? " + " : " - ") + branch.formula(argument);
   }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return branch.multiply_adds(layout); }
+
+  /// Bytes of weights, of a branch that was folded.
+  [[nodiscard]] std::size_t bytes_held() const requires requires(const Inner& inner) { inner.bytes_held(); }
+  { return branch.bytes_held(); }
+
+  /// The bytes of workspace that a pass takes which is not recorded, where the branch knows.
+  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const requires requires(const Inner& inner) {
+    inner.room(layout, threads);
+  }
+  { return branch.room(layout, threads); }
 
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {
     check_size("residual: rows of the output", out.rows(), z.rows());
