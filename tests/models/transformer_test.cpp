@@ -183,7 +183,8 @@ TEST_CASE("a masked autoencoder of transformer blocks goes backward, and folds")
   initialise(model, 1);
   Random random(2);
   const Matrix<double> images = draw_normal(random, 48, 3), noise = draw_normal(random, 4, 3);
-  const MaskedImages<double> masked(images, mask_by_noise(model, noise));
+  const Matrix<double> mask = mask_by_noise(model, noise);
+  const MaskedImages<double> masked(images, mask);
   const auto finding = testing::check_backward(model, masked, {.step = 1e-5, .tolerance = 1e-7});
   INFO(finding.report);
   CHECK(finding);

@@ -67,8 +67,9 @@ template <class L>
 }  // namespace detail
 
 /// Folded layers, one after another. Half-steps are observed under the names that they had in the chain it was folded
-/// from, but for what lies inside of one and for a norm that went into the map behind it. Without an observer, what a later layer does not read is not computed: the
-/// last layer that mixes tokens before one that reads the first of each set alone computes no others.
+/// from, but for what lies inside of one and for a norm that went into the map behind it. Without an observer, what a
+/// later layer does not read is not computed: the last layer that mixes tokens before one that reads the first of each
+/// set alone computes no others.
 template <crate::Scalar S, class About, class... Layers>
 class FoldedChain
     : public detail::Linked<FoldedChain<S, About, Layers...>, S>,
