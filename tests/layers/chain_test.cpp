@@ -227,6 +227,8 @@ TEST_CASE("a layer is found by the name that observers and files call it") {
   REQUIRE(find_layer<Mssa<double>>(block, "compress") == &block.compress.branch.layer);
   CHECK(find_layer<Mssa<double>>(block, "sparsify") == nullptr);
   CHECK(find_layer<Ista<double>>(block, "sparsify") == &block.sparsify.layer);
+  const TiedModel model;
+  CHECK(find_layer<Pool<double>>(model, "pool") == &model.pool);  // a link that owns nothing
 }
 
 TEST_CASE("what no fold knows stays as it is, and no token is spared that such a layer may need") {

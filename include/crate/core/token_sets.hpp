@@ -72,6 +72,12 @@ class TokenLayout {
   [[nodiscard]] Index visible(Index set) const {
     return visible_.empty() ? length(set) : visible_[static_cast<std::size_t>(set)];
   }
+  /// How many pairs of tokens of one set there are, what attention compares.
+  [[nodiscard]] double pairs() const {
+    double count = 0;
+    for (Index s = 0; s < sets(); ++s) count += static_cast<double>(length(s)) * static_cast<double>(length(s));
+    return count;
+  }
   [[nodiscard]] Index longest() const {
     Index longest = 0;
     for (Index s = 0; s < sets(); ++s) longest = std::max(longest, length(s));

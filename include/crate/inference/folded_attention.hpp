@@ -51,12 +51,8 @@ class FoldedAttention {
     return (projections_ == 1 ? "MSSA(LN(" : "attention(LN(") + argument + "))";
   }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
-    double total = projection_.multiply_adds(layout) + (output_ ? output_->multiply_adds(layout) : 0);
-    for (Index s = 0; s < layout.sets(); ++s) {
-      const auto length = static_cast<double>(layout.length(s));
-      total += 2 * length * length * static_cast<double>(width());
-    }
-    return total;
+    return projection_.multiply_adds(layout) + (output_ ? output_->multiply_adds(layout) : 0) +
+           2 * layout.pairs() * static_cast<double>(width());
   }
 
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const { compute(z, {}, out, pass); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 #include <type_traits>
 
 #include "crate/core/part.hpp"
+#include "crate/layers/chain.hpp"
 
 namespace crate {
 
@@ -18,10 +20,11 @@ void visit_layers(const Visit& visit, const std::string& name, const Member& mem
   if constexpr (std::is_same_v<Member, L>) {
     visit(std::string_view(name), member);
   } else if constexpr (HasParts<Member>) {
-    const auto visit_part = [&](const auto& entry) {
-      visit_layers<L>(visit, join_names(name, entry.name), std::invoke(entry.get, member));
+    const auto visit_entry = [&]<class Get>(const Part<Get>& entry) {
+      if constexpr (std::is_reference_v<std::invoke_result_t<Get, const Member&>>)  // not a view made on the spot
+        visit_layers<L>(visit, join_names(name, entry.name), std::invoke(entry.get, member));
     };
-    std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
+    std::apply([&](const auto&... entries) { (visit_entry(entries), ...); }, links_of<Member>());
   } else if constexpr (is_vector_of_parts<Member>) {
     for (std::size_t i = 0; i < member.size(); ++i)
       visit_layers<L>(visit, join_names(name, std::to_string(i)), member[i]);
@@ -32,8 +35,8 @@ void visit_layers(const Visit& visit, const std::string& name, const Member& mem
 
 }  // namespace detail
 
-/// Calls visit(name, layer) for every layer of type L in a model, under the name that observers and files use, such as
-/// "layers.3.compress" for the Mssa of a block.
+/// Calls visit(name, layer) for every layer of type L that a model computes with, under the name that observers use,
+/// such as "layers.3.compress" for the Mssa of a block.
 template <class L, class Model, class Visit>
 void for_each_layer(const Model& model, const Visit& visit) {
   detail::visit_layers<L>(visit, std::string(), model);

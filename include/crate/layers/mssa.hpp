@@ -11,6 +11,7 @@
 #include "crate/core/pages.hpp"
 #include "crate/core/random.hpp"
 #include "crate/kernels/attention.hpp"
+#include "crate/layers/detail/show_attention.hpp"
 #include "crate/layers/linear.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/subspace_attention.hpp"
@@ -97,12 +98,8 @@ struct Mssa {
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
     const auto width = static_cast<double>(subspaces.bases().cols());
     const double products = output_kind == MssaOutput::identity ? 1 : 2;
-    double total = products * width * static_cast<double>(subspaces.dim()) * static_cast<double>(layout.tokens());
-    for (Index s = 0; s < layout.sets(); ++s) {
-      const auto length = static_cast<double>(layout.length(s));
-      total += 2 * length * length * width;
-    }
-    return total;
+    return products * width * static_cast<double>(subspaces.dim()) * static_cast<double>(layout.tokens()) +
+           2 * layout.pairs() * width;
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
@@ -173,23 +170,13 @@ struct Mssa {
     if (pass.shows_attention()) show_attention(projected, pass);
   }
 
-  /// Shows the observer with which probabilities tokens attend to those of their set, as "attention": (K n) x (total
-  /// tokens), where n is the length of the longest set. Rows k n, ..., k n + n - 1 of column j are those of head k for
-  /// the query j, over the keys of its set in order. They are computed for this alone, and changing them has no effect.
   template <class Projected>
   void show_attention(const Projected& projected, Pass<S>& pass) const {
-    const TokenLayout& layout = pass.layout();
-    const Index p = subspaces.head_dim(), longest = layout.longest();
-    Matrix<S> probabilities = Matrix<S>::Zero(subspaces.heads() * longest, projected.cols());
-    AttentionOptions options = attention;
-    for (Index s = 0; s < layout.sets(); ++s) {
-      const Index begin = layout.begin(s), length = layout.length(s);
-      options.visible = layout.visible(s);
-      for (Index k = 0; k < subspaces.heads(); ++k)
-        probabilities.block(k * longest, begin, length, length) =
-            attention_probabilities(projected.block(k * p, begin, p, length), options);
-    }
-    pass.observe("attention", probabilities);
+    const Index p = subspaces.head_dim();
+    detail::show_attention(pass, subspaces.heads(), attention,
+                           [&](Index k, Index begin, Index length, const auto& of_set) {
+                             return attention_probabilities(projected.block(k * p, begin, p, length), of_set);
+                           });
   }
 
   template <class Projected>

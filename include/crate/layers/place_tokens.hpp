@@ -62,21 +62,15 @@ struct PlaceTokens {
     detail::drop_sets(layout_after(pass.layout()), token_dropout, pass.dropout, tape.place, out);
   }
 
-  /// Adds what belongs to the class token and the positions set after set.
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, PlaceTokens& gradient,
                 Pass<S>& pass) const {
     const TokenLayout& layout = pass.layout();
+    if (token_dropout == 0) return hand_back(out_cotangent, layout, z_cotangent, gradient);
     Workspace::Frame frame(pass.workspace);
     auto cotangent = frame.template matrix<S>(out_cotangent.rows(), out_cotangent.cols());
     cotangent = out_cotangent;
     detail::drop_sets(layout_after(layout), token_dropout, pass.dropout, tape.place, cotangent);
-    for (Index s = 0; s < layout.sets(); ++s) {
-      const Index count = layout.length(s);
-      const auto set = cotangent.middleCols(layout.begin(s) + s, 1 + count);
-      gradient.class_token += set.col(0);
-      z_cotangent.middleCols(layout.begin(s), count) = set.rightCols(count);
-      if constexpr (positions_kind == ParameterKind::trainable) gradient.positions += set;
-    }
+    hand_back(cotangent, layout, z_cotangent, gradient);
   }
 
   /// Standard normal, as published for the classifier.
@@ -86,6 +80,18 @@ struct PlaceTokens {
   }
 
  private:
+  /// Adds what belongs to the class token and the positions set after set.
+  static void hand_back(ConstTokens<S> cotangent, const TokenLayout& layout, Tokens<S> z_cotangent,
+                        PlaceTokens& gradient) {
+    for (Index s = 0; s < layout.sets(); ++s) {
+      const Index count = layout.length(s);
+      const auto set = cotangent.middleCols(layout.begin(s) + s, 1 + count);
+      gradient.class_token += set.col(0);
+      z_cotangent.middleCols(layout.begin(s), count) = set.rightCols(count);
+      if constexpr (positions_kind == ParameterKind::trainable) gradient.positions += set;
+    }
+  }
+
   void check_sizes(const TokenLayout& layout) const {
     check_size("positions: rows", positions.rows(), class_token.size());
     for (Index s = 0; s < layout.sets(); ++s)

@@ -10,6 +10,7 @@
 #include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/kernels/attention.hpp"
+#include "crate/layers/detail/show_attention.hpp"
 #include "crate/layers/linear.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/attention.hpp"
@@ -70,12 +71,8 @@ struct SelfAttention {
   /// Projection and output are dense products; each head compares all pairs of tokens and averages over them. A causal
   /// mask is not deducted.
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
-    double total = projection.multiply_adds(layout) + output.multiply_adds(layout);
-    for (Index s = 0; s < layout.sets(); ++s) {
-      const auto length = static_cast<double>(layout.length(s));
-      total += 2 * length * length * static_cast<double>(width());
-    }
-    return total;
+    return projection.multiply_adds(layout) + output.multiply_adds(layout) +
+           2 * layout.pairs() * static_cast<double>(width());
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
@@ -143,21 +140,13 @@ struct SelfAttention {
     if (pass.shows_attention()) show_attention(projected, pass);
   }
 
-  /// Shows the observer the probabilities as Mssa does: "attention", (K n) x (total tokens).
   template <class Projected>
   void show_attention(const Projected& projected, Pass<S>& pass) const {
-    const TokenLayout& layout = pass.layout();
-    const Index p = width() / heads, longest = layout.longest();
-    Matrix<S> probabilities = Matrix<S>::Zero(heads * longest, projected.cols());
-    for (Index s = 0; s < layout.sets(); ++s)
-      for (Index k = 0; k < heads; ++k) {
-        const Index begin = layout.begin(s), length = layout.length(s);
-        AttentionOptions of_set = attention;
-        of_set.visible = layout.visible(s);
-        probabilities.block(k * longest, begin, length, length) = attention_probabilities(
-            projected.block(k * p, begin, p, length), projected.block(width() + k * p, begin, p, length), of_set);
-      }
-    pass.observe("attention", probabilities);
+    const Index p = width() / heads;
+    detail::show_attention(pass, heads, attention, [&](Index k, Index begin, Index length, const auto& of_set) {
+      return attention_probabilities(projected.block(k * p, begin, p, length),
+                                     projected.block(width() + k * p, begin, p, length), of_set);
+    });
   }
 
   template <class Projected>
