@@ -13,8 +13,8 @@
 
 namespace crate {
 
-/// Z - kappa grad R^c(Z | U_[K]), exact or approximated, or Z + kappa grad (R - R^c), for each token set on its own. Padding
-/// neither counts nor changes. See operators/compression.hpp.
+/// Z - kappa grad R^c(Z | U_[K]), exact or approximated, or Z + kappa grad (R - R^c), for each token set on its own.
+/// Padding neither counts nor changes. See operators/compression.hpp.
 template <crate::Scalar S>
 struct Compression {
   using Scalar = S;

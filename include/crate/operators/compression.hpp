@@ -61,16 +61,17 @@ struct CompressionOptions {
 ///   rate_reduction  Z + kappa (b (I + b Z Z^T)^{-1} Z - a sum_k U_k (I + a W_k W_k^T)^{-1} W_k)
 ///   soft_partition  Z + kappa b ((I + b Z Z^T)^{-1} Z
 ///                                - sum_k (I + d / (n_k epsilon^2) Z diag(pi_k) Z^T)^{-1} Z diag(pi_k))
-/// The soft partition is taken at Z and held fixed while the gradient is: so the step is ReduNet's, shares stay
-/// comparable from token to token, and no token is drawn to a subspace for the energy alone that it would gain there.
-/// For 0 < kappa <= largest_kappa(U, N, epsilon) = 2 / (a ||U||_2^2) an exact step never raises R^c, but for the
-/// rounding of its result; and so a step on the rate reduction within the largest_kappa of its options never lowers
-/// R - R^c, Pi at Z held fixed. first_order and softmax come without such a law. Where W_k is so nearly singular, or so far above
-/// epsilon, that double does not do, the inverse is computed in twice its digits, some hundred times as slowly.
-/// Source: arXiv 2311.13110, eqs. (9) and (10); of the steps on the rate reduction arXiv 2105.10446, section 3. Cost:
+/// The gradient is taken with the soft partition of Z held fixed, as ReduNet does, which is what gives the step a law.
+/// For 0 < kappa <= largest_kappa(U, N, epsilon) = 2 / (a ||U||_2^2) an exact step never raises R^c, and for
+/// 0 < kappa <= largest_kappa(U, N, options) one on the rate reduction never lowers R - R^c, with Pi held fixed, but
+/// for the rounding of their results; first_order and softmax come without such a law. Where W_k, Z or
+/// Z diag(pi_k)^{1/2} is so nearly singular, or so far above epsilon, that double does not do, the inverse is computed
+/// in twice its digits, some hundred times as slowly.
+/// Source: arXiv 2311.13110, eqs. (9) and (10); of the steps on the rate reduction arXiv 2105.10446. Cost:
 /// O(N d K p + N K p^2 + K p^3), linear in N, but for softmax, which adds N^2 K p. rate_reduction adds
-/// O(d N min(d, N)), and soft_partition takes K + 1 times as much, and room for (K + 1) d N numbers. Throws OptionError on an option out of range, ShapeError unless U has as many rows as Z, and
-/// PrecisionError where not even twice the digits would do.
+/// O(d N min(d, N)), and soft_partition takes K + 1 times as much, and room for (K + 1) d N numbers. Throws OptionError
+/// on an option out of range, ShapeError unless U has as many rows as Z, and PrecisionError where not even twice the
+/// digits would do.
 template <class ZDerived, class Bases>
 [[nodiscard]] Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                        const CompressionOptions& options = {});

@@ -27,7 +27,7 @@ template <class ZDerived, class Bases>
 /// R^c(Z | Pi) = sum_k n_k / (2 N) log det(I + d / (n_k epsilon^2) Z diag(pi_k) Z^T)
 ///             = sum_k n_k / N R(Z diag(N pi_k / n_k)^{1/2}).
 /// Where the columns of Pi sum to 1, R^c(Z | Pi) <= R(Z), as log det is concave: no token is counted twice, unlike in
-/// R^c(Z | U_[K]) of subspaces that share directions. Source: arXiv 2006.08558, eq. (8). Cost: O(K d N min(d, N)),
+/// R^c(Z | U_[K]) of subspaces that share directions. Source: arXiv 2006.08558. Cost: O(K d N min(d, N)),
 /// linear in N. Throws as coding_rate, ShapeError unless Pi has a column a token, and OptionError on a negative share.
 template <class ZDerived, class PiDerived>
 [[nodiscard]] double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens,
