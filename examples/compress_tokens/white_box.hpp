@@ -53,6 +53,10 @@ struct Strength {
       return "first-order";
     case crate::CompressionStep::softmax:
       return "softmax";
+    case crate::CompressionStep::rate_reduction:
+      return "rate-reduction";
+    case crate::CompressionStep::soft_partition:
+      return "soft-partition";
   }
   return "unknown";
 }

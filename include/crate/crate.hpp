@@ -70,6 +70,7 @@
 #include "crate/operators/ista.hpp"
 #include "crate/operators/layer_norm.hpp"
 #include "crate/operators/losses.hpp"
+#include "crate/operators/partition_coding_rate.hpp"
 #include "crate/operators/patches.hpp"
 #include "crate/operators/positions.hpp"
 #include "crate/operators/rate_reduction.hpp"

@@ -57,7 +57,8 @@ TEST_CASE("a block writes its formula as the paper does") {
 TEST_CASE("a strict block is the compression step followed by the ISTA step") {
   for_random_draws(10, [](Random& random) {
     const Index heads = draw_index(random, 1, 3), p = draw_index(random, 1, 4), dim = draw_index(random, 2, 9);
-    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
+    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax,
+                            CompressionStep::rate_reduction, CompressionStep::soft_partition}) {
       const CompressionOptions compression{.kappa = 0.3, .epsilon = 0.7, .step = step};
       const IstaOptions ista_options{.step = 0.2, .lambda = 0.05, .threshold = Threshold::soft};
       StrictBlock<double> block(

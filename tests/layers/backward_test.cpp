@@ -119,7 +119,8 @@ TEST_CASE("backward of GELU and of an MLP with it, in either form") {
 
 TEST_CASE("backward of compression: exact, first order and softmax, up and down") {
   Random random(5);
-  for (const CompressionStep step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax})
+  for (const CompressionStep step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax,
+                                     CompressionStep::rate_reduction, CompressionStep::soft_partition})
     for (const double kappa : {0.3, -0.3})
       for (const Index p : {1, 3, 9})  // less and more dimensions than tokens
         check_layer(Compression<double>(

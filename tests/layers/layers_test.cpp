@@ -115,7 +115,8 @@ TEST_CASE("token sets side by side give what each gives alone") {
     const TokenSets<double> sets(draw_normal(random, 6, plain.tokens()), plain);
     const auto attention = initialised(Mssa<double>({.dim = 6, .heads = 2, .output = MssaOutput::tied}), random.bits());
     auto compression = Compression<double>(attention.subspaces, {.kappa = 0.3});
-    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
+    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax,
+                            CompressionStep::rate_reduction, CompressionStep::soft_partition}) {
       compression.options.step = step;
       const Matrix<double> compressed = forward(compression, sets).tokens;
       const Matrix<double> beside_padding = forward(compression, TokenSets<double>(sets.tokens, padded)).tokens;

@@ -98,14 +98,14 @@ TEST_CASE("adjoint of MSSA with a free output") {
   });
 }
 
-TEST_CASE("adjoint of the compression step: exact, first order and softmax") {
+TEST_CASE("adjoint of the compression step of every kind") {
   for_random_draws(6, [](Random& random) {
     const DrawnSizes sizes = draw_sizes(random);
     const Index d = sizes.dim, n = sizes.tokens, heads = sizes.heads, p = sizes.head_dim;
     const Matrix<double> z = draw_normal(random, d, n), bases = 0.4 * draw_normal(random, d, heads * p),
                          c = draw_normal(random, d, n);
-    for (const CompressionStep step :
-         {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
+    for (const CompressionStep step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax,
+                                       CompressionStep::rate_reduction, CompressionStep::soft_partition}) {
       const CompressionOptions options{
           .kappa = 0.4, .epsilon = 1.1, .step = step, .logit_scale = 0.8, .mssa_factor = 1.2};
       const auto gradient = compress_adjoint(z, Subspaces(bases, heads), c, options);

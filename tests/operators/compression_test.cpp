@@ -9,12 +9,16 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
+#include "crate/operators/rate_reduction.hpp"
 #include "draw.hpp"
 
 using namespace crate;
 using namespace crate::test;
 
 namespace {
+
+constexpr CompressionStep all_steps[] = {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax,
+                                         CompressionStep::rate_reduction, CompressionStep::soft_partition};
 
 struct Drawn {
   Matrix<double> z;
@@ -230,6 +234,87 @@ TEST_CASE("A step of negative kappa expands") {
   });
 }
 
+TEST_CASE("A step on the rate reduction follows its gradient, plain and with the soft partition held fixed") {
+  for_random_draws(30, [](Random& random) {
+    const auto [z, u] = draw_tokens_and_subspaces(random);
+    CompressionOptions options{.kappa = random.uniform(-0.5, 0.5), .epsilon = random.uniform(0.2, 2)};
+    options.step = CompressionStep::rate_reduction;
+    const Matrix<double> plain = z + options.kappa * rate_reduction_gradient(z, u, {.epsilon = options.epsilon}).tokens;
+    CHECK(relative_error(compress(z, u, options), plain) < 1e-13);
+    options.step = CompressionStep::soft_partition;
+    options.logit_scale = random.uniform(0, 2);
+    const Matrix<double> pi = soft_partition(z, u, options.logit_scale);
+    const Matrix<double> of_members =
+        z + options.kappa * (coding_rate_gradient(z, {.epsilon = options.epsilon}) -
+                             partition_coding_rate_gradient(z, pi, {.epsilon = options.epsilon}));
+    CHECK(relative_error(compress(z, u, options), of_members) < 1e-13);
+  });
+}
+
+TEST_CASE("A step on the rate reduction within the bound on kappa never lowers it") {
+  for_random_draws(400, [](Random& random) {
+    const Drawn drawn = draw_tokens_and_subspaces(random);
+    const Matrix<double> z = std::exp(random.uniform(-3, 3)) * drawn.z;
+    CompressionOptions options{.epsilon = random.uniform(0.05, 2), .logit_scale = random.uniform(0, 3)};
+    const CodingRateOptions rates{.epsilon = options.epsilon};
+    const Matrix<double> pi = soft_partition(z, drawn.u, options.logit_scale);
+    for (const double share : {random.uniform(), 0.01, 0.999})
+      for (const auto step : {CompressionStep::rate_reduction, CompressionStep::soft_partition}) {
+        options.step = step;
+        options.kappa = share * largest_kappa(drawn.u, z.cols(), options);
+        const Matrix<double> after = compress(z, drawn.u, options);
+        const auto objective = [&](const Matrix<double>& tokens) {
+          return coding_rate(tokens, rates) - (step == CompressionStep::rate_reduction
+                                                   ? subspace_coding_rate(tokens, drawn.u, rates)
+                                                   : partition_coding_rate(tokens, pi, rates));
+        };
+        const double sizes = coding_rate(z, rates) + subspace_coding_rate(z, drawn.u, rates);
+        INFO("kappa = " << share << " of the bound, epsilon = " << options.epsilon);
+        CHECK(objective(after) >= objective(z) - 1e-12 * (sizes + 1));
+      }
+  });
+}
+
+TEST_CASE("The largest kappa of a step is that of its options") {
+  Random random(3);
+  const Drawn drawn{draw_normal(random, 6, 9), {draw_normal(random, 6, 4), 2}};
+  const double b = rate_factor(6, 9, 0.7), compression = largest_kappa(drawn.u, 9, 0.7);
+  const auto largest = [&](CompressionStep step) {
+    return largest_kappa(drawn.u, 9, CompressionOptions{.epsilon = 0.7, .step = step});
+  };
+  CHECK(largest(CompressionStep::exact) == compression);
+  CHECK(largest(CompressionStep::softmax) == compression);
+  CHECK(relative_error(largest(CompressionStep::rate_reduction), 2 / (2 / compression + b / 8)) < 1e-14);
+  CHECK(relative_error(largest(CompressionStep::soft_partition), 2 / (b + b / 8)) < 1e-14);
+}
+
+TEST_CASE("Steps on the rate reduction of tokens far above epsilon are right or refused") {
+  Random random(12);
+  const Matrix<double> equal = 1e7 * draw_normal(random, 4, 1).replicate(1, 6);
+  const Subspaces u(draw_orthonormal(random, 4, 4), 2);
+  // Equal tokens: T(Z) = Z / (1 + b ||Z||^2), and of each subset, whose shares are equal too, T(X_k) = X_k / (1 + b
+  // ||Z||^2), so that both rates' gradients cancel.
+  CompressionOptions options{.kappa = 0.1, .step = CompressionStep::soft_partition, .logit_scale = 1e-15};
+  CHECK(relative_error(compress(equal, u, options), equal) < 1e-14);
+  const Matrix<double> cotangent = draw_normal(random, 4, 6);
+  CHECK(compress_adjoint(equal, u, cotangent, options).tokens.allFinite());
+  options.epsilon = 1e-20;
+  options.kappa = largest_kappa(u, 6, options);
+  for (const auto step : {CompressionStep::rate_reduction, CompressionStep::soft_partition}) {
+    options.step = step;
+    CHECK_THROWS_AS(compress(equal, u, options), PrecisionError);
+    CHECK_THROWS_AS(compress_adjoint(equal, u, cotangent, options), PrecisionError);
+  }
+  Matrix<double> infinite = equal;
+  infinite(2, 3) = std::numeric_limits<double>::infinity();
+  for (const auto step : {CompressionStep::rate_reduction, CompressionStep::soft_partition})
+    CHECK_THROWS_AS(compress(infinite, u, {.step = step}), PrecisionError);
+  CHECK_THROWS_AS(
+      compress(equal, u,
+               {.step = CompressionStep::soft_partition, .logit_scale = std::numeric_limits<double>::infinity()}),
+      OptionError);
+}
+
 TEST_CASE("The first-order step by its formula") {
   for_random_draws(20, [](Random& random) {
     const auto [z, u] = draw_tokens_and_subspaces(random);
@@ -280,8 +365,7 @@ TEST_CASE("The softmax step mixes tokens with MSSA") {
 TEST_CASE("With kappa zero every step leaves the tokens alone") {
   for_random_draws(5, [](Random& random) {
     const auto [z, u] = draw_tokens_and_subspaces(random);
-    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax})
-      CHECK(compress(z, u, {.kappa = 0, .step = step}) == z);
+    for (const auto step : all_steps) CHECK(compress(z, u, {.kappa = 0, .step = step}) == z);
   });
 }
 
@@ -291,7 +375,7 @@ TEST_CASE("Permuting tokens permutes what every step makes of them, rotating rot
     const auto permutation = draw_permutation(random, z.cols());
     const Matrix<double> rotation = draw_orthonormal(random, z.rows(), z.rows());
     const Subspaces rotated(rotation * u.bases(), u.heads());
-    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
+    for (const auto step : all_steps) {
       const CompressionOptions options{.kappa = 0.2, .epsilon = 0.9, .step = step};
       const Matrix<double> compressed = compress(z, u, options);
       CHECK(relative_error(compress(z * permutation, u, options), compressed * permutation) < 1e-11);
@@ -382,7 +466,7 @@ TEST_CASE("Compression of float tokens is that of the same tokens in double") {
     const auto [z, u] = draw_tokens_and_subspaces(random);
     const Matrix<float> narrow = z.cast<float>();
     const Subspaces narrow_u(u.bases().cast<float>(), u.heads());
-    for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
+    for (const auto step : all_steps) {
       const CompressionOptions options{.kappa = 0.1, .epsilon = 1, .step = step};
       CHECK(relative_error(compress(narrow, narrow_u, options), compress(z, u, options)) < 4 * rounding<float>);
     }
@@ -395,7 +479,7 @@ TEST_CASE("Compression takes expressions, blocks, row-major tokens and viewed su
   const RowMajorMatrix<double> by_rows = z;
   const Subspaces u(bases, 2);
   const Subspaces viewed(Eigen::Map<const Matrix<double>>(bases.data(), 5, 6), 2);
-  for (const auto step : {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax}) {
+  for (const auto step : all_steps) {
     const CompressionOptions options{.step = step};
     const Matrix<double> expected = compress(z, u, options);
     CHECK(compress(2 * z, u, options) == compress(twice, u, options));

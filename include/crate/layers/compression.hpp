@@ -13,8 +13,8 @@
 
 namespace crate {
 
-/// Z - kappa grad R^c(Z | U_[K]), exact or approximated, for each token set on its own. Padding
-/// neither counts nor changes. See operators/compression.hpp.
+/// Z - kappa grad R^c(Z | U_[K]), exact or approximated, or Z + kappa grad (R - R^c), for each token set on its own.
+/// Padding neither counts nor changes. See operators/compression.hpp.
 template <crate::Scalar S>
 struct Compression {
   using Scalar = S;
@@ -25,7 +25,7 @@ struct Compression {
   struct Tape {
     Kept<S> tokens;      ///< Z: dL/dU is a product with it
     Kept<S> projected;   ///< W = U^T Z, at which the step's derivative is taken
-    Kept<S> compressed;  ///< scale T(W): dL/dU is a product with it, too
+    Kept<S> compressed;  ///< scale T(W): dL/dU is a product with it, too; not of a step on R - R^c
     Kept<S> attended;    ///< T(W) of the softmax step
     Kept<S> softmax;     ///< its terms, from which backward computes the probabilities again
   };
@@ -41,10 +41,13 @@ struct Compression {
   [[nodiscard]] Index input_dim() const { return subspaces.dim(); }
   [[nodiscard]] Index output_dim() const { return subspaces.dim(); }
   [[nodiscard]] std::string formula(const std::string& argument) const {
+    if (is_on_rate_reduction(options.step))
+      return argument + (options.kappa < 0 ? " - kappa d(R - R^c)(" : " + kappa d(R - R^c)(") + argument + ")";
     return argument + (options.kappa < 0 ? " + kappa dR^c(" : " - kappa dR^c(") + argument + ")";
   }
 
-  /// Two dense products; a head adds two of p x p by p x N, or compares all pairs of tokens in the softmax step.
+  /// Two dense products; a head adds two of p x p by p x N, or compares all pairs of tokens in the softmax step. A step
+  /// on the rate reduction adds two of d x d by d x N; that of the soft partition has these alone, for every subset.
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
     const auto width = static_cast<double>(subspaces.bases().cols());
     double total = 2 * width * static_cast<double>(subspaces.dim()) * static_cast<double>(layout.tokens());
@@ -53,6 +56,11 @@ struct Compression {
       const bool softmax = options.step == CompressionStep::softmax;
       total += 2 * width * length * (softmax ? length : static_cast<double>(subspaces.head_dim()));
     }
+    const auto dim = static_cast<double>(subspaces.dim()), tokens = static_cast<double>(layout.tokens());
+    const double whole = 2 * dim * dim * tokens;
+    if (options.step == CompressionStep::rate_reduction) return total + whole;
+    if (options.step == CompressionStep::soft_partition)
+      return width * dim * tokens + static_cast<double>(subspaces.heads() + 1) * whole;
     return total;
   }
 
@@ -61,7 +69,9 @@ struct Compression {
     Workspace::Frame frame(pass.workspace);
     auto projected = frame.template matrix<S>(width(), z.cols());
     project(z, projected, pass);
-    if (options.step == CompressionStep::softmax) {
+    if (is_on_rate_reduction(options.step)) {
+      step_on_rate_reduction(z, projected, out, pass);
+    } else if (options.step == CompressionStep::softmax) {
       auto attended = frame.template matrix<S>(width(), z.cols());
       detail::attend_heads<S>(instruction_set(), heads_of(projected, pass), false, detail::columns_of(attended),
                               pass.workspace, pass.threads);
@@ -73,9 +83,14 @@ struct Compression {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     check_sizes(z, out);
-    auto projected = pass.keep(width(), z.cols()), compressed = pass.keep(width(), z.cols());
-    tape = {z, projected, compressed, {}, {}};
+    auto projected = pass.keep(width(), z.cols());
     project(z, projected, pass);
+    if (is_on_rate_reduction(options.step)) {
+      tape = {z, projected, {}, {}, {}};
+      return step_on_rate_reduction(z, projected, out, pass);
+    }
+    auto compressed = pass.keep(width(), z.cols());
+    tape = {z, projected, compressed, {}, {}};
     if (options.step == CompressionStep::softmax) {
       auto attended = pass.keep(width(), z.cols());
       auto softmax = pass.keep(z.cols(), 2 * subspaces.heads());
@@ -94,6 +109,10 @@ struct Compression {
                 Pass<S>& pass) const {
     const auto z = tape.tokens.view(), projected = tape.projected.view(), compressed = tape.compressed.view();
     const Index heads = subspaces.heads();
+    if (is_on_rate_reduction(options.step))
+      return detail::rate_reduction_step_adjoint<S>(z, projected, subspaces.bases(), heads, pass.layout(), options,
+                                                    out_cotangent, z_cotangent, gradient.subspaces.bases(),
+                                                    pass.workspace, pass.threads);
     Workspace::Frame frame(pass.workspace);
     auto cotangent = frame.template matrix<S>(projected.rows(), projected.cols());
     auto projected_cotangent = frame.template matrix<S>(projected.rows(), projected.cols());
@@ -127,6 +146,11 @@ struct Compression {
   void project(ConstTokens<S> z, Projected& projected, Pass<S>& pass) const {
     multiply(subspaces.bases().transpose(), z, projected, pass.threads);
     pass.observe("projection", projected);
+  }
+
+  void step_on_rate_reduction(ConstTokens<S> z, ConstTokens<S> projected, Tokens<S> out, Pass<S>& pass) const {
+    detail::rate_reduction_step<S>(z, projected, subspaces.bases(), subspaces.heads(), pass.layout(), options, out,
+                                   pass.workspace, pass.threads);
   }
 
   /// Of the softmax step.

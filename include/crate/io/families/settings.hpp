@@ -44,7 +44,8 @@ template <>
 inline constexpr std::array<std::string_view, 2> value_names<SparsifyRule>{"proximal_gradient",
                                                                            "majorisation_minimisation"};
 template <>
-inline constexpr std::array<std::string_view, 3> value_names<CompressionStep>{"exact", "first_order", "softmax"};
+inline constexpr std::array<std::string_view, 5> value_names<CompressionStep>{"exact", "first_order", "softmax",
+                                                                              "rate_reduction", "soft_partition"};
 template <>
 inline constexpr std::array<std::string_view, 2> value_names<PictureFit>{"published", "cover"};
 template <>

@@ -60,12 +60,28 @@ template <class Wide = DoubleDouble>
   return result.rounded();
 }
 
+template <crate::Scalar S>
+void exact_adjoint_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
+                        Tokens<S> out);
+
+/// The same for fewer tokens than dimensions: T(W^T) = T(W)^T, and the Gram matrix of tokens is the smaller one.
+template <crate::Scalar S>
+void exact_adjoint_of_few_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
+                               Tokens<S> out) {
+  const Matrix<S> by_rows = w.transpose(), f_by_rows = f.transpose(), cotangent_by_rows = cotangent.transpose();
+  Matrix<S> result(w.cols(), w.rows());
+  exact_adjoint_into<S>(by_rows, f_by_rows, cotangent_by_rows, scale, result);
+  out = result.transpose();
+}
+
 /// dL/dW of F = (I + a W W^T)^{-1} W, for the cotangent C of F: with B = (I + a W W^T)^{-1}, p x p, summed and
 /// factorised in double, and G = B C,
 ///   dL/dW = G - a (G F^T + F C^T) applied in the order that stays p x p: G - a ((G F^T) W + (F C^T) F).
 template <crate::Scalar S>
 void exact_adjoint_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
                         Tokens<S> out) {
+  if (w.cols() == 0) return;
+  if (w.rows() > w.cols()) return exact_adjoint_of_few_into<S>(w, f, cotangent, scale, out);
   const double a = scale.factor();
   const RegularisedGram<Eigen::Dynamic> gram(view_of<const S>(w), a, /*by_rows=*/true);
   const auto shrinking = gram.template shrinking<S>();
@@ -194,6 +210,16 @@ template <class Z, class Bases>
   return result;
 }
 
+template <crate::Scalar S>
+void rate_reduction_step(ConstTokens<S> z, ConstTokens<S> projected, ConstTokens<S> bases, Index heads,
+                         const TokenLayout& layout, const CompressionOptions& options, Tokens<S> out,
+                         Workspace& workspace, Threads& threads);
+template <crate::Scalar S>
+void rate_reduction_step_adjoint(ConstTokens<S> z, ConstTokens<S> projected, ConstTokens<S> bases, Index heads,
+                                 const TokenLayout& layout, const CompressionOptions& options, ConstTokens<S> cotangent,
+                                 Tokens<S> z_cotangent, Tokens<S> bases_cotangent, Workspace& workspace,
+                                 Threads& threads);
+
 /// compress of sizes that are known at run time.
 template <crate::Scalar S>
 [[nodiscard]] Matrix<S> compress_dynamic(ConstTokens<S> z, ConstTokens<S> bases, Index heads,
@@ -202,6 +228,11 @@ template <crate::Scalar S>
   Threads alone;
   Matrix<S> projected(bases.cols(), z.cols()), result(z.rows(), z.cols());
   multiply(bases.transpose(), z, projected, alone);
+  if (is_on_rate_reduction(options.step)) {
+    Workspace workspace;
+    rate_reduction_step<S>(z, projected, bases, heads, layout, options, result, workspace, alone);
+    return result;
+  }
   if (options.step == CompressionStep::softmax)
     projected = subspace_attention_dynamic<S>(projected, heads, {.logit_scale = options.logit_scale});
   compress_projected<S>(projected, heads, layout, options, alone);
@@ -221,6 +252,13 @@ template <crate::Scalar S>
   Workspace workspace;
   Matrix<S> h(bases.cols(), z.cols()), step_cotangent(h.rows(), h.cols()), h_cotangent(h.rows(), h.cols());
   multiply(bases.transpose(), z, h, alone);
+  if (is_on_rate_reduction(options.step)) {
+    SubspaceGradient<Matrix<S>, Matrix<S>> gradient{Matrix<S>(z.rows(), z.cols()),
+                                                    Matrix<S>::Zero(z.rows(), bases.cols())};
+    rate_reduction_step_adjoint<S>(z, h, bases, heads, layout, options, cotangent, gradient.tokens, gradient.bases,
+                                   workspace, alone);
+    return gradient;
+  }
   multiply(bases.transpose(), cotangent, step_cotangent, alone);
   Matrix<S> attended, softmax, compressed = h;
   const AttentionHeads<S> attention = attention_heads(h, heads, layout, {.logit_scale = options.logit_scale});
@@ -274,10 +312,10 @@ Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspa
   options.check();
   detail::check_tokens_and_subspaces(tokens, subspaces);
   if constexpr (is_bounded<ZDerived> && is_bounded<Bases>)
-    return detail::compress_bounded(evaluated(tokens), subspaces.bases(), subspaces.heads(), options);
-  else
-    return detail::compress_dynamic<typename ZDerived::Scalar>(tokens.derived(), subspaces.bases(), subspaces.heads(),
-                                                               options);
+    if (!is_on_rate_reduction(options.step))
+      return detail::compress_bounded(evaluated(tokens), subspaces.bases(), subspaces.heads(), options);
+  return detail::compress_dynamic<typename ZDerived::Scalar>(tokens.derived(), subspaces.bases(), subspaces.heads(),
+                                                             options);
 }
 
 template <class ZDerived, class Bases, class CotangentDerived>
@@ -299,6 +337,15 @@ double largest_kappa(const Subspaces<Bases>& subspaces, Index tokens, double eps
   check_option(tokens >= 1, "tokens >= 1", tokens);
   return detail::largest_kappa_of<double>(subspaces.bases().template cast<double>(),
                                           {subspaces.head_dim(), tokens, epsilon});
+}
+
+template <class Bases>
+double largest_kappa(const Subspaces<Bases>& subspaces, Index tokens, const CompressionOptions& options) {
+  const double of_compression = largest_kappa(subspaces, tokens, options.epsilon);
+  const double b = rate_factor(subspaces.dim(), tokens, options.epsilon);
+  if (options.step == CompressionStep::soft_partition) return 16 / (9 * b);
+  if (options.step == CompressionStep::rate_reduction) return 1 / (1 / of_compression + b / 16);
+  return of_compression;
 }
 
 }  // namespace crate
