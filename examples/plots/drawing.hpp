@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +11,8 @@
 #include "plots/xml_text.hpp"
 
 namespace plots {
+
+using Colour = std::array<std::uint8_t, 3>;  ///< red, green, blue
 
 struct Point {
   double x, y;
@@ -73,17 +77,27 @@ class Drawing {
     out_ += "<rect class=\"" + std::string(colour) + "\"" + place(box) + ending("rect", shown);
   }
 
-  /// A picture of pixels, each of which stays a sharp square.
+  /// In this colour on every page.
+  void swatch(const Box& box, const Colour& colour) {
+    std::string rgb;
+    for (const std::uint8_t channel : colour) rgb += (rgb.empty() ? "" : ",") + std::to_string(channel);
+    out_ += "<rect fill=\"rgb(" + rgb + ")\"" + place(box) + "/>\n";
+  }
+
+  void picture(const Box& box, std::string_view png_in_base64) { image(box, png_in_base64, ""); }
+
+  /// A picture whose pixels stay sharp rectangles.
   void pixels(const Box& box, std::string_view png_in_base64) {
-    out_ += "<image" + place(box) +
-            " preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,";
-    out_ += png_in_base64;
-    out_ += "\"/>\n";
+    image(box, png_in_base64, " style=\"image-rendering:pixelated\"");
   }
 
   [[nodiscard]] const std::string& elements() const { return out_; }
 
  private:
+  void image(const Box& box, std::string_view png_in_base64, std::string_view style) {
+    out_ += "<image" + place(box) + " preserveAspectRatio=\"none\"" + std::string(style) +
+            " href=\"data:image/png;base64," + std::string(png_in_base64) + "\"/>\n";
+  }
   [[nodiscard]] static std::string pair(Point p) { return coordinate(p.x) + " " + coordinate(p.y); }
   [[nodiscard]] static std::string through(const std::vector<Point>& points) {
     std::string text;

@@ -13,12 +13,13 @@
 #include "plots/bar_chart.hpp"
 #include "plots/heat_map.hpp"
 #include "plots/line_plot.hpp"
+#include "plots/picture_row.hpp"
 
 // Plots as SVG: text that scales to any width, in the colours of light and dark pages.
 
 namespace plots {
 
-using Plot = std::variant<LinePlot, HeatMap, BarChart>;
+using Plot = std::variant<LinePlot, HeatMap, BarChart, PictureRow>;
 
 /// Plots beside each other, in rows.
 struct Figure {

@@ -116,7 +116,7 @@ struct HeatMapLayout {
   double names = 0;
   if (plot.marks)
     for (const std::string& name : plot.marks->names) names = std::max(names, width_of(name, tick_size));
-  names = std::min(names, 110.0);
+  names = names > 0 ? std::min(names, 110.0) + 6 : 0;
   return {plot.marks ? HeatMapLayout::strip + 3 : 0, names, 90};
 }
 
@@ -144,7 +144,7 @@ inline void draw_marks(Drawing& drawing, const ClassMarks& marks, const Box& map
         colour, name);
     const double middle = map.top + map.height * (from + part / 2);
     if (with_names && middle - last_name >= tick_size) {
-      drawing.text({map.left - HeatMapLayout::strip - 8, middle + 4}, shortened(name, name_width, tick_size),
+      drawing.text({map.left - HeatMapLayout::strip - 8, middle + 4}, shortened(name, name_width - 6, tick_size),
                    {.anchor = Anchor::end, .size = tick_size});
       last_name = middle;
     }

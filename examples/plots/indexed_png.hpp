@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -11,12 +10,11 @@
 
 #include "crate/core/matrix.hpp"
 #include "crate/io/formats/detail/crc32.hpp"
+#include "plots/drawing.hpp"
 
 // Pictures of few colours as PNG, to be embedded in SVG.
 
 namespace plots {
-
-using Colour = std::array<std::uint8_t, 3>;  ///< red, green, blue
 
 /// A picture whose pixels are indices of colours.
 struct IndexedPicture {
