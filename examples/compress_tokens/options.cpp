@@ -33,6 +33,7 @@ void add_token_options(CLI::App& app, Options& options) {
   app.add_option("--index", options.csv.index,
                  "CSV: whether the first column numbers or names the lines [auto: if it evidently does]")
       ->transform(CLI::CheckedTransformer(parts));
+  app.add_option("--tensor", options.tensor, "safetensors: which of several matrices [tokens]");
   app.add_option("--patch", options.patch, "side of the square patches of a photograph, in pixels")
       ->capture_default_str()
       ->check(CLI::Range(1, 64));
