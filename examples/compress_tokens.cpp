@@ -10,10 +10,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <exception>
 #include <filesystem>
 #include <iostream>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,6 +30,7 @@
 #include "compress_tokens/toy_effects.hpp"
 #include "compress_tokens/train.hpp"
 #include "crate/io/pictures/image.hpp"
+#include "program_options/program_options.hpp"
 
 namespace {
 
@@ -319,18 +318,9 @@ void run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  int exit_code = 0;
-  try {
+  return program_options::run("compress_tokens", [&] {
+    int exit_code = 0;
     if (const auto options = read_options(argc, argv, exit_code)) run(*options);
-  } catch (const crate::OptionError& error) {
-    std::cerr << "compress_tokens: " << error.what() << "\n";
-    exit_code = 2;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "compress_tokens: not enough memory for tokens and layers of this number and width\n";
-    exit_code = 1;
-  } catch (const std::exception& error) {
-    std::cerr << "compress_tokens: " << error.what() << "\n";
-    exit_code = 1;
-  }
-  return exit_code;
+    return exit_code;
+  });
 }

@@ -52,7 +52,7 @@ struct Options {
   double weight = 0.5;
   Index train_steps = 0;  ///< of training; none if 0
   std::uint64_t seed = 0;
-  int threads = 0;
+  int threads = 1;
   std::filesystem::path output = "compressed";
 
   [[nodiscard]] InputKind input_kind() const { return kind_of_input(input); }

@@ -95,8 +95,8 @@ inline void draw_row(Drawing& drawing, const Row& row, double left, double top) 
 
 }  // namespace detail
 
-/// The figure as the text of an SVG file. Throws ShapeError if lengths do not fit each other, PrecisionError if a number
-/// is not finite, OptionError if an axis or the colours cannot show the values.
+/// The figure as the text of an SVG file. Throws ShapeError if lengths do not fit each other, PrecisionError if a
+/// number is not finite, OptionError if an axis or the colours cannot show the values.
 [[nodiscard]] inline std::string svg(const Figure& figure) {
   const std::vector<detail::Row> rows = detail::rows_of(figure);
   const Size size = detail::size_of(rows);
