@@ -76,8 +76,8 @@ class LoadOptionsParser {
         ->allow_extra_args(false);
     program_options::add_choice(
         app, "--fit", fit_, {"published", "cover"},
-           "how pictures become images: published (shorter side resized to 256/224 of the image, centre cropped) or "
-           "cover (resized until they just cover the image, centre cropped) [likewise]");
+        "how pictures become images: published (shorter side resized to 256/224 of the image, centre cropped) or "
+        "cover (resized until they just cover the image, centre cropped) [likewise]");
     app.add_flag(
         "--as-stored", as_stored_,
         "read pixels as they are stored, whatever orientation the camera noted; so did the published evaluation");

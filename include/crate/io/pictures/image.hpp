@@ -34,8 +34,8 @@ namespace crate {
 [[nodiscard]] Image parse_image(std::span<const std::byte> bytes, std::string_view source = "in memory",
                                 PixelOrientation orientation = PixelOrientation::upright);
 
-/// The bytes of a PNG file, grey or RGB by the image's channels. Throws ShapeError for other numbers of channels or pixels
-/// that do not fit the size, Error if libpng cannot encode them.
+/// The bytes of a PNG file, grey or RGB by the image's channels. Throws ShapeError for other numbers of channels or
+/// pixels that do not fit the size, Error if libpng cannot encode them.
 [[nodiscard]] std::vector<std::byte> encode_png(const Image& image);
 
 /// Writes a PNG file, grey or RGB by the image's channels, whole or not at all. Throws ShapeError for other numbers of
