@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace program_options {
@@ -14,6 +15,13 @@ namespace program_options {
 /// and ranges are for the descriptions to say.
 class Help : public CLI::Formatter {
  public:
+  /// With one blank line between groups.
+  [[nodiscard]] std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+    std::string text = CLI::Formatter::make_help(app, std::move(name), mode);
+    for (std::size_t at = 0; (at = text.find("\n\n\n", at)) != std::string::npos;) text.erase(at, 1);
+    return text;
+  }
+
   [[nodiscard]] std::string make_option(const CLI::Option* option, bool is_positional) const override {
     constexpr std::size_t indent = 28;
     std::string lines = "  " + names_of(*option, is_positional) + placeholder_of(*option);

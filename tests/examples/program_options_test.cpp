@@ -89,7 +89,7 @@ TEST_CASE("help says what is taken, what it means and the default, in words") {
         "  --threads N               number of threads; results do not depend on it [all cores: ",
         "  pictures FILE...          what is shown\n"})
     REQUIRE_THAT(help.printed, ContainsSubstring(line));
-  for (const char* const notation : {"ENUM", "INT", "FLOAT", "value in", "{", "Positionals"})
+  for (const char* const notation : {"ENUM", "INT", "FLOAT", "value in", "{", "Positionals", "\n\n\n"})
     REQUIRE_THAT(help.printed, !ContainsSubstring(notation));
   std::istringstream lines(help.printed);
   for (std::string line; std::getline(lines, line);) REQUIRE(line.size() <= 100);
