@@ -5,9 +5,7 @@
 // gradient of the loss.
 
 #include <cstdint>
-#include <exception>
-#include <iostream>
-#include <new>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -20,6 +18,7 @@
 #include "crate/io/read_weights.hpp"
 #include "crate/io/save_model.hpp"
 #include "output_file.hpp"
+#include "program_options/program_options.hpp"
 #include "run_model/options.hpp"
 #include "run_model/outputs.hpp"
 
@@ -173,7 +172,7 @@ void run_in(const TensorTable& weights, const TensorTable& input, const Options&
 }  // namespace
 
 int main(int count, char** arguments) {
-  try {
+  return program_options::run("run_model", [&] {
     Options options;
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
     examples::check_output(options.output, {options.weights, options.input});
@@ -184,11 +183,5 @@ int main(int count, char** arguments) {
     else
       run_in<float>(weights, input, options);
     return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "run_model: the images need more memory than there is\n";
-    return 1;
-  } catch (const std::exception& error) {
-    std::cerr << "run_model: " << error.what() << '\n';
-    return 1;
-  }
+  });
 }

@@ -4,9 +4,11 @@
 #include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "crate/io/families/load_options.hpp"
 #include "load_options.hpp"
+#include "program_options/program_options.hpp"
 
 namespace run_model {
 
@@ -24,27 +26,34 @@ struct Options {
   std::optional<int> parse(int count, char** arguments) {
     CLI::App app(
         "Runs a published model (CRATE, CRATE-alpha, vision transformer, CRATE masked autoencoder) on images.\n"
-        "Family and sizes are read off the weights; what weights do not tell is an option.");
+        "Family and sizes are read off the weights; what weights do not tell is an option.\n");
+    program_options::set_up(app, "run_model");
     examples::LoadOptionsParser model_options;
-    app.add_option("--weights", weights, "safetensors or PyTorch file")->required();
+    program_options::begin_group(app, "Files");
+    app.add_option("--weights", weights, "safetensors or PyTorch file")->required()->type_name("FILE");
     app.add_option("--input", input,
                    "safetensors with `images` [B, C, H, W]; of a masked autoencoder also `noise` [B, patches], without "
                    "which nothing is masked")
-        ->required();
-    app.add_option("--output", output, "safetensors to write")->required();
+        ->required()
+        ->type_name("FILE");
+    app.add_option("--output", output, "safetensors to write")->required()->type_name("FILE");
+    program_options::begin_group(app, "The model, where its file does not tell");
     model_options.add_sizes(app);
     model_options.add_settings(app);
+    program_options::begin_group(app, "Run");
     app.add_flag("--layers", layers,
                  "also write tokens, every half-step and, of CRATE models, coding rates and zero fractions");
     app.add_flag(
         "--gradients", gradients,
         "also write `loss` and its gradient as `grad/...` under the published names; a classifier's input then has "
         "`labels` [B], -1 for images that do not count, a masked autoencoder's has `noise`");
-    app.add_option("--label-smoothing", label_smoothing, "of a classifier's loss (0)")->check(CLI::Range(0.0, 1.0));
-    app.add_option("--threads", threads, "threads (1)")->check(CLI::Range(1, 4096));
-    try {
-      app.parse(count, arguments);
-    } catch (const CLI::ParseError& error) { return app.exit(error); }
+    app.add_option("--label-smoothing", label_smoothing, "of a classifier's loss, between 0 and 1")
+        ->check(CLI::Range(0.0, 1.0));
+    program_options::add_threads(app, threads);
+    if (const auto ended = program_options::parse(app, count, arguments)) return ended;
+    program_options::check_effects(app, [&](std::string_view option) {
+      return option == "--label-smoothing" && !gradients ? std::string_view("there is no --gradients") : "";
+    });
     model = model_options.parsed();
     return std::nullopt;
   }
