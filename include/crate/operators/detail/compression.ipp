@@ -64,6 +64,20 @@ template <crate::Scalar S>
 void exact_adjoint_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
                         Tokens<S> out);
 
+/// dL/dW of F where the arithmetic of S does not do: of floats in double, where that does.
+template <crate::Scalar S>
+[[nodiscard]] Matrix<S> wider_exact_adjoint(ConstTokens<S> w, ConstTokens<S> cotangent, const RateScale& scale) {
+  const Matrix<double> wide = w.template cast<double>(), wide_cotangent = cotangent.template cast<double>();
+  if constexpr (std::same_as<S, double>) {
+    return precise_exact_adjoint(wide, wide_cotangent, scale);
+  } else {
+    Matrix<double> f = wide, result(w.rows(), w.cols());
+    exact_in_place(f, scale);
+    exact_adjoint_into<double>(wide, f, wide_cotangent, scale, result);
+    return result.template cast<S>();
+  }
+}
+
 /// The same for fewer tokens than dimensions: T(W^T) = T(W)^T, and the Gram matrix of tokens is the smaller one.
 template <crate::Scalar S>
 void exact_adjoint_of_few_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
@@ -88,8 +102,7 @@ void exact_adjoint_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotan
   // F and G pass on their errors, and their own roundings, times ||a^{1/2} W||; 1 is for C.
   const double error = (rounding_of_sum<S>(w.rows()) + shrinking.error) * (1 + shrinking.tokens) * (1 + shrinking.size);
   if (!(error <= 10 * step_tolerance<S>)) {
-    const Matrix<double> wide = w.template cast<double>(), wide_cotangent = cotangent.template cast<double>();
-    out = precise_exact_adjoint(wide, wide_cotangent, scale).template cast<S>();
+    out = wider_exact_adjoint<S>(w, cotangent, scale);
     return;
   }
   Threads alone;
