@@ -62,7 +62,7 @@ template <class Wide = DoubleDouble>
 
 template <crate::Scalar S>
 void exact_adjoint_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
-                        Tokens<S> out);
+                        Tokens<S> out, double tolerance = 10 * step_tolerance<S>);
 
 /// dL/dW of F where the arithmetic of S does not do: of floats in double, where that does.
 template <crate::Scalar S>
@@ -73,7 +73,7 @@ template <crate::Scalar S>
   } else {
     Matrix<double> f = wide, result(w.rows(), w.cols());
     exact_in_place(f, scale);
-    exact_adjoint_into<double>(wide, f, wide_cotangent, scale, result);
+    exact_adjoint_into<double>(wide, f, wide_cotangent, scale, result, 10 * step_tolerance<S>);
     return result.template cast<S>();
   }
 }
@@ -81,10 +81,10 @@ template <crate::Scalar S>
 /// The same for fewer tokens than dimensions: T(W^T) = T(W)^T, and the Gram matrix of tokens is the smaller one.
 template <crate::Scalar S>
 void exact_adjoint_of_few_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
-                               Tokens<S> out) {
+                               Tokens<S> out, double tolerance) {
   const Matrix<S> by_rows = w.transpose(), f_by_rows = f.transpose(), cotangent_by_rows = cotangent.transpose();
   Matrix<S> result(w.cols(), w.rows());
-  exact_adjoint_into<S>(by_rows, f_by_rows, cotangent_by_rows, scale, result);
+  exact_adjoint_into<S>(by_rows, f_by_rows, cotangent_by_rows, scale, result, tolerance);
   out = result.transpose();
 }
 
@@ -93,15 +93,15 @@ void exact_adjoint_of_few_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S
 ///   dL/dW = G - a (G F^T + F C^T) applied in the order that stays p x p: G - a ((G F^T) W + (F C^T) F).
 template <crate::Scalar S>
 void exact_adjoint_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
-                        Tokens<S> out) {
+                        Tokens<S> out, double tolerance) {
   if (w.cols() == 0) return;
-  if (w.rows() > w.cols()) return exact_adjoint_of_few_into<S>(w, f, cotangent, scale, out);
+  if (w.rows() > w.cols()) return exact_adjoint_of_few_into<S>(w, f, cotangent, scale, out, tolerance);
   const double a = scale.factor();
   const RegularisedGram<Eigen::Dynamic> gram(view_of<const S>(w), a, /*by_rows=*/true);
   const auto shrinking = gram.template shrinking<S>();
   // F and G pass on their errors, and their own roundings, times ||a^{1/2} W||; 1 is for C.
   const double error = (rounding_of_sum<S>(w.rows()) + shrinking.error) * (1 + shrinking.tokens) * (1 + shrinking.size);
-  if (!(error <= 10 * step_tolerance<S>)) {
+  if (!(error <= tolerance)) {
     out = wider_exact_adjoint<S>(w, cotangent, scale);
     return;
   }
