@@ -52,8 +52,9 @@ void print_summary(const std::vector<Result>& results, const Options& options) {
   if (results.empty()) return;
   print_table(std::cout, results);
   std::cout
-      << "\nof peak: of the multiply-adds that the processor reaches on tiles in its first cache, as measured here."
-         "\nGFLOP/s count the published arithmetic; ISTA does with less, so that it may pass 100 %.\n";
+      << "\nof peak: of the multiply-adds that the processor reaches on tiles in its first cache, measured here.\n"
+         "GFLOP/s count the published arithmetic. Where less is done (ISTA, products that are symmetric), the share\n"
+         "may pass 100 %. The time of forward and backward is that of both together.\n";
   if (const plots::Figure figure = picture_of(results); !figure.plots.empty()) {
     plots::write_svg(options.picture, figure);
     std::cout << "written to " << options.picture << ": tokens per second against tokens in a set\n";

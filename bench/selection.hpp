@@ -42,7 +42,7 @@ Without arguments it runs a chosen few benchmarks within three minutes: a CrateB
 backward, by width, tokens, batch and threads. It ends with a table (tokens/s, GFLOP/s, share of the processor's
 multiply-add peak) and a picture of throughput against tokens. Every result is compared with a plain formula first.
 
-  --all                      run everything: more than half an hour
+  --all                      run everything: half an hour or longer
   --benchmark_filter=REGEX   run the benchmarks whose names match
   --benchmark_list_tests     print the names of those that would run, and run none
   --picture=FILE             where the picture goes (crate_bench.svg)
