@@ -66,7 +66,8 @@ class ByteLevelBpe {
 inline ByteLevelBpe::ByteLevelBpe(std::vector<std::string> tokens, std::vector<TokenPair> merges)
     : vocabulary_(std::move(tokens)), merges_(std::move(merges)) {
   if (const auto twin = vocabulary_.find_twin())
-    throw VocabularyError(concatenate("tokens: expected each once, found ", twin->left, " and ", twin->right, " equal"));
+    throw VocabularyError(
+        concatenate("tokens: expected each once, found ", twin->left, " and ", twin->right, " equal"));
   find_bytes();
   const std::vector<TokenId> results = find_results();
   merge_table_ = detail::MergeTable(merges_, results);

@@ -22,7 +22,7 @@ class CharacterTokeniser {
   /// With the characters of a text.
   explicit CharacterTokeniser(std::string_view text) : CharacterTokeniser(characters_in(text)) {}
 
-  /// With these characters: character i has id i. Throws VocabularyError if one stands twice.
+  /// With these characters: character i has id i. Throws VocabularyError if one stands twice or is none.
   explicit CharacterTokeniser(std::vector<char32_t> characters);
 
   /// Throws VocabularyError on a character that the vocabulary does not have.
@@ -52,6 +52,9 @@ inline CharacterTokeniser::CharacterTokeniser(std::vector<char32_t> characters) 
   ascii_.fill(-1);
   by_code_.reserve(characters_.size());
   for (std::size_t i = 0; i < characters_.size(); ++i) {
+    if (characters_[i] > 0x10FFFF || (characters_[i] >= 0xD800 && characters_[i] <= 0xDFFF))
+      throw VocabularyError(
+          concatenate("characters: expected Unicode characters, found ", detail::code_point_name(characters_[i])));
     by_code_.emplace_back(characters_[i], static_cast<TokenId>(i));
     if (characters_[i] < ascii_.size()) ascii_[characters_[i]] = static_cast<TokenId>(i);
   }
@@ -89,8 +92,8 @@ inline std::vector<TokenId> CharacterTokeniser::encode(std::string_view text) co
     const auto character = detail::first_character(text.substr(i));
     const TokenId id = find(character.code);
     if (id < 0)
-      throw VocabularyError(concatenate("text: expected characters of a vocabulary of ", characters_.size(),
-                                        ", found ", detail::code_point_name(character.code), " at byte ", i));
+      throw VocabularyError(concatenate("text: expected characters of a vocabulary of ", characters_.size(), ", found ",
+                                        detail::code_point_name(character.code), " at byte ", i));
     ids.push_back(id);
     i += character.size;
   }

@@ -56,14 +56,14 @@ struct SpecialTokens {
 /// tokeniser says otherwise; a tokeniser may be used from many threads at once.
 /// Satisfied by ByteTokeniser, CharacterTokeniser, ByteLevelBpe, WordPiece and Tokeniser, which is any of them.
 template <class T>
-concept TextTokeniser =
-    requires(const T& tokeniser, std::string_view text, std::span<const TokenId> ids, std::string& out, TokenId id) {
-      { tokeniser.encode(text) } -> std::same_as<std::vector<TokenId>>;
-      { tokeniser.decode(ids) } -> std::same_as<std::string>;
-      { tokeniser.vocabulary_size() } -> std::same_as<Index>;
-      { tokeniser.special_tokens() } -> std::convertible_to<SpecialTokens>;
-      tokeniser.append_text(id, out);  // what `id` adds behind the ids whose text `out` is
-    };
+concept TextTokeniser = requires(const T& tokeniser, std::string_view text, std::span<const TokenId> ids,
+                                 std::string& out, TokenId id) {
+  { tokeniser.encode(text) } -> std::same_as<std::vector<TokenId>>;
+  { tokeniser.decode(ids) } -> std::same_as<std::string>;
+  { tokeniser.vocabulary_size() } -> std::same_as<Index>;
+  { tokeniser.special_tokens() } -> std::convertible_to<SpecialTokens>;
+  tokeniser.append_text(id, out);  // what `id` adds behind the ids whose text `out` is
+};
 
 namespace detail {
 

@@ -64,14 +64,13 @@ inline std::vector<TokenId> Tokeniser::encode_with_special_tokens(std::string_vi
       any_);
 }
 
-/// The ids of a sentence as published classifiers expect it: [CLS] ids [SEP], <s> ids </s>. Throws VocabularyError if
-/// the tokeniser has no such tokens.
+/// Puts around the ids of a sentence what published classifiers expect: [CLS] ids [SEP], <s> ids </s>. Throws
+/// VocabularyError if the tokeniser has no such tokens.
 template <TextTokeniser T>
-[[nodiscard]] std::vector<TokenId> encode_sentence(const T& tokeniser, std::string_view text) {
+[[nodiscard]] std::vector<TokenId> in_sentence(const T& tokeniser, std::vector<TokenId> ids) {
   const SpecialTokens special = tokeniser.special_tokens();
   if (!special.sentence_begin || !special.sentence_end)
     throw VocabularyError("sentence: expected tokens [CLS] and [SEP], or <s> and </s>, found none in the vocabulary");
-  std::vector<TokenId> ids = tokeniser.encode(text);
   ids.insert(ids.begin(), *special.sentence_begin);
   ids.push_back(*special.sentence_end);
   return ids;

@@ -64,8 +64,8 @@ enum class BertCharacter : unsigned char { dropped, blank, ideograph, other };
 [[nodiscard]] inline bool is_cased(char32_t code) {
   const utf8proc_category_t category = category_of(code);
   const auto signed_code = static_cast<utf8proc_int32_t>(code);
-  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LT) ||
-         utf8proc_islower(signed_code) != 0 || utf8proc_isupper(signed_code) != 0 || code == 0xAA || code == 0xBA;
+  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LT) || utf8proc_islower(signed_code) != 0 ||
+         utf8proc_isupper(signed_code) != 0 || code == 0xAA || code == 0xBA;
 }
 
 /// Unicode's Case_Ignorable: what may stand within a word beside letters.
@@ -110,25 +110,33 @@ inline void append_decomposed(char32_t code, std::vector<char32_t>& text) {
   std::array<utf8proc_int32_t, 8> parts;
   int boundary = 0;
   const auto count =
-      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code), parts.data(), static_cast<utf8proc_ssize_t>(parts.size()),
-                              UTF8PROC_DECOMPOSE, &boundary);
-  for (utf8proc_ssize_t i = 0; i < count; ++i) text.push_back(static_cast<char32_t>(parts[static_cast<std::size_t>(i)]));
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code), parts.data(),
+                              static_cast<utf8proc_ssize_t>(parts.size()), UTF8PROC_DECOMPOSE, &boundary);
+  for (utf8proc_ssize_t i = 0; i < count; ++i)
+    text.push_back(static_cast<char32_t>(parts[static_cast<std::size_t>(i)]));
 }
 
 [[nodiscard]] inline auto combining_class(char32_t code) {
   return utf8proc_get_property(static_cast<utf8proc_int32_t>(code))->combining_class;
 }
 
+/// Puts the marks between two starters into their canonical order: of each run of combining classes other than 0, by
+/// class.
+inline void order_marks(std::vector<char32_t>& text) {
+  const auto is_starter = [](char32_t code) { return combining_class(code) == 0; };
+  for (auto begin = text.begin(); begin != text.end();) {
+    begin = std::find_if_not(begin, text.end(), is_starter);
+    const auto end = std::find_if(begin, text.end(), is_starter);
+    std::stable_sort(begin, end, [](char32_t a, char32_t b) { return combining_class(a) < combining_class(b); });
+    begin = end;
+  }
+}
+
 /// Takes the accents off a word: canonical decomposition (NFD), without category Mn.
 inline void strip_accents(const std::vector<char32_t>& word, std::vector<char32_t>& stripped) {
   stripped.clear();
   for (const char32_t code : word) append_decomposed(code, stripped);
-  for (auto begin = stripped.begin(); begin != stripped.end(); ++begin) {
-    const auto end = std::find_if(begin, stripped.end(), [](char32_t code) { return combining_class(code) == 0; });
-    std::stable_sort(begin, end, [](char32_t a, char32_t b) { return combining_class(a) < combining_class(b); });
-    begin = end;
-    if (begin == stripped.end()) break;
-  }
+  order_marks(stripped);
   std::erase_if(stripped, [](char32_t code) { return category_of(code) == UTF8PROC_CATEGORY_MN; });
 }
 

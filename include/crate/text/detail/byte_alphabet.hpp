@@ -14,8 +14,8 @@ namespace crate::detail {
 /// How vocabularies of byte-level tokenisers write bytes, as characters that can be seen: those of Latin-1 that can, as
 /// themselves, and the others, in their order, as U+0100 and on. A blank is U+0120. (openai/gpt-2, bytes_to_unicode.)
 struct ByteAlphabet {
-  std::array<char32_t, 256> characters{};         ///< by byte
-  std::array<short, 0x144> bytes{};               ///< by character, -1 where there is none
+  std::array<char32_t, 256> characters{};            ///< by byte
+  std::array<short, 0x144> bytes{};                  ///< by character, -1 where there is none
   std::array<unsigned char, 256> in_order_of_ids{};  ///< the bytes of ids 0 to 255 in GPT-2's vocabulary
 
   constexpr ByteAlphabet() {

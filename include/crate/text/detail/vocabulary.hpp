@@ -85,7 +85,8 @@ class Vocabulary {
   /// Two tokens of the same bytes, if there are any.
   [[nodiscard]] std::optional<TokenPair> find_twin() const {
     for (std::size_t i = 0; i < tokens_.size(); ++i)
-      if (const TokenId id = find(tokens_[i]); id != static_cast<TokenId>(i)) return TokenPair{static_cast<TokenId>(i), id};
+      if (const TokenId id = find(tokens_[i]); id != static_cast<TokenId>(i))
+        return TokenPair{static_cast<TokenId>(i), id};
     return std::nullopt;
   }
 
