@@ -34,7 +34,6 @@ enum class BertCharacter : unsigned char { dropped, blank, ideograph, other };
 [[nodiscard]] inline BertCharacter find_bert_character(char32_t code) {
   if (code == '\t' || code == '\n' || code == '\r') return BertCharacter::blank;
   if (code == replacement_character) return BertCharacter::dropped;
-  if (is_ideograph(code)) return BertCharacter::ideograph;
   switch (category_of(code)) {
     case UTF8PROC_CATEGORY_ZS:
     case UTF8PROC_CATEGORY_ZL:
@@ -47,7 +46,7 @@ enum class BertCharacter : unsigned char { dropped, blank, ideograph, other };
     case UTF8PROC_CATEGORY_CO:
       return BertCharacter::dropped;
     default:
-      return BertCharacter::other;
+      return is_ideograph(code) ? BertCharacter::ideograph : BertCharacter::other;
   }
 }
 
