@@ -32,7 +32,8 @@ enum class BertCharacter : unsigned char { dropped, blank, ideograph, other };
 /// as Hugging Face's Python code has it, what Unicode has not assigned. Blanks are tab, newline, return and category Z:
 /// the line and paragraph separators among them only part words there, which is the same.
 [[nodiscard]] inline BertCharacter find_bert_character(char32_t code) {
-  if (code == '\t' || code == '\n' || code == '\r') return BertCharacter::blank;
+  if (code == ' ' || code == '\t' || code == '\n' || code == '\r') return BertCharacter::blank;
+  if (code < 0x7F) return code < ' ' ? BertCharacter::dropped : BertCharacter::other;
   if (code == replacement_character) return BertCharacter::dropped;
   switch (category_of(code)) {
     case UTF8PROC_CATEGORY_ZS:
@@ -93,6 +94,14 @@ inline constexpr char32_t capital_sigma = 0x3A3, small_sigma = 0x3C3, final_sigm
   if (before == 0 || !is_cased(word[before - 1])) return false;
   while (after < word.size() && is_case_ignorable(word[after])) ++after;
   return after == word.size() || !is_cased(word[after]);
+}
+
+[[nodiscard]] inline bool is_ascii(const std::vector<char32_t>& word) {
+  return std::all_of(word.begin(), word.end(), [](char32_t code) { return code < 0x80; });
+}
+
+inline void lower_case_ascii(std::vector<char32_t>& word) {
+  for (char32_t& code : word) code += code >= 'A' && code <= 'Z' ? 'a' - 'A' : 0;
 }
 
 /// Lower-cases a word.

@@ -45,11 +45,7 @@ class BertWords {
   template <class Take>
   void part(const Take& take) {
     if (word_.empty()) return;
-    if (lower_case_) {
-      lower_.clear();
-      lower_case(word_, lower_);
-      strip_accents(lower_, word_);
-    }
+    if (lower_case_) lower_and_strip();
     for (const char32_t code : word_) {
       const bool alone = is_bert_punctuation(code);
       if (alone) hand_on(take);
@@ -58,6 +54,12 @@ class BertWords {
     }
     hand_on(take);
     word_.clear();
+  }
+
+  void lower_and_strip() {
+    if (is_ascii(word_)) return lower_case_ascii(word_);
+    lower_case(word_, lower_);
+    strip_accents(lower_, word_);
   }
 
   template <class Take>
