@@ -103,29 +103,34 @@ namespace detail {
   return std::nullopt;
 }
 
+/// The error that names the files which a folder lacks.
 [[nodiscard]] inline FileError missing_files(const std::filesystem::path& folder, TokeniserKind kind,
-                                             std::string_view missing) {
+                                             const std::vector<std::string_view>& missing) {
   std::error_code ignored;
   const bool is_folder = std::filesystem::is_directory(folder, ignored);
+  std::string names;
+  for (const std::string_view name : missing)
+    names.append(names.empty() ? "" : is_folder ? " and no " : " and ").append(name);
   return file_error(folder.string(), "expected a folder with the tokeniser ", name_of(kind), ", found ",
                     is_folder             ? "no "
                     : path_exists(folder) ? "no folder; it needs "
                                           : "nothing there; it needs ",
-                    missing);
+                    names);
 }
 
 [[nodiscard]] inline std::filesystem::path find_only_file(const std::filesystem::path& folder, TokeniserKind kind,
                                                           std::string_view name) {
   if (const auto file = find_file(folder, {name})) return *file;
-  throw missing_files(folder, kind, name);
+  throw missing_files(folder, kind, {name});
 }
 
 [[nodiscard]] inline ByteLevelBpe read_bpe_folder(const std::filesystem::path& folder, TokeniserKind kind) {
   const auto vocabulary = find_file(folder, {"vocab.json", "encoder.json"});
   const auto merges = find_file(folder, {"merges.txt", "vocab.bpe"});
-  const std::string_view first = "vocab.json (or encoder.json)", second = "merges.txt (or vocab.bpe)";
-  if (!vocabulary && !merges) throw missing_files(folder, kind, concatenate(first, " and no ", second));
-  if (!vocabulary || !merges) throw missing_files(folder, kind, vocabulary ? second : first);
+  std::vector<std::string_view> missing;
+  if (!vocabulary) missing.emplace_back("vocab.json (or encoder.json)");
+  if (!merges) missing.emplace_back("merges.txt (or vocab.bpe)");
+  if (!missing.empty()) throw missing_files(folder, kind, missing);
   ByteLevelBpe tokeniser = read_byte_level_bpe(*vocabulary, *merges);
 
   const auto expect = [&](std::string_view name) {
