@@ -42,8 +42,8 @@ std::optional<int> Options::parse(int count, char** arguments) {
   std::string kind_name;
   std::vector<std::string> names;
   for (const auto& [known, name] : crate::tokeniser_kinds) names.emplace_back(name);
-  app.add_option("--tokeniser", kind_name, "whose tokeniser; bpe is one of one's own in GPT-2's format")
-      ->required()
+  app.add_option("--tokeniser", kind_name,
+                 "whose tokeniser; bpe is one of one's own in GPT-2's format (bpe with --train)")
       ->check(CLI::IsMember(names));
   app.add_option(
       "--vocabulary", vocabulary,
@@ -59,7 +59,8 @@ std::optional<int> Options::parse(int count, char** arguments) {
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) { return app.exit(error); }
-  kind = crate::tokeniser_kind_named(kind_name);
+  if (kind_name.empty() && !train) throw OptionError("option --tokeniser: expected a name, found none");
+  kind = kind_name.empty() ? TokeniserKind::bpe : crate::tokeniser_kind_named(kind_name);
   check(*this);
   return std::nullopt;
 }

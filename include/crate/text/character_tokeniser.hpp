@@ -36,7 +36,7 @@ class CharacterTokeniser {
   }
 
   [[nodiscard]] Index vocabulary_size() const { return static_cast<Index>(characters_.size()); }
-  [[nodiscard]] SpecialTokens special_tokens() const { return {}; }
+  [[nodiscard]] static SpecialTokens special_tokens() { return {}; }
   [[nodiscard]] const std::vector<char32_t>& characters() const { return characters_; }
 
  private:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <compare>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +23,9 @@ using TokenId = std::int32_t;
 struct TokenPair {
   TokenId left, right;
   friend bool operator==(const TokenPair&, const TokenPair&) = default;
-  friend auto operator<=>(const TokenPair&, const TokenPair&) = default;
+  friend bool operator<(const TokenPair& a, const TokenPair& b) {
+    return a.left != b.left ? a.left < b.left : a.right < b.right;
+  }
 };
 
 /// A text holds a character, or a list of ids an id, that a vocabulary does not have.

@@ -8,9 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "crate/text/detail/vocabulary.hpp"
@@ -124,7 +122,9 @@ class LongWordMerger {
   struct Waiting {
     MergeTable::Rank rank;
     std::size_t place;
-    friend auto operator<=>(const Waiting&, const Waiting&) = default;
+    friend bool operator>(const Waiting& a, const Waiting& b) {
+      return a.rank != b.rank ? a.rank > b.rank : a.place > b.place;
+    }
   };
 
   void look_up(std::size_t i) {

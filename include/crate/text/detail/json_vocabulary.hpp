@@ -33,8 +33,8 @@ class JsonVocabulary {
   bool binary(std::vector<std::uint8_t>&) { return refuse("binary data"); }
   bool string(std::string& text) { return refuse(quote(text)); }
   bool start_array(std::size_t) { return refuse("an array"); }
-  bool end_array() { return true; }
-  bool end_object() { return true; }
+  static bool end_array() { return true; }
+  static bool end_object() { return true; }
   bool number_unsigned(std::uint64_t value) {
     if (!begun_) return refuse(value);
     entries.back().second = value;
