@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// From text to the ids of tokens and back, by the tokenisers of GPT-2, RoBERTa and BERT, by bytes, by characters, or by a
-// byte-pair encoding that is learned here.
+// From text to the ids of tokens and back, by the tokenisers of GPT-2, RoBERTa and BERT, by bytes, by characters, or by
+// a byte-pair encoding that is learned here.
 
 #include <charconv>
 #include <cstdio>

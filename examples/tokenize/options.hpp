@@ -16,7 +16,7 @@ struct Options {
   std::optional<crate::Index> train;
   bool decode = false, special = false, sentence = false;
 
-  /// Fills the options. Returns the exit status if there is nothing to run: --help or a mistake, which is then reported.
+  /// Fills the options. Returns the exit status if there is nothing to run: --help, or a mistake, which is reported.
   /// Throws OptionError on options that contradict each other or would have no effect.
   std::optional<int> parse(int count, char** arguments);
 

@@ -50,9 +50,9 @@ namespace detail {
 }  // namespace detail
 
 /// Learns a byte-level byte-pair encoding from a text (Sennrich et al., arXiv 1508.07909, algorithm 1, on the bytes of
-/// GPT-2's words): again and again the two neighbours that stand most often together within words become a token; of
-/// several as frequent, those of the smaller ids. Ids are GPT-2's: bytes, merges by rank, <|endoftext|>. A text with too
-/// few repetitions gives fewer tokens than asked for. The same text gives the same tokeniser.
+/// GPT-2's words): again and again the two neighbours that stand most often together within words become a token, of
+/// several as frequent those of the smaller ids. Ids are GPT-2's: bytes, merges by rank, <|endoftext|>. A text with
+/// too few repetitions gives fewer tokens than asked for. The same text gives the same tokeniser.
 /// Takes O(n log n) for n bytes of different words.
 [[nodiscard]] inline ByteLevelBpe train_byte_level_bpe(std::string_view text, const BpeTrainingOptions& options = {}) {
   options.check();

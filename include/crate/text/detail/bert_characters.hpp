@@ -28,9 +28,9 @@ enum class BertCharacter : unsigned char { dropped, blank, ideograph, other };
          (code >= 0xF900 && code <= 0xFAFF) || (code >= 0x2F800 && code <= 0x2FA1F);
 }
 
-/// Dropped are U+FFFD, as which bytes count that are no UTF-8, and all of category C: control and format characters and,
-/// as Hugging Face's Python code has it, what Unicode has not assigned. Blanks are tab, newline, return and category Z:
-/// the line and paragraph separators among them only part words there, which is the same.
+/// Dropped are U+FFFD, as which bytes count that are no UTF-8, and all of category C: control and format characters,
+/// and, as Hugging Face's Python code has it, what Unicode has not assigned. Blanks are tab, newline, return and
+/// category Z.
 [[nodiscard]] inline BertCharacter find_bert_character(char32_t code) {
   if (code == ' ' || code == '\t' || code == '\n' || code == '\r') return BertCharacter::blank;
   if (code < 0x7F) return code < ' ' ? BertCharacter::dropped : BertCharacter::other;
