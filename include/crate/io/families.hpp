@@ -15,7 +15,9 @@
 #include "crate/io/families/crate_alpha_classifier.hpp"
 #include "crate/io/families/crate_classifier.hpp"
 #include "crate/io/families/crate_masked_autoencoder.hpp"
+#include "crate/io/families/language_models.hpp"
 #include "crate/io/families/load_options.hpp"
+#include "crate/io/families/masked_language_models.hpp"
 #include "crate/io/families/published_names.hpp"
 #include "crate/io/families/sizes_in_weights.hpp"
 #include "crate/io/families/transformer_classifier.hpp"
@@ -55,7 +57,10 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
 
 /// A family whose marker another family's models have, too, stands behind that one.
 using Families = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
-                            TransformerClassifierFamily>;
+                            TransformerClassifierFamily, CrateLanguageModelFamily, OvercompleteLanguageModelFamily,
+                            CrateAlphaLanguageModelFamily, TransformerLanguageModelFamily,
+                            CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,
+                            TransformerMaskedLanguageModelFamily, TransformerSentenceClassifierFamily>;
 
 namespace detail {
 
@@ -115,6 +120,55 @@ template <PublishedFamily Family>
   return published_name(Family::names, Family::marker).name;
 }
 
+// What a family may have beside:
+//   other_names            our names and those that other files have instead of all `names`
+//   optional_first_part    of `names`, which some files leave out: "transformer"
+//   buffers                tensors that files carry and models do without, as in PublishedName
+//   tied                   copies that files carry of tensors that are tied
+//   fits(weights)          which of two families with one marker has the weights
+//   as_published(weights)  weights that are stored in another form, brought into the one of `names`
+
+template <PublishedFamily Family>
+[[nodiscard]] constexpr std::span<const PublishedName> other_names() {
+  if constexpr (requires { Family::other_names; })
+    return Family::other_names;
+  else
+    return {};
+}
+
+template <PublishedFamily Family>
+[[nodiscard]] constexpr std::string_view optional_first_part() {
+  if constexpr (requires { Family::optional_first_part; })
+    return Family::optional_first_part;
+  else
+    return {};
+}
+
+template <PublishedFamily Family>
+[[nodiscard]] constexpr std::span<const TiedName> tied_names() {
+  if constexpr (requires { Family::tied; })
+    return Family::tied;
+  else
+    return {};
+}
+
+/// The table of names that these weights have.
+template <PublishedFamily Family>
+[[nodiscard]] std::span<const PublishedName> names_in(const TensorTable& weights) {
+  if (other_names<Family>().empty() || weights.find(published_marker<Family>()) != nullptr) return Family::names;
+  return other_names<Family>();
+}
+
+/// Whether the weights are of this family.
+template <PublishedFamily Family>
+[[nodiscard]] bool is_of_family(const TensorTable& weights) {
+  if (weights.find(published_name(names_in<Family>(weights), Family::marker).name) == nullptr) return false;
+  if constexpr (requires { Family::fits(weights); })
+    return Family::fits(weights);
+  else
+    return true;
+}
+
 /// "a, b or c"
 [[nodiscard]] inline std::string alternatives(const std::vector<std::string>& texts) {
   std::string list;
@@ -140,7 +194,7 @@ template <PublishedFamily Family>
 [[nodiscard]] inline std::optional<std::string_view> family_name(const TensorTable& weights) {
   std::optional<std::string_view> name;
   for_each_family([&]<class Family>(Family) {
-    if (!name && weights.find(detail::published_marker<Family>()) != nullptr) name = Family::name;
+    if (!name && detail::is_of_family<Family>(weights)) name = Family::name;
   });
   return name;
 }

@@ -9,6 +9,7 @@
 #include "crate/io/families.hpp"
 #include "crate/io/families/input_metadata.hpp"
 #include "crate/io/families/model_metadata.hpp"
+#include "crate/io/families/published_form.hpp"
 #include "crate/io/families/settings.hpp"
 #include "crate/io/families/weights.hpp"
 #include "crate/io/formats/file_error.hpp"
@@ -47,8 +48,9 @@ inline void check_plausible(const TensorTable& weights, const LeastWeights& leas
 /// FileError that names another family, lists all missing, surplus and misshapen tensors, or names the metadata of our
 /// own that it cannot follow.
 template <class Model, PublishedFamily Family = FamilyOf<Model>>
-[[nodiscard]] Model model_from(const TensorTable& weights, const LoadOptions& options = {}) {
-  detail::check_family<Family>(weights);
+[[nodiscard]] Model model_from(const TensorTable& found, const LoadOptions& options = {}) {
+  detail::check_family<Family>(found);
+  const TensorTable weights = detail::in_published_form<Family>(found);
   const auto model_options = Family::options(weights, options);
   detail::check_plausible(weights, Family::least_weights(model_options));
   try {
@@ -70,8 +72,7 @@ namespace detail {
 template <crate::Scalar S, class Family, class... Others>
 [[nodiscard]] AnyModel<S> any_model_from(const TensorTable& weights, const LoadOptions& options,
                                          std::tuple<Family, Others...>) {
-  if (weights.find(published_marker<Family>()) != nullptr)
-    return model_from<typename Family::template Model<S>>(weights, options);
+  if (is_of_family<Family>(weights)) return model_from<typename Family::template Model<S>>(weights, options);
   if constexpr (sizeof...(Others) > 0)
     return any_model_from<S>(weights, options, std::tuple<Others...>());
   else

@@ -15,19 +15,20 @@
 
 namespace crate {
 
-/// Z + positions, for sets of any length up to a longest: token i of a set gets the position first + i. With first > 0
-/// what is padding gets the one before, first - 1, as in RoBERTa, where first = 2.
+/// Z + positions, for sets of any length up to a longest: token i of a set gets the position f + i, f =
+/// first_position. With f > 0
+/// what is padding gets the one before, f - 1, as in RoBERTa, where f = 2.
 template <crate::Scalar S>
 struct AddPositions {
   using Scalar = S;
 
-  Matrix<S> positions;  ///< d x (first + longest set)
-  Index first = 0;
+  Matrix<S> positions;  ///< d x (f + longest set)
+  Index first_position = 0;
 
   struct Tape {};
 
   /// All zero. Throws OptionError unless dim, longest >= 1 and first >= 0.
-  AddPositions(Index dim, Index longest, Index first_position = 0) : first(first_position) {
+  AddPositions(Index dim, Index longest, Index first = 0) : first_position(first) {
     check_option(dim >= 1, "positions: dim >= 1", dim);
     check_option(longest >= 1, "positions: tokens of a set >= 1", longest);
     check_option(first >= 0, "positions: the first one >= 0", first);
@@ -42,7 +43,7 @@ struct AddPositions {
   [[nodiscard]] double multiply_adds(const TokenLayout&) const { return 0; }
 
   /// The most tokens that a set may have.
-  [[nodiscard]] Index longest() const { return positions.cols() - first; }
+  [[nodiscard]] Index longest() const { return positions.cols() - first_position; }
 
   /// The bytes of workspace that a pass takes.
   [[nodiscard]] std::size_t room(const TokenLayout&, int) const { return 0; }
@@ -90,9 +91,9 @@ struct AddPositions {
   template <class Visit>
   void for_each_position(const TokenLayout& layout, const Visit& visit) const {
     for (Index s = 0; s < layout.sets(); ++s) {
-      const Index begin = layout.begin(s), counted = first > 0 ? layout.visible(s) : layout.length(s);
-      visit(begin, first, counted, false);
-      if (counted < layout.length(s)) visit(begin + counted, first - 1, layout.length(s) - counted, true);
+      const Index begin = layout.begin(s), counted = first_position > 0 ? layout.visible(s) : layout.length(s);
+      visit(begin, first_position, counted, false);
+      if (counted < layout.length(s)) visit(begin + counted, first_position - 1, layout.length(s) - counted, true);
     }
   }
 };
