@@ -120,8 +120,10 @@ Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
   return classify_all(fold(std::move(model), &threads), pictures, options, threads);
 }
 
-[[noreturn]] Index run(const CrateMaskedAutoencoder<float>&, const Options& options) {
-  throw file_error(options.weights, "expected the weights of a classifier, found those of a masked autoencoder");
+template <class Model>
+[[noreturn]] Index run(const Model&, const Options& options) {
+  throw file_error(options.weights, "expected the weights of a classifier of images, found those of ",
+                   FamilyOf<Model>::kind);
 }
 
 }  // namespace

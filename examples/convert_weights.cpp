@@ -65,6 +65,15 @@ void print_input(const TensorTable& table) {
   std::printf("\n");
 }
 
+/// Whether models of this family read pictures.
+bool reads_pictures(std::string_view family) {
+  bool reads = false;
+  for_each_family([&]<class Family>(Family) {
+    if (family == Family::name) reads = detail::has_option(Family::load_options, detail::load_option::fit);
+  });
+  return reads;
+}
+
 /// The family and what its tensors do not tell, as far as the file does.
 void print_model(const TensorTable& table, std::string_view family) {
   const auto text = [&](std::string_view key) {
@@ -80,7 +89,7 @@ void print_model(const TensorTable& table, std::string_view family) {
     print(detail::load_option::heads), print(detail::load_option::step), print(detail::load_option::lambda);
   });
   std::printf("\n");
-  print_input(table);
+  if (reads_pictures(family)) print_input(table);
 }
 
 /// Throws unless the tensors are those of a model.
@@ -91,7 +100,8 @@ void check_model(const TensorTable& table, const LoadOptions& options) {
 
 /// Whether the heads, without which there is no model, are given or in the file.
 bool is_model(const TensorTable& table, const LoadOptions& options) {
-  return options.heads || table.find_metadata("crate.heads") != nullptr;
+  return options.heads || table.find_metadata("crate.heads") != nullptr ||
+         table.find_metadata("model_args.n_head") != nullptr;
 }
 
 /// The tensors as they are; as a model with its sizes and settings if the heads are known.
@@ -137,6 +147,7 @@ int main(int count, char** arguments) {
   app.add_flag("--all", all, "list and write every tensor under its full name, not the weights alone");
   model_options.add_sizes(app);
   model_options.add_input(app);
+  model_options.add_gelu(app);
   CLI11_PARSE(app, count, arguments);
   try {
     const LoadOptions options = model_options.parsed();

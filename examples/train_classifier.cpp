@@ -253,7 +253,7 @@ int train(const Bench& bench, Model model) {
 template <class Action>
 int with_classifier(AnyModel<float> any_model, const std::string& path, const Action& action) {
   const auto visit = [&]<class Model>(Model model) -> int {
-    if constexpr (requires { model.head; })
+    if constexpr (train_classifier::is_classifier<FamilyOf<Model>>)
       return action(std::move(model));
     else
       throw file_error(path, "expected the weights of a classifier, found those of ", FamilyOf<Model>::kind);

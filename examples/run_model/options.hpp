@@ -15,6 +15,7 @@ using crate::Index;
 struct Options {
   std::string weights, input, output;
   bool layers = false, gradients = false;
+  Index greedy = 0;  // tokens
   double label_smoothing = 0;
   int threads = 1;
   crate::LoadOptions model;
@@ -23,13 +24,15 @@ struct Options {
   /// Returns the exit status if there is nothing to run: --help or a mistake, which is then reported.
   std::optional<int> parse(int count, char** arguments) {
     CLI::App app(
-        "Runs a published model (CRATE, CRATE-alpha, vision transformer, CRATE masked autoencoder) on images.\n"
+        "Runs a published model on images (CRATE, CRATE-alpha, vision transformer, CRATE masked autoencoder) or on\n"
+        "tokens (CRATE-GPT2, CRATE-LM, GPT-2, CRATE-BERT and classifiers of sentences).\n"
         "Family and sizes are read off the weights; what weights do not tell is an option.");
     examples::LoadOptionsParser model_options;
     app.add_option("--weights", weights, "safetensors or PyTorch file")->required();
     app.add_option("--input", input,
-                   "safetensors with `images` [B, C, H, W]; of a masked autoencoder also `noise` [B, patches], without "
-                   "which nothing is masked")
+                   "safetensors with `images` [B, C, H, W], of a masked autoencoder also `noise` [B, patches], without "
+                   "which nothing is masked; or with `tokens` [B, N], integers, of models of both directions also "
+                   "`attention_mask` (ones, then zeros for padding) and `token_types`")
         ->required();
     app.add_option("--output", output, "safetensors to write")->required();
     model_options.add_sizes(app);
@@ -39,7 +42,12 @@ struct Options {
     app.add_flag(
         "--gradients", gradients,
         "also write `loss` and its gradient as `grad/...` under the published names; a classifier's input then has "
-        "`labels` [B], -1 for images that do not count, a masked autoencoder's has `noise`");
+        "`labels` [B], -1 for images that do not count, a masked autoencoder's has `noise`, a causal language model's "
+        "`targets` [B, N], a masked one's `labels` [B, N], -1 or -100 for tokens that do not count");
+    app.add_option("--greedy", greedy,
+                   "go on with `greedy/prompt` [B, n] by so many tokens of the largest logits (`greedy/tokens`, "
+                   "`greedy/logits`); of a text longer than the context the last tokens are read")
+        ->check(CLI::Range(Index{1}, Index{1} << 24));
     app.add_option("--label-smoothing", label_smoothing, "of a classifier's loss (0)")->check(CLI::Range(0.0, 1.0));
     app.add_option("--threads", threads, "threads (1)")->check(CLI::Range(1, 4096));
     try {
