@@ -143,7 +143,7 @@ int main(int count, char** arguments) {
   try {
     options.model = model_options.parsed();
     const Index unreadable = std::visit([&](auto model) { return run(std::move(model), options); },
-                                        load_model<float>(options.weights, options.model));
+                                        load_model<float, ImageFamilies>(options.weights, options.model));
     return unreadable == 0 ? 0 : 1;
   } catch (const std::bad_alloc&) { complain("there is not enough memory"); } catch (const std::exception& error) {
     complain(error.what());

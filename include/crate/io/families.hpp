@@ -55,12 +55,15 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
   { F::smallest_like(model) } -> std::same_as<typename F::Options>;
 };
 
-/// A family whose marker another family's models have, too, stands behind that one.
-using Families = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
-                            TransformerClassifierFamily, CrateLanguageModelFamily, OvercompleteLanguageModelFamily,
-                            CrateAlphaLanguageModelFamily, TransformerLanguageModelFamily,
-                            CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,
-                            TransformerMaskedLanguageModelFamily, TransformerSentenceClassifierFamily>;
+/// Families of models of images, and of text. A family whose marker another family's models have, too, stands behind
+/// that one, or both say by `fits` which weights are theirs.
+using ImageFamilies = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
+                                 TransformerClassifierFamily>;
+using TextFamilies =
+    std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily, CrateAlphaLanguageModelFamily,
+               TransformerLanguageModelFamily, CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,
+               TransformerMaskedLanguageModelFamily, TransformerSentenceClassifierFamily>;
+using Families = decltype(std::tuple_cat(ImageFamilies(), TextFamilies()));
 
 namespace detail {
 
@@ -94,9 +97,9 @@ struct FindFamily<Model, std::tuple<First, Rest...>>
 
 }  // namespace detail
 
-/// A model of any family.
-template <Scalar S>
-using AnyModel = typename detail::FamilyList<Families>::AnyModel<S>;
+/// A model of any family, or of any in a list, such as ImageFamilies.
+template <Scalar S, class List = Families>
+using AnyModel = typename detail::FamilyList<List>::template AnyModel<S>;
 
 /// The family of a model; void if it is of none.
 template <class Model>
@@ -179,15 +182,6 @@ template <PublishedFamily Family>
   return list;
 }
 
-/// The error that weights are of no family.
-[[nodiscard]] inline FileError no_family_error(const TensorTable& weights) {
-  std::vector<std::string> known;
-  for_each_family([&]<class Family>(Family) {
-    known.push_back(concatenate(Family::title, " ('", published_marker<Family>(), "')"));
-  });
-  return file_error(weights.source(), "expected the weights of ", alternatives(known), ", found none of these tensors");
-}
-
 }  // namespace detail
 
 /// The name of the family that has these weights, if any has.
@@ -200,6 +194,21 @@ template <PublishedFamily Family>
 }
 
 namespace detail {
+
+/// The error that weights are of no family in the list.
+template <class List>
+[[nodiscard]] FileError no_family_error(const TensorTable& weights) {
+  std::vector<std::string> known;
+  const auto found = family_name(weights);
+  FamilyList<List>::for_each([&]<class Family>(Family) {
+    known.push_back(found ? std::string(Family::title)
+                          : concatenate(Family::title, " ('", published_marker<Family>(), "')"));
+  });
+  if (found)
+    return file_error(weights.source(), "expected the weights of ", alternatives(known), ", found those of family ",
+                      quote(*found));
+  return file_error(weights.source(), "expected the weights of ", alternatives(known), ", found none of these tensors");
+}
 
 /// Throws FileError if the weights are another family's.
 template <PublishedFamily Family>

@@ -45,7 +45,6 @@ inline constexpr std::tuple of_transformer_language_models{heads, gelu, FixedTex
 /// What files of this format have in common, whatever the blocks.
 struct NanoGptFormat {
   static constexpr std::string_view kind = language_model_kind;
-  static constexpr std::string_view optional_first_part = "transformer";
   /// Causal masks.
   static constexpr std::array<std::string_view, 4> buffers{"transformer.h.*.attn.bias", "h.*.attn.bias",
                                                            "transformer.h.*.attn.masked_bias", "h.*.attn.masked_bias"};
@@ -225,6 +224,7 @@ struct TransformerLanguageModelFamily : detail::NanoGptFormat {
   using Options = LanguageModelOptions<TransformerBlockOptions>;
 
   static constexpr std::string_view name = "gpt2", title = "a GPT-2";
+  static constexpr std::string_view optional_first_part = "transformer";
   static constexpr std::string_view marker = "layers.0.transform.expand.weight";
   static constexpr std::span<const PublishedName> names = transformer_language_model_names;
   static constexpr auto load_options = detail::load_option::of_transformer_language_models;
