@@ -16,6 +16,8 @@ namespace {
 constexpr Index head_dim = 64;
 constexpr double epsilon = 0.5;
 
+Matrix<double> wide(const auto& matrix) { return matrix.template cast<double>(); }
+
 template <Scalar S>
 struct Arguments {
   Index dim, count;
@@ -27,6 +29,9 @@ struct Arguments {
         count(state.range(1)),
         tokens(random_tokens<S>(dim, count)),
         subspaces(random_tokens<S>(dim, dim) / std::sqrt(static_cast<S>(dim)), dim / head_dim) {}
+
+  /// dL/df of the adjoints.
+  [[nodiscard]] Matrix<S> cotangent() const { return tokens.rowwise().reverse(); }
 
   [[nodiscard]] Matrix<double> z() const { return tokens.template cast<double>(); }
   [[nodiscard]] Matrix<double> u() const { return subspaces.bases().template cast<double>(); }
@@ -188,9 +193,27 @@ Matrix<double> plain_mssa(const Arguments<S>& x, const Matrix<double>& out, cons
   });
 }
 
+/// sum_k (I + d / (n_k epsilon^2) Z diag(pi_k) Z^T)^{-1} Z diag(pi_k) times d / (N epsilon^2).
+Matrix<double> plain_partition_gradient(const Matrix<double>& z, const Matrix<double>& partition) {
+  Matrix<double> sum = Matrix<double>::Zero(z.rows(), z.cols());
+  for (Index k = 0; k < partition.rows(); ++k) {
+    const Matrix<double> members = z * partition.row(k).asDiagonal();
+    const double factor = static_cast<double>(z.rows()) / (partition.row(k).sum() * epsilon * epsilon);
+    sum += (Matrix<double>::Identity(z.rows(), z.rows()) + factor * members * z.transpose()).llt().solve(members);
+  }
+  return rate_factor(z.rows(), z.cols(), epsilon) * sum;
+}
+
 template <Scalar S>
 Matrix<double> plain_step(const Arguments<S>& x, const CompressionOptions& options) {
   const double a = rate_factor(head_dim, x.count, epsilon), scale = options.kappa * a;
+  if (options.step == CompressionStep::rate_reduction)
+    return x.z() + options.kappa * (plain_rate_gradient(x.z()) - plain_subspace_rate_gradient(x));
+  if (options.step == CompressionStep::soft_partition) {
+    const Subspaces<Matrix<double>> u(x.u(), x.subspaces.heads());
+    const Matrix<double> partition = soft_partition(x.z(), u, options.logit_scale);
+    return x.z() + options.kappa * (plain_rate_gradient(x.z()) - plain_partition_gradient(x.z(), partition));
+  }
   if (options.step == CompressionStep::softmax)
     return (1 - scale) * x.z() + scale * plain_mssa(x, x.u(), {.logit_scale = options.logit_scale});
   return x.z() - options.kappa * sum_of_heads(x, [&](const Matrix<double>& w, Index k) {
@@ -201,13 +224,38 @@ Matrix<double> plain_step(const Arguments<S>& x, const CompressionOptions& optio
                  });
 }
 
+/// The soft partition's logits are energies of tokens of length sqrt(d), and scaled by less.
+template <CompressionStep step>
+constexpr CompressionOptions step_options{.kappa = 0.05,
+                                          .epsilon = epsilon,
+                                          .step = step,
+                                          .logit_scale = step == CompressionStep::soft_partition ? 0.02 : 0.125};
+
+template <Scalar S>
+double step_multiply_adds(const Arguments<S>& x, const CompressionOptions& options) {
+  return Compression<S>(x.subspaces, options).multiply_adds(TokenLayout::single(x.count));
+}
+
 template <Scalar S, CompressionStep step>
 void compress(benchmark::State& state) {
   const Arguments<S> x(state);
-  constexpr CompressionOptions options{.kappa = 0.05, .epsilon = epsilon, .step = step, .logit_scale = 0.125};
+  constexpr CompressionOptions options = step_options<step>;
   const auto run = [&] { return crate::compress(x.tokens, x.subspaces, options); };
-  const double multiply_adds = Compression<S>(x.subspaces, options).multiply_adds(TokenLayout::single(x.count));
-  if (agrees<S>(state, run(), plain_step(x, options))) time_work<S>(state, x.work(multiply_adds), run);
+  if (agrees<S>(state, run(), plain_step(x, options))) time_work<S>(state, x.work(step_multiply_adds(x, options)), run);
+}
+
+/// Two products for each one of the step, and the step itself, which is computed again.
+template <Scalar S, CompressionStep step>
+void compress_adjoint(benchmark::State& state) {
+  const Arguments<S> x(state);
+  constexpr CompressionOptions options = step_options<step>;
+  const auto run = [&] { return crate::compress_adjoint(x.tokens, x.subspaces, x.cotangent(), options); };
+  const Subspaces<Matrix<double>> u(x.u(), x.subspaces.heads());
+  const auto plain = crate::compress_adjoint(x.z(), u, wide(x.cotangent()), options);
+  const auto found = run();
+  if (agrees<S>(state, found.tokens, plain.tokens, gradient_conditioning) &&
+      agrees<S>(state, found.bases, plain.bases, gradient_conditioning))
+    time_work<S>(state, x.work(3 * step_multiply_adds(x, options)), run);
 }
 
 template <Scalar S>
@@ -258,6 +306,18 @@ void mssa_free(benchmark::State& state) {
   if (agrees<S>(state, run(), plain)) time_work<S>(state, x.work(2 * x.dense(x.dim) + x.pairs()), run);
 }
 
+template <Scalar S>
+void mssa_tied_adjoint(benchmark::State& state) {
+  const Arguments<S> x(state);
+  const AttentionOptions options{.logit_scale = 0.125};
+  const auto run = [&] { return crate::mssa_adjoint(x.tokens, x.subspaces, x.cotangent(), options); };
+  const Subspaces<Matrix<double>> u(x.u(), x.subspaces.heads());
+  const auto plain = crate::mssa_adjoint(x.z(), u, wide(x.cotangent()), options);
+  const auto found = run();
+  if (agrees<S>(state, found.tokens, plain.tokens) && agrees<S>(state, found.bases, plain.bases))
+    time_work<S>(state, x.work(3 * (2 * x.dense(x.dim) + x.pairs())), run);
+}
+
 // --- attention of projected tokens: as users call it, and as layers do -----------------------------------------------
 
 /// H = U^T Z and a cotangent.
@@ -293,8 +353,6 @@ struct Projected {
     return detail::attention_heads(detail::columns_of(h), heads, head_dim, layout, options);
   }
 };
-
-Matrix<double> wide(const auto& matrix) { return matrix.template cast<double>(); }
 
 template <Scalar S>
 void subspace_attention(benchmark::State& state) {
@@ -364,6 +422,22 @@ void ista(benchmark::State& state) {
   if (agrees<S>(state, run(), plain.cwiseMax(0))) time_work<S>(state, x.work((proximal ? 2 : 1) * x.dense(x.dim)), run);
 }
 
+// Adjoints differ where rounding takes an entry across the kink of the ReLU.
+constexpr double kink_conditioning = 1e4;
+
+/// Two products for each one of the step, which is computed again.
+template <Scalar S>
+void ista_adjoint(benchmark::State& state) {
+  const Arguments<S> x(state);
+  const Matrix<S> d = x.subspaces.bases();
+  const auto run = [&] { return crate::ista_adjoint(x.tokens, d, x.cotangent()); };
+  const auto plain = crate::ista_adjoint(x.z(), x.u(), wide(x.cotangent()));
+  const auto found = run();
+  if (agrees<S>(state, found.tokens, plain.tokens, kink_conditioning) &&
+      agrees<S>(state, found.dictionary, plain.dictionary, kink_conditioning))
+    time_work<S>(state, x.work(6 * x.dense(x.dim)), run);
+}
+
 template <Scalar S>
 void sparse_code(benchmark::State& state) {
   const Arguments<S> x(state);
@@ -373,6 +447,19 @@ void sparse_code(benchmark::State& state) {
   Matrix<double> plain = (0.1 * (wide.transpose() * x.z()).array() - 0.01).cwiseMax(0);
   plain = ((plain + 0.1 * (wide.transpose() * (x.z() - wide * plain))).array() - 0.01).cwiseMax(0).eval();
   if (agrees<S>(state, run(), plain)) time_work<S>(state, x.work(3 * x.dense(4 * x.dim)), run);
+}
+
+template <Scalar S>
+void sparse_code_adjoint(benchmark::State& state) {
+  const Arguments<S> x(state);
+  const Matrix<S> d = random_tokens<S>(x.dim, 4 * x.dim) / std::sqrt(static_cast<S>(x.dim));
+  const Matrix<S> cotangent = random_tokens<S>(4 * x.dim, x.count).rowwise().reverse();
+  const auto run = [&] { return crate::sparse_code_adjoint(x.tokens, d, cotangent); };
+  const auto plain = crate::sparse_code_adjoint(x.z(), wide(d), wide(cotangent));
+  const auto found = run();
+  if (agrees<S>(state, found.tokens, plain.tokens, kink_conditioning) &&
+      agrees<S>(state, found.dictionary, plain.dictionary, kink_conditioning))
+    time_work<S>(state, x.work(9 * x.dense(4 * x.dim)), run);
 }
 
 // --- columns ---------------------------------------------------------------------------------------------------------
@@ -431,6 +518,8 @@ constexpr auto majorisation_minimisation = SparsifyRule::majorisation_minimisati
 constexpr auto exact = CompressionStep::exact;
 constexpr auto first_order = CompressionStep::first_order;
 constexpr auto softmax = CompressionStep::softmax;
+constexpr auto rate_reduction_step = CompressionStep::rate_reduction;
+constexpr auto soft_partition_step = CompressionStep::soft_partition;  // the plain names are functions
 
 BENCHMARK(coding_rate<float>)->Apply(grid);
 BENCHMARK(coding_rate<double>)->Apply(grid);
@@ -442,6 +531,7 @@ BENCHMARK(subspace_coding_rate_gradient<float>)->Apply(grid);
 BENCHMARK(subspace_coding_rate_gradient<double>)->Apply(grid);
 BENCHMARK(rate_reduction<float>)->Apply(grid);
 BENCHMARK(rate_reduction<double>)->Apply(grid);
+BENCHMARK(rate_reduction_gradient<float>)->Apply(grid);
 BENCHMARK(rate_reduction_gradient<double>)->Apply(grid);
 BENCHMARK(sparse_rate_reduction<double>)->Apply(grid);
 BENCHMARK(compress<float, exact>)->Apply(growth<16384>);
@@ -449,11 +539,21 @@ BENCHMARK(mssa_tied<float>)->Apply(growth<4096>);
 BENCHMARK(compress<double, exact>)->Apply(grid);
 BENCHMARK(compress<float, first_order>)->Apply(grid);
 BENCHMARK(compress<float, softmax>)->Apply(grid);
+BENCHMARK(compress<float, rate_reduction_step>)->Apply(grid);
+BENCHMARK(compress<float, soft_partition_step>)->Apply(grid);
+BENCHMARK(compress<double, rate_reduction_step>)->Apply(grid);
+BENCHMARK(compress<double, soft_partition_step>)->Apply(grid);
+BENCHMARK(compress_adjoint<float, exact>)->Apply(grid);
+BENCHMARK(compress_adjoint<float, first_order>)->Apply(grid);
+BENCHMARK(compress_adjoint<float, softmax>)->Apply(grid);
+BENCHMARK(compress_adjoint<float, rate_reduction_step>)->Apply(grid);
+BENCHMARK(compress_adjoint<float, soft_partition_step>)->Apply(grid);
 BENCHMARK(ssa<float>)->Apply(grid);
 BENCHMARK(mssa_tied<double>)->Apply(grid);
 BENCHMARK(mssa_tied_causal<float>)->Apply(grid);
 BENCHMARK(mssa_tied_padded<float>)->Apply(grid);
 BENCHMARK(mssa_free<float>)->Apply(grid);
+BENCHMARK(mssa_tied_adjoint<float>)->Apply(grid);
 BENCHMARK(subspace_attention<float>)->Apply(lengths);
 BENCHMARK(attend_heads<float>)->Apply(lengths);
 BENCHMARK(attend_heads<double>)->Apply(lengths);
@@ -464,6 +564,8 @@ BENCHMARK(ista<float, proximal_gradient>)->Apply(grid);
 BENCHMARK(ista<float, majorisation_minimisation>)->Apply(grid);
 BENCHMARK(ista<double, proximal_gradient>)->Apply(grid);
 BENCHMARK(sparse_code<float>)->Apply(grid);
+BENCHMARK(ista_adjoint<float>)->Apply(grid);
+BENCHMARK(sparse_code_adjoint<float>)->Apply(grid);
 BENCHMARK(layer_norm<float>)->Apply(grid);
 BENCHMARK(softmax_columns<float>)->Apply(grid);
 

@@ -76,7 +76,7 @@ void product_gram(benchmark::State& state) {
 }
 
 void shapes(benchmark::internal::Benchmark* benchmark) {
-  benchmark->ArgNames({"d", "N", "threads"})->MinTime(0.1)->UseRealTime()->Unit(benchmark::kMicrosecond);
+  benchmark->ArgNames({"dim", "tokens", "threads"})->MinTime(0.1)->UseRealTime()->Unit(benchmark::kMicrosecond);
   for (const int threads : {1, 2}) {
     benchmark->Args({768, 8 * 197, threads});  // CRATE-Base, 8 images of 197 tokens
     benchmark->Args({768, 768, threads});      // a step's matrix

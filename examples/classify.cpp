@@ -7,10 +7,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
 #include <iostream>
-#include <new>
 #include <numeric>
 #include <span>
 #include <string>
@@ -24,6 +22,7 @@
 #include "crate/crate.hpp"
 #include "crate/io/load_model.hpp"
 #include "load_options.hpp"
+#include "program_options/program_options.hpp"
 
 namespace {
 
@@ -131,22 +130,19 @@ template <class Model>
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "The most probable classes of pictures, by a CRATE, CRATE-alpha or vision transformer classifier.\n"
-      "Pictures are prepared as the weights' file says, or else as in the published evaluation: the shorter side "
-      "resized\n"
-      "to 256/224 of the model's image, the centre cropped, the colours normalised as in ImageNet.\n"
+      "The most probable classes of pictures, by a CRATE, CRATE-alpha or vision transformer classifier.\n\n"
+      "Pictures are prepared as the weights' file says, or else as in the published evaluation: the shorter side\n"
+      "resized to 256/224 of the model's image, the centre cropped, the colours normalised as in ImageNet.\n"
       "What cannot be read is reported, and the others are classified all the same. Of pictures in a folder that is\n"
-      "named after a class, and of data sets, the accuracy is printed at the end.");
+      "named after a class, and of data sets, the accuracy is printed at the end.\n");
+  program_options::set_up(app, "classify");
   examples::LoadOptionsParser model_options;
   classify::add_options(app, options, model_options);
-  CLI11_PARSE(app, count, arguments);
-  try {
+  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+  return program_options::run("classify", [&] {
     options.model = model_options.parsed();
     const Index unreadable = std::visit([&](auto model) { return run(std::move(model), options); },
                                         load_model<float, ImageFamilies>(options.weights, options.model));
     return unreadable == 0 ? 0 : 1;
-  } catch (const std::bad_alloc&) { complain("there is not enough memory"); } catch (const std::exception& error) {
-    complain(error.what());
-  }
-  return 1;
+  });
 }

@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: MIT
-// Learns to classify sets of tokens: classify_token_sets [FILE.csv]. A line is a token: the number of its set, the
-// label of the set, coordinates. Every fourth set is held out. Without a file, sets are drawn from mixtures of
-// subspaces.
+// Learns to classify sets of tokens, from a CSV file or drawn from mixtures of subspaces.
 
-#include <exception>
+#include <CLI/CLI.hpp>
+#include <cstdint>
 #include <iostream>
 #include <map>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "crate/crate.hpp"
 #include "crate/io/formats/csv.hpp"
+#include "program_options/program_options.hpp"
 
 namespace {
 
 using namespace crate;
+
+struct Options {
+  std::string input;  ///< drawn sets if empty
+  std::uint64_t seed = 1;
+  int threads = 1;
+};
 
 /// logits = W E^T mean(encoder(E Z)) + b: the embedding E reads tokens in and, transposed, their mean out.
 struct SetClassifier : Chain<SetClassifier, float> {
@@ -58,10 +65,10 @@ LabelledSets sets_of(const CsvTable& table, bool every_fourth) {
 }
 
 /// 240 sets of 8 or 16 tokens. Those of class c lie in subspaces c and c + 1 of four, and all means are 0.
-CsvTable toy_table() {
+CsvTable toy_table(std::uint64_t seed) {
   CsvTable table{.tokens = Matrix<double>(1 + 12, 240 * 12), .classes = {"0", "1", "2", "3"}};
   Matrix<double> bases(12, 4 * 3), code(3, 1), noise(12, 1);
-  Random random(1);
+  Random random(seed);
   random.fill_normal(bases);
   for (Index token = 0; token < table.tokens.cols(); ++token) {
     const Index set = token / 24 * 2 + (token % 24 < 8), label = set / 2 % 4, subspace = (label + random.below(2)) % 4;
@@ -72,16 +79,16 @@ CsvTable toy_table() {
   return table;
 }
 
-void train(const CsvTable& table) {
+void train(const CsvTable& table, const Options& options) {
   check_option(table.tokens.cwiseAbs().maxCoeff() <= 1e15, "numbers up to 1e15", table.tokens.cwiseAbs().maxCoeff());
   const LabelledSets training = sets_of(table, false), held_out = sets_of(table, true);
   check_option(!held_out.labels.empty(), "at least 4 sets", training.labels.size());
   SetClassifier model(table.tokens.rows() - 1, std::ssize(table.classes));
-  initialise(model, /*seed*/ 1);
+  initialise(model, options.seed);
   SetClassifier gradient = model;
   AdamW optimiser(model, {.rate = 3e-3});
   Recording<SetClassifier> recording;
-  Threads threads(4);
+  Threads threads(options.threads);
   for (int step = 1; step <= 100; ++step) {
     const auto logits = forward(model, training.sets, recording, {.threads = &threads}).tokens;
     const auto cotangent = cross_entropy_gradient(logits, training.labels, 1 / static_cast<double>(logits.cols()));
@@ -99,9 +106,20 @@ void train(const CsvTable& table) {
 
 }  // namespace
 
-int main(int count, char** arguments) try {
-  train(count > 1 ? read_csv_table(arguments[1], {.index = CsvPart::absent, .labels = "2"}) : toy_table());
-} catch (const std::exception& error) {
-  std::cerr << "classify_token_sets: " << error.what() << '\n';
-  return 1;
+int main(int count, char** arguments) {
+  Options options;
+  CLI::App app(
+      "Learns to classify sets of tokens. A line of the file is a token: the number of its set, the label of the set,\n"
+      "coordinates. Every fourth set is held out. Without a file, sets are drawn from mixtures of subspaces.\n");
+  program_options::set_up(app, "classify_token_sets");
+  app.add_option("--input,input", options.input, "CSV file [none]")->type_name("FILE");
+  program_options::add_seed(app, options.seed);
+  program_options::add_threads(app, options.threads);
+  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+  return program_options::run("classify_token_sets", [&] {
+    const bool draws = options.input.empty();
+    train(draws ? toy_table(options.seed) : read_csv_table(options.input, {.index = CsvPart::absent, .labels = "2"}),
+          options);
+    return 0;
+  });
 }

@@ -10,18 +10,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <exception>
 #include <filesystem>
 #include <iostream>
-#include <new>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "compress_tokens/layer_table.hpp"
 #include "compress_tokens/options.hpp"
+#include "compress_tokens/output_folder.hpp"
 #include "compress_tokens/pictures.hpp"
 #include "compress_tokens/plan.hpp"
 #include "compress_tokens/progress.hpp"
@@ -31,8 +29,8 @@
 #include "compress_tokens/tokens_file.hpp"
 #include "compress_tokens/toy_effects.hpp"
 #include "compress_tokens/train.hpp"
-#include "crate/io/formats/file_replacement.hpp"
-#include "crate/io/formats/regular_file.hpp"
+#include "crate/io/pictures/image.hpp"
+#include "program_options/program_options.hpp"
 
 namespace {
 
@@ -174,23 +172,57 @@ std::vector<TradeOffPoint> show_trade_off(const Source& source, const Plan& plan
   return points;
 }
 
-void write_trade_off_and_photographs(const std::vector<TradeOffPoint>& points, const Source& source,
-                                     const EstimatedSubspaces& estimated, const std::filesystem::path& folder) {
-  write_trade_off(folder, points, source);
-  if (!source.photograph) return;
-  const CodedTokens& stated = points[points.size() / 2].white_box;
-  write_photographs(folder, source, stated.decoded, estimated.membership, estimated.subspaces.heads());
-  std::cout << text("reconstruction.png shows the white box at %.3f bits a pixel\n", stated.bits / source.rate_units());
+/// The classes of the tokens, otherwise the subspaces that they were drawn from or that hold most of them.
+TokenGroups groups_of(const Source& source, const EstimatedSubspaces& estimated) {
+  if (source.labels) return {"class", source.labels->of_tokens, source.labels->classes};
+  if (source.toy) return numbered_groups("subspace", source.toy->membership, source.toy->subspaces.heads());
+  return numbered_groups("subspace", estimated.membership, estimated.subspaces.heads());
 }
 
-/// Makes the folder unless it is there. Throws FileError if it cannot be written to, before any work is done.
-void prepare_folder(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (!std::filesystem::is_directory(folder))
-    throw crate::file_error(folder.string(), "--output: expected a folder, or a name to make one by",
-                            error ? ": " + crate::system_message(error) : std::string());
-  const crate::FileReplacement trial(folder / "tokens.safetensors");
+void write_layers(const std::vector<LayerMeasures>& measures, OutputFolder& folder) {
+  std::vector<std::string> half_layers;
+  LayerColumn rate{"R(Z)", {}}, subspace_rate{"R^c(Z|U)", {}}, difference{"R - R^c", {}}, nonzero{"non-zero", {}},
+      objective{"objective", {}};
+  for (const LayerMeasures& row : measures) {
+    half_layers.push_back(row.name);
+    rate.values.push_back(row.rate);
+    subspace_rate.values.push_back(row.subspace_rate);
+    difference.values.push_back(row.rate - row.subspace_rate);
+    nonzero.values.push_back(100 * row.nonzero_share);
+    objective.values.push_back(row.objective);
+  }
+  const std::string unit = "nats per token";
+  plots::write_svg(folder.file("layers.svg", "R, R^c, R - R^c, non-zeros and objective by half-layer"),
+                   layer_figure(half_layers, {{"coding rates", unit, {rate, subspace_rate}},
+                                              {"rate reduction R - R^c", unit, {difference}},
+                                              {"non-zero entries", "%", {nonzero}},
+                                              {"objective, sparse rate reduction", unit, {objective}}}));
+}
+
+void write_trade_off(const std::vector<TradeOffPoint>& points, const Source& source, OutputFolder& folder) {
+  const auto curve = [&](const char* method, CodedTokens TradeOffPoint::*coded) {
+    TradeOffCurve result{method, {}, {}};
+    for (const TradeOffPoint& point : points) {
+      result.bits.push_back((point.*coded).bits / source.rate_units());
+      result.decibels.push_back(source.decibels((point.*coded).squared_error(source.tokens)));
+    }
+    return result;
+  };
+  plots::write_svg(folder.file("trade_off.svg", "error against bits, beside principal component analysis (PCA)"),
+                   trade_off_plot({curve("white box", &TradeOffPoint::white_box), curve("PCA", &TradeOffPoint::pca),
+                                   curve("PCA with the same threshold", &TradeOffPoint::pca_thresholded)},
+                                  source.photograph ? "pixel" : "token"));
+}
+
+void write_photographs(const CodedTokens& coded, const Source& source, const EstimatedSubspaces& estimated,
+                       OutputFolder& folder) {
+  const crate::Image decoded = source.photograph->picture(coded.decoded);
+  plots::write_svg(
+      folder.file("reconstruction.svg", "the photograph, what was decoded of it, and the subspaces of its patches"),
+      photograph_row(source.photograph->picture(source.tokens), decoded, coded.bits / source.rate_units(),
+                     numbered_groups("subspace", estimated.membership, estimated.subspaces.heads()),
+                     source.photograph->grid));
+  crate::write_png(folder.file("decoded.png", "the decoded photograph alone"), decoded);
 }
 
 struct Preparation {
@@ -254,8 +286,7 @@ void run(const Options& options) {
   const Progress progress;
   crate::Threads threads(options.threads);
   const Source source = load_source(options);
-  const std::filesystem::path& folder = options.output;
-  prepare_folder(folder);
+  OutputFolder folder(options.output);
 
   const Preparation prepared = prepare(source, options, progress, threads);
   const auto& [estimated, plan] = prepared;
@@ -273,29 +304,23 @@ void run(const Options& options) {
   std::vector<TradeOffPoint> points;
   if (!source.toy) points = show_trade_off(source, plan, trained, progress, threads);
 
-  write_similarity(folder, source.tokens, outcome.passed.encoded.codes,
-                   source.toy ? source.toy->membership : estimated.membership);
-  write_layers(folder, outcome.passed.encoded.measures);
-  if (!source.toy) write_trade_off_and_photographs(points, source, estimated, folder);
-  write_tokens(folder / "tokens.safetensors", source, prepared, outcome, trained);
-  std::cout << "\nwritten to " << folder.string() << "/\n";
+  plots::write_svg(folder.file("similarity.svg", "|cosine| between tokens, before and after"),
+                   similarity_plot(source.tokens, outcome.passed.encoded.codes, groups_of(source, estimated)));
+  write_layers(outcome.passed.encoded.measures, folder);
+  if (!source.toy) write_trade_off(points, source, folder);
+  if (source.photograph) write_photographs(points[points.size() / 2].white_box, source, estimated, folder);
+  write_tokens(folder.file("tokens.safetensors", "tokens, codes, decoded tokens, and the weights that make them"),
+               source, prepared, outcome, trained);
+  std::cout << "\n";
+  folder.print(std::cout);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  int exit_code = 0;
-  try {
+  return program_options::run("compress_tokens", [&] {
+    int exit_code = 0;
     if (const auto options = read_options(argc, argv, exit_code)) run(*options);
-  } catch (const crate::OptionError& error) {
-    std::cerr << "compress_tokens: " << error.what() << "\n";
-    exit_code = 2;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "compress_tokens: not enough memory for tokens and layers of this number and width\n";
-    exit_code = 1;
-  } catch (const std::exception& error) {
-    std::cerr << "compress_tokens: " << error.what() << "\n";
-    exit_code = 1;
-  }
-  return exit_code;
+    return exit_code;
+  });
 }

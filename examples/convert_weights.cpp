@@ -5,9 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <exception>
-#include <iostream>
-#include <new>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -18,6 +15,7 @@
 #include "crate/io/save_model.hpp"
 #include "load_options.hpp"
 #include "output_file.hpp"
+#include "program_options/program_options.hpp"
 
 namespace {
 
@@ -139,17 +137,21 @@ int main(int count, char** arguments) {
       "Lists the tensors of a PyTorch (.pth) or safetensors file and, if --output is given, writes its weights as\n"
       "safetensors. Weights are found inside nested dictionaries, and prefixes such as `module.` taken off;\n"
       "--weights-at chooses among several.\n"
-      "With --heads, and of files that carry them, they are checked to be a model's, and the file written carries its "
-      "sizes\nand what it expects of pictures, so that it loads without options. The checkpoint of a training is read "
-      "too.");
-  app.add_option("input", input, "PyTorch or safetensors file")->required();
-  app.add_option("--output", output, "safetensors file to write");
+      "With --heads, and of files that carry them, they are checked to be a model's, and the file written carries its\n"
+      "sizes and what it expects of pictures, so that it loads without options. The checkpoint of a training is read\n"
+      "too.\n");
+  program_options::set_up(app, "convert_weights");
+  program_options::begin_group(app, "Files");
+  app.add_option("--input,input", input, "PyTorch or safetensors file")->required()->type_name("FILE");
+  app.add_option("--output", output, "safetensors file to write [none]")->type_name("FILE");
   app.add_flag("--all", all, "list and write every tensor under its full name, not the weights alone");
+  program_options::begin_group(app, "The model, where its file does not tell");
   model_options.add_sizes(app);
+  program_options::begin_group(app, "What the model expects of pictures, for the file that is written");
   model_options.add_input(app);
   model_options.add_gelu(app);
-  CLI11_PARSE(app, count, arguments);
-  try {
+  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+  return program_options::run("convert_weights", [&] {
     const LoadOptions options = model_options.parsed();
     check_effects(options, all, !output.empty());
     if (!output.empty()) examples::check_output(output, {input});
@@ -160,11 +162,5 @@ int main(int count, char** arguments) {
     if (!output.empty())
       all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);
     return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "convert_weights: there is not enough memory\n";
-    return 1;
-  } catch (const std::exception& error) {
-    std::cerr << "convert_weights: " << error.what() << '\n';
-    return 1;
-  }
+  });
 }

@@ -10,6 +10,7 @@
 
 #include "crate/io/families/load_options.hpp"
 #include "crate/io/formats/text_file.hpp"
+#include "program_options/program_options.hpp"
 
 // The options of a program that tell what weights do not reveal.
 
@@ -34,7 +35,8 @@ inline std::pair<Index, Index> sides_from(const std::string& option, const std::
 inline void add_weights_at(CLI::App& app, std::string& weights_at) {
   app.add_option("--weights-at", weights_at,
                  "dict or prefix of the weights where a file holds several, as in teacher or model_ema; . is the top "
-                 "level");
+                 "level [the only one]")
+      ->type_name("NAME");
 }
 
 /// Throws OptionError unless the numbers can be of pixels in 0..1.
@@ -49,12 +51,14 @@ inline void check_pixels(const std::string& option, const std::vector<double>& n
 class LoadOptionsParser {
  public:
   void add_sizes(CLI::App& app) {
-    app.add_option("--heads", options_.heads, "number of heads; files of this library carry it, others never do");
+    app.add_option("--heads", options_.heads, "number of heads [as the file says, if this library wrote it]");
     app.add_option("--decoder-heads", options_.decoder_heads,
-                   "number of heads in the decoder of a masked autoencoder (likewise; as in its encoder)");
-    app.add_option("--image", image_, "HEIGHTxWIDTH of the images");
-    app.add_option("--patch", patch_, "HEIGHTxWIDTH of the patches (square if not given)");
-    app.add_option("--channels", options_.channels, "channels of the images");
+                   "number of heads in the decoder of a masked autoencoder [likewise, or as in its encoder]");
+    app.add_option("--image", image_, "size of the images, as in 224x224 [as the weights tell]")
+        ->type_name("HEIGHTxWIDTH");
+    app.add_option("--patch", patch_, "size of the patches, as in 16x16 [square, as the weights tell]")
+        ->type_name("HEIGHTxWIDTH");
+    app.add_option("--channels", options_.channels, "channels of the images [as the weights tell]");
     add_weights_at(app, weights_at_);
   }
 
@@ -62,34 +66,36 @@ class LoadOptionsParser {
   void add_input(CLI::App& app) {
     app.add_option(
            "--mean", mean_,
-           "of the pixels in 0..1, for each channel, as in 0.485,0.456,0.406 (as the file says, or as published)")
+           "of the pixels in 0..1, for each channel, as in 0.485,0.456,0.406 [as the file says, or as published]")
         ->delimiter(',')
+        ->type_name("X,X,...")
         ->allow_extra_args(false);
-    app.add_option("--deviation", deviation_, "of the pixels in 0..1, for each channel (likewise)")
+    app.add_option("--deviation", deviation_, "of the pixels in 0..1, for each channel [likewise]")
         ->delimiter(',')
+        ->type_name("X,X,...")
         ->allow_extra_args(false);
-    app.add_option(
-           "--fit", fit_,
-           "how pictures become images (likewise): published (shorter side resized to 256/224 of the image, centre "
-           "cropped) or cover (resized until they just cover the image, centre cropped)")
-        ->check(CLI::IsMember({"published", "cover"}));
+    program_options::add_choice(
+        app, "--fit", fit_, {"published", "cover"},
+        "how pictures become images: published (shorter side resized to 256/224 of the image, centre cropped) or "
+        "cover (resized until they just cover the image, centre cropped) [likewise]");
     app.add_flag(
         "--as-stored", as_stored_,
         "read pixels as they are stored, whatever orientation the camera noted; so did the published evaluation");
-    app.add_option("--names", names_, "file with the name of a class on each line");
+    app.add_option("--names", names_, "file with the name of a class on each line [as the file of weights says]")
+        ->type_name("FILE");
   }
 
   void add_gelu(CLI::App& app) {
-    app.add_option("--gelu", gelu_, "GELU of a GPT-2: exact or tanh (tanh in the layout of Hugging Face, else exact)")
-        ->check(CLI::IsMember({"exact", "tanh"}));
+    program_options::add_choice(app, "--gelu", gelu_, {"exact", "tanh"},
+                                "GELU of a GPT-2: exact or tanh [tanh in the layout of Hugging Face, else exact]");
   }
 
   void add_settings(CLI::App& app) {
-    app.add_option("--pool", pooling_, "token that the head reads: cls or mean (cls)")
-        ->check(CLI::IsMember({"cls", "mean"}));
-    app.add_option("--step-size", options_.step, "eta of ISTA (0.1)");
-    app.add_option("--lambda", options_.lambda, "lambda of ISTA (0.1; 0.5 in a masked autoencoder)");
-    app.add_option("--mask-ratio", options_.mask_ratio, "share of the patches that a masked autoencoder hides (0.75)");
+    program_options::add_choice(app, "--pool", pooling_, {"cls", "mean"},
+                                "token that the head reads: cls (the class token) or mean [cls]");
+    app.add_option("--step-size", options_.step, "eta of ISTA [0.1]");
+    app.add_option("--lambda", options_.lambda, "lambda of ISTA [0.1; 0.5 in a masked autoencoder]");
+    app.add_option("--mask-ratio", options_.mask_ratio, "share of the patches that a masked autoencoder hides [0.75]");
     add_gelu(app);
     app.add_flag("--normalize-pixels", normalise_pixels_, "loss against patches normalised one by one");
   }

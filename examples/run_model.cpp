@@ -5,9 +5,8 @@
 // and measures, the gradient of the loss, and how a language model goes on with a prompt.
 
 #include <algorithm>
-#include <exception>
-#include <iostream>
-#include <new>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -21,6 +20,7 @@
 #include "crate/io/read_weights.hpp"
 #include "crate/io/save_model.hpp"
 #include "output_file.hpp"
+#include "program_options/program_options.hpp"
 #include "run_model/options.hpp"
 #include "run_model/outputs.hpp"
 #include "run_model/texts.hpp"
@@ -289,7 +289,7 @@ void run_in(const TensorTable& weights, const TensorTable& input, const Options&
 }  // namespace
 
 int main(int count, char** arguments) {
-  try {
+  return program_options::run("run_model", [&] {
     Options options;
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
     examples::check_output(options.output, {options.weights, options.input});
@@ -300,11 +300,5 @@ int main(int count, char** arguments) {
     else
       run_in<float>(weights, input, options);
     return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "run_model: the input needs more memory than there is\n";
-    return 1;
-  } catch (const std::exception& error) {
-    std::cerr << "run_model: " << error.what() << '\n';
-    return 1;
-  }
+  });
 }

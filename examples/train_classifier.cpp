@@ -23,6 +23,7 @@
 #include "crate/io/save_model.hpp"
 #include "crate/training/trainer.hpp"
 #include "load_options.hpp"
+#include "program_options/program_options.hpp"
 #include "train_classifier/begun_training.hpp"
 #include "train_classifier/check_options.hpp"
 #include "train_classifier/data.hpp"
@@ -324,16 +325,9 @@ int main(int count, char** arguments) {
   std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
 #endif
   Options options;
-  CLI::App app("Trains an image classifier: CRATE, CRATE-alpha or a vision transformer.");
+  CLI::App app("Trains an image classifier: CRATE, CRATE-alpha or a vision transformer.\n");
+  program_options::set_up(app, "train_classifier");
   train_classifier::add_options(app, options);
-  CLI11_PARSE(app, count, arguments);
-  try {
-    return run(app, options);
-  } catch (const std::bad_alloc&) {
-    std::cerr << "train_classifier: there is not enough memory\n";
-    return 1;
-  } catch (const std::exception& error) {
-    std::cerr << "train_classifier: " << error.what() << '\n';
-    return 1;
-  }
+  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+  return program_options::run("train_classifier", [&] { return run(app, options); });
 }

@@ -22,7 +22,7 @@ enum class DictionarySource {
   tokens      ///< the sparsest orthonormal basis found for the tokens
 };
 
-enum class InputKind { toy, csv, safetensors, photograph, unknown };
+enum class InputKind { toy, csv, npy, safetensors, photograph, unknown };
 
 /// What a file holds by its extension; no name stands for the toy.
 [[nodiscard]] inline InputKind kind_of_input(const std::filesystem::path& path) {
@@ -31,13 +31,15 @@ enum class InputKind { toy, csv, safetensors, photograph, unknown };
   for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   if (extension == ".csv" || extension == ".tsv" || extension == ".txt") return InputKind::csv;
   if (extension == ".png" || extension == ".jpg" || extension == ".jpeg") return InputKind::photograph;
+  if (extension == ".npy") return InputKind::npy;
   return extension == ".safetensors" ? InputKind::safetensors : InputKind::unknown;
 }
 
 /// What the command line says. An empty optional stands for a default that depends on the tokens.
 struct Options {
-  std::filesystem::path input = {};  ///< the toy if empty
-  crate::CsvOptions csv = {};        ///< how the input is read if it is CSV
+  std::filesystem::path input = {};        ///< the toy if empty
+  crate::CsvOptions csv = {};              ///< how the input is read if it is CSV
+  std::optional<std::string> tensor = {};  ///< which one of a file of several; it may be told without
   Index patch = 8;
   ToyOptions toy = {};
   std::optional<Index> subspaces = {}, dim = {};
@@ -50,7 +52,7 @@ struct Options {
   double weight = 0.5;
   Index train_steps = 0;  ///< of training; none if 0
   std::uint64_t seed = 0;
-  int threads = 0;
+  int threads = 1;
   std::filesystem::path output = "compressed";
 
   [[nodiscard]] InputKind input_kind() const { return kind_of_input(input); }
@@ -71,6 +73,8 @@ struct Options {
   if (input != InputKind::photograph && option == "--patch") return "there is no --input of a photograph to divide";
   if (input != InputKind::csv && is_among({"--labels", "--columns", "--header", "--index"}))
     return "there is no --input of CSV (.csv, .tsv, .txt) to read by it";
+  if (input != InputKind::safetensors && option == "--tensor")
+    return "there is no --input of several tensors (.safetensors) to choose from";
   return {};
 }
 

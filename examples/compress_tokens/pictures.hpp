@@ -1,30 +1,184 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <filesystem>
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <string>
+#include <utility>
 #include <vector>
 
-#include "compress_tokens/layer_table.hpp"
-#include "compress_tokens/rate_distortion.hpp"
-#include "compress_tokens/source.hpp"
+#include "compress_tokens/text.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/io/pictures/image.hpp"
+#include "crate/operators/patches.hpp"
+#include "plots/figure.hpp"
 
-// The pictures that the program writes into its output folder.
+// The pictures of a run, made of what its tables and its files hold.
 
 namespace compress_tokens {
 
-/// similarity.png: |cosine| between tokens before and after encoding, sorted by subspace.
-void write_similarity(const std::filesystem::path& folder, const Matrix& before, const Matrix& after,
-                      const std::vector<Index>& membership);
+/// A group for each token: its class where there are labels, otherwise its subspace.
+struct TokenGroups {
+  std::string kind;                     ///< "class" or "subspace"
+  std::vector<crate::Index> of_tokens;  ///< indices of names
+  std::vector<std::string> names;
+};
 
-/// layers.svg: R^c, the share of non-zeros and the objective, layer by layer.
-void write_layers(const std::filesystem::path& folder, const std::vector<LayerMeasures>& measures);
+/// Groups called 1, 2, ...
+[[nodiscard]] TokenGroups numbered_groups(std::string kind, std::vector<crate::Index> of_tokens, crate::Index count);
 
-/// trade_off.svg: quality against rate for the three methods.
-void write_trade_off(const std::filesystem::path& folder, const std::vector<TradeOffPoint>& points,
-                     const Source& source);
+/// |cosine| between tokens before and after encoding, each less their mean, sorted by group. At most 192 tokens are
+/// shown, of each group in proportion.
+[[nodiscard]] plots::HeatMap similarity_plot(const crate::Matrix<double>& before, const crate::Matrix<double>& after,
+                                             const TokenGroups& groups);
 
-/// reconstruction.png: the photograph beside what was decoded. subspaces.png: each patch in the colour of its subspace.
-void write_photographs(const std::filesystem::path& folder, const Source& source, const Matrix& decoded,
-                       const std::vector<Index>& membership, Index subspaces);
+/// A column of the table of layers, under the name that it has there.
+struct LayerColumn {
+  std::string name;
+  std::vector<double> values;  ///< of the input and of each half-layer
+};
+
+/// Columns that are shown over one axis.
+struct LayerPanel {
+  std::string title, unit;
+  std::vector<LayerColumn> columns;
+};
+
+/// The table of layers, two panels a row.
+[[nodiscard]] plots::Figure layer_figure(const std::vector<std::string>& half_layers,
+                                         const std::vector<LayerPanel>& panels);
+
+/// A method at several precisions.
+struct TradeOffCurve {
+  std::string method;
+  std::vector<double> bits, decibels;
+};
+
+/// Quality against rate. `unit` is what bits are counted for, "pixel" or "token"; of pixels the quality is the PSNR.
+[[nodiscard]] plots::LinePlot trade_off_plot(const std::vector<TradeOffCurve>& curves, const std::string& unit);
+
+/// The photograph, what was decoded at so many bits a pixel, and each patch in the colour of its subspace.
+[[nodiscard]] plots::PictureRow photograph_row(const crate::Image& photograph, const crate::Image& decoded,
+                                               double bits_per_pixel, const TokenGroups& subspaces,
+                                               const crate::PatchGrid& grid);
+
+namespace detail {
+
+using crate::Index;
+using Matrix = crate::Matrix<double>;
+
+/// Which tokens the picture shows, sorted by group.
+[[nodiscard]] inline std::vector<Index> shown_tokens(const std::vector<Index>& groups) {
+  std::vector<Index> order(groups.size());
+  std::iota(order.begin(), order.end(), Index{0});
+  std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) {
+    return groups[static_cast<std::size_t>(i)] < groups[static_cast<std::size_t>(j)];
+  });
+  constexpr std::size_t most = 192;
+  const std::size_t count = std::min(most, order.size());
+  std::vector<Index> shown;
+  for (std::size_t i = 0; i < count; ++i) shown.push_back(order[i * order.size() / count]);
+  return shown;
+}
+
+/// |cosine| between the given tokens, less the mean of all. A token that is the mean is similar to none.
+[[nodiscard]] inline Matrix similarities(const Matrix& tokens, const std::vector<Index>& shown) {
+  Matrix unit = tokens(Eigen::all, shown).colwise() - tokens.rowwise().mean();
+  const double least = 1e-12 * std::sqrt(tokens.squaredNorm() / static_cast<double>(tokens.cols()));
+  for (Index i = 0; i < unit.cols(); ++i) {
+    const double norm = unit.col(i).norm();
+    unit.col(i) *= norm > least ? 1 / norm : 0.0;
+  }
+  return (unit.transpose() * unit).cwiseAbs();
+}
+
+[[nodiscard]] inline plots::NamedPicture named_picture(std::string name, const crate::Image& image) {
+  const std::vector<std::byte> png = crate::encode_png(image);
+  return {std::move(name), std::string(reinterpret_cast<const char*>(png.data()), png.size()), image.height,
+          image.width};
+}
+
+/// Colours around the circle of hues, of two strengths by turns.
+[[nodiscard]] inline plots::Colour colour_of_group(std::size_t group, std::size_t groups) {
+  const double turn = 6.283185307179586 * static_cast<double>(group) / static_cast<double>(groups);
+  const auto channel = [&](double phase) {
+    return static_cast<std::uint8_t>(std::lround(150 + (group % 2 == 0 ? 90 : 60) * std::cos(turn - phase)));
+  };
+  return {channel(0), channel(2.1), channel(4.2)};
+}
+
+/// A pixel for each patch. PNG has 256 colours: beyond them the first come again.
+[[nodiscard]] inline plots::NamedPicture picture_of_groups(const TokenGroups& groups, const crate::PatchGrid& grid) {
+  plots::IndexedPicture picture = {grid.rows, grid.columns, {}, {}};
+  for (std::size_t i = 0; i < std::min<std::size_t>(256, groups.names.size()); ++i)
+    picture.colours.push_back(colour_of_group(i, groups.names.size()));
+  for (const Index group : groups.of_tokens) picture.pixels.push_back(static_cast<std::uint8_t>(group % 256));
+  return {"the " + groups.kind + " that holds most of each patch", plots::png_of(picture), grid.rows, grid.columns,
+          /*is_sharp*/ true};
+}
+
+}  // namespace detail
+
+inline TokenGroups numbered_groups(std::string kind, std::vector<crate::Index> of_tokens, crate::Index count) {
+  TokenGroups groups = {std::move(kind), std::move(of_tokens), {}};
+  for (crate::Index i = 1; i <= count; ++i) groups.names.push_back(std::to_string(i));
+  return groups;
+}
+
+inline plots::HeatMap similarity_plot(const crate::Matrix<double>& before, const crate::Matrix<double>& after,
+                                      const TokenGroups& groups) {
+  const std::vector<crate::Index> shown = detail::shown_tokens(groups.of_tokens);
+  plots::ClassMarks marks = {{}, groups.names};
+  for (const crate::Index i : shown) marks.of_rows.push_back(groups.of_tokens[static_cast<std::size_t>(i)]);
+  const std::string label = text("%zu of %td tokens, by %s", shown.size(), before.cols(), groups.kind.c_str());
+  return {.title = "Similarity of tokens",
+          .maps = {{"before: tokens, centred", detail::similarities(before, shown)},
+                   {"after: codes, centred", detail::similarities(after, shown)}},
+          .value_label = "|cosine|",
+          .range = plots::Range{0, 1},
+          .row_label = label,
+          .column_label = label,
+          .marks = std::move(marks)};
+}
+
+inline plots::Figure layer_figure(const std::vector<std::string>& half_layers, const std::vector<LayerPanel>& panels) {
+  plots::Figure figure = {.title = "What each half-layer does", .plots = {}, .columns = 2};
+  for (const LayerPanel& panel : panels) {
+    plots::LinePlot plot = {
+        .title = panel.title, .x = {.label = "", .names = half_layers}, .y = {.label = panel.unit}, .series = {}};
+    for (const LayerColumn& column : panel.columns) {
+      plot.series.push_back({column.name, {}, column.values});
+      for (std::size_t i = 0; i < column.values.size(); ++i) plot.series.back().x.push_back(static_cast<double>(i));
+    }
+    figure.plots.emplace_back(std::move(plot));
+  }
+  return figure;
+}
+
+inline plots::LinePlot trade_off_plot(const std::vector<TradeOffCurve>& curves, const std::string& unit) {
+  plots::LinePlot plot = {.title = "Rate and error of an actual code",
+                          .x = {.label = "bits per " + unit},
+                          .y = {.label = unit == "pixel" ? "PSNR, dB" : "signal to error, dB"},
+                          .series = {}};
+  for (const TradeOffCurve& curve : curves) plot.series.push_back({curve.method, curve.bits, curve.decibels});
+  return plot;
+}
+
+inline plots::PictureRow photograph_row(const crate::Image& photograph, const crate::Image& decoded,
+                                        double bits_per_pixel, const TokenGroups& subspaces,
+                                        const crate::PatchGrid& grid) {
+  plots::PictureRow row = {.title = "The photograph and its code", .pictures = {}};
+  row.pictures = {detail::named_picture("before", photograph),
+                  detail::named_picture(text("after: decoded from %.3f bits per pixel", bits_per_pixel), decoded),
+                  detail::picture_of_groups(subspaces, grid)};
+  constexpr std::size_t most_names = 24;
+  for (std::size_t i = 0; i < subspaces.names.size() && subspaces.names.size() <= most_names; ++i)
+    row.colours.push_back(
+        {subspaces.kind + " " + subspaces.names[i], detail::colour_of_group(i, subspaces.names.size())});
+  return row;
+}
 
 }  // namespace compress_tokens

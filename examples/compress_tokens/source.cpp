@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "compress_tokens/source.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "compress_tokens/text.hpp"
 #include "crate/io/formats/csv.hpp"
+#include "crate/io/formats/npy.hpp"
 #include "crate/io/formats/safetensors.hpp"
 #include "crate/io/pictures/image.hpp"
 
@@ -34,19 +39,45 @@ namespace {
           Photograph{grid, mean}};
 }
 
-/// The matrix in a safetensors file that is named "tokens", or the only one. Throws FileError if there is none, or
-/// several.
-[[nodiscard]] Matrix read_matrix(const std::filesystem::path& path) {
+/// The names and shapes of the first few.
+[[nodiscard]] std::string names_of(const std::vector<const crate::Tensor*>& tensors) {
+  constexpr std::size_t shown = 12;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(shown, tensors.size()); ++i)
+    names += (i == 0 ? "" : ", ") + crate::quote(tensors[i]->name) + " " + crate::shape_text(tensors[i]->shape);
+  return tensors.size() > shown ? names + text(" and %zu more", tensors.size() - shown) : names;
+}
+
+/// The tensor of that name, otherwise the one named "tokens", otherwise the only matrix. Throws FileError if there is
+/// none, or several matrices.
+[[nodiscard]] const crate::Tensor& find_tokens(const crate::TensorTable& table,
+                                               const std::optional<std::string>& name) {
+  if (name) return table.at(*name);
+  if (const crate::Tensor* const tokens = table.find("tokens")) return *tokens;
+  std::vector<const crate::Tensor*> matrices;
+  for (const crate::Tensor& tensor : table.tensors())
+    if (tensor.shape.size() == 2) matrices.push_back(&tensor);
+  if (matrices.empty()) throw crate::file_error(table.source(), "expected a matrix [tokens, width], found none");
+  if (matrices.size() > 1)
+    throw crate::file_error(table.source(),
+                            "expected --tensor to choose one of its matrices, found several: ", names_of(matrices));
+  return *matrices.front();
+}
+
+[[nodiscard]] Matrix read_safetensors_tokens(const std::filesystem::path& path,
+                                             const std::optional<std::string>& name) {
   const crate::TensorTable table = crate::read_safetensors(path);
-  const crate::Tensor* found = table.find("tokens");
-  if (found != nullptr) return crate::tokens_from<double>(*found);
-  for (const crate::Tensor& tensor : table.tensors()) {
-    if (tensor.shape.size() != 2) continue;
-    if (found != nullptr) throw crate::file_error(path.string(), "expected one matrix, or one named 'tokens'");
-    found = &tensor;
-  }
-  if (found == nullptr) throw crate::file_error(path.string(), "expected a matrix [tokens, width], found none");
-  return crate::tokens_from<double>(*found);
+  return crate::tokens_from_numbers<double>(find_tokens(table, name));
+}
+
+[[nodiscard]] Matrix read_npy_tokens(const std::filesystem::path& path) {
+  const crate::TensorTable table = crate::read_npy(path);
+  const crate::Tensor& array = table.at("array");
+  if (array.shape.size() != 2)
+    throw crate::file_error(
+        path.string(), "expected an array of shape [tokens, width], found ", crate::shape_text(array.shape),
+        array.shape.size() > 2 ? ": save a.reshape(len(a), -1) if each of its items is a token" : "");
+  return crate::tokens_from_numbers<double>(array);
 }
 
 [[nodiscard]] Source tokens_source(const std::filesystem::path& path, Matrix tokens) {
@@ -70,13 +101,15 @@ namespace {
     case InputKind::csv:
       return csv_source(path, options.csv);
     case InputKind::safetensors:
-      return tokens_source(path, read_matrix(path));
+      return tokens_source(path, read_safetensors_tokens(path, options.tensor));
+    case InputKind::npy:
+      return tokens_source(path, read_npy_tokens(path));
     case InputKind::photograph:
       return photograph_source(path, options.patch);
     case InputKind::unknown:
       break;
   }
-  throw crate::file_error(path.string(), "expected .csv, .safetensors, .png or .jpg, found '",
+  throw crate::file_error(path.string(), "expected .csv, .npy, .safetensors, .png or .jpg, found '",
                           path.extension().string(), "'");
 }
 

@@ -4,9 +4,11 @@
 #include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "crate/io/families/load_options.hpp"
 #include "load_options.hpp"
+#include "program_options/program_options.hpp"
 
 namespace run_model {
 
@@ -26,17 +28,22 @@ struct Options {
     CLI::App app(
         "Runs a published model on images (CRATE, CRATE-alpha, vision transformer, CRATE masked autoencoder) or on\n"
         "tokens (CRATE-GPT2, CRATE-LM, GPT-2, CRATE-BERT and classifiers of sentences).\n"
-        "Family and sizes are read off the weights; what weights do not tell is an option.");
+        "Family and sizes are read off the weights; what weights do not tell is an option.\n");
+    program_options::set_up(app, "run_model");
     examples::LoadOptionsParser model_options;
-    app.add_option("--weights", weights, "safetensors or PyTorch file")->required();
+    program_options::begin_group(app, "Files");
+    app.add_option("--weights", weights, "safetensors or PyTorch file")->required()->type_name("FILE");
     app.add_option("--input", input,
                    "safetensors with `images` [B, C, H, W], of a masked autoencoder also `noise` [B, patches], without "
                    "which nothing is masked; or with `tokens` [B, N], integers, of models of both directions also "
                    "`attention_mask` (ones, then zeros for padding) and `token_types`")
-        ->required();
-    app.add_option("--output", output, "safetensors to write")->required();
+        ->required()
+        ->type_name("FILE");
+    app.add_option("--output", output, "safetensors to write")->required()->type_name("FILE");
+    program_options::begin_group(app, "The model, where its file does not tell");
     model_options.add_sizes(app);
     model_options.add_settings(app);
+    program_options::begin_group(app, "Run");
     app.add_flag("--layers", layers,
                  "also write tokens, every half-step and, of CRATE models, coding rates and zero fractions");
     app.add_flag(
@@ -47,12 +54,15 @@ struct Options {
     app.add_option("--greedy", greedy,
                    "go on with `greedy/prompt` [B, n] by so many tokens of the largest logits (`greedy/tokens`, "
                    "`greedy/logits`); of a text longer than the context the last tokens are read")
-        ->check(CLI::Range(Index{1}, Index{1} << 24));
-    app.add_option("--label-smoothing", label_smoothing, "of a classifier's loss (0)")->check(CLI::Range(0.0, 1.0));
-    app.add_option("--threads", threads, "threads (1)")->check(CLI::Range(1, 4096));
-    try {
-      app.parse(count, arguments);
-    } catch (const CLI::ParseError& error) { return app.exit(error); }
+        ->check(CLI::Range(Index{1}, Index{1} << 24))
+        ->type_name("N");
+    app.add_option("--label-smoothing", label_smoothing, "of a classifier's loss, between 0 and 1")
+        ->check(CLI::Range(0.0, 1.0));
+    program_options::add_threads(app, threads);
+    if (const auto ended = program_options::parse(app, count, arguments)) return ended;
+    program_options::check_effects(app, [&](std::string_view option) {
+      return option == "--label-smoothing" && !gradients ? std::string_view("there is no --gradients") : "";
+    });
     model = model_options.parsed();
     return std::nullopt;
   }

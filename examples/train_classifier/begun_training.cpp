@@ -21,7 +21,8 @@ using crate::detail::is_among;
 using crate::detail::number_from_text;
 
 /// Options of this run of the program, not of the training.
-constexpr std::array<std::string_view, 5> of_the_run = {"--help", "--threads", "--checkpoint", "--resume", "--discard"};
+constexpr std::array<std::string_view, 6> of_the_run = {"--help",       "--version", "--threads",
+                                                        "--checkpoint", "--resume",  "--discard"};
 
 /// Options of a training that may be others when it goes on.
 constexpr std::array<std::string_view, 7> changeable = {

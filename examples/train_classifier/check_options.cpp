@@ -11,6 +11,7 @@
 #include "crate/training/checkpoint.hpp"
 #include "crate/training/history.hpp"
 #include "output_file.hpp"
+#include "program_options/program_options.hpp"
 
 namespace train_classifier {
 
@@ -23,13 +24,6 @@ constexpr std::array<std::string_view, 8> of_new_models = {"--family",   "--patc
                                                            "--head-dim", "--pool",  "--step-size", "--lambda"};
 
 constexpr std::array<std::string_view, 2> of_ista = {"--step-size", "--lambda"};
-
-void check_effects(const CLI::App& app, const Options& options) {
-  for (const CLI::Option* const option : app.get_options())
-    if (const std::string_view reason = why_without_effect(option->get_name(), options);
-        option->count() > 0 && !reason.empty())
-      throw OptionError(concatenate("option ", option->get_name(), " would have no effect: ", reason));
-}
 
 void check_ranges(const Options& o) {
   const auto check = [](bool holds, std::string_view condition, double found) {
@@ -97,7 +91,7 @@ std::string_view why_without_effect(std::string_view name, const Options& o) {
 }
 
 void check_options(const CLI::App& app, const Options& options) {
-  check_effects(app, options);
+  program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, options); });
   if (options.data.empty())
     throw OptionError(concatenate(
         "option --data: expected a folder, found nothing",

@@ -7,6 +7,7 @@
 
 #include "crate/core/requirements.hpp"
 
+#include "crate/analysis/class_separation.hpp"
 #include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/analysis/estimate_subspaces.hpp"
 #include "crate/analysis/layer_metrics.hpp"
@@ -16,6 +17,7 @@
 #include "crate/blocks/overcomplete_block.hpp"
 #include "crate/blocks/strict_block.hpp"
 #include "crate/blocks/transformer_block.hpp"
+#include "crate/blocks/white_box_block.hpp"
 #include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
@@ -40,6 +42,7 @@
 #include "crate/layers/find_layer.hpp"
 #include "crate/layers/gelu.hpp"
 #include "crate/layers/initialise.hpp"
+#include "crate/layers/inverse.hpp"
 #include "crate/layers/ista.hpp"
 #include "crate/layers/layer.hpp"
 #include "crate/layers/layer_norm.hpp"
@@ -48,6 +51,7 @@
 #include "crate/layers/masked_patch_embedding.hpp"
 #include "crate/layers/mlp.hpp"
 #include "crate/layers/mssa.hpp"
+#include "crate/layers/on_directions.hpp"
 #include "crate/layers/overcomplete_ista.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/layers/patch_embedding.hpp"
@@ -115,3 +119,6 @@
 #include "crate/training/training_extent.hpp"
 #include "crate/training/training_state.hpp"
 #include "crate/version.hpp"
+#include "crate/white_box/fit_white_box.hpp"
+#include "crate/white_box/white_box.hpp"
+#include "crate/white_box/white_box_report.hpp"

@@ -169,7 +169,8 @@ TEST_CASE("an option without effect beside the input is told why") {
   REQUIRE(kind_of_input("") == InputKind::toy);
   REQUIRE(kind_of_input("a/b.CSV") == InputKind::csv);
   REQUIRE(kind_of_input("a.JPeg") == InputKind::photograph);
-  REQUIRE(kind_of_input("a.npy") == InputKind::unknown);
+  REQUIRE(kind_of_input("a.npy") == InputKind::npy);
+  REQUIRE(kind_of_input("a.npz") == InputKind::unknown);
   for (const InputKind kind : {InputKind::csv, InputKind::safetensors, InputKind::photograph})
     for (const char* const option : {"--width", "--tokens", "--noise", "--estimate"})
       REQUIRE(!why_without_effect(option, kind).empty());
@@ -178,6 +179,9 @@ TEST_CASE("an option without effect beside the input is told why") {
   for (const InputKind kind : {InputKind::toy, InputKind::safetensors, InputKind::photograph})
     for (const char* const option : {"--labels", "--columns", "--header", "--index"})
       REQUIRE(!why_without_effect(option, kind).empty());
+  for (const InputKind kind : {InputKind::toy, InputKind::csv, InputKind::npy, InputKind::photograph})
+    REQUIRE(!why_without_effect("--tensor", kind).empty());
+  REQUIRE(why_without_effect("--tensor", InputKind::safetensors).empty());
   REQUIRE(why_without_effect("--noise", InputKind::toy).empty());
   REQUIRE(why_without_effect("--patch", InputKind::photograph).empty());
   REQUIRE(why_without_effect("--labels", InputKind::csv).empty());

@@ -253,3 +253,49 @@ TEST_CASE("backward refuses a cotangent of another size and a recording of nothi
   CHECK(message_of<ShapeError>([&] { backward(layer, Matrix<double>(4, 3), recording, gradient); }) ==
         "backward: cotangent: expected 4 x 2, found 4 x 3");
 }
+
+TEST_CASE("backward of a layer on directions, which turns tokens and keeps their lengths") {
+  Random random(3);
+  const Subspaces<Matrix<double>> subspaces(draw_normal(random, 6, 4), 2);
+  for (const auto step : {CompressionStep::exact, CompressionStep::rate_reduction, CompressionStep::soft_partition}) {
+    const Compression<double> compression(subspaces, {.kappa = 0.3, .step = step, .logit_scale = 2});
+    const OnDirections<Compression<double>> on_directions(compression, {.softening = 0.4});
+    check_layer(on_directions);
+    const auto sets = random_sets(6);
+    const auto lengths = [](const auto& tokens) { return tokens.colwise().norm().eval(); };
+    CHECK(lengths(forward(on_directions, sets).tokens).isApprox(lengths(sets.tokens), 1e-14));
+  }
+}
+
+TEST_CASE("backward of the inverse of a layer, and enough turns of it invert the layer") {
+  Random random(3);
+  const Subspaces<Matrix<double>> subspaces(draw_normal(random, 6, 4), 2);
+  const Compression<double> compression(subspaces,
+                                        {.kappa = 0.2, .step = CompressionStep::soft_partition, .logit_scale = 2});
+  const OnDirections<Compression<double>> layer(compression, {.softening = 0.4});
+  for (const Index iterations : {1, 3}) check_layer(Inverse(layer, {.iterations = iterations}));
+
+  const auto sets = random_sets(6);
+  const auto after = forward(layer, sets);
+  CHECK_FALSE(after.tokens.isApprox(sets.tokens, 1e-3));
+  CHECK(forward(Inverse(layer, {.iterations = 60}), after).tokens.isApprox(sets.tokens, 1e-12));
+}
+
+TEST_CASE("one turn of the inverse of a compression step is its mirror, the step with the opposite kappa") {
+  Random random(3);
+  const Subspaces<Matrix<double>> subspaces(draw_normal(random, 6, 4), 2);
+  const Compression<double> step(subspaces, {.kappa = 0.2}), mirror(subspaces, {.kappa = -0.2});
+  const auto sets = random_sets(6);
+  CHECK(forward(Inverse(step), sets).tokens.isApprox(forward(mirror, sets).tokens, 1e-14));
+}
+
+TEST_CASE("a token of zeros has no direction and stays") {
+  Random random(3);
+  const OnDirections<Compression<double>> layer(
+      Compression<double>(Subspaces<Matrix<double>>(draw_normal(random, 6, 4), 2)));
+  Matrix<double> tokens = draw_normal(random, 6, 5);
+  tokens.col(2).setZero();
+  const Matrix<double> out = forward(layer, tokens);
+  CHECK(out.allFinite());
+  CHECK(out.col(2).isZero(0));
+}

@@ -104,6 +104,16 @@ TEST_CASE("a layer of the user's own chains, is named and observed like ours") {
   CHECK(Quadrupling().formula("Z") == "2 2 Z");
 }
 
+TEST_CASE("a step on the rate reduction counts the multiply-adds of the smaller Gram matrix of each set") {
+  const Subspaces<Matrix<double>> subspaces(Matrix<double>::Zero(8, 8), 2);
+  const Compression<double> plain(subspaces, {.step = CompressionStep::rate_reduction}),
+      partition(subspaces, {.step = CompressionStep::soft_partition});
+  const TokenLayout layout({5, 20});
+  const double projection = 8 * 8 * 25, heads = 2 * 8 * 4 * 25, whole = 2 * (8 * 5 * 5 + 8 * 8 * 20);
+  CHECK(plain.multiply_adds(layout) == 2 * projection + heads + whole);
+  CHECK(partition.multiply_adds(layout) == projection + 3 * whole);
+}
+
 TEST_CASE("token sets side by side give what each gives alone") {
   for_random_draws(8, [](Random& random) {
     std::vector<Index> lengths, visible;

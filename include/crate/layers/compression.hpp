@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <tuple>
@@ -47,21 +48,21 @@ struct Compression {
   }
 
   /// Two dense products; a head adds two of p x p by p x N, or compares all pairs of tokens in the softmax step. A step
-  /// on the rate reduction adds two of d x d by d x N; that of the soft partition has these alone, for every subset.
+  /// on the rate reduction adds two of m x m by m x n, m and n the smaller and the larger of d and N; that of the soft
+  /// partition has the projection and these alone, for every subset.
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const {
-    const auto width = static_cast<double>(subspaces.bases().cols());
-    double total = 2 * width * static_cast<double>(subspaces.dim()) * static_cast<double>(layout.tokens());
+    const auto width = static_cast<double>(subspaces.bases().cols()), dim = static_cast<double>(subspaces.dim());
+    const double projection = width * dim * static_cast<double>(layout.tokens());
+    double heads = 0, whole = 0;
     for (Index s = 0; s < layout.sets(); ++s) {
       const auto length = static_cast<double>(layout.length(s));
       const bool softmax = options.step == CompressionStep::softmax;
-      total += 2 * width * length * (softmax ? length : static_cast<double>(subspaces.head_dim()));
+      heads += 2 * width * length * (softmax ? length : static_cast<double>(subspaces.head_dim()));
+      whole += 2 * dim * length * std::min(dim, length);
     }
-    const auto dim = static_cast<double>(subspaces.dim()), tokens = static_cast<double>(layout.tokens());
-    const double whole = 2 * dim * dim * tokens;
-    if (options.step == CompressionStep::rate_reduction) return total + whole;
     if (options.step == CompressionStep::soft_partition)
-      return width * dim * tokens + static_cast<double>(subspaces.heads() + 1) * whole;
-    return total;
+      return projection + static_cast<double>(subspaces.heads() + 1) * whole;
+    return 2 * projection + heads + (options.step == CompressionStep::rate_reduction ? whole : 0);
   }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {

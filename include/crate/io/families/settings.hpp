@@ -19,9 +19,11 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 #include "crate/kernels/gelu_form.hpp"
+#include "crate/layers/inverse.hpp"
 #include "crate/layers/ista.hpp"
 #include "crate/layers/layer_norm.hpp"
 #include "crate/layers/mssa.hpp"
+#include "crate/layers/on_directions.hpp"
 #include "crate/layers/overcomplete_ista.hpp"
 #include "crate/models/image_preprocessing.hpp"
 #include "crate/operators/compression.hpp"
@@ -156,6 +158,16 @@ inline void add_settings(ListedLayer& listed, SparseCodeOptions& options) {
   listed.add("lambda", &lambda);
   listed.add("threshold", &threshold);
   listed.add("steps", &steps);
+}
+
+inline void add_settings(ListedLayer& listed, DirectionOptions& options) {
+  auto& [softening] = options;
+  listed.add("softening", &softening);
+}
+
+inline void add_settings(ListedLayer& listed, InverseOptions& options) {
+  auto& [iterations] = options;
+  listed.add("iterations", &iterations);
 }
 
 /// The settings of this one layer, not of its parts.

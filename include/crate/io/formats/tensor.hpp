@@ -206,16 +206,73 @@ void copy_finite_values(const Tensor& tensor, std::span<S> target) {
   return result;
 }
 
+namespace detail {
+
+/// Room for the tokens of a tensor.
+template <Scalar S>
+[[nodiscard]] Matrix<S> tokens_of_shape(const Tensor& tensor) {
+  if (tensor.shape.size() < 2)
+    throw tensor_error(tensor, "expected at least 2 dimensions, found shape ", shape_text(tensor.shape));
+  static_cast<void>(element_count(tensor));
+  Index columns = 1;
+  for (std::size_t i = 0; i + 1 < tensor.shape.size(); ++i) columns *= tensor.shape[i];
+  return Matrix<S>(tensor.shape.back(), columns);
+}
+
+}  // namespace detail
+
 /// Tokens from a tensor [N, d], as d x N: the same bytes. A tensor [B, N, d] gives d x (B N), and so on.
 template <Scalar S>
 [[nodiscard]] Matrix<S> tokens_from(const Tensor& tensor) {
-  if (tensor.shape.size() < 2)
-    throw tensor_error(tensor, "expected at least 2 dimensions, found shape ", shape_text(tensor.shape));
-  static_cast<void>(detail::element_count(tensor));
-  Index columns = 1;
-  for (std::size_t i = 0; i + 1 < tensor.shape.size(); ++i) columns *= tensor.shape[i];
-  Matrix<S> tokens(tensor.shape.back(), columns);
+  Matrix<S> tokens = detail::tokens_of_shape<S>(tensor);
   copy_values(tensor, std::span<S>(tokens.data(), static_cast<std::size_t>(tokens.size())));
+  return tokens;
+}
+
+namespace detail {
+
+/// Copies numbers of any kind, row-major. Throws FileError for complex numbers and those of 8 bits and fewer that are
+/// no integers.
+template <Scalar S>
+void copy_numbers(const Tensor& tensor, std::span<S> target) {
+  switch (tensor.dtype) {
+    case Dtype::i64:
+      return copy_elements<std::int64_t>(tensor.bytes, target);
+    case Dtype::u64:
+      return copy_elements<std::uint64_t>(tensor.bytes, target);
+    case Dtype::i32:
+      return copy_elements<std::int32_t>(tensor.bytes, target);
+    case Dtype::u32:
+      return copy_elements<std::uint32_t>(tensor.bytes, target);
+    case Dtype::i16:
+      return copy_elements<std::int16_t>(tensor.bytes, target);
+    case Dtype::u16:
+      return copy_elements<std::uint16_t>(tensor.bytes, target);
+    case Dtype::i8:
+      return copy_elements<std::int8_t>(tensor.bytes, target);
+    case Dtype::u8:
+      return copy_elements<std::uint8_t>(tensor.bytes, target);
+    case Dtype::boolean:
+      return convert_elements<std::uint8_t>(tensor.bytes, target,
+                                            [](std::uint8_t value) { return value != 0 ? 1 : 0; });
+    case Dtype::f64:
+    case Dtype::f32:
+    case Dtype::f16:
+    case Dtype::bf16:
+      return copy_from(tensor, 0, target);
+    default:
+      throw tensor_error(tensor, "expected real numbers, integers or booleans, found ", dtype_name(tensor.dtype));
+  }
+}
+
+}  // namespace detail
+
+/// Tokens from a tensor [N, d] as `tokens_from`, of real numbers, integers or booleans (0 or 1), rounded to what S
+/// holds. Throws FileError for elements of other dtypes.
+template <Scalar S>
+[[nodiscard]] Matrix<S> tokens_from_numbers(const Tensor& tensor) {
+  Matrix<S> tokens = detail::tokens_of_shape<S>(tensor);
+  detail::copy_numbers(tensor, std::span<S>(tokens.data(), static_cast<std::size_t>(tokens.size())));
   return tokens;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "crate/io/formats/detail/exif.hpp"
 #include "crate/io/formats/detail/first_bytes.hpp"
@@ -32,6 +33,10 @@ namespace crate {
 /// The same for the bytes of a file in memory. `source` names them in messages.
 [[nodiscard]] Image parse_image(std::span<const std::byte> bytes, std::string_view source = "in memory",
                                 PixelOrientation orientation = PixelOrientation::upright);
+
+/// The bytes of a PNG file, grey or RGB by the image's channels. Throws ShapeError for other numbers of channels or
+/// pixels that do not fit the size, Error if libpng cannot encode them.
+[[nodiscard]] std::vector<std::byte> encode_png(const Image& image);
 
 /// Writes a PNG file, grey or RGB by the image's channels, whole or not at all. Throws ShapeError for other numbers of
 /// channels or pixels that do not fit the size, FileError if the file cannot be written.
@@ -58,10 +63,26 @@ inline Image read_image(const std::filesystem::path& path, PixelOrientation orie
   return parse_image(file.bytes(), path.string(), orientation);
 }
 
-inline void write_png(const std::filesystem::path& path, const Image& image) {
+namespace detail {
+
+inline void check_png_channels(const Image& image) {
   check_image(image);
   if (image.channels != 1 && image.channels != 3)
     throw ShapeError(concatenate("image: expected 1 or 3 channels, found ", image.channels));
+}
+
+}  // namespace detail
+
+inline std::vector<std::byte> encode_png(const Image& image) {
+  detail::check_png_channels(image);
+  detail::PngWriter writer;
+  const std::span<const std::byte> bytes = writer.encode(image);
+  if (bytes.empty()) throw Error(concatenate("image: cannot be encoded: ", writer.message()));
+  return {bytes.begin(), bytes.end()};
+}
+
+inline void write_png(const std::filesystem::path& path, const Image& image) {
+  detail::check_png_channels(image);
   detail::PngWriter writer;
   const std::span<const std::byte> bytes = writer.encode(image);
   if (bytes.empty()) throw file_error(path.string(), "cannot be written: ", writer.message());

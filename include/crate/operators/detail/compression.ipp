@@ -62,15 +62,29 @@ template <class Wide = DoubleDouble>
 
 template <crate::Scalar S>
 void exact_adjoint_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
-                        Tokens<S> out);
+                        Tokens<S> out, double tolerance = 10 * step_tolerance<S>);
+
+/// dL/dW of F where the arithmetic of S does not do: of floats in double, where that does.
+template <crate::Scalar S>
+[[nodiscard]] Matrix<S> wider_exact_adjoint(ConstTokens<S> w, ConstTokens<S> cotangent, const RateScale& scale) {
+  const Matrix<double> wide = w.template cast<double>(), wide_cotangent = cotangent.template cast<double>();
+  if constexpr (std::same_as<S, double>) {
+    return precise_exact_adjoint(wide, wide_cotangent, scale);
+  } else {
+    Matrix<double> f = wide, result(w.rows(), w.cols());
+    exact_in_place(f, scale);
+    exact_adjoint_into<double>(wide, f, wide_cotangent, scale, result, 10 * step_tolerance<S>);
+    return result.template cast<S>();
+  }
+}
 
 /// The same for fewer tokens than dimensions: T(W^T) = T(W)^T, and the Gram matrix of tokens is the smaller one.
 template <crate::Scalar S>
 void exact_adjoint_of_few_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
-                               Tokens<S> out) {
+                               Tokens<S> out, double tolerance) {
   const Matrix<S> by_rows = w.transpose(), f_by_rows = f.transpose(), cotangent_by_rows = cotangent.transpose();
   Matrix<S> result(w.cols(), w.rows());
-  exact_adjoint_into<S>(by_rows, f_by_rows, cotangent_by_rows, scale, result);
+  exact_adjoint_into<S>(by_rows, f_by_rows, cotangent_by_rows, scale, result, tolerance);
   out = result.transpose();
 }
 
@@ -79,17 +93,16 @@ void exact_adjoint_of_few_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S
 ///   dL/dW = G - a (G F^T + F C^T) applied in the order that stays p x p: G - a ((G F^T) W + (F C^T) F).
 template <crate::Scalar S>
 void exact_adjoint_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotangent, const RateScale& scale,
-                        Tokens<S> out) {
+                        Tokens<S> out, double tolerance) {
   if (w.cols() == 0) return;
-  if (w.rows() > w.cols()) return exact_adjoint_of_few_into<S>(w, f, cotangent, scale, out);
+  if (w.rows() > w.cols()) return exact_adjoint_of_few_into<S>(w, f, cotangent, scale, out, tolerance);
   const double a = scale.factor();
   const RegularisedGram<Eigen::Dynamic> gram(view_of<const S>(w), a, /*by_rows=*/true);
   const auto shrinking = gram.template shrinking<S>();
   // F and G pass on their errors, and their own roundings, times ||a^{1/2} W||; 1 is for C.
   const double error = (rounding_of_sum<S>(w.rows()) + shrinking.error) * (1 + shrinking.tokens) * (1 + shrinking.size);
-  if (!(error <= 10 * step_tolerance<S>)) {
-    const Matrix<double> wide = w.template cast<double>(), wide_cotangent = cotangent.template cast<double>();
-    out = precise_exact_adjoint(wide, wide_cotangent, scale).template cast<S>();
+  if (!(error <= tolerance)) {
+    out = wider_exact_adjoint<S>(w, cotangent, scale);
     return;
   }
   Threads alone;

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "plots/panel.hpp"
+
+namespace plots {
+
+/// Points that a line joins.
+struct Series {
+  std::string name;
+  std::vector<double> x, y;
+  std::vector<double> low = {}, high = {};  ///< of an error band about y; none if empty
+};
+
+/// Lines over a common axis.
+struct LinePlot {
+  std::string title;
+  Axis x, y;
+  std::vector<Series> series;
+  Size size = {420, 320};  ///< in pixels, until it is scaled
+};
+
+/// Throws ShapeError unless all vectors of a series are of one length, PrecisionError unless all numbers are finite.
+inline void check(const LinePlot& plot) {
+  for (const Series& series : plot.series) {
+    const auto points = static_cast<crate::Index>(series.x.size());
+    const std::string what = "series '" + series.name + "': ";
+    crate::check_size(what + "y", static_cast<crate::Index>(series.y.size()), points);
+    crate::check_size(what + "high", static_cast<crate::Index>(series.high.size()),
+                      static_cast<crate::Index>(series.low.size()));
+    if (!series.low.empty()) crate::check_size(what + "low", static_cast<crate::Index>(series.low.size()), points);
+    for (const auto* values : {&series.x, &series.y, &series.low, &series.high})
+      for (const double value : *values) check_drawable(what + "coordinates", value);
+  }
+}
+
+[[nodiscard]] inline Size size_of(const LinePlot& plot) { return plot.size; }
+
+/// What the plot shows, for those who cannot see it.
+[[nodiscard]] inline std::string describe(const LinePlot& plot) {
+  const auto at = [&](double x) {
+    return x >= 0 && x < static_cast<double>(plot.x.names.size()) ? plot.x.names[static_cast<std::size_t>(x)]
+                                                                  : detail::short_number(x);
+  };
+  std::string text = plot.title + ": " + plot.y.label + " against " + plot.x.label + ".";
+  for (const Series& series : plot.series)
+    if (!series.x.empty())
+      text += " " + series.name + " goes from " + detail::short_number(series.y.front()) + " at " +
+              at(series.x.front()) + " to " + detail::short_number(series.y.back()) + " at " + at(series.x.back()) +
+              ".";
+  return text;
+}
+
+namespace detail {
+
+/// Of the coordinates, bands included.
+[[nodiscard]] inline Range range_of(const std::vector<Series>& all,
+                                    std::initializer_list<std::vector<double> Series::*> members) {
+  Range range;
+  for (const Series& series : all)
+    for (const auto member : members)
+      for (const double value : series.*member) range.include(value);
+  return range;
+}
+
+inline void draw_band(Drawing& drawing, const Axes& axes, const Series& series, std::size_t number) {
+  std::vector<Point> edge;
+  for (std::size_t i = 0; i < series.low.size(); ++i) edge.push_back(axes.point(series.x[i], series.high[i]));
+  for (std::size_t i = series.low.size(); i > 0; --i) edge.push_back(axes.point(series.x[i - 1], series.low[i - 1]));
+  drawing.polygon(edge, series_class('b', number));
+}
+
+inline void draw_series(Drawing& drawing, const Axes& axes, const Series& series, std::size_t number) {
+  std::vector<Point> points;
+  for (std::size_t i = 0; i < series.x.size(); ++i) points.push_back(axes.point(series.x[i], series.y[i]));
+  drawing.path(points, series_class('s', number), dashes_of(number));
+  constexpr std::size_t most_marks = 40;
+  for (std::size_t i = 0; i < points.size() && points.size() <= most_marks; ++i)
+    draw_mark(drawing, points[i], number, series.name + ": " + short_number(series.y[i]));
+}
+
+}  // namespace detail
+
+inline void draw(Drawing& drawing, const LinePlot& plot, Box box) {
+  check(plot);
+  draw_title(drawing, box, plot.title);
+  std::vector<std::string> names;
+  for (const Series& series : plot.series) names.push_back(series.name);
+  draw_legend(drawing, box, names, LegendKey::line);
+  const Axes axes(plot.x, detail::range_of(plot.series, {&Series::x}), plot.y,
+                  detail::range_of(plot.series, {&Series::y, &Series::low, &Series::high}), box);
+  axes.draw(drawing);
+  for (std::size_t i = 0; i < plot.series.size(); ++i) detail::draw_band(drawing, axes, plot.series[i], i);
+  for (std::size_t i = 0; i < plot.series.size(); ++i) detail::draw_series(drawing, axes, plot.series[i], i);
+}
+
+}  // namespace plots

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <iostream>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/version.hpp"
+#include "program_options/help.hpp"
+
+// What the command lines of all programs have in common.
+
+namespace program_options {
+
+inline constexpr int usage_error = 2;  ///< exit code of a command line that cannot be read
+
+/// Names the program, lets its help show defaults, and adds --version. To be called before options are added.
+inline void set_up(CLI::App& app, const std::string& program) {
+  app.name(program);
+  app.formatter(std::make_shared<Help>());
+  app.option_defaults()->always_capture_default();
+  app.get_help_ptr()->description("print this and end");
+  app.set_version_flag(
+      "--version",
+      crate::concatenate(program, " (crate) ", CRATE_VERSION_MAJOR, ".", CRATE_VERSION_MINOR, ".", CRATE_VERSION_PATCH),
+      "print the version and end");
+  app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
+    return failed->get_name() + ": " + error.what() + "\n--help lists the options\n";
+  });
+}
+
+/// Heads the options that are added next in the help.
+inline void begin_group(CLI::App& app, const std::string& heading) { app.option_defaults()->group(heading); }
+
+[[nodiscard]] inline int all_cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+/// --threads: all cores unless it is given.
+inline void add_threads(CLI::App& app, int& threads) {
+  constexpr int most = 4096;
+  threads = all_cores();
+  app.add_option("--threads", threads,
+                 crate::concatenate("number of threads; results do not depend on it [all cores: ", threads, "]"))
+      ->check(CLI::Range(1, most));
+}
+
+inline void add_seed(CLI::App& app, std::uint64_t& seed) { app.add_option("--seed", seed, "of all random numbers"); }
+
+/// "a, b or c"
+[[nodiscard]] inline std::string alternatives(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+  return text;
+}
+
+namespace detail {
+
+template <class Value>
+[[nodiscard]] std::string text_of_choice(const Value& value) {
+  if constexpr (std::is_enum_v<Value>)
+    return std::to_string(static_cast<std::underlying_type_t<Value>>(value));
+  else
+    return value;
+}
+
+}  // namespace detail
+
+/// The names of values among which an option chooses.
+template <class Value>
+using Choices = std::vector<std::pair<std::string, Value>>;
+
+/// An option that takes one of some names. Its description says what they mean.
+template <class Value>
+CLI::Option* add_choice(CLI::App& app, const std::string& option, Value& value, const Choices<Value>& choices,
+                        const std::string& description) {
+  std::vector<std::string> names;
+  std::string standard;
+  for (const auto& [name, chosen] : choices) {
+    names.push_back(name);
+    if (chosen == value) standard = name;
+  }
+  const auto replace = [choices, names](std::string& word) {
+    for (const auto& [name, chosen] : choices)
+      if (name == word) {
+        word = detail::text_of_choice(chosen);
+        return std::string();
+      }
+    return "expected " + alternatives(names) + ", found " + crate::quote(word);
+  };
+  return app.add_option(option, value, description)
+      ->transform(CLI::Validator(replace, "", "choice"))
+      ->type_name("NAME")
+      ->default_str(standard);
+}
+
+/// The same where the names are the values.
+inline CLI::Option* add_choice(CLI::App& app, const std::string& option, std::string& value,
+                               const std::vector<std::string>& names, const std::string& description) {
+  Choices<std::string> choices;
+  for (const std::string& name : names) choices.emplace_back(name, name);
+  return add_choice(app, option, value, choices, description);
+}
+
+/// Reads the command line. Returns the exit code if the program is to end now: help or the version was asked for, or
+/// the line cannot be read; everything has been printed then.
+[[nodiscard]] inline std::optional<int> parse(CLI::App& app, int count, const char* const* arguments) {
+  try {
+    app.parse(count, arguments);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : usage_error; }
+}
+
+/// Throws OptionError if an option is given for which `why_without_effect(name)` has a reason.
+template <class Reason>
+void check_effects(const CLI::App& app, const Reason& why_without_effect) {
+  for (const CLI::Option* const option : app.get_options()) {
+    if (option->count() == 0) continue;
+    const std::string_view reason = why_without_effect(option->get_name());
+    if (!reason.empty())
+      throw crate::OptionError(crate::concatenate("option ", option->get_name(), " would have no effect: ", reason));
+  }
+}
+
+/// What `main` returns: what `action()` does, or 1 after an error, which is printed.
+template <class Action>
+[[nodiscard]] int run(std::string_view program, const Action& action) {
+  try {
+    return action();
+  } catch (const std::bad_alloc&) {
+    std::cerr << program << ": there is not enough memory\n";
+  } catch (const std::exception& error) { std::cerr << program << ": " << error.what() << '\n'; }
+  return 1;
+}
+
+}  // namespace program_options

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/kernels/product.hpp"
+
+// How well tokens of one class keep together and apart from the others, where their classes are known.
+
+namespace crate {
+
+struct ClassSeparation {
+  double separation = 0;  ///< mean |cosine| of pairs in a class over that of pairs of two, centred; may be infinite
+  double nearest_neighbour = 0;  ///< share of tokens whose nearest other token, by cosine, is of their class
+};
+
+namespace detail {
+
+template <Scalar S>
+[[nodiscard]] Matrix<S> of_unit_length(Matrix<S> tokens) {
+  for (Index j = 0; j < tokens.cols(); ++j) {
+    const S length = tokens.col(j).stableNorm();
+    if (length != S(0)) tokens.col(j) /= length;
+  }
+  return tokens;
+}
+
+/// Calls body(j, cosines) for every token j, with its cosines to all tokens.
+template <Scalar S, class Body>
+void for_each_token_cosines(const Matrix<S>& unit, Threads& threads, const Body& body) {
+  constexpr Index most_columns = 256;
+  Matrix<S> cosines;
+  for (Index first = 0; first < unit.cols(); first += most_columns) {
+    const Index count = std::min(most_columns, unit.cols() - first);
+    cosines.resize(unit.cols(), count);
+    multiply(unit.transpose(), unit.middleCols(first, count), cosines, threads);
+    for (Index j = 0; j < count; ++j) body(first + j, cosines.col(j));
+  }
+}
+
+template <Scalar S>
+[[nodiscard]] double separation(const Matrix<S>& tokens, const std::vector<Index>& classes, Threads& threads) {
+  const Matrix<S> centred = tokens.colwise() - tokens.rowwise().mean();
+  double within = 0, between = 0, pairs_within = 0, pairs_between = 0;
+  for_each_token_cosines(of_unit_length<S>(centred), threads, [&](Index j, const auto& cosines) {
+    for (Index i = 0; i < j; ++i) {
+      const bool same = classes[static_cast<std::size_t>(i)] == classes[static_cast<std::size_t>(j)];
+      (same ? within : between) += std::abs(static_cast<double>(cosines(i)));
+      (same ? pairs_within : pairs_between) += 1;
+    }
+  });
+  check_option(pairs_within > 0 && pairs_between > 0, "tokens of at least two classes, and two of one", "others");
+  check_option(within + between > 0, "tokens that are not all alike", "such");
+  return (within / pairs_within) / (between / pairs_between);
+}
+
+template <Scalar S>
+[[nodiscard]] double nearest_neighbour_share(const Matrix<S>& tokens, const std::vector<Index>& classes,
+                                             Threads& threads) {
+  Index right = 0;
+  for_each_token_cosines(of_unit_length<S>(tokens), threads, [&](Index j, auto cosines) {
+    cosines(j) = -2;
+    Index nearest = 0;
+    cosines.maxCoeff(&nearest);
+    if (classes[static_cast<std::size_t>(nearest)] == classes[static_cast<std::size_t>(j)]) ++right;
+  });
+  return static_cast<double>(right) / static_cast<double>(tokens.cols());
+}
+
+}  // namespace detail
+
+/// Compares all pairs of tokens, d x N: O(N^2 d). `classes` tells the class of each. Throws ShapeError unless there is
+/// a class a token, OptionError unless there are pairs within a class and pairs of two, and tokens differ,
+/// PrecisionError on tokens that are not finite.
+template <class ZDerived>
+[[nodiscard]] ClassSeparation class_separation(const Eigen::MatrixBase<ZDerived>& tokens,
+                                               const std::vector<Index>& classes, Threads& threads) {
+  using S = typename ZDerived::Scalar;
+  check_size("class separation: classes", static_cast<Index>(classes.size()), tokens.cols());
+  const Matrix<S> z = tokens;
+  if (!z.allFinite()) throw PrecisionError("class separation: expected finite tokens, found others");
+  return {detail::separation<S>(z, classes, threads), detail::nearest_neighbour_share<S>(z, classes, threads)};
+}
+
+/// On one thread.
+template <class ZDerived>
+[[nodiscard]] ClassSeparation class_separation(const Eigen::MatrixBase<ZDerived>& tokens,
+                                               const std::vector<Index>& classes) {
+  Threads alone;
+  return class_separation(tokens, classes, alone);
+}
+
+}  // namespace crate

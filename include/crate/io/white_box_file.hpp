@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "crate/core/detail/number_text.hpp"
+#include "crate/io/families/settings.hpp"
+#include "crate/io/families/weights.hpp"
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/safetensors.hpp"
+#include "crate/white_box/white_box.hpp"
+
+// White boxes in safetensors files: parameters under their own names ("encoder.layers.0.compress.subspaces", ...), and
+// every setting in the metadata.
+
+namespace crate {
+
+namespace detail {
+
+inline constexpr std::string_view white_box_family = "white_box";
+inline constexpr std::array white_box_names{PublishedName{"mean", "mean"}, PublishedName{"encoder.", "encoder."},
+                                            PublishedName{"decoder.", "decoder."},
+                                            PublishedName{"code_subspaces", "code_subspaces"}};
+
+/// The number that metadata says. Throws FileError unless it is one of at least 1.
+[[nodiscard]] inline Index count_in_metadata(const TensorTable& table, std::string_view key) {
+  const std::string* const found = table.find_metadata(key);
+  const auto number = found != nullptr ? number_from_text<Index>(*found) : std::nullopt;
+  if (!number || *number < 1)
+    throw file_error(table.source(), "metadata ", quote(std::string(key)), ": expected a number >= 1, found ",
+                     found != nullptr ? quote(*found) : "none");
+  return *number;
+}
+
+/// The shape of the matrix of that name. Throws FileError if there is none.
+[[nodiscard]] inline std::array<Index, 2> matrix_shape(const TensorTable& table, std::string_view name) {
+  const Tensor* const tensor = table.find(name);
+  if (tensor == nullptr || tensor->shape.size() != 2 || tensor->shape[0] < 1 || tensor->shape[1] < 1)
+    throw file_error(table.source(), "expected the matrix ", quote(std::string(name)), " of a white box, found ",
+                     tensor != nullptr ? shape_text(tensor->shape) : "none");
+  return {tensor->shape[0], tensor->shape[1]};
+}
+
+/// A white box with the sizes that the file says, all zero. Throws FileError if its tensors are not of these sizes, so
+/// that a small file cannot ask for much memory.
+template <crate::Scalar S>
+[[nodiscard]] WhiteBox<S> empty_white_box(const TensorTable& table) {
+  const Index heads = count_in_metadata(table, "crate.heads"), depth = count_in_metadata(table, "crate.depth");
+  const auto [width, dim] = matrix_shape(table, "code_subspaces");
+  const auto dictionary = matrix_shape(table, "encoder.layers.0.sparsify.dictionary");
+  const auto tensors = static_cast<Index>(table.tensors().size());
+  if (width % heads != 0 || dictionary != std::array<Index, 2>{dim, dim} || (tensors - 2) % 4 != 0 ||
+      (tensors - 2) / 4 != depth)
+    throw file_error(table.source(), "expected the tensors of a white box with ", depth, " layers and ", heads,
+                     " subspaces of tokens of width ", dim, ", found others");
+  const WhiteBoxBlockOptions block{.layers = {.dim = dim, .heads = heads, .head_dim = width / heads}};
+  return {Matrix<S>::Zero(dim, 1),
+          {depth, block},
+          {depth, block},
+          Subspaces<Matrix<S>>(Matrix<S>::Zero(dim, width), heads),
+          count_in_metadata(table, "crate.fitted_tokens")};
+}
+
+/// Gives the layers the settings of the metadata. Throws FileError if one is missing or not what it should be.
+template <crate::Scalar S>
+void read_settings(WhiteBox<S>& box, const TensorTable& table) {
+  std::string key;
+  try {
+    for (const ListedLayer& layer : list_layers(box)) {
+      for (const ListedSetting& setting : layer.settings) {
+        key = "crate." + setting.name;
+        const std::string* const text = table.find_metadata(key);
+        if (text == nullptr) throw Error("expected a setting, found none");
+        setting.set(*text);
+      }
+      key = "crate." + layer.name;
+      layer.check_settings();
+    }
+  } catch (const Error& error) { throw file_error(table.source(), "metadata ", quote(key), ": ", error.what()); }
+}
+
+}  // namespace detail
+
+/// Writes the white box. Throws FileError if the file cannot be written.
+template <crate::Scalar S>
+void save_white_box(const std::filesystem::path& path, const WhiteBox<S>& box) {
+  Metadata metadata{{"crate.family", std::string(detail::white_box_family)},
+                    {"crate.heads", detail::number_text(box.subspaces().heads())},
+                    {"crate.depth", detail::number_text(box.depth())},
+                    {"crate.fitted_tokens", detail::number_text(box.fitted_tokens)}};
+  for (const detail::ListedLayer& layer : detail::list_layers(box))
+    for (const detail::ListedSetting& setting : layer.settings)
+      metadata.emplace_back("crate." + setting.name, setting.text());
+  write_safetensors(path, published_tensors(box, detail::white_box_names), metadata);
+}
+
+/// The white box that save_white_box wrote: it computes the same bits. Throws FileError on a file that is none.
+template <crate::Scalar S = double>
+[[nodiscard]] WhiteBox<S> load_white_box(const std::filesystem::path& path) {
+  const TensorTable table = read_safetensors(path);
+  const std::string* const family = table.find_metadata("crate.family");
+  if (family == nullptr || *family != detail::white_box_family)
+    throw file_error(table.source(), "metadata 'crate.family': expected 'white_box', found ",
+                     family != nullptr ? quote(*family) : "none");
+  WhiteBox<S> box = detail::empty_white_box<S>(table);
+  load_weights(box, table, detail::white_box_names);
+  detail::read_settings(box, table);
+  return box;
+}
+
+}  // namespace crate

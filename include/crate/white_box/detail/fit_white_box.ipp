@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+// The bodies of fit_white_box.hpp.
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "crate/analysis/estimate_dictionary.hpp"
+#include "crate/core/random.hpp"
+
+namespace crate {
+
+namespace detail {
+
+/// The smallest threshold that makes a share of the entries zero; 0 for a share of none. Reorders `values`.
+template <crate::Scalar S>
+[[nodiscard]] S threshold_that_zeroes(double share, Matrix<S>& values) {
+  values = values.cwiseAbs().eval();
+  const auto zeros = std::min(static_cast<Index>(share * static_cast<double>(values.size())), values.size());
+  if (zeros == 0) return 0;
+  S* const data = values.data();
+  std::nth_element(data, data + (zeros - 1), data + values.size());
+  return data[zeros - 1];
+}
+
+/// Noise of coordinates most of which are nothing else, by their median (Donoho and Johnstone, "Ideal spatial
+/// adaptation by wavelet shrinkage", Biometrika 81, 1994).
+template <crate::Scalar S>
+[[nodiscard]] double noise_of(Matrix<S> coordinates) {
+  constexpr double median_of_normal = 0.6745;
+  return static_cast<double>(threshold_that_zeroes(0.5, coordinates)) / median_of_normal;
+}
+
+/// -sum x log x, in nats.
+template <class Derived>
+[[nodiscard]] double entropy(const Eigen::MatrixBase<Derived>& shares) {
+  double total = 0;
+  for (Index j = 0; j < shares.cols(); ++j)
+    for (Index i = 0; i < shares.rows(); ++i)
+      if (shares(i, j) > 0) total -= static_cast<double>(shares(i, j)) * std::log(static_cast<double>(shares(i, j)));
+  return total;
+}
+
+/// What estimated subspaces are worth to N tokens, of whose directions these are some.
+template <crate::Scalar S>
+[[nodiscard]] SubspaceChoice value_subspaces(const Matrix<S>& directions, const EstimatedSubspaces<S>& estimated,
+                                             const WhiteBoxOptions& options, Index tokens) {
+  const Matrix<double> z = directions.template cast<double>();
+  const Subspaces<Matrix<double>> u(estimated.subspaces.bases().template cast<double>(), estimated.subspaces.heads());
+  const double mean_square = z.squaredNorm() / static_cast<double>(z.cols());
+  constexpr double least_residual = 1e-6;
+  SubspaceChoice choice{.subspaces = u.heads(), .dim = u.head_dim()};
+  choice.epsilon = options.epsilon.value_or(std::sqrt(std::max(least_residual, estimated.residual) * mean_square));
+  const CodingRateOptions precision{.epsilon = choice.epsilon};
+  const Matrix<double> partition = soft_partition(z, u, options.logit_scale);
+  const auto count = static_cast<double>(z.cols());
+  choice.rate = coding_rate(z, precision);
+  choice.reduction = choice.rate - subspace_coding_rate(z, u, precision);
+  choice.saved = choice.rate - partition_coding_rate(z, partition, precision);
+  choice.membership = entropy(partition.rowwise().mean().eval()) - entropy(partition) / count;
+  choice.bases = static_cast<double>(u.bases().cols() * (u.dim() - u.head_dim())) / static_cast<double>(tokens);
+  return choice;
+}
+
+/// The sizes to try for d x N tokens: those of the options, or of a few that leave as many tokens as they span.
+[[nodiscard]] inline std::vector<SubspaceChoice> sizes_to_try(const WhiteBoxOptions& options, Index dim, Index tokens) {
+  const std::vector<Index> counts = options.subspaces ? std::vector{*options.subspaces} : std::vector<Index>{4, 8, 16};
+  const std::vector<Index> dims = options.dim ? std::vector{*options.dim} : std::vector<Index>{2, 4, 8};
+  std::vector<SubspaceChoice> sizes;
+  for (const Index p : dims)
+    for (const Index k : counts)
+      if ((options.subspaces && options.dim) || (k * p <= tokens / 2 && p <= dim / 2))
+        sizes.push_back({.subspaces = k, .dim = p});
+  if (sizes.empty())
+    sizes.push_back({.subspaces = options.subspaces.value_or(std::max<Index>(1, std::min<Index>(4, tokens / 2))),
+                     .dim = options.dim.value_or(1)});
+  return sizes;
+}
+
+[[nodiscard]] inline SubspaceEstimationOptions estimation(const SubspaceChoice& size, const WhiteBoxOptions& options) {
+  return {.subspaces = size.subspaces, .dim = size.dim, .seed = options.seed};
+}
+
+/// Tries the sizes on some of the directions, and chooses the one worth most.
+template <crate::Scalar S>
+void choose_subspaces(const Matrix<S>& directions, const WhiteBoxOptions& options, WhiteBoxFit& fit, Threads& threads) {
+  constexpr Index most_tokens = 2048;
+  Random random(options.seed, 1);
+  const Matrix<S> some =
+      directions.cols() <= most_tokens ? directions : sample_columns<S>(directions, most_tokens, random);
+  for (const SubspaceChoice& size : sizes_to_try(options, directions.rows(), directions.cols()))
+    fit.tried.push_back(value_subspaces<S>(some, estimate_subspaces(some, estimation(size, options), threads), options,
+                                           directions.cols()));
+  const auto less = [](const SubspaceChoice& a, const SubspaceChoice& b) {
+    const bool a_is_positive = a.reduction > 0, b_is_positive = b.reduction > 0;
+    if (a_is_positive != b_is_positive) return b_is_positive;
+    return a_is_positive ? a.worth() < b.worth() : a.reduction < b.reduction;
+  };
+  fit.chosen = *std::max_element(fit.tried.begin(), fit.tried.end(), less);
+}
+
+/// The step size of the layers, for N tokens.
+template <crate::Scalar S>
+[[nodiscard]] double step_size(const Subspaces<Matrix<S>>& subspaces, const WhiteBoxOptions& options, double kappa,
+                               double epsilon, Index tokens) {
+  if (is_on_rate_reduction(options.step)) return kappa / rate_factor(subspaces.dim(), tokens, epsilon);
+  return kappa / 2 * largest_kappa(subspaces, tokens, epsilon);
+}
+
+template <crate::Scalar S>
+[[nodiscard]] WhiteBoxBlockOptions block_options(const Subspaces<Matrix<S>>& subspaces, const WhiteBoxOptions& options,
+                                                 const WhiteBoxFit& fit, double softening, Index tokens) {
+  const double kappa = options.kappa.value_or(fit.falls_into_subspaces() ? 1.0 : 0.1), epsilon = fit.chosen.epsilon;
+  return {.layers = {.dim = subspaces.dim(),
+                     .heads = subspaces.heads(),
+                     .head_dim = subspaces.head_dim(),
+                     .compression = {.kappa = step_size(subspaces, options, kappa, epsilon, tokens),
+                                     .epsilon = epsilon,
+                                     .step = options.step,
+                                     .logit_scale = options.logit_scale},
+                     .ista = {.step = 1, .lambda = 0, .threshold = Threshold::soft}},
+          .directions = {.softening = softening},
+          .inverse = {.iterations = options.inverse_turns}};
+}
+
+/// Tokens after some steps of compression alone.
+template <crate::Scalar S>
+struct CompressedTokens {
+  Matrix<S> tokens;
+  Index steps = 0;
+};
+
+/// R - R^c(Z | Pi) of directions, in nats a token.
+template <crate::Scalar S>
+[[nodiscard]] double partition_reduction(const OnDirections<Compression<S>>& step, const Matrix<S>& z) {
+  const Matrix<double> unit = directions(z, step.options.softening).template cast<double>();
+  const Subspaces<Matrix<double>> u(step.layer.subspaces.bases().template cast<double>(), step.layer.subspaces.heads());
+  const CodingRateOptions precision{.epsilon = step.layer.options.epsilon};
+  return coding_rate(unit, precision) -
+         partition_coding_rate(unit, soft_partition(unit, u, step.layer.options.logit_scale), precision);
+}
+
+/// The steps of the options, or those that raise R - R^c(Z | Pi) by a hundredth and more.
+template <crate::Scalar S>
+[[nodiscard]] CompressedTokens<S> compress_while_it_pays(const OnDirections<Compression<S>>& step, const Matrix<S>& z,
+                                                         const WhiteBoxOptions& options, const WhiteBoxFit& fit,
+                                                         Threads& threads) {
+  constexpr Index most_steps = 16, steps_of_others = 4;
+  constexpr double least_rise = 1.01;
+  const bool is_open = !options.depth && fit.falls_into_subspaces();
+  const Index most = is_open ? most_steps : options.depth.value_or(steps_of_others);
+  CompressedTokens<S> result{z, 0};
+  double reduction = is_open ? partition_reduction(step, z) : 0;
+  while (result.steps < most) {
+    Matrix<S> next = forward(step, result.tokens, {.threads = &threads});
+    if (is_open) {
+      const double before = std::exchange(reduction, partition_reduction(step, next));
+      if (result.steps > 0 && !(reduction > least_rise * before)) break;
+    }
+    result = {std::move(next), result.steps + 1};
+  }
+  return result;
+}
+
+/// An orthonormal dictionary, the noise in its coordinates, and the share of the entries that the code should keep.
+template <crate::Scalar S>
+[[nodiscard]] Matrix<S> choose_dictionary(const Matrix<S>& z, const WhiteBoxOptions& options, WhiteBoxFit& fit,
+                                          Threads& threads) {
+  constexpr double above_noise = 2, most_non_zero = 0.3;
+  const Matrix<S> principal = principal_directions(z, threads);
+  const double threshold = above_noise * noise_of<S>(product_of(principal.transpose(), z, threads));
+  const Matrix<S> dictionary = estimate_dictionary(z, {.threshold = threshold}, threads);
+  const Matrix<S> coordinates = product_of(dictionary.transpose(), z, threads);
+  fit.noise = noise_of<S>(coordinates);
+  const auto above = static_cast<double>((coordinates.array().abs() > static_cast<S>(above_noise * fit.noise)).count());
+  fit.non_zero = options.non_zero.value_or(std::min(most_non_zero, above / static_cast<double>(z.size())));
+  return dictionary;
+}
+
+/// Sets the dictionaries, subspaces and thresholds of the layers, in the order in which tokens meet them.
+template <crate::Scalar S>
+void fit_layers(WhiteBox<S>& box, Matrix<S> z, const Matrix<S>& dictionary, const WhiteBoxFit& fit, Threads& threads) {
+  const Subspaces<Matrix<S>> after(product_of(dictionary.transpose(), box.code_subspaces.bases(), threads),
+                                   box.code_subspaces.heads());
+  const auto depth = static_cast<double>(box.encoder.layers.size());
+  for (std::size_t l = 0; l < box.encoder.layers.size(); ++l) {
+    WhiteBoxBlock<S>& layer = box.encoder.layers[l];
+    layer.compress.layer.subspaces = l == 0 ? box.code_subspaces : after;
+    layer.sparsify.dictionary = l == 0 ? dictionary : Matrix<S>(Matrix<S>::Identity(z.rows(), z.rows()));
+    const Matrix<S> compressed = forward(layer.compress, z, {.threads = &threads});
+    Matrix<S> coordinates = product_of(layer.sparsify.dictionary.transpose(), compressed, threads);
+    const double zeros = (1 - fit.non_zero) * static_cast<double>(l + 1) / depth;
+    layer.sparsify.options.lambda = static_cast<double>(threshold_that_zeroes(zeros, coordinates));
+    z = forward(layer.sparsify, compressed, {.threads = &threads});
+  }
+  box.code_subspaces = after;
+}
+
+/// The decoder that undoes the encoder, layer for layer.
+template <crate::Scalar S>
+void mirror_layers(WhiteBox<S>& box) {
+  const std::size_t depth = box.encoder.layers.size();
+  for (std::size_t l = 0; l < depth; ++l) {
+    WhiteBoxDecoderBlock<S>& mirror = box.decoder.layers[depth - 1 - l];
+    mirror.expand.dictionary = box.encoder.layers[l].sparsify.dictionary;
+    mirror.decompress.layer = box.encoder.layers[l].compress;
+  }
+}
+
+[[nodiscard]] inline std::string words_on_choice(const WhiteBoxFit& fit) {
+  const SubspaceChoice& c = fit.chosen;
+  const std::string sizes = printed("%td subspaces of dimension %td", c.subspaces, c.dim);
+  if (fit.falls_into_subspaces())
+    return printed("The tokens fall into subspaces: to know %s saves %.2f nats a token more than it costs.",
+                   sizes.c_str(), c.worth());
+  return printed(
+      "The tokens do not fall into subspaces: to know %s saves %.2f nats a token and costs %.2f. "
+      "So the layers compress them little, and what makes the code short is its sparsity.",
+      sizes.c_str(), c.saved, c.membership + c.bases);
+}
+
+}  // namespace detail
+
+inline std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit) {
+  out << "Subspaces tried, and what it saves to know them, in nats a token:\n"
+      << "   K   p   precision  R - R^c  R - R^c(Pi)  less membership  less bases    worth\n";
+  for (const SubspaceChoice& c : fit.tried) {
+    const bool is_chosen = c.subspaces == fit.chosen.subspaces && c.dim == fit.chosen.dim;
+    out << detail::printed("  %2td  %2td  %10.3f %8.1f  %11.2f  %15.2f  %10.2f  %7.2f%s\n", c.subspaces, c.dim,
+                           c.epsilon, c.reduction, c.saved, c.membership, c.bases, c.worth(),
+                           is_chosen ? "  chosen" : "");
+  }
+  return out << detail::words_on_choice(fit) << "\n";
+}
+
+template <class ZDerived>
+WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDerived>& tokens,
+                                                  const WhiteBoxOptions& options, Threads& threads, WhiteBoxFit* fit) {
+  using S = typename ZDerived::Scalar;
+  options.check();
+  if (tokens.size() == 0) throw ShapeError("white box: expected tokens, found none");
+  check_option(tokens.allFinite(), "white box: finite tokens", "others");
+  const Matrix<S> mean = tokens.rowwise().mean(), z = tokens.colwise() - mean.col(0);
+  const double length = std::sqrt(static_cast<double>(z.squaredNorm()) / static_cast<double>(z.cols()));
+  const double rounding =
+      std::sqrt(static_cast<double>(z.rows())) * Eigen::NumTraits<S>::epsilon() * static_cast<double>(mean.norm());
+  check_option(length > rounding, "white box: tokens that are not all alike", length);
+
+  WhiteBoxFit fitted;
+  constexpr double short_token = 0.1;
+  const double softening = options.softening.value_or(short_token * length);
+  const Matrix<S> unit = directions(z, softening);
+  detail::choose_subspaces<S>(unit, options, fitted, threads);
+  const auto estimated = estimate_subspaces(unit, detail::estimation(fitted.chosen, options), threads);
+  WhiteBoxBlockOptions block = detail::block_options<S>(estimated.subspaces, options, fitted, softening, z.cols());
+  OnDirections<Compression<S>> step(Compression<S>(estimated.subspaces, block.layers.compression), block.directions);
+  const detail::CompressedTokens<S> compressed = detail::compress_while_it_pays<S>(step, z, options, fitted, threads);
+  const Matrix<S> dictionary = detail::choose_dictionary<S>(compressed.tokens, options, fitted, threads);
+  WhiteBox<S> box{mean, {compressed.steps, block}, {compressed.steps, block}, estimated.subspaces, z.cols()};
+  detail::fit_layers<S>(box, z, dictionary, fitted, threads);
+  detail::mirror_layers(box);
+  if (fit != nullptr) *fit = std::move(fitted);
+  return box;
+}
+
+}  // namespace crate

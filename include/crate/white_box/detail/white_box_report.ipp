@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// The bodies of white_box.hpp: what a white box reports.
+
+#include <algorithm>
+#include <cmath>
+
+#include "crate/operators/coding_rate.hpp"
+#include "crate/operators/partition_coding_rate.hpp"
+#include "crate/operators/subspace_coding_rate.hpp"
+
+namespace crate {
+
+namespace detail {
+
+/// Measures tokens where they are.
+template <crate::Scalar S>
+class WhiteBoxMeter {
+ public:
+  WhiteBoxMeter(const WhiteBox<S>& box, const std::vector<Index>& classes, Threads& threads)
+      : box_(box), classes_(classes), threads_(threads) {}
+
+  [[nodiscard]] WhiteBoxMeasures measure(const std::string& name, const Matrix<S>& tokens,
+                                         const Subspaces<Matrix<S>>& subspaces) const {
+    const CompressionOptions& compression = box_.compression();
+    const CodingRateOptions precision{.epsilon = compression.epsilon};
+    const Matrix<double> z = directions(tokens, box_.softening()).template cast<double>();
+    const Subspaces<Matrix<double>> u(subspaces.bases().template cast<double>(), subspaces.heads());
+    WhiteBoxMeasures result;
+    result.name = name;
+    result.rate = coding_rate(z, precision);
+    result.subspace_rate = subspace_coding_rate(z, u, precision);
+    result.partition_rate = partition_coding_rate(z, soft_partition(z, u, compression.logit_scale), precision);
+    result.non_zero = static_cast<double>((tokens.array() != S(0)).count()) / static_cast<double>(tokens.size());
+    if (!classes_.empty()) result.classes = separation_of(tokens);
+    return result;
+  }
+
+  /// Every so many tokens are compared, so that no more than these are.
+  static constexpr Index most_compared = 4096;
+
+ private:
+  [[nodiscard]] ClassSeparation separation_of(const Matrix<S>& tokens) const {
+    const Index stride = (tokens.cols() + most_compared - 1) / most_compared;
+    const Index count = (tokens.cols() + stride - 1) / stride;
+    std::vector<Index> classes;
+    for (Index j = 0; j < tokens.cols(); j += stride) classes.push_back(classes_[static_cast<std::size_t>(j)]);
+    return class_separation(tokens(Eigen::all, Eigen::seqN(0, count, stride)), classes, threads_);
+  }
+
+  const WhiteBox<S>& box_;
+  const std::vector<Index>& classes_;
+  Threads& threads_;
+};
+
+/// The largest cosine between directions of two subspaces with orthonormal bases, max ||U_k^T U_l||.
+template <crate::Scalar S>
+[[nodiscard]] double largest_cosine(const Subspaces<Matrix<S>>& subspaces) {
+  double largest = 0;
+  for (Index k = 0; k < subspaces.heads(); ++k)
+    for (Index l = 0; l < k; ++l) {
+      const Matrix<double> cosines = (subspaces.basis(k).transpose() * subspaces.basis(l)).template cast<double>();
+      const Matrix<double> gram = cosines.transpose() * cosines;
+      largest = std::max(largest, eigen_decomposition<double>(gram).eigenvalues().maxCoeff());
+    }
+  return std::sqrt(std::min(1.0, largest));
+}
+
+}  // namespace detail
+
+template <crate::Scalar S>
+template <class ZDerived>
+WhiteBoxReport WhiteBox<S>::report(const Eigen::MatrixBase<ZDerived>& tokens, const std::vector<Index>& classes,
+                                   Threads& threads) const {
+  if (!classes.empty()) check_size("white box: classes", static_cast<Index>(classes.size()), tokens.cols());
+  const Matrix<S> z = tokens.template cast<S>();
+  const detail::WhiteBoxMeter<S> meter(*this, classes, threads);
+  WhiteBoxReport result;
+  result.epsilon = compression().epsilon;
+  result.overlap = detail::largest_cosine(subspaces());
+  result.compares_all = z.cols() <= detail::WhiteBoxMeter<S>::most_compared;
+  result.half_layers.push_back(meter.measure("input", z.colwise() - mean.col(0), subspaces()));
+  const auto observe = [&](const HalfStep<S>& step) {
+    for (std::size_t l = 0; l < encoder.layers.size(); ++l) {
+      const std::string layer = join_names("layers", std::to_string(l)), number = std::to_string(l + 1);
+      const bool last = l + 1 == encoder.layers.size();
+      if (step.name == join_names(layer, "compress"))
+        result.half_layers.push_back(
+            meter.measure(number + " compress", step.activation, encoder.layers[l].compress.layer.subspaces));
+      if (step.name == join_names(layer, "sparsify"))
+        result.half_layers.push_back(
+            meter.measure(number + " sparsify", step.activation,
+                          last ? code_subspaces : encoder.layers[l + 1].compress.layer.subspaces));
+    }
+  };
+  const Matrix<S> codes = encode(z, {.threads = &threads, .observer = observe});
+  const Matrix<S> decoded = decode(codes, {.threads = &threads});
+  result.decoding_error = static_cast<double>((decoded - z).norm() / (z.colwise() - mean.col(0)).norm());
+  return result;
+}
+
+}  // namespace crate

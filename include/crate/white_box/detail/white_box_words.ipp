@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// How white_box_report.hpp is written.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+
+namespace crate {
+
+namespace detail {
+
+template <class... Values>
+[[nodiscard]] std::string printed(const char* format, Values... values) {
+  std::array<char, 512> line{};
+  const int length = std::snprintf(line.data(), line.size(), format, values...);
+  return {line.data(), static_cast<std::size_t>(std::clamp(length, 0, 511))};
+}
+
+[[nodiscard]] inline std::string rose_or_fell(double before, double after) {
+  return printed("%s from %.1f to %.1f nats a token", after >= before ? "rose" : "fell", before, after);
+}
+
+[[nodiscard]] inline std::string words_on_reduction(const WhiteBoxReport& report) {
+  const WhiteBoxMeasures &before = report.half_layers.front(), &after = report.half_layers.back();
+  std::string words =
+      "R - R^c, what knowing the subspaces saves, " + rose_or_fell(before.reduction(), after.reduction());
+  const double thresholds = report.rate_change("sparsify");
+  if (after.reduction() < before.reduction())
+    words += printed(
+        ": R changed by %+.1f in the steps that compress and by %+.1f in those that sparsify, where noise "
+        "leaves with the entries that become zero",
+        report.rate_change("compress"), thresholds);
+  return words + ".";
+}
+
+[[nodiscard]] inline std::string words_on_overlap(const WhiteBoxReport& report) {
+  const WhiteBoxMeasures& after = report.half_layers.back();
+  if (after.reduction() > 0)
+    return printed("R - R^c is positive: the subspaces are apart enough (largest cosine between two: %.2f).",
+                   report.overlap);
+  return printed(
+      "R - R^c is negative: the subspaces share directions (largest cosine between two: %.2f), which R^c "
+      "counts once for each. Fewer subspaces, or of a smaller dimension, would overlap less.",
+      report.overlap);
+}
+
+/// Where the gain of compression ends.
+[[nodiscard]] inline std::string words_on_depth(const WhiteBoxReport& report) {
+  const auto less = [](const WhiteBoxMeasures& a, const WhiteBoxMeasures& b) {
+    return a.partition_reduction() < b.partition_reduction();
+  };
+  const auto best = std::max_element(report.half_layers.begin(), report.half_layers.end(), less);
+  const double start = report.half_layers.front().partition_reduction();
+  std::string words = printed("Counted once a token, R - R^c(Z | Pi) went from %.1f to %.1f nats", start,
+                              report.half_layers.back().partition_reduction());
+  if (best + 1 == report.half_layers.end()) return words + ", and still rises: more layers would compress further.";
+  return words + printed(", and was largest, %.1f, after '%s': further layers do not compress more.",
+                         best->partition_reduction(), best->name.c_str());
+}
+
+[[nodiscard]] inline std::string words_on_classes(const WhiteBoxReport& report) {
+  const ClassSeparation &before = *report.half_layers.front().classes, &after = *report.half_layers.back().classes;
+  return printed(
+      "Classes, which were not used in fitting: pairs of one class are %.2f times as alike as pairs of two "
+      "(%.2f before), and the nearest neighbour is of the same class for %.1f %% (%.1f %% before).",
+      after.separation, before.separation, 100 * after.nearest_neighbour, 100 * before.nearest_neighbour);
+}
+
+inline void write_row(std::ostream& out, const WhiteBoxMeasures& row) {
+  out << printed("  %-12s %8.2f %10.2f %9.2f %11.2f %9.1f %%", row.name.c_str(), row.rate, row.subspace_rate,
+                 row.reduction(), row.partition_reduction(), 100 * row.non_zero);
+  if (row.classes) out << printed(" %11.2f %8.1f %%", row.classes->separation, 100 * row.classes->nearest_neighbour);
+  out << "\n";
+}
+
+}  // namespace detail
+
+inline double WhiteBoxReport::rate_change(const std::string& kind) const {
+  double change = 0;
+  for (std::size_t i = 1; i < half_layers.size(); ++i)
+    if (half_layers[i].name.ends_with(kind)) change += half_layers[i].rate - half_layers[i - 1].rate;
+  return change;
+}
+
+inline std::vector<std::string> WhiteBoxReport::in_words() const {
+  const WhiteBoxMeasures& after = half_layers.back();
+  std::vector<std::string> words = {detail::words_on_reduction(*this), detail::words_on_overlap(*this),
+                                    detail::words_on_depth(*this)};
+  words.push_back(
+      detail::printed("%.1f %% of the code's entries are not zero; decoded, the tokens come back with a "
+                      "relative error of %.3f.",
+                      100 * after.non_zero, decoding_error));
+  if (after.classes) words.push_back(detail::words_on_classes(*this));
+  return words;
+}
+
+/// The table and the sentences.
+inline std::ostream& operator<<(std::ostream& out, const WhiteBoxReport& report) {
+  const bool has_classes = report.half_layers.back().classes.has_value();
+  out << detail::printed("Rates in nats a token, at a precision of %.3g of a token's length:\n", report.epsilon)
+      << "  after            R(Z)     R^c(U)   R - R^c  R - R^c(Pi)   non-zero"
+      << (has_classes ? "   separation  nearest\n" : "\n");
+  for (const WhiteBoxMeasures& row : report.half_layers) detail::write_row(out, row);
+  for (const std::string& sentence : report.in_words()) out << sentence << "\n";
+  if (has_classes && !report.compares_all) out << "Separation and neighbours are those of tokens at equal distances.\n";
+  return out;
+}
+
+}  // namespace crate

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The same tokens give the same tables from every kind of file, and every file written is named:
+token_files.py FOLDER_OF_PROGRAMS."""
+
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import xml.dom.minidom
+
+TOKENS, WIDTH = 60, 6
+failures = 0
+
+
+def check(what, holds, seen=""):
+    global failures
+    if not holds:
+        failures += 1
+        print(f"FAILED: {what}\n{seen}")
+
+
+def run(*arguments):
+    path = os.path.join(sys.argv[1], "compress_tokens")
+    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+def draw_tokens():
+    """Integers near two planes."""
+    tokens = []
+    for i in range(TOKENS):
+        a, b = random.randrange(-40, 41), random.randrange(-40, 41)
+        plane = [a, b, a + b, 0, 0, 0] if i % 2 else [0, 0, 0, a, b, a - b]
+        tokens.append([value + random.randrange(-2, 3) for value in plane])
+    return tokens
+
+
+def npy(tokens, number, by_columns=False, shape=None):
+    rows = list(zip(*tokens)) if by_columns else tokens
+    code = {"f8": "d", "i2": "h", "i8": "q"}[number[1:]]
+    data = b"".join(struct.pack(number[0] + code, value) for row in rows for value in row)
+    header = str({"descr": number, "fortran_order": by_columns, "shape": shape or (TOKENS, WIDTH)}).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def safetensors(tensors):
+    """Tensors of I32 or F32 by name."""
+    header, data = {}, b""
+    for name, (kind, rows) in tensors.items():
+        begin = len(data)
+        data += b"".join(struct.pack("<i" if kind == "I32" else "<f", value) for row in rows for value in row)
+        header[name] = {"dtype": kind, "shape": [len(rows), len(rows[0])], "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def write(name, content):
+    with open(name, "wb") as file:
+        file.write(content)
+    return name
+
+
+def tables(*arguments):
+    """What is printed below the line that names the file, or the complaint."""
+    code, text = run("--subspaces", 2, "--dim", 2, "--output", "out", *arguments)
+    return text.split("\n", 1)[1] if code == 0 else text
+
+
+def check_kinds(tokens):
+    lines = "\n".join(",".join(map(str, token)) for token in tokens)
+    expected = tables("--input", write("tokens.csv", lines.encode()))
+    check("tables of CSV", "1 sparsify" in expected, expected)
+    others = [[1, 2], [3, 4]]
+    for name, content, further in (
+        ("f8.npy", npy(tokens, "<f8"), ()),
+        ("big.npy", npy(tokens, ">f8"), ()),
+        ("columns.npy", npy(tokens, "<i2", by_columns=True), ()),
+        ("one.safetensors", safetensors({"x": ("F32", tokens)}), ()),
+        ("named.safetensors", safetensors({"tokens": ("I32", tokens), "x": ("F32", others)}), ()),
+        ("chosen.safetensors", safetensors({"a": ("F32", others), "b": ("I32", tokens)}), ("--tensor", "b")),
+    ):
+        found = tables("--input", write(name, content), *further)
+        check(f"{name} gives the tables of CSV", found == expected, found)
+
+
+def check_faults(tokens):
+    several = write("several.safetensors", safetensors({"a": ("F32", tokens), "b": ("F32", tokens)}))
+    cube = write("cube.npy", npy(tokens, "<f8", shape=(TOKENS, 2, 3)))
+    numbers = write("list.npy", npy(tokens, "<f8", shape=(TOKENS * WIDTH,)))
+    for arguments, explanation in (
+        ((several,), "expected --tensor to choose one of its matrices, found several: 'a' [60, 6], 'b' [60, 6]"),
+        ((several, "--tensor", "c"), "expected a tensor 'c', found none of that name"),
+        (("f8.npy", "--tensor", "a"), "option --tensor would have no effect"),
+        ((cube,), "found [60, 2, 3]: save a.reshape(len(a), -1)"),
+        ((numbers,), "of shape [tokens, width], found [360]"),
+    ):
+        code, text = run("--output", "out", "--input", *arguments)
+        check(f"refused: {arguments}", code == 1 and explanation in text, text)
+
+
+def check_files():
+    """Every file written is named with a phrase, and the pictures are well-formed."""
+    code, text = run("--input", "tokens.csv", "--labels", 6, "--subspaces", 2, "--dim", 2, "--output", "labelled")
+    lines = text.split("written to labelled/\n")[-1].splitlines()
+    named = [line.split()[0] for line in lines if len(line.split()) > 2]
+    check("files named are those written", sorted(named) == sorted(os.listdir("labelled")), text)
+    for name in named:
+        if name.endswith(".svg"):
+            root = xml.dom.minidom.parse(f"labelled/{name}").documentElement
+            check(f"{name} scales", root.hasAttribute("viewBox"))
+            for tag in ("title", "desc"):
+                check(f"{name} has a {tag}", root.getElementsByTagName(tag))
+
+
+def main():
+    random.seed(3)
+    tokens = draw_tokens()
+    with tempfile.TemporaryDirectory() as folder:
+        sys.argv[1] = os.path.abspath(sys.argv[1])
+        os.chdir(folder)
+        check_kinds(tokens)
+        check_faults(tokens)
+        check_files()
+        os.chdir("/")
+    print(f"{failures} failures" if failures else "the same tables from every kind of file")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
