@@ -119,8 +119,10 @@ Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
   return classify_all(fold(std::move(model), &threads), pictures, options, threads);
 }
 
-[[noreturn]] Index run(const CrateMaskedAutoencoder<float>&, const Options& options) {
-  throw file_error(options.weights, "expected the weights of a classifier, found those of a masked autoencoder");
+template <class Model>
+[[noreturn]] Index run(const Model&, const Options& options) {
+  throw file_error(options.weights, "expected the weights of a classifier of images, found those of ",
+                   FamilyOf<Model>::kind);
 }
 
 }  // namespace
@@ -140,7 +142,7 @@ int main(int count, char** arguments) {
   return program_options::run("classify", [&] {
     options.model = model_options.parsed();
     const Index unreadable = std::visit([&](auto model) { return run(std::move(model), options); },
-                                        load_model<float>(options.weights, options.model));
+                                        load_model<float, ImageFamilies>(options.weights, options.model));
     return unreadable == 0 ? 0 : 1;
   });
 }

@@ -63,6 +63,15 @@ void print_input(const TensorTable& table) {
   std::printf("\n");
 }
 
+/// Whether models of this family read pictures.
+bool reads_pictures(std::string_view family) {
+  bool reads = false;
+  for_each_family([&]<class Family>(Family) {
+    if (family == Family::name) reads = detail::has_option(Family::load_options, detail::load_option::fit);
+  });
+  return reads;
+}
+
 /// The family and what its tensors do not tell, as far as the file does.
 void print_model(const TensorTable& table, std::string_view family) {
   const auto text = [&](std::string_view key) {
@@ -78,7 +87,7 @@ void print_model(const TensorTable& table, std::string_view family) {
     print(detail::load_option::heads), print(detail::load_option::step), print(detail::load_option::lambda);
   });
   std::printf("\n");
-  print_input(table);
+  if (reads_pictures(family)) print_input(table);
 }
 
 /// Throws unless the tensors are those of a model.
@@ -89,7 +98,8 @@ void check_model(const TensorTable& table, const LoadOptions& options) {
 
 /// Whether the heads, without which there is no model, are given or in the file.
 bool is_model(const TensorTable& table, const LoadOptions& options) {
-  return options.heads || table.find_metadata("crate.heads") != nullptr;
+  return options.heads || table.find_metadata("crate.heads") != nullptr ||
+         table.find_metadata("model_args.n_head") != nullptr;
 }
 
 /// The tensors as they are; as a model with its sizes and settings if the heads are known.
@@ -139,6 +149,7 @@ int main(int count, char** arguments) {
   model_options.add_sizes(app);
   program_options::begin_group(app, "What the model expects of pictures, for the file that is written");
   model_options.add_input(app);
+  model_options.add_gelu(app);
   if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
   return program_options::run("convert_weights", [&] {
     const LoadOptions options = model_options.parsed();

@@ -85,12 +85,18 @@ class LoadOptionsParser {
         ->type_name("FILE");
   }
 
+  void add_gelu(CLI::App& app) {
+    program_options::add_choice(app, "--gelu", gelu_, {"exact", "tanh"},
+                                "GELU of a GPT-2: exact or tanh [tanh in the layout of Hugging Face, else exact]");
+  }
+
   void add_settings(CLI::App& app) {
     program_options::add_choice(app, "--pool", pooling_, {"cls", "mean"},
                                 "token that the head reads: cls (the class token) or mean [cls]");
     app.add_option("--step-size", options_.step, "eta of ISTA [0.1]");
     app.add_option("--lambda", options_.lambda, "lambda of ISTA [0.1; 0.5 in a masked autoencoder]");
     app.add_option("--mask-ratio", options_.mask_ratio, "share of the patches that a masked autoencoder hides [0.75]");
+    add_gelu(app);
     app.add_flag("--normalize-pixels", normalise_pixels_, "loss against patches normalised one by one");
   }
 
@@ -100,6 +106,7 @@ class LoadOptionsParser {
     if (!image_.empty()) std::tie(options.image_height, options.image_width) = sides_from("--image", image_);
     if (!patch_.empty()) std::tie(options.patch_height, options.patch_width) = sides_from("--patch", patch_);
     if (!pooling_.empty()) options.pooling = pooling_ == "mean" ? crate::Pooling::mean : crate::Pooling::class_token;
+    if (!gelu_.empty()) options.gelu = gelu_ == "tanh" ? crate::GeluForm::tanh : crate::GeluForm::exact;
     if (normalise_pixels_) options.normalise_pixels = true;
     if (!fit_.empty()) options.fit = fit_ == "cover" ? crate::PictureFit::cover : crate::PictureFit::published;
     if (as_stored_) options.orientation = crate::PixelOrientation::as_stored;
@@ -115,7 +122,7 @@ class LoadOptionsParser {
 
  private:
   crate::LoadOptions options_;
-  std::string weights_at_, image_, patch_, pooling_, fit_, names_;
+  std::string weights_at_, image_, patch_, pooling_, fit_, names_, gelu_;
   std::vector<double> mean_, deviation_;
   bool normalise_pixels_ = false, as_stored_ = false;
 };

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 
-// Runs a published model on a file of images and writes what it computes to another: logits of a classifier; latent,
-// prediction, mask and loss of a masked autoencoder; on request what every layer computes and measures, and the
-// gradient of the loss.
+// Runs a published model on a file of images or of tokens and writes what it computes to another: logits of classifiers
+// and language models; latent, prediction, mask and loss of a masked autoencoder; on request what every layer computes
+// and measures, the gradient of the loss, and how a language model goes on with a prompt.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
@@ -21,6 +23,7 @@
 #include "program_options/program_options.hpp"
 #include "run_model/options.hpp"
 #include "run_model/outputs.hpp"
+#include "run_model/texts.hpp"
 
 namespace {
 
@@ -111,15 +114,10 @@ void compute(const MaskedAutoencoder<EncoderBlock, DecoderBlock>& model, const I
   if (result.loss) outputs.add_vector("loss", std::vector<S>{static_cast<S>(*result.loss)});
 }
 
-std::vector<Index> read_labels(const TensorTable& input) {
-  const std::vector<std::int64_t> labels = integers_from(input.at("labels"));
-  return {labels.begin(), labels.end()};
-}
-
 template <class Block, class Embedding, Scalar S>
 void differentiate(const ImageClassifier<Block, Embedding>& model, const InputImages<S>& images,
                    const TensorTable& input, const Options& options, const Run<S>& run, Outputs& outputs) {
-  const std::vector<Index> labels = read_labels(input);
+  const std::vector<Index> labels = run_model::read_indices(input.at("labels"));
   const CrossEntropyOptions smoothed{.label_smoothing = options.label_smoothing};
   Recording<ImageClassifier<Block, Embedding>> recording;
   const Matrix<S> logits = forward(model, images.pixels, recording, run).tokens;
@@ -149,11 +147,130 @@ void differentiate(const MaskedAutoencoder<EncoderBlock, DecoderBlock>& model, c
   outputs.add_gradient(trainable_tensors(gradient));
 }
 
+/// A mean loss, and the gradient under the names that the weights have.
+template <class Model>
+void add_loss_and_gradient(Outputs& outputs, const LossSum& loss, const Model& gradient, const TensorTable& weights) {
+  outputs.add_vector("loss", std::vector{static_cast<typename Model::Scalar>(loss.mean())});
+  outputs.add_gradient(
+      published_tensors(gradient, detail::names_in<FamilyOf<Model>>(weights), ParameterKind::trainable));
+}
+
+/// The loss of language models is over the labels of tokens, of causal ones their `targets`.
+template <class Model>
+void differentiate_tokens(const Model& model, const TensorTable& weights, const TensorTable& input,
+                          const std::string& of_labels, const Options& options, const Run<typename Model::Scalar>& run,
+                          Outputs& outputs) {
+  const LabelledTokens texts = run_model::read_texts(input, of_labels);
+  Recording<Model> recording;
+  Model gradient = zeros_like(model);
+  const TokenPredictionObjective<Model> objective{{.label_smoothing = options.label_smoothing}};
+  const LossSum loss =
+      objective.accumulate(model, texts, 1 / static_cast<double>(texts.layout.sets()), gradient, recording, run).loss;
+  if (loss.count == 0) throw tensor_error(input.at(of_labels), "expected a label that counts, found none");
+  add_loss_and_gradient(outputs, loss, gradient, weights);
+}
+
+/// Goes on with each prompt by the token of the largest logit, `count` times. Where the text becomes longer than the
+/// model's context, its last tokens are read, as by the published code.
+template <class Block>
+void continue_prompts(const LanguageModel<Block>& model, const TensorTable& input, Index count,
+                      const Run<typename Block::Scalar>& run, Outputs& outputs) {
+  using S = typename Block::Scalar;
+  std::vector<std::vector<Index>> texts = run_model::read_prompts(input);
+  Matrix<S> logits(model.vocabulary(), std::ssize(texts) * count);
+  for (Index i = 0; i < logits.cols(); ++i) {
+    std::vector<Index>& text = texts[static_cast<std::size_t>(i / count)];
+    const auto read =
+        std::span<const Index>(text).last(std::min(text.size(), static_cast<std::size_t>(model.context())));
+    const TokenLayout last = TokenLayout::single(std::ssize(read)).with_chosen({std::ssize(read) - 1});
+    logits.col(i) = model.forward(TokenIds(read, last), run);
+    Index best = 0;
+    logits.col(i).maxCoeff(&best);
+    text.push_back(best);
+  }
+  outputs.add_indices("greedy/tokens", texts);
+  if (texts.size() == 1)
+    outputs.add_rows("greedy/logits", logits);
+  else
+    outputs.add_tokens("greedy/logits", logits, TokenLayout::equal(std::ssize(texts), count));
+}
+
+template <class Block>
+void run_on_text(const LanguageModel<Block>& model, const TensorTable& weights, const TensorTable& input,
+                 const Options& options, const Run<typename Block::Scalar>& run, Outputs& outputs) {
+  if (input.find("tokens") != nullptr || options.greedy == 0) {
+    const LabelledTokens texts = run_model::read_texts(input);
+    outputs.add_tokens("logits", model.forward(texts.input(), run), texts.layout);
+  }
+  const Run<typename Block::Scalar> unobserved{.threads = run.threads};
+  if (options.gradients) differentiate_tokens(model, weights, input, "targets", options, unobserved, outputs);
+  if (options.greedy > 0) continue_prompts(model, input, options.greedy, unobserved, outputs);
+}
+
+template <class Block>
+void run_on_text(const MaskedLanguageModel<Block>& model, const TensorTable& weights, const TensorTable& input,
+                 const Options& options, const Run<typename Block::Scalar>& run, Outputs& outputs) {
+  const LabelledTokens texts = run_model::read_texts(input);
+  const Run<typename Block::Scalar> unobserved{.threads = run.threads};
+  outputs.add_tokens("logits", model.forward(texts.input(), run), texts.layout);
+  outputs.add_tokens("hidden", model.text.forward(texts.input(), unobserved), texts.layout);
+  if (options.gradients) differentiate_tokens(model, weights, input, "labels", options, unobserved, outputs);
+}
+
+template <class Block>
+void run_on_text(const SentenceClassifier<Block>& model, const TensorTable& weights, const TensorTable& input,
+                 const Options& options, const Run<typename Block::Scalar>& run, Outputs& outputs) {
+  outputs.add_rows("logits", model.forward(run_model::read_texts(input).input(), run));
+  if (!options.gradients) return;
+  const LabelledTokens texts = run_model::read_texts(input, "labels");
+  const CrossEntropyOptions smoothed{.label_smoothing = options.label_smoothing};
+  const Run<typename Block::Scalar> unobserved{.threads = run.threads};
+  Recording<SentenceClassifier<Block>> recording;
+  const auto logits = forward(model, texts.input(), recording, unobserved).tokens;
+  const LossSum loss = cross_entropy(logits, texts.labels, smoothed);
+  if (loss.count == 0) throw tensor_error(input.at("labels"), "expected a label that counts, found none");
+  auto gradient = zeros_like(model);
+  backward(model, cross_entropy_gradient(logits, texts.labels, 1 / static_cast<double>(loss.count), smoothed),
+           recording, gradient, unobserved);
+  add_loss_and_gradient(outputs, loss, gradient, weights);
+}
+
+/// What a model of tokens or of images computes of its input.
+template <class Model>
+void run_on_input(const Model& model, const TensorTable& weights, const TensorTable& input, const Options& options,
+                  const Run<typename Model::Scalar>& run, Outputs& outputs) {
+  using S = typename Model::Scalar;
+  if constexpr (requires { model.context(); }) {
+    run_on_text(model, weights, input, options, run, outputs);
+  } else {
+    const InputImages<S> images = read_images<S>(input);
+    compute(model, images, input, run, outputs);
+    if (options.gradients) differentiate(model, images, input, options, Run<S>{.threads = run.threads}, outputs);
+  }
+}
+
+/// Throws OptionError if a model is to go on with a prompt that cannot.
+template <class Model>
+void check_greedy(const Model&, const Options& options) {
+  if (options.greedy > 0)
+    throw OptionError(concatenate("option --greedy: expected a language model, found ", FamilyOf<Model>::kind));
+}
+template <class Block>
+void check_greedy(const LanguageModel<Block>&, const Options&) {}
+
+/// What is told of the model: a model of images also by the size of its images.
+LoadOptions told_of_model(const TensorTable& input, const Options& options) {
+  const Tensor* const images = input.find("images");
+  if (images == nullptr) return options.model;
+  if (images->shape.size() != 4)
+    throw tensor_error(*images, "expected shape [images, channels, height, width], none of them 0, found ",
+                       shape_text(images->shape));
+  return options.for_images(images->shape[2], images->shape[3], images->shape[1]);
+}
+
 template <Scalar S>
 void run_in(const TensorTable& weights, const TensorTable& input, const Options& options) {
-  const InputImages<S> images = read_images<S>(input);
-  const AnyModel<S> any_model =
-      any_model_from<S>(weights, options.for_images(images.height, images.width, images.channels));
+  const AnyModel<S> any_model = any_model_from<S>(weights, told_of_model(input, options));
   Threads threads(options.threads);
   Outputs outputs;
   std::visit(
@@ -161,9 +278,9 @@ void run_in(const TensorTable& weights, const TensorTable& input, const Options&
         LayerRecord<S> record(model);
         Run<S> run{.threads = &threads};
         if (options.layers) run.observer = record.observer();
-        compute(model, images, input, run, outputs);
+        check_greedy(model, options);
+        run_on_input(model, weights, input, options, run, outputs);
         if (options.layers) record.write(outputs);
-        if (options.gradients) differentiate(model, images, input, options, Run<S>{.threads = &threads}, outputs);
       },
       any_model);
   outputs.write(options.output);

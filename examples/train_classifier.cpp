@@ -252,9 +252,9 @@ int train(const Bench& bench, Model model) {
 
 /// Calls action(model) with the classifier that a file holds, of any family.
 template <class Action>
-int with_classifier(AnyModel<float> any_model, const std::string& path, const Action& action) {
+int with_classifier(AnyModel<float, ImageFamilies> any_model, const std::string& path, const Action& action) {
   const auto visit = [&]<class Model>(Model model) -> int {
-    if constexpr (requires { model.head; })
+    if constexpr (train_classifier::is_classifier<FamilyOf<Model>>)
       return action(std::move(model));
     else
       throw file_error(path, "expected the weights of a classifier, found those of ", FamilyOf<Model>::kind);
@@ -310,7 +310,7 @@ int run(CLI::App& app, Options& options) {
     LoadOptions load;
     if (app.count("--heads") > 0) load.heads = options.heads;
     if (!options.weights_at.empty()) load.weights_at = options.weights_at;
-    return with_classifier(load_model<float>(options.from, load), options.from, [&](auto model) {
+    return with_classifier(load_model<float, ImageFamilies>(options.from, load), options.from, [&](auto model) {
       return with_input_of(model,
                            [&](const Bench& bench) { return train(bench, with_new_head(std::move(model), bench)); });
     });

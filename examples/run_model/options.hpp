@@ -17,6 +17,7 @@ using crate::Index;
 struct Options {
   std::string weights, input, output;
   bool layers = false, gradients = false;
+  Index greedy = 0;  // tokens
   double label_smoothing = 0;
   int threads = 1;
   crate::LoadOptions model;
@@ -25,15 +26,17 @@ struct Options {
   /// Returns the exit status if there is nothing to run: --help or a mistake, which is then reported.
   std::optional<int> parse(int count, char** arguments) {
     CLI::App app(
-        "Runs a published model (CRATE, CRATE-alpha, vision transformer, CRATE masked autoencoder) on images.\n"
+        "Runs a published model on images (CRATE, CRATE-alpha, vision transformer, CRATE masked autoencoder) or on\n"
+        "tokens (CRATE-GPT2, CRATE-LM, GPT-2, CRATE-BERT and classifiers of sentences).\n"
         "Family and sizes are read off the weights; what weights do not tell is an option.\n");
     program_options::set_up(app, "run_model");
     examples::LoadOptionsParser model_options;
     program_options::begin_group(app, "Files");
     app.add_option("--weights", weights, "safetensors or PyTorch file")->required()->type_name("FILE");
     app.add_option("--input", input,
-                   "safetensors with `images` [B, C, H, W]; of a masked autoencoder also `noise` [B, patches], without "
-                   "which nothing is masked")
+                   "safetensors with `images` [B, C, H, W], of a masked autoencoder also `noise` [B, patches], without "
+                   "which nothing is masked; or with `tokens` [B, N], integers, of models of both directions also "
+                   "`attention_mask` (ones, then zeros for padding) and `token_types`")
         ->required()
         ->type_name("FILE");
     app.add_option("--output", output, "safetensors to write")->required()->type_name("FILE");
@@ -46,7 +49,13 @@ struct Options {
     app.add_flag(
         "--gradients", gradients,
         "also write `loss` and its gradient as `grad/...` under the published names; a classifier's input then has "
-        "`labels` [B], -1 for images that do not count, a masked autoencoder's has `noise`");
+        "`labels` [B], -1 for images that do not count, a masked autoencoder's has `noise`, a causal language model's "
+        "`targets` [B, N], a masked one's `labels` [B, N], -1 or -100 for tokens that do not count");
+    app.add_option("--greedy", greedy,
+                   "go on with `greedy/prompt` [B, n] by so many tokens of the largest logits (`greedy/tokens`, "
+                   "`greedy/logits`); of a text longer than the context the last tokens are read")
+        ->check(CLI::Range(Index{1}, Index{1} << 24))
+        ->type_name("N");
     app.add_option("--label-smoothing", label_smoothing, "of a classifier's loss, between 0 and 1")
         ->check(CLI::Range(0.0, 1.0));
     program_options::add_threads(app, threads);

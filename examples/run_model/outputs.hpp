@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cctype>
+#include <cstdint>
 #include <deque>
 #include <span>
 #include <string>
@@ -53,6 +54,13 @@ class Outputs {
   template <class S>
   void add_vector(const std::string& name, const std::vector<S>& values) {
     add(name, {static_cast<Index>(values.size())}, std::span<const S>(values));
+  }
+
+  /// Rows of one length as [rows, length].
+  void add_indices(const std::string& name, const std::vector<std::vector<Index>>& rows) {
+    std::vector<std::int64_t> numbers;
+    for (const std::vector<Index>& row : rows) numbers.insert(numbers.end(), row.begin(), row.end());
+    add(name, {std::ssize(rows), std::ssize(rows.front())}, std::span<const std::int64_t>(numbers));
   }
 
   void add_gradient(std::vector<crate::Tensor> gradient) {

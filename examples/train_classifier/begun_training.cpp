@@ -100,7 +100,8 @@ std::optional<BegunTraining> read_begun_training(const Options& options) {
   if (!options.resume || options.checkpoint.empty() || !crate::path_exists(options.checkpoint)) return std::nullopt;
   const crate::TensorTable file = crate::read_safetensors(options.checkpoint);
   BegunTraining training{.notes = crate::checkpoint_notes(file), .model = {}};
-  if (!training.notes.empty()) training.model = crate::any_model_from<float>(crate::find_weights(file));
+  if (!training.notes.empty())
+    training.model = crate::any_model_from<float, crate::ImageFamilies>(crate::find_weights(file));
   return training;
 }
 

@@ -15,7 +15,7 @@ namespace train_classifier {
 /// What a checkpoint says of the training in it.
 struct BegunTraining {
   crate::Metadata notes;  ///< the options that it was begun with
-  std::optional<crate::AnyModel<float>>
+  std::optional<crate::AnyModel<float, crate::ImageFamilies>>
       model;  ///< with all sizes and settings; checkpoints of older versions have none
 };
 

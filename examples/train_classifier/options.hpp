@@ -49,6 +49,7 @@ struct Options {
 template <crate::PublishedFamily Family>
 inline constexpr bool is_classifier = requires(const typename Family::template Model<float>& model) {
   model.about.class_names;
+  model.about.preprocessing;
 };
 
 /// What blocks of the family of this name have.

@@ -23,27 +23,25 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-struct LanguageModelOptions {
+struct WordModelOptions {
   Index words = 0, depth = 0;
   CrateBlockOptions block = {};
 };
 
 template <Scalar S>
-struct LanguageModel {
+struct WordModel {
   using Scalar = S;
-  using Options = LanguageModelOptions;
+  using Options = WordModelOptions;
 
   Matrix<S> words;  // d x V
   Encoder<CrateBlock<S>> encoder;
 
-  explicit LanguageModel(const Options& o) : words(Matrix<S>::Zero(o.block.dim, o.words)), encoder(o.depth, o.block) {}
+  explicit WordModel(const Options& o) : words(Matrix<S>::Zero(o.block.dim, o.words)), encoder(o.depth, o.block) {}
 
-  static constexpr auto parts() {
-    return std::tuple{part("words", &LanguageModel::words), part("", &LanguageModel::encoder)};
-  }
+  static constexpr auto parts() { return std::tuple{part("words", &WordModel::words), part("", &WordModel::encoder)}; }
 };
 
-constexpr std::array language_model_names = {
+constexpr std::array word_model_names = {
     PublishedName{"words", "wte.weight"},
     PublishedName{"layers.*.compress.norm.", "h.*.ln_1."},
     PublishedName{"layers.*.compress.subspaces", "h.*.attn.qkv.weight"},
@@ -52,14 +50,14 @@ constexpr std::array language_model_names = {
     PublishedName{"layers.*.sparsify.dictionary", "h.*.ista.weight"},
 };
 
-struct LanguageModelFamily {
+struct WordModelFamily {
   template <Scalar S>
-  using Model = LanguageModel<S>;
-  using Options = LanguageModelOptions;
+  using Model = WordModel<S>;
+  using Options = WordModelOptions;
 
-  static constexpr std::string_view name = "crate-lm", title = "a CRATE language model", kind = "a language model";
+  static constexpr std::string_view name = "crate-words", title = "a CRATE language model", kind = "a language model";
   static constexpr std::string_view marker = "words";
-  static constexpr std::span<const PublishedName> names = language_model_names;
+  static constexpr std::span<const PublishedName> names = word_model_names;
   static constexpr std::tuple load_options{crate::detail::load_option::heads, crate::detail::load_option::step,
                                            crate::detail::load_option::lambda};
 
@@ -94,12 +92,12 @@ struct LanguageModelFamily {
   }
 };
 
-static_assert(PublishedFamily<LanguageModelFamily>);
-static_assert(!PublishedModel<LanguageModel<float>>);  // until the family stands in the list
+static_assert(PublishedFamily<WordModelFamily>);
+static_assert(!PublishedModel<WordModel<float>>);  // until the family stands in the list
 static_assert(PublishedModel<CrateClassifier<double>> && !PublishedModel<Linear<float>>);
 
-LanguageModel<float> small_language_model() {
-  LanguageModel<float> model({.words = 11, .depth = 2, .block = {.dim = 6, .heads = 3, .step = 0.3}});
+WordModel<float> small_word_model() {
+  WordModel<float> model({.words = 11, .depth = 2, .block = {.dim = 6, .heads = 3, .step = 0.3}});
   initialise(model, 1);
   model.encoder.layers[1].sparsify.layer.options.threshold = Threshold::soft;
   return model;
@@ -120,14 +118,14 @@ constexpr std::array masked_transformer_names = {
 TEST_CASE("a model without patches is saved and loaded like any other") {
   const TemporaryFolder folder;
   const auto path = folder.file("model.safetensors");
-  const auto model = small_language_model();
-  save_model<LanguageModel<float>, LanguageModelFamily>(path, model);
+  const auto model = small_word_model();
+  save_model<WordModel<float>, WordModelFamily>(path, model);
   const TensorTable file = read_tensors(path);
   CHECK(file.at("wte.weight").shape == std::vector<Index>{11, 6});
-  CHECK(*file.find_metadata("crate.family") == "crate-lm");
+  CHECK(*file.find_metadata("crate.family") == "crate-words");
   CHECK(*file.find_metadata("crate.layers.1.sparsify.threshold") == "soft");
   CHECK(file.find_metadata("crate.image_height") == nullptr);
-  const auto back = load_model<LanguageModel<float>, LanguageModelFamily>(path);
+  const auto back = load_model<WordModel<float>, WordModelFamily>(path);
   for_each_parameter([](std::string_view, ParameterKind, const auto& a, const auto& b) { CHECK(a == b); }, model, back);
   CHECK(back.encoder.layers[1].sparsify.layer.options.threshold == Threshold::soft);
   CHECK(back.encoder.layers[1].sparsify.layer.options.step == 0.3);
@@ -136,10 +134,10 @@ TEST_CASE("a model without patches is saved and loaded like any other") {
 TEST_CASE("options that a family does not have are refused by what has them") {
   const TemporaryFolder folder;
   const auto path = folder.file("model.safetensors");
-  save_model<LanguageModel<float>, LanguageModelFamily>(path, small_language_model());
+  save_model<WordModel<float>, WordModelFamily>(path, small_word_model());
   const auto refusal = [&](const LoadOptions& options) {
     return message_of<OptionError>(
-        [&] { static_cast<void>(load_model<LanguageModel<float>, LanguageModelFamily>(path, options)); });
+        [&] { static_cast<void>(load_model<WordModel<float>, WordModelFamily>(path, options)); });
   };
   CHECK(refusal({.pooling = Pooling::mean}) ==
         "pooling: expected the weights of a classifier, found those of a language model");
@@ -152,7 +150,7 @@ TEST_CASE("options that a family does not have are refused by what has them") {
 
 TEST_CASE("a convolution kernel of a model without patches is an error that names it") {
   constexpr std::array names = {PublishedName{"words", "conv.weight", PublishedLayout::convolution}};
-  CHECK_THAT(message_of<Error>([&] { static_cast<void>(published_tensors(small_language_model(), names)); }),
+  CHECK_THAT(message_of<Error>([&] { static_cast<void>(published_tensors(small_word_model(), names)); }),
              ContainsSubstring("a grid of patches for the convolution kernel 'words', found none"));
 }
 

@@ -19,6 +19,7 @@ struct CrateAlphaBlockOptions {
   double step = 0.1;   ///< eta
   double lambda = 0.1;
   double norm_epsilon = 1e-6;
+  AttentionMask mask = AttentionMask::none;
   double dropout = 0;  ///< of MSSA, in recorded passes alone
 };
 
@@ -41,6 +42,7 @@ struct CrateAlphaBlock : Chain<CrateAlphaBlock<S>, S> {
                                   .head_dim = o.head_dim,
                                   .output = published_output(o.dim, o.heads, o.head_dim),
                                   .output_bias = false,
+                                  .mask = o.mask,
                                   .dropout = o.dropout}),
                          {.epsilon = o.norm_epsilon})),
         sparsify(PreNorm(OvercompleteIsta<S>(o.dim, o.atoms != 0 ? o.atoms : 4 * o.dim, Decoding::decoupled,

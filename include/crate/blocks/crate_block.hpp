@@ -18,7 +18,8 @@ struct CrateBlockOptions {
   double step = 0.1;   ///< eta
   double lambda = 0.1;
   AttentionMask mask = AttentionMask::none;
-  double dropout = 0;  ///< of MSSA, in recorded passes alone
+  double dropout = 0;       ///< of MSSA, in recorded passes alone
+  bool output_bias = true;  ///< of the output map of MSSA
 };
 
 /// A layer of the CRATE encoder, with the published pre-norms:
@@ -38,6 +39,7 @@ struct CrateBlock : Chain<CrateBlock<S>, S> {
                                   .heads = o.heads,
                                   .head_dim = o.head_dim,
                                   .output = published_output(o.dim, o.heads, o.head_dim),
+                                  .output_bias = o.output_bias,
                                   .mask = o.mask,
                                   .dropout = o.dropout}))),
         sparsify(Ista<S>(o.dim, {.step = o.step, .lambda = o.lambda})) {}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -63,6 +64,17 @@ class TokenLayout {
     return TokenLayout(lengths).with_visible(std::move(visible));
   }
 
+  /// The same sets, of which ChooseTokens hands on these tokens alone, by their columns, in this order.
+  /// Throws ShapeError unless each is one of the tokens.
+  [[nodiscard]] TokenLayout with_chosen(std::vector<Index> tokens) const {
+    for (const Index token : tokens)
+      if (token < 0 || token >= this->tokens())
+        throw ShapeError(concatenate("chosen token: expected 0 to ", this->tokens() - 1, ", found ", token));
+    TokenLayout chosen = *this;
+    chosen.chosen_ = std::move(tokens);
+    return chosen;
+  }
+
   [[nodiscard]] Index sets() const { return sets_; }
   [[nodiscard]] Index tokens() const { return begin(sets_); }
   [[nodiscard]] Index begin(Index set) const {
@@ -72,6 +84,8 @@ class TokenLayout {
   [[nodiscard]] Index visible(Index set) const {
     return visible_.empty() ? length(set) : visible_[static_cast<std::size_t>(set)];
   }
+  /// What with_chosen named; nothing for all tokens.
+  [[nodiscard]] const std::optional<std::vector<Index>>& chosen() const { return chosen_; }
   /// How many pairs of tokens of one set there are, what attention compares.
   [[nodiscard]] double pairs() const {
     double count = 0;
@@ -95,6 +109,7 @@ class TokenLayout {
   Index length_ = 0;            // of every set, if there are no offsets
   std::vector<Index> offsets_;  // set s is columns offsets_[s] to offsets_[s + 1]
   std::vector<Index> visible_;  // empty if all tokens are
+  std::optional<std::vector<Index>> chosen_;
 };
 
 /// Token sets side by side: a d x (total tokens) matrix and where each set begins.

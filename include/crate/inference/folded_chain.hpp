@@ -157,7 +157,7 @@ class FoldedChain
         last = this->no_link;
       } else if constexpr (!Tokenwise<L>) {
         last = this->no_link;
-        if constexpr (MixesTokens<L>)
+        if constexpr (MixesTokens<L> && !FrontEnd<L>)
           if (link.computes_first_alone()) last = i;
       }
     });

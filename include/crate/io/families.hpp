@@ -15,7 +15,9 @@
 #include "crate/io/families/crate_alpha_classifier.hpp"
 #include "crate/io/families/crate_classifier.hpp"
 #include "crate/io/families/crate_masked_autoencoder.hpp"
+#include "crate/io/families/language_models.hpp"
 #include "crate/io/families/load_options.hpp"
+#include "crate/io/families/masked_language_models.hpp"
 #include "crate/io/families/published_names.hpp"
 #include "crate/io/families/sizes_in_weights.hpp"
 #include "crate/io/families/transformer_classifier.hpp"
@@ -53,9 +55,15 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
   { F::smallest_like(model) } -> std::same_as<typename F::Options>;
 };
 
-/// A family whose marker another family's models have, too, stands behind that one.
-using Families = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
-                            TransformerClassifierFamily>;
+/// Families of models of images, and of text. A family whose marker another family's models have, too, stands behind
+/// that one, or both say by `fits` which weights are theirs.
+using ImageFamilies = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
+                                 TransformerClassifierFamily>;
+using TextFamilies =
+    std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily, CrateAlphaLanguageModelFamily,
+               TransformerLanguageModelFamily, CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,
+               TransformerMaskedLanguageModelFamily, TransformerSentenceClassifierFamily>;
+using Families = decltype(std::tuple_cat(ImageFamilies(), TextFamilies()));
 
 namespace detail {
 
@@ -89,9 +97,9 @@ struct FindFamily<Model, std::tuple<First, Rest...>>
 
 }  // namespace detail
 
-/// A model of any family.
-template <Scalar S>
-using AnyModel = typename detail::FamilyList<Families>::AnyModel<S>;
+/// A model of any family, or of any in a list, such as ImageFamilies.
+template <Scalar S, class List = Families>
+using AnyModel = typename detail::FamilyList<List>::template AnyModel<S>;
 
 /// The family of a model; void if it is of none.
 template <class Model>
@@ -115,6 +123,55 @@ template <PublishedFamily Family>
   return published_name(Family::names, Family::marker).name;
 }
 
+// What a family may have beside:
+//   other_names            our names and those that other files have instead of all `names`
+//   optional_first_part    of `names`, which some files leave out: "transformer"
+//   buffers                tensors that files carry and models do without, as in PublishedName
+//   tied                   copies that files carry of tensors that are tied
+//   fits(weights)          which of two families with one marker has the weights
+//   as_published(weights)  weights that are stored in another form, brought into the one of `names`
+
+template <PublishedFamily Family>
+[[nodiscard]] constexpr std::span<const PublishedName> other_names() {
+  if constexpr (requires { Family::other_names; })
+    return Family::other_names;
+  else
+    return {};
+}
+
+template <PublishedFamily Family>
+[[nodiscard]] constexpr std::string_view optional_first_part() {
+  if constexpr (requires { Family::optional_first_part; })
+    return Family::optional_first_part;
+  else
+    return {};
+}
+
+template <PublishedFamily Family>
+[[nodiscard]] constexpr std::span<const TiedName> tied_names() {
+  if constexpr (requires { Family::tied; })
+    return Family::tied;
+  else
+    return {};
+}
+
+/// The table of names that these weights have.
+template <PublishedFamily Family>
+[[nodiscard]] std::span<const PublishedName> names_in(const TensorTable& weights) {
+  if (other_names<Family>().empty() || weights.find(published_marker<Family>()) != nullptr) return Family::names;
+  return other_names<Family>();
+}
+
+/// Whether the weights are of this family.
+template <PublishedFamily Family>
+[[nodiscard]] bool is_of_family(const TensorTable& weights) {
+  if (weights.find(published_name(names_in<Family>(weights), Family::marker).name) == nullptr) return false;
+  if constexpr (requires { Family::fits(weights); })
+    return Family::fits(weights);
+  else
+    return true;
+}
+
 /// "a, b or c"
 [[nodiscard]] inline std::string alternatives(const std::vector<std::string>& texts) {
   std::string list;
@@ -125,27 +182,33 @@ template <PublishedFamily Family>
   return list;
 }
 
-/// The error that weights are of no family.
-[[nodiscard]] inline FileError no_family_error(const TensorTable& weights) {
-  std::vector<std::string> known;
-  for_each_family([&]<class Family>(Family) {
-    known.push_back(concatenate(Family::title, " ('", published_marker<Family>(), "')"));
-  });
-  return file_error(weights.source(), "expected the weights of ", alternatives(known), ", found none of these tensors");
-}
-
 }  // namespace detail
 
 /// The name of the family that has these weights, if any has.
 [[nodiscard]] inline std::optional<std::string_view> family_name(const TensorTable& weights) {
   std::optional<std::string_view> name;
   for_each_family([&]<class Family>(Family) {
-    if (!name && weights.find(detail::published_marker<Family>()) != nullptr) name = Family::name;
+    if (!name && detail::is_of_family<Family>(weights)) name = Family::name;
   });
   return name;
 }
 
 namespace detail {
+
+/// The error that weights are of no family in the list.
+template <class List>
+[[nodiscard]] FileError no_family_error(const TensorTable& weights) {
+  std::vector<std::string> known;
+  const auto found = family_name(weights);
+  FamilyList<List>::for_each([&]<class Family>(Family) {
+    known.push_back(found ? std::string(Family::title)
+                          : concatenate(Family::title, " ('", published_marker<Family>(), "')"));
+  });
+  if (found)
+    return file_error(weights.source(), "expected the weights of ", alternatives(known), ", found those of family ",
+                      quote(*found));
+  return file_error(weights.source(), "expected the weights of ", alternatives(known), ", found none of these tensors");
+}
 
 /// Throws FileError if the weights are another family's.
 template <PublishedFamily Family>

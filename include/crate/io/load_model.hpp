@@ -9,6 +9,7 @@
 #include "crate/io/families.hpp"
 #include "crate/io/families/input_metadata.hpp"
 #include "crate/io/families/model_metadata.hpp"
+#include "crate/io/families/published_form.hpp"
 #include "crate/io/families/settings.hpp"
 #include "crate/io/families/weights.hpp"
 #include "crate/io/formats/file_error.hpp"
@@ -47,8 +48,9 @@ inline void check_plausible(const TensorTable& weights, const LeastWeights& leas
 /// FileError that names another family, lists all missing, surplus and misshapen tensors, or names the metadata of our
 /// own that it cannot follow.
 template <class Model, PublishedFamily Family = FamilyOf<Model>>
-[[nodiscard]] Model model_from(const TensorTable& weights, const LoadOptions& options = {}) {
-  detail::check_family<Family>(weights);
+[[nodiscard]] Model model_from(const TensorTable& found, const LoadOptions& options = {}) {
+  detail::check_family<Family>(found);
+  const TensorTable weights = detail::in_published_form<Family>(found);
   const auto model_options = Family::options(weights, options);
   detail::check_plausible(weights, Family::least_weights(model_options));
   try {
@@ -67,23 +69,22 @@ template <class Model, PublishedFamily Family = FamilyOf<Model>>
 namespace detail {
 
 /// The model of these weights, of the first of the families that has their marker.
-template <crate::Scalar S, class Family, class... Others>
-[[nodiscard]] AnyModel<S> any_model_from(const TensorTable& weights, const LoadOptions& options,
-                                         std::tuple<Family, Others...>) {
-  if (weights.find(published_marker<Family>()) != nullptr)
-    return model_from<typename Family::template Model<S>>(weights, options);
+template <crate::Scalar S, class List, class Family, class... Others>
+[[nodiscard]] AnyModel<S, List> any_model_from(const TensorTable& weights, const LoadOptions& options,
+                                               std::tuple<Family, Others...>) {
+  if (is_of_family<Family>(weights)) return model_from<typename Family::template Model<S>>(weights, options);
   if constexpr (sizeof...(Others) > 0)
-    return any_model_from<S>(weights, options, std::tuple<Others...>());
+    return any_model_from<S, List>(weights, options, std::tuple<Others...>());
   else
-    throw no_family_error(weights);
+    throw no_family_error<List>(weights);
 }
 
 }  // namespace detail
 
-/// The model of these weights, of whichever family has such tensors. Throws as model_from.
-template <Scalar S>
-[[nodiscard]] AnyModel<S> any_model_from(const TensorTable& weights, const LoadOptions& options = {}) {
-  return detail::any_model_from<S>(weights, options, Families());
+/// The model of these weights, of whichever family in the list has such tensors. Throws as model_from.
+template <Scalar S, class List = Families>
+[[nodiscard]] AnyModel<S, List> any_model_from(const TensorTable& weights, const LoadOptions& options = {}) {
+  return detail::any_model_from<S, List>(weights, options, List());
 }
 
 /// The model in a file: the published one (.pth or safetensors) or our own. Throws as read_weights and model_from.
@@ -92,9 +93,9 @@ requires(!Scalar<Model>) [[nodiscard]] Model
     load_model(const std::filesystem::path& path, const LoadOptions& options = {}) {
   return model_from<Model, Family>(read_weights(path, options.weights_at), options);
 }
-template <Scalar S>
-[[nodiscard]] AnyModel<S> load_model(const std::filesystem::path& path, const LoadOptions& options = {}) {
-  return any_model_from<S>(read_weights(path, options.weights_at), options);
+template <Scalar S, class List = Families>
+[[nodiscard]] AnyModel<S, List> load_model(const std::filesystem::path& path, const LoadOptions& options = {}) {
+  return any_model_from<S, List>(read_weights(path, options.weights_at), options);
 }
 template <Scalar S>
 [[nodiscard]] CrateClassifier<S> load_classifier(const std::filesystem::path& path, const LoadOptions& options = {}) {

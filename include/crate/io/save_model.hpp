@@ -7,6 +7,7 @@
 
 #include "crate/io/families.hpp"
 #include "crate/io/families/model_metadata.hpp"
+#include "crate/io/families/published_form.hpp"
 #include "crate/io/families/weights.hpp"
 #include "crate/io/formats/safetensors.hpp"
 
@@ -24,7 +25,8 @@ template <class Model, PublishedFamily Family = FamilyOf<Model>>
 /// if the model is built in a way that the published tensors cannot tell, FileError if the file cannot be written.
 template <class Model, PublishedFamily Family = FamilyOf<Model>>
 void save_model(const std::filesystem::path& path, const Model& model) {
-  write_safetensors(path, published_tensors(model, Family::names), detail::metadata_of<Model, Family>(model));
+  write_safetensors(path, detail::with_tied<Family>(published_tensors(model, Family::names)),
+                    detail::metadata_of<Model, Family>(model));
 }
 
 }  // namespace crate

@@ -19,6 +19,9 @@
 
 namespace crate {
 
+template <class Self, crate::Scalar S>
+struct Chain;
+
 namespace detail {
 
 /// What a chain computes, in order: its links(), or all its parts.
@@ -86,6 +89,21 @@ template <class Self>
 inline constexpr bool any_link_changes_layout = []<class... Gets>(const std::tuple<Part<Gets>...>&) {
   return (ChangesLayout<typename LayerOf<Entry<Gets, Self>>::type> || ...);
 }(links_of<Self>());
+
+/// Whether what the layer returned may be overwritten before the backward pass: its tape does not view it. A layer says
+/// so by `static constexpr bool frees_output = true`, a chain is as its last link.
+template <class L>
+[[nodiscard]] constexpr bool frees_output() {
+  if constexpr (requires { L::frees_output; })
+    return L::frees_output;
+  else if constexpr (requires { typename L::Scalar; } && std::is_base_of_v<Chain<L, typename L::Scalar>, L>)
+    return []<class... Gets>(const std::tuple<Part<Gets>...>&) {
+      using Last = std::tuple_element_t<sizeof...(Gets) - 1, std::tuple<Gets...>>;
+      return frees_output<typename LayerOf<Entry<Last, L>>::type>();
+    }(links_of<L>());
+  else
+    return false;
+}
 
 /// What a link keeps for the backward pass, with the token sets that came to it if it hands on others.
 template <class L>

@@ -13,11 +13,26 @@
 
 namespace crate {
 
+namespace detail {
+
+/// The gradient of a bias: gradient += dL/dout 1.
+template <crate::Scalar S>
+void add_row_sums(ConstTokens<S> out_cotangent, Vector<S>& gradient, Pass<S>& pass) {
+  constexpr Index piece_rows = 64;
+  pass.threads.for_each_range(gradient.size(), piece_rows, [&](Index first, Index count, int) {
+    for (Index j = 0; j < out_cotangent.cols(); ++j)
+      gradient.segment(first, count) += out_cotangent.col(j).segment(first, count);
+  });
+}
+
+}  // namespace detail
+
 /// W Z + b 1^T; without a bias where `bias` is empty.
 template <crate::Scalar S>
 struct Linear {
   using Scalar = S;
   static constexpr bool is_tokenwise = true;
+  static constexpr bool frees_output = true;
 
   RowMajorMatrix<S> weight;  ///< W, output x input
   Vector<S> bias;            ///< b, output, or empty
@@ -66,7 +81,7 @@ struct Linear {
   /// Where nobody asks dL/dZ.
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Linear& gradient, Pass<S>& pass) const {
     multiply_add(1, out_cotangent, tape.tokens.view().transpose(), gradient.weight, pass.threads);
-    if (bias.size() != 0) add_bias_gradient(out_cotangent, gradient.bias, pass);
+    if (bias.size() != 0) detail::add_row_sums(out_cotangent, gradient.bias, pass);
   }
 
   /// Uniform within 1 / sqrt(input dimension), weight and bias, as PyTorch does.
@@ -74,16 +89,6 @@ struct Linear {
     const double bound = 1 / std::sqrt(static_cast<double>(input_dim()));
     random.fill_uniform(weight, -bound, bound);
     random.fill_uniform(bias, -bound, bound);
-  }
-
- private:
-  /// gradient += dL/dout 1.
-  static void add_bias_gradient(ConstTokens<S> out_cotangent, Vector<S>& gradient, Pass<S>& pass) {
-    constexpr Index piece_rows = 64;
-    pass.threads.for_each_range(gradient.size(), piece_rows, [&](Index first, Index count, int) {
-      for (Index j = 0; j < out_cotangent.cols(); ++j)
-        gradient.segment(first, count) += out_cotangent.col(j).segment(first, count);
-    });
   }
 };
 

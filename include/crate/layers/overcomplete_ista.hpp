@@ -103,9 +103,11 @@ struct OvercompleteIsta {
                                       gradient.dictionary, pass.threads);
   }
 
-  /// Kaiming uniform: within sqrt(6 / s).
+  /// Kaiming uniform, as published: within sqrt(6 / d) of a tied dictionary, which is stored as D^T, within sqrt(6 / s)
+  /// of one with a decoding of its own.
   void initialise(Random& random) {
-    const double bound = std::sqrt(6 / static_cast<double>(dictionary.cols()));
+    const Index fan = decoding.size() != 0 ? dictionary.cols() : dictionary.rows();
+    const double bound = std::sqrt(6 / static_cast<double>(fan));
     random.fill_uniform(dictionary, -bound, bound);
     random.fill_uniform(decoding, -bound, bound);
   }

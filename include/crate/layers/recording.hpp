@@ -94,31 +94,29 @@ struct Recording {
 
 namespace detail {
 
+/// Sends the input through and records it; returns what came out, a view of what the recording keeps.
 template <class L>
-[[nodiscard]] TokenSets<typename L::Scalar> record(const L& layer, const typename InputOf<L>::type& input,
-                                                   const TokenLayout& layout, Recording<L>& recording,
-                                                   const Run<typename L::Scalar>& run) {
+[[nodiscard]] auto record(const L& layer, const typename InputOf<L>::type& input, const TokenLayout& layout,
+                          Recording<L>& recording, const Run<typename L::Scalar>& run) {
   using S = typename L::Scalar;
   recording.layout.reset();  // until the pass is done: one that throws leaves nothing to go back through
   recording.dropout = run.dropout;
-  TokenLayout after = layout_after(layer, layout);
-  if (layout.tokens() == 0) {
-    recording.layout = layout;
-    return TokenSets<S>(Matrix<S>(layer.output_dim(), 0), std::move(after));
+  Workspace::Frame& memory = recording.memory.begin();
+  auto out = memory.template matrix<S>(layer.output_dim(), tokens_after(layer, layout));
+  if (layout.tokens() > 0) {
+    Lent<S> lent(run);
+    Pass<S> pass(layout, lent.threads(), lent.workspace(), run);
+    pass.dropout = recording.dropout;
+    pass.keep_in(&memory);
+    layer.forward(input, out, recording.tape, pass);
   }
-  Lent<S> lent(run);
-  Pass<S> pass(layout, lent.threads(), lent.workspace(), run);
-  pass.dropout = recording.dropout;
-  pass.keep_in(&recording.memory.begin());
-  auto out = pass.keep(layer.output_dim(), after.tokens());
-  layer.forward(input, out, recording.tape, pass);
   recording.layout = layout;
-  return TokenSets<S>(out, std::move(after));
+  return out;
 }
 
 /// Calls body(pass) with a pass back through what was recorded, of which `cotangent` is dL/df(Z).
 template <class L, class Body>
-void go_back(const L& layer, const Matrix<typename L::Scalar>& cotangent, Recording<L>& recording,
+void go_back(const L& layer, ConstTokens<typename L::Scalar> cotangent, Recording<L>& recording,
              const Run<typename L::Scalar>& run, const Body& body) {
   using S = typename L::Scalar;
   if (!recording.layout) throw Error("backward: expected a recorded forward pass, found none");
@@ -139,7 +137,8 @@ template <TrainableLayer L>
 [[nodiscard]] TokenSets<typename L::Scalar> forward(const L& layer, const TokenSets<typename L::Scalar>& sets,
                                                     Recording<L>& recording, const Run<typename L::Scalar>& run = {}) {
   detail::check_tokens(layer, sets.tokens, sets.layout);
-  return detail::record(layer, sets.tokens, sets.layout, recording, run);
+  return TokenSets<typename L::Scalar>(detail::record(layer, sets.tokens, sets.layout, recording, run),
+                                       detail::layout_after(layer, sets.layout));
 }
 template <TrainableLayer L>
 TokenSets<typename L::Scalar> forward(const L& layer, const TokenSets<typename L::Scalar>&& sets,
@@ -149,14 +148,24 @@ TokenSets<typename L::Scalar> forward(const L& layer, const TokenSets<typename L
 template <TrainableFrontEnd L>
 [[nodiscard]] TokenSets<typename L::Scalar> forward(const L& model, const typename L::Input& input,
                                                     Recording<L>& recording, const Run<typename L::Scalar>& run = {}) {
-  return detail::record(model, input, input.layout(), recording, run);
+  const TokenLayout& layout = input.layout();
+  return TokenSets<typename L::Scalar>(detail::record(model, input, layout, recording, run),
+                                       detail::layout_after(model, layout));
+}
+
+/// The same without a copy: the output, output_dim() x (tokens after), is a view of what the recording keeps.
+template <TrainableFrontEnd L>
+[[nodiscard]] auto forward_kept(const L& model, const typename L::Input& input, Recording<L>& recording,
+                                const Run<typename L::Scalar>& run = {}) {
+  const TokenLayout& layout = input.layout();
+  return detail::record(model, input, layout, recording, run);
 }
 
 /// Goes back through a recorded pass: returns dL/dZ, d x N, and adds dL/dW to the gradient, where `cotangent` =
 /// dL/df(Z) is d' x N. Throws Error if nothing was recorded, ShapeError if the cotangent has another size.
 template <TrainableLayer L>
-Matrix<typename L::Scalar> backward(const L& layer, const Matrix<typename L::Scalar>& cotangent,
-                                    Recording<L>& recording, L& gradient, const Run<typename L::Scalar>& run = {}) {
+Matrix<typename L::Scalar> backward(const L& layer, ConstTokens<typename L::Scalar> cotangent, Recording<L>& recording,
+                                    L& gradient, const Run<typename L::Scalar>& run = {}) {
   Matrix<typename L::Scalar> in_cotangent(layer.input_dim(), recording.layout ? recording.layout->tokens() : 0);
   detail::go_back(layer, cotangent, recording, run, [&](Pass<typename L::Scalar>& pass) {
     layer.backward(cotangent, recording.tape, in_cotangent, gradient, pass);
@@ -166,7 +175,7 @@ Matrix<typename L::Scalar> backward(const L& layer, const Matrix<typename L::Sca
 
 /// The same of a model, which hands no cotangent on: adds dL/dW to the gradient.
 template <TrainableFrontEnd L>
-void backward(const L& model, const Matrix<typename L::Scalar>& cotangent, Recording<L>& recording, L& gradient,
+void backward(const L& model, ConstTokens<typename L::Scalar> cotangent, Recording<L>& recording, L& gradient,
               const Run<typename L::Scalar>& run = {}) {
   detail::go_back(model, cotangent, recording, run,
                   [&](Pass<typename L::Scalar>& pass) { model.backward(cotangent, recording.tape, gradient, pass); });

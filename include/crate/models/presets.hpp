@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <concepts>
+
+#include "crate/blocks/crate_block.hpp"
 #include "crate/models/image_classifier.hpp"
+#include "crate/models/language_model.hpp"
 #include "crate/models/masked_autoencoder.hpp"
+#include "crate/models/masked_language_model.hpp"
 #include "crate/models/transformer.hpp"
 
 // The published sizes, by their published names. The same letter means other widths at patch 8 than at patch 16.
@@ -35,6 +40,33 @@ inline TransformerClassifier<float>::Options vit(Index patch, Index dim, Index h
 
 inline MaskedAutoencoderOptions mae(Index dim, Index heads, Index depth) {
   return {.dim = dim, .heads = heads, .depth = depth, .decoder_depth = depth};
+}
+
+/// All but the square CRATE have a norm in front of the head.
+template <class Model>
+[[nodiscard]] typename Model::Options language_model(Index depth, Index dim, Index heads) {
+  using CrateOptions = CrateLanguageModel<float>::Options;
+  typename Model::Options options;
+  options.depth = depth;
+  options.block.dim = dim;
+  options.block.heads = heads;
+  options.final_norm = !std::same_as<typename Model::Options, CrateOptions>;
+  if constexpr (requires { options.block.gelu; }) options.block.norm_epsilon = 1e-5;
+  return options;
+}
+
+/// With the ids of OpenAI's tokeniser and no padding, and the GELU of its weights.
+[[nodiscard]] inline TransformerLanguageModel<float>::Options gpt2(Index depth, Index dim, Index heads) {
+  auto options = language_model<TransformerLanguageModel<float>>(depth, dim, heads);
+  options.vocabulary = 50257;
+  options.block.gelu = GeluForm::tanh;
+  return options;
+}
+
+[[nodiscard]] inline CrateMaskedLanguageModel<float>::Options crate_bert(Index dim, Index heads, Index depth) {
+  return {.text = {.depth = depth,
+                   .token_dropout = 0.1,
+                   .block = {.dim = dim, .heads = heads, .dropout = 0.1, .output_bias = false}}};
 }
 
 }  // namespace detail
@@ -72,5 +104,50 @@ inline MaskedAutoencoderOptions mae(Index dim, Index heads, Index depth) {
 [[nodiscard]] inline auto crate_mae_small() { return detail::mae(576, 12, 12); }
 [[nodiscard]] inline auto crate_mae_base() { return detail::mae(768, 12, 12); }
 [[nodiscard]] inline auto crate_mae_large() { return detail::mae(1024, 16, 24); }
+
+// Language models of arXiv 2311.13110, and CRATE-LM of 2410.16443: context 1024, GPT-2's ids padded to 50,304.
+[[nodiscard]] inline auto crate_gpt2_base() { return detail::language_model<CrateLanguageModel<float>>(12, 768, 12); }
+[[nodiscard]] inline auto crate_lm_1() { return detail::language_model<OvercompleteLanguageModel<float>>(1, 512, 4); }
+[[nodiscard]] inline auto crate_lm_6() { return detail::language_model<OvercompleteLanguageModel<float>>(6, 768, 12); }
+[[nodiscard]] inline auto crate_lm_12() {
+  return detail::language_model<OvercompleteLanguageModel<float>>(12, 768, 12);
+}
+
+// CRATE-alpha as a language model, of the sizes that arXiv 2405.20299 names.
+[[nodiscard]] inline auto crate_alpha_lm_small() {
+  return detail::language_model<CrateAlphaLanguageModel<float>>(12, 512, 8);
+}
+[[nodiscard]] inline auto crate_alpha_lm_base() {
+  return detail::language_model<CrateAlphaLanguageModel<float>>(12, 768, 12);
+}
+
+// GPT-2.
+[[nodiscard]] inline auto gpt2() { return detail::gpt2(12, 768, 12); }
+[[nodiscard]] inline auto gpt2_medium() { return detail::gpt2(24, 1024, 16); }
+[[nodiscard]] inline auto gpt2_large() { return detail::gpt2(36, 1280, 20); }
+[[nodiscard]] inline auto gpt2_xl() { return detail::gpt2(48, 1600, 25); }
+
+/// A language model, such as CrateLanguageModel<float>, that learns the characters of a short text in minutes.
+template <class Model>
+[[nodiscard]] typename Model::Options small_text(Index vocabulary = 65) {
+  auto options = detail::language_model<Model>(4, 128, 4);
+  options.vocabulary = vocabulary;
+  options.context = 64;
+  return options;
+}
+
+/// One of the size that nanoGPT and CRATE-LM give to the characters of Shakespeare.
+template <class Model>
+[[nodiscard]] typename Model::Options shakespeare_characters(Index vocabulary = 65) {
+  auto options = detail::language_model<Model>(6, 384, 6);
+  options.vocabulary = vocabulary;
+  options.context = 256;
+  options.token_dropout = options.block.dropout = 0.2;
+  return options;
+}
+
+// Masked language models of arXiv 2311.13110, with RoBERTa's ids.
+[[nodiscard]] inline auto crate_bert_base() { return detail::crate_bert(768, 12, 12); }
+[[nodiscard]] inline auto crate_bert_large() { return detail::crate_bert(1024, 16, 24); }
 
 }  // namespace crate::presets

@@ -4,9 +4,11 @@
 #include <cmath>
 #include <limits>
 #include <span>
+#include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
 
 // What training makes small, as sums over positions, so that a batch may be cut into pieces: sums and counts of the
 // pieces add, and the gradient of their mean takes 1 / (count of the whole batch) as the weight of every piece.
@@ -63,6 +65,12 @@ template <class Derived>
 [[nodiscard]] Plain<Derived> cross_entropy_gradient(const Eigen::MatrixBase<Derived>& logits,
                                                     std::span<const Index> labels, double weight,
                                                     const CrossEntropyOptions& options = {});
+
+/// Both at once, for logits of which there are many: returns the sum and overwrites the logits by `weight` times its
+/// gradient, column by column, on several threads. Any number of threads gives the same bits. Throws as cross_entropy.
+template <class Derived>
+[[nodiscard]] LossSum cross_entropy_to_gradient(Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels,
+                                                double weight, const CrossEntropyOptions& options, Threads& threads);
 
 /// How many of the counted positions have their label among the `top` largest logits, of equal ones the first: accuracy
 /// for top = 1. What is not a number is never among them, but keeps others out.

@@ -12,6 +12,7 @@
 #include "crate/core/errors.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
+#include "crate/kernels/gelu_form.hpp"
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/image_preprocessing.hpp"
 
@@ -35,6 +36,7 @@ struct LoadOptions {
   std::optional<PixelOrientation> orientation = {};          ///< upright
   std::optional<ImageNormalisation> normalisation = {};      ///< ImageNet's, of three channels
   std::optional<std::vector<std::string>> class_names = {};  ///< none
+  std::optional<GeluForm> gelu = {};           ///< as the layout of the weights tells: tanh in Hugging Face's GPT-2
   std::optional<std::string> weights_at = {};  ///< which of several sets of weights, as find_weights takes it
 };
 
@@ -82,6 +84,8 @@ inline constexpr LoadOption<double> mask_ratio{"mask ratio", "crate.mask_ratio",
                                                &LoadOptions::mask_ratio};
 inline constexpr LoadOption<bool> normalise_pixels{"normalised pixels", "crate.normalise_pixels",
                                                    "a masked autoencoder", &LoadOptions::normalise_pixels};
+inline constexpr LoadOption<GeluForm> gelu{"GELU", "crate.gelu", "a language model of transformer blocks",
+                                           &LoadOptions::gelu};
 inline constexpr InputOption<PictureFit> fit{"fit", "a model of images", &LoadOptions::fit};
 inline constexpr InputOption<PixelOrientation> orientation{"orientation", "a model of images",
                                                            &LoadOptions::orientation};
@@ -91,9 +95,9 @@ inline constexpr InputOption<std::vector<std::string>> class_names{"class names"
                                                                    &LoadOptions::class_names};
 
 /// All of them.
-inline constexpr std::tuple all{heads, image_height, image_width,   patch_height,  patch_width, channels,
-                                step,  lambda,       pooling,       decoder_heads, mask_ratio,  normalise_pixels,
-                                fit,   orientation,  normalisation, class_names};
+inline constexpr std::tuple all{heads, image_height, image_width, patch_height,  patch_width, channels,
+                                step,  lambda,       pooling,     decoder_heads, mask_ratio,  normalise_pixels,
+                                gelu,  fit,          orientation, normalisation, class_names};
 
 // Those of models of images with attention, in the order in which their files have them.
 inline constexpr std::tuple image_sizes{heads, image_height, image_width, patch_height, patch_width, channels};
@@ -131,12 +135,22 @@ template <class Number>
   return *number == 1;
 }
 
+[[nodiscard]] inline std::optional<GeluForm> gelu_in_metadata(const TensorTable& weights, std::string_view key) {
+  const std::string* const text = weights.find_metadata(key);
+  if (text == nullptr) return std::nullopt;
+  if (*text == "exact") return GeluForm::exact;
+  if (*text == "tanh") return GeluForm::tanh;
+  throw file_error(weights.source(), "metadata ", quote(key), ": expected 'exact' or 'tanh', found ", quote(*text));
+}
+
 /// What option_text made the text from that the file's metadata holds under `key`, if it does. Throws FileError on
 /// anything else.
 template <class Value>
 [[nodiscard]] std::optional<Value> option_in_metadata(const TensorTable& weights, std::string_view key) {
   if constexpr (std::is_same_v<Value, Pooling>)
     return pooling_in_metadata(weights, key);
+  else if constexpr (std::is_same_v<Value, GeluForm>)
+    return gelu_in_metadata(weights, key);
   else if constexpr (std::is_same_v<Value, bool>)
     return flag_in_metadata(weights, key);
   else
@@ -147,6 +161,8 @@ template <class Value>
 [[nodiscard]] std::string option_text(const Value& value) {
   if constexpr (std::is_same_v<Value, Pooling>)
     return value == Pooling::mean ? "mean" : "class_token";
+  else if constexpr (std::is_same_v<Value, GeluForm>)
+    return value == GeluForm::tanh ? "tanh" : "exact";
   else if constexpr (std::is_same_v<Value, bool>)
     return value ? "1" : "0";
   else

@@ -20,6 +20,7 @@ namespace crate {
 enum class PublishedLayout {
   same,        ///< [n], [rows, cols] of a row-major matrix, [cols, rows] of a column-major one
   one_set,     ///< the same with leading ones up to three dimensions
+  transposed,  ///< the same of the transposed matrix
   convolution  ///< [rows, channels, patch height, patch width] of a row-major matrix
 };
 
@@ -28,6 +29,11 @@ enum class PublishedLayout {
 struct PublishedName {
   std::string_view ours, published;
   PublishedLayout layout = PublishedLayout::same;
+};
+
+/// A tensor that files carry beside the one that it is a copy of: that of a part which is tied to another.
+struct TiedName {
+  std::string_view copy, original;
 };
 
 namespace detail {

@@ -175,6 +175,7 @@ template <class Layer>
 void add_own_settings(ListedLayer& listed, Layer& layer) {
   if constexpr (requires { layer.token_dropout; }) listed.add("token_dropout", &layer.token_dropout);
   if constexpr (requires { layer.dropout; }) listed.add("dropout", &layer.dropout);
+  if constexpr (requires { layer.first_position; }) listed.add("first_position", &layer.first_position);
   if constexpr (requires { layer.form; }) listed.add("form", &layer.form);
   if constexpr (requires { add_settings(listed, layer.attention); }) add_settings(listed, layer.attention);
   if constexpr (requires { add_settings(listed, layer.options); }) add_settings(listed, layer.options);
@@ -185,6 +186,9 @@ void check_own_settings([[maybe_unused]] const Layer& layer) {
   if constexpr (requires { layer.options.check(); }) layer.options.check();
   if constexpr (requires { layer.dropout; }) check_dropout(layer.dropout);
   if constexpr (requires { layer.token_dropout; }) check_dropout(layer.token_dropout);
+  if constexpr (requires { layer.first_position; })
+    check_option(layer.first_position >= 0 && layer.longest() >= 1,
+                 concatenate("first position in 0 to ", layer.positions.cols() - 1), layer.first_position);
 }
 
 template <class Layer>

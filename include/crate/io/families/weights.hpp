@@ -43,6 +43,7 @@ template <class Memory>
     return {parameter.rows, patches->channels, patches->height, patches->width};
   }
   std::vector<Index> shape = shape_in_memory(parameter);
+  if (layout == PublishedLayout::transposed) std::swap(shape.front(), shape.back());
   if (layout == PublishedLayout::one_set) shape.insert(shape.begin(), 3 - shape.size(), 1);
   return shape;
 }
@@ -106,8 +107,11 @@ inline void fill_new_model(const ParameterList& model, const TensorTable& weight
                            const std::optional<PatchGrid>& patches) {
   check_fit(model, weights, names, patches);
   for (const Parameter& parameter : model) {
-    const Tensor& tensor = weights.at(published_name(names, parameter.name).name);
-    with_numbers(parameter, [&](auto numbers) { copy_finite_values(tensor, numbers); });
+    const PublishedTensorName published = published_name(names, parameter.name);
+    const Tensor& tensor = weights.at(published.name);
+    with_numbers(parameter, [&](auto numbers) {
+      copy_finite_values(published.layout == PublishedLayout::transposed ? transposed(tensor) : tensor, numbers);
+    });
     release(tensor);
   }
 }
@@ -120,8 +124,11 @@ inline void fill_new_model(const ParameterList& model, const TensorTable& weight
   for (const ConstParameter& parameter : model) {
     if (parameter.kind > last_kind) continue;
     PublishedTensorName published = published_name(names, parameter.name);
-    tensors.push_back(tensor_of_parameter(std::move(published.name),
-                                          published_shape(parameter, published.layout, patches), parameter));
+    const bool turns = published.layout == PublishedLayout::transposed;
+    Tensor tensor = tensor_of_parameter(
+        std::move(published.name),
+        turns ? shape_in_memory(parameter) : published_shape(parameter, published.layout, patches), parameter);
+    tensors.push_back(turns ? transposed(tensor) : std::move(tensor));
   }
   return tensors;
 }

@@ -184,6 +184,28 @@ void copy_finite_values(const Tensor& tensor, std::span<S> target) {
   }
 }
 
+/// The tensor [columns, rows] of the same numbers, with bytes of its own. Throws FileError unless it has two dimensions
+/// and whole bytes an element.
+[[nodiscard]] inline Tensor transposed(const Tensor& tensor) {
+  detail::check_rank(tensor, 2);
+  static_cast<void>(detail::element_count(tensor));
+  const auto rows = static_cast<std::size_t>(tensor.shape[0]), columns = static_cast<std::size_t>(tensor.shape[1]);
+  const auto size = static_cast<std::size_t>(dtype_bits(tensor.dtype)) / 8;
+  if (size == 0) throw tensor_error(tensor, "expected elements of whole bytes, found ", dtype_name(tensor.dtype));
+  auto bytes = std::make_shared<std::vector<std::byte>>(tensor.bytes.size());
+  constexpr std::size_t tile = 16;
+  for (std::size_t first = 0; first < rows; first += tile)
+    for (std::size_t j = 0; j < columns; ++j)
+      for (std::size_t i = first; i < std::min(rows, first + tile); ++i)
+        std::memcpy(bytes->data() + (j * rows + i) * size, tensor.bytes.data() + (i * columns + j) * size, size);
+  Tensor result = tensor;
+  std::swap(result.shape[0], result.shape[1]);
+  result.bytes = *bytes;
+  result.file = nullptr;
+  result.owner = std::move(bytes);
+  return result;
+}
+
 namespace detail {
 
 /// Room for the tokens of a tensor.

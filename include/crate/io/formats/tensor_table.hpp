@@ -87,16 +87,17 @@ inline constexpr std::array<DtypeProperties, 22> dtype_table = {{
   return std::nullopt;
 }
 
-/// An array in a file, or one to be written: row-major, packed, little-endian, at any address. Owns its name and shape,
-/// not its bytes: those belong to the table that it was read into, or to the matrix that it was made from.
+/// An array in a file, or one to be written: row-major, packed, little-endian, at any address. Owns its name and shape;
+/// its bytes belong to the table that it was read into, to the matrix that it was made from, or to `owner`.
 struct Tensor {
   std::string name = {};
   Dtype dtype = Dtype::f32;
   std::vector<Index> shape = {};  ///< outermost dimension first; empty: one number
   std::span<const std::byte> bytes = {};
-  std::string_view source = {};     ///< the file it was read from, for messages
-  std::size_t key_begin = 0;        ///< where in the name its key in the innermost of nested dicts begins
-  const FileBytes* file = nullptr;  ///< in which the bytes may lie; who points them elsewhere clears it
+  std::string_view source = {};            ///< the file it was read from, for messages
+  std::size_t key_begin = 0;               ///< where in the name its key in the innermost of nested dicts begins
+  const FileBytes* file = nullptr;         ///< in which the bytes may lie; who points them elsewhere clears it
+  std::shared_ptr<const void> owner = {};  ///< keeps the bytes alive where nothing else does
 };
 
 /// For a tensor that is not needed any more: gives the memory of its bytes back where a file is mapped. Read again,

@@ -90,6 +90,35 @@ Plain<Derived> cross_entropy_gradient(const Eigen::MatrixBase<Derived>& logits, 
 }
 
 template <class Derived>
+LossSum cross_entropy_to_gradient(Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels, double weight,
+                                  const CrossEntropyOptions& options, Threads& threads) {
+  using S = typename Derived::Scalar;
+  options.check();
+  detail::check_labels(logits, labels, options.ignored);
+  const double smoothing = options.label_smoothing;
+  const auto scale = static_cast<S>(weight);
+  const auto background = static_cast<S>(smoothing / static_cast<double>(logits.rows()));
+  std::vector<double> losses(labels.size());
+  threads.for_each(logits.cols(), [&](Index j, int) {
+    const Index label = labels[static_cast<std::size_t>(j)];
+    auto x = logits.derived().col(j).array();
+    if (label == options.ignored) return void(x.setZero());
+    x -= x.maxCoeff();
+    const auto own = static_cast<double>(x(label));
+    const double mean = smoothing != 0 ? static_cast<double>(x.mean()) : 0;
+    x = x.exp();
+    const S sum = x.sum();
+    losses[static_cast<std::size_t>(j)] = std::log(static_cast<double>(sum)) - (1 - smoothing) * own - smoothing * mean;
+    x = x / sum - background;
+    x(label) -= static_cast<S>(1 - smoothing);
+    x *= scale;
+  });
+  LossSum total{.sum = 0, .count = counted_positions(labels, options.ignored)};
+  for (const double loss : losses) total.sum += loss;
+  return total;
+}
+
+template <class Derived>
 Index count_correct(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels, Index top, Index ignored) {
   check_option(top >= 1, "top >= 1", top);
   detail::check_labels(logits, labels, ignored);

@@ -35,8 +35,9 @@ inline std::string_view take_last_part(std::string_view& name) {
 /// A published name of which "*" stands for any index, and an empty part at the end for any word.
 class PublishedPattern {
  public:
-  /// `published` as in PublishedName.
-  explicit PublishedPattern(std::string_view published) {
+  /// `published` as in PublishedName; a first part that is `optional` may be missing.
+  explicit PublishedPattern(std::string_view published, std::string_view optional = {})
+      : may_lack_first_(!optional.empty() && published.starts_with(optional)) {
     while (!published.empty()) parts_.emplace_back(take_last_part(published));
   }
 
@@ -66,12 +67,14 @@ class PublishedPattern {
   }
 
   std::vector<std::string> parts_;  // from the last to the first
+  bool may_lack_first_;
 };
 
 inline std::optional<PublishedPattern::Match> PublishedPattern::find_in(std::string_view name) const {
   if (!fits(parts_.front(), name.substr(name.find_last_of(name_separators) + 1)) && parts_.size() > 1)
     return std::nullopt;
   Match match;
+  std::optional<Match> without_first;
   while (!name.empty()) {
     const std::size_t end = name.size();
     const std::string_view wanted = parts_[match.size];
@@ -81,25 +84,38 @@ inline std::optional<PublishedPattern::Match> PublishedPattern::find_in(std::str
       match.begin = end - wanted.size();
       return match;
     }
-    if (fits(wanted, part))
+    if (fits(wanted, part)) {
       match.parts[match.size++] = part;
-    else if (match.size == 0 || is_index(part))
-      return std::nullopt;
-    else
+      if (may_lack_first_ && match.size + 1 == parts_.size()) {
+        without_first = match;
+        without_first->begin = end - part.size();
+        without_first->contiguous = false;
+        without_first->parts[without_first->size++] = parts_.back();
+      }
+    } else if (match.size == 0 || is_index(part)) {
+      return without_first;
+    } else {
       match.contiguous = false;
+    }
   }
-  return std::nullopt;
+  return without_first;
 }
 
 /// The names of a family of published weights, to be found inside longer ones.
 struct FamilyPatterns {
   std::vector<PublishedPattern> names;
-  PublishedPattern marker;  ///< a tensor that every model of the family has
+  std::vector<PublishedPattern> markers;  ///< of a tensor that every model of the family has, under each of its names
 
-  /// `our_marker` is that tensor by our name.
-  FamilyPatterns(std::span<const PublishedName> table, std::string_view our_marker)
-      : marker(published_name(table, our_marker).name) {
-    for (const PublishedName& name : table) names.emplace_back(name.published);
+  /// `our_marker` is that tensor by our name, `optional_first` a first part of names that some files leave out.
+  FamilyPatterns(std::span<const PublishedName> table, std::string_view our_marker,
+                 std::string_view optional_first = {}) {
+    add(table, our_marker, optional_first);
+  }
+
+  /// The names that some files have instead.
+  void add(std::span<const PublishedName> table, std::string_view our_marker, std::string_view optional_first = {}) {
+    markers.emplace_back(published_name(table, our_marker).name, optional_first);
+    for (const PublishedName& name : table) names.emplace_back(name.published, optional_first);
   }
 };
 

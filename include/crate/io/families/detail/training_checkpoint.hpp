@@ -56,7 +56,8 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return std::string_view(tensor.name).substr(dict.size() + 1);
 }
 
-/// The table of the first family that names all tensors of the dict. Throws FileError if none does.
+/// The table of the family that the file names, or of the first one that names all tensors of the dict. Throws FileError
+/// if none does.
 [[nodiscard]] inline std::span<const PublishedName> names_of_checkpoint(const TensorTable& file,
                                                                         const std::string& dict) {
   const auto is_named = [&](std::span<const PublishedName> names) {
@@ -66,9 +67,10 @@ inline void check_checkpoint_format(const TensorTable& file) {
   };
   std::span<const PublishedName> found;
   std::vector<std::string> known;
+  const std::string* const told = file.find_metadata("crate.family");
   for_each_family([&]<class Family>(Family) {
     known.emplace_back(Family::title);
-    if (found.empty() && is_named(Family::names)) found = Family::names;
+    if (found.empty() && (told == nullptr || *told == Family::name) && is_named(Family::names)) found = Family::names;
   });
   if (found.empty())
     throw file_error(file.source(), "expected the checkpoint of a training of ", alternatives(known), ", found ",
@@ -183,9 +185,9 @@ inline void check_checkpoint_format(const TensorTable& file) {
   for (const Tensor& tensor : tensors) {
     if (!is_in_dict(tensor, dict)) continue;
     PublishedTensorName published = published_name(names, name_in_dict(tensor, dict));
-    weights.push_back(tensor);
+    weights.push_back(published.layout == PublishedLayout::transposed ? transposed(tensor) : tensor);
     weights.back().name = std::move(published.name);
-    weights.back().shape = shape_as_published(file, tensor.shape, published.layout);
+    weights.back().shape = shape_as_published(file, weights.back().shape, published.layout);
   }
   return TensorTable(file.source(), std::move(weights), model_metadata_of_checkpoint(file),
                      std::make_shared<const TensorTable>(file));

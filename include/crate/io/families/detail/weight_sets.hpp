@@ -86,7 +86,8 @@ inline constexpr std::string_view how_to_choose = ": choose one by its name as w
 /// The most names that a family's table has.
 [[nodiscard]] constexpr std::size_t longest_table() {
   std::size_t longest = 0;
-  for_each_family([&]<class Family>(Family) { longest = std::max(longest, Family::names.size()); });
+  for_each_family(
+      [&]<class Family>(Family) { longest = std::max(longest, Family::names.size() + other_names<Family>().size()); });
   return longest;
 }
 
@@ -96,7 +97,10 @@ using NamesFound = std::bitset<longest_table()>;
 /// Patterns of every family, in the order of the list.
 [[nodiscard]] inline std::vector<FamilyPatterns> family_patterns() {
   std::vector<FamilyPatterns> patterns;
-  for_each_family([&]<class Family>(Family) { patterns.emplace_back(Family::names, Family::marker); });
+  for_each_family([&]<class Family>(Family) {
+    patterns.emplace_back(Family::names, Family::marker, optional_first_part<Family>());
+    if (!other_names<Family>().empty()) patterns.back().add(other_names<Family>(), Family::marker);
+  });
   return patterns;
 }
 
@@ -177,9 +181,11 @@ inline WeightSets::WeightSets(const TensorTable& table, std::vector<FamilyPatter
     : table_(table), families_(std::move(families)) {
   for (const Tensor& tensor : table.tensors())
     for (std::size_t family = 0; family < families_.size(); ++family)
-      if (const auto match = families_[family].marker.find_in(tensor.name))
-        sets_.push_back(
-            {.prefix = std::string_view(tensor.name).substr(0, match->begin), .family = family, .marker = tensor.name});
+      for (const PublishedPattern& marker : families_[family].markers)
+        if (const auto match = marker.find_in(tensor.name))
+          sets_.push_back({.prefix = std::string_view(tensor.name).substr(0, match->begin),
+                           .family = family,
+                           .marker = tensor.name});
   std::sort(sets_.begin(), sets_.end(), [](const WeightSet& a, const WeightSet& b) {
     return std::tie(a.prefix, a.family) < std::tie(b.prefix, b.family);
   });

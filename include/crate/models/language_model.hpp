@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+#include "crate/blocks/crate_alpha_block.hpp"
+#include "crate/blocks/crate_block.hpp"
+#include "crate/blocks/overcomplete_block.hpp"
+#include "crate/blocks/transformer_block.hpp"
+#include "crate/core/parameter_list.hpp"
+#include "crate/core/random.hpp"
+#include "crate/layers/add_positions.hpp"
+#include "crate/layers/chain.hpp"
+#include "crate/layers/choose_tokens.hpp"
+#include "crate/layers/dropout.hpp"
+#include "crate/layers/initialise.hpp"
+#include "crate/layers/layer_norm.hpp"
+#include "crate/layers/token_embedding.hpp"
+#include "crate/layers/transposed.hpp"
+#include "crate/models/encoder.hpp"
+
+// Models that predict the next token: CRATE-GPT2, its variants, and GPT-2.
+
+namespace crate {
+
+template <class BlockOptions>
+struct LanguageModelOptions {
+  Index vocabulary = 50304;  ///< V >= 1; GPT-2's 50,257 ids, padded as published
+  Index context = 1024;      ///< most tokens of a set, >= 1
+  Index depth = 12;          ///< blocks, >= 1
+  bool final_norm = false;   ///< in front of the head; the square CRATE has none
+  double token_dropout = 0;  ///< of what enters the first block, in recorded passes alone
+  BlockOptions block = {};   ///< whose attention is causal, whatever this says of it
+};
+
+namespace detail {
+
+template <class BlockOptions>
+[[nodiscard]] BlockOptions with_mask(BlockOptions options, AttentionMask mask) {
+  options.mask = mask;
+  return options;
+}
+
+}  // namespace detail
+
+/// Ids of tokens to the logits of the token that follows each, V x N:
+///   Z^1 = W[ids] + positions,   Z^{l+1} = block^l(Z^l),   logits = W^T Z^{L+1} or W^T LN(Z^{L+1});
+/// of the tokens alone that TokenLayout::with_chosen names, if it does.
+/// Source: arXiv 2311.13110 (CRATE-GPT2), 2410.16443 (CRATE-LM).
+template <class Block>
+struct LanguageModel : Chain<LanguageModel<Block>, typename Block::Scalar> {
+  using Scalar = typename Block::Scalar;
+  using Input = TokenIds;
+  using Options = LanguageModelOptions<typename Block::Options>;
+
+  TokenEmbedding<Scalar> embedding;
+  AddPositions<Scalar> positions;
+  Dropout<Scalar> tokens;
+  Encoder<Block> encoder;
+  ChooseTokens<Scalar> chosen;
+  std::optional<LayerNorm<Scalar>> norm;
+
+  /// All zero but the norms. Throws OptionError on an option out of range.
+  explicit LanguageModel(const Options& o)
+      : embedding(o.vocabulary, o.block.dim),
+        positions(o.block.dim, o.context),
+        tokens(o.block.dim, o.token_dropout),
+        encoder(o.depth, detail::with_mask(o.block, AttentionMask::causal)),
+        chosen{o.block.dim} {
+    if (o.final_norm) norm.emplace(o.block.dim);
+  }
+
+  static constexpr auto parts() {
+    using Self = LanguageModel;
+    return std::tuple{part("embedding", &Self::embedding), part("", &Self::positions), part("tokens", &Self::tokens),
+                      part("", &Self::encoder), part("norm", &Self::norm)};
+  }
+
+  static constexpr auto links() {
+    using Self = LanguageModel;
+    return std::tuple{part("embedding", &Self::embedding),
+                      part("positions", &Self::positions),
+                      part("tokens", &Self::tokens),
+                      part("", &Self::encoder),
+                      part("chosen", &Self::chosen),
+                      part("norm", &Self::norm),
+                      part("head", [](auto& model) { return Transposed{model.embedding}; })};
+  }
+
+  [[nodiscard]] Index vocabulary() const { return embedding.input_dim(); }
+  [[nodiscard]] Index context() const { return positions.longest(); }
+};
+
+/// CRATE-GPT2 of arXiv 2311.13110.
+template <crate::Scalar S>
+using CrateLanguageModel = LanguageModel<CrateBlock<S>>;
+
+/// CRATE-LM of arXiv 2410.16443, with an overcomplete dictionary that also decodes.
+template <crate::Scalar S>
+using OvercompleteLanguageModel = LanguageModel<OvercompleteBlock<S>>;
+
+/// CRATE-alpha as a language model, whose sizes are published in arXiv 2405.20299.
+template <crate::Scalar S>
+using CrateAlphaLanguageModel = LanguageModel<CrateAlphaBlock<S>>;
+
+/// GPT-2, what the paper compares with. Published ones have norm_epsilon = 1e-5, as presets::gpt2().
+template <crate::Scalar S>
+using TransformerLanguageModel = LanguageModel<TransformerBlock<S>>;
+
+namespace detail {
+
+/// The random start of language models as published: every linear map, embedding and position normal with deviation
+/// 0.02, every bias zero; but for dictionaries, which are as everywhere, and norms.
+/// `of_outputs` is the deviation of the maps that a residual is added to.
+inline void fill_as_language_model(const ParameterList& parameters, std::uint64_t seed, double of_outputs) {
+  for (const Parameter& parameter : parameters) {
+    const std::string_view name = parameter.name;
+    const bool is_dictionary = name.ends_with(".dictionary") || name.ends_with(".decoding");
+    if (is_dictionary || parameter.is_vector) continue;
+    const bool is_output = name.ends_with(".output.weight") || name.ends_with(".contract.weight");
+    Random random(seed, stream_of_name(name));
+    const auto fill = [&]<class S>(std::span<S> numbers) {
+      for (S& number : numbers) number = static_cast<S>((is_output ? of_outputs : 0.02) * random.normal());
+    };
+    parameter.scalar == ScalarType::f32 ? fill(parameter.numbers<float>()) : fill(parameter.numbers<double>());
+  }
+  for (const Parameter& parameter : parameters)
+    if (parameter.is_vector && parameter.name.ends_with("bias")) std::memset(parameter.data, 0, parameter.bytes());
+}
+
+}  // namespace detail
+
+/// The random start as published: normal with deviation 0.02, and 0.02 / sqrt(2 L) where a residual is added; biases
+/// zero, dictionaries and norms as everywhere.
+template <class Block>
+void initialise(LanguageModel<Block>& model, std::uint64_t seed) {
+  detail::initialise_parts(model, seed, std::string());
+  const auto depth = static_cast<double>(model.encoder.layers.size());
+  detail::fill_as_language_model(list_parameters(model), seed, 0.02 / std::sqrt(2 * depth));
+}
+
+}  // namespace crate
