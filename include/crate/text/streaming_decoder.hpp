@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "crate/text/detail/utf8_character.hpp"
 #include "crate/text/token.hpp"

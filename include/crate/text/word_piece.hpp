@@ -2,7 +2,9 @@
 // Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
