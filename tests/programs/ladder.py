@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The small examples print what stands at their ends, and the README shows them as they are: ladder.py FOLDER_OF_PROGRAMS.
 
-Numbers may differ by one in their last place, as processors round differently; those of the training by a fifth."""
+Numbers may differ by one in their last place, as processors round differently; those of the training by half."""
 
 import os
 import re
@@ -53,7 +53,7 @@ def check_output(example):
     done = subprocess.run([os.path.join(sys.argv[1], example)], capture_output=True, text=True, timeout=300)
     check(f"{example} ends well", done.returncode == 0, done.stderr)
     found = done.stdout.splitlines()
-    relative = 0.2 if example == "training_loop" else 0
+    relative = 0.5 if example == "training_loop" else 0
     same = len(expected or []) == len(found) and all(agree(a, b, relative) for a, b in zip(expected, found))
     check(f"{example} prints what stands at its end", same, done.stdout)
 
