@@ -54,7 +54,7 @@ struct ScaledAttention : Chain<ScaledAttention<S>, S> {
 };
 
 int main() {
-  Residual block{ScaledAttention<double>()};
+  Residual<ScaledAttention<double>> block{ScaledAttention<double>()};
   initialise(block, /*seed*/ 1);
   std::cout << block.formula("Z") << ", " << parameter_count(block) << " parameters\n";
 
