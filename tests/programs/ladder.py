@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The small examples print what stands at their ends, and the README shows them as they are: ladder.py FOLDER_OF_PROGRAMS.
+
+Numbers may differ by one in their last place, as processors round differently; those of the training by half."""
+
+import os
+import re
+import subprocess
+import sys
+
+EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples")
+README = os.path.join(EXAMPLES, "../README.md")
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
+failures = 0
+
+
+def check(what, holds, seen=""):
+    global failures
+    if not holds:
+        failures += 1
+        print(f"FAILED: {what}\n{seen}")
+
+
+def source_of(example):
+    with open(os.path.join(EXAMPLES, f"{example}.cpp")) as file:
+        return file.read()
+
+
+def expected_output(source):
+    """The comment behind `// Output:`, at the end."""
+    parts = source.split("\n// Output:\n//\n")
+    return [line[len("//   "):] for line in parts[1].splitlines()] if len(parts) == 2 else None
+
+
+def last_place(number):
+    digits = re.match(r"\d+(?:\.(\d+))?", number)[1] or ""
+    exponent = int(number.split("e")[1]) if "e" in number else 0
+    return 10.0 ** (exponent - len(digits))
+
+
+def agree(expected, found, relative):
+    if NUMBER.sub("#", " ".join(expected.split())) != NUMBER.sub("#", " ".join(found.split())):
+        return False
+    return all(
+        abs(float(a) - float(b)) <= 1.01 * last_place(a) + relative * float(a)
+        for a, b in zip(NUMBER.findall(expected), NUMBER.findall(found)))
+
+
+def check_output(example):
+    expected = expected_output(source_of(example))
+    check(f"{example}.cpp ends with its output", expected)
+    done = subprocess.run([os.path.join(sys.argv[1], example)], capture_output=True, text=True, timeout=300)
+    check(f"{example} ends well", done.returncode == 0, done.stderr)
+    found = done.stdout.splitlines()
+    relative = 0.5 if example == "training_loop" else 0
+    same = len(expected or []) == len(found) and all(agree(a, b, relative) for a, b in zip(expected, found))
+    check(f"{example} prints what stands at its end", same, done.stdout)
+
+
+def pieces(block):
+    """A block of the README without indentation, cut where it leaves lines out."""
+    lines = [line.strip() for line in block.splitlines()]
+    return [piece.strip() for piece in re.split(r"^\.\.\.$", "\n".join(lines), flags=re.M)]
+
+
+def check_readme(example, text):
+    """Every block of code and of output in the part of the README on an example stands in it."""
+    source = source_of(example)
+    code = "\n".join(line.strip() for line in source.splitlines())
+    output = "\n".join(line.strip() for line in expected_output(source) or [])
+    for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.M | re.S):
+        for piece in pieces(block):
+            if kind in ("cpp", ""):
+                check(f"README, {example}: is as in the example", piece in (code if kind == "cpp" else output), piece)
+
+
+def main():
+    with open(README) as file:
+        ladder = re.search(r"^## A ladder of examples$(.*?)^## ", file.read(), flags=re.M | re.S)
+    check("the README has its ladder", ladder)
+    shown = []
+    for text in re.split(r"^### ", ladder[1] if ladder else "", flags=re.M)[1:]:
+        example = re.search(r"\(examples/(\w+)\.cpp\)", text.split("\n", 1)[0])
+        if example and expected_output(source_of(example[1])):
+            shown.append(example[1])
+            check_readme(example[1], text)
+    for example in sys.argv[2:]:
+        check(f"the README shows {example}", example in shown)
+        check_output(example)
+    print(f"{failures} failures" if failures else "the examples print what they say, and the README shows them")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
