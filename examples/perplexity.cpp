@@ -39,7 +39,7 @@ void add_options(CLI::App& app, Options& o, examples::LoadOptionsParser& model) 
       ->required()
       ->type_name("FILE");
   app.add_option("--text", o.text, "to be predicted")->required()->type_name("FILE");
-  text_program::add_tokeniser_options(app, o.tokeniser, "the one beside the weights");
+  text_program::add_tokeniser_options(app, o.tokeniser, "the one beside the weights", "beside the weights");
   program_options::begin_group(app, "Windows");
   app.add_option("--context", o.context, "most tokens that the model sees at a time [as many as it can]");
   app.add_option("--stride", o.stride,
@@ -62,8 +62,9 @@ void measure_text(const Model& model, const Options& o) {
     throw file_error(o.text, "expected at least 2 tokens, of which one is predicted, found ", ids.size());
   const Index context = o.context.value_or(model.context());
   check_option(context >= 1 && context <= model.context(),
-               concatenate("option --context: 1 to ", model.context(), ", the context of the model"), context);
+               concatenate("--context in 1 to ", model.context(), ", the context of the model"), context);
   const Index stride = o.stride.value_or((context + 1) / 2);
+  check_option(stride >= 1 && stride <= context, concatenate("--stride in 1 to --context, ", context), stride);
   Threads threads(o.threads);
   const auto sums = text_program::measure(model, TextWindows::sliding(ids, context, stride), o.batch, threads);
   const double bytes = static_cast<double>(text.size() - chosen.tokeniser.decode({&ids[0], 1}).size());

@@ -59,7 +59,7 @@ inline void add_options(CLI::App& app, Options& o) {
   begin_group(app, "Sentences with their classes");
   app.add_option("--train", o.train, "lines of SENTENCE TAB CLASS, or of CLASS BLANK SENTENCE")->type_name("FILE");
   app.add_option("--test", o.test, "the same, to measure on")->type_name("FILE");
-  text_program::add_tokeniser_options(app, o.tokeniser, "the one beside --weights or --from");
+  text_program::add_tokeniser_options(app, o.tokeniser, "the one beside --weights or --from", "likewise");
   begin_group(app, "Model");
   app.add_option("--from", o.from, "begin with a masked language model; the head is new")->type_name("FILE");
   program_options::add_choice(app, "--family", o.family, {"crate-bert-classifier", "transformer-bert-classifier"},

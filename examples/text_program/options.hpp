@@ -2,8 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,7 +63,7 @@ inline void add_text_options(CLI::App& app, Options& o) {
   app.add_option("--validation-windows", o.validation_windows,
                  "pieces of that text, spread evenly, to measure on in between; at the end all of it is")
       ->check(CLI::Range(Index{1}, Index{1} << 40));
-  add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind);
+  add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind, "none: characters are those of --text");
   app.add_option("--learn-vocabulary", o.tokeniser.learned,
                  "learn a byte-pair encoding of so many tokens from the text; 0 for none");
 }

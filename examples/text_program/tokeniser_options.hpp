@@ -28,12 +28,14 @@ struct TokeniserOptions {
   Index learned = 0;  ///< tokens of a byte-pair encoding that is learned from the text; 0 for none
 };
 
-inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o, const std::string& otherwise) {
+/// `otherwise` and `otherwise_in` say which tokeniser is taken, and from where, if none is given.
+inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o, const std::string& otherwise,
+                                  const std::string& otherwise_in) {
   std::vector<std::string> names;
   for (const auto& [kind, name] : crate::tokeniser_kinds) names.emplace_back(name);
   program_options::add_choice(app, "--tokeniser", o.kind, names,
                               program_options::alternatives(names) + " [" + otherwise + "]");
-  app.add_option("--vocabulary", o.vocabulary, "folder with the tokeniser's files [beside the weights]")
+  app.add_option("--vocabulary", o.vocabulary, "folder with the tokeniser's files [" + otherwise_in + "]")
       ->type_name("FOLDER");
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <numbers>
@@ -39,29 +38,27 @@ struct SplitText {
   double bytes_per_token = 1;
 };
 
-/// The texts of the options in tokens; without a validation text its last tenth is one.
+/// Where the last tenth of a text begins, at a character.
+[[nodiscard]] inline std::size_t last_tenth(std::string_view text) {
+  constexpr unsigned continues = 0x80, lead_bits = 0xC0;  // of a byte of UTF-8 that is not the first of its character
+  std::size_t begin = text.size() * 9 / 10;
+  while (begin < text.size() && (static_cast<unsigned char>(text[begin]) & lead_bits) == continues) ++begin;
+  return begin;
+}
+
+/// The texts of the options in tokens; without a validation text the last tenth is one. Throws FileError if one is too
+/// short.
 inline SplitText split_text(const Options& o, std::string_view text, const crate::Tokeniser& tokeniser) {
-  SplitText split{.training = tokeniser.encode(text), .validation = {}};
-  auto bytes = static_cast<double>(text.size());
-  if (o.validation.empty()) {
-    const auto kept = split.training.begin() + static_cast<std::ptrdiff_t>(split.training.size() * 9 / 10);
-    bytes *= static_cast<double>(split.training.end() - kept) / static_cast<double>(split.training.size());
-    split.validation.assign(kept, split.training.end());
-    split.training.erase(kept, split.training.end());
-    std::vector<TokenId> all = split.validation;
-    bytes = static_cast<double>(tokeniser.decode(all).size());
-  } else {
-    const std::string validation = read_text(o.validation);
-    split.validation = tokeniser.encode(validation);
-    bytes = static_cast<double>(validation.size());
-  }
+  const std::size_t kept = o.validation.empty() ? last_tenth(text) : text.size();
+  const std::string validation = o.validation.empty() ? std::string(text.substr(kept)) : read_text(o.validation);
+  SplitText split{.training = tokeniser.encode(text.substr(0, kept)), .validation = tokeniser.encode(validation)};
   const auto check = [](std::string_view what, const std::string& path, const std::vector<TokenId>& ids, Index least) {
     if (std::ssize(ids) < least)
       throw crate::file_error(path, "expected at least ", least, " tokens ", what, ", found ", ids.size());
   };
   check("to train on, --context and one more", o.text, split.training, o.context + 1);
   check("to measure on", o.validation.empty() ? o.text : o.validation, split.validation, 2);
-  split.bytes_per_token = bytes / static_cast<double>(split.validation.size());
+  split.bytes_per_token = static_cast<double>(validation.size()) / static_cast<double>(split.validation.size());
   return split;
 }
 

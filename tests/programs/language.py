@@ -43,7 +43,8 @@ def content(path):
 
 
 SMALL = ("--dim", 16, "--depth", 1, "--heads", 2, "--context", 16, "--threads", 2)
-SHORT = ("--steps", 40, "--evaluate-every", 20, "--warm-up", 0, "--schedule", "constant", "--rate", 0.01, "--batch", 8)
+RECIPE = ("--evaluate-every", 20, "--warm-up", 0, "--schedule", "constant", "--rate", 0.01, "--batch", 8)
+SHORT = ("--steps", 40, *RECIPE)
 FAMILIES = ("crate-gpt2", "crate-lm", "crate-alpha-lm", "gpt2")
 
 
@@ -67,9 +68,9 @@ def check_learns(folder, text):
 
 
 def check_resumes(folder, text):
-    common = ("--text", text, *SMALL, *SHORT, "--tokeniser", "bpe", "--learn-vocabulary", 280)
-    at_once = run("train_language_model", *common, "--output", f"{folder}/at_once.safetensors", "--average-decay", 0.9)
-    first = run("train_language_model", *common, "--average-decay", 0.9, "--checkpoint", f"{folder}/checkpoint", "--steps", 20)
+    common = ("--text", text, *SMALL, *RECIPE, "--tokeniser", "bpe", "--learn-vocabulary", 280, "--average-decay", 0.9)
+    at_once = run("train_language_model", *common, "--steps", 40, "--output", f"{folder}/at_once.safetensors")
+    first = run("train_language_model", *common, "--steps", 20, "--checkpoint", f"{folder}/checkpoint")
     rest = run("train_language_model", "--checkpoint", f"{folder}/checkpoint", "--resume", "--steps", 40, "--output",
                f"{folder}/in_two.safetensors")
     check("a training goes on", (at_once[0], first[0], rest[0]) == (0, 0, 0), (at_once, first, rest))
@@ -81,6 +82,8 @@ def check_resumes(folder, text):
 
 def check_texts(folder, text):
     train = ("train_language_model", *SMALL, *SHORT, "--discard")
+    check_refused("steps that are no multiple", "expected a multiple of --evaluate-every, 20, found 30", "train_language_model", *RECIPE,
+                  "--steps", 30, "--text", text, "--discard")
     check_refused("an empty text", "found an empty file", *train, "--text", write(f"{folder}/empty", ""))
     check_refused("a text shorter than the context", "expected at least 17 tokens", *train, "--text", write(f"{folder}/short", "abc"))
     status, seen = run(*train, "--text", write(f"{folder}/same", "a" * 500))
@@ -129,8 +132,8 @@ def check_classifiers(folder):
         status, seen = run("classify_text", *recipe, *bert, "--family", f"{family}-classifier", "--dim", 16, "--depth", 1, "--heads", 2,
                            "--discard")
         check(f"{family}-classifier learns from scratch", status == 0 and "   100.00 %   " in seen, seen)
-    check_refused("lines without a class", "line 1: expected a sentence", "classify_text", *recipe[2:], *bert, "--train",
-                  write(f"{folder}/no_class", "word\n"), "--discard")
+    check_refused("lines without a class", "line 1: expected a sentence", "classify_text", *bert, "--discard", "--test", f"{folder}/test",
+                  "--train", write(f"{folder}/no_class", "word\n"))
 
 
 def main():
