@@ -75,7 +75,7 @@ template <FoldedWeight W>
 [[nodiscard]] double multiply_add_peak(int threads) {
   static std::map<int, double> measured;
   if (const auto known = measured.find(threads); known != measured.end()) return known->second;
-  constexpr int trials = 30;
+  constexpr int trials = 150;
   Threads team(threads);
   CachedTile<W> tile(team);
   double best = std::numeric_limits<double>::infinity();

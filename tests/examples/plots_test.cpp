@@ -148,7 +148,7 @@ TEST_CASE("colours need a range") {
 }
 
 TEST_CASE("plots of nothing are drawn") {
-  for (const Plot& plot : {Plot(LinePlot{}), Plot(HeatMap{}), Plot(BarChart{}),
+  for (const Plot& plot : {Plot(LinePlot{}), Plot(HeatMap{}), Plot(BarChart{}), Plot(PictureRow{}),
                            Plot(LinePlot{.title = "", .x = {}, .y = {}, .series = {{"a", {}, {}}}})})
     REQUIRE_THAT(svg(plot), ContainsSubstring("</svg>"));
   REQUIRE_THAT(svg(Figure{}), ContainsSubstring("</svg>"));

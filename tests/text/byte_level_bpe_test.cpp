@@ -182,6 +182,15 @@ TEST_CASE("words of any length merge as the published algorithm says, whatever t
   }
 }
 
+TEST_CASE("a word that is a token, but that merges do not make, is not that token") {
+  auto tokens = all_bytes();
+  for (const char* const token : {"bc", "ab", "abc", "word"}) tokens.emplace_back(token);
+  const ByteLevelBpe tokeniser(tokens, {{'b', 'c'}, {'a', 'b'}, {257, 'c'}});
+  CHECK(tokeniser.encode("abc") == Ids{'a', 256});
+  CHECK(tokeniser.encode("word") == Ids{'w', 'o', 'r', 'd'});
+  CHECK(tokeniser.encode("ab") == Ids{257});
+}
+
 TEST_CASE("a word of a hundred thousand letters takes no quadratic time") {
   constexpr std::size_t length = 100000;
   CHECK(gpt2().encode(std::string(length, 'a')).size() == length / 4);

@@ -63,6 +63,10 @@ TEST_CASE("letters are lowered and lose their accents where the vocabulary is un
   CHECK(words_of("\u00C5ngstr\u00F6m e\u0301", false) == Words{"\u00C5ngstr\u00F6m", "e\u0301"});
 }
 
+TEST_CASE("marks that are no accents stay, in their canonical order") {
+  CHECK(words_of("a\u302E\u0301\U0001D165") == Words{"a\U0001D165\u302E"});
+}
+
 TEST_CASE("a sigma that ends a word has its final form") {
   CHECK(words_of("\u039F\u0394\u039F\u03A3 \u03A3\u03A3 \u03A3") ==
         Words{"\u03BF\u03B4\u03BF\u03C2", "\u03C3\u03C2", "\u03C3"});
