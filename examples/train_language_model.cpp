@@ -24,6 +24,7 @@ using text_program::Options;
 struct Program {
   using Families = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily, CrateAlphaLanguageModelFamily,
                               TransformerLanguageModelFamily>;
+  static constexpr bool predicts_every_token = true;
 
   train_language_model::SampleOptions sample;
 

@@ -20,6 +20,7 @@ using text_program::Options;
 
 struct Program {
   using Families = std::tuple<CrateMaskedLanguageModelFamily, TransformerMaskedLanguageModelFamily>;
+  static constexpr bool predicts_every_token = false;
 
   static auto& block_of(auto& options) { return options.text.block; }
 

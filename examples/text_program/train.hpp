@@ -23,6 +23,7 @@
 
 // Training on a long text. A program that does so has
 //   Families                              among which --family chooses
+//   predicts_every_token                  whether what a text costs in bits a byte can be told
 //   fresh_model<Model>(options, vocabulary)
 //   drawn(ids, options, tokeniser), spread(ids, options, tokeniser, most)      the examples, to train and to measure on
 //   check(tokeniser)                      throws if it cannot serve
@@ -66,15 +67,26 @@ inline SplitText split_text(const Options& o, std::string_view text, const crate
   return nats_per_token / bytes_per_token / std::numbers::ln2;
 }
 
-inline void print_heading() {
-  std::printf("\n    step   training loss   validation loss   perplexity   bits a byte   seconds\n");
+/// Bits a byte are told where every token is predicted.
+inline void print_heading(bool tells_bits) {
+  std::printf("\n    step   training loss   validation loss   perplexity%s   seconds\n",
+              tells_bits ? "   bits a byte" : "");
 }
 
-inline void print_epoch(const crate::EpochReport<crate::TokenPredictionMeasures>& report, double bytes_per_token) {
+inline void print_epoch(const crate::EpochReport<crate::TokenPredictionMeasures>& report,
+                        std::optional<double> bytes_per_token) {
   const double loss = report.test.loss.mean();
-  std::printf("  %6td   %13.4f   %15.4f   %10.2f   %11.3f   %7.1f\n", report.step, report.training.loss.mean(), loss,
-              report.test.perplexity(), bits_per_byte(loss, bytes_per_token), report.seconds);
+  std::printf("  %6td   %13.4f   %15.4f   %10.2f", report.step, report.training.loss.mean(), loss,
+              report.test.perplexity());
+  if (bytes_per_token) std::printf("   %11.3f", bits_per_byte(loss, *bytes_per_token));
+  std::printf("   %7.1f\n", report.seconds);
   std::fflush(stdout);
+}
+
+inline void print_whole(double loss, std::optional<double> bytes_per_token) {
+  std::printf("\nvalidation loss on the whole text: %.4f nats a token", loss);
+  if (bytes_per_token) std::printf(", %.3f bits a byte", bits_per_byte(loss, *bytes_per_token));
+  std::printf("\n");
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
@@ -110,17 +122,19 @@ int train(const Program& program, const Options& o, const SplitText& text, const
       training_program::trainer_options(o.training, training_program::schedule_of(o.training, o.warm_up, o.steps),
                                         std::move(notes)),
       threads, recipe_of(o, text, chosen.tokeniser));
+  const std::optional<double> bytes_per_token =
+      Program::predicts_every_token ? std::optional(text.bytes_per_token) : std::nullopt;
   const auto on_epoch = [&](const auto& report) {
-    print_epoch(report, text.bytes_per_token);
+    print_epoch(report, bytes_per_token);
     program.show(state.result(), chosen.tokeniser, state.step, threads);
   };
-  if (!training_program::run(trainer, state, o.training, {"--steps", crate::concatenate(o.steps, " steps")},
-                             print_heading, on_epoch))
+  if (!training_program::run(
+          trainer, state, o.training, {"--steps", crate::concatenate(o.steps, " steps")},
+          [] { print_heading(Program::predicts_every_token); }, on_epoch))
     return training_program::interrupted;
   const auto whole = program.spread(text.validation, o, chosen.tokeniser, std::ssize(text.validation));
   const double loss = measure(state.result(), whole, o.training.trainer.cut.micro_batch, threads).loss.mean();
-  std::printf("\nvalidation loss on the whole text: %.4f nats a token, %.3f bits a byte\n", loss,
-              bits_per_byte(loss, text.bytes_per_token));
+  print_whole(loss, bytes_per_token);
   if (!o.training.output.empty())
     std::printf("weights written to %s, their tokeniser to %s\n", o.training.output.c_str(),
                 tokeniser_folder(o.training.output).c_str());

@@ -49,7 +49,7 @@ FAMILIES = ("crate-gpt2", "crate-lm", "crate-alpha-lm", "gpt2")
 
 
 def loss_of_training(text):
-    found = re.search(r"whole text: ([\d.]+) nats a token, ([\d.]+) bits a byte", text)
+    found = re.search(r"whole text: ([\d.]+) nats a token", text)
     return float(found[1]) if found else None
 
 
