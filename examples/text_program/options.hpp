@@ -51,8 +51,9 @@ struct Options {
 
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
   return {.changeable = {"--text", "--validation", "--validation-windows", "--vocabulary", "--output", "--history",
-                         "--steps", "--checkpoint-every", "--history-every", "--sample", "--prompt", "--temperature"},
-          .paths = {"--text", "--validation", "--vocabulary", "--output", "--history"}};
+                         "--steps", "--checkpoint-every", "--history-every"},
+          .paths = {"--text", "--validation", "--vocabulary", "--output", "--history"},
+          .of_the_run = {"--sample", "--prompt", "--temperature"}};
 }
 
 inline void add_text_options(CLI::App& app, Options& o) {

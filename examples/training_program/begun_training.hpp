@@ -40,10 +40,10 @@ template <class Families>
   return training;
 }
 
-/// Which options of a program may be others when a training goes on, and which are paths, which another folder to work
-/// in must not change.
+/// Which options of a program may be others when a training goes on; which are paths, which another folder to work in
+/// must not change; and which are of a run of the program alone, so that a training that goes on knows nothing of them.
 struct ContinuedOptions {
-  std::vector<std::string_view> changeable, paths;
+  std::vector<std::string_view> changeable, paths, of_the_run = {};
 };
 
 namespace detail {
@@ -51,9 +51,13 @@ namespace detail {
 using crate::detail::is_among;
 using crate::detail::number_from_text;
 
-/// Options of this run of the program, not of the training.
-inline constexpr std::array<std::string_view, 6> of_the_run = {"--help",       "--version", "--threads",
-                                                               "--checkpoint", "--resume",  "--discard"};
+/// Options of a run of any program, not of the training.
+inline constexpr std::array<std::string_view, 6> of_every_run = {"--help",       "--version", "--threads",
+                                                                 "--checkpoint", "--resume",  "--discard"};
+
+inline bool is_of_the_run(std::string_view name, const ContinuedOptions& continued) {
+  return is_among(of_every_run, name) || is_among(continued.of_the_run, name);
+}
 
 /// What was given for an option, a word each; paths in full.
 inline std::vector<std::string> words_of(const CLI::Option& option, const ContinuedOptions& continued) {
@@ -122,7 +126,7 @@ inline void complete_options(CLI::App& app, const crate::Metadata& begun_with, c
   if (begun_with.empty()) return;  // by an older version: all must be given again, and is compared with the recipe
   for (CLI::Option* const option : app.get_options()) {
     const std::string name = option->get_name();
-    if (detail::is_among(detail::of_the_run, name)) continue;
+    if (detail::is_of_the_run(name, continued)) continue;
     const std::string* const before = detail::find_text(begun_with, name);
     const bool given = option->count() > 0;
     const auto is_as_before = [&] {
@@ -147,7 +151,7 @@ inline void complete_options(CLI::App& app, const crate::Metadata& begun_with, c
   crate::Metadata texts;
   for (const CLI::Option* const option : app.get_options()) {
     const std::string name = option->get_name();
-    if (detail::is_among(detail::of_the_run, name) || !why_without_effect(name).empty()) continue;
+    if (detail::is_of_the_run(name, continued) || !why_without_effect(name).empty()) continue;
     const bool is_given = option->count() > 0;
     const std::string text = is_given          ? detail::text_of(detail::words_of(*option, continued))
                              : leave_out(name) ? ""
