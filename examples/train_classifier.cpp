@@ -10,10 +10,10 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
-#include <map>
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -24,11 +24,11 @@
 #include "crate/training/trainer.hpp"
 #include "load_options.hpp"
 #include "program_options/program_options.hpp"
-#include "train_classifier/begun_training.hpp"
 #include "train_classifier/check_options.hpp"
 #include "train_classifier/data.hpp"
 #include "train_classifier/options.hpp"
 #include "train_classifier/report.hpp"
+#include "training_program/run.hpp"
 
 namespace {
 
@@ -83,7 +83,7 @@ Model fresh_model(const Bench& bench) {
   set_block(o, sizes.block);
   if constexpr (requires { sizes.block.norm_epsilon; }) sizes.head_norm_epsilon = sizes.block.norm_epsilon;
   Model model(sizes);
-  initialise(model, o.trainer.seed);
+  initialise(model, o.training.trainer.seed);
   return model;
 }
 
@@ -102,29 +102,20 @@ Model with_new_head(Model model, const Bench& bench) {
   if (images.height != patch_grid(model).image_height() || images.width != patch_grid(model).image_width())
     model.resize_images(images.height, images.width);
   model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes(), model.head.norm.options);
-  initialise(model.head, bench.options.trainer.seed);
+  initialise(model.head, bench.options.training.trainer.seed);
   for (auto& block : model.encoder.layers) attention_of(block).dropout = bench.options.dropout;
   model.tokens.token_dropout = bench.options.token_dropout;
   return model;
 }
 
-Schedule schedule_of(const Options& o, Index steps_per_epoch) {
-  const Index total = o.trainer.epochs * steps_per_epoch;
-  const double warm_up = std::min(o.warm_up_epochs * static_cast<double>(steps_per_epoch), 1e15);
-  const std::map<std::string, Decay> decays{
-      {"constant", Decay::constant}, {"linear", Decay::linear}, {"cosine", Decay::cosine}};
-  return {
-      .decay = decays.at(o.schedule), .warm_up = std::lround(warm_up), .steps = total, .final_factor = o.final_factor};
-}
-
 TrainerOptions trainer_options(const Bench& bench) {
-  const Options& o = bench.options;
-  TrainerOptions result = o.trainer;
-  result.schedule = schedule_of(o, bench.data.training.size() / result.batch);
-  result.notes = bench.described_options;
-  result.checkpoint = o.checkpoint;
-  result.history = o.history;
-  return result;
+  const training_program::Options& training = bench.options.training;
+  const Index steps_per_epoch = bench.data.training.size() / training.trainer.batch;
+  const double warm_up = std::min(bench.options.warm_up_epochs * static_cast<double>(steps_per_epoch), 1e15);
+  return training_program::trainer_options(
+      training,
+      training_program::schedule_of(training, std::lround(warm_up), training.trainer.epochs * steps_per_epoch),
+      bench.described_options);
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
@@ -133,7 +124,7 @@ Recipe recipe_of(const Bench& bench, const Model& model, const OptimiserOptions&
   const detail::FirstLayer first = detail::first_layer(model);
   Recipe recipe;
   describe(recipe, rule);
-  recipe.emplace_back("label smoothing", detail::exact_text(bench.options.label_smoothing));
+  recipe.emplace_back("label smoothing", detail::exact_text(bench.options.training.label_smoothing));
   recipe.emplace_back("crop", detail::exact_text(bench.options.augmentation.padding));
   recipe.emplace_back("flip", detail::exact_text(bench.options.augmentation.flip));
   recipe.emplace_back("dropout", detail::exact_text(bench.options.dropout));
@@ -145,73 +136,6 @@ Recipe recipe_of(const Bench& bench, const Model& model, const OptimiserOptions&
                         concatenate(detail::exact_text(bench.preprocessing.normalisation.mean[c]), " +- ",
                                     detail::exact_text(bench.preprocessing.normalisation.deviation[c])));
   return recipe;
-}
-
-/// Goes on from the checkpoint, if that is wanted and there is one, and says so.
-template <class AnyTrainer, class State>
-void resume(AnyTrainer& trainer, const State& state, const Options& o) {
-  if (!o.resume) return;
-  if (!trainer.resume()) {
-    std::printf("\nbegins anew, as there is no checkpoint '%s' yet\n", o.checkpoint.c_str());
-    return;
-  }
-  std::printf("\ngoes on after step %td of %td", state.step, trainer.total_steps());
-  if (state.step >= trainer.total_steps()) std::printf(", the last; --epochs trains on for more of them");
-  if (!o.output.empty()) std::printf("; weights go to %s", o.output.c_str());
-  std::printf("\n");
-  if (const auto before = trainer.schedule_before(); before && *before != trainer.total_steps())
-    std::printf(
-        "the schedule of the rate was laid over %td steps; from here on it is that of a training of %td epochs from "
-        "the\n"
-        "beginning, %td steps: the rate goes on at %.3g\n",
-        *before, o.trainer.epochs, trainer.total_steps(), o.rate * trainer.schedule().factor(state.step));
-}
-
-/// Says what is left of a training that was interrupted, and keeps what nobody else keeps.
-template <class Model>
-int end_interrupted(const Options& o, const Model& model, Index step, Index total) {
-  if (o.checkpoint.empty() && !o.output.empty()) save_model(o.output, model);
-  std::printf("\ninterrupted after step %td of %td", step, total);
-  if (!o.checkpoint.empty())
-    std::printf("; --checkpoint %s --resume goes on from here, and the file can be used as weights",
-                o.checkpoint.c_str());
-  else if (!o.output.empty())
-    std::printf("; the weights as they are now are in %s", o.output.c_str());
-  std::printf("\n");
-  return 130;
-}
-
-/// Trains to the end or to an interruption. An error in the middle of it costs no weights: without a checkpoint they
-/// are kept as they are.
-template <class AnyTrainer, class State>
-bool run_keeping_weights(AnyTrainer& trainer, const State& state, const Options& o) {
-  const Index begun_at = state.step;
-  try {
-    return trainer.run(train_classifier::print_epoch);
-  } catch (const Error&) {
-    if (o.checkpoint.empty() && !o.output.empty() && state.step > begun_at) {
-      save_model(o.output, state.result());
-      std::printf("\nthe weights after step %td are in %s\n", state.step, o.output.c_str());
-    }
-    throw;
-  }
-}
-
-OptimiserOptions optimiser_options(const Options& o) {
-  const bool vectors = !o.decay_matrices_only;
-  if (o.rule == "lion")
-    return LionOptions{.rate = o.rate,
-                       .beta1 = o.beta1,
-                       .beta2 = o.beta2.value_or(0.99),
-                       .weight_decay = o.weight_decay,
-                       .decay_vectors = vectors};
-  if (o.rule == "sgd")
-    return SgdOptions{.rate = o.rate, .momentum = o.momentum, .weight_decay = o.weight_decay, .decay_vectors = vectors};
-  return AdamWOptions{.rate = o.rate,
-                      .beta1 = o.beta1,
-                      .beta2 = o.beta2.value_or(0.999),
-                      .weight_decay = o.weight_decay,
-                      .decay_vectors = vectors};
 }
 
 template <class Model>
@@ -231,22 +155,20 @@ int train(const Bench& bench, Model model) {
   print_model(model, bench.data);
   const Source training{bench.data.training, bench.preprocessing.normalisation, o.augmentation};
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
-  AnyOptimiser rule(model, optimiser_options(o));
+  AnyOptimiser rule(model, training_program::optimiser_options(o.training));
   const Recipe recipe = recipe_of(bench, model, rule.options);
   TrainingState<Model, AnyOptimiser<Model>, ClassificationObjective<Model>> state{
       .model = std::move(model),
       .optimiser = std::move(rule),
-      .objective = {.loss = {.label_smoothing = o.label_smoothing}}};
-  if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
+      .objective = {.loss = {.label_smoothing = o.training.label_smoothing}}};
+  if (o.training.average_decay > 0) state.average.emplace(state.model, o.training.average_decay);
   Trainer trainer(state, training, test, trainer_options(bench), bench.threads, recipe);
-  resume(trainer, state, o);
-
-  train_classifier::print_epoch_heading();
-  const bool finished = run_keeping_weights(trainer, state, o);
-  if (!finished) return end_interrupted(o, state.result(), state.step, trainer.total_steps());
-  if (!o.output.empty()) save_model(o.output, state.result());
+  const training_program::Length length{"--epochs", concatenate(o.training.trainer.epochs, " epochs")};
+  if (!training_program::run(trainer, state, o.training, length, train_classifier::print_epoch_heading,
+                             train_classifier::print_epoch))
+    return training_program::interrupted;
   train_classifier::print_layers(state.result(), test, bench.threads);
-  if (!o.output.empty()) std::printf("\nweights written to %s\n", o.output.c_str());
+  if (!o.training.output.empty()) std::printf("\nweights written to %s\n", o.training.output.c_str());
   return 0;
 }
 
@@ -280,18 +202,29 @@ void check_images(const ImageDataSet& images, const auto& model) {
   check_size("images to go on with: classes", images.classes(), model.output_dim());
 }
 
+Metadata describe_options(const CLI::App& app, const Options& options) {
+  Options untouched;
+  CLI::App defaults;
+  defaults.option_defaults()->always_capture_default();
+  train_classifier::add_options(defaults, untouched);
+  return training_program::describe_options(
+      app, defaults, train_classifier::continued_options(),
+      [&](std::string_view name) { return train_classifier::why_without_effect(name, options); },
+      [&](std::string_view name) { return name == "--heads" && !options.from.empty(); });
+}
+
 int run(CLI::App& app, Options& options) {
-  std::optional<train_classifier::BegunTraining> begun = train_classifier::read_begun_training(options);
-  if (begun) train_classifier::complete_options(app, begun->notes);
+  auto begun = training_program::read_begun_training<ImageFamilies>(options.training);
+  if (begun) training_program::complete_options(app, begun->notes, train_classifier::continued_options());
   train_classifier::check_options(app, options);
 
-  Threads threads(options.threads);
-  const Metadata described = train_classifier::describe_options(app, options);
+  Threads threads(options.training.threads);
+  const Metadata described = describe_options(app, options);
   const auto with_data = [&](const train_classifier::Input& input, const auto& action) {
     const train_classifier::Data data = train_classifier::read_data(options, input, threads);
-    if (const Index found = data.sets.training.size(); found < options.trainer.batch)
+    if (const Index found = data.sets.training.size(); found < options.training.trainer.batch)
       throw OptionError(concatenate("option --batch: expected at most as many images as there are to train on, ", found,
-                                    ", found ", options.trainer.batch));
+                                    ", found ", options.training.trainer.batch));
     if (data.sets.training.classes() < 2)
       throw file_error(options.data, "expected images of at least 2 classes, found ", data.sets.training.classes());
     return action(Bench{options, described, data.sets, data.preprocessing, threads});
@@ -300,7 +233,7 @@ int run(CLI::App& app, Options& options) {
     return with_data(train_classifier::input_of(model), action);
   };
   if (begun && begun->model)
-    return with_classifier(*std::move(begun->model), options.checkpoint, [&](auto model) {
+    return with_classifier(*std::move(begun->model), options.training.checkpoint, [&](auto model) {
       return with_input_of(model, [&](const Bench& bench) {
         check_images(bench.data.training, model);
         return train(bench, std::move(model));

@@ -64,44 +64,13 @@ void add_model_options(CLI::App& app, Options& o) {
 
 void add_recipe_options(CLI::App& app, Options& o) {
   begin_group(app, "Recipe");
-  add_choice(app, "--optimiser", o.rule, {"adamw", "lion", "sgd"}, "adamw, lion or sgd");
-  app.add_option("--rate", o.rate, "learning rate after the warm-up");
-  app.add_option("--weight-decay", o.weight_decay, "of the parameters, decoupled from the gradient");
-  app.add_flag("--decay-matrices-only", o.decay_matrices_only, "one-dimensional parameters do not decay");
-  app.add_option("--momentum", o.momentum, "of sgd");
-  app.add_option("--beta1", o.beta1, "of adamw and lion");
-  app.add_option("--beta2", o.beta2, "of adamw and lion [0.999 and 0.99]");
-  add_choice(app, "--schedule", o.schedule, {"constant", "linear", "cosine"},
-             "of the rate: constant, linear or cosine");
+  training_program::Options& t = o.training;
+  training_program::add_rule_options(app, t);
+  app.add_flag("--decay-matrices-only", t.decay_matrices_only, "one-dimensional parameters do not decay");
   app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
-  app.add_option("--final-factor", o.final_factor, "of the rate, where the schedule ends");
-  app.add_option("--label-smoothing", o.label_smoothing, "share of each label that is spread over all classes");
-  app.add_option("--clip", o.trainer.largest_norm, "largest norm of the gradient; 0 for any");
-  app.add_option("--average-decay", o.average_decay,
-                 "of a moving average of the weights, which is then kept, below 1; 0 for none");
-  app.add_option("--epochs", o.trainer.epochs, "passes over the data; those before --resume count");
-  app.add_option("--batch", o.trainer.batch, "images of a step");
-  app.add_option("--micro-batch", o.trainer.cut.micro_batch, "images that a thread holds at a time");
-  app.add_option("--lanes", o.trainer.cut.lanes, "gradients summed apart; more threads than that do not help");
-  program_options::add_seed(app, o.trainer.seed);
-  program_options::add_threads(app, o.threads);
-}
-
-void add_file_options(CLI::App& app, Options& o) {
-  begin_group(app, "Files that are written");
-  app.add_option("--output", o.output, "safetensors file for the trained weights, under their published names [none]")
-      ->type_name("FILE");
-  app.add_option("--checkpoint", o.checkpoint,
-                 "holds the whole training after every epoch; other programs take it for weights [none]")
-      ->type_name("FILE");
-  app.add_option("--checkpoint-every", o.trainer.checkpoint_every, "and after every so many steps; 0 for none");
-  app.add_flag("--resume", o.resume,
-               "go on from the checkpoint, if there is one: with its options, of which --epochs, the files and --data "
-               "may change");
-  app.add_option("--history", o.history, "JSON lines, to which is added what every epoch brought [none]")
-      ->type_name("FILE");
-  app.add_option("--history-every", o.trainer.history_every, "and the loss of every so many steps; 0 for none");
-  app.add_flag("--discard", o.discard, "keep nothing: instead of --output or --checkpoint, to try or to measure");
+  app.add_option("--label-smoothing", t.label_smoothing, "share of each label that is spread over all classes");
+  app.add_option("--epochs", t.trainer.epochs, "passes over the data; those before --resume count");
+  training_program::add_batch_options(app, t, "images");
 }
 
 }  // namespace
@@ -110,7 +79,7 @@ void add_options(CLI::App& app, Options& options) {
   add_data_options(app, options);
   add_model_options(app, options);
   add_recipe_options(app, options);
-  add_file_options(app, options);
+  training_program::add_file_options(app, options.training, "epoch", "--epochs, the files and --data");
 }
 
 }  // namespace train_classifier

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,7 +9,8 @@
 #include "crate/core/matrix.hpp"
 #include "crate/io/families.hpp"
 #include "crate/io/pictures/image_data_set.hpp"
-#include "crate/training/trainer.hpp"
+#include "training_program/begun_training.hpp"
+#include "training_program/options.hpp"
 
 namespace train_classifier {
 
@@ -31,18 +30,9 @@ struct Options {
   Index dim = 96, depth = 4, heads = 4, head_dim = 0;
   double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
 
-  // the recipe
-  std::string rule = "adamw", schedule = "cosine";
-  double rate = 1e-3, weight_decay = 0.05, momentum = 0.9, beta1 = 0.9;
-  std::optional<double> beta2;  // empty: as usual for the rule
-  bool decay_matrices_only = false;
-  double warm_up_epochs = 1, final_factor = 0, label_smoothing = 0, average_decay = 0;
-  crate::TrainerOptions trainer = {.epochs = 5};
-  int threads = 1;
-
-  // files
-  std::string output, checkpoint, history;
-  bool resume = false, discard = false;
+  // the recipe and the files
+  training_program::Options training = {.trainer = {.epochs = 5}};
+  double warm_up_epochs = 1;
 };
 
 /// Whether the models of a family are image classifiers.
@@ -65,6 +55,13 @@ struct BlockTraits {
     traits.head_dim = requires(typename Family::Options options) { options.block.head_dim; };
   });
   return traits;
+}
+
+/// What may be another when a training goes on, and what is a path.
+[[nodiscard]] inline training_program::ContinuedOptions continued_options() {
+  return {.changeable = {"--data", "--output", "--history", "--epochs", "--checkpoint-every", "--history-every",
+                         "--strict"},
+          .paths = {"--data", "--output", "--history", "--from"}};
 }
 
 void add_options(CLI::App& app, Options& options);

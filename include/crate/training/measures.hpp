@@ -46,6 +46,7 @@ constexpr MeasuredSum<M, Number> measured_sum(std::string_view name, Number M::*
 
 /// Sums over examples: M{} over none, += adds those over others.
 ///   loss        a LossSum; training lessens its mean, which is told as "loss", and kept as "loss" and "examples"
+///   counts_tokens   if it is there, says that the loss counts tokens, of which an example has any number
 ///   numbers()   lists what else is told, a tuple of measured_number(name, &M::function): names are those in histories
 ///   sums()      lists what this is computed of, a tuple of measured_sum(name, &M::member): ... in checkpoints
 /// Satisfied by LossMeasures and ClassificationMeasures.
@@ -55,6 +56,12 @@ concept Measures = std::semiregular<M> && requires(M& sums, const M& others) {
   { sums.loss } -> std::same_as<LossSum&>;
   M::numbers();
   M::sums();
+};
+
+/// Whether each example counts once at most.
+template <Measures M>
+inline constexpr bool counts_examples = !requires {
+  M::counts_tokens;
 };
 
 /// The loss alone.

@@ -18,6 +18,8 @@ namespace crate {
 
 /// Of the tokens that count.
 struct TokenPredictionMeasures {
+  static constexpr bool counts_tokens = true;
+
   LossSum loss = {};  ///< nats
 
   TokenPredictionMeasures& operator+=(const TokenPredictionMeasures& other) {

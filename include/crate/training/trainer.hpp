@@ -31,6 +31,7 @@
 #include "crate/training/progress.hpp"
 #include "crate/training/recipe.hpp"
 #include "crate/training/schedule.hpp"
+#include "crate/training/training_extent.hpp"
 #include "crate/training/training_state.hpp"
 
 namespace crate {
@@ -125,8 +126,12 @@ class Trainer {
     check_option(!options_.checkpoint.empty(), "training: a checkpoint to resume from", "none");
     if (!path_exists(options_.checkpoint)) return false;
     const TensorTable file = read_safetensors(options_.checkpoint);
-    load_checkpoint(file, state_, recipe_,
-                    {.steps = total_steps(), .steps_per_epoch = steps_per_epoch(), .batch = options_.batch});
+    TrainingExtent extent{.steps = total_steps()};
+    if (counts_examples<Measures>) {
+      extent.steps_per_epoch = steps_per_epoch();
+      extent.batch = options_.batch;
+    }
+    load_checkpoint(file, state_, recipe_, extent);
     schedule_before_ = scheduled_steps(file);
     owns_checkpoint_ = resumed_ = true;
     return true;

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+
+// Trains a classifier of sentences, from scratch or from a masked language model, and classifies sentences by it.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "classify_text/options.hpp"
+#include "classify_text/sentences.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/training/classification.hpp"
+#include "crate/training/labelled_texts.hpp"
+#include "crate/training/trainer.hpp"
+#include "program_options/program_options.hpp"
+#include "training_program/run.hpp"
+
+namespace {
+
+using namespace crate;
+using classify_text::Options;
+using classify_text::Sentences;
+using text_program::ChosenTokeniser;
+
+using Classifiers = std::tuple<CrateSentenceClassifierFamily, TransformerSentenceClassifierFamily>;
+using MaskedModels = std::tuple<CrateMaskedLanguageModelFamily, TransformerMaskedLanguageModelFamily>;
+
+/// The ids of sentences, each between the tokens of its beginning and its end, the end of what is too long cut off.
+std::vector<std::vector<TokenId>> encode(const std::vector<std::string>& texts, const Tokeniser& tokeniser,
+                                         Index context) {
+  check_option(context >= 3, "context of the model >= 3, a token of a sentence between two others", context);
+  std::vector<std::vector<TokenId>> encoded;
+  for (const std::string& text : texts) {
+    std::vector<TokenId> ids = tokeniser.encode(text);
+    ids.resize(std::min(ids.size(), static_cast<std::size_t>(context - 2)));
+    encoded.push_back(in_sentence(tokeniser, std::move(ids)));
+  }
+  return encoded;
+}
+
+/// Everything that a training works on but the model.
+struct Bench {
+  const Options& options;
+  const Metadata& described_options;
+  const Sentences &training, &test;
+  std::vector<std::string> class_names;
+  const ChosenTokeniser& chosen;
+};
+
+TrainerOptions trainer_options(const Bench& bench) {
+  const training_program::Options& training = bench.options.training;
+  const Index steps_per_epoch = std::ssize(bench.training.texts) / training.trainer.batch;
+  const double warm_up = std::min(bench.options.warm_up_epochs * static_cast<double>(steps_per_epoch), 1e15);
+  return training_program::trainer_options(
+      training,
+      training_program::schedule_of(training, std::lround(warm_up), training.trainer.epochs * steps_per_epoch),
+      bench.described_options);
+}
+
+/// What a checkpoint must agree in beside the trainer's own options.
+Recipe recipe_of(const Bench& bench) {
+  using crate::detail::exact_text;
+  Recipe recipe;
+  describe(recipe, training_program::optimiser_options(bench.options.training));
+  recipe.emplace_back("label smoothing", exact_text(bench.options.training.label_smoothing));
+  recipe.emplace_back("dropout", exact_text(bench.options.dropout));
+  recipe.emplace_back("token dropout", exact_text(bench.options.token_dropout));
+  recipe.emplace_back("vocabulary", exact_text(bench.chosen.tokeniser.vocabulary_size()));
+  return recipe;
+}
+
+void print_heading() {
+  std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   seconds\n");
+}
+
+void print_epoch(const EpochReport<ClassificationMeasures>& report) {
+  std::printf("  %5td   %13.4f   %15.2f %%   %9.4f   %11.2f %%   %7.1f\n", report.epoch, report.training.loss.mean(),
+              100 * report.training.accuracy(), report.test.loss.mean(), 100 * report.test.accuracy(), report.seconds);
+  std::fflush(stdout);
+}
+
+template <class Model>
+int train(const Bench& bench, Model model) {
+  using Objective = ClassificationObjective<Model, LabelledTokens>;
+  const training_program::Options& o = bench.options.training;
+  const Tokeniser& tokeniser = bench.chosen.tokeniser;
+  text_program::check_vocabulary(tokeniser, model.vocabulary());
+  model.about.class_names = bench.class_names;
+  if (!o.output.empty()) text_program::write_beside(o.output, bench.chosen);
+  if (!o.checkpoint.empty()) text_program::write_beside(o.checkpoint, bench.chosen);
+  const LabelledTexts training{encode(bench.training.texts, tokeniser, model.context()),
+                               classify_text::labels_of(bench.training, bench.class_names, bench.options.train)};
+  const LabelledTexts test{encode(bench.test.texts, tokeniser, model.context()),
+                           classify_text::labels_of(bench.test, bench.class_names, bench.options.test)};
+  std::printf("%s, %td parameters; %td training and %td test sentences of %td classes\n",
+              std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), training.size(), test.size(),
+              model.output_dim());
+  Threads threads(o.threads);
+  AnyOptimiser rule(model, training_program::optimiser_options(o));
+  TrainingState<Model, AnyOptimiser<Model>, Objective> state{
+      .model = std::move(model),
+      .optimiser = std::move(rule),
+      .objective = {.loss = {.label_smoothing = o.label_smoothing}}};
+  if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
+  Trainer trainer(state, training, test, trainer_options(bench), threads, recipe_of(bench));
+  const training_program::Length length{"--epochs", concatenate(o.trainer.epochs, " epochs")};
+  if (!training_program::run(trainer, state, o, length, print_heading, print_epoch))
+    return training_program::interrupted;
+  if (!o.output.empty())
+    std::printf("\nweights written to %s, their tokeniser to %s\n", o.output.c_str(),
+                text_program::tokeniser_folder(o.output).c_str());
+  return 0;
+}
+
+/// Fills what the options say of a new encoder.
+template <class Model>
+Model fresh_model(const Options& o, Index vocabulary, Index classes) {
+  typename Model::Options sizes{.classes = classes};
+  sizes.text.vocabulary = vocabulary;
+  sizes.text.context = o.context;
+  sizes.text.depth = o.depth;
+  sizes.text.token_dropout = o.token_dropout;
+  sizes.text.block.dim = o.dim;
+  sizes.text.block.heads = o.heads;
+  sizes.text.block.dropout = o.dropout;
+  if constexpr (requires { sizes.text.block.output_bias; }) sizes.text.block.output_bias = false;
+  Model model(sizes);
+  initialise(model, o.training.trainer.seed);
+  return model;
+}
+
+auto& attention_of(auto& block) {
+  if constexpr (requires { block.attend; })
+    return block.attend.branch.layer;
+  else
+    return block.compress.branch.layer;
+}
+
+/// The encoder of a masked language model under a new head.
+template <class Block>
+SentenceClassifier<Block> with_new_head(MaskedLanguageModel<Block> model, const Options& o, Index classes) {
+  SentenceClassifier<Block> classifier(std::move(model.text), classes);
+  initialise(classifier.head, o.training.trainer.seed);
+  for (auto& block : classifier.text.encoder.layers) attention_of(block).dropout = o.dropout;
+  classifier.text.tokens.dropout = o.token_dropout;
+  return classifier;
+}
+
+/// The classifier that a new training begins with.
+AnyModel<float, Classifiers> first_model(const Options& o, Index vocabulary, Index classes) {
+  if (!o.from.empty())
+    return std::visit(
+        [&](auto masked) -> AnyModel<float, Classifiers> { return with_new_head(std::move(masked), o, classes); },
+        load_model<float, MaskedModels>(o.from));
+  if (o.family == CrateSentenceClassifierFamily::name)
+    return fresh_model<CrateSentenceClassifier<float>>(o, vocabulary, classes);
+  return fresh_model<TransformerSentenceClassifier<float>>(o, vocabulary, classes);
+}
+
+Metadata describe_options(const CLI::App& app, const Options& o) {
+  Options untouched;
+  CLI::App defaults;
+  defaults.option_defaults()->always_capture_default();
+  classify_text::add_options(defaults, untouched);
+  return training_program::describe_options(
+      app, defaults, classify_text::continued_options(),
+      [&](std::string_view name) { return o.why_without_effect(name); }, [](std::string_view) { return false; });
+}
+
+int run_training(CLI::App& app, Options& o) {
+  auto begun = training_program::read_begun_training<Classifiers>(o.training);
+  if (begun) training_program::complete_options(app, begun->notes, classify_text::continued_options());
+  classify_text::check_options(app, o);
+  const Metadata described = describe_options(app, o);
+  const bool goes_on = begun && begun->model;
+  const ChosenTokeniser chosen = text_program::read_tokeniser(goes_on ? text_program::TokeniserOptions() : o.tokeniser,
+                                                              goes_on ? o.training.checkpoint : o.from);
+  const Sentences training = classify_text::read_labelled_sentences(o.train),
+                  test = classify_text::read_labelled_sentences(o.test);
+  const std::vector<std::string> names = classify_text::class_names_in(training);
+  if (names.size() < 2) throw file_error(o.train, "expected sentences of at least 2 classes, found ", names.size());
+  auto model =
+      goes_on ? *std::move(begun->model) : first_model(o, chosen.tokeniser.vocabulary_size(), std::ssize(names));
+  return std::visit(
+      [&](auto& own) {
+        check_size("classes of the sentences", std::ssize(names), own.output_dim());
+        return train(Bench{o, described, training, test, names, chosen}, std::move(own));
+      },
+      model);
+}
+
+/// The logits of sentences, classes x sentences.
+template <class Model>
+Matrix<float> logits_of(const Model& model, const std::vector<std::vector<TokenId>>& texts, Threads& threads) {
+  constexpr Index at_a_time = 64;
+  Matrix<float> logits(model.output_dim(), std::ssize(texts));
+  const LabelledTexts source{texts, std::vector<Index>(texts.size())};
+  for (Index first = 0; first < source.size(); first += at_a_time) {
+    std::vector<Index> indices(static_cast<std::size_t>(std::min(at_a_time, source.size() - first)));
+    std::iota(indices.begin(), indices.end(), first);
+    const LabelledTokens piece = source.take(indices);
+    logits.middleCols(first, std::ssize(indices)) = forward(model, piece.input(), {.threads = &threads}).tokens;
+  }
+  return logits;
+}
+
+/// Prints the class of every sentence, how probable it is, and the sentence.
+template <class Model>
+void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
+  const std::vector<std::string> lines = read_lines(o.text);
+  if (lines.empty()) throw file_error(o.text, "expected sentences, one a line, found none");
+  const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context()), threads);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const auto own = logits.col(static_cast<Index>(i)).template cast<double>().eval();
+    Index best = 0;
+    const double largest = own.maxCoeff(&best), probability = 1 / (own.array() - largest).exp().sum();
+    const auto& names = model.about.class_names;
+    const std::string name = names.empty() ? std::to_string(best) : names[static_cast<std::size_t>(best)];
+    std::printf("%s\t%.3f\t%s\n", name.c_str(), probability, lines[i].c_str());
+  }
+}
+
+/// Prints the share of the sentences that are classified right.
+template <class Model>
+void measure(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
+  const Sentences sentences = classify_text::read_labelled_sentences(o.test);
+  const std::vector<Index> labels = classify_text::labels_of(sentences, model.about.class_names, o.test);
+  const Matrix<float> logits = logits_of(model, encode(sentences.texts, tokeniser, model.context()), threads);
+  const Index correct = count_correct(logits, labels, 1, -1);
+  std::printf("accuracy %.2f %% (%td of %td sentences)\n",
+              100.0 * static_cast<double>(correct) / static_cast<double>(labels.size()), correct, std::ssize(labels));
+}
+
+int run_classifier(const CLI::App& app, const Options& o) {
+  for (const CLI::Option* const option : app.get_options())
+    if (option->count() > 0 &&
+        !detail::is_among(std::array<std::string_view, 6>{"--weights", "--text", "--test", "--tokeniser",
+                                                          "--vocabulary", "--threads"},
+                          option->get_name()))
+      throw OptionError(
+          concatenate("option ", option->get_name(), " would have no effect: --weights are used, not trained"));
+  if (o.text.empty() == o.test.empty())
+    throw OptionError("options --text and --test: expected one of them beside --weights, found both or neither");
+  const auto any_model = load_model<float, Classifiers>(o.weights);
+  const ChosenTokeniser chosen = text_program::read_tokeniser(o.tokeniser, o.weights);
+  Threads threads(o.training.threads);
+  std::visit(
+      [&](const auto& model) {
+        text_program::check_vocabulary(chosen.tokeniser, model.vocabulary());
+        o.text.empty() ? measure(model, o, chosen.tokeniser, threads) : classify(model, o, chosen.tokeniser, threads);
+      },
+      any_model);
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+#ifdef SIGPIPE
+  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
+#endif
+  Options options;
+  CLI::App app(
+      "Trains a classifier of sentences, CRATE or transformer, from scratch or from a masked language model, or\n"
+      "classifies sentences by one.\n");
+  program_options::set_up(app, "classify_text");
+  classify_text::add_options(app, options);
+  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+  return program_options::run("classify_text", [&] {
+    return options.weights.empty() ? run_training(app, options) : run_classifier(app, options);
+  });
+}

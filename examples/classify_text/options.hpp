@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cmath>
+#include <string>
+#include <string_view>
+
+#include "crate/io/formats/detail/is_among.hpp"
+#include "program_options/program_options.hpp"
+#include "text_program/tokeniser_options.hpp"
+#include "training_program/begun_training.hpp"
+#include "training_program/check_options.hpp"
+#include "training_program/options.hpp"
+
+namespace classify_text {
+
+using crate::Index;
+
+struct Options {
+  // the sentences
+  std::string train, test, text;
+  text_program::TokeniserOptions tokeniser;
+
+  // the model
+  std::string weights, from, family = "crate-bert-classifier";
+  Index dim = 128, depth = 2, heads = 4, context = 64;
+  double dropout = 0.1, token_dropout = 0.1;
+
+  // the recipe and the files
+  training_program::Options training = {
+      .weight_decay = 0.1,
+      .decay_matrices_only = true,
+      .trainer = {.epochs = 3, .batch = 32, .cut = {.micro_batch = 8}, .largest_norm = 1}};
+  double warm_up_epochs = 0.1;
+
+  [[nodiscard]] std::string_view why_without_effect(std::string_view name) const {
+    constexpr std::array<std::string_view, 5> of_new_models = {"--family", "--dim", "--depth", "--heads", "--context"};
+    if (!from.empty() && crate::detail::is_among(of_new_models, name)) return "the model is that of --from";
+    if (name == "--text" && weights.empty()) return "there are no --weights to classify it";
+    if (name == "--vocabulary" && tokeniser.kind.empty()) return "there is no --tokeniser";
+    return training_program::why_without_effect(name, training);
+  }
+};
+
+[[nodiscard]] inline training_program::ContinuedOptions continued_options() {
+  return {.changeable = {"--train", "--test", "--vocabulary", "--output", "--history", "--epochs", "--checkpoint-every",
+                         "--history-every"},
+          .paths = {"--train", "--test", "--vocabulary", "--from", "--output", "--history"}};
+}
+
+inline void add_options(CLI::App& app, Options& o) {
+  using program_options::begin_group;
+  begin_group(app, "Use");
+  app.add_option("--weights", o.weights, "classifier to use, with --text or --test; without it one is trained")
+      ->type_name("FILE");
+  app.add_option("--text", o.text, "sentences to classify, one a line")->type_name("FILE");
+  begin_group(app, "Sentences with their classes");
+  app.add_option("--train", o.train, "lines of SENTENCE TAB CLASS, or of CLASS BLANK SENTENCE")->type_name("FILE");
+  app.add_option("--test", o.test, "the same, to measure on")->type_name("FILE");
+  text_program::add_tokeniser_options(app, o.tokeniser, "the one beside --weights or --from", "likewise");
+  begin_group(app, "Model");
+  app.add_option("--from", o.from, "begin with a masked language model; the head is new")->type_name("FILE");
+  program_options::add_choice(app, "--family", o.family, {"crate-bert-classifier", "transformer-bert-classifier"},
+                              "crate-bert-classifier or transformer-bert-classifier");
+  app.add_option("--dim", o.dim, "width of the tokens");
+  app.add_option("--depth", o.depth, "blocks");
+  app.add_option("--heads", o.heads, "number of heads");
+  app.add_option("--context", o.context, "most tokens of a sentence; what is longer is cut off");
+  app.add_option("--dropout", o.dropout, "in the attention");
+  app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
+  begin_group(app, "Recipe");
+  training_program::add_rule_options(app, o.training);
+  app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
+  app.add_option("--label-smoothing", o.training.label_smoothing,
+                 "share of each label that is spread over all classes");
+  app.add_option("--epochs", o.training.trainer.epochs, "passes over the sentences; those before --resume count");
+  training_program::add_batch_options(app, o.training, "sentences");
+  training_program::add_file_options(app, o.training, "epoch", "--epochs, the sentences and the files");
+}
+
+/// Of a training. Throws as training_program::check_options, and if there is nothing to train or to measure on.
+inline void check_options(const CLI::App& app, const Options& o) {
+  program_options::check_effects(app, [&](std::string_view name) { return o.why_without_effect(name); });
+  training_program::check_given(o.training, "--train", "a file", o.train);
+  training_program::check_given(o.training, "--test", "a file", o.test);
+  training_program::check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0,
+                                 "--warm-up: expected a number of epochs", o.warm_up_epochs);
+  if (o.tokeniser.kind.empty() && o.from.empty())
+    throw crate::OptionError("option --tokeniser: expected one, as there is no --from that has its own, found nothing");
+  training_program::check_options(o.training, {{"--train", o.train}, {"--test", o.test}, {"--from", o.from}});
+}
+
+}  // namespace classify_text

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+
+// How well a language model predicts a text: nats a token, perplexity, bits a byte.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <numbers>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <variant>
+#include <vector>
+
+#include "crate/io/load_model.hpp"
+#include "crate/training/text_windows.hpp"
+#include "load_options.hpp"
+#include "program_options/program_options.hpp"
+#include "text_program/measure.hpp"
+#include "text_program/tokeniser_options.hpp"
+
+namespace {
+
+using namespace crate;
+
+using LanguageModelFamilies = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily,
+                                         CrateAlphaLanguageModelFamily, TransformerLanguageModelFamily>;
+
+struct Options {
+  std::string weights, text;
+  text_program::TokeniserOptions tokeniser;
+  std::optional<Index> context, stride;
+  Index batch = 4;
+  int threads = 1;
+};
+
+void add_options(CLI::App& app, Options& o, examples::LoadOptionsParser& model) {
+  program_options::begin_group(app, "Input");
+  app.add_option("--weights", o.weights, "safetensors or PyTorch file of a language model")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("--text", o.text, "to be predicted")->required()->type_name("FILE");
+  text_program::add_tokeniser_options(app, o.tokeniser, "the one beside the weights", "beside the weights");
+  program_options::begin_group(app, "Windows");
+  app.add_option("--context", o.context, "most tokens that the model sees at a time [as many as it can]");
+  app.add_option("--stride", o.stride,
+                 "tokens from one window to the next; each is predicted from at least --context less --stride others, "
+                 "but at the beginning [half of --context]");
+  app.add_option("--batch", o.batch, "windows that a thread holds at a time")->check(CLI::PositiveNumber);
+  program_options::add_threads(app, o.threads);
+  program_options::begin_group(app, "The model, where its file does not tell");
+  model.add_sizes(app);
+  model.add_gelu(app);
+}
+
+template <class Model>
+void measure_text(const Model& model, const Options& o) {
+  const text_program::ChosenTokeniser chosen = text_program::read_tokeniser(o.tokeniser, o.weights);
+  text_program::check_vocabulary(chosen.tokeniser, model.vocabulary());
+  const std::string text = text_program::read_text(o.text);
+  const std::vector<TokenId> ids = chosen.tokeniser.encode(text);
+  if (ids.size() < 2)
+    throw file_error(o.text, "expected at least 2 tokens, of which one is predicted, found ", ids.size());
+  const Index context = o.context.value_or(model.context());
+  check_option(context >= 1 && context <= model.context(),
+               concatenate("--context in 1 to ", model.context(), ", the context of the model"), context);
+  const Index stride = o.stride.value_or((context + 1) / 2);
+  check_option(stride >= 1 && stride <= context, concatenate("--stride in 1 to --context, ", context), stride);
+  Threads threads(o.threads);
+  const auto sums = text_program::measure(model, TextWindows::sliding(ids, context, stride), o.batch, threads);
+  const double bytes = static_cast<double>(text.size() - chosen.tokeniser.decode({&ids[0], 1}).size());
+  std::printf("tokens predicted   %td\nnats a token       %.4f\nperplexity         %.3f\nbits a byte        %.4f\n",
+              sums.loss.count, sums.loss.mean(), sums.perplexity(),
+              sums.loss.mean() * static_cast<double>(sums.loss.count) / bytes / std::numbers::ln2);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  Options options;
+  examples::LoadOptionsParser model_options;
+  CLI::App app("Measures how well a language model predicts a text.\n");
+  program_options::set_up(app, "perplexity");
+  add_options(app, options, model_options);
+  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+  return program_options::run("perplexity", [&] {
+    const auto any_model = load_model<float, LanguageModelFamilies>(options.weights, model_options.parsed());
+    std::visit([&](const auto& model) { measure_text(model, options); }, any_model);
+    return 0;
+  });
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crate/io/families.hpp"
+#include "crate/io/formats/detail/is_among.hpp"
+#include "program_options/program_options.hpp"
+#include "text_program/tokeniser_options.hpp"
+#include "training_program/begun_training.hpp"
+#include "training_program/check_options.hpp"
+#include "training_program/options.hpp"
+
+// What the command lines of programs that train on a long text have in common.
+
+namespace text_program {
+
+struct Options {
+  // the text
+  std::string text, validation;
+  TokeniserOptions tokeniser = {.kind = "characters", .vocabulary = {}};
+  Index validation_windows = 256;
+
+  // the model
+  std::string family;
+  Index dim = 128, depth = 4, heads = 4, context = 64;
+  double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
+  bool has_ista = true;  // whether blocks of the family have
+
+  // the recipe and the files
+  training_program::Options training = {.weight_decay = 0.1,
+                                        .beta2 = 0.99,
+                                        .decay_matrices_only = true,
+                                        .final_factor = 0.1,
+                                        .trainer = {.batch = 12, .cut = {.micro_batch = 3}, .largest_norm = 1}};
+  Index steps = 2000, evaluate_every = 200, warm_up = 100;
+  bool decay_all = false;
+
+  /// What options of the program itself, if it has any, mean nothing, and why.
+  [[nodiscard]] std::string_view why_without_effect(std::string_view name) const {
+    if (!has_ista && (name == "--step-size" || name == "--lambda")) return "models of --family have no ISTA";
+    if (name == "--learn-vocabulary" && tokeniser.kind != "bpe") return "--tokeniser is not bpe";
+    if (name == "--vocabulary" && (tokeniser.kind == "bytes" || tokeniser.learned > 0))
+      return "the tokeniser needs no files";
+    return training_program::why_without_effect(name, training);
+  }
+};
+
+[[nodiscard]] inline training_program::ContinuedOptions continued_options() {
+  return {.changeable = {"--text", "--validation", "--validation-windows", "--vocabulary", "--output", "--history",
+                         "--steps", "--checkpoint-every", "--history-every"},
+          .paths = {"--text", "--validation", "--vocabulary", "--output", "--history"},
+          .of_the_run = {"--sample", "--prompt", "--temperature"}};
+}
+
+inline void add_text_options(CLI::App& app, Options& o) {
+  program_options::begin_group(app, "Text");
+  app.add_option("--text", o.text, "to train on")->type_name("FILE");
+  app.add_option("--validation", o.validation, "text to measure on [the last tenth of --text, which is not trained on]")
+      ->type_name("FILE");
+  app.add_option("--validation-windows", o.validation_windows,
+                 "pieces of that text, spread evenly, to measure on in between; at the end all of it is")
+      ->check(CLI::Range(Index{1}, Index{1} << 40));
+  add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind, "none: characters are those of --text");
+  app.add_option("--learn-vocabulary", o.tokeniser.learned,
+                 "learn a byte-pair encoding of so many tokens from the text; 0 for none");
+}
+
+inline void add_model_options(CLI::App& app, Options& o, const std::vector<std::string>& families) {
+  program_options::begin_group(app, "Model");
+  program_options::add_choice(app, "--family", o.family, families, program_options::alternatives(families));
+  app.add_option("--dim", o.dim, "width of the tokens");
+  app.add_option("--depth", o.depth, "blocks");
+  app.add_option("--heads", o.heads, "number of heads");
+  app.add_option("--context", o.context, "most tokens that the model sees at a time");
+  app.add_option("--step-size", o.step, "eta of ISTA");
+  app.add_option("--lambda", o.lambda, "lambda of ISTA");
+  app.add_option("--dropout", o.dropout, "in the attention");
+  app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
+}
+
+inline void add_recipe_options(CLI::App& app, Options& o) {
+  constexpr Index most = Index{1} << 40;
+  program_options::begin_group(app, "Recipe");
+  training_program::add_rule_options(app, o.training);
+  app.add_flag("--decay-all", o.decay_all, "one-dimensional parameters decay, too");
+  app.add_option("--steps", o.steps, "steps; those before --resume count")->check(CLI::Range(Index{0}, most));
+  app.add_option("--evaluate-every", o.evaluate_every, "steps between two measurements; --steps are a multiple of it")
+      ->check(CLI::Range(Index{1}, most));
+  app.add_option("--warm-up", o.warm_up, "steps in which the rate rises")->check(CLI::Range(Index{0}, most));
+  training_program::add_batch_options(app, o.training, "pieces of text");
+}
+
+/// Throws as training_program::check_options, and OptionError on options of texts that cannot be.
+inline void check_options(const CLI::App& app, Options& o) {
+  program_options::check_effects(app, [&](std::string_view name) { return o.why_without_effect(name); });
+  training_program::check_given(o.training, "--text", "a file", o.text);
+  if (app.count("--evaluate-every") == 0 && o.steps < o.evaluate_every && o.steps > 0) o.evaluate_every = o.steps;
+  if (o.steps % o.evaluate_every != 0)
+    throw crate::OptionError(crate::concatenate("option --steps: expected a multiple of --evaluate-every, ",
+                                                o.evaluate_every, ", found ", o.steps));
+  o.training.decay_matrices_only = !o.decay_all;
+  o.training.trainer.epochs = o.steps / o.evaluate_every;
+  training_program::check_options(o.training, {{"--text", o.text}, {"--validation", o.validation}});
+}
+
+}  // namespace text_program

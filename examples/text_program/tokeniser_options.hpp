@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/io/formats/file_replacement.hpp"
+#include "crate/io/formats/text_file.hpp"
+#include "crate/text/read_tokeniser.hpp"
+#include "crate/text/train_byte_level_bpe.hpp"
+#include "crate/text/write_tokeniser.hpp"
+#include "program_options/program_options.hpp"
+
+// Which tokeniser a program of texts takes. A model that is trained keeps its own in a folder beside its weights:
+// "model.tokeniser" beside "model.safetensors", with a file "kind" that names the kind.
+
+namespace text_program {
+
+using crate::Index;
+
+struct TokeniserOptions {
+  std::string kind, vocabulary;
+  Index learned = 0;  ///< tokens of a byte-pair encoding that is learned from the text; 0 for none
+};
+
+/// `otherwise` and `otherwise_in` say which tokeniser is taken, and from where, if none is given.
+inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o, const std::string& otherwise,
+                                  const std::string& otherwise_in) {
+  std::vector<std::string> names;
+  for (const auto& [kind, name] : crate::tokeniser_kinds) names.emplace_back(name);
+  program_options::add_choice(app, "--tokeniser", o.kind, names,
+                              program_options::alternatives(names) + " [" + otherwise + "]");
+  app.add_option("--vocabulary", o.vocabulary, "folder with the tokeniser's files [" + otherwise_in + "]")
+      ->type_name("FOLDER");
+}
+
+/// The folder of the tokeniser that belongs to these weights.
+[[nodiscard]] inline std::filesystem::path tokeniser_folder(std::filesystem::path weights) {
+  return weights.replace_extension(".tokeniser");
+}
+
+/// A tokeniser, and its kind, which its files alone do not tell.
+struct ChosenTokeniser {
+  crate::TokeniserKind kind;
+  crate::Tokeniser tokeniser;
+};
+
+inline void write_beside(const std::filesystem::path& weights, const ChosenTokeniser& chosen) {
+  const std::filesystem::path folder = tokeniser_folder(weights);
+  crate::write_tokeniser(folder, chosen.tokeniser);
+  crate::FileReplacement file(folder / "kind");
+  file.write(std::string(crate::name_of(chosen.kind)) + "\n");
+  file.commit();
+}
+
+/// The tokeniser beside the weights; nothing if there is none.
+[[nodiscard]] inline std::optional<ChosenTokeniser> read_beside(const std::filesystem::path& weights) {
+  const std::filesystem::path folder = tokeniser_folder(weights), file = folder / "kind";
+  if (!crate::path_exists(file)) return std::nullopt;
+  const std::vector<std::string> lines = crate::read_lines(file);
+  if (lines.size() != 1) throw crate::file_error(file.string(), "expected one line, found ", lines.size());
+  const crate::TokeniserKind kind = crate::tokeniser_kind_named(lines.front());
+  return ChosenTokeniser{kind, crate::read_tokeniser(folder, kind)};
+}
+
+/// The tokeniser that the options name, or else the one beside the weights. Throws OptionError if there is neither.
+[[nodiscard]] inline ChosenTokeniser read_tokeniser(const TokeniserOptions& o, const std::string& weights) {
+  if (o.kind.empty()) {
+    if (auto beside = read_beside(weights)) return *std::move(beside);
+    throw crate::OptionError(crate::concatenate("option --tokeniser: expected the one of the weights, as there is no ",
+                                                crate::quote(tokeniser_folder(weights).string()), ", found nothing"));
+  }
+  const crate::TokeniserKind kind = crate::tokeniser_kind_named(o.kind);
+  const std::string folder = o.vocabulary.empty() ? tokeniser_folder(weights).string() : o.vocabulary;
+  return {kind, crate::read_tokeniser(folder, kind)};
+}
+
+/// The tokeniser of a model to be trained on a text, of whose characters or frequent pairs it is made where no folder
+/// holds it.
+[[nodiscard]] inline ChosenTokeniser tokeniser_for(const TokeniserOptions& o, std::string_view text) {
+  const crate::TokeniserKind kind = crate::tokeniser_kind_named(o.kind);
+  if (kind == crate::TokeniserKind::bpe && o.learned > 0)
+    return {kind, crate::Tokeniser(crate::train_byte_level_bpe(text, {.vocabulary_size = o.learned}))};
+  if (kind == crate::TokeniserKind::characters && o.vocabulary.empty())
+    return {kind, crate::Tokeniser(crate::CharacterTokeniser(text))};
+  if (kind != crate::TokeniserKind::bytes && o.vocabulary.empty())
+    throw crate::OptionError(crate::concatenate("option --vocabulary: expected the folder of the tokeniser ", o.kind,
+                                                kind == crate::TokeniserKind::bpe ? ", or --learn-vocabulary" : "",
+                                                ", found nothing"));
+  return {kind, crate::read_tokeniser(o.vocabulary, kind)};
+}
+
+/// Throws OptionError if a model has fewer ids than its tokeniser.
+inline void check_vocabulary(const crate::Tokeniser& tokeniser, Index vocabulary) {
+  if (tokeniser.vocabulary_size() > vocabulary)
+    throw crate::OptionError(crate::concatenate("tokeniser: expected at most the ", vocabulary,
+                                                " tokens that the weights have, found ", tokeniser.vocabulary_size(),
+                                                "; these weights belong to another tokeniser"));
+}
+
+/// A text, as it is. Throws FileError if it is empty.
+[[nodiscard]] inline std::string read_text(const std::string& path) {
+  std::string text = crate::read_text(path);
+  if (text.empty()) throw crate::file_error(path, "expected a text, found an empty file");
+  return text;
+}
+
+}  // namespace text_program

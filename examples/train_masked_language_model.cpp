@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+
+// Trains CRATE-BERT, or a transformer in its place, to tell what stands where tokens of a text are masked: what
+// classify_text begins with. No official recipe is known; this is BERT's masking with the recipe of small texts.
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <span>
+#include <string>
+#include <tuple>
+
+#include "crate/training/masked_text_windows.hpp"
+#include "program_options/program_options.hpp"
+#include "text_program/train.hpp"
+
+namespace {
+
+using namespace crate;
+using text_program::Options;
+
+struct Program {
+  using Families = std::tuple<CrateMaskedLanguageModelFamily, TransformerMaskedLanguageModelFamily>;
+  static constexpr bool predicts_every_token = false;
+
+  static auto& block_of(auto& options) { return options.text.block; }
+
+  template <class Model>
+  static Model fresh_model(const Options& o, Index vocabulary) {
+    typename Model::Options options;
+    options.text.vocabulary = vocabulary;
+    options.text.context = o.context;
+    options.text.depth = o.depth;
+    options.text.token_dropout = o.token_dropout;
+    auto& block = options.text.block;
+    block.dim = o.dim;
+    block.heads = o.heads;
+    block.dropout = o.dropout;
+    if constexpr (requires { block.lambda; }) {
+      block.output_bias = false;
+      block.step = o.step;
+      block.lambda = o.lambda;
+    }
+    Model model(options);
+    initialise(model, o.training.trainer.seed);
+    return model;
+  }
+
+  static MaskingOptions masking_of(const Tokeniser& tokeniser) {
+    const SpecialTokens special = tokeniser.special_tokens();
+    return {.mask = special.mask.value(),
+            .vocabulary = tokeniser.vocabulary_size(),
+            .begin = special.sentence_begin,
+            .end = special.sentence_end};
+  }
+
+  static MaskedTextWindows drawn(std::span<const TokenId> ids, const Options& o, const Tokeniser& tokeniser) {
+    const MaskingOptions masking = masking_of(tokeniser);
+    return {TextWindows(ids, o.context - masking.around(), o.evaluate_every * o.training.trainer.batch), masking};
+  }
+  static MaskedTextWindows spread(std::span<const TokenId> ids, const Options& o, const Tokeniser& tokeniser,
+                                  Index most) {
+    const MaskingOptions masking = masking_of(tokeniser);
+    return {TextWindows::spread(ids, o.context - masking.around(), most), masking};
+  }
+
+  static void check(const Tokeniser& tokeniser) {
+    if (!tokeniser.special_tokens().mask)
+      throw OptionError("option --tokeniser: expected one with a token [MASK] or <mask>, found none in its vocabulary");
+  }
+
+  static void show(const auto&, const Tokeniser&, Index, Threads&) {}
+};
+
+void add_options(CLI::App& app, Options& o) {
+  o.family = "crate-bert";
+  o.tokeniser.kind = "bert";
+  text_program::add_text_options(app, o);
+  text_program::add_model_options(app, o, text_program::family_names<Program>());
+  text_program::add_recipe_options(app, o);
+  training_program::add_file_options(app, o.training, "measurement", "--steps, the texts and the files");
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+#ifdef SIGPIPE
+  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
+#endif
+  Options options;
+  CLI::App app("Trains CRATE-BERT, or a transformer in its place, on a text file with masked tokens.\n");
+  program_options::set_up(app, "train_masked_language_model");
+  add_options(app, options);
+  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+  return program_options::run("train_masked_language_model",
+                              [&] { return text_program::run(Program(), app, options, add_options); });
+}

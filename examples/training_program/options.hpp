@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "crate/core/matrix.hpp"
+#include "crate/training/any_optimiser.hpp"
+#include "crate/training/recipe.hpp"
+#include "crate/training/trainer.hpp"
+#include "program_options/program_options.hpp"
+
+// What the command lines of programs that train have in common.
+
+namespace training_program {
+
+using crate::Index;
+
+struct Options {
+  // the recipe
+  std::string rule = "adamw", schedule = "cosine";
+  double rate = 1e-3, weight_decay = 0.05, momentum = 0.9, beta1 = 0.9;
+  std::optional<double> beta2;  // empty: as usual for the rule
+  bool decay_matrices_only = false;
+  double final_factor = 0, label_smoothing = 0, average_decay = 0;
+  crate::TrainerOptions trainer = {};
+  int threads = 1;
+
+  // files
+  std::string output, checkpoint, history;
+  bool resume = false, discard = false;
+};
+
+/// The rule of steps and the schedule of the rate.
+inline void add_rule_options(CLI::App& app, Options& o) {
+  using program_options::add_choice;
+  add_choice(app, "--optimiser", o.rule, {"adamw", "lion", "sgd"}, "adamw, lion or sgd");
+  app.add_option("--rate", o.rate, "learning rate after the warm-up");
+  app.add_option("--weight-decay", o.weight_decay, "of the parameters, decoupled from the gradient");
+  app.add_option("--momentum", o.momentum, "of sgd");
+  app.add_option("--beta1", o.beta1, "of adamw and lion");
+  app.add_option("--beta2", o.beta2, o.beta2 ? "of adamw and lion" : "of adamw and lion [0.999 and 0.99]");
+  add_choice(app, "--schedule", o.schedule, {"constant", "linear", "cosine"},
+             "of the rate: constant, linear or cosine");
+  app.add_option("--final-factor", o.final_factor, "of the rate, where the schedule ends");
+  app.add_option("--clip", o.trainer.largest_norm, "largest norm of the gradient; 0 for any");
+  app.add_option("--average-decay", o.average_decay,
+                 "of a moving average of the weights, which is then kept, below 1; 0 for none");
+}
+
+/// How batches of `examples`, such as "images", are cut and drawn.
+inline void add_batch_options(CLI::App& app, Options& o, const std::string& examples) {
+  app.add_option("--batch", o.trainer.batch, examples + " of a step");
+  app.add_option("--micro-batch", o.trainer.cut.micro_batch, examples + " that a thread holds at a time");
+  app.add_option("--lanes", o.trainer.cut.lanes, "gradients summed apart; more threads than that do not help");
+  program_options::add_seed(app, o.trainer.seed);
+  program_options::add_threads(app, o.threads);
+}
+
+/// The files; a training is tested once in a `period`, and goes on with all its options but those that `may_change`.
+inline void add_file_options(CLI::App& app, Options& o, const std::string& period, const std::string& may_change) {
+  program_options::begin_group(app, "Files that are written");
+  app.add_option("--output", o.output, "safetensors file for the trained weights, under their published names [none]")
+      ->type_name("FILE");
+  app.add_option("--checkpoint", o.checkpoint,
+                 "holds the whole training after every " + period + "; other programs take it for weights [none]")
+      ->type_name("FILE");
+  app.add_option("--checkpoint-every", o.trainer.checkpoint_every, "and after every so many steps; 0 for none");
+  app.add_flag("--resume", o.resume,
+               "go on from the checkpoint, if there is one: with its options, of which " + may_change + " may change");
+  app.add_option("--history", o.history, "JSON lines, to which is added what every " + period + " brought [none]")
+      ->type_name("FILE");
+  app.add_option("--history-every", o.trainer.history_every, "and the loss of every so many steps; 0 for none");
+  app.add_flag("--discard", o.discard, "keep nothing: instead of --output or --checkpoint, to try or to measure");
+}
+
+[[nodiscard]] inline crate::OptimiserOptions optimiser_options(const Options& o) {
+  const bool vectors = !o.decay_matrices_only;
+  if (o.rule == "lion")
+    return crate::LionOptions{.rate = o.rate,
+                              .beta1 = o.beta1,
+                              .beta2 = o.beta2.value_or(0.99),
+                              .weight_decay = o.weight_decay,
+                              .decay_vectors = vectors};
+  if (o.rule == "sgd")
+    return crate::SgdOptions{
+        .rate = o.rate, .momentum = o.momentum, .weight_decay = o.weight_decay, .decay_vectors = vectors};
+  return crate::AdamWOptions{.rate = o.rate,
+                             .beta1 = o.beta1,
+                             .beta2 = o.beta2.value_or(0.999),
+                             .weight_decay = o.weight_decay,
+                             .decay_vectors = vectors};
+}
+
+[[nodiscard]] inline crate::Schedule schedule_of(const Options& o, Index warm_up_steps, Index steps) {
+  const crate::Decay decay = o.schedule == "constant" ? crate::Decay::constant
+                             : o.schedule == "linear" ? crate::Decay::linear
+                                                      : crate::Decay::cosine;
+  return {.decay = decay, .warm_up = warm_up_steps, .steps = steps, .final_factor = o.final_factor};
+}
+
+/// The options of a trainer with this schedule, whose checkpoint carries these texts.
+[[nodiscard]] inline crate::TrainerOptions trainer_options(const Options& o, crate::Schedule schedule,
+                                                           crate::Metadata notes) {
+  crate::TrainerOptions result = o.trainer;
+  result.schedule = schedule;
+  result.notes = std::move(notes);
+  result.checkpoint = o.checkpoint;
+  result.history = o.history;
+  return result;
+}
+
+}  // namespace training_program

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""From text to trained models and back: language.py FOLDER_OF_PROGRAMS. A language model learns, goes on bit for bit where it was stopped,
+and loads with its tokeniser; a masked one serves a classifier; texts and vocabularies that cannot serve are refused in words."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+
+failures = 0
+
+
+def check(what, holds, seen=""):
+    global failures
+    if not holds:
+        failures += 1
+        print(f"FAILED: {what}\n{seen}")
+
+
+def run(program, *arguments):
+    path = os.path.join(sys.argv[1], program)
+    done = subprocess.run([path, *map(str, arguments)], capture_output=True, timeout=300)
+    return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+
+
+def check_refused(what, words, program, *arguments):
+    status, text = run(program, *arguments)
+    check(what, status == 1 and words in text and "\n" not in text.rstrip("\n"), (status, text))
+
+
+def write(path, text):
+    with open(path, "wb") as file:
+        file.write(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+SMALL = ("--dim", 16, "--depth", 1, "--heads", 2, "--context", 16, "--threads", 2)
+RECIPE = ("--evaluate-every", 20, "--warm-up", 0, "--schedule", "constant", "--rate", 0.01, "--batch", 8)
+SHORT = ("--steps", 40, *RECIPE)
+FAMILIES = ("crate-gpt2", "crate-lm", "crate-alpha-lm", "gpt2")
+
+
+def loss_of_training(text):
+    found = re.search(r"whole text: ([\d.]+) nats a token", text)
+    return float(found[1]) if found else None
+
+
+def check_learns(folder, text):
+    for family in FAMILIES:
+        weights = f"{folder}/{family}.safetensors"
+        status, seen = run("train_language_model", "--text", text, "--family", family, *SMALL, *SHORT, "--output", weights)
+        loss = loss_of_training(seen)
+        check(f"{family} learns", status == 0 and loss is not None and loss < 2, seen)
+        check(f"{family} writes samples", "      | " in seen, seen)
+        validation = write(f"{folder}/validation", content(text)[len(content(text)) * 9 // 10 :])
+        status, measured = run("perplexity", "--weights", weights, "--text", validation, "--stride", 16)
+        found = re.search(r"nats a token +([\d.]+)", measured)
+        check(f"perplexity measures of {family} what its training did", found and abs(float(found[1]) - loss) < 2e-4,
+              (seen, measured))
+
+
+def check_resumes(folder, text):
+    common = ("--text", text, *SMALL, *RECIPE, "--tokeniser", "bpe", "--learn-vocabulary", 280, "--average-decay", 0.9)
+    at_once = run("train_language_model", *common, "--steps", 40, "--output", f"{folder}/at_once.safetensors")
+    first = run("train_language_model", *common, "--steps", 20, "--checkpoint", f"{folder}/checkpoint")
+    rest = run("train_language_model", "--checkpoint", f"{folder}/checkpoint", "--resume", "--steps", 40, "--output",
+               f"{folder}/in_two.safetensors")
+    check("a training goes on", (at_once[0], first[0], rest[0]) == (0, 0, 0), (at_once, first, rest))
+    check("in two goes it is the same, bit for bit", content(f"{folder}/at_once.safetensors") == content(f"{folder}/in_two.safetensors"))
+    check("a checkpoint is a file of weights", run("perplexity", "--weights", f"{folder}/checkpoint", "--text", text)[0] == 0)
+    check_refused("another recipe", "another recipe", "train_language_model", "--checkpoint", f"{folder}/checkpoint", "--resume",
+                  "--rate", 0.5)
+
+
+def check_texts(folder, text):
+    train = ("train_language_model", *SMALL, *SHORT, "--discard")
+    check_refused("steps that are no multiple", "expected a multiple of --evaluate-every, 20, found 30", "train_language_model", *RECIPE,
+                  "--steps", 30, "--text", text, "--discard")
+    check_refused("an empty text", "found an empty file", *train, "--text", write(f"{folder}/empty", ""))
+    check_refused("a text shorter than the context", "expected at least 17 tokens", *train, "--text", write(f"{folder}/short", "abc"))
+    status, seen = run(*train, "--text", write(f"{folder}/same", "a" * 500))
+    check("a text of one character is predicted", status == 0 and loss_of_training(seen) == 0, seen)
+    status, seen = run(*train, "--tokeniser", "bytes", "--text", f"{folder}/same")
+    check("also in bytes", status == 0 and loss_of_training(seen) < 0.1, seen)
+    check_refused("a validation text of other characters", "vocabulary", *train, "--text", text, "--validation",
+                  write(f"{folder}/other", "\u00e9" * 50))
+    weights = f"{folder}/crate-gpt2.safetensors"
+    check_refused("another tokeniser's vocabulary", "expected at most the", "perplexity", "--weights", weights, "--text", text,
+                  "--tokeniser", "bytes")
+    check_refused("a text of one token", "expected at least 2 tokens", "perplexity", "--weights", weights, "--text",
+                  write(f"{folder}/one", "a"))
+    check_refused("a tokeniser without masks", "[MASK]", "train_masked_language_model", *SMALL, *SHORT, "--discard", "--text", text,
+                  "--tokeniser", "bytes")
+
+
+GOOD, BAD, THINGS = ("good", "fine", "great"), ("bad", "dull", "poor"), ("film", "plot", "cast", "song")
+
+
+def sentence(label):
+    return f"a {random.choice(GOOD if label else BAD)} {random.choice(THINGS)}"
+
+
+def check_classifiers(folder):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *GOOD, *BAD, *THINGS]
+    os.makedirs(f"{folder}/words")
+    write(f"{folder}/words/vocab.txt", "\n".join(words) + "\n")
+    labels = [i % 2 for i in range(300)]
+    sentences = [sentence(label) for label in labels]
+    write(f"{folder}/train.tsv", "sentence\tlabel\n" + "".join(f"{s} \t{l}\n" for s, l in zip(sentences[:240], labels)))
+    write(f"{folder}/test", "".join(f"{l} {s}\n" for s, l in zip(sentences[240:], labels[240:])))
+    bert = ("--tokeniser", "bert", "--vocabulary", f"{folder}/words")
+    text = write(f"{folder}/runs", " ".join(" ".join([random.choice(THINGS)] * 40) for _ in range(60)))  # what is masked stands around
+    for family in ("crate-bert", "transformer-bert"):
+        masked, weights = f"{folder}/{family}.safetensors", f"{folder}/{family}-classifier.safetensors"
+        status, seen = run("train_masked_language_model", "--family", family, "--text", text, "--validation", text, *bert, *SMALL,
+                           "--steps", 100, *RECIPE, "--output", masked)
+        check(f"{family} learns", status == 0 and loss_of_training(seen) < 0.7, seen)
+        recipe = ("--train", f"{folder}/train.tsv", "--test", f"{folder}/test", "--epochs", 12, "--rate", 0.01, "--batch", 16)
+        status, seen = run("classify_text", *recipe, "--from", masked, "--output", weights)
+        check(f"a classifier learns from {family}", status == 0 and "   100.00 %   " in seen.splitlines()[-3], seen)
+        status, seen = run("classify_text", "--weights", weights, "--test", f"{folder}/test")
+        check(f"a classifier from {family} is as good when used", seen == "accuracy 100.00 % (60 of 60 sentences)\n", seen)
+        status, seen = run("classify_text", "--weights", weights, "--text", write(f"{folder}/own", "a great plot\na poor song\n"))
+        check("it classifies one's own sentences", [line.split("\t")[0] for line in seen.splitlines()] == ["1", "0"], seen)
+        status, seen = run("classify_text", *recipe, *bert, "--family", f"{family}-classifier", "--dim", 16, "--depth", 1, "--heads", 2,
+                           "--discard")
+        check(f"{family}-classifier learns from scratch", status == 0 and "   100.00 %   " in seen, seen)
+    check_refused("lines without a class", "line 1: expected a sentence", "classify_text", *bert, "--discard", "--test", f"{folder}/test",
+                  "--train", write(f"{folder}/no_class", "word\n"))
+
+
+def main():
+    random.seed(1)
+    with tempfile.TemporaryDirectory() as folder:
+        text = write(f"{folder}/text", "".join(f"the {sentence(i % 2)} was seen.\n" for i in range(400)))
+        check_learns(folder, text)
+        check_resumes(folder, text)
+        check_texts(folder, text)
+        check_classifiers(folder)
+    sys.exit(1 if failures else 0)
+
+
+main()
