@@ -14,7 +14,7 @@ install(EXPORT crate-targets NAMESPACE crate:: DESTINATION ${crate_package_dir})
 configure_package_config_file(.cmake/crate-config.cmake.in crate-config.cmake INSTALL_DESTINATION ${crate_package_dir})
 write_basic_package_version_file(crate-config-version.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/crate-config.cmake ${PROJECT_BINARY_DIR}/crate-config-version.cmake
-  .cmake/io-packages.cmake DESTINATION ${crate_package_dir})
+  .cmake/io-packages.cmake .cmake/Findutf8proc.cmake DESTINATION ${crate_package_dir})
 
 file(RELATIVE_PATH crate_pkgconfig_to_include
   ${CMAKE_INSTALL_PREFIX}/${crate_pkgconfig_dir} ${CMAKE_INSTALL_FULL_INCLUDEDIR})

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything that needs only Eigen and no file. What reads and writes files, in io/ and training/, stands apart: half
-// of the time that it would take to compile this is saved by those who need none of it.
+// Everything that needs only Eigen and no file. What reads and writes files, in io/, text/ and training/, and what
+// needs the tables of Unicode, in text/, stands apart: half of the time that it would take to compile this is saved by
+// those who need none of it.
 
 #include "crate/core/requirements.hpp"
 
@@ -89,6 +90,10 @@
 #include "crate/testing/backward.hpp"
 #include "crate/testing/finding.hpp"
 #include "crate/testing/finite_difference.hpp"
+#include "crate/text/byte_tokeniser.hpp"
+#include "crate/text/character_tokeniser.hpp"
+#include "crate/text/streaming_decoder.hpp"
+#include "crate/text/token.hpp"
 #include "crate/training/adamw.hpp"
 #include "crate/training/any_optimiser.hpp"
 #include "crate/training/batch_gradient.hpp"

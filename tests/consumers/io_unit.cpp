@@ -2,9 +2,10 @@
 #include <crate/io/formats/safetensors.hpp>
 #include <crate/io/pictures/idx.hpp>
 #include <crate/io/pictures/image.hpp>
+#include <crate/text/read_tokeniser.hpp>
 #include <cstdio>
 
-// One reader for each of zlib, libpng with libjpeg, and nlohmann/json.
+// One reader for each of zlib, libpng with libjpeg, nlohmann/json, and utf8proc.
 int main() {
   int refused = 0;
   const auto refuses = [&](const auto& read) {
@@ -18,5 +19,6 @@ int main() {
   refuses([] { return crate::read_idx_folder("nowhere"); });
   refuses([] { return crate::read_image("nowhere.png"); });
   refuses([] { return crate::read_safetensors("nowhere.safetensors"); });
-  return refused == 3 ? 0 : 1;
+  refuses([] { return crate::read_tokeniser("nowhere", crate::TokeniserKind::bert); });
+  return refused == 4 ? 0 : 1;
 }
