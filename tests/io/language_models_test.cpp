@@ -108,8 +108,9 @@ namespace {
 template <class Model>
 Model random_model(const typename Model::Options& options) {
   Model model(options);
+  Random random(3);
   for_each_parameter(
-      [random = Random(3)](std::string_view, ParameterKind, auto& parameter) mutable {
+      [&](std::string_view, ParameterKind, auto& parameter) {
         random.fill_normal(parameter);
         parameter *= typename Model::Scalar(0.4);
       },
@@ -184,8 +185,8 @@ TEST_CASE("every language model comes back from its file") {
 
   using Overcomplete = OvercompleteLanguageModel<float>;
   auto overcomplete = small_language_options<Overcomplete>();
-  CHECK(check_saved(random_model<Overcomplete>(overcomplete)).at("transformer.h.1.ista.weight").shape ==
-        std::vector<Index>{24, 6});
+  const TensorTable wide = check_saved(random_model<Overcomplete>(overcomplete));
+  CHECK(wide.at("transformer.h.1.ista.weight").shape == std::vector<Index>{24, 6});
   overcomplete.block.atoms = 6;  // as many as a square one has, which the metadata tells apart
   check_saved(random_model<Overcomplete>(overcomplete));
   check_saved(random_model<CrateAlphaLanguageModel<float>>(small_language_options<CrateAlphaLanguageModel<float>>()));
@@ -193,7 +194,8 @@ TEST_CASE("every language model comes back from its file") {
   using Gpt2 = TransformerLanguageModel<double>;
   auto gpt2 = small_language_options<Gpt2>();
   gpt2.block.gelu = GeluForm::tanh;
-  CHECK(*check_saved(random_model<Gpt2>(gpt2)).find_metadata("crate.gelu") == "tanh");
+  const TensorTable published = check_saved(random_model<Gpt2>(gpt2));
+  CHECK(*published.find_metadata("crate.gelu") == "tanh");
 }
 
 TEST_CASE("every masked language model and classifier of sentences comes back from its file") {
@@ -212,7 +214,8 @@ TEST_CASE("every masked language model and classifier of sentences comes back fr
   using Sentences = CrateSentenceClassifier<float>;
   auto sentences = random_model<Sentences>(small_text_options<Sentences>());
   sentences.about.class_names = {"bad", "good"};
-  CHECK(*check_saved(sentences).find_metadata("crate.class_names.0") == R"(["bad","good"])");
+  const TensorTable named = check_saved(sentences);
+  CHECK(*named.find_metadata("crate.class_names.0") == R"(["bad","good"])");
   check_saved(
       random_model<TransformerSentenceClassifier<double>>(small_text_options<TransformerSentenceClassifier<double>>()));
 }

@@ -60,7 +60,8 @@ template <Scalar S>
 }
 template <class Map>
 [[nodiscard]] AffineMap affine_map(const Transposed<Map>& layer) {
-  return AffineMap(layer.map.weight.transpose());
+  using S = typename Transposed<Map>::Scalar;
+  return AffineMap(layer.map.weight.transpose(), layer.bias != nullptr ? *layer.bias : Vector<S>());
 }
 
 namespace detail {
