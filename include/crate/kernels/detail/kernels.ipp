@@ -34,6 +34,10 @@ struct Kernels {
                            SoftmaxTerms<S> softmax, Columns<Out> out, Workspace& workspace, Threads& threads) {
     CRATE_TARGET::attend_heads<Value>(heads, first_tokens, dropout, softmax, out, workspace, threads);
   }
+  template <class S, class Out>
+  static void attend_cached(const CachedHeads<S>& heads, Columns<Out> out, Workspace& workspace, Threads& threads) {
+    CRATE_TARGET::attend_cached(heads, out, workspace, threads);
+  }
   template <class S>
   static void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout& dropout,
                                    SoftmaxTerms<const S> softmax, Columns<const S> out, Columns<const S> out_cotangent,
