@@ -17,6 +17,10 @@ struct Kernels {
   static void multiply_panel(const Arguments&... arguments) {
     CRATE_TARGET::multiply_panel<A>(arguments...);
   }
+  template <class A, class... Arguments>
+  static void multiply_panel_by_steps(const Arguments&... arguments) {
+    CRATE_TARGET::multiply_panel_by_steps<A>(arguments...);
+  }
   template <class... Arguments>
   static void multiply_panel_widening(const Arguments&... arguments) {
     CRATE_TARGET::multiply_panel_widening(arguments...);
