@@ -216,8 +216,8 @@ struct CrateAlphaLanguageModelFamily : detail::NanoGptFormat {
   }
 };
 
-/// GPT-2 as nanoGPT stores it, with the exact GELU, and as Hugging Face does: matrices transposed, GELU by tanh, without
-/// 'transformer.' in front.
+/// GPT-2 as nanoGPT stores it, with the exact GELU, and as Hugging Face does: matrices transposed, GELU by tanh, often
+/// without 'transformer.' in front of the names.
 struct TransformerLanguageModelFamily : detail::NanoGptFormat {
   template <crate::Scalar S>
   using Model = TransformerLanguageModel<S>;

@@ -38,8 +38,12 @@ inline std::string in_first_layer(std::string_view name) {
 }
 
 /// Throws OptionError if the model is built in a way that its published tensors cannot tell.
-inline void check_publishable(const std::vector<ListedLayer>& layers) {
+inline void check_publishable(const std::vector<ListedLayer>& layers,
+                              const std::vector<ListedLayer>& published_layers) {
   std::map<std::string, Index> heads;  // of the first layer in each stack
+  std::map<std::string, bool> has_own_decoding;
+  for (const ListedLayer& layer : published_layers)
+    if (layer.has_own_decoding) has_own_decoding.emplace(layer.name, *layer.has_own_decoding);
   for (const ListedLayer& layer : layers) {
     if (const auto& attention = layer.attention) {
       const Index expected = heads.emplace(in_first_layer(layer.name), attention->heads).first->second;
@@ -51,8 +55,11 @@ inline void check_publishable(const std::vector<ListedLayer>& layers) {
                                ", as the published format has"),
                    attention->output == MssaOutput::tied ? "a tied one" : "another");
     }
-    check_option(layer.has_own_decoding.value_or(true), concatenate(layer.name, ": a decoding of its own"),
-                 "a tied one");
+    if (!layer.has_own_decoding) continue;
+    const bool own = has_own_decoding.at(in_first_layer(layer.name));
+    check_option(*layer.has_own_decoding == own,
+                 concatenate(layer.name, own ? ": a decoding of its own" : ": a tied decoding"),
+                 own ? "a tied one" : "one of its own");
   }
 }
 
@@ -74,13 +81,14 @@ inline Metadata unpublished_settings(const std::vector<ListedLayer>& layers,
 template <class Model, PublishedFamily Family = FamilyOf<Model>>
 [[nodiscard]] Metadata metadata_of(const Model& model) {
   const std::vector<ListedLayer> layers = list_layers(model);
-  check_publishable(layers);
+  const Model published(Family::smallest_like(model));
+  const std::vector<ListedLayer> published_layers = list_layers(std::as_const(published));
+  check_publishable(layers, published_layers);
   Metadata metadata{{"crate.family", std::string(Family::name)}};
   const LoadOptions untold = Family::untold(model);
   std::apply([&](const auto&... option) { (append(metadata, option, untold), ...); }, Family::load_options);
   append_input(metadata, model);
-  const Model published(Family::smallest_like(model));
-  for (auto& setting : unpublished_settings(layers, list_layers(published))) metadata.push_back(std::move(setting));
+  for (auto& setting : unpublished_settings(layers, published_layers)) metadata.push_back(std::move(setting));
   return metadata;
 }
 

@@ -56,8 +56,8 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return std::string_view(tensor.name).substr(dict.size() + 1);
 }
 
-/// The table of the family that the file names, or of the first one that names all tensors of the dict. Throws FileError
-/// if none does.
+/// The table of the family that the file names, or of the first one that names all tensors of the dict.
+/// Throws FileError if none does.
 [[nodiscard]] inline std::span<const PublishedName> names_of_checkpoint(const TensorTable& file,
                                                                         const std::string& dict) {
   const auto is_named = [&](std::span<const PublishedName> names) {
