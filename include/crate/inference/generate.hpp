@@ -51,9 +51,12 @@ struct GenerationOptions {
   Index slide = 0;                    ///< 0 refuses texts longer than the model's context. Else, whenever the context is
                                       ///< full, so many of its first tokens are forgotten and the others passed anew, at
                                       ///< new positions: with 1 for each token, as by the published code.
+  Index vocabulary = 0;               ///< ids below this alone are written; 0 for all that the model knows
   SamplingOptions sampling = {};
 
-  void check(Index context) const {
+  void check(Index context, Index known_ids) const {
+    check_option(vocabulary >= 0 && vocabulary <= known_ids,
+                 concatenate("generation: ids within the model's vocabulary of ", known_ids), vocabulary);
     check_option(tokens >= 1, "generation: tokens >= 1", tokens);
     check_option(slide >= 0 && slide <= context, concatenate("generation: tokens to slide by in 0..", context), slide);
     sampling.check();
@@ -108,7 +111,7 @@ class Texts {
 
   /// The most tokens of a text that are kept at a time. The last that is written need not be.
   [[nodiscard]] Index longest_kept() const {
-    options_.check(context_);
+    options_.check(context_, model_.output_dim());
     check_option(!texts_.empty(), "generation: prompts >= 1", std::ssize(texts_));
     Index longest = 0;
     for (std::size_t i = 0; i < texts_.size(); ++i) {
@@ -124,7 +127,8 @@ class Texts {
   }
 
   [[nodiscard]] Index choose(Index text, const auto& logits) {
-    const Index id = choose_token(logits, texts_[at(text)], options_.sampling, randoms_[at(text)]);
+    const Index ids = options_.vocabulary > 0 ? options_.vocabulary : model_.output_dim();
+    const Index id = choose_token(logits.head(ids), texts_[at(text)], options_.sampling, randoms_[at(text)]);
     texts_[at(text)].push_back(id);
     return id;
   }

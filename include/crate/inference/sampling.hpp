@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <iterator>
 #include <span>
 #include <vector>
 
@@ -52,7 +53,8 @@ struct Candidate {
 
 inline void penalise(std::vector<Candidate>& candidates, std::span<const Index> text, double penalty) {
   std::vector<bool> seen(candidates.size(), false);
-  for (const Index id : text) seen[static_cast<std::size_t>(id)] = true;
+  for (const Index id : text)
+    if (id < std::ssize(candidates)) seen[static_cast<std::size_t>(id)] = true;
   for (Candidate& candidate : candidates)
     if (seen[static_cast<std::size_t>(candidate.id)])
       candidate.logit = candidate.logit > 0 ? candidate.logit / penalty : candidate.logit * penalty;
