@@ -77,8 +77,11 @@ std::vector<std::vector<Index>> encode(const Tokeniser& tokeniser, const std::ve
 /// When the prompts were passed, and how many tokens were written since.
 class Speed {
  public:
-  void count() {
-    if (written_++ == 0) first_ = Clock::now();
+  /// Returns whether this is the first.
+  bool count() {
+    const bool is_first = written_++ == 0;
+    if (is_first) first_ = Clock::now();
+    return is_first;
   }
   void print(Index prompt_tokens, std::size_t weight_bytes, std::size_t cache_bytes) const {
     const std::chrono::duration<double> prompt = first_ - begin_, writing = Clock::now() - first_;
@@ -113,12 +116,11 @@ void write_texts(const Model& model, const Tokeniser& tokeniser, const Options& 
   const auto show_new = [&](const std::string& text) {
     if (streams) show(text);
   };
-  show_new(options.prompts.front());
   Workspace workspace;
   Speed speed;
   (void)crate::generate(model, prompts, how, Run<S>{.threads = &threads, .workspace = &workspace},
                         [&](Index prompt, Index id) {
-                          speed.count();
+                          if (speed.count()) show_new(options.prompts.front());
                           if (std::find(how.end_tokens.begin(), how.end_tokens.end(), id) != how.end_tokens.end())
                             return false;
                           WrittenText& text = texts[static_cast<std::size_t>(prompt)];

@@ -77,13 +77,14 @@ void measure(typename Model::Options options, const Plan& plan) {
     auto begin = Clock::now();
     model.forward(TokenIds(ids, TokenLayout::single(plan.prompt).with_chosen({plan.prompt - 1})), logits, run);
     prompts.push_back(milliseconds_since(begin));
-    begin = Clock::now();
     for (Index i = 0; i < plan.tokens; ++i) {
+      begin = Clock::now();
       Index best = 0;
       logits.maxCoeff(&best);
-      model.forward(TokenIds(std::vector<Index>{best}), logits, run);
+      const std::vector<Index> next{best};
+      model.forward(TokenIds(next), logits, run);
+      tokens.push_back(milliseconds_since(begin));
     }
-    tokens.push_back(milliseconds_since(begin) / static_cast<double>(plan.tokens));
   }
   const auto median = [](std::vector<double> times) {
     std::sort(times.begin(), times.end());

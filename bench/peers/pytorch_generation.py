@@ -78,10 +78,10 @@ def main():
             begin = time.perf_counter()
             logits = model.forward(ids, cache, 0)
             prompt_times.append(1e3 * (time.perf_counter() - begin))
-            begin = time.perf_counter()
             for i in range(tokens):
+                begin = time.perf_counter()
                 logits = model.forward(logits.argmax().reshape(1), cache, prompt + i)
-            token_times.append(1e3 * (time.perf_counter() - begin) / tokens)
+                token_times.append(1e3 * (time.perf_counter() - begin))
     print(json.dumps({
         "prompt_ms": round(statistics.median(prompt_times), 2), "prompt_ms_least": round(min(prompt_times), 2),
         "token_ms": round(statistics.median(token_times), 3), "token_ms_least": round(min(token_times), 3)}))
