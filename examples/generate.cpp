@@ -157,8 +157,6 @@ int main(int count, char** arguments) {
     return 0;
   } catch (const std::bad_alloc&) {
     std::cerr << "generate: there is not enough memory\n";
-  } catch (const std::exception& error) {
-    std::cerr << "generate: " << error.what() << '\n';
-  }
+  } catch (const std::exception& error) { std::cerr << "generate: " << error.what() << '\n'; }
   return 1;
 }

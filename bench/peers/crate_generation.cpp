@@ -92,7 +92,8 @@ void measure(typename Model::Options options, const Plan& plan) {
   };
   const double least = *std::min_element(tokens.begin(), tokens.end());
   const double embedding = 4.0 * static_cast<double>(options.vocabulary + options.context) * 768;
-  const double read = static_cast<double>(model.bytes_held()) - embedding, bandwidth = read_gigabytes_per_second(threads);
+  const double read = static_cast<double>(model.bytes_held()) - embedding,
+               bandwidth = read_gigabytes_per_second(threads);
   std::printf(
       "{\"prompt_ms\": %.2f, \"prompt_ms_least\": %.2f, \"token_ms\": %.3f, \"token_ms_least\": %.3f, "
       "\"weights_mb\": %.1f, \"cache_mb\": %.2f, \"read_gb_s\": %.1f, \"share_of_bandwidth\": %.2f}\n",

@@ -13,7 +13,8 @@ using crate::TokeniserKind;
 
 std::optional<int> Options::parse(int count, char** arguments) {
   CLI::App app(
-      "Goes on with a text by a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. The text appears as it "
+      "Goes on with a text by a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. The text appears as "
+      "it "
       "is\n"
       "written; of several prompts each text when all are done. Speed and memory are told on standard error.");
   std::string kind = "gpt2", precision = "f32";
@@ -27,9 +28,11 @@ std::optional<int> Options::parse(int count, char** arguments) {
   app.add_option("--prompt", prompts, "text to go on with; several are written side by side")
       ->allow_extra_args(false)
       ->required();
-  app.add_option("--tokens", generation.tokens, "most tokens to write (128)")->check(CLI::Range(Index{1}, Index{1} << 30));
-  app.add_option("--temperature", sampling.temperature, "of the softmax that tokens are drawn by (1); 0 writes the "
-                                                        "likeliest");
+  app.add_option("--tokens", generation.tokens, "most tokens to write (128)")
+      ->check(CLI::Range(Index{1}, Index{1} << 30));
+  app.add_option("--temperature", sampling.temperature,
+                 "of the softmax that tokens are drawn by (1); 0 writes the "
+                 "likeliest");
   app.add_option("--top-k", sampling.top_k, "draw among the K likeliest tokens (all)");
   app.add_option("--top-p", sampling.top_p, "draw among the fewest likeliest tokens of probability P together (1)");
   app.add_option("--repetition-penalty", sampling.repetition_penalty,

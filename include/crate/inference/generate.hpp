@@ -46,12 +46,12 @@ template <class Model>
 }
 
 struct GenerationOptions {
-  Index tokens = 128;                 ///< written to each prompt at most, >= 1
-  std::vector<Index> end_tokens = {}; ///< a text ends with the first of these that is written
-  Index slide = 0;                    ///< 0 refuses texts longer than the model's context. Else, whenever the context is
-                                      ///< full, so many of its first tokens are forgotten and the others passed anew, at
-                                      ///< new positions: with 1 for each token, as by the published code.
-  Index vocabulary = 0;               ///< ids below this alone are written; 0 for all that the model knows
+  Index tokens = 128;                  ///< written to each prompt at most, >= 1
+  std::vector<Index> end_tokens = {};  ///< a text ends with the first of these that is written
+  Index slide = 0;       ///< 0 refuses texts longer than the model's context. Else, whenever the context is
+                         ///< full, so many of its first tokens are forgotten and the others passed anew, at
+                         ///< new positions: with 1 for each token, as by the published code.
+  Index vocabulary = 0;  ///< ids below this alone are written; 0 for all that the model knows
   SamplingOptions sampling = {};
 
   void check(Index context, Index known_ids) const {
@@ -116,7 +116,8 @@ class Texts {
     Index longest = 0;
     for (std::size_t i = 0; i < texts_.size(); ++i) {
       const Index length = std::ssize(texts_[i]);
-      if (length == 0) throw OptionError(concatenate("generation: expected at least 1 token in prompt ", i, ", found none"));
+      if (length == 0)
+        throw OptionError(concatenate("generation: expected at least 1 token in prompt ", i, ", found none"));
       if (options_.slide == 0 && length + options_.tokens - 1 > context_)
         throw OptionError(concatenate("generation: expected a text within the model's context of ", context_,
                                       " tokens, or one to slide over; found prompt ", i, " of ", length, " and ",
@@ -168,8 +169,7 @@ class Texts {
     if (short_ones.size() == writing.size()) return pass(writing, std::vector<Index>(writing.size(), 1));
     if (short_ones.empty()) return logits;
     const Matrix<S> of_short_ones = pass(short_ones, std::vector<Index>(short_ones.size(), 1));
-    for (std::size_t i = 0; i < columns.size(); ++i)
-      logits.col(columns[i]) = of_short_ones.col(static_cast<Index>(i));
+    for (std::size_t i = 0; i < columns.size(); ++i) logits.col(columns[i]) = of_short_ones.col(static_cast<Index>(i));
     return logits;
   }
 

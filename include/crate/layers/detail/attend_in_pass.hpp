@@ -37,9 +37,7 @@ template <Scalar S, class Out>
 void attend_in_pass(InstructionSet set, const AttentionHeads<S>& heads, bool first_tokens, Columns<Out> out,
                     Pass<S>& pass) {
   TokenCache<S>* const cache = pass.cache();
-  const auto attend_within = [&] {
-    attend_heads<S>(set, heads, first_tokens, out, pass.workspace, pass.threads);
-  };
+  const auto attend_within = [&] { attend_heads<S>(set, heads, first_tokens, out, pass.workspace, pass.threads); };
   if (cache == nullptr) return attend_within();
   const Index width = heads.count * heads.dim;
   const bool is_one = heads.values.first == heads.keys.first;
