@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Writing on from prompts: a pass that goes on from a cache computes what one of the whole text does, at every position,
-// and a text does not depend on those that are written beside it.
+// Writing on from prompts: a pass that goes on from a cache computes what one of the whole text does, at every
+// position, and a text does not depend on those that are written beside it.
 
 #include <set>
 #include <string>
@@ -217,6 +217,23 @@ TEST_CASE("a cache goes on with the sets that it has room for alone, and is as b
   CHECK_THROWS_AS(model.forward(TokenIds(ids), Run<double>{.cache = &of_another}), ShapeError);
   Mssa<double> seeing_all(MssaOptions{.dim = 4, .heads = 2});
   CHECK_THROWS_AS(cached_rows(seeing_all), OptionError);
+}
+
+TEMPLATE_TEST_CASE("a column is multiplied alone as among others, whatever share of it is zeros", "[generation]", float,
+                   double, bfloat16) {
+  using S = ScalarOf<TestType>;
+  Random random(5);
+  Matrix<double> weight(117, 37);
+  random.fill_normal(weight);
+  const FoldedLinear<TestType> map{AffineMap(weight)};
+  for (const double zeros : {0.0, 0.5, 0.7, 0.9, 1.0}) {
+    Matrix<S> columns(37, 3);
+    random.fill_normal(columns);
+    for (S& number : columns.reshaped())
+      if (random.uniform() < zeros) number = random.uniform() < 0.5 ? S(0) : -S(0);
+    const Matrix<S> together = forward(map, columns);
+    for (Index j = 0; j < 3; ++j) CHECK(forward(map, Matrix<S>(columns.col(j))) == together.col(j));
+  }
 }
 
 TEST_CASE("sampling keeps to the likeliest tokens that it is told of", "[generation]") {

@@ -24,8 +24,8 @@
 
 // Writing on from prompts: one pass of the prompts through the model, then one token at a time. A token is passed once
 // and then known by what a TokenCache keeps of it; of CRATE that is one vector a layer, half of keys and values. Any
-// model of tokens that TokenIds enter can write, folded or not; the logits are those of a pass of the whole text but for
-// rounding.
+// model of tokens that TokenIds enter can write, folded or not; the logits are those of a pass of the whole text but
+// for rounding.
 
 namespace crate {
 
@@ -186,8 +186,8 @@ class Texts {
 
 /// The ids that a model writes to each prompt, of the ids of its tokens. Each text is what it would be alone: it draws
 /// from numbers of its own, which begin at the same seed.
-/// Throws OptionError on an option out of range, on no prompt or an empty one, and on a text that becomes longer than the
-/// context and may not slide; ShapeError on an id that is none of the vocabulary.
+/// Throws OptionError on an option out of range, on no prompt or an empty one, and on a text that becomes longer than
+/// the context and may not slide; ShapeError on an id that is none of the vocabulary.
 template <class Model>
 std::vector<std::vector<Index>> generate(const Model& model, std::vector<std::vector<Index>> prompts,
                                          const GenerationOptions& options = {},

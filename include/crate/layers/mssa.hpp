@@ -104,7 +104,8 @@ struct Mssa {
            2 * layout.pairs() * width;
   }
 
-  /// U^T z, which is query, key and value. Throws OptionError without a causal mask, as then tokens see those that follow.
+  /// U^T z, which is query, key and value. Throws OptionError without a causal mask, as then tokens see those that
+  /// follow.
   void list_cached_rows(std::vector<Index>& rows) const {
     detail::check_goes_on(attention);
     rows.push_back(width());
