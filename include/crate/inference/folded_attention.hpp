@@ -6,9 +6,11 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "crate/inference/folded_linear.hpp"
 #include "crate/kernels/attention.hpp"
+#include "crate/layers/detail/attend_in_pass.hpp"
 #include "crate/layers/mssa.hpp"
 #include "crate/layers/pre_norm.hpp"
 #include "crate/layers/self_attention.hpp"
@@ -55,6 +57,12 @@ class FoldedAttention {
            2 * layout.pairs() * static_cast<double>(width());
   }
 
+  /// U^T LN(z), or keys and values. Throws OptionError without a causal mask, as then tokens see those that follow.
+  void list_cached_rows(std::vector<Index>& rows) const {
+    detail::check_goes_on(attention_);
+    rows.push_back(projections_ == 1 ? width() : 2 * width());
+  }
+
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const { compute(z, {}, out, pass); }
 
   /// out = addend + sign MSSA(LN(z)).
@@ -93,8 +101,8 @@ class FoldedAttention {
     projection_.apply(detail::columns_of(z), z.cols(), projection_.nothing, projected, pass.workspace, pass.threads);
     const auto attend = [&]<class Kept>(Kept* attended) {
       const detail::Columns<Kept> columns{attended, stride(width())};
-      detail::attend_heads<Scalar>(projection_.instruction_set(), heads_of(projected, pass.layout()), first_tokens,
-                                   columns, pass.workspace, pass.threads);
+      detail::attend_in_pass<Scalar>(projection_.instruction_set(), heads_of(projected, pass.layout()), first_tokens,
+                                     columns, pass);
       return columns;
     };
     const auto project_back = [&](auto attended) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
@@ -36,6 +37,7 @@ class FoldedResidual {
     return argument + (sign_ > 0 ? " + " : " - ") + inner_.formula(argument);
   }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return inner_.multiply_adds(layout); }
+  void list_cached_rows(std::vector<Index>& rows) const { detail::list_cached_rows(inner_, rows); }
   [[nodiscard]] std::size_t bytes_held() const { return inner_.bytes_held(); }
 
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {

@@ -30,6 +30,14 @@ void attend_heads(InstructionSet set, const AttentionHeads<S>& heads, bool first
   });
 }
 
+/// The same for queries that follow other tokens, out (K p) x (total queries). Averages are taken of numbers that are
+/// not rounded.
+template <Scalar S, class Out>
+void attend_cached(InstructionSet set, const CachedHeads<S>& heads, Columns<Out> out, Workspace& workspace,
+                   Threads& threads) {
+  with_kernels(set, [&]<class K>(K) { K::attend_cached(heads, out, workspace, threads); });
+}
+
 /// The same for all tokens, with dropout of probabilities, and keeps what attend_heads_adjoint needs of the softmax.
 template <Scalar S>
 void attend_heads_recorded(InstructionSet set, const AttentionHeads<S>& heads, const AttentionDropout& dropout,

@@ -32,6 +32,24 @@ struct AttentionHeads {
   S scale = 1;  ///< of the logits
 };
 
+/// Keys and values of a set, `past` of them of tokens that went before, then those of the queries.
+template <Scalar S>
+struct CachedSet {
+  Columns<const S> keys, values;
+  Index past = 0;
+};
+
+/// The heads of queries, one below the other in (K p) x (total queries), each of which sees what went before it in its
+/// set and itself.
+template <Scalar S>
+struct CachedHeads {
+  Columns<const S> queries;
+  const CachedSet<S>* sets = nullptr;  ///< one for each of the layout
+  Index count = 0, dim = 0;            ///< K and p
+  const TokenLayout& layout;           ///< of the queries
+  S scale = 1;                         ///< of the logits
+};
+
 /// dL/dQ, dL/dK and dL/dV, as large as what they belong to.
 template <Scalar S>
 struct AttentionCotangents {

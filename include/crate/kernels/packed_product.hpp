@@ -2,8 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
 #include <type_traits>
 
 #include "crate/core/matrix.hpp"
@@ -68,6 +72,64 @@ template <FoldedWeight W>
     return 0;
 }
 
+/// The steps along the depth of a column that can add something to a product, where they are few enough that skipping
+/// the others pays: memory is read in longer runs than a step's.
+class StepsOfColumn {
+ public:
+  template <class Column>
+  StepsOfColumn(const Column* x, Index depth) {
+    if (depth > most_steps) return;
+    std::size_t count = 0;
+    for (Index k = 0; k < depth; ++k) {
+      steps_[count] = static_cast<std::int32_t>(k);
+      count += is_zero(x[k]) ? 0 : 1;
+    }
+    if (static_cast<double>(count) > largest_share * static_cast<double>(depth)) return;
+    std::fill_n(steps_.begin() + static_cast<std::ptrdiff_t>(count), column_steps_ahead, std::int32_t{0});
+    few_ = std::span<const std::int32_t>(steps_).first(count);
+  }
+  StepsOfColumn(const StepsOfColumn&) = delete;
+  StepsOfColumn& operator=(const StepsOfColumn&) = delete;
+
+  /// Nothing, if they are not few.
+  [[nodiscard]] const std::optional<std::span<const std::int32_t>>& few() const { return few_; }
+
+ private:
+  static constexpr Index most_steps = 8192;
+  static constexpr double largest_share = 1.0 / 3;
+
+  template <class Column>
+  static bool is_zero(Column number) {
+    if constexpr (std::same_as<Column, BfloatPair>)
+      return (number & 0x7FFF7FFFU) == 0;  // both of a pair, whatever their signs
+    else
+      return number == 0;
+  }
+
+  std::array<std::int32_t, static_cast<std::size_t>(most_steps + column_steps_ahead)> steps_;
+  std::optional<std::span<const std::int32_t>> few_;
+};
+
+/// A product of packed weights by kernels K and arithmetic A. What zeros of a single column would multiply is not read,
+/// where they are many; weights are finite.
+template <class K, class A, FoldedWeight W, class Kept, class Out>
+void multiply_panels(const PackedWeights<W>& weights, Columns<const typename A::Column> x, Index cols,
+                     const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out, Threads& threads) {
+  if (cols == 1) {
+    const StepsOfColumn steps(x.first, weights.depth());
+    if (steps.few())
+      return threads.for_each(weights.panels(), [&](Index panel, int) {
+        K::template multiply_panel_by_steps<A>(weights.panel(panel), *steps.few(), panel * weights.panel_rows(),
+                                               weights.rows_of(panel), x.first, epilogue, out);
+      });
+  }
+  const auto body = [&](Index panel, Index first, Index last, int) {
+    K::template multiply_panel<A>(weights.panel(panel), weights.depth(), panel * weights.panel_rows(),
+                                  weights.rows_of(panel), x, first, last, epilogue, out);
+  };
+  for_each_piece(weights, cols, weights.depth() * Index{sizeof(typename A::Column)}, threads, body);
+}
+
 /// out = activation(column_scale .* (W X) + shift + addend) for `cols` columns of X. Tokens in bfloat16 are read up to
 /// a whole number of pairs. An entry is the same sum however the work is cut into pieces. The addend may lie where the
 /// output goes.
@@ -75,12 +137,7 @@ template <Scalar W, class Kept, class Out>
 void multiply_packed(const PackedWeights<W>& weights, Columns<const W> x, Index cols, const Epilogue<W, Kept>& epilogue,
                      Columns<Out> out, Workspace&, Threads& threads) {
   with_kernels(weights.instruction_set(), [&]<class K>(K) {
-    const auto body = [&](Index panel, Index first, Index last, int) {
-      K::template multiply_panel<typename K::template Arithmetic<W>>(
-          weights.panel(panel), weights.depth(), panel * weights.panel_rows(), weights.rows_of(panel), x, first, last,
-          epilogue, out);
-    };
-    for_each_piece(weights, cols, weights.depth() * Index{sizeof(W)}, threads, body);
+    multiply_panels<K, typename K::template Arithmetic<W>>(weights, x, cols, epilogue, out, threads);
   });
 }
 
@@ -105,15 +162,8 @@ template <class Kept, class Out>
 void multiply_packed(const PackedWeights<bfloat16>& weights, Columns<const bfloat16> x, Index cols,
                      const Epilogue<float, Kept>& epilogue, Columns<Out> out, Workspace&, Threads& threads) {
   with_kernels(weights.instruction_set(), [&]<class K>(K) {
-    if constexpr (K::has_bfloat16) {
-      const Columns<const BfloatPair> pairs = pairs_of(x);
-      const auto body = [&](Index panel, Index first, Index last, int) {
-        K::template multiply_panel<typename K::template Arithmetic<bfloat16>>(
-            weights.panel(panel), weights.depth(), panel * weights.panel_rows(), weights.rows_of(panel), pairs, first,
-            last, epilogue, out);
-      };
-      for_each_piece(weights, cols, weights.depth() * Index{sizeof(BfloatPair)}, threads, body);
-    }
+    if constexpr (K::has_bfloat16)
+      multiply_panels<K, typename K::template Arithmetic<bfloat16>>(weights, pairs_of(x), cols, epilogue, out, threads);
   });
 }
 

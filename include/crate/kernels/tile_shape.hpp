@@ -38,6 +38,9 @@ struct TileShape {
 /// what another thread writes.
 inline constexpr Index tile_steps_ahead = 16;
 
+/// How many steps of a column that are no 0 are fetched ahead: from memory, as each is needed once.
+inline constexpr Index column_steps_ahead = 16;
+
 /// How many numbers (or pairs of bfloat16) of `size` bytes a register holds.
 [[nodiscard]] constexpr Index lanes_in(InstructionSet set, std::size_t size) {
   return vector_bytes(set) / static_cast<Index>(size);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
@@ -42,6 +43,9 @@ struct AddPositions {
   [[nodiscard]] std::string formula(const std::string& argument) const { return argument + " + E"; }
   [[nodiscard]] double multiply_adds(const TokenLayout&) const { return 0; }
 
+  /// Tokens that went before count.
+  void list_cached_rows(std::vector<Index>&) const {}
+
   /// The most tokens that a set may have.
   [[nodiscard]] Index longest() const { return positions.cols() - first_position; }
 
@@ -52,11 +56,15 @@ struct AddPositions {
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_size("positions: rows of the tokens", z.rows(), positions.rows());
     const TokenLayout& layout = pass.layout();
-    if (layout.longest() > longest())
-      throw ShapeError(concatenate("positions: expected at most ", longest(),
-                                   " tokens in a set, the context of the model, found ", layout.longest()));
+    const TokenCache<S>* const before = pass.cache();
+    for (Index s = 0; s < layout.sets(); ++s) {
+      const Index length = layout.length(s) + (before != nullptr ? before->past(s) : 0);
+      if (length > longest())
+        throw ShapeError(concatenate("positions: expected at most ", longest(),
+                                     " tokens in a set, the context of the model, found ", length));
+    }
     out = z;
-    for_each_position(layout, [&](Index begin, Index position, Index count, bool is_padding) {
+    for_each_position(layout, before, [&](Index begin, Index position, Index count, bool is_padding) {
       auto tokens = out.middleCols(begin, count);
       if (is_padding)
         tokens.colwise() += positions.col(position);
@@ -70,7 +78,7 @@ struct AddPositions {
   void backward(ConstTokens<S> out_cotangent, const Tape&, Tokens<S> z_cotangent, AddPositions& gradient,
                 Pass<S>& pass) const {
     z_cotangent = out_cotangent;
-    for_each_position(pass.layout(), [&](Index begin, Index position, Index count, bool is_padding) {
+    for_each_position(pass.layout(), nullptr, [&](Index begin, Index position, Index count, bool is_padding) {
       const auto tokens = out_cotangent.middleCols(begin, count);
       if (is_padding)
         gradient.positions.col(position) += tokens.rowwise().sum();
@@ -89,10 +97,10 @@ struct AddPositions {
   /// Calls visit(first token, its position, how many tokens, whether all of these have that one position) for runs of
   /// tokens of every set.
   template <class Visit>
-  void for_each_position(const TokenLayout& layout, const Visit& visit) const {
+  void for_each_position(const TokenLayout& layout, const TokenCache<S>* before, const Visit& visit) const {
     for (Index s = 0; s < layout.sets(); ++s) {
       const Index begin = layout.begin(s), counted = first_position > 0 ? layout.visible(s) : layout.length(s);
-      visit(begin, first_position, counted, false);
+      visit(begin, first_position + (before != nullptr ? before->past(s) : 0), counted, false);
       if (counted < layout.length(s)) visit(begin + counted, first_position - 1, layout.length(s) - counted, true);
     }
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/token_sets.hpp"
@@ -32,6 +33,8 @@ struct ChooseTokens {
     const Index count = std::ssize(*layout.chosen());
     return TokenLayout::equal(count > 0 ? 1 : 0, count);
   }
+
+  void list_cached_rows(std::vector<Index>&) const {}
 
   /// The bytes of workspace that a pass takes.
   [[nodiscard]] std::size_t room(const TokenLayout&, int) const { return 0; }

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
@@ -61,6 +62,34 @@ concept MixesTokens = requires(const L& layer, Eigen::Ref<const Matrix<typename 
   { layer.computes_first_alone() } -> std::same_as<bool>;
 };
 
+/// A layer that goes on from the tokens that the pass's cache knows: list_cached_rows(rows) appends how many numbers it
+/// keeps of each token, where it keeps any, and throws OptionError if it cannot go on. Layers that map each token by
+/// itself need not say so.
+template <class L>
+concept GoesOn = requires(const L& layer, std::vector<Index>& rows) {
+  layer.list_cached_rows(rows);
+};
+
+namespace detail {
+
+template <class L>
+void list_cached_rows(const L& layer, std::vector<Index>& rows) {
+  if constexpr (GoesOn<L>)
+    layer.list_cached_rows(rows);
+  else
+    static_assert(Tokenwise<L>, "a layer that lets tokens see each other must say how it goes on from a cache");
+}
+
+}  // namespace detail
+
+/// How many numbers each layer keeps of a token so that a pass can go on from it: what a TokenCache is made for.
+template <class L>
+[[nodiscard]] std::vector<Index> cached_rows(const L& layer) {
+  std::vector<Index> rows;
+  detail::list_cached_rows(layer, rows);
+  return rows;
+}
+
 namespace detail {
 
 /// What a layer keeps for its backward pass; nothing, if it is for inference alone.
@@ -117,7 +146,9 @@ void send_through(const L& layer, const typename InputOf<L>::type& input, const 
   if (layout.tokens() == 0) return;
   Lent<S> lent(run);
   Pass<S> pass(layout, lent.threads(), lent.workspace(), run);
+  if (run.cache != nullptr) run.cache->begin_pass(layout);
   layer.forward(input, out, pass);
+  if (run.cache != nullptr) run.cache->end_pass(layout);
 }
 
 }  // namespace detail

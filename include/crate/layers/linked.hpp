@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
@@ -153,6 +154,10 @@ struct Linked {
     } else {
       crate::forward(self(), input, TokenLayout::single(input.cols()), out, run);
     }
+  }
+
+  void list_cached_rows(std::vector<Index>& rows) const {
+    for_each_link([&](std::string_view, const auto& link, std::size_t) { detail::list_cached_rows(link, rows); });
   }
 
   /// Calls visit(name, link, i) for the i-th layer; the name of one in a vector is "part.index".

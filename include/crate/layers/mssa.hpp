@@ -7,10 +7,12 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "crate/core/pages.hpp"
 #include "crate/core/random.hpp"
 #include "crate/kernels/attention.hpp"
+#include "crate/layers/detail/attend_in_pass.hpp"
 #include "crate/layers/detail/show_attention.hpp"
 #include "crate/layers/linear.hpp"
 #include "crate/layers/pass.hpp"
@@ -102,14 +104,20 @@ struct Mssa {
            2 * layout.pairs() * width;
   }
 
+  /// U^T z, which is query, key and value. Throws OptionError without a causal mask, as then tokens see those that
+  /// follow.
+  void list_cached_rows(std::vector<Index>& rows) const {
+    detail::check_goes_on(attention);
+    rows.push_back(width());
+  }
+
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_sizes(z, out);
     Workspace::Frame frame(pass.workspace);
     auto projected = frame.template matrix<S>(width(), z.cols()),
          attended = frame.template matrix<S>(width(), z.cols());
     project(z, projected, pass);
-    detail::attend_heads<S>(instruction_set(), heads_of(projected, pass), false, detail::columns_of(attended),
-                            pass.workspace, pass.threads);
+    detail::attend_in_pass<S>(instruction_set(), heads_of(projected, pass), false, detail::columns_of(attended), pass);
     bring_together(attended, out, pass);
   }
 

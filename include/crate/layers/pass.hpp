@@ -12,6 +12,7 @@
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/layers/token_cache.hpp"
 
 namespace crate {
 
@@ -37,6 +38,7 @@ struct Run {
   bool shows_attention = false;  ///< whether the observer sees attention probabilities too, which cost N^2 K numbers
   DropoutStream dropout =
       {};  ///< the numbers that dropout draws; for passes that are recorded, the only ones that drop
+  TokenCache<S>* cache = nullptr;  ///< of tokens that went before those of the pass; see inference/generate.hpp
 };
 
 /// The threads and the workspace of a run, or one thread and a new workspace where the caller lent none.
@@ -120,6 +122,9 @@ class Pass {
 
   /// Room for an activation of a pass that is recorded.
   [[nodiscard]] auto keep(Index rows, Index cols) { return kept_->template matrix<S>(rows, cols); }
+
+  /// What is kept of the tokens before those of the pass, if it goes on from some.
+  [[nodiscard]] TokenCache<S>* cache() const { return run_.cache; }
 
   [[nodiscard]] bool is_observed() const { return run_.observer != nullptr; }
   [[nodiscard]] bool shows_attention() const { return is_observed() && run_.shows_attention; }

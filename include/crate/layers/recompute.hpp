@@ -6,6 +6,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "crate/core/part.hpp"
 #include "crate/layers/layer.hpp"
@@ -54,6 +55,7 @@ struct Recompute : detail::OptionsOf<Inner> {
   [[nodiscard]] Index output_dim() const { return layer.output_dim(); }
   [[nodiscard]] std::string formula(const std::string& argument) const { return layer.formula(argument); }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return layer.multiply_adds(layout); }
+  void list_cached_rows(std::vector<Index>& rows) const { detail::list_cached_rows(layer, rows); }
 
   [[nodiscard]] TokenLayout layout_after(const TokenLayout& layout) const requires ChangesLayout<Inner> {
     return layer.layout_after(layout);

@@ -5,6 +5,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/part.hpp"
@@ -40,6 +41,7 @@ struct SignedResidual {
     return argument + (sign > 0 ? " + " : " - ") + branch.formula(argument);
   }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return branch.multiply_adds(layout); }
+  void list_cached_rows(std::vector<Index>& rows) const { detail::list_cached_rows(branch, rows); }
 
   /// Bytes of weights, of a branch that was folded.
   [[nodiscard]] std::size_t bytes_held() const requires requires(const Inner& inner) { inner.bytes_held(); }

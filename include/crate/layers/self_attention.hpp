@@ -6,10 +6,12 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/kernels/attention.hpp"
+#include "crate/layers/detail/attend_in_pass.hpp"
 #include "crate/layers/detail/show_attention.hpp"
 #include "crate/layers/linear.hpp"
 #include "crate/layers/pass.hpp"
@@ -75,14 +77,19 @@ struct SelfAttention {
            2 * layout.pairs() * static_cast<double>(width());
   }
 
+  /// Keys and values. Throws OptionError without a causal mask, as then tokens see those that follow.
+  void list_cached_rows(std::vector<Index>& rows) const {
+    detail::check_goes_on(attention);
+    rows.push_back(2 * width());
+  }
+
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_sizes(out);
     Workspace::Frame frame(pass.workspace);
     auto projected = frame.template matrix<S>(3 * width(), z.cols()),
          attended = frame.template matrix<S>(width(), z.cols());
     project(z, projected, pass);
-    detail::attend_heads<S>(instruction_set(), heads_of(projected, pass), false, detail::columns_of(attended),
-                            pass.workspace, pass.threads);
+    detail::attend_in_pass<S>(instruction_set(), heads_of(projected, pass), false, detail::columns_of(attended), pass);
     output.forward(attended, out, pass);
   }
 

@@ -77,6 +77,8 @@ struct TokenEmbedding {
   }
   [[nodiscard]] double multiply_adds(const TokenLayout&) const { return 0; }
 
+  void list_cached_rows(std::vector<Index>&) const {}
+
   /// The bytes of workspace that a pass takes.
   [[nodiscard]] std::size_t room(const TokenLayout&, int) const { return 0; }
 

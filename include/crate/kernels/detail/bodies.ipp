@@ -12,6 +12,7 @@
 #include "crate/kernels/detail/widening.ipp"
 #include "crate/kernels/detail/attention_dropout.ipp"
 #include "crate/kernels/detail/attention.ipp"
+#include "crate/kernels/detail/cached_attention.ipp"
 #include "crate/kernels/detail/attention_adjoint.ipp"
 #include "crate/kernels/detail/separate_attention_adjoint.ipp"
 #include "crate/kernels/detail/normalise.ipp"

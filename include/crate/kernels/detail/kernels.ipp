@@ -17,6 +17,10 @@ struct Kernels {
   static void multiply_panel(const Arguments&... arguments) {
     CRATE_TARGET::multiply_panel<A>(arguments...);
   }
+  template <class A, class... Arguments>
+  static void multiply_panel_by_steps(const Arguments&... arguments) {
+    CRATE_TARGET::multiply_panel_by_steps<A>(arguments...);
+  }
   template <class... Arguments>
   static void multiply_panel_widening(const Arguments&... arguments) {
     CRATE_TARGET::multiply_panel_widening(arguments...);
@@ -33,6 +37,10 @@ struct Kernels {
   static void attend_heads(const AttentionHeads<S>& heads, bool first_tokens, const AttentionDropout& dropout,
                            SoftmaxTerms<S> softmax, Columns<Out> out, Workspace& workspace, Threads& threads) {
     CRATE_TARGET::attend_heads<Value>(heads, first_tokens, dropout, softmax, out, workspace, threads);
+  }
+  template <class S, class Out>
+  static void attend_cached(const CachedHeads<S>& heads, Columns<Out> out, Workspace& workspace, Threads& threads) {
+    CRATE_TARGET::attend_cached(heads, out, workspace, threads);
   }
   template <class S>
   static void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout& dropout,

@@ -123,6 +123,44 @@ void finish_tile(const typename A::Scalar* sums, Index row, Index rows, Index co
   }
 }
 
+/// sums(i) = sum over the steps k listed of panel(i, k) x(k), in their order. Behind the list stand as many more as are
+/// fetched ahead.
+template <class A, int vectors>
+void multiply_steps(const typename A::Unit* panel, std::span<const std::int32_t> steps, const typename A::Column* x,
+                    typename A::Scalar* sums) {
+  using Sums = typename A::Sums;
+  using Units = typename A::Units;
+  constexpr Index step = vectors * lanes_of<Units>;
+  Registers<Sums, vectors> sum;
+  unrolled<vectors>([&](auto v) __attribute__((always_inline)) { sum[v] = Sums{}; });
+  const std::int32_t* k = steps.data();
+  for (const std::int32_t* const end = k + steps.size(); k != end; ++k) {
+    const auto* const rows = panel + *k * step;
+    const auto* const ahead = panel + k[column_steps_ahead] * step;
+    const auto number = x[*k];
+    unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
+      if constexpr (v * sizeof(Units) % 64 == 0) __builtin_prefetch(ahead + v * lanes_of<Units>);
+      A::multiply_add(sum[v], load<Units>(rows + v * lanes_of<Units>), number);
+    });
+  }
+  unrolled<vectors>([&](auto v) __attribute__((always_inline)) { store(sum[v], sums + v * lanes_of<Sums>); });
+}
+
+/// One panel of W by the column x, of which the steps listed alone are no zeros: the same sums as multiply_panel's, and
+/// what zeros would multiply is not read.
+template <class A, class Kept, class Out>
+void multiply_panel_by_steps(const typename A::Unit* panel, std::span<const std::int32_t> steps, Index row, Index rows,
+                             const typename A::Column* x, const Epilogue<typename A::Scalar, Kept>& epilogue,
+                             Columns<Out> out) {
+  using T = Tiles<A>;
+  alignas(64) typename A::Scalar sums[static_cast<std::size_t>(T::rows)];
+  const Index vectors = (rows + T::lanes - 1) / T::lanes;
+  unrolled<T::vectors>([&](auto v) {
+    if (vectors == v + 1) multiply_steps<A, v + 1>(panel, steps, x, sums);
+  });
+  finish_tile<A>(sums, row, rows, 0, 1, epilogue, out);
+}
+
 /// One panel of W by some of the columns of X: rows from `row` on, columns from `first` to before `last`.
 template <class A, class Kept, class Out>
 void multiply_panel(const typename A::Unit* panel, Index depth, Index row, Index rows,

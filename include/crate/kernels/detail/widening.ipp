@@ -6,8 +6,8 @@ namespace crate::detail::CRATE_TARGET {
 inline namespace CRATE_UNIT {
 
 /// What multiply_tile computes, of a panel of bfloat16 pairs, `depth` numbers a row; what it widens is left in
-/// `widened`.
-template <int vectors, int columns>
+/// `widened`, unless nobody else `keeps` it.
+template <int vectors, int columns, bool keeps = true>
 void multiply_widening(const BfloatPair* panel, Index depth, const float* x, Index x_stride, float* widened,
                        float* sums, Index sums_stride) {
   using V = Simd<float>;
@@ -22,17 +22,21 @@ void multiply_widening(const BfloatPair* panel, Index depth, const float* x, Ind
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
       const Bits pairs = load<Bits>(panel + v * lanes);
       rows[v] = same_bits<V>(Bits(second ? pairs & 0xFFFF0000U : pairs << 16U));
-      store(rows[v], widened + second * width + v * lanes);
+      if constexpr (keeps) store(rows[v], widened + second * width + v * lanes);
     });
     unrolled<columns>([&](auto j) __attribute__((always_inline)) {
       const float number = x[j * x_stride + second];
       unrolled<vectors>([&](auto v) __attribute__((always_inline)) { add_product(sum[j][v], rows[v], number); });
     });
   };
-  for (; depth > 1; depth -= 2, panel += width, widened += 2 * width, x += 2) {
-    __builtin_prefetch(panel + tile_steps_ahead * width);
+  for (; depth > 1; depth -= 2, panel += width, x += 2) {
+    unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
+      if constexpr (v == 0 || (!keeps && v * sizeof(V) % 64 == 0))
+        __builtin_prefetch(panel + tile_steps_ahead * width + v * lanes);
+    });
     add(std::integral_constant<int, 0>{});
     add(std::integral_constant<int, 1>{});
+    if constexpr (keeps) widened += 2 * width;
   }
   if (depth == 1) add(std::integral_constant<int, 0>{});
   unrolled<columns>([&](auto j) __attribute__((always_inline)) {
@@ -60,6 +64,11 @@ void multiply_panel_widening(const BfloatPair* panel, Index depth, Index row, In
                              float* widened) {
   using A = Arithmetic<float>;
   using T = Tiles<A>;
+  if (rows == T::rows && last - first == 1) {
+    alignas(64) float sums[static_cast<std::size_t>(T::rows)];
+    multiply_widening<T::vectors, 1, false>(panel, depth, x.at(0, first), x.stride, nullptr, sums, T::rows);
+    return finish_tile<A>(sums, row, rows, first, 1, epilogue, out);
+  }
   if (rows == T::rows && last - first >= T::columns) {
     alignas(64) float sums[static_cast<std::size_t>(T::rows * T::columns)];
     multiply_widening<T::vectors, T::columns>(panel, depth, x.at(0, first), x.stride, widened, sums, T::rows);

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+
+// Goes on with a text by a language model, and shows it as it is written.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "crate/inference/fold.hpp"
+#include "crate/inference/generate.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/text/read_tokeniser.hpp"
+#include "crate/text/stop_strings.hpp"
+#include "crate/text/streaming_decoder.hpp"
+#include "generate/options.hpp"
+
+namespace {
+
+using namespace crate;
+using ::generate::Options;
+using Clock = std::chrono::steady_clock;
+
+using LanguageModelFamilies = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily,
+                                         CrateAlphaLanguageModelFamily, TransformerLanguageModelFamily>;
+
+void show(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw Error("standard output cannot be written");
+}
+
+/// The text that becomes of a prompt: whole characters, up to a stop string.
+class WrittenText {
+ public:
+  WrittenText(const Tokeniser& tokeniser, const Options& options, std::string prompt)
+      : decoder_(tokeniser), stop_(options.stop), text_(std::move(prompt)) {}
+
+  /// Returns what is new.
+  std::string add(Index id) { return append(stop_.next(decoder_.next(static_cast<TokenId>(id)))); }
+  std::string finish() {
+    std::string rest = append(stop_.next(decoder_.finish()));
+    return rest + append(stop_.finish());
+  }
+  [[nodiscard]] bool stopped() const { return stop_.stopped(); }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  std::string append(std::string piece) {
+    text_ += piece;
+    return piece;
+  }
+
+  StreamingDecoder<Tokeniser> decoder_;
+  StopStrings stop_;
+  std::string text_;
+};
+
+/// Ids of each prompt. Throws OptionError on one without any.
+std::vector<std::vector<Index>> encode(const Tokeniser& tokeniser, const std::vector<std::string>& prompts) {
+  std::vector<std::vector<Index>> ids;
+  for (const std::string& prompt : prompts) {
+    const std::vector<TokenId> encoded = tokeniser.encode_with_special_tokens(prompt);
+    if (encoded.empty()) throw OptionError("option --prompt: expected at least 1 token, found an empty text");
+    ids.emplace_back(encoded.begin(), encoded.end());
+  }
+  return ids;
+}
+
+/// When the prompts were passed, and how many tokens were written since.
+class Speed {
+ public:
+  /// Returns whether this is the first.
+  bool count() {
+    const bool is_first = written_++ == 0;
+    if (is_first) first_ = Clock::now();
+    return is_first;
+  }
+  void print(Index prompt_tokens, std::size_t weight_bytes, std::size_t cache_bytes) const {
+    const std::chrono::duration<double> prompt = first_ - begin_, writing = Clock::now() - first_;
+    std::fprintf(stderr, "prompt: %td tokens in %.3f s (%.0f tokens/s)\n", prompt_tokens, prompt.count(),
+                 static_cast<double>(prompt_tokens) / prompt.count());
+    if (written_ > 1)
+      std::fprintf(stderr, "text: %td tokens, %.2f ms each (%.1f tokens/s)\n", written_,
+                   1e3 * writing.count() / static_cast<double>(written_ - 1),
+                   static_cast<double>(written_ - 1) / writing.count());
+    std::fprintf(stderr, "memory: %.1f MB of weights, %.1f MB kept of the tokens of a text of full length\n",
+                 1e-6 * static_cast<double>(weight_bytes), 1e-6 * static_cast<double>(cache_bytes));
+  }
+
+ private:
+  Clock::time_point begin_ = Clock::now(), first_ = begin_;
+  Index written_ = 0;
+};
+
+template <class Model>
+void write_texts(const Model& model, const Tokeniser& tokeniser, const Options& options, Threads& threads) {
+  using S = typename Model::Scalar;
+  GenerationOptions how = options.generation;
+  how.vocabulary = tokeniser.vocabulary_size();
+  if (how.vocabulary > model.output_dim())
+    throw OptionError(concatenate("option --vocabulary: expected at most the ", model.output_dim(),
+                                  " ids of the model, found ", how.vocabulary));
+  if (const auto end = tokeniser.special_tokens().end_of_text; end && !options.keeps_end) how.end_tokens = {*end};
+  const std::vector<std::vector<Index>> prompts = encode(tokeniser, options.prompts);
+  const bool streams = prompts.size() == 1;
+  std::vector<WrittenText> texts;
+  for (const std::string& prompt : options.prompts) texts.emplace_back(tokeniser, options, prompt);
+  const auto show_new = [&](const std::string& text) {
+    if (streams) show(text);
+  };
+  Workspace workspace;
+  Speed speed;
+  (void)crate::generate(model, prompts, how, Run<S>{.threads = &threads, .workspace = &workspace},
+                        [&](Index prompt, Index id) {
+                          if (speed.count()) show_new(options.prompts.front());
+                          if (std::find(how.end_tokens.begin(), how.end_tokens.end(), id) != how.end_tokens.end())
+                            return false;
+                          WrittenText& text = texts[static_cast<std::size_t>(prompt)];
+                          show_new(text.add(id));
+                          return !text.stopped();
+                        });
+  for (WrittenText& text : texts) show_new(text.finish());
+  if (streams) show("\n");
+  for (std::size_t i = 0; !streams && i < texts.size(); ++i)
+    show(concatenate("== prompt ", i + 1, "\n") + texts[i].text() + "\n");
+  Index prompt_tokens = 0;
+  for (const auto& prompt : prompts) prompt_tokens += std::ssize(prompt);
+  speed.print(prompt_tokens, model.bytes_held(), token_cache(model, context_of(model)).bytes());
+}
+
+template <class Model>
+void run(Model model, const Options& options) {
+  const Tokeniser tokeniser = read_tokeniser(options.vocabulary, options.tokeniser);
+  Threads threads(options.threads);
+  if (options.bfloat16)
+    write_texts(fold<bfloat16>(std::move(model), &threads), tokeniser, options, threads);
+  else
+    write_texts(fold(std::move(model), &threads), tokeniser, options, threads);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  try {
+    Options options;
+    if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+    std::visit([&](auto model) { run(std::move(model), options); },
+               load_model<float, LanguageModelFamilies>(options.weights, options.model));
+    return 0;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "generate: there is not enough memory\n";
+  } catch (const std::exception& error) { std::cerr << "generate: " << error.what() << '\n'; }
+  return 1;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "crate/inference/generate.hpp"
+#include "crate/io/families/load_options.hpp"
+#include "crate/text/read_tokeniser.hpp"
+
+namespace generate {
+
+/// What the command line says.
+struct Options {
+  std::string weights, vocabulary;
+  crate::TokeniserKind tokeniser = crate::TokeniserKind::gpt2;
+  std::vector<std::string> prompts, stop;
+  crate::GenerationOptions generation;
+  bool bfloat16 = false, keeps_end = false;
+  int threads = 1;
+  crate::LoadOptions model;
+
+  /// Returns the exit status if there is nothing else to do. Throws OptionError on what contradicts itself.
+  std::optional<int> parse(int count, char** arguments);
+};
+
+}  // namespace generate

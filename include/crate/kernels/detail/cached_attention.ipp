@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Attention of one query at a time to keys and values where they lie: what is read of a head fits the second cache, so
+// that in subspace attention, whose keys are the values, each is read from memory once.
+
+namespace crate::detail::CRATE_TARGET {
+inline namespace CRATE_UNIT {
+
+/// scores[j] = k_j^T q.
+template <Scalar S>
+void scores_of(const S* q, Columns<const S> k, Index dim, Index seen, S* scores) {
+  using V = Simd<S>;
+  constexpr Index lanes = lanes_of<V>;
+  for (Index j = 0; j < seen; ++j) {
+    const S* const key = k.at(0, j);
+    V sum{};
+    Index i = 0;
+    for (; i + lanes <= dim; i += lanes) sum += load<V>(key + i) * load<V>(q + i);
+    if (i < dim) sum += load_first<V>(key + i, dim - i) * load_first<V>(q + i, dim - i);
+    scores[j] = sum_of(sum);
+  }
+}
+
+/// out = scale sum over j of weights[j] v_j, by whole vectors and two sums of each.
+template <Scalar S, class Out>
+void average(const S* weights, Columns<const S> v, Index dim, Index seen, S scale, Out* out) {
+  using V = Simd<S>;
+  constexpr Index lanes = lanes_of<V>;
+  for (Index i = 0; i < dim; i += lanes) {
+    const Index count = std::min(lanes, dim - i);
+    V even{}, odd{};
+    const auto value = [&](Index j) __attribute__((always_inline)) {
+      return count == lanes ? load<V>(v.at(i, j)) : load_first<V>(v.at(i, j), count);
+    };
+    Index j = 0;
+    for (; j + 1 < seen; j += 2) {
+      even += value(j) * weights[j];
+      odd += value(j + 1) * weights[j + 1];
+    }
+    if (j < seen) even += value(j) * weights[j];
+    store_rounded(V((even + odd) * scale), out + i, count);
+  }
+}
+
+/// See kernels/attention.hpp.
+template <Scalar S, class Out>
+void attend_cached(const CachedHeads<S>& heads, Columns<Out> out, Workspace& workspace, Threads& threads) {
+  const TokenLayout& layout = heads.layout;
+  Index longest = 0;
+  for (Index s = 0; s < layout.sets(); ++s) longest = std::max(longest, heads.sets[s].past + layout.length(s));
+  Workspace::Frame frame(workspace);
+  const Index each = strip_stride<S>(longest) + 64 / Index{sizeof(S)};
+  S* const rooms = frame.array<S>(each * threads.count());
+  for (Index s = 0; s < layout.sets(); ++s) {
+    const CachedSet<S>& set = heads.sets[s];
+    threads.for_each(heads.count * layout.length(s), [&](Index piece, int worker) {
+      const Index j = piece / heads.count, row = piece % heads.count * heads.dim, token = layout.begin(s) + j;
+      const Index seen = set.past + j + 1;
+      S* const scores = rooms + worker * each;
+      scores_of<S>(heads.queries.at(row, token), {set.keys.at(row, 0), set.keys.stride}, heads.dim, seen, scores);
+      const S inverse_sum = exponentials_in_place<S>(scores, seen, seen, heads.scale).inverse_sum;
+      average<S>(scores, {set.values.at(row, 0), set.values.stride}, heads.dim, seen, inverse_sum, out.at(row, token));
+    });
+  }
+}
+
+}  // namespace CRATE_UNIT
+}  // namespace crate::detail::CRATE_TARGET

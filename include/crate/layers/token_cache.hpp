@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/core/pages.hpp"
+#include "crate/core/token_sets.hpp"
+#include "crate/kernels/views.hpp"
+
+namespace crate {
+
+/// What layers keep of the tokens of several sets, so that a pass on the tokens that follow need not see them again:
+/// of MSSA U^T z, as query, key and value are one, of self-attention keys and values. Lent to a pass by Run::cache;
+/// each pass goes on where the last one ended. One pass at a time.
+template <crate::Scalar S>
+class TokenCache {
+ public:
+  /// For `sets` sets of at most `longest` tokens, of which layer l keeps rows[l] numbers each; see cached_rows.
+  /// Throws OptionError unless sets, longest >= 1.
+  TokenCache(std::vector<Index> rows, Index longest, Index sets = 1)
+      : rows_(std::move(rows)), longest_(longest), lengths_(static_cast<std::size_t>(std::max<Index>(sets, 0)), 0) {
+    check_option(longest >= 1, "token cache: tokens of a set >= 1", longest);
+    check_option(sets >= 1, "token cache: sets >= 1", sets);
+    Index numbers = 0;
+    for (const Index of_token : rows_) {
+      begins_.push_back(numbers);
+      numbers += stride(of_token) * longest * sets;
+    }
+    numbers_.resize(numbers);
+    ask_for_huge_pages(numbers_.data(), bytes());
+    go_on_with_all();
+  }
+
+  [[nodiscard]] Index sets() const { return std::ssize(lengths_); }
+  [[nodiscard]] Index longest() const { return longest_; }
+
+  /// How many tokens of a set are kept.
+  [[nodiscard]] Index length(Index set) const { return lengths_[static_cast<std::size_t>(set)]; }
+
+  /// The bytes held: those of sets * longest tokens, each layer's numbers of a token rounded up to whole cache lines.
+  [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(numbers_.size()) * sizeof(S); }
+
+  /// Forgets the tokens of a set from `first` on.
+  void forget(Index set, Index first = 0) {
+    Index& length = lengths_[static_cast<std::size_t>(set)];
+    length = std::min(length, first);
+  }
+
+  /// The sets of the next passes go on with these, in this order.
+  void go_on_with(std::vector<Index> sets) {
+    for (const Index set : sets)
+      if (set < 0 || set >= this->sets())
+        throw ShapeError(concatenate("token cache: expected a set from 0 to ", this->sets() - 1, ", found ", set));
+    chosen_ = std::move(sets);
+  }
+  void go_on_with_all() {
+    chosen_.resize(lengths_.size());
+    std::iota(chosen_.begin(), chosen_.end(), Index{0});
+  }
+
+  /// Throws ShapeError unless the pass's sets are those to go on with and there is room for them.
+  void begin_pass(const TokenLayout& layout) {
+    check_size("token cache: sets of the pass", layout.sets(), std::ssize(chosen_));
+    for (Index s = 0; s < layout.sets(); ++s) {
+      if (past(s) + layout.length(s) > longest_)
+        throw ShapeError(concatenate("token cache: expected at most ", longest_, " tokens in set ", set_of(s),
+                                     ", found ", past(s) + layout.length(s)));
+      if (layout.visible(s) != layout.length(s))
+        throw ShapeError(concatenate("token cache: expected no padding in set ", set_of(s)));
+    }
+    layer_ = 0;
+  }
+
+  /// From now on the pass's tokens are those that went before.
+  void end_pass(const TokenLayout& layout) {
+    for (Index s = 0; s < layout.sets(); ++s) lengths_[static_cast<std::size_t>(set_of(s))] += layout.length(s);
+  }
+
+  /// The tokens that the pass's set s had before.
+  [[nodiscard]] Index past(Index s) const { return length(set_of(s)); }
+
+  /// What one layer keeps of the pass's sets: of set s a column for each token.
+  class Layer {
+   public:
+    [[nodiscard]] detail::Columns<S> of(Index s) const {
+      return {first_ + cache_.set_of(s) * cache_.longest_ * stride_, stride_};
+    }
+
+   private:
+    friend class TokenCache;
+    Layer(const TokenCache& cache, S* first, Index stride) : cache_(cache), first_(first), stride_(stride) {}
+    const TokenCache& cache_;
+    S* first_;
+    Index stride_;
+  };
+
+  /// The next layer's of the pass, each of which asks once. Throws ShapeError if it is not the one that room was made
+  /// for.
+  [[nodiscard]] Layer next_layer(Index rows) {
+    if (layer_ >= rows_.size() || rows_[layer_] != rows)
+      throw ShapeError(concatenate("token cache: expected one that was made for this model; layer ", layer_, " keeps ",
+                                   rows, " numbers a token"));
+    return Layer(*this, numbers_.data() + begins_[layer_++], stride(rows));
+  }
+
+ private:
+  [[nodiscard]] Index set_of(Index s) const { return chosen_[static_cast<std::size_t>(s)]; }
+  [[nodiscard]] static Index stride(Index rows) { return detail::round_up(rows, 64 / Index{sizeof(S)}); }
+
+  std::vector<Index> rows_;    // of every layer that keeps something
+  std::vector<Index> begins_;  // of its numbers: set after set, token after token
+  Index longest_;
+  std::vector<Index> lengths_;  // of every set
+  std::vector<Index> chosen_;   // the pass's set s is chosen_[s]
+  Vector<S> numbers_;
+  std::size_t layer_ = 0;
+};
+
+}  // namespace crate

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+
+namespace crate {
+
+/// Ends a text that is written piece by piece in front of the first of several strings, wherever pieces are cut. What
+/// could become one of them is held back.
+class StopStrings {
+ public:
+  /// Throws OptionError on an empty string.
+  explicit StopStrings(std::vector<std::string> strings) : strings_(std::move(strings)) {
+    for (const std::string& string : strings_)
+      if (string.empty()) throw OptionError("stop strings: expected at least 1 byte, found an empty string");
+  }
+
+  /// What may be shown after this piece.
+  [[nodiscard]] std::string next(std::string_view piece) {
+    if (stopped_) return {};
+    held_ += piece;
+    std::size_t shown = held_.size();
+    for (const std::string& string : strings_) shown = std::min(shown, begin_of(string));
+    std::string text = held_.substr(0, shown);
+    held_.erase(0, shown);
+    stopped_ = std::any_of(strings_.begin(), strings_.end(), [&](const auto& s) { return held_.starts_with(s); });
+    return text;
+  }
+
+  [[nodiscard]] bool stopped() const { return stopped_; }
+
+  /// What was held back, if the text ends without one of the strings.
+  [[nodiscard]] std::string finish() { return stopped_ ? std::string() : std::exchange(held_, {}); }
+
+ private:
+  /// Where a string begins in what is held, whole or as far as that goes.
+  [[nodiscard]] std::size_t begin_of(std::string_view string) const {
+    const std::string_view held = held_;
+    if (const std::size_t found = held.find(string); found != held.npos) return found;
+    const std::size_t longest = std::min(held.size(), string.size() - 1);
+    for (std::size_t length = longest; length > 0; --length)
+      if (held.ends_with(string.substr(0, length))) return held.size() - length;
+    return held.size();
+  }
+
+  std::vector<std::string> strings_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
+}  // namespace crate

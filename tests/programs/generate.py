@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Going on with texts on the command line: generate.py FOLDER_OF_PROGRAMS. The published tokens are written, where a text
+ends it ends, and what cannot be gone on with is refused by name."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+
+PROGRAM = os.path.join(sys.argv[1], "generate")
+FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures")
+HEADS, CONTEXT, VOCABULARY = 3, 24, 65
+failures = 0
+
+
+def check(what, holds, seen=""):
+    global failures
+    if not holds:
+        failures += 1
+        print(f"FAILED: {what}\n{seen}")
+
+
+def run(*arguments):
+    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, timeout=300)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def text_of(ids):
+    return "".join(chr(ord("0") + i) for i in ids)
+
+
+def published_text():
+    """The text of the tokens that the published code writes, and how many of them are the prompt."""
+    with open(f"{FIXTURES}/gpt.safetensors", "rb") as file:
+        size = struct.unpack("<Q", file.read(8))[0]
+        header = json.loads(file.read(size))
+        begin, end = header["greedy/tokens"]["data_offsets"]
+        file.seek(8 + size + begin)
+        ids = struct.unpack(f"<{(end - begin) // 8}q", file.read(end - begin))
+    return text_of(ids), header["greedy/prompt"]["shape"][1]
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/characters.json", "w") as file:
+            json.dump({text_of([i]): i for i in range(VOCABULARY)}, file)
+        model = ["--weights", f"{FIXTURES}/gpt_checkpoint.pth", "--heads", HEADS]
+        weights = model + ["--tokeniser", "characters", "--vocabulary", folder]
+        text, length = published_text()
+        prompt, rest = text[:length], text[length:]
+        greedy = weights + ["--temperature", 0, "--tokens", len(rest)]
+        for further in ([], ["--threads", 2], ["--slide", 1]):
+            found = run(*greedy, "--prompt", prompt, *further)
+            check(f"published tokens {further}", found[:2] == (0, text + "\n"), found)
+            check("speed on standard error", "tokens/s" in found[2], found)
+        found = run(*weights, "--prompt", prompt, "--tokens", 5, "--precision", "bf16", "--seed", 3)
+        check("bf16", found[0] == 0 and len(found[1]) == length + 6, found)
+        check("the same seed", found[:2] == run(*weights, "--prompt", prompt, "--tokens", 5, "--precision", "bf16", "--seed",
+                                                3)[:2])
+        found = run(*greedy, "--prompt", prompt, "--stop", rest[3:5])
+        check("stop string", found[:2] == (0, prompt + rest[: rest.find(rest[3:5])] + "\n"), found)
+        found = run(*weights, "--temperature", 0, "--tokens", 3, "--prompt", prompt, "--prompt", "0")
+        check("two prompts", found[0] == 0 and f"== prompt 1\n{prompt}{rest[:3]}\n== prompt 2\n0" in found[1], found)
+        for what, arguments, message in [
+            ("empty prompt", [*weights, "--prompt", ""], "option --prompt: expected at least 1 token"),
+            ("too long a text", [*weights, "--prompt", prompt, "--tokens", 99], "context of 24"),
+            ("vocabulary of others", [*model, "--tokeniser", "bytes", "--prompt", "a"], "65 ids of the model, found 256"),
+            ("temperature", [*weights, "--prompt", prompt, "--tokens", 2, "--temperature", -1], "temperature >= 0"),
+            ("no vocabulary", [*model, "--tokeniser", "gpt2", "--prompt", "a"], "option --vocabulary"),
+            ("no language model", ["--weights", f"{FIXTURES}/classifier_weights.safetensors", "--tokeniser", "bytes",
+                                   "--prompt", "a"], "language model"),
+        ]:
+            found = run(*arguments)
+            check(what, found[0] == 1 and message in found[2] and found[1] == "", found)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
