@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/partition_coding_rate.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
