@@ -129,11 +129,12 @@ void show_training(WhiteBox& box, const Source& source, const Options& options, 
 void show_truth(const Toy& toy, const WhiteBox& box, const Passed& untrained, const std::optional<Passed>& trained,
                 crate::Threads& threads) {
   const auto& rows = untrained.report.half_layers;
-  std::cout << words_on_noise(rate_of_directions(box, toy.clean), rows.front().rate, rows.back().rate) << "\n";
+  std::cout << words_on_noise(clean_rates(toy, box, threads), {rows.front().rate, rows.back().rate}) << "\n";
   std::vector<Effect> effects = measure_effects(toy, box, untrained.decoded, threads);
   if (trained) effects.push_back(measure_effect("encoded and decoded, trained", toy, trained->decoded));
   std::cout << "\nwhat each step does to signal and noise\n";
   print_effects(std::cout, effects);
+  std::cout << words_on_effects(effects);
 }
 
 /// For each class, the subspace that most of its tokens have most to do with.
@@ -177,7 +178,7 @@ std::vector<TradeOffPoint> show_trade_off(const Source& source, const WhiteBox& 
   const double precision = code_precision(box, source);
   progress.show("fitting a white box to code by");
   const bool is_loaded = !options.load.empty();
-  const WhiteBox coder = is_loaded ? box : fit_to_code(box, source.tokens, precision, options.seed, threads);
+  const WhiteBox coder = is_loaded ? box : fit_to_code(source.tokens, precision, options.seed, threads);
   std::vector<TradeOffPoint> points =
       trade_off(source.tokens, coder, precision, threads, [&](std::size_t point, std::size_t count) {
         progress.show(text("trade-off, precision %zu of %zu", point, count));

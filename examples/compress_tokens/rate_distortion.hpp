@@ -69,16 +69,20 @@ struct CodedTokens {
   [[nodiscard]] double squared_error(const Matrix& tokens) const { return (tokens - decoded).squaredNorm(); }
 };
 
-/// A white box for tokens whose codes will be rounded, with as many subspaces as another. Its steps are small, or to
-/// undo them would make the errors of rounding larger, and its dictionary is sparsest beyond the quantiser's step.
-[[nodiscard]] inline WhiteBox fit_to_code(const WhiteBox& other, const Matrix& tokens, double epsilon,
-                                          std::uint64_t seed, crate::Threads& threads) {
+/// A white box for tokens whose codes will be rounded. Its steps are small ones down the exact gradient of R^c, or to
+/// undo them would make the errors of rounding larger; its subspaces hold more than those that tell tokens apart, and
+/// its dictionary is sparsest beyond the quantiser's step.
+[[nodiscard]] inline WhiteBox fit_to_code(const Matrix& tokens, double epsilon, std::uint64_t seed,
+                                          crate::Threads& threads) {
+  constexpr Index most_subspaces = 8, most_dimensions = 12;
+  const Index dim = std::clamp<Index>(std::min(tokens.rows(), tokens.cols()) / 8, 1, most_dimensions);
   return crate::fit_white_box(tokens,
-                              {.subspaces = other.subspaces().heads(),
-                               .dim = other.subspaces().head_dim(),
+                              {.subspaces = std::min(most_subspaces, tokens.cols() / dim),
+                               .dim = dim,
                                .kappa = 0.1,
                                .depth = 4,
                                .dictionary_threshold = quantiser_step(epsilon, tokens.rows()),
+                               .step = crate::CompressionStep::exact,
                                .inverse_turns = 4,
                                .seed = seed},
                               threads);

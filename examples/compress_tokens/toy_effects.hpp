@@ -69,21 +69,37 @@ inline void print_effects(std::ostream& out, const std::vector<Effect>& effects)
                 finite(effect.name + ": closer by", effect.gain));
 }
 
-/// R of directions at the precision of the white box, nats a token.
-[[nodiscard]] inline double rate_of_directions(const WhiteBox& box, const Matrix& tokens) {
-  const Matrix centred = tokens.colwise() - box.mean.col(0);
-  return crate::coding_rate(crate::directions(centred, box.softening()), {.epsilon = box.compression().epsilon});
+/// Why compression may leave the decoded tokens further from the clean ones, in words; empty if it does not.
+[[nodiscard]] inline std::string words_on_effects(const std::vector<Effect>& effects) {
+  const Effect &sparse = effects[2], &both = effects[3];
+  if (both.gain >= sparse.gain) return {};
+  return "The sparse code alone comes closer to the clean tokens: what decoding does to undo compression also undoes\n"
+         "what it did to the noise that the thresholds left. Compression tells tokens apart, it does not clean them.\n";
 }
 
-/// How much of R, and of its change from `before` to `after`, is noise, in words.
-[[nodiscard]] inline std::string words_on_noise(double clean, double before, double after) {
-  const double noise = before - clean, fall = before - after;
-  std::string words = text("Without its noise the input's R would be %.1f nats a token: %.1f of its %.1f are noise. ",
-                           finite("R of the clean tokens", clean), noise, before);
-  if (fall <= 0) return words + text("R rose by %.1f all the same.", -fall);
-  if (fall <= noise) return words + text("The fall of R by %.1f is noise that left.", fall);
-  return words + text("The fall of R by %.1f is noise that left, but for %.1f: tokens became simpler than the clean ones.",
-                      fall, fall - noise);
+/// R of the directions of tokens less their mean, or of codes, at the precision of the white box, nats a token.
+[[nodiscard]] inline double rate_of_directions(const WhiteBox& box, const Matrix& tokens) {
+  return crate::coding_rate(crate::directions(tokens, box.softening()), {.epsilon = box.compression().epsilon});
+}
+
+/// R before and after.
+struct RateChange {
+  double before, after;
+};
+
+/// Of the toy's tokens without their noise.
+[[nodiscard]] inline RateChange clean_rates(const Toy& toy, const WhiteBox& box, crate::Threads& threads) {
+  return {rate_of_directions(box, toy.clean.colwise() - box.mean.col(0)),
+          rate_of_directions(box, box.encode(toy.clean, {.threads = &threads}))};
+}
+
+/// How much of R is noise, in words.
+[[nodiscard]] inline std::string words_on_noise(const RateChange& clean, const RateChange& noisy) {
+  return text("Of clean tokens R would go from %.1f to %.1f nats a token, of these it goes from %.1f to %.1f: ",
+              finite("R of the clean tokens", clean.before), finite("R of the clean codes", clean.after), noisy.before,
+              noisy.after) +
+         text("noise is %.1f of it at first and %.1f at last.", noisy.before - clean.before,
+              noisy.after - clean.after);
 }
 
 }  // namespace compress_tokens
