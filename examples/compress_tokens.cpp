@@ -64,10 +64,11 @@ WhiteBox fit(const Source& source, const Options& options, const Progress& progr
   WhiteBox box = crate::fit_white_box(source.tokens, options.fit, threads, &fitted);
   progress.clear();
   print_box(box, "fitted to these tokens alone");
-  if (options.is_verbose)
+  if (options.is_verbose) {
     std::cout << "\n" << fitted;
-  else
-    std::cout << fitted.in_words() << "\n";
+    return box;
+  }
+  for (const std::string& sentence : fitted.in_words()) std::cout << sentence << "\n";
   return box;
 }
 
@@ -98,9 +99,7 @@ void check_finite(const crate::WhiteBoxReport& report) {
 Passed show_pass(const WhiteBox& box, const Source& source, const Progress& progress, crate::Threads& threads) {
   progress.show("encoding and decoding");
   Passed passed;
-  passed.report = box.report(source.tokens, source.labels ? source.labels->of_tokens : std::vector<Index>(), threads);
-  passed.codes = box.encode(source.tokens, {.threads = &threads});
-  passed.decoded = box.decode(passed.codes, {.threads = &threads});
+  passed.report = box.report(source.tokens, classes_to_compare(source), threads, &passed.codes, &passed.decoded);
   progress.clear();
   check_finite(passed.report);
   std::cout << "\n" << passed.report;
@@ -116,8 +115,7 @@ double code_precision(const WhiteBox& box, const Source& source) {
 
 void show_training(WhiteBox& box, const Source& source, const Options& options, const Progress& progress,
                    crate::Threads& threads) {
-  const TrainOptions how{
-      .steps = options.train_steps, .precision = code_precision(box, source), .seed = options.seed};
+  const TrainOptions how{.steps = options.train_steps, .precision = code_precision(box, source), .seed = options.seed};
   const Training training = train(box, source.tokens, how, progress, threads);
   std::cout << text("\ntrained end to end for %td steps in %.1f s: ", options.train_steps, training.seconds)
             << text("squared error %.3f and l1 norm of the codes %.3f times those before\n",
@@ -196,8 +194,7 @@ std::vector<Index> membership_of(const WhiteBox& box, const Matrix& tokens) {
   const Matrix shares = crate::soft_partition(crate::directions(centred, box.softening()), box.subspaces(),
                                               box.compression().logit_scale);
   std::vector<Index> membership(static_cast<std::size_t>(tokens.cols()));
-  for (std::size_t j = 0; j < membership.size(); ++j)
-    shares.col(static_cast<Index>(j)).maxCoeff(&membership[j]);
+  for (std::size_t j = 0; j < membership.size(); ++j) shares.col(static_cast<Index>(j)).maxCoeff(&membership[j]);
   return membership;
 }
 
@@ -243,9 +240,9 @@ struct Outcome {
 
 void write_files(const Source& source, const Outcome& outcome, OutputFolder& folder) {
   const Index subspaces = outcome.box.subspaces().heads();
-  plots::write_svg(folder.file("similarity.svg", "|cosine| between tokens, before and after"),
-                   similarity_plot(source.tokens, outcome.passed.codes,
-                                   groups_of(source, outcome.membership, subspaces)));
+  plots::write_svg(
+      folder.file("similarity.svg", "|cosine| between tokens, before and after"),
+      similarity_plot(source.tokens, outcome.passed.codes, groups_of(source, outcome.membership, subspaces)));
   plots::write_svg(folder.file("layers.svg", "the table of layers: rates, what subspaces save, non-zeros"),
                    layer_figure(outcome.passed.report));
   if (!outcome.points.empty()) write_trade_off(outcome.points, source, folder);

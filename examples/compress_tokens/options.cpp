@@ -70,8 +70,7 @@ void add_white_box_options(CLI::App& app, Options& options) {
   app.add_option("--subspaces", options.fit.subspaces,
                  "number K of subspaces [4, 8 or 16, whichever saves most; 8 are drawn]")
       ->check(CLI::Range(Index{1}, most));
-  app.add_option("--dim", options.fit.dim,
-                 "dimension p of each subspace [2, 4 or 8, whichever saves most; 4 is drawn]")
+  app.add_option("--dim", options.fit.dim, "dimension p of each subspace [2, 4 or 8, whichever saves most; 4 is drawn]")
       ->check(CLI::Range(Index{1}, most));
   app.add_option("--epsilon", options.fit.epsilon,
                  "precision of the rates, of a token scaled to length 1 [what the subspaces leave out]");
@@ -117,8 +116,7 @@ std::optional<Options> read_options(int argc, char** argv, int& exit_code) {
     exit_code = *ended;
     return std::nullopt;
   }
-  program_options::check_effects(
-      app, [&](std::string_view option) { return why_without_effect(option, options); });
+  program_options::check_effects(app, [&](std::string_view option) { return why_without_effect(option, options); });
   options.toy.subspaces = options.fit.subspaces.value_or(options.toy.subspaces);
   options.toy.dim = options.fit.dim.value_or(options.toy.dim);
   options.toy.seed = options.fit.seed = options.seed;

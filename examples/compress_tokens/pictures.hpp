@@ -121,7 +121,7 @@ struct LayerPanel {
 };
 
 [[nodiscard]] inline plots::LinePlot plot_of(const LayerPanel& panel, const crate::WhiteBoxReport& report) {
-  plots::LinePlot plot = {.title = panel.title, .x = {.label = ""}, .y = {.label = panel.unit}, .series = {}};
+  plots::LinePlot plot = {.title = panel.title, .x = {.label = "half-layer"}, .y = {.label = panel.unit}, .series = {}};
   for (const crate::WhiteBoxMeasures& row : report.half_layers) plot.x.names.push_back(row.name);
   for (const LayerColumn& column : panel.columns) {
     plots::Series series = {column.name, {}, {}};

@@ -159,8 +159,7 @@ template <class OnPoint>
     on_point(points.size() + 1, factors.size());
     CodedTokens coded = code_by_white_box(tokens, box, factor * stated, threads);
     const double bits = coded.bits;
-    points.push_back(
-        {factor * stated, std::move(coded), pca.at_rate(bits, 0), pca.at_rate(bits, relative_threshold)});
+    points.push_back({factor * stated, std::move(coded), pca.at_rate(bits, 0), pca.at_rate(bits, relative_threshold)});
   }
   return points;
 }

@@ -51,6 +51,13 @@ struct Source {
   }
 };
 
+/// The class of each token, if some tokens are of one class and some of two; otherwise none.
+[[nodiscard]] inline std::vector<Index> classes_to_compare(const Source& source) {
+  if (!source.labels) return {};
+  const auto classes = static_cast<Index>(source.labels->classes.size());
+  return classes >= 2 && classes < source.tokens.cols() ? source.labels->of_tokens : std::vector<Index>();
+}
+
 /// The toy, or what the input file holds. Throws FileError, ShapeError or OptionError for what cannot be read or
 /// drawn, FileError for tokens whose squares would overflow or underflow.
 [[nodiscard]] Source load_source(const Options& options);

@@ -98,8 +98,7 @@ struct RateChange {
   return text("Of clean tokens R would go from %.1f to %.1f nats a token, of these it goes from %.1f to %.1f: ",
               finite("R of the clean tokens", clean.before), finite("R of the clean codes", clean.after), noisy.before,
               noisy.after) +
-         text("noise is %.1f of it at first and %.1f at last.", noisy.before - clean.before,
-              noisy.after - clean.after);
+         text("noise is %.1f of it at first and %.1f at last.", noisy.before - clean.before, noisy.after - clean.after);
 }
 
 }  // namespace compress_tokens

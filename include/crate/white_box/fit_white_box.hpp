@@ -20,17 +20,17 @@
 namespace crate {
 
 struct WhiteBoxOptions {
-  std::optional<Index> subspaces = {};   ///< K >= 1; unless said, that of the sizes tried which saves most, see below
-  std::optional<Index> dim = {};         ///< p >= 1, likewise
-  std::optional<double> epsilon = {};    ///< > 0, of a token of length 1; unless said, what the subspaces leave out
-  std::optional<double> kappa = {};      ///< of the compression steps, in units of N epsilon^2 / d (of an exact one,
-                                         ///< N epsilon^2 / (p ||U||^2)): 1 for tokens that fall into subspaces, or 0.1
-  std::optional<Index> depth = {};       ///< L >= 1; see below
-  std::optional<double> non_zero = {};   ///< wanted share of the code's entries, in (0, 1]; unless said, of those above
-                                         ///< twice the noise, and at most 0.3
+  std::optional<Index> subspaces = {};  ///< K >= 1; unless said, that of the sizes tried which saves most, see below
+  std::optional<Index> dim = {};        ///< p >= 1, likewise
+  std::optional<double> epsilon = {};   ///< > 0, of a token of length 1; unless said, what the subspaces leave out
+  std::optional<double> kappa = {};     ///< of the compression steps, in units of N epsilon^2 / d (of an exact one,
+                                        ///< N epsilon^2 / (p ||U||^2)): 1 for tokens that fall into subspaces, or 0.1
+  std::optional<Index> depth = {};      ///< L >= 1; see below
+  std::optional<double> non_zero = {};  ///< wanted share of the code's entries, in (0, 1]; unless said, of those above
+                                        ///< twice the noise, and at most 0.3
   std::optional<double> dictionary_threshold = {};  ///< what an entry of the code must exceed to be worth its cost, in
                                                     ///< the dictionary's estimation; twice the noise
-  std::optional<double> softening = {};  ///< of directions; a tenth of the tokens' root mean square length
+  std::optional<double> softening = {};             ///< of directions; a tenth of the tokens' root mean square length
   CompressionStep step = CompressionStep::soft_partition;
   double logit_scale = 8;    ///< of the soft partition
   Index inverse_turns = 24;  ///< of the decoder, for each layer; >= 1
@@ -73,8 +73,8 @@ struct WhiteBoxFit {
 
   /// Whether the tokens fall into subspaces: whether to know them saves more than they cost.
   [[nodiscard]] bool falls_into_subspaces() const { return chosen.worth() > 0; }
-  /// What was chosen, and why, a sentence or two.
-  [[nodiscard]] std::string in_words() const;
+  /// What was chosen, and why, a sentence an entry.
+  [[nodiscard]] std::vector<std::string> in_words() const;
 };
 
 /// What was tried, a table, and what was chosen, in words.

@@ -209,15 +209,14 @@ void mirror_layers(WhiteBox<S>& box) {
 
 }  // namespace detail
 
-inline std::string WhiteBoxFit::in_words() const {
+inline std::vector<std::string> WhiteBoxFit::in_words() const {
   const std::string sizes = detail::printed("%td subspaces of dimension %td", chosen.subspaces, chosen.dim);
   if (falls_into_subspaces())
-    return detail::printed("The tokens fall into subspaces: to know %s saves %.2f nats a token more than it costs.",
-                           sizes.c_str(), chosen.worth());
-  return detail::printed(
-      "The tokens do not fall into subspaces: to know %s saves %.2f nats a token and costs %.2f. "
-      "So the layers compress them little, and what makes the code short is its sparsity.",
-      sizes.c_str(), chosen.saved, chosen.membership + chosen.bases);
+    return {detail::printed("The tokens fall into subspaces: to know %s saves %.2f nats a token more than it costs.",
+                            sizes.c_str(), chosen.worth())};
+  return {detail::printed("The tokens do not fall into subspaces: to know %s saves %.2f nats a token and costs %.2f.",
+                          sizes.c_str(), chosen.saved, chosen.membership + chosen.bases),
+          "So the layers compress them little, and what makes the code short is its sparsity."};
 }
 
 inline std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit) {
@@ -229,7 +228,8 @@ inline std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit) {
                            c.epsilon, c.reduction, c.saved, c.membership, c.bases, c.worth(),
                            is_chosen ? "  chosen" : "");
   }
-  return out << fit.in_words() << "\n";
+  for (const std::string& sentence : fit.in_words()) detail::write_paragraph(out, sentence);
+  return out;
 }
 
 template <class ZDerived>
