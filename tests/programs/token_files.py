@@ -134,7 +134,7 @@ def check_white_box():
     narrow = write("narrow.csv", b"1,2\n3,4\n5,7\n7,1\n")
     for arguments, explanation in (
         ((narrow, "--load", box), "expected a white box for tokens of width 2, found one of width 6"),
-        (("tokens.csv", "--load", "f8.npy"), "f8.npy: "),
+        (("tokens.csv", "--load", "f8.npy"), "'f8.npy': expected a safetensors file"),
         (("tokens.csv", "--load", box, "--depth", 2), "option --depth would have no effect: the white box is that of"),
         (("tokens.csv", "--dictionary", "auto"), "--dictionary"),
     ):
