@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: MIT
 
-// Shows what a white-box transformer does to a set of tokens: each layer first lowers the coding rate R^c of the
-// tokens against K subspaces, Z - kappa grad R^c(Z | U), then moves towards their sparse code, ISTA(Z | D); the
-// decoder mirrors it. The subspaces and dictionaries are those that the tokens were drawn from, or estimated from the
-// tokens; on request they are then trained, end to end.
+// Fits a white-box transformer to a set of tokens and shows what it does to them: each layer first compresses their
+// directions against K subspaces, then moves them towards their sparse code, ISTA(Z | D); the decoder inverts layer
+// for layer. Subspaces, dictionary, step sizes and thresholds follow from the tokens; on request encoder and decoder
+// are then trained, end to end.
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <filesystem>
 #include <iostream>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "compress_tokens/layer_table.hpp"
 #include "compress_tokens/options.hpp"
 #include "compress_tokens/output_folder.hpp"
 #include "compress_tokens/pictures.hpp"
-#include "compress_tokens/plan.hpp"
 #include "compress_tokens/progress.hpp"
 #include "compress_tokens/rate_distortion.hpp"
 #include "compress_tokens/source.hpp"
@@ -30,6 +28,7 @@
 #include "compress_tokens/toy_effects.hpp"
 #include "compress_tokens/train.hpp"
 #include "crate/io/pictures/image.hpp"
+#include "crate/io/white_box_file.hpp"
 #include "program_options/program_options.hpp"
 
 namespace {
@@ -43,46 +42,103 @@ void print_notes(const Source& source, const Options& options) {
   for (const std::string& note : source.notes) std::cout << note << "\n";
 }
 
-void print_plan(const Plan& plan, const Source& source, const EstimatedSubspaces& estimated) {
-  const Subspaces& u = plan.weights.subspaces.front();
-  const Strength& s = plan.strength;
-  std::cout << text("subspaces    %td of dimension %td, ", u.heads(), u.head_dim()) << plan.subspaces_from << "\n"
-            << text("             those estimated from the tokens hold %.1f %% of their energy\n",
-                    100 * (1 - estimated.residual));
-  if (source.toy)
-    std::cout << text("             and lie within %.1f degrees of the true ones (largest principal angle)\n",
-                      worst_angle(source.toy->subspaces, estimated.subspaces));
-  std::cout << "dictionary   " << plan.dictionary_from << "\n"
-            << text("precision    epsilon = %.4g, lambda = %.4g in %zu layers\n", s.epsilon, s.lambda,
-                    plan.weights.dictionaries.size())
-            << text("compression  %s steps, kappa = %.3g N epsilon^2 / (p ||U||^2)\n\n", step_name(s.step), s.kappa);
+void print_box(const WhiteBox& box, const std::string& origin) {
+  std::cout << text("white box    %td layers, %td subspaces of dimension %td, ", box.depth(), box.subspaces().heads(),
+                    box.subspaces().head_dim())
+            << origin << "\n";
 }
 
-void print_coding_length(const EncodedTokens& encoded, const Source& source, double epsilon) {
-  const Index count = source.tokens.cols();
-  const double before = coding_length_bits(encoded.measures.front().rate, count);
-  const double after = coding_length_bits(encoded.measures.back().rate, count);
-  std::cout << text("\ncoding length N R(Z) at epsilon = %.4g: ", epsilon) << with_commas(before) << " bits before, "
-            << with_commas(after) << " after";
-  if (after > 0) std::cout << text(" (%.1f to 1)", before / after);
-  std::cout << "\n";
+/// The white box that was written to a file, if it is one for these tokens.
+WhiteBox load(const Source& source, const Options& options) {
+  WhiteBox box = crate::load_white_box(options.load);
+  if (box.dim() != source.tokens.rows())
+    throw crate::file_error(options.load.string(), "expected a white box for tokens of width ", source.tokens.rows(),
+                            ", found one of width ", box.dim());
+  print_box(box, "loaded from " + options.load.filename().string());
+  return box;
 }
 
-/// What became of R^c, and whether kappa may be why.
-void print_compression(const std::vector<LayerMeasures>& measures, const Encoder& encoder, Index tokens) {
-  std::cout << describe_compression(measures) << "\n";
-  const double beyond = kappa_beyond_bound(encoder, tokens);
-  const bool exact = encoder.layers.front().compress.options.step == crate::CompressionStep::exact;
-  if (exact && beyond > 1 + rate_rounding)
-    std::cout << text(
-        "warning: kappa is %.3g times the largest with which no step raises R^c, 2 N epsilon^2 / (p ||U||^2)\n",
-        beyond);
+WhiteBox fit(const Source& source, const Options& options, const Progress& progress, crate::Threads& threads) {
+  progress.show("fitting");
+  crate::WhiteBoxFit fitted;
+  WhiteBox box = crate::fit_white_box(source.tokens, options.fit, threads, &fitted);
+  progress.clear();
+  print_box(box, "fitted to these tokens alone");
+  if (options.is_verbose) {
+    std::cout << "\n" << fitted;
+    return box;
+  }
+  for (const std::string& sentence : fitted.in_words()) std::cout << sentence << "\n";
+  return box;
 }
 
-/// For each class, the subspace that holds most of its tokens.
+void print_truth(const WhiteBox& box, const Toy& toy) {
+  if (box.subspaces().head_dim() == toy.subspaces.head_dim())
+    std::cout << text("The subspaces lie within %.1f degrees of the true ones (largest principal angle).\n",
+                      worst_angle(toy.subspaces, box.subspaces()));
+  else
+    std::cout << text("The true subspaces are %td, of dimension %td.\n", toy.subspaces.heads(),
+                      toy.subspaces.head_dim());
+}
+
+/// What the white box makes of the tokens.
+struct Passed {
+  crate::WhiteBoxReport report;
+  Matrix codes, decoded;
+};
+
+/// Throws PrecisionError unless all that is printed is finite; classes may be infinitely well apart.
+void check_finite(const crate::WhiteBoxReport& report) {
+  for (const crate::WhiteBoxMeasures& row : report.half_layers)
+    for (const double rate : {row.rate, row.subspace_rate, row.partition_rate})
+      static_cast<void>(finite("rates after " + row.name, rate));
+  static_cast<void>(finite("relative error of the decoded tokens", report.decoding_error));
+}
+
+/// Sends the tokens through encoder and decoder, and prints what it comes to.
+Passed show_pass(const WhiteBox& box, const Source& source, const Progress& progress, crate::Threads& threads) {
+  progress.show("encoding and decoding");
+  Passed passed;
+  passed.report = box.report(source.tokens, classes_to_compare(source), threads, &passed.codes, &passed.decoded);
+  progress.clear();
+  check_finite(passed.report);
+  std::cout << "\n" << passed.report;
+  return passed;
+}
+
+/// Root mean square error of a token to which it is coded: 5 % of the grey range a pixel, or what the subspaces leave
+/// out.
+double code_precision(const WhiteBox& box, const Source& source) {
+  if (source.photograph) return 0.05 * std::sqrt(static_cast<double>(source.tokens.rows()));
+  return box.compression().epsilon * std::sqrt(source.variation() / static_cast<double>(source.tokens.cols()));
+}
+
+void show_training(WhiteBox& box, const Source& source, const Options& options, const Progress& progress,
+                   crate::Threads& threads) {
+  const TrainOptions how{.steps = options.train_steps, .precision = code_precision(box, source), .seed = options.seed};
+  const Training training = train(box, source.tokens, how, progress, threads);
+  std::cout << text("\ntrained end to end for %td steps in %.1f s: ", options.train_steps, training.seconds)
+            << text("squared error %.3f and l1 norm of the codes %.3f times those before\n",
+                    finite("squared error after training", training.after.error / training.before.error),
+                    finite("l1 norm of the codes after training", training.after.code / training.before.code));
+}
+
+/// The toy: what each half of a layer does, and how much of R is noise.
+void show_truth(const Toy& toy, const WhiteBox& box, const Passed& untrained, const std::optional<Passed>& trained,
+                crate::Threads& threads) {
+  const auto& rows = untrained.report.half_layers;
+  std::cout << words_on_noise(clean_rates(toy, box, threads), {rows.front().rate, rows.back().rate}) << "\n";
+  std::vector<Effect> effects = measure_effects(toy, box, untrained.decoded, threads);
+  if (trained) effects.push_back(measure_effect("encoded and decoded, trained", toy, trained->decoded));
+  std::cout << "\nwhat each step does to signal and noise\n";
+  print_effects(std::cout, effects);
+  std::cout << words_on_effects(effects);
+}
+
+/// For each class, the subspace that most of its tokens have most to do with.
 void print_labels(const Labels& labels, const std::vector<Index>& membership, Index subspaces) {
   const auto classes = static_cast<Index>(labels.classes.size());
-  crate::Matrix<double> counts = crate::Matrix<double>::Zero(subspaces, classes);
+  Matrix counts = Matrix::Zero(subspaces, classes);
   for (std::size_t i = 0; i < membership.size(); ++i) counts(membership[i], labels.of_tokens[i]) += 1;
   std::cout << "\n  label                     tokens   most in subspace\n";
   constexpr Index most_lines = 50;
@@ -90,23 +146,21 @@ void print_labels(const Labels& labels, const std::vector<Index>& membership, In
     Index best = 0;
     const double most = counts.col(c).maxCoeff(&best), all = counts.col(c).sum();
     std::cout << text("  %-24.24s %7.0f   %6td, %5.1f %%\n", labels.classes[static_cast<std::size_t>(c)].c_str(), all,
-                      best, 100 * most / all);
+                      best + 1, 100 * most / all);
   }
   if (classes > most_lines) std::cout << text("  and %td more\n", classes - most_lines);
 }
 
-double relative_error(const Matrix& tokens, const Matrix& decoded) { return (tokens - decoded).norm() / tokens.norm(); }
-
-void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& source, bool trained) {
+void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& source, const std::string& coder) {
   const auto decibels = [&](const CodedTokens& coded) { return source.decibels(coded.squared_error(source.tokens)); };
-  std::cout << "\nrate and error of an actual code: codes rounded to steps of epsilon sqrt(12/d), entropy of each "
+  std::cout << "\nrate and error of an actual code: codes rounded to steps of precision sqrt(12/d), entropy of each "
                "coordinate\n"
-            << (trained ? "  (by the layers as they were before training)\n" : "")
-            << (source.photograph ? "  (bits a pixel and PSNR; " : "  (bits a token and signal to error in dB; ")
+            << "  (by " << coder << ";\n"
+            << (source.photograph ? "   bits a pixel and PSNR; " : "   bits a token and signal to error in dB; ")
             << "bases, mean and tables not counted for any method)\n"
-            << "  epsilon       bits   white box        PCA   PCA with the same threshold\n";
+            << "  precision     bits   white box        PCA   PCA with the same threshold\n";
   for (const TradeOffPoint& point : points)
-    std::cout << text("  %7.4g  %9.3f  %7.2f dB %7.2f dB  %7.2f dB\n", point.epsilon,
+    std::cout << text("  %9.4g%9.3f  %7.2f dB %7.2f dB  %7.2f dB\n", point.precision,
                       finite("bits of the code", point.white_box.bits / source.rate_units()),
                       finite("error of the white box", decibels(point.white_box)),
                       finite("error of PCA", decibels(point.pca)),
@@ -116,87 +170,39 @@ void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& sou
                     basis_bits / source.rate_units(), source.photograph ? "pixel" : "token");
 }
 
-struct PassedTokens {
-  EncodedTokens encoded;
-  Matrix decoded;
-};
-
-/// Sends the tokens through encoder and decoder, and prints the table of layers and what it comes to.
-PassedTokens show_pass(const Autoencoder& box, const Weights& weights, const Source& source, const Options& options,
-                       double epsilon, const Progress& progress, crate::Threads& threads) {
-  progress.show("encoding");
-  EncodedTokens encoded = encode_and_measure(box.encoder, weights, source.tokens, epsilon, options.weight, threads);
-  progress.clear();
-  print_layer_table(std::cout, encoded.measures);
-  print_compression(encoded.measures, box.encoder, source.tokens.cols());
-  print_coding_length(encoded, source, epsilon);
-  Matrix decoded = crate::forward(box.decoder, encoded.codes, {.threads = &threads});
-  std::cout << text("reconstruction from the unrounded codes: relative error %.3f\n",
-                    finite("relative error of the reconstruction", relative_error(source.tokens, decoded)));
-  return {std::move(encoded), std::move(decoded)};
-}
-
-void show_training(const Training& training, Index steps) {
-  std::cout << text("\ntrained end to end for %td steps in %.1f s: ", steps, training.seconds)
-            << text("squared error %.3f and l1 norm of the codes %.3f times those before\n\n",
-                    finite("squared error after training", training.after.error / training.before.error),
-                    finite("l1 norm of the codes after training", training.after.code / training.before.code));
-}
-
-/// The toy: what each half of a layer does, and that estimated subspaces serve as well as the true ones.
-void show_toy_effects(const Source& source, const Plan& plan, const EstimatedSubspaces& estimated,
-                      const Matrix& decoded, const std::optional<Matrix>& decoded_by_trained, const Options& options,
-                      crate::Threads& threads) {
-  const WhiteBox box{plan.weights, plan.strength};
-  std::vector<Effect> effects = measure_effects(*source.toy, box, decoded, threads);
-  const bool given = !options.estimate;
-  const Subspaces& others = given ? estimated.subspaces : source.toy->subspaces;
-  const Plan other = make_plan(source.tokens, others, !given, plan.strength, options, threads);
-  effects.push_back(measure_effect(given ? "the same, subspaces estimated" : "the same, subspaces given", *source.toy,
-                                   WhiteBox{other.weights, other.strength}.decode_of_encode(source.tokens, threads)));
-  if (decoded_by_trained)
-    effects.push_back(measure_effect("encoded and decoded, trained", *source.toy, *decoded_by_trained));
-  std::cout << "\nwhat each step does to signal and noise\n";
-  print_effects(std::cout, effects);
-}
-
 /// The user's own tokens: bits and error of an actual code, beside principal component analysis.
-std::vector<TradeOffPoint> show_trade_off(const Source& source, const Plan& plan, bool trained,
+std::vector<TradeOffPoint> show_trade_off(const Source& source, const WhiteBox& box, const Options& options,
                                           const Progress& progress, crate::Threads& threads) {
+  const double precision = code_precision(box, source);
+  progress.show("fitting a white box to code by");
+  const bool is_loaded = !options.load.empty();
+  const WhiteBox coder = is_loaded ? box : fit_to_code(source.tokens, precision, options.seed, threads);
   std::vector<TradeOffPoint> points =
-      trade_off(source.tokens, plan.weights, plan.strength, threads, [&](std::size_t point, std::size_t count) {
+      trade_off(source.tokens, coder, precision, threads, [&](std::size_t point, std::size_t count) {
         progress.show(text("trade-off, precision %zu of %zu", point, count));
       });
   progress.clear();
-  print_trade_off(points, source, trained);
+  print_trade_off(points, source,
+                  is_loaded ? "the white box as it was loaded"
+                            : "a white box of small steps, since to undo large ones makes rounding errors larger");
   return points;
 }
 
-/// The classes of the tokens, otherwise the subspaces that they were drawn from or that hold most of them.
-TokenGroups groups_of(const Source& source, const EstimatedSubspaces& estimated) {
-  if (source.labels) return {"class", source.labels->of_tokens, source.labels->classes};
-  if (source.toy) return numbered_groups("subspace", source.toy->membership, source.toy->subspaces.heads());
-  return numbered_groups("subspace", estimated.membership, estimated.subspaces.heads());
+/// The subspace with the largest share in each token.
+std::vector<Index> membership_of(const WhiteBox& box, const Matrix& tokens) {
+  const Matrix centred = tokens.colwise() - box.mean.col(0);
+  const Matrix shares = crate::soft_partition(crate::directions(centred, box.softening()), box.subspaces(),
+                                              box.compression().logit_scale);
+  std::vector<Index> membership(static_cast<std::size_t>(tokens.cols()));
+  for (std::size_t j = 0; j < membership.size(); ++j) shares.col(static_cast<Index>(j)).maxCoeff(&membership[j]);
+  return membership;
 }
 
-void write_layers(const std::vector<LayerMeasures>& measures, OutputFolder& folder) {
-  std::vector<std::string> half_layers;
-  LayerColumn rate{"R(Z)", {}}, subspace_rate{"R^c(Z|U)", {}}, difference{"R - R^c", {}}, nonzero{"non-zero", {}},
-      objective{"objective", {}};
-  for (const LayerMeasures& row : measures) {
-    half_layers.push_back(row.name);
-    rate.values.push_back(row.rate);
-    subspace_rate.values.push_back(row.subspace_rate);
-    difference.values.push_back(row.rate - row.subspace_rate);
-    nonzero.values.push_back(100 * row.nonzero_share);
-    objective.values.push_back(row.objective);
-  }
-  const std::string unit = "nats per token";
-  plots::write_svg(folder.file("layers.svg", "R, R^c, R - R^c, non-zeros and objective by half-layer"),
-                   layer_figure(half_layers, {{"coding rates", unit, {rate, subspace_rate}},
-                                              {"rate reduction R - R^c", unit, {difference}},
-                                              {"non-zero entries", "%", {nonzero}},
-                                              {"objective, sparse rate reduction", unit, {objective}}}));
+/// The classes of the tokens, otherwise the subspaces that they were drawn from or have most to do with.
+TokenGroups groups_of(const Source& source, const std::vector<Index>& membership, Index subspaces) {
+  if (source.labels) return {"class", source.labels->of_tokens, source.labels->classes};
+  if (source.toy) return numbered_groups("subspace", source.toy->membership, source.toy->subspaces.heads());
+  return numbered_groups("subspace", membership, subspaces);
 }
 
 void write_trade_off(const std::vector<TradeOffPoint>& points, const Source& source, OutputFolder& folder) {
@@ -214,72 +220,39 @@ void write_trade_off(const std::vector<TradeOffPoint>& points, const Source& sou
                                   source.photograph ? "pixel" : "token"));
 }
 
-void write_photographs(const CodedTokens& coded, const Source& source, const EstimatedSubspaces& estimated,
+void write_photographs(const CodedTokens& coded, const Source& source, const TokenGroups& subspaces,
                        OutputFolder& folder) {
   const crate::Image decoded = source.photograph->picture(coded.decoded);
   plots::write_svg(
       folder.file("reconstruction.svg", "the photograph, what was decoded of it, and the subspaces of its patches"),
-      photograph_row(source.photograph->picture(source.tokens), decoded, coded.bits / source.rate_units(),
-                     numbered_groups("subspace", estimated.membership, estimated.subspaces.heads()),
+      photograph_row(source.photograph->picture(source.tokens), decoded, coded.bits / source.rate_units(), subspaces,
                      source.photograph->grid));
   crate::write_png(folder.file("decoded.png", "the decoded photograph alone"), decoded);
 }
 
-struct Preparation {
-  EstimatedSubspaces estimated;
-  Plan plan;
-};
-
-Preparation prepare(const Source& source, const Options& options, const Progress& progress, crate::Threads& threads) {
-  progress.show("estimating subspaces");
-  EstimatedSubspaces estimated = estimate(source, options, threads);
-  const bool given = source.toy && !options.estimate;
-  const Strength strength = choose_strength(source, estimated, options);
-  progress.show("preparing the layers");
-  Plan plan =
-      make_plan(source.tokens, given ? source.toy->subspaces : estimated.subspaces, given, strength, options, threads);
-  progress.clear();
-  return {std::move(estimated), std::move(plan)};
-}
-
-/// The white box at the end, trained if that was asked for, and what it does to the tokens.
+/// What a run comes to.
 struct Outcome {
-  Autoencoder box;
-  Weights weights;
-  PassedTokens passed;
-  Matrix decoded_untrained;
+  const WhiteBox& box;
+  const Passed& passed;
+  std::vector<Index> membership;
+  std::vector<TradeOffPoint> points;  ///< none of the toy
 };
 
-Outcome pass_and_train(const Source& source, const Plan& plan, const Options& options, const Progress& progress,
-                       crate::Threads& threads) {
-  const double epsilon = plan.strength.epsilon;
-  Autoencoder box{make_encoder(plan.weights, plan.strength, source.tokens.cols()),
-                  make_decoder(plan.weights, plan.strength, source.tokens.cols())};
-  PassedTokens passed = show_pass(box, plan.weights, source, options, epsilon, progress, threads);
-  Matrix decoded = passed.decoded;
-  if (options.train_steps == 0) return {std::move(box), plan.weights, std::move(passed), std::move(decoded)};
-  const TrainOptions training{.steps = options.train_steps, .epsilon = epsilon, .seed = options.seed};
-  show_training(train(box, source.tokens, training, progress, threads), options.train_steps);
-  Weights weights = weights_of(box.encoder, plan.weights.subspaces.back());
-  passed = show_pass(box, weights, source, options, epsilon, progress, threads);
-  return {std::move(box), std::move(weights), std::move(passed), std::move(decoded)};
-}
-
-void write_tokens(const std::filesystem::path& path, const Source& source, const Preparation& prepared,
-                  const Outcome& outcome, bool trained) {
-  const std::string then = trained ? ", then trained" : "";
-  TokensFile{source.tokens,
-             outcome.passed.encoded.codes,
-             outcome.passed.decoded,
-             prepared.estimated.membership,
-             source.labels,
-             source.notes,
-             outcome.weights,
-             outcome.box,
-             prepared.plan.strength,
-             prepared.plan.subspaces_from + then,
-             prepared.plan.dictionary_from + then}
-      .write(path);
+void write_files(const Source& source, const Outcome& outcome, OutputFolder& folder) {
+  const Index subspaces = outcome.box.subspaces().heads();
+  plots::write_svg(
+      folder.file("similarity.svg", "|cosine| between tokens, before and after"),
+      similarity_plot(source.tokens, outcome.passed.codes, groups_of(source, outcome.membership, subspaces)));
+  plots::write_svg(folder.file("layers.svg", "the table of layers: rates, what subspaces save, non-zeros"),
+                   layer_figure(outcome.passed.report));
+  if (!outcome.points.empty()) write_trade_off(outcome.points, source, folder);
+  if (source.photograph)
+    write_photographs(outcome.points[outcome.points.size() / 2].white_box, source,
+                      numbered_groups("subspace", outcome.membership, subspaces), folder);
+  TokensFile{source.tokens,      outcome.passed.codes, outcome.passed.decoded,
+             outcome.membership, source.labels,        source.notes}
+      .write(folder.file("tokens.safetensors", "tokens, codes, decoded tokens, and the subspace of each"));
+  crate::save_white_box(folder.file("white_box.safetensors", "the white box, for other tokens: --load"), outcome.box);
 }
 
 void run(const Options& options) {
@@ -288,29 +261,24 @@ void run(const Options& options) {
   const Source source = load_source(options);
   OutputFolder folder(options.output);
 
-  const Preparation prepared = prepare(source, options, progress, threads);
-  const auto& [estimated, plan] = prepared;
   std::cout << source.description << "\n";
   print_notes(source, options);
   std::cout << "\n";
-  print_plan(plan, source, estimated);
-
-  const Outcome outcome = pass_and_train(source, plan, options, progress, threads);
-  const bool trained = options.train_steps > 0;
-  if (source.toy)
-    show_toy_effects(source, plan, estimated, outcome.decoded_untrained,
-                     trained ? std::optional(outcome.passed.decoded) : std::nullopt, options, threads);
-  if (source.labels) print_labels(*source.labels, estimated.membership, estimated.subspaces.heads());
+  WhiteBox box = options.load.empty() ? fit(source, options, progress, threads) : load(source, options);
+  if (source.toy) print_truth(box, *source.toy);
+  Passed passed = show_pass(box, source, progress, threads);
+  const WhiteBox untrained = box;
+  std::optional<Passed> trained;
+  if (options.train_steps > 0) {
+    show_training(box, source, options, progress, threads);
+    trained = show_pass(box, source, progress, threads);
+  }
+  if (source.toy) show_truth(*source.toy, untrained, passed, trained, threads);
+  std::vector<Index> membership = membership_of(untrained, source.tokens);
+  if (source.labels) print_labels(*source.labels, membership, box.subspaces().heads());
   std::vector<TradeOffPoint> points;
-  if (!source.toy) points = show_trade_off(source, plan, trained, progress, threads);
-
-  plots::write_svg(folder.file("similarity.svg", "|cosine| between tokens, before and after"),
-                   similarity_plot(source.tokens, outcome.passed.encoded.codes, groups_of(source, estimated)));
-  write_layers(outcome.passed.encoded.measures, folder);
-  if (!source.toy) write_trade_off(points, source, folder);
-  if (source.photograph) write_photographs(points[points.size() / 2].white_box, source, estimated, folder);
-  write_tokens(folder.file("tokens.safetensors", "tokens, codes, decoded tokens, and the weights that make them"),
-               source, prepared, outcome, trained);
+  if (!source.toy) points = show_trade_off(source, untrained, options, progress, threads);
+  write_files(source, {box, trained ? *trained : passed, std::move(membership), std::move(points)}, folder);
   std::cout << "\n";
   folder.print(std::cout);
 }

@@ -11,16 +11,9 @@
 
 #include "compress_tokens/toy.hpp"
 #include "crate/io/formats/csv.hpp"
-#include "crate/operators/compression.hpp"
+#include "crate/white_box/fit_white_box.hpp"
 
 namespace compress_tokens {
-
-/// Where the dictionary comes from.
-enum class DictionarySource {
-  automatic,  ///< the subspaces if they share no direction, otherwise the tokens
-  subspaces,  ///< the bases of the subspaces
-  tokens      ///< the sparsest orthonormal basis found for the tokens
-};
 
 enum class InputKind { toy, csv, npy, safetensors, photograph, unknown };
 
@@ -35,24 +28,19 @@ enum class InputKind { toy, csv, npy, safetensors, photograph, unknown };
   return extension == ".safetensors" ? InputKind::safetensors : InputKind::unknown;
 }
 
-/// What the command line says. An empty optional stands for a default that depends on the tokens.
+/// What the command line says.
 struct Options {
   std::filesystem::path input = {};        ///< the toy if empty
   crate::CsvOptions csv = {};              ///< how the input is read if it is CSV
   std::optional<std::string> tensor = {};  ///< which one of a file of several; it may be told without
   Index patch = 8;
   ToyOptions toy = {};
-  std::optional<Index> subspaces = {}, dim = {};
-  bool estimate = false;
-  DictionarySource dictionary = DictionarySource::automatic;
-  crate::CompressionStep step = crate::CompressionStep::exact;
-  Index depth = 4;
-  std::optional<double> epsilon = {}, lambda = {};
-  double kappa = 0.1;
-  double weight = 0.5;
-  Index train_steps = 0;  ///< of training; none if 0
+  crate::WhiteBoxOptions fit = {};
+  std::filesystem::path load = {};  ///< a white box that was written before; one is fitted if empty
+  Index train_steps = 0;            ///< of training; none if 0
   std::uint64_t seed = 0;
   int threads = 1;
+  bool is_verbose = false;
   std::filesystem::path output = "compressed";
 
   [[nodiscard]] InputKind input_kind() const { return kind_of_input(input); }
@@ -62,19 +50,24 @@ struct Options {
   }
 };
 
-/// Why an option that is given changes nothing beside the input; empty if it does change something.
-[[nodiscard]] inline std::string_view why_without_effect(std::string_view option, InputKind input) {
+/// Why an option that is given changes nothing beside the others; empty if it does change something.
+[[nodiscard]] inline std::string_view why_without_effect(std::string_view option, const Options& options) {
+  const InputKind input = options.input_kind();
   const auto is_among = [option](std::initializer_list<std::string_view> names) {
     return std::find(names.begin(), names.end(), option) != names.end();
   };
-  if (input != InputKind::toy && is_among({"--width", "--tokens", "--noise"})) return "the tokens are those of --input";
-  if (input != InputKind::toy && option == "--estimate")
-    return "the subspaces of tokens from --input are estimated anyway";
+  const bool is_toy = input == InputKind::toy, is_loaded = !options.load.empty();
+  if (!is_toy && is_among({"--width", "--tokens", "--noise"})) return "the tokens are those of --input";
   if (input != InputKind::photograph && option == "--patch") return "there is no --input of a photograph to divide";
   if (input != InputKind::csv && is_among({"--labels", "--columns", "--header", "--index"}))
     return "there is no --input of CSV (.csv, .tsv, .txt) to read by it";
   if (input != InputKind::safetensors && option == "--tensor")
     return "there is no --input of several tensors (.safetensors) to choose from";
+  const bool is_of_fit = is_among({"--epsilon", "--kappa", "--depth", "--non-zero", "--step", "--verbose"});
+  if (is_loaded && (is_of_fit || (!is_toy && is_among({"--subspaces", "--dim"}))))
+    return "the white box is that of --load, and none is fitted";
+  if (is_loaded && !is_toy && options.train_steps == 0 && option == "--seed")
+    return "nothing is drawn at random where --load gives the white box and --input the tokens";
   return {};
 }
 

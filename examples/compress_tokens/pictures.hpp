@@ -14,6 +14,7 @@
 #include "crate/core/matrix.hpp"
 #include "crate/io/pictures/image.hpp"
 #include "crate/operators/patches.hpp"
+#include "crate/white_box/white_box_report.hpp"
 #include "plots/figure.hpp"
 
 // The pictures of a run, made of what its tables and its files hold.
@@ -35,21 +36,8 @@ struct TokenGroups {
 [[nodiscard]] plots::HeatMap similarity_plot(const crate::Matrix<double>& before, const crate::Matrix<double>& after,
                                              const TokenGroups& groups);
 
-/// A column of the table of layers, under the name that it has there.
-struct LayerColumn {
-  std::string name;
-  std::vector<double> values;  ///< of the input and of each half-layer
-};
-
-/// Columns that are shown over one axis.
-struct LayerPanel {
-  std::string title, unit;
-  std::vector<LayerColumn> columns;
-};
-
 /// The table of layers, two panels a row.
-[[nodiscard]] plots::Figure layer_figure(const std::vector<std::string>& half_layers,
-                                         const std::vector<LayerPanel>& panels);
+[[nodiscard]] plots::Figure layer_figure(const crate::WhiteBoxReport& report);
 
 /// A method at several precisions.
 struct TradeOffCurve {
@@ -120,6 +108,32 @@ using Matrix = crate::Matrix<double>;
           /*is_sharp*/ true};
 }
 
+/// A column of the table of layers, under the name that it has there.
+struct LayerColumn {
+  std::string name;
+  double (*value)(const crate::WhiteBoxMeasures& row);
+};
+
+/// Columns that are shown over one axis.
+struct LayerPanel {
+  std::string title, unit;
+  std::vector<LayerColumn> columns;
+};
+
+[[nodiscard]] inline plots::LinePlot plot_of(const LayerPanel& panel, const crate::WhiteBoxReport& report) {
+  plots::LinePlot plot = {.title = panel.title, .x = {.label = "half-layer"}, .y = {.label = panel.unit}, .series = {}};
+  for (const crate::WhiteBoxMeasures& row : report.half_layers) plot.x.names.push_back(row.name);
+  for (const LayerColumn& column : panel.columns) {
+    plots::Series series = {column.name, {}, {}};
+    for (const crate::WhiteBoxMeasures& row : report.half_layers) {
+      series.x.push_back(static_cast<double>(series.x.size()));
+      series.y.push_back(column.value(row));
+    }
+    plot.series.push_back(std::move(series));
+  }
+  return plot;
+}
+
 }  // namespace detail
 
 inline TokenGroups numbered_groups(std::string kind, std::vector<crate::Index> of_tokens, crate::Index count) {
@@ -144,17 +158,27 @@ inline plots::HeatMap similarity_plot(const crate::Matrix<double>& before, const
           .marks = std::move(marks)};
 }
 
-inline plots::Figure layer_figure(const std::vector<std::string>& half_layers, const std::vector<LayerPanel>& panels) {
+inline plots::Figure layer_figure(const crate::WhiteBoxReport& report) {
+  using Measures = crate::WhiteBoxMeasures;
+  const std::string nats = "nats per token";
+  std::vector<detail::LayerPanel> panels = {
+      {"coding rates",
+       nats,
+       {{"R(Z)", [](const Measures& row) { return row.rate; }},
+        {"R^c(U)", [](const Measures& row) { return row.subspace_rate; }},
+        {"R^c(Pi)", [](const Measures& row) { return row.partition_rate; }}}},
+      {"what knowing the subspaces saves",
+       nats,
+       {{"R - R^c", [](const Measures& row) { return row.reduction(); }},
+        {"R - R^c(Pi)", [](const Measures& row) { return row.partition_reduction(); }}}},
+      {"non-zero entries", "%", {{"non-zero", [](const Measures& row) { return 100 * row.non_zero; }}}}};
+  const auto is_finite = [](const Measures& row) { return row.classes && std::isfinite(row.classes->separation); };
+  if (std::all_of(report.half_layers.begin(), report.half_layers.end(), is_finite))
+    panels.push_back({"classes, not used in fitting",
+                      "|cosine| within a class / between two",
+                      {{"separation", [](const Measures& row) { return row.classes->separation; }}}});
   plots::Figure figure = {.title = "What each half-layer does", .plots = {}, .columns = 2};
-  for (const LayerPanel& panel : panels) {
-    plots::LinePlot plot = {
-        .title = panel.title, .x = {.label = "", .names = half_layers}, .y = {.label = panel.unit}, .series = {}};
-    for (const LayerColumn& column : panel.columns) {
-      plot.series.push_back({column.name, {}, column.values});
-      for (std::size_t i = 0; i < column.values.size(); ++i) plot.series.back().x.push_back(static_cast<double>(i));
-    }
-    figure.plots.emplace_back(std::move(plot));
-  }
+  for (const detail::LayerPanel& panel : panels) figure.plots.emplace_back(detail::plot_of(panel, report));
   return figure;
 }
 

@@ -30,13 +30,11 @@ namespace {
 [[nodiscard]] Source photograph_source(const std::filesystem::path& path, Index side) {
   const crate::Image image = crate::read_image(path);
   const crate::PatchGrid grid = crate::patch_grid(image, side, side);
-  const Matrix patches = crate::tokens_from_image<double>(image, grid);
-  const crate::Vector<double> mean = patches.rowwise().mean();
-  return {text("photograph %s: %td x %td patches of %td x %td x %td values in [0, 1], their mean patch subtracted",
-               path.filename().string().c_str(), grid.rows, grid.columns, grid.height, grid.width, grid.channels),
-          patches.colwise() - mean,
+  return {text("photograph %s: %td x %td patches of %td x %td x %td values in [0, 1]", path.filename().string().c_str(),
+               grid.rows, grid.columns, grid.height, grid.width, grid.channels),
+          crate::tokens_from_image<double>(image, grid),
           {},
-          Photograph{grid, mean}};
+          Photograph{grid}};
 }
 
 /// The names and shapes of the first few.

@@ -18,11 +18,8 @@ namespace compress_tokens {
 /// How tokens turn into a picture again.
 struct Photograph {
   crate::PatchGrid grid;
-  crate::Vector<double> mean_patch;  ///< was subtracted from every patch
 
-  [[nodiscard]] crate::Image picture(const Matrix& tokens) const {
-    return crate::image_from_tokens((tokens.colwise() + mean_patch).eval(), grid);
-  }
+  [[nodiscard]] crate::Image picture(const Matrix& tokens) const { return crate::image_from_tokens(tokens, grid); }
   [[nodiscard]] double pixels() const { return static_cast<double>(grid.patches() * grid.height * grid.width); }
 };
 
@@ -44,13 +41,22 @@ struct Source {
   [[nodiscard]] double rate_units() const {
     return photograph ? photograph->pixels() : static_cast<double>(tokens.cols());
   }
-  /// How far a squared error lies below the full range of the pixels (PSNR), or below the energy of the tokens; at most
-  /// 320.
+  /// ||Z - mean||_F^2.
+  [[nodiscard]] double variation() const { return (tokens.colwise() - tokens.rowwise().mean()).squaredNorm(); }
+  /// How far a squared error lies below the full range of the pixels (PSNR), or below what varies of the tokens; at
+  /// most 320.
   [[nodiscard]] double decibels(double squared_error) const {
-    const double full = photograph ? static_cast<double>(tokens.size()) : tokens.squaredNorm();
+    const double full = photograph ? static_cast<double>(tokens.size()) : variation();
     return 10 * std::log10(full / std::max(squared_error, 1e-32 * full));
   }
 };
+
+/// The class of each token, if some tokens are of one class and some of two; otherwise none.
+[[nodiscard]] inline std::vector<Index> classes_to_compare(const Source& source) {
+  if (!source.labels) return {};
+  const auto classes = static_cast<Index>(source.labels->classes.size());
+  return classes >= 2 && classes < source.tokens.cols() ? source.labels->of_tokens : std::vector<Index>();
+}
 
 /// The toy, or what the input file holds. Throws FileError, ShapeError or OptionError for what cannot be read or
 /// drawn, FileError for tokens whose squares would overflow or underflow.

@@ -7,20 +7,15 @@
 #include <vector>
 
 #include "compress_tokens/source.hpp"
-#include "compress_tokens/train.hpp"
-#include "compress_tokens/white_box.hpp"
 
 namespace compress_tokens {
 
-/// What the program leaves for other tools, all row-major:
+/// What the program leaves for other tools beside the white box itself:
 ///   tokens, codes, decoded [N, d]       the input, the encoder's output, the decoder's output
-///   membership [N]                      the subspace of each token
+///   membership [N]                      the subspace that each token has most to do with, from 0
 ///   labels [N]                          the class of each token, if the input has labels; "classes" of the metadata
 ///                                       names them, a line each, and "read_as" says what was taken for what
 ///                                       in the input
-///   subspaces [K, p, d]                 row (k, j) is column j of U_k
-///   dictionary [d, d]                   D = D^1 ... D^L; without compression steps, decoded = codes D^T
-///   encoder.layers.<l>...., decoder...  their U^l as [K p, d] and D^l as [d, d], trained if they were
 struct TokensFile {
   const Matrix& tokens;
   const Matrix& codes;
@@ -28,11 +23,6 @@ struct TokensFile {
   const std::vector<Index>& membership;
   const std::optional<Labels>& labels;
   const std::vector<std::string>& notes;
-  const Weights& weights;
-  const Autoencoder& autoencoder;
-  const Strength& strength;
-  std::string subspaces_from;
-  std::string dictionary_from;
 
   /// Throws FileError if the file cannot be written, PrecisionError, and writes nothing, if a number in it is not
   /// finite.

@@ -8,11 +8,13 @@
 
 #include "compress_tokens/text.hpp"
 #include "compress_tokens/toy.hpp"
-#include "compress_tokens/white_box.hpp"
+#include "crate/white_box/white_box.hpp"
 
 // What compressing and sparsifying do to signal and noise, which only the toy can tell apart.
 
 namespace compress_tokens {
+
+using WhiteBox = crate::WhiteBox<double>;
 
 struct Effect {
   std::string name;
@@ -30,40 +32,31 @@ struct Effect {
           distance > 0 ? (toy.tokens - toy.clean).norm() / distance : 1};
 }
 
-/// Weights and the strength that they are run with.
-struct WhiteBox {
-  Weights weights;
-  Strength strength;
+[[nodiscard]] inline Matrix decode_of_encode(const WhiteBox& box, const Matrix& tokens, crate::Threads& threads) {
+  return box.decode(box.encode(tokens, {.threads = &threads}), {.threads = &threads});
+}
 
-  [[nodiscard]] Matrix decode_of_encode(const Matrix& tokens, crate::Threads& threads) const {
-    const Matrix codes = crate::forward(make_encoder(weights, strength, tokens.cols()), tokens, {.threads = &threads});
-    return crate::forward(make_decoder(weights, strength, tokens.cols()), codes, {.threads = &threads});
-  }
+/// As many compression steps as there are layers, and nothing else.
+[[nodiscard]] inline Matrix compressed_only(const WhiteBox& box, const Matrix& tokens, crate::Threads& threads) {
+  const auto first = box.for_tokens(box.encoder, tokens.cols()).layers.front().compress;
+  Matrix z = tokens.colwise() - box.mean.col(0);
+  for (Index l = 0; l < box.depth(); ++l) z = crate::forward(first, z, {.threads = &threads});
+  return z.colwise() + box.mean.col(0);
+}
 
-  /// As many compression steps as there are layers, and nothing else.
-  [[nodiscard]] Matrix compressed_only(const Matrix& tokens) const {
-    const Subspaces& u = weights.subspaces.front();
-    const double kappa = compression_step_size(u, strength, tokens.cols());
-    Matrix z = tokens;
-    for (std::size_t l = 0; l < weights.dictionaries.size(); ++l)
-      z = crate::compress(z, u, {.kappa = kappa, .epsilon = strength.epsilon, .step = strength.step});
-    return z;
-  }
-
-  [[nodiscard]] WhiteBox without_compression() const {
-    WhiteBox box = *this;
-    box.strength.kappa = 0;
-    return box;
-  }
-};
+[[nodiscard]] inline WhiteBox without_compression(WhiteBox box) {
+  for (auto& layer : box.encoder.layers) layer.compress.layer.options.kappa = 0;
+  for (auto& layer : box.decoder.layers) layer.decompress.layer.layer.options.kappa = 0;
+  return box;
+}
 
 /// Each effect alone, then all together.
 [[nodiscard]] inline std::vector<Effect> measure_effects(const Toy& toy, const WhiteBox& box, const Matrix& decoded,
                                                          crate::Threads& threads) {
   return {measure_effect("noisy input", toy, toy.tokens),
-          measure_effect("compression steps alone", toy, box.compressed_only(toy.tokens)),
+          measure_effect("compression steps alone", toy, compressed_only(box, toy.tokens, threads)),
           measure_effect("sparse code alone, decoded", toy,
-                         box.without_compression().decode_of_encode(toy.tokens, threads)),
+                         decode_of_encode(without_compression(box), toy.tokens, threads)),
           measure_effect("encoded and decoded", toy, decoded)};
 }
 
@@ -74,6 +67,38 @@ inline void print_effects(std::ostream& out, const std::vector<Effect>& effects)
                 finite(effect.name + ": energy in own subspace", 100 * effect.own_energy),
                 finite(effect.name + ": distance to clean", effect.distance),
                 finite(effect.name + ": closer by", effect.gain));
+}
+
+/// Why compression may leave the decoded tokens further from the clean ones, in words; empty if it does not.
+[[nodiscard]] inline std::string words_on_effects(const std::vector<Effect>& effects) {
+  const Effect &sparse = effects[2], &both = effects[3];
+  if (both.gain >= sparse.gain) return {};
+  return "The sparse code alone comes closer to the clean tokens: what decoding does to undo compression also undoes\n"
+         "what it did to the noise that the thresholds left. Compression tells tokens apart, it does not clean them.\n";
+}
+
+/// R of the directions of tokens less their mean, or of codes, at the precision of the white box, nats a token.
+[[nodiscard]] inline double rate_of_directions(const WhiteBox& box, const Matrix& tokens) {
+  return crate::coding_rate(crate::directions(tokens, box.softening()), {.epsilon = box.compression().epsilon});
+}
+
+/// R before and after.
+struct RateChange {
+  double before, after;
+};
+
+/// Of the toy's tokens without their noise.
+[[nodiscard]] inline RateChange clean_rates(const Toy& toy, const WhiteBox& box, crate::Threads& threads) {
+  return {rate_of_directions(box, toy.clean.colwise() - box.mean.col(0)),
+          rate_of_directions(box, box.encode(toy.clean, {.threads = &threads}))};
+}
+
+/// How much of R is noise, in words.
+[[nodiscard]] inline std::string words_on_noise(const RateChange& clean, const RateChange& noisy) {
+  return text("Of clean tokens R would go from %.1f to %.1f nats a token, of these it goes from %.1f to %.1f: ",
+              finite("R of the clean tokens", clean.before), finite("R of the clean codes", clean.after), noisy.before,
+              noisy.after) +
+         text("noise is %.1f of it at first and %.1f at last.", noisy.before - clean.before, noisy.after - clean.after);
 }
 
 }  // namespace compress_tokens

@@ -5,9 +5,11 @@
 #include <chrono>
 #include <cmath>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "compress_tokens/text.hpp"
+#include "crate/core/part.hpp"
 #include "crate/core/random.hpp"
 #include "crate/layers/recording.hpp"
 #include "crate/training/adamw.hpp"
@@ -18,6 +20,41 @@ namespace compress_tokens {
 namespace {
 
 constexpr double code_weight = 0.25;
+
+using Encoder = crate::Encoder<crate::WhiteBoxBlock<double>>;
+using Decoder = crate::Decoder<crate::WhiteBoxDecoderBlock<double>>;
+
+/// What is trained of a white box.
+struct Autoencoder {
+  using Scalar = double;
+
+  Encoder encoder;
+  Decoder decoder;
+
+  static constexpr auto parts() {
+    return std::tuple{crate::part("encoder", &Autoencoder::encoder), crate::part("decoder", &Autoencoder::decoder)};
+  }
+};
+
+/// Encoder and decoder with their steps for so many tokens.
+Autoencoder take_layers(WhiteBox& box, Index tokens) {
+  Autoencoder layers{box.for_tokens(std::move(box.encoder), tokens), box.for_tokens(std::move(box.decoder), tokens)};
+  for (auto& layer : layers.decoder.layers) layer.decompress.options.iterations = 1;
+  return layers;
+}
+
+/// The subspaces of a layer in the coordinates of its dictionary, of unit columns.
+crate::Subspaces<Matrix> subspaces_after(const crate::WhiteBoxBlock<double>& layer) {
+  const crate::Subspaces<Matrix>& u = layer.compress.layer.subspaces;
+  return {(layer.sparsify.dictionary.transpose() * u.bases()).colwise().normalized(), u.heads()};
+}
+
+void give_layers(Autoencoder layers, WhiteBox& box, Index tokens) {
+  box.encoder = std::move(layers.encoder);
+  box.decoder = std::move(layers.decoder);
+  box.code_subspaces = subspaces_after(box.encoder.layers.back());
+  box.fitted_tokens = tokens;
+}
 
 /// Scales every column of `model` to the length of that of `origin`; columns of zeros stay.
 void restore_lengths(Autoencoder& model, const Autoencoder& origin) {
@@ -39,7 +76,7 @@ class Passes {
         codes_(tokens),
         run_{.threads = &threads, .workspace = &workspace_},
         random_(options.seed),
-        deviation_(options.epsilon / std::sqrt(static_cast<double>(tokens.rows()))) {}
+        deviation_(options.precision / std::sqrt(static_cast<double>(tokens.rows()))) {}
 
   TrainLoss forward(const Autoencoder& model) {
     codes_ = crate::forward(model.encoder, tokens_, encoding_, run_);
@@ -73,13 +110,14 @@ class Passes {
 
 }  // namespace
 
-Training train(Autoencoder& autoencoder, const Matrix& tokens, const TrainOptions& options, const Progress& progress,
+Training train(WhiteBox& box, const Matrix& tokens, const TrainOptions& options, const Progress& progress,
                crate::Threads& threads) {
+  Autoencoder autoencoder = take_layers(box, tokens.cols());
   const Autoencoder origin = autoencoder;
   const crate::Schedule schedule{.decay = crate::Decay::cosine, .steps = options.steps};
   crate::AdamW<Autoencoder> adam(autoencoder, {.rate = options.rate, .weight_decay = 0});
   Autoencoder gradient = crate::zeros_like(autoencoder);
-  Passes passes(tokens, options, threads);
+  Passes passes(tokens.colwise() - box.mean.col(0), options, threads);
   Training training;
   training.before = training.after = passes.forward(autoencoder);
   const TrainLoss unit{std::max(training.before.error, 1e-300), std::max(training.before.code, 1e-300)};
@@ -98,6 +136,7 @@ Training train(Autoencoder& autoencoder, const Matrix& tokens, const TrainOption
   }
   progress.clear();
   training.seconds = seconds();
+  give_layers(std::move(autoencoder), box, tokens.cols());
   return training;
 }
 

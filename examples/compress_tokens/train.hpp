@@ -2,33 +2,23 @@
 #pragma once
 
 #include <cstdint>
-#include <tuple>
 
 #include "compress_tokens/progress.hpp"
-#include "compress_tokens/white_box.hpp"
-#include "crate/core/part.hpp"
 #include "crate/core/threads.hpp"
+#include "crate/white_box/white_box.hpp"
 
-// Learning the subspaces and dictionaries of an encoder and its decoder from the tokens, end to end.
+// Learning the subspaces and dictionaries of a white box from the tokens, end to end.
 
 namespace compress_tokens {
 
-/// Encoder and decoder, whose weights begin as mirror images and part in training.
-struct Autoencoder {
-  using Scalar = double;
-
-  Encoder encoder;
-  Decoder decoder;
-
-  static constexpr auto parts() {
-    return std::tuple{crate::part("encoder", &Autoencoder::encoder), crate::part("decoder", &Autoencoder::decoder)};
-  }
-};
+using crate::Index;
+using Matrix = crate::Matrix<double>;
+using WhiteBox = crate::WhiteBox<double>;
 
 struct TrainOptions {
   Index steps = 200;
   double rate = 2e-3;      ///< of Adam, falling as half a cosine
-  double epsilon = 0.5;    ///< precision of the code, as in the rates: root mean square error of a token
+  double precision = 0.5;  ///< of the code: root mean square error of a token
   std::uint64_t seed = 0;  ///< of the errors that coding makes
 };
 
@@ -45,10 +35,11 @@ struct Training {
   double seconds = 0;
 };
 
-/// Trains on all tokens at once, by Adam with gradients through every exact step. After each step the columns of all
-/// subspaces and dictionaries are scaled back to the lengths that they began with, for which the thresholds were
-/// chosen.
-Training train(Autoencoder& autoencoder, const Matrix& tokens, const TrainOptions& options, const Progress& progress,
+/// Trains on all tokens at once, by Adam with gradients through every step. Encoder and decoder begin as mirror images
+/// and part: a layer of the decoder is then Z + kappa g(D Z), one turn of the inverse instead of many. After each step
+/// the columns of all subspaces and dictionaries are scaled back to the lengths that they began with, for which the
+/// thresholds were chosen.
+Training train(WhiteBox& box, const Matrix& tokens, const TrainOptions& options, const Progress& progress,
                crate::Threads& threads);
 
 }  // namespace compress_tokens

@@ -6,13 +6,13 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
-#include "compress_tokens/layer_table.hpp"
 #include "compress_tokens/options.hpp"
 #include "compress_tokens/rate_distortion.hpp"
+#include "compress_tokens/source.hpp"
 #include "compress_tokens/text.hpp"
 #include "compress_tokens/toy.hpp"
 #include "compress_tokens/toy_effects.hpp"
-#include "crate/analysis/estimate_subspaces.hpp"
+#include "compress_tokens/train.hpp"
 #include "draw.hpp"
 
 using namespace compress_tokens;
@@ -24,57 +24,79 @@ TEST_CASE("the toy's tokens lie in their subspaces but for the noise") {
   REQUIRE(toy.tokens == toy.clean);
 }
 
-TEST_CASE("the layers' dictionaries multiply to the bases of the subspaces") {
-  const Toy toy = draw_toy({.width = 40, .tokens = 60, .subspaces = 4, .dim = 3});
-  for (const Index depth : {2, 3, 7}) {
-    const Weights weights = weights_from_subspaces(toy.subspaces, depth);
-    REQUIRE((whole_dictionary(weights).leftCols(12) - toy.subspaces.bases()).norm() < 1e-12);
-    REQUIRE(weights.subspaces.size() == static_cast<std::size_t>(depth) + 1);
-    REQUIRE((weights.subspaces.back().bases() - Matrix::Identity(40, 12)).norm() < 1e-12);
-  }
-}
-
-TEST_CASE("subspaces that share a direction make no dictionary") {
-  Subspaces twice(Matrix::Identity(6, 4), 2);
-  twice.basis(1) = twice.basis(0);
-  REQUIRE_THROWS_AS(weights_from_subspaces(twice, 3), crate::OptionError);
-  crate::Random random(1);
-  const Subspaces many(crate::test::draw_normal(random, 6, 8), 2);
-  REQUIRE_THROWS_AS(weights_from_subspaces(many, 3), crate::OptionError);
-}
-
-// The figures that the program is to reach with its default arguments, with true and with estimated subspaces.
-TEST_CASE("the white box separates signal from noise, with true and with estimated subspaces") {
+// The figures that the program is to reach with its default arguments.
+TEST_CASE("the white box finds the toy's subspaces, and separates signal from noise") {
   for (const std::uint64_t seed : {0U, 1U}) {
     const Toy toy = draw_toy({.seed = seed});
-    const auto estimated = crate::estimate_subspaces(toy.tokens, {.subspaces = 8, .dim = 4, .seed = seed});
-    REQUIRE(worst_angle(toy.subspaces, estimated.subspaces) < 10);
-    const Strength strength{.epsilon = 0.1 * std::sqrt(128.0), .lambda = 0.2};
-    for (const Subspaces& subspaces : {toy.subspaces, estimated.subspaces}) {
-      const Weights weights = weights_from_subspaces(subspaces, 4);
-      crate::Threads threads;
-      const EncodedTokens encoded = encode_and_measure(make_encoder(weights, strength, toy.tokens.cols()), weights,
-                                                       toy.tokens, strength.epsilon, 0.5, threads);
-      REQUIRE(encoded.measures.size() == 9);
-      REQUIRE(every_layer_lowers_rate(encoded.measures));
-      for (std::size_t layer = 2; layer < 9; layer += 2)
-        REQUIRE(encoded.measures[layer].objective > encoded.measures[layer - 2].objective);
-      REQUIRE(encoded.measures.back().nonzero_share <= 0.3);
-      const Matrix decoded = crate::forward(make_decoder(weights, strength, toy.tokens.cols()), encoded.codes);
-      const Effect effect = measure_effect("decoded", toy, decoded);
-      REQUIRE(effect.own_energy >= 0.97);
-      REQUIRE(effect.gain >= 1.6);
-    }
+    crate::Threads threads;
+    const WhiteBox box = crate::fit_white_box(toy.tokens, {.subspaces = 8, .dim = 4, .seed = seed});
+    REQUIRE(worst_angle(toy.subspaces, box.subspaces()) < 10);
+    const Matrix codes = box.encode(toy.tokens);
+    REQUIRE((codes.array() != 0).cast<double>().mean() <= 0.3);
+    const auto effects = measure_effects(toy, box, box.decode(codes), threads);
+    REQUIRE(effects[2].own_energy >= 0.9);  // the sparse code alone
+    REQUIRE(effects[2].gain >= 1.6);
+    REQUIRE(effects[3].own_energy >= 0.85);  // with compression
+    REQUIRE(effects[3].gain >= 1.4);
   }
 }
 
-TEST_CASE("compression alone shrinks signal and noise alike") {
-  const Toy toy = draw_toy({.width = 64, .tokens = 512, .subspaces = 4, .dim = 4});
-  const WhiteBox box{weights_from_subspaces(toy.subspaces, 4), {.epsilon = 0.8, .lambda = 0.2}};
-  const Effect before = measure_effect("noisy", toy, toy.tokens);
-  const Effect after = measure_effect("compressed", toy, box.compressed_only(toy.tokens));
-  REQUIRE(after.own_energy < before.own_energy);
-  REQUIRE(after.gain < 1.1);
+TEST_CASE("without compression steps compression changes nothing, and the rest of the white box stays") {
+  const Toy toy = draw_toy({.width = 32, .tokens = 300, .subspaces = 4, .dim = 4});
+  crate::Threads threads;
+  const WhiteBox box = crate::fit_white_box(toy.tokens, {.subspaces = 4, .dim = 4, .depth = 2});
+  const WhiteBox without = without_compression(box);
+  REQUIRE(compressed_only(without, toy.tokens, threads).isApprox(toy.tokens, 1e-12));
+  REQUIRE(!compressed_only(box, toy.tokens, threads).isApprox(toy.tokens, 1e-2));
+  REQUIRE(without.encoder.layers[1].sparsify.options.lambda == box.encoder.layers[1].sparsify.options.lambda);
+}
+
+TEST_CASE("how much of R is noise is the difference to the clean tokens, before and after") {
+  const Toy toy = draw_toy({.width = 32, .tokens = 300, .subspaces = 4, .dim = 4});
+  const WhiteBox box = crate::fit_white_box(toy.tokens, {.subspaces = 4, .dim = 4, .depth = 2});
+  const double before = rate_of_directions(box, toy.tokens.colwise() - box.mean.col(0));
+  REQUIRE(before == Approx(box.report(toy.tokens).half_layers.front().rate));
+  REQUIRE(rate_of_directions(box, toy.clean) < before);
+  REQUIRE(words_on_noise({10, 4}, {30, 6}) ==
+          "Of clean tokens R would go from 10.0 to 4.0 nats a token, of these it goes from 30.0 to 6.0: noise is 20.0 "
+          "of it at first and 2.0 at last.");
+}
+
+TEST_CASE("a white box that codes at a precision has thresholds that sum to a fifth of the quantiser's step") {
+  const Toy toy = draw_toy({.width = 24, .tokens = 300, .subspaces = 4, .dim = 3});
+  crate::Threads threads;
+  const WhiteBox coder = at_precision(fit_to_code(toy.tokens, 0.4, 0, threads), 0.4);
+  double sum = 0;
+  for (const auto& layer : coder.encoder.layers) sum += layer.sparsify.options.step * layer.sparsify.options.lambda;
+  REQUIRE(sum == Approx(0.2 * quantiser_step(0.4, 24)));
+  const CodedTokens coded = code_by_white_box(toy.tokens, coder, 0.4, threads);
+  REQUIRE(std::sqrt(coded.squared_error(toy.tokens) / 300) < 2 * 0.4);
+}
+
+TEST_CASE("classes are compared where some tokens are of one class and some of two") {
+  Source source{.tokens = Matrix::Identity(3, 3)};
+  REQUIRE(classes_to_compare(source).empty());
+  source.labels = Labels{{"a", "b"}, {0, 1, 1}};
+  REQUIRE(classes_to_compare(source) == std::vector<Index>{0, 1, 1});
+  source.labels = Labels{{"a"}, {0, 0, 0}};
+  REQUIRE(classes_to_compare(source).empty());
+  source.labels = Labels{{"a", "b", "c"}, {0, 1, 2}};
+  REQUIRE(classes_to_compare(source).empty());
+}
+
+TEST_CASE("training lowers error and code, and leaves a white box for as many tokens") {
+  const Toy toy = draw_toy({.width = 16, .tokens = 200, .subspaces = 2, .dim = 3});
+  WhiteBox box = crate::fit_white_box(toy.tokens, {.subspaces = 2, .dim = 3, .depth = 2});
+  crate::Threads threads;
+  const Training training = train(box, toy.tokens, {.steps = 60, .precision = 0.01}, Progress(), threads);
+  const auto loss = [&](const TrainLoss& l) {
+    return l.error / training.before.error + l.code / training.before.code / 4;
+  };
+  REQUIRE(loss(training.after) < 0.95 * loss(training.before));
+  REQUIRE(box.decoder.layers.front().decompress.options.iterations == 1);
+  REQUIRE(box.fitted_tokens == 200);
+  const double error = (box.decode(box.encode(toy.tokens)) - toy.tokens).squaredNorm();
+  REQUIRE(error == Approx(training.after.error).epsilon(0.01));  // but for that of rounding
 }
 
 TEST_CASE("the entropy of a code is that of its histogram") {
@@ -101,36 +123,11 @@ TEST_CASE("principal components are given no more bits than asked for, and nearl
   }
 }
 
-// A comparison with nan is false either way: tokens of 1e-160 had rates of nan, and R^c "fell at every compression
-// step".
-TEST_CASE("rates that are no numbers did not fall, and nothing that is not finite is printed") {
+TEST_CASE("nothing that is not finite is printed") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  std::vector<LayerMeasures> rows(3);
-  rows[0].subspace_rate = rows[2].subspace_rate = 2;
-  rows[1].subspace_rate = 1;
-  REQUIRE(layers_that_raise_rate(rows).empty());
-  rows[1].subspace_rate = nan;
-  REQUIRE(layers_that_raise_rate(rows) == std::vector<std::size_t>{1});
-  rows[1].subspace_rate = 3;
-  REQUIRE(layers_that_raise_rate(rows) == std::vector<std::size_t>{1});
   REQUIRE(text("%.1f and %d", 0.5, 3) == "0.5 and 3");
   REQUIRE_THROWS_AS(text("%.1f", nan), crate::PrecisionError);
   REQUIRE_THROWS_AS(text("%.1f", 1 / 0.0), crate::PrecisionError);
-  const Toy toy = draw_toy({.width = 8, .tokens = 40, .subspaces = 2, .dim = 2});
-  const Subspaces& u = toy.subspaces;
-  REQUIRE_THROWS_AS(measure("input", Matrix(nan * toy.tokens), u, 0.5, 0.5), crate::PrecisionError);
-}
-
-TEST_CASE("kappa beyond its bound is seen, and raises R^c") {
-  const Toy toy = draw_toy({.width = 32, .tokens = 300, .subspaces = 3, .dim = 3});
-  const Weights weights = weights_from_subspaces(toy.subspaces, 4);
-  crate::Threads threads;
-  for (const double kappa : {1.0, 5.0}) {
-    const Encoder encoder = make_encoder(weights, {.epsilon = 0.55, .kappa = kappa, .lambda = 0.2}, toy.tokens.cols());
-    const EncodedTokens encoded = encode_and_measure(encoder, weights, toy.tokens, 0.55, 0.5, threads);
-    REQUIRE((kappa_beyond_bound(encoder, toy.tokens.cols()) > 1) == (kappa > 2));
-    REQUIRE(layers_that_raise_rate(encoded.measures).empty() == (kappa < 2));
-  }
 }
 
 TEST_CASE("the toy refuses sizes whose products overflow") {
@@ -140,24 +137,10 @@ TEST_CASE("the toy refuses sizes whose products overflow") {
                     crate::OptionError);
 }
 
-// --kappa 0 moved nothing, and yet R^c "fell at every compression step".
-TEST_CASE("R^c that stays as it is has neither fallen nor risen") {
-  std::vector<LayerMeasures> rows(3);
-  rows[0].subspace_rate = rows[1].subspace_rate = 2;
-  REQUIRE(describe_compression(rows) == "R^c rose at no compression step, but did not fall at every one");
-  rows[1].subspace_rate = 1;
-  REQUIRE(describe_compression(rows) == "R^c fell at every compression step");
-  rows[1].subspace_rate = 3;
-  REQUIRE(describe_compression(rows) == "R^c rose at the compression step of layer 1");
-}
-
 TEST_CASE("what is not finite is called by its name") {
   const auto refusal = [](const auto& print) { return crate::test::message_of<crate::PrecisionError>(print); };
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  std::vector<LayerMeasures> rows{{"1 compress", 1, nan, 0, 0}};
   std::ostringstream out;
-  REQUIRE(refusal([&] { print_layer_table(out, rows); }) ==
-          "R^c(Z|U) of 1 compress: expected a finite number, found nan");
   REQUIRE(refusal([&] {
             print_effects(out, {{"decoded", 1, nan, 1}});
           }) == "decoded: distance to clean: expected a finite number, found nan");
@@ -171,20 +154,25 @@ TEST_CASE("an option without effect beside the input is told why") {
   REQUIRE(kind_of_input("a.JPeg") == InputKind::photograph);
   REQUIRE(kind_of_input("a.npy") == InputKind::npy);
   REQUIRE(kind_of_input("a.npz") == InputKind::unknown);
-  for (const InputKind kind : {InputKind::csv, InputKind::safetensors, InputKind::photograph})
-    for (const char* const option : {"--width", "--tokens", "--noise", "--estimate"})
-      REQUIRE(!why_without_effect(option, kind).empty());
-  for (const InputKind kind : {InputKind::toy, InputKind::csv, InputKind::safetensors})
-    REQUIRE(!why_without_effect("--patch", kind).empty());
-  for (const InputKind kind : {InputKind::toy, InputKind::safetensors, InputKind::photograph})
+  const auto is_refused = [](const char* option, const char* input, const char* loaded = "") {
+    return !why_without_effect(option, {.input = input, .load = loaded}).empty();
+  };
+  for (const char* const input : {"a.csv", "a.safetensors", "a.png"})
+    for (const char* const option : {"--width", "--tokens", "--noise"}) REQUIRE(is_refused(option, input));
+  for (const char* const input : {"", "a.csv", "a.safetensors"}) REQUIRE(is_refused("--patch", input));
+  for (const char* const input : {"", "a.safetensors", "a.png"})
     for (const char* const option : {"--labels", "--columns", "--header", "--index"})
-      REQUIRE(!why_without_effect(option, kind).empty());
-  for (const InputKind kind : {InputKind::toy, InputKind::csv, InputKind::npy, InputKind::photograph})
-    REQUIRE(!why_without_effect("--tensor", kind).empty());
-  REQUIRE(why_without_effect("--tensor", InputKind::safetensors).empty());
-  REQUIRE(why_without_effect("--noise", InputKind::toy).empty());
-  REQUIRE(why_without_effect("--patch", InputKind::photograph).empty());
-  REQUIRE(why_without_effect("--labels", InputKind::csv).empty());
+      REQUIRE(is_refused(option, input));
+  for (const char* const input : {"", "a.csv", "a.npy", "a.png"}) REQUIRE(is_refused("--tensor", input));
+  REQUIRE(!is_refused("--tensor", "a.safetensors"));
+  REQUIRE(!is_refused("--noise", ""));
+  REQUIRE(!is_refused("--patch", "a.png"));
+  REQUIRE(!is_refused("--labels", "a.csv"));
   for (const char* const option : {"--input", "--dim", "--kappa", "--seed", "--help"})
-    REQUIRE(why_without_effect(option, InputKind::csv).empty());
+    REQUIRE(!is_refused(option, "a.csv"));
+  for (const char* const option :
+       {"--epsilon", "--kappa", "--depth", "--non-zero", "--step", "--verbose", "--subspaces"})
+    REQUIRE(is_refused(option, "a.csv", "white_box.safetensors"));
+  for (const char* const option : {"--subspaces", "--dim", "--seed"})  // of the tokens that are drawn
+    REQUIRE(!is_refused(option, "", "white_box.safetensors"));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -59,11 +60,23 @@ TEST_CASE("of many tokens the picture shows some of each group, in proportion") 
 }
 
 TEST_CASE("the picture of the layers has the names of their table") {
-  const plots::Figure figure = layer_figure(
-      {"input", "1 compress"}, {{"coding rates", "nats per token", {{"R(Z)", {3, 2}}, {"R^c(Z|U)", {2, 1}}}}});
-  const std::string text = plots::svg(figure);
-  for (const char* const name : {">R(Z)<", ">R^c(Z|U)<", ">input<", ">1 compress<", ">nats per token<"})
+  crate::WhiteBoxReport report;
+  report.half_layers = {{.name = "input", .rate = 3, .subspace_rate = 2, .non_zero = 1},
+                        {.name = "1 compress", .rate = 2, .subspace_rate = 1, .non_zero = 0.5}};
+  const std::string text = plots::svg(layer_figure(report));
+  for (const char* const name : {">R(Z)<", ">R^c(U)<", ">R - R^c(Pi)<", ">input<", ">1 compress<", ">nats per token<"})
     REQUIRE_THAT(text, ContainsSubstring(name));
+  REQUIRE_THAT(text, !ContainsSubstring(">separation<"));
+  for (crate::WhiteBoxMeasures& row : report.half_layers) row.classes = {.separation = 2, .nearest_neighbour = 1};
+  REQUIRE_THAT(plots::svg(layer_figure(report)), ContainsSubstring("within a class"));
+}
+
+TEST_CASE("classes that are infinitely well apart leave a picture of the layers without them") {
+  crate::WhiteBoxReport report;
+  report.half_layers = {{.name = "input"}, {.name = "1 compress"}};
+  for (crate::WhiteBoxMeasures& row : report.half_layers)
+    row.classes = {.separation = std::numeric_limits<double>::infinity(), .nearest_neighbour = 1};
+  REQUIRE_THAT(plots::svg(layer_figure(report)), !ContainsSubstring("within a class"));
 }
 
 TEST_CASE("a photograph stands beside what was decoded of it") {

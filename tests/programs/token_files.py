@@ -116,6 +116,46 @@ def check_files():
                 check(f"{name} has a {tag}", root.getElementsByTagName(tag))
 
 
+def bytes_of(*path):
+    with open(os.path.join(*path), "rb") as file:
+        return file.read()
+
+
+def check_white_box():
+    """A white box that was written computes the same codes of the same tokens, on any number of threads."""
+    for threads in (1, 3):
+        run("tokens.csv", "--subspaces", 2, "--dim", 2, "--threads", threads, "--output", f"fitted{threads}")
+    box = os.path.join("fitted1", "white_box.safetensors")
+    code, text = run("tokens.csv", "--load", box, "--output", "loaded")
+    check("a white box is loaded", code == 0 and "loaded from white_box.safetensors" in text, text)
+    for name in ("tokens.safetensors", "white_box.safetensors"):
+        for folder in ("fitted3", "loaded"):
+            check(f"{folder}/{name} is that of fitted1", bytes_of("fitted1", name) == bytes_of(folder, name))
+    narrow = write("narrow.csv", b"1,2\n3,4\n5,7\n7,1\n")
+    for arguments, explanation in (
+        ((narrow, "--load", box), "expected a white box for tokens of width 2, found one of width 6"),
+        (("tokens.csv", "--load", "f8.npy"), "'f8.npy': expected a safetensors file"),
+        (("tokens.csv", "--load", box, "--depth", 2), "option --depth would have no effect: the white box is that of"),
+        (("tokens.csv", "--dictionary", "auto"), "--dictionary"),
+    ):
+        code, text = run("--output", "out", *arguments)
+        check(f"refused: {arguments}", code != 0 and explanation in text, text)
+
+
+def check_training():
+    code, text = run("tokens.csv", "--subspaces", 2, "--dim", 2, "--train=20", "--output", "trained")
+    check("a white box is trained", code == 0 and "trained end to end for 20 steps" in text, text)
+    check("a trained white box is another", bytes_of("trained", "white_box.safetensors") !=
+          bytes_of("fitted1", "white_box.safetensors"))
+
+
+def check_labels(tokens):
+    """Labels that tell all tokens apart are no classes to compare."""
+    lines = "\n".join(",".join(map(str, token)) + f",n{i}" for i, token in enumerate(tokens))
+    code, text = run(write("names.csv", lines.encode()), "--labels", 7, "--output", "names")
+    check("tokens all of one class each", code == 0 and "separation" not in text, text)
+
+
 def main():
     random.seed(3)
     tokens = draw_tokens()
@@ -125,6 +165,9 @@ def main():
         check_kinds(tokens)
         check_faults(tokens)
         check_files()
+        check_white_box()
+        check_training()
+        check_labels(tokens)
         os.chdir("/")
     print(f"{failures} failures" if failures else "the same tables from every kind of file")
     sys.exit(1 if failures else 0)

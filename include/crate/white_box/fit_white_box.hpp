@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/analysis/estimate_subspaces.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
@@ -19,15 +20,17 @@
 namespace crate {
 
 struct WhiteBoxOptions {
-  std::optional<Index> subspaces = {};   ///< K >= 1; unless said, that of the sizes tried which saves most, see below
-  std::optional<Index> dim = {};         ///< p >= 1, likewise
-  std::optional<double> epsilon = {};    ///< > 0, of a token of length 1; unless said, what the subspaces leave out
-  std::optional<double> kappa = {};      ///< of the compression steps, in units of N epsilon^2 / d (of an exact one,
-                                         ///< N epsilon^2 / (p ||U||^2)): 1 for tokens that fall into subspaces, or 0.1
-  std::optional<Index> depth = {};       ///< L >= 1; see below
-  std::optional<double> non_zero = {};   ///< wanted share of the code's entries, in (0, 1]; unless said, of those above
-                                         ///< twice the noise, and at most 0.3
-  std::optional<double> softening = {};  ///< of directions; a tenth of the tokens' root mean square length
+  std::optional<Index> subspaces = {};  ///< K >= 1; unless said, that of the sizes tried which saves most, see below
+  std::optional<Index> dim = {};        ///< p >= 1, likewise
+  std::optional<double> epsilon = {};   ///< > 0, of a token of length 1; unless said, what the subspaces leave out
+  std::optional<double> kappa = {};     ///< of the compression steps, in units of N epsilon^2 / d (of an exact one,
+                                        ///< N epsilon^2 / (p ||U||^2)): 1 for tokens that fall into subspaces, or 0.1
+  std::optional<Index> depth = {};      ///< L >= 1; see below
+  std::optional<double> non_zero = {};  ///< wanted share of the code's entries, in (0, 1]; unless said, of those above
+                                        ///< twice the noise, and at most 0.3
+  std::optional<double> dictionary_threshold = {};  ///< what an entry of the code must exceed to be worth its cost, in
+                                                    ///< the dictionary's estimation; twice the noise
+  std::optional<double> softening = {};             ///< of directions; a tenth of the tokens' root mean square length
   CompressionStep step = CompressionStep::soft_partition;
   double logit_scale = 8;    ///< of the soft partition
   Index inverse_turns = 24;  ///< of the decoder, for each layer; >= 1
@@ -42,6 +45,7 @@ struct WhiteBoxOptions {
     check_option(non_zero.value_or(1) > 0 && non_zero.value_or(1) <= 1, "a share of non-zero entries in (0, 1]",
                  non_zero.value_or(1));
     DirectionOptions{.softening = softening.value_or(0)}.check();
+    DictionaryEstimationOptions{.threshold = dictionary_threshold.value_or(0)}.check();
     CodingRateOptions{.epsilon = epsilon.value_or(1)}.check();
     InverseOptions{.iterations = inverse_turns}.check();
   }
@@ -69,9 +73,11 @@ struct WhiteBoxFit {
 
   /// Whether the tokens fall into subspaces: whether to know them saves more than they cost.
   [[nodiscard]] bool falls_into_subspaces() const { return chosen.worth() > 0; }
+  /// What was chosen, and why, a sentence an entry.
+  [[nodiscard]] std::vector<std::string> in_words() const;
 };
 
-/// What was tried and chosen, in words.
+/// What was tried, a table, and what was chosen, in words.
 std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit);
 
 /// A white box for tokens Z, d x N, from these alone:

@@ -60,10 +60,10 @@ struct WhiteBox {
   }
 
   /// What every half-layer does to these tokens, and in words what it means; of classes too, where their classes are
-  /// told. Throws as encode and class_separation.
+  /// told. `codes` and `decoded` receive what was encoded and decoded for it. Throws as encode and class_separation.
   template <class ZDerived>
   [[nodiscard]] WhiteBoxReport report(const Eigen::MatrixBase<ZDerived>& tokens, const std::vector<Index>& classes,
-                                      Threads& threads) const;
+                                      Threads& threads, Matrix<S>* codes = nullptr, Matrix<S>* decoded = nullptr) const;
   template <class ZDerived>
   [[nodiscard]] WhiteBoxReport report(const Eigen::MatrixBase<ZDerived>& tokens,
                                       const std::vector<Index>& classes = {}) const {

@@ -17,6 +17,7 @@ struct WhiteBoxMeasures {
   double subspace_rate = 0;   ///< R^c(Z | U_[K])
   double partition_rate = 0;  ///< R^c(Z | Pi), which counts every token once
   double non_zero = 0;        ///< share of entries that are not zero
+  double energy = 0;          ///< ||Z||_F^2 / N, which only thresholds change while dictionaries are orthonormal
   std::optional<ClassSeparation> classes;
 
   [[nodiscard]] double reduction() const { return rate - subspace_rate; }             ///< R - R^c(Z | U_[K])

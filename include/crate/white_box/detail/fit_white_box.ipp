@@ -5,7 +5,6 @@
 #include <limits>
 #include <utility>
 
-#include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/core/random.hpp"
 
 namespace crate {
@@ -168,7 +167,8 @@ template <crate::Scalar S>
                                           Threads& threads) {
   constexpr double above_noise = 2, most_non_zero = 0.3;
   const Matrix<S> principal = principal_directions(z, threads);
-  const double threshold = above_noise * noise_of<S>(product_of(principal.transpose(), z, threads));
+  const double noise = noise_of<S>(product_of(principal.transpose(), z, threads));
+  const double threshold = options.dictionary_threshold.value_or(above_noise * noise);
   const Matrix<S> dictionary = estimate_dictionary(z, {.threshold = threshold}, threads);
   const Matrix<S> coordinates = product_of(dictionary.transpose(), z, threads);
   fit.noise = noise_of<S>(coordinates);
@@ -207,19 +207,17 @@ void mirror_layers(WhiteBox<S>& box) {
   }
 }
 
-[[nodiscard]] inline std::string words_on_choice(const WhiteBoxFit& fit) {
-  const SubspaceChoice& c = fit.chosen;
-  const std::string sizes = printed("%td subspaces of dimension %td", c.subspaces, c.dim);
-  if (fit.falls_into_subspaces())
-    return printed("The tokens fall into subspaces: to know %s saves %.2f nats a token more than it costs.",
-                   sizes.c_str(), c.worth());
-  return printed(
-      "The tokens do not fall into subspaces: to know %s saves %.2f nats a token and costs %.2f. "
-      "So the layers compress them little, and what makes the code short is its sparsity.",
-      sizes.c_str(), c.saved, c.membership + c.bases);
-}
-
 }  // namespace detail
+
+inline std::vector<std::string> WhiteBoxFit::in_words() const {
+  const std::string sizes = detail::printed("%td subspaces of dimension %td", chosen.subspaces, chosen.dim);
+  if (falls_into_subspaces())
+    return {detail::printed("The tokens fall into subspaces: to know %s saves %.2f nats a token more than it costs.",
+                            sizes.c_str(), chosen.worth())};
+  return {detail::printed("The tokens do not fall into subspaces: to know %s saves %.2f nats a token and costs %.2f.",
+                          sizes.c_str(), chosen.saved, chosen.membership + chosen.bases),
+          "So the layers compress them little, and what makes the code short is its sparsity."};
+}
 
 inline std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit) {
   out << "Subspaces tried, and what it saves to know them, in nats a token:\n"
@@ -230,7 +228,8 @@ inline std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit) {
                            c.epsilon, c.reduction, c.saved, c.membership, c.bases, c.worth(),
                            is_chosen ? "  chosen" : "");
   }
-  return out << detail::words_on_choice(fit) << "\n";
+  for (const std::string& sentence : fit.in_words()) detail::write_paragraph(out, sentence);
+  return out;
 }
 
 template <class ZDerived>

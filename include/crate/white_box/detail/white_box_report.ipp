@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/partition_coding_rate.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
@@ -31,6 +33,7 @@ class WhiteBoxMeter {
     result.subspace_rate = subspace_coding_rate(z, u, precision);
     result.partition_rate = partition_coding_rate(z, soft_partition(z, u, compression.logit_scale), precision);
     result.non_zero = static_cast<double>((tokens.array() != S(0)).count()) / static_cast<double>(tokens.size());
+    result.energy = static_cast<double>(tokens.squaredNorm()) / static_cast<double>(tokens.cols());
     if (!classes_.empty()) result.classes = separation_of(tokens);
     return result;
   }
@@ -70,7 +73,7 @@ template <crate::Scalar S>
 template <crate::Scalar S>
 template <class ZDerived>
 WhiteBoxReport WhiteBox<S>::report(const Eigen::MatrixBase<ZDerived>& tokens, const std::vector<Index>& classes,
-                                   Threads& threads) const {
+                                   Threads& threads, Matrix<S>* codes, Matrix<S>* decoded) const {
   if (!classes.empty()) check_size("white box: classes", static_cast<Index>(classes.size()), tokens.cols());
   const Matrix<S> z = tokens.template cast<S>();
   const detail::WhiteBoxMeter<S> meter(*this, classes, threads);
@@ -92,9 +95,11 @@ WhiteBoxReport WhiteBox<S>::report(const Eigen::MatrixBase<ZDerived>& tokens, co
                           last ? code_subspaces : encoder.layers[l + 1].compress.layer.subspaces));
     }
   };
-  const Matrix<S> codes = encode(z, {.threads = &threads, .observer = observe});
-  const Matrix<S> decoded = decode(codes, {.threads = &threads});
-  result.decoding_error = static_cast<double>((decoded - z).norm() / (z.colwise() - mean.col(0)).norm());
+  Matrix<S> code = encode(z, {.threads = &threads, .observer = observe});
+  Matrix<S> back = decode(code, {.threads = &threads});
+  result.decoding_error = static_cast<double>((back - z).norm() / (z.colwise() - mean.col(0)).norm());
+  if (codes != nullptr) *codes = std::move(code);
+  if (decoded != nullptr) *decoded = std::move(back);
   return result;
 }
 

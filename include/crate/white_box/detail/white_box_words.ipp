@@ -18,6 +18,19 @@ template <class... Values>
   return {line.data(), static_cast<std::size_t>(std::clamp(length, 0, 511))};
 }
 
+/// Writes a paragraph in lines of at most 100 columns.
+inline void write_paragraph(std::ostream& out, const std::string& words) {
+  constexpr std::size_t most_columns = 100;
+  std::size_t begin = 0;
+  while (words.size() - begin > most_columns) {
+    const std::size_t blank = words.rfind(' ', begin + most_columns);
+    if (blank == std::string::npos || blank <= begin) break;
+    out << words.substr(begin, blank - begin) << "\n";
+    begin = blank + 1;
+  }
+  out << words.substr(begin) << "\n";
+}
+
 [[nodiscard]] inline std::string rose_or_fell(double before, double after) {
   return printed("%s from %.1f to %.1f nats a token", after >= before ? "rose" : "fell", before, after);
 }
@@ -37,8 +50,11 @@ template <class... Values>
 
 [[nodiscard]] inline std::string words_on_overlap(const WhiteBoxReport& report) {
   const WhiteBoxMeasures& after = report.half_layers.back();
+  constexpr double nearly_shared = 0.9;
   if (after.reduction() > 0)
-    return printed("R - R^c is positive: the subspaces are apart enough (largest cosine between two: %.2f).",
+    return printed("R - R^c is positive%s (largest cosine between two: %.2f).",
+                   report.overlap < nearly_shared ? ": the subspaces are apart"
+                                                  : ", although some subspaces nearly share a direction",
                    report.overlap);
   return printed(
       "R - R^c is negative: the subspaces share directions (largest cosine between two: %.2f), which R^c "
@@ -53,11 +69,21 @@ template <class... Values>
   };
   const auto best = std::max_element(report.half_layers.begin(), report.half_layers.end(), less);
   const double start = report.half_layers.front().partition_reduction();
-  std::string words = printed("Counted once a token, R - R^c(Z | Pi) went from %.1f to %.1f nats", start,
-                              report.half_layers.back().partition_reduction());
+  std::string words =
+      printed("R - R^c(Pi), the same where each token counts in its own subspace alone, went from %.1f to %.1f nats",
+              start, report.half_layers.back().partition_reduction());
   if (best + 1 == report.half_layers.end()) return words + ", and still rises: more layers would compress further.";
-  return words + printed(", and was largest, %.1f, after '%s': further layers do not compress more.",
+  return words + printed(", and was largest, %.2f, after '%s': further layers do not compress more.",
                          best->partition_reduction(), best->name.c_str());
+}
+
+[[nodiscard]] inline std::string words_on_code(const WhiteBoxReport& report) {
+  const WhiteBoxMeasures &before = report.half_layers.front(), &after = report.half_layers.back();
+  std::string words = printed("%.1f %% of the code's entries are not zero", 100 * after.non_zero);
+  if (before.energy > 0 && after.energy <= before.energy)
+    words += printed("; the thresholds took %.0f %% of the tokens' energy, which does not come back",
+                     100 * (1 - after.energy / before.energy));
+  return words + printed(". Decoded, the tokens have a relative error of %.3f.", report.decoding_error);
 }
 
 [[nodiscard]] inline std::string words_on_classes(const WhiteBoxReport& report) {
@@ -85,14 +111,9 @@ inline double WhiteBoxReport::rate_change(const std::string& kind) const {
 }
 
 inline std::vector<std::string> WhiteBoxReport::in_words() const {
-  const WhiteBoxMeasures& after = half_layers.back();
   std::vector<std::string> words = {detail::words_on_reduction(*this), detail::words_on_overlap(*this),
-                                    detail::words_on_depth(*this)};
-  words.push_back(
-      detail::printed("%.1f %% of the code's entries are not zero; decoded, the tokens come back with a "
-                      "relative error of %.3f.",
-                      100 * after.non_zero, decoding_error));
-  if (after.classes) words.push_back(detail::words_on_classes(*this));
+                                    detail::words_on_depth(*this), detail::words_on_code(*this)};
+  if (half_layers.back().classes) words.push_back(detail::words_on_classes(*this));
   return words;
 }
 
@@ -103,7 +124,7 @@ inline std::ostream& operator<<(std::ostream& out, const WhiteBoxReport& report)
       << "  after            R(Z)     R^c(U)   R - R^c  R - R^c(Pi)   non-zero"
       << (has_classes ? "   separation  nearest\n" : "\n");
   for (const WhiteBoxMeasures& row : report.half_layers) detail::write_row(out, row);
-  for (const std::string& sentence : report.in_words()) out << sentence << "\n";
+  for (const std::string& sentence : report.in_words()) detail::write_paragraph(out, sentence);
   if (has_classes && !report.compares_all) out << "Separation and neighbours are those of tokens at equal distances.\n";
   return out;
 }

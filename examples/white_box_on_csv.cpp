@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// A white box of the tokens in a CSV file, a line a token: white_box_on_csv FILE [COLUMN_OF_LABELS]
+
+#include <crate/crate.hpp>
+#include <crate/io/formats/csv.hpp>
+#include <iostream>
+
+int main(int count, char** arguments) try {
+  crate::CsvOptions how;
+  if (count > 2) how.labels = arguments[2];
+  const crate::CsvTable table = crate::read_csv_table(count > 1 ? arguments[1] : "tokens.csv", how);
+
+  const auto box = crate::fit_white_box(table.tokens);     // tokens: d x N, a token a column
+  std::cout << box.report(table.tokens, table.labels);     // what each layer does, and what it means
+  const Eigen::MatrixXd codes = box.encode(table.tokens);  // d x N, sparse
+  const Eigen::MatrixXd back = box.decode(codes);
+  std::cout << "The first token\n"
+            << table.tokens.col(0).transpose() << "\nis decoded as\n"
+            << back.col(0).transpose() << "\n";
+} catch (const crate::Error& error) {
+  std::cerr << error.what() << "\n";
+  return 1;
+}
