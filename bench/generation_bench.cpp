@@ -73,13 +73,11 @@ void next_token(benchmark::State& state, const typename Model::Options& options)
   });
   state.counters["cache MB"] = 1e-6 * static_cast<double>(cache.bytes());
 }
-BENCHMARK_CAPTURE((next_token<CrateLanguageModel<float>, float>), CRATE_GPT2_Base, presets::crate_gpt2_base())
-    ->Arg(32)
-    ->Arg(1000)
-    ->UseRealTime();
-BENCHMARK_CAPTURE((next_token<CrateLanguageModel<float>, bfloat16>), CRATE_GPT2_Base, presets::crate_gpt2_base())
-    ->Arg(32)
-    ->UseRealTime();
-BENCHMARK_CAPTURE((next_token<TransformerLanguageModel<float>, float>), GPT2, presets::gpt2())->Arg(32)->UseRealTime();
+constexpr auto next_token_crate_f32 = next_token<CrateLanguageModel<float>, float>;
+constexpr auto next_token_crate_bf16 = next_token<CrateLanguageModel<float>, bfloat16>;
+constexpr auto next_token_transformer_f32 = next_token<TransformerLanguageModel<float>, float>;
+BENCHMARK_CAPTURE(next_token_crate_f32, crate_gpt2_base, presets::crate_gpt2_base())->Arg(32)->Arg(1000)->UseRealTime();
+BENCHMARK_CAPTURE(next_token_crate_bf16, crate_gpt2_base, presets::crate_gpt2_base())->Arg(32)->UseRealTime();
+BENCHMARK_CAPTURE(next_token_transformer_f32, gpt2, presets::gpt2())->Arg(32)->UseRealTime();
 
 }  // namespace
