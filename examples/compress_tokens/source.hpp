@@ -30,7 +30,7 @@ struct Labels {
 };
 
 struct Source {
-  std::string description;
+  std::string description = {};
   Matrix tokens;  ///< d x N
   std::optional<Toy> toy = {};
   std::optional<Photograph> photograph = {};

@@ -43,7 +43,7 @@ class StopStrings {
   /// Where a string begins in what is held, whole or as far as that goes.
   [[nodiscard]] std::size_t begin_of(std::string_view string) const {
     const std::string_view held = held_;
-    if (const std::size_t found = held.find(string); found != held.npos) return found;
+    if (const std::size_t found = held.find(string); found != std::string_view::npos) return found;
     const std::size_t longest = std::min(held.size(), string.size() - 1);
     for (std::size_t length = longest; length > 0; --length)
       if (held.ends_with(string.substr(0, length))) return held.size() - length;

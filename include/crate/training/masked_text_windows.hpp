@@ -47,8 +47,7 @@ class MaskedTextWindows {
   using Examples = LabelledTokens;
 
   /// Throws OptionError on an option out of range.
-  MaskedTextWindows(TextWindows windows, const MaskingOptions& masking)
-      : windows_(std::move(windows)), masking_(masking) {
+  MaskedTextWindows(TextWindows windows, const MaskingOptions& masking) : windows_(windows), masking_(masking) {
     masking.check();
   }
 

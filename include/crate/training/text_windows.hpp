@@ -95,6 +95,7 @@ class TextWindows {
 
   [[nodiscard]] Examples examples_of(const std::vector<Window>& windows) const {
     std::vector<Index> lengths;
+    lengths.reserve(windows.size());
     for (const Window& window : windows) lengths.push_back(window.length);
     Examples examples{.ids = {}, .layout = TokenLayout(lengths), .labels = {}};
     for (const Window& window : windows)

@@ -18,7 +18,7 @@ struct WhiteBoxMeasures {
   double partition_rate = 0;  ///< R^c(Z | Pi), which counts every token once
   double non_zero = 0;        ///< share of entries that are not zero
   double energy = 0;          ///< ||Z||_F^2 / N, which only thresholds change while dictionaries are orthonormal
-  std::optional<ClassSeparation> classes;
+  std::optional<ClassSeparation> classes = {};
 
   [[nodiscard]] double reduction() const { return rate - subspace_rate; }             ///< R - R^c(Z | U_[K])
   [[nodiscard]] double partition_reduction() const { return rate - partition_rate; }  ///< R - R^c(Z | Pi), never < 0

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The steps of compression.hpp on the whole rate reduction.
 
-namespace crate {
-
-namespace detail {
+namespace crate::detail {
 
 /// The exact step on one of the two rates of Delta R, times `sign`.
 [[nodiscard]] inline CompressionOptions exact_with(const CompressionOptions& options, double sign) {
@@ -181,6 +179,4 @@ void rate_reduction_step_adjoint(ConstTokens<S> z, ConstTokens<S> projected, Con
                                          bases_cotangent, workspace, threads);
 }
 
-}  // namespace detail
-
-}  // namespace crate
+}  // namespace crate::detail
