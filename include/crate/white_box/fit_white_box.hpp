@@ -32,8 +32,8 @@ struct WhiteBoxOptions {
                                                     ///< the dictionary's estimation; twice the noise
   std::optional<double> softening = {};             ///< of directions; a tenth of the tokens' root mean square length
   CompressionStep step = CompressionStep::soft_partition;
-  double logit_scale = 8;    ///< of the soft partition
-  Index inverse_turns = 24;  ///< of the decoder, for each layer; >= 1
+  double logit_scale = 8;                   ///< of the soft partition
+  std::optional<Index> inverse_turns = {};  ///< of the decoder, for each layer; >= 1; 24, or 6 where kappa is small
   std::uint64_t seed = 0;
 
   /// Throws OptionError on an option out of range.
@@ -47,7 +47,7 @@ struct WhiteBoxOptions {
     DirectionOptions{.softening = softening.value_or(0)}.check();
     DictionaryEstimationOptions{.threshold = dictionary_threshold.value_or(0)}.check();
     CodingRateOptions{.epsilon = epsilon.value_or(1)}.check();
-    InverseOptions{.iterations = inverse_turns}.check();
+    InverseOptions{.iterations = inverse_turns.value_or(1)}.check();
   }
 };
 

@@ -110,6 +110,8 @@ template <crate::Scalar S>
 [[nodiscard]] WhiteBoxBlockOptions block_options(const Subspaces<Matrix<S>>& subspaces, const WhiteBoxOptions& options,
                                                  const WhiteBoxFit& fit, double softening, Index tokens) {
   const double kappa = options.kappa.value_or(fit.falls_into_subspaces() ? 1.0 : 0.1), epsilon = fit.chosen.epsilon;
+  constexpr double small_kappa = 0.25;
+  const Index turns = options.inverse_turns.value_or(kappa <= small_kappa ? 6 : 24);
   return {.layers = {.dim = subspaces.dim(),
                      .heads = subspaces.heads(),
                      .head_dim = subspaces.head_dim(),
@@ -119,7 +121,7 @@ template <crate::Scalar S>
                                      .logit_scale = options.logit_scale},
                      .ista = {.step = 1, .lambda = 0, .threshold = Threshold::soft}},
           .directions = {.softening = softening},
-          .inverse = {.iterations = options.inverse_turns}};
+          .inverse = {.iterations = turns}};
 }
 
 /// Tokens after some steps of compression alone.
