@@ -23,14 +23,14 @@ struct Options {
   // the recipe
   std::string rule = "adamw", schedule = "cosine";
   double rate = 1e-3, weight_decay = 0.05, momentum = 0.9, beta1 = 0.9;
-  std::optional<double> beta2;  // empty: as usual for the rule
+  std::optional<double> beta2 = {};  // empty: as usual for the rule
   bool decay_matrices_only = false;
   double final_factor = 0, label_smoothing = 0, average_decay = 0;
   crate::TrainerOptions trainer = {};
   int threads = 1;
 
   // files
-  std::string output, checkpoint, history;
+  std::string output = {}, checkpoint = {}, history = {};
   bool resume = false, discard = false;
 };
 

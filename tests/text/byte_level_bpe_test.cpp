@@ -99,7 +99,7 @@ TEST_CASE("any bytes come back exactly") {
   CHECK(gpt2().decode(gpt2().encode(word + zeros)) == word + zeros);
 }
 
-TEST_CASE("special tokens are text unless asked for") {
+TEST_CASE("special tokens of a byte-level BPE are text unless asked for") {
   const std::string text = "a<|endoftext|>b<|endoftext|";
   CHECK(gpt2().encode(text) == Ids{64, 27, 91, 437, 1659, 5239, 91, 29, 65, 27, 91, 437, 1659, 5239, 91});
   CHECK(gpt2().encode_with_special_tokens(text) == Ids{64, 50256, 65, 27, 91, 437, 1659, 5239, 91});

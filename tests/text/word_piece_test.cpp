@@ -104,7 +104,7 @@ TEST_CASE("a megabyte without a blank takes no quadratic time") {
   CHECK(bert().encode(std::string(300000, '!')).size() == 300000);
 }
 
-TEST_CASE("special tokens are text unless asked for") {
+TEST_CASE("special tokens of a WordPiece are text unless asked for") {
   CHECK(bert().encode("[MASK]") == Ids{1031, 7308, 1033});
   CHECK(bert().encode_with_special_tokens("[MASK]a [SEP][X]") == Ids{103, 1037, 102, 1031, 1060, 1033});
   CHECK(in_sentence(bert(), bert().encode("a")) == Ids{101, 1037, 102});
