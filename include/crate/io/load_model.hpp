@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <new>
+#include <optional>
 #include <tuple>
 
 #include "crate/io/families.hpp"
@@ -50,7 +51,8 @@ inline void check_plausible(const TensorTable& weights, const LeastWeights& leas
 template <class Model, PublishedFamily Family = FamilyOf<Model>>
 [[nodiscard]] Model model_from(const TensorTable& found, const LoadOptions& options = {}) {
   detail::check_family<Family>(found);
-  const TensorTable weights = detail::in_published_form<Family>(found);
+  std::optional<TensorTable> changed;
+  const TensorTable& weights = detail::in_published_form<Family>(found, changed);
   const auto model_options = Family::options(weights, options);
   detail::check_plausible(weights, Family::least_weights(model_options));
   try {

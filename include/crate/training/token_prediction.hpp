@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "crate/core/matrix.hpp"
+#include "crate/layers/chain.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/layers/recording.hpp"
 #include "crate/models/labelled_tokens.hpp"

@@ -79,7 +79,7 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
   for (std::size_t i = 0; i < table.tensors().size(); ++i) {
     const Tensor& tensor = table.tensors()[i];
     if (!tensor.name.starts_with(path) || (top_level && tensor.key_begin > 0)) continue;
-    groups[containers_from(tensor, path.size())].push_back({i, std::max(tensor.key_begin, path.size())});
+    groups[containers_from(tensor, path.size())].push_back({i, std::max<std::size_t>(tensor.key_begin, path.size())});
   }
   return groups;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,28 +37,30 @@ template <PublishedFamily Family>
   return false;
 }
 
-/// The weights as a model of the family is filled from them. Throws FileError if what is tied differs.
+/// The weights as a model of the family is filled from them: those found, or `changed`, which they become where they
+/// differ. Throws FileError if what is tied differs.
 template <PublishedFamily Family>
-[[nodiscard]] TensorTable in_published_form(TensorTable weights) {
-  if (const auto others = names_in<Family>(weights); others.data() != Family::names.data())
-    weights = changed_weights(
-        weights, [](const Tensor&) { return false; },
+[[nodiscard]] const TensorTable& in_published_form(const TensorTable& found, std::optional<TensorTable>& changed) {
+  const auto weights = [&]() -> const TensorTable& { return changed ? *changed : found; };
+  if (const auto others = names_in<Family>(found); others.data() != Family::names.data())
+    changed = changed_weights(
+        weights(), [](const Tensor&) { return false; },
         [&](Tensor& tensor) {
           if (const auto ours = our_name(others, tensor.name)) tensor.name = published_name(Family::names, *ours).name;
         });
   if constexpr (requires { Family::buffers; })
-    weights = changed_weights(
-        weights,
+    changed = changed_weights(
+        weights(),
         [](const Tensor& tensor) {
           return std::any_of(Family::buffers.begin(), Family::buffers.end(),
                              [&](std::string_view buffer) { return translate(tensor.name, buffer, "").has_value(); });
         },
         [](Tensor&) {});
-  if constexpr (requires { Family::as_published(weights); }) weights = Family::as_published(weights);
+  if constexpr (requires { Family::as_published(found); }) changed = Family::as_published(weights());
   if (!tied_names<Family>().empty())
-    weights = changed_weights(
-        weights, [&](const Tensor& tensor) { return is_tied_copy<Family>(tensor, weights); }, [](Tensor&) {});
-  return weights;
+    changed = changed_weights(
+        weights(), [&](const Tensor& tensor) { return is_tied_copy<Family>(tensor, weights()); }, [](Tensor&) {});
+  return weights();
 }
 
 /// The tensors of a model with the copies that published files carry of those that are tied.

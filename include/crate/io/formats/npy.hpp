@@ -49,11 +49,11 @@ struct NpyBytes {
 /// The text of the header; leaves the cursor at the first element.
 [[nodiscard]] inline std::string_view npy_header_text(ByteCursor& cursor, std::string_view source) {
   cursor.take_text(npy_mark.size());
-  const auto major = cursor.take<std::uint8_t>(), minor = cursor.take<std::uint8_t>();
-  if (major < 1 || major > 3 || minor != 0)
-    throw file_error(source, "expected an array of numpy in version 1.0, 2.0 or 3.0 of its format, found ", int{major},
-                     ".", int{minor});
-  const std::uint32_t length = major == 1 ? cursor.take<std::uint16_t>() : cursor.take<std::uint32_t>();
+  const auto version = cursor.take<std::uint8_t>(), revision = cursor.take<std::uint8_t>();
+  if (version < 1 || version > 3 || revision != 0)
+    throw file_error(source, "expected an array of numpy in version 1.0, 2.0 or 3.0 of its format, found ",
+                     int{version}, ".", int{revision});
+  const std::uint32_t length = version == 1 ? cursor.take<std::uint16_t>() : cursor.take<std::uint32_t>();
   return cursor.take_text(length);
 }
 

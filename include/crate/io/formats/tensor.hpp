@@ -374,7 +374,7 @@ template <TensorElement T>
   if (!expected || *expected != bytes.size())
     throw ShapeError(concatenate("tensor ", quote(name), ": expected as many elements as shape ", shape_text(shape),
                                  " has, found ", elements.size()));
-  return {std::move(name), dtype, std::move(shape), bytes, {}};
+  return {std::move(name), dtype, 0, std::move(shape), bytes, {}};
 }
 
 /// The tensor [N, d] of d x N tokens, to be written while they live: the same bytes.

@@ -92,10 +92,10 @@ inline constexpr std::array<DtypeProperties, 22> dtype_table = {{
 struct Tensor {
   std::string name = {};
   Dtype dtype = Dtype::f32;
+  std::uint32_t key_begin = 0;    ///< where in the name its key in the innermost of nested dicts begins
   std::vector<Index> shape = {};  ///< outermost dimension first; empty: one number
   std::span<const std::byte> bytes = {};
   std::string_view source = {};            ///< the file it was read from, for messages
-  std::size_t key_begin = 0;               ///< where in the name its key in the innermost of nested dicts begins
   const FileBytes* file = nullptr;         ///< in which the bytes may lie; who points them elsewhere clears it
   std::shared_ptr<const void> owner = {};  ///< keeps the bytes alive where nothing else does
 };

@@ -56,7 +56,7 @@ class SafetensorsHeader {
   SafetensorsHeader(std::string_view source, std::span<const std::byte> data, std::size_t header_size)
       : source_(source), data_(data) {
     constexpr std::string_view shortest = R"("":{"dtype":"U8","shape":[],"data_offsets":[0,1]})";
-    tensors.reserve(header_size / shortest.size());
+    tensors.reserve(header_size / (shortest.size() + 2) + 2);  // all but one have a comma and a letter, too
   }
 
   std::vector<Tensor> tensors;
@@ -231,7 +231,7 @@ inline void SafetensorsHeader::end_tensor() {
   field_.reset();
   if (has_field_ != std::array{true, true, true})
     throw file_error(source_, "header: ", where(), ": expected dtype, shape and data_offsets, found only some of them");
-  Tensor tensor = {name_, dtype_, shape_, {}, source_};
+  Tensor tensor = {name_, dtype_, 0, shape_, {}, source_};
   const std::uint64_t begin = offsets_[0];
   const std::uint64_t end = offsets_[1];
   if (begin > end || end > data_.size())

@@ -193,7 +193,7 @@ inline std::vector<Index> TensorTree::integers(PickleId tuple) const {
 
 inline void TensorTree::add_tensor(const TorchTensor& found, std::size_t key_begin) {
   const TorchStorage& storage = objects_.storages()[found.storage];
-  Tensor tensor = {path_, found.dtype, integers(found.sizes), {}, source_, key_begin};
+  Tensor tensor = {path_, found.dtype, static_cast<std::uint32_t>(key_begin), integers(found.sizes), {}, source_};
   constexpr std::size_t heap_overhead = 64;
   values_.budget().take(path_.size() + tensor.shape.size() * sizeof(Index) + heap_overhead);
   set_strided_bytes(tensor, storage.bytes, found.offset, integers(found.strides), copies, values_.budget());
