@@ -99,8 +99,6 @@ int train(const Bench& bench, Model model) {
   const Tokeniser& tokeniser = bench.chosen.tokeniser;
   text_program::check_vocabulary(tokeniser, model.vocabulary());
   model.about.class_names = bench.class_names;
-  if (!o.output.empty()) text_program::write_beside(o.output, bench.chosen);
-  if (!o.checkpoint.empty()) text_program::write_beside(o.checkpoint, bench.chosen);
   const LabelledTexts training{encode(bench.training.texts, tokeniser, model.context()),
                                classify_text::labels_of(bench.training, bench.class_names, bench.options.train)};
   const LabelledTexts test{encode(bench.test.texts, tokeniser, model.context()),
@@ -116,6 +114,8 @@ int train(const Bench& bench, Model model) {
       .objective = {.loss = {.label_smoothing = o.label_smoothing}}};
   if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
   Trainer trainer(state, training, test, trainer_options(bench), threads, recipe_of(bench));
+  if (!o.output.empty()) text_program::write_beside(o.output, bench.chosen);
+  if (!o.checkpoint.empty()) text_program::write_beside(o.checkpoint, bench.chosen);
   const training_program::Length length{"--epochs", concatenate(o.trainer.epochs, " epochs")};
   if (!training_program::run(trainer, state, o, length, print_heading, print_epoch))
     return training_program::interrupted;

@@ -67,9 +67,11 @@ void measure_text(const Model& model, const Options& o) {
   check_option(stride >= 1 && stride <= context, concatenate("--stride in 1 to --context, ", context), stride);
   Threads threads(o.threads);
   const auto sums = text_program::measure(model, TextWindows::sliding(ids, context, stride), o.batch, threads);
-  const double bytes = static_cast<double>(text.size() - chosen.tokeniser.decode({&ids[0], 1}).size());
-  std::printf("tokens predicted   %td\nnats a token       %.4f\nperplexity         %.3f\nbits a byte        %.4f\n",
-              sums.loss.count, sums.loss.mean(), sums.perplexity(),
+  std::printf("tokens predicted   %td\nnats a token       %.4f\nperplexity         %.3f\n", sums.loss.count,
+              sums.loss.mean(), sums.perplexity());
+  if (chosen.tokeniser.decode(ids) != text) return;  // ids that lose text say nothing of its bytes
+  const auto bytes = static_cast<double>(text.size() - chosen.tokeniser.decode({&ids[0], 1}).size());
+  std::printf("bits a byte        %.4f\n",
               sums.loss.mean() * static_cast<double>(sums.loss.count) / bytes / std::numbers::ln2);
 }
 

@@ -41,7 +41,9 @@ inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o, const std:
 
 /// The folder of the tokeniser that belongs to these weights.
 [[nodiscard]] inline std::filesystem::path tokeniser_folder(std::filesystem::path weights) {
-  return weights.replace_extension(".tokeniser");
+  const std::string extension = weights.extension().string();
+  if (extension == ".safetensors" || extension == ".pth" || extension == ".pt") weights.replace_extension();
+  return weights += ".tokeniser";
 }
 
 /// A tokeniser, and its kind, which its files alone do not tell.

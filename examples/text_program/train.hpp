@@ -108,8 +108,6 @@ int train(const Program& program, const Options& o, const SplitText& text, const
   std::printf("%s, %td parameters; %td tokens to train on, %td to measure on, vocabulary of %td\n",
               std::string(crate::FamilyOf<Model>::name).c_str(), parameter_count(model), std::ssize(text.training),
               std::ssize(text.validation), chosen.tokeniser.vocabulary_size());
-  if (!o.training.output.empty()) write_beside(o.training.output, chosen);
-  if (!o.training.checkpoint.empty()) write_beside(o.training.checkpoint, chosen);
   crate::Threads threads(o.training.threads);
   const auto training = program.drawn(text.training, o, chosen.tokeniser);
   const auto test = program.spread(text.validation, o, chosen.tokeniser, o.validation_windows);
@@ -122,6 +120,8 @@ int train(const Program& program, const Options& o, const SplitText& text, const
       training_program::trainer_options(o.training, training_program::schedule_of(o.training, o.warm_up, o.steps),
                                         std::move(notes)),
       threads, recipe_of(o, text, chosen.tokeniser));
+  if (!o.training.output.empty()) write_beside(o.training.output, chosen);
+  if (!o.training.checkpoint.empty()) write_beside(o.training.checkpoint, chosen);
   const std::optional<double> bytes_per_token =
       Program::predicts_every_token ? std::optional(text.bytes_per_token) : std::nullopt;
   const auto on_epoch = [&](const auto& report) {

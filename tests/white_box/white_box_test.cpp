@@ -166,7 +166,8 @@ TEST_CASE("a file that is no white box is refused") {
 
 TEST_CASE("tokens that no white box can be fitted to are refused by name") {
   CHECK_THROWS_AS(fit_white_box(Matrix<double>(4, 0)), ShapeError);
-  CHECK_THROWS_AS(fit_white_box(Matrix<double>::Constant(4, 9, 0.1)), OptionError);
+  for (const Index count : {9, 1000})
+    CHECK_THROWS_AS(fit_white_box(Matrix<double>::Constant(4, count, 0.1)), OptionError);
   Matrix<double> tokens = draw_of_subspaces(40).tokens;
   CHECK_THROWS_AS(fit_white_box(tokens, {.subspaces = 30, .dim = 2}), ShapeError);
   CHECK_THROWS_AS(fit_white_box(tokens, {.epsilon = 0}), OptionError);
@@ -176,6 +177,14 @@ TEST_CASE("tokens that no white box can be fitted to are refused by name") {
   CHECK_THROWS_AS(fit_white_box(tokens), OptionError);
 }
 
+TEST_CASE("classes of many tokens are compared whatever the order they come in") {
+  Drawn drawn = draw_of_subspaces(5000);
+  for (std::size_t j = 0; j < drawn.subspace.size(); ++j) drawn.subspace[j] = static_cast<Index>(j % 2);
+  const auto report =
+      fit_white_box(drawn.tokens, {.subspaces = 4, .dim = 4, .depth = 1}).report(drawn.tokens, drawn.subspace);
+  CHECK(report.half_layers.front().classes->separation > 1.2);
+}
+
 TEST_CASE("few tokens, and tokens of one coordinate, are no trouble") {
   Random random(2);
   for (const Index dim : {1, 2, 3, 40})
@@ -183,6 +192,7 @@ TEST_CASE("few tokens, and tokens of one coordinate, are no trouble") {
       const Matrix<double> tokens = draw_normal(random, dim, count);
       const auto box = fit_white_box(tokens);
       CHECK(box.decode(box.encode(tokens)).allFinite());
+      CHECK((box.encode(tokens).array() != 0).any());
       std::ostringstream words;
       words << box.report(tokens);
       CHECK(words.str().find("nan") == std::string::npos);

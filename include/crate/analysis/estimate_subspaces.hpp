@@ -196,17 +196,21 @@ class SubspaceFit {
   double residual_ = 1;
 };
 
+/// `count` of the numbers 0 to all - 1, drawn at random, in their order.
+[[nodiscard]] inline std::vector<Index> sample_of(Index all, Index count, Random& random) {
+  std::vector<Index> columns(static_cast<std::size_t>(all));
+  std::iota(columns.begin(), columns.end(), Index{0});
+  for (Index i = 0; i < count; ++i)
+    std::swap(columns[static_cast<std::size_t>(i)], columns[static_cast<std::size_t>(i + random.below(all - i))]);
+  columns.resize(static_cast<std::size_t>(count));
+  std::sort(columns.begin(), columns.end());
+  return columns;
+}
+
 /// `count` columns drawn at random, in their order.
 template <Scalar S>
 [[nodiscard]] Matrix<S> sample_columns(const Matrix<S>& tokens, Index count, Random& random) {
-  std::vector<Index> columns(static_cast<std::size_t>(tokens.cols()));
-  std::iota(columns.begin(), columns.end(), Index{0});
-  for (Index i = 0; i < count; ++i)
-    std::swap(columns[static_cast<std::size_t>(i)],
-              columns[static_cast<std::size_t>(i + random.below(tokens.cols() - i))]);
-  columns.resize(static_cast<std::size_t>(count));
-  std::sort(columns.begin(), columns.end());
-  return tokens(Eigen::all, columns);
+  return tokens(Eigen::all, sample_of(tokens.cols(), count, random));
 }
 
 /// The bases of the start that leaves the least energy outside.

@@ -118,13 +118,16 @@ class Texts {
       const Index length = std::ssize(texts_[i]);
       if (length == 0)
         throw OptionError(concatenate("generation: expected at least 1 token in prompt ", i, ", found none"));
-      if (options_.slide == 0 && length + options_.tokens - 1 > context_)
+      if (options_.slide == 0 && (length > context_ || options_.tokens - 1 > context_ - length))
         throw OptionError(concatenate("generation: expected a text within the model's context of ", context_,
                                       " tokens, or one to slide over; found prompt ", i, " of ", length, " and ",
                                       options_.tokens, " to be written"));
-      longest = std::max(longest, length + options_.tokens - 1);
+      for (const Index id : texts_[i])
+        if (id < 0) throw ShapeError(concatenate("prompt ", i, ": expected ids >= 0, found ", id));
+      longest =
+          std::max(longest, length < context_ ? length + std::min(options_.tokens - 1, context_ - length) : context_);
     }
-    return std::min(longest, context_);
+    return longest;
   }
 
   [[nodiscard]] Index choose(Index text, const auto& logits) {

@@ -54,7 +54,7 @@ struct Candidate {
 inline void penalise(std::vector<Candidate>& candidates, std::span<const Index> text, double penalty) {
   std::vector<bool> seen(candidates.size(), false);
   for (const Index id : text)
-    if (id < std::ssize(candidates)) seen[static_cast<std::size_t>(id)] = true;
+    if (id >= 0 && id < std::ssize(candidates)) seen[static_cast<std::size_t>(id)] = true;
   for (Candidate& candidate : candidates)
     if (seen[static_cast<std::size_t>(candidate.id)])
       candidate.logit = candidate.logit > 0 ? candidate.logit / penalty : candidate.logit * penalty;
@@ -102,7 +102,7 @@ inline void keep_nucleus(std::vector<Candidate>& candidates, double p, double te
 }  // namespace detail
 
 /// The token that follows a text, of the ids of its tokens, by the logits of all; among equals the smallest id. Draws
-/// one number, or none at temperature 0. Throws Error if a logit is not a number.
+/// one number, or none at temperature 0. Throws Error if a logit is not a number, or the largest is infinite.
 template <class Derived>
 [[nodiscard]] Index choose_token(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> text,
                                  const SamplingOptions& options, Random& random) {
@@ -113,6 +113,9 @@ template <class Derived>
     candidates[static_cast<std::size_t>(id)] = {id, logit};
   }
   if (options.repetition_penalty != 1) detail::penalise(candidates, text, options.repetition_penalty);
+  if (!std::isfinite(detail::largest_logit(candidates)))
+    throw Error(
+        concatenate("sampling: expected a largest logit that is finite, found ", detail::largest_logit(candidates)));
   if (options.temperature == 0)
     return std::max_element(candidates.begin(), candidates.end(), detail::is_less_likely)->id;
   if (options.top_k > 0) detail::keep_likeliest(candidates, options.top_k);

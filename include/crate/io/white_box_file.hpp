@@ -57,6 +57,16 @@ template <crate::Scalar S>
       (tensors - 2) / 4 != depth)
     throw file_error(table.source(), "expected the tensors of a white box with ", depth, " layers and ", heads,
                      " subspaces of tokens of width ", dim, ", found others");
+  for (Index l = 0; l < depth; ++l) {
+    const std::string layer = concatenate(".layers.", l);
+    const std::array<Index, 2> square{dim, dim}, bases{width, dim};
+    if (matrix_shape(table, "encoder" + layer + ".sparsify.dictionary") != square ||
+        matrix_shape(table, "decoder" + layer + ".expand.dictionary") != square ||
+        matrix_shape(table, "encoder" + layer + ".compress.subspaces") != bases ||
+        matrix_shape(table, "decoder" + layer + ".decompress.subspaces") != bases)
+      throw file_error(table.source(), "expected layer ", l, " of a white box for tokens of width ", dim,
+                       ", found other sizes");
+  }
   const WhiteBoxBlockOptions block{.layers = {.dim = dim, .heads = heads, .head_dim = width / heads}};
   return {Matrix<S>::Zero(dim, 1),
           {depth, block},

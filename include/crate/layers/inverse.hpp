@@ -16,7 +16,9 @@ namespace crate {
 struct InverseOptions {
   Index iterations = 1;  ///< m >= 1
 
-  void check() const { check_option(iterations >= 1, "iterations of an inverse >= 1", iterations); }
+  void check() const {
+    check_option(iterations >= 1 && iterations <= 10'000, "1 to 10000 iterations of an inverse", iterations);
+  }
 };
 
 /// What a layer near the identity was given, from what it made of it: m turns of the fixed-point iteration

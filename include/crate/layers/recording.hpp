@@ -99,6 +99,8 @@ template <class L>
 [[nodiscard]] auto record(const L& layer, const typename InputOf<L>::type& input, const TokenLayout& layout,
                           Recording<L>& recording, const Run<typename L::Scalar>& run) {
   using S = typename L::Scalar;
+  if (run.cache != nullptr)
+    throw OptionError("recorded pass: expected no token cache, as it begins with the first tokens, found one");
   recording.layout.reset();  // until the pass is done: one that throws leaves nothing to go back through
   recording.dropout = run.dropout;
   Workspace::Frame& memory = recording.memory.begin();

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
+#include <limits>
+#include <new>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -28,9 +30,11 @@ class TokenCache {
       : rows_(std::move(rows)), longest_(longest), lengths_(static_cast<std::size_t>(std::max<Index>(sets, 0)), 0) {
     check_option(longest >= 1, "token cache: tokens of a set >= 1", longest);
     check_option(sets >= 1, "token cache: sets >= 1", sets);
+    const Index most = std::numeric_limits<Index>::max() / Index{sizeof(S)};
     Index numbers = 0;
     for (const Index of_token : rows_) {
       begins_.push_back(numbers);
+      if (longest > (most - numbers) / sets / std::max<Index>(stride(of_token), 1)) throw std::bad_alloc();
       numbers += stride(of_token) * longest * sets;
     }
     numbers_.resize(numbers);
@@ -47,17 +51,23 @@ class TokenCache {
   /// The bytes held: those of sets * longest tokens, each layer's numbers of a token rounded up to whole cache lines.
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(numbers_.size()) * sizeof(S); }
 
-  /// Forgets the tokens of a set from `first` on.
+  /// Forgets the tokens of a set from `first` >= 0 on.
   void forget(Index set, Index first = 0) {
+    check_option(first >= 0, "token cache: first token to forget >= 0", first);
     Index& length = lengths_[static_cast<std::size_t>(set)];
     length = std::min(length, first);
   }
 
-  /// The sets of the next passes go on with these, in this order.
+  /// The sets of the next passes go on with these, in this order. Throws ShapeError unless each is one of the cache,
+  /// none twice.
   void go_on_with(std::vector<Index> sets) {
     for (const Index set : sets)
       if (set < 0 || set >= this->sets())
         throw ShapeError(concatenate("token cache: expected a set from 0 to ", this->sets() - 1, ", found ", set));
+    std::vector<Index> sorted = sets;
+    std::sort(sorted.begin(), sorted.end());
+    if (const auto twin = std::adjacent_find(sorted.begin(), sorted.end()); twin != sorted.end())
+      throw ShapeError(concatenate("token cache: expected each set once, found ", *twin, " twice"));
     chosen_ = std::move(sets);
   }
   void go_on_with_all() {

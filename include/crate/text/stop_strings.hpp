@@ -36,8 +36,13 @@ class StopStrings {
 
   [[nodiscard]] bool stopped() const { return stopped_; }
 
-  /// What was held back, if the text ends without one of the strings.
-  [[nodiscard]] std::string finish() { return stopped_ ? std::string() : std::exchange(held_, {}); }
+  /// What was held back, as the text ends: all of it, or what is in front of a string that another could have held.
+  [[nodiscard]] std::string finish() {
+    std::size_t shown = held_.size();
+    for (const std::string& string : strings_) shown = std::min(shown, held_.find(string));
+    stopped_ = stopped_ || shown < held_.size();
+    return std::exchange(held_, {}).substr(0, shown);
+  }
 
  private:
   /// Where a string begins in what is held, whole or as far as that goes.

@@ -33,7 +33,7 @@ struct WhiteBoxOptions {
   std::optional<double> softening = {};             ///< of directions; a tenth of the tokens' root mean square length
   CompressionStep step = CompressionStep::soft_partition;
   double logit_scale = 8;                   ///< of the soft partition
-  std::optional<Index> inverse_turns = {};  ///< of the decoder, for each layer; >= 1; 24, or 6 where kappa is small
+  std::optional<Index> inverse_turns = {};  ///< of the decoder, for each layer; >= 1; 24, or 6 where kappa <= 0.25
   std::uint64_t seed = 0;
 
   /// Throws OptionError on an option out of range.
@@ -47,6 +47,7 @@ struct WhiteBoxOptions {
     DirectionOptions{.softening = softening.value_or(0)}.check();
     DictionaryEstimationOptions{.threshold = dictionary_threshold.value_or(0)}.check();
     CodingRateOptions{.epsilon = epsilon.value_or(1)}.check();
+    check_option(std::isfinite(logit_scale), "a finite logit_scale", logit_scale);
     InverseOptions{.iterations = inverse_turns.value_or(1)}.check();
   }
 };

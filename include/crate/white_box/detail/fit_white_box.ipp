@@ -71,7 +71,7 @@ template <crate::Scalar S>
       if ((options.subspaces && options.dim) || (k * p <= tokens / 2 && p <= dim / 2))
         sizes.push_back({.subspaces = k, .dim = p});
   if (sizes.empty())
-    sizes.push_back({.subspaces = options.subspaces.value_or(std::max<Index>(1, std::min<Index>(4, tokens / 2))),
+    sizes.push_back({.subspaces = options.subspaces.value_or(std::clamp<Index>(std::min(tokens / 2, dim), 1, 4)),
                      .dim = options.dim.value_or(1)});
   return sizes;
 }
@@ -175,7 +175,10 @@ template <crate::Scalar S>
   const Matrix<S> coordinates = product_of(dictionary.transpose(), z, threads);
   fit.noise = noise_of<S>(coordinates);
   const auto above = static_cast<double>((coordinates.array().abs() > static_cast<S>(above_noise * fit.noise)).count());
-  fit.non_zero = options.non_zero.value_or(std::min(most_non_zero, above / static_cast<double>(z.size())));
+  // Of few coordinates the median is no noise: at least one entry a token is kept.
+  const double one_a_token = 1 / static_cast<double>(z.rows());
+  fit.non_zero =
+      options.non_zero.value_or(std::max(one_a_token, std::min(most_non_zero, above / static_cast<double>(z.size()))));
   return dictionary;
 }
 
@@ -218,7 +221,7 @@ inline std::vector<std::string> WhiteBoxFit::in_words() const {
                             sizes.c_str(), chosen.worth())};
   return {detail::printed("The tokens do not fall into subspaces: to know %s saves %.2f nats a token and costs %.2f.",
                           sizes.c_str(), chosen.saved, chosen.membership + chosen.bases),
-          "So the layers compress them little, and what makes the code short is its sparsity."};
+          "What makes the code short is its sparsity."};
 }
 
 inline std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit) {
@@ -240,12 +243,13 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   using S = typename ZDerived::Scalar;
   options.check();
   if (tokens.size() == 0) throw ShapeError("white box: expected tokens, found none");
-  check_option(tokens.allFinite(), "white box: finite tokens", "others");
+  check_option(tokens.allFinite(), "finite tokens of a white box", "others");
   const Matrix<S> mean = tokens.rowwise().mean(), z = tokens.colwise() - mean.col(0);
   const double length = std::sqrt(static_cast<double>(z.squaredNorm()) / static_cast<double>(z.cols()));
   const double rounding =
       std::sqrt(static_cast<double>(z.rows())) * Eigen::NumTraits<S>::epsilon() * static_cast<double>(mean.norm());
-  check_option(length > rounding, "white box: tokens that are not all alike", length);
+  const bool differ = (tokens.colwise() - tokens.col(0)).squaredNorm() > 0;
+  check_option(differ && length > rounding, "tokens of a white box that are not all alike", length);
 
   WhiteBoxFit fitted;
   constexpr double short_token = 0.1;
@@ -253,6 +257,7 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   const Matrix<S> unit = directions(z, softening);
   detail::choose_subspaces<S>(unit, options, fitted, threads);
   const auto estimated = estimate_subspaces(unit, detail::estimation(fitted.chosen, options), threads);
+  fitted.chosen = detail::value_subspaces<S>(unit, estimated, options, unit.cols());
   WhiteBoxBlockOptions block = detail::block_options<S>(estimated.subspaces, options, fitted, softening, z.cols());
   OnDirections<Compression<S>> step(Compression<S>(estimated.subspaces, block.layers.compression), block.directions);
   const detail::CompressedTokens<S> compressed = detail::compress_while_it_pays<S>(step, z, options, fitted, threads);

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "crate/analysis/estimate_dictionary.hpp"
+#include "crate/analysis/estimate_subspaces.hpp"
+#include "crate/core/random.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/partition_coding_rate.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
@@ -38,16 +40,18 @@ class WhiteBoxMeter {
     return result;
   }
 
-  /// Every so many tokens are compared, so that no more than these are.
+  /// Of more tokens, so many are drawn at random to be compared.
   static constexpr Index most_compared = 4096;
 
  private:
   [[nodiscard]] ClassSeparation separation_of(const Matrix<S>& tokens) const {
-    const Index stride = (tokens.cols() + most_compared - 1) / most_compared;
-    const Index count = (tokens.cols() + stride - 1) / stride;
+    if (tokens.cols() <= most_compared) return class_separation(tokens, classes_, threads_);
+    Random random(0);
+    const std::vector<Index> some = sample_of(tokens.cols(), most_compared, random);
     std::vector<Index> classes;
-    for (Index j = 0; j < tokens.cols(); j += stride) classes.push_back(classes_[static_cast<std::size_t>(j)]);
-    return class_separation(tokens(Eigen::all, Eigen::seqN(0, count, stride)), classes, threads_);
+    classes.reserve(some.size());
+    for (const Index j : some) classes.push_back(classes_[static_cast<std::size_t>(j)]);
+    return class_separation(tokens(Eigen::all, some), classes, threads_);
   }
 
   const WhiteBox<S>& box_;
@@ -55,13 +59,17 @@ class WhiteBoxMeter {
   Threads& threads_;
 };
 
-/// The largest cosine between directions of two subspaces with orthonormal bases, max ||U_k^T U_l||.
+/// The largest cosine between directions of two subspaces, max ||Q_k^T Q_l|| of orthonormal bases Q_k.
 template <crate::Scalar S>
 [[nodiscard]] double largest_cosine(const Subspaces<Matrix<S>>& subspaces) {
+  const auto orthonormal = [&](Index k) -> Matrix<double> {
+    const Matrix<double> basis = subspaces.basis(k).template cast<double>();
+    return orthonormal_columns<double>(basis);
+  };
   double largest = 0;
   for (Index k = 0; k < subspaces.heads(); ++k)
     for (Index l = 0; l < k; ++l) {
-      const Matrix<double> cosines = (subspaces.basis(k).transpose() * subspaces.basis(l)).template cast<double>();
+      const Matrix<double> cosines = orthonormal(k).transpose() * orthonormal(l);
       const Matrix<double> gram = cosines.transpose() * cosines;
       largest = std::max(largest, eigen_decomposition<double>(gram).eigenvalues().maxCoeff());
     }

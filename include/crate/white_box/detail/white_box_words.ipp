@@ -42,8 +42,8 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
   const double thresholds = report.rate_change("sparsify");
   if (after.reduction() < before.reduction())
     words += printed(
-        ": R changed by %+.1f in the steps that compress and by %+.1f in those that sparsify, where noise "
-        "leaves with the entries that become zero",
+        ": R changed by %+.1f in the steps that compress and by %+.1f in those that sparsify, with the "
+        "entries that become zero",
         report.rate_change("compress"), thresholds);
   return words + ".";
 }
@@ -51,7 +51,7 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
 [[nodiscard]] inline std::string words_on_overlap(const WhiteBoxReport& report) {
   const WhiteBoxMeasures& after = report.half_layers.back();
   constexpr double nearly_shared = 0.9;
-  if (after.reduction() > 0)
+  if (after.reduction() >= 0)
     return printed("R - R^c is positive%s (largest cosine between two: %.2f).",
                    report.overlap < nearly_shared ? ": the subspaces are apart"
                                                   : ", although some subspaces nearly share a direction",
@@ -72,8 +72,8 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
   std::string words =
       printed("R - R^c(Pi), the same where each token counts in its own subspace alone, went from %.1f to %.1f nats",
               start, report.half_layers.back().partition_reduction());
-  if (best + 1 == report.half_layers.end()) return words + ", and still rises: more layers would compress further.";
-  return words + printed(", and was largest, %.2f, after '%s': further layers do not compress more.",
+  if (report.half_layers.end() - best <= 2) return words + ", and rose up to the last compression.";
+  return words + printed(", and was largest, %.2f, after '%s': the layers behind it compress no further.",
                          best->partition_reduction(), best->name.c_str());
 }
 
@@ -111,6 +111,7 @@ inline double WhiteBoxReport::rate_change(const std::string& kind) const {
 }
 
 inline std::vector<std::string> WhiteBoxReport::in_words() const {
+  if (half_layers.empty()) return {};
   std::vector<std::string> words = {detail::words_on_reduction(*this), detail::words_on_overlap(*this),
                                     detail::words_on_depth(*this), detail::words_on_code(*this)};
   if (half_layers.back().classes) words.push_back(detail::words_on_classes(*this));
@@ -125,7 +126,8 @@ inline std::ostream& operator<<(std::ostream& out, const WhiteBoxReport& report)
       << (has_classes ? "   separation  nearest\n" : "\n");
   for (const WhiteBoxMeasures& row : report.half_layers) detail::write_row(out, row);
   for (const std::string& sentence : report.in_words()) detail::write_paragraph(out, sentence);
-  if (has_classes && !report.compares_all) out << "Separation and neighbours are those of tokens at equal distances.\n";
+  if (has_classes && !report.compares_all)
+    out << "Separation and neighbours are those of 4096 tokens, drawn at random.\n";
   return out;
 }
 
