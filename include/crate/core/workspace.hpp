@@ -60,6 +60,9 @@ class Workspace {
 
     [[nodiscard]] Workspace& workspace() const { return workspace_; }
 
+    /// Gives back all that was taken through it.
+    void clear() { workspace_.release(chunk_, used_); }
+
     /// An uninitialised rows x cols matrix, aligned to 64 bytes.
     template <Scalar S>
     [[nodiscard]] Eigen::Map<Matrix<S>, Eigen::AlignedMax> matrix(Index rows, Index cols) {

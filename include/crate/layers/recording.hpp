@@ -69,16 +69,16 @@ class TapeMemory {
 
   /// An empty frame: what was kept before is gone.
   [[nodiscard]] Workspace::Frame& begin() {
-    frame_.reset();
-    return frame_.emplace(workspace_);
+    frame_.clear();
+    return frame_;
   }
 
   /// The frame that holds what was kept since.
-  [[nodiscard]] Workspace::Frame& frame() { return *frame_; }
+  [[nodiscard]] Workspace::Frame& frame() { return frame_; }
 
  private:
   Workspace workspace_;
-  std::optional<Workspace::Frame> frame_;
+  Workspace::Frame frame_{workspace_};
 };
 
 /// A forward pass of a layer, block or model that backward can go back through, with copies of nothing but what its

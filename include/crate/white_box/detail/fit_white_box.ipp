@@ -80,22 +80,30 @@ template <crate::Scalar S>
   return {.subspaces = size.subspaces, .dim = size.dim, .seed = options.seed};
 }
 
-/// Tries the sizes on some of the directions, and chooses the one worth most.
+/// Tries the sizes on some of the directions, chooses the one worth most, and fits subspaces of it to all.
 template <crate::Scalar S>
-void choose_subspaces(const Matrix<S>& directions, const WhiteBoxOptions& options, WhiteBoxFit& fit, Threads& threads) {
+[[nodiscard]] EstimatedSubspaces<S> choose_subspaces(const Matrix<S>& directions, const WhiteBoxOptions& options,
+                                                     WhiteBoxFit& fit, Threads& threads) {
   constexpr Index most_tokens = 2048;
   Random random(options.seed, 1);
   const Matrix<S> some =
       directions.cols() <= most_tokens ? directions : sample_columns<S>(directions, most_tokens, random);
-  for (const SubspaceChoice& size : sizes_to_try(options, directions.rows(), directions.cols()))
-    fit.tried.push_back(value_subspaces<S>(some, estimate_subspaces(some, estimation(size, options), threads), options,
-                                           directions.cols()));
+  std::vector<EstimatedSubspaces<S>> estimates;
+  for (const SubspaceChoice& size : sizes_to_try(options, directions.rows(), directions.cols())) {
+    estimates.push_back(estimate_subspaces(some, estimation(size, options), threads));
+    fit.tried.push_back(value_subspaces<S>(some, estimates.back(), options, directions.cols()));
+  }
   const auto less = [](const SubspaceChoice& a, const SubspaceChoice& b) {
     const bool a_is_positive = a.reduction > 0, b_is_positive = b.reduction > 0;
     if (a_is_positive != b_is_positive) return b_is_positive;
     return a_is_positive ? a.worth() < b.worth() : a.reduction < b.reduction;
   };
-  fit.chosen = *std::max_element(fit.tried.begin(), fit.tried.end(), less);
+  const auto best = std::max_element(fit.tried.begin(), fit.tried.end(), less);
+  fit.chosen = *best;
+  if (some.cols() == directions.cols()) return estimates[static_cast<std::size_t>(best - fit.tried.begin())];
+  EstimatedSubspaces<S> estimated = estimate_subspaces(directions, estimation(fit.chosen, options), threads);
+  fit.chosen = value_subspaces<S>(directions, estimated, options, directions.cols());
+  return estimated;
 }
 
 /// The step size of the layers, for N tokens.
@@ -255,9 +263,7 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   constexpr double short_token = 0.1;
   const double softening = options.softening.value_or(short_token * length);
   const Matrix<S> unit = directions(z, softening);
-  detail::choose_subspaces<S>(unit, options, fitted, threads);
-  const auto estimated = estimate_subspaces(unit, detail::estimation(fitted.chosen, options), threads);
-  fitted.chosen = detail::value_subspaces<S>(unit, estimated, options, unit.cols());
+  const auto estimated = detail::choose_subspaces<S>(unit, options, fitted, threads);
   WhiteBoxBlockOptions block = detail::block_options<S>(estimated.subspaces, options, fitted, softening, z.cols());
   OnDirections<Compression<S>> step(Compression<S>(estimated.subspaces, block.layers.compression), block.directions);
   const detail::CompressedTokens<S> compressed = detail::compress_while_it_pays<S>(step, z, options, fitted, threads);

@@ -90,18 +90,16 @@ WhiteBoxReport WhiteBox<S>::report(const Eigen::MatrixBase<ZDerived>& tokens, co
   result.overlap = detail::largest_cosine(subspaces());
   result.compares_all = z.cols() <= detail::WhiteBoxMeter<S>::most_compared;
   result.half_layers.push_back(meter.measure("input", z.colwise() - mean.col(0), subspaces()));
+  std::size_t layers_done = 0;
+  const auto subspaces_of = [&](std::size_t l) -> const Subspaces<Matrix<S>>& {
+    return l < encoder.layers.size() ? encoder.layers[l].compress.layer.subspaces : code_subspaces;
+  };
   const auto observe = [&](const HalfStep<S>& step) {
-    for (std::size_t l = 0; l < encoder.layers.size(); ++l) {
-      const std::string layer = join_names("layers", std::to_string(l)), number = std::to_string(l + 1);
-      const bool last = l + 1 == encoder.layers.size();
-      if (step.name == join_names(layer, "compress"))
-        result.half_layers.push_back(
-            meter.measure(number + " compress", step.activation, encoder.layers[l].compress.layer.subspaces));
-      if (step.name == join_names(layer, "sparsify"))
-        result.half_layers.push_back(
-            meter.measure(number + " sparsify", step.activation,
-                          last ? code_subspaces : encoder.layers[l + 1].compress.layer.subspaces));
-    }
+    const std::string number = std::to_string(layers_done + 1);
+    if (step.name.ends_with(".compress"))
+      result.half_layers.push_back(meter.measure(number + " compress", step.activation, subspaces_of(layers_done)));
+    if (step.name.ends_with(".sparsify"))
+      result.half_layers.push_back(meter.measure(number + " sparsify", step.activation, subspaces_of(++layers_done)));
   };
   Matrix<S> code = encode(z, {.threads = &threads, .observer = observe});
   Matrix<S> back = decode(code, {.threads = &threads});
