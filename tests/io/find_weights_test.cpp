@@ -28,7 +28,7 @@ Names names_of(const TensorTable& table) {
 /// A table whose tensors lie in no nested dict, as in safetensors files.
 TensorTable flat_table(const Names& names) {
   std::vector<Tensor> tensors;
-  for (const std::string& name : names) tensors.push_back({name, Dtype::f32, {0}, {}, {}});
+  for (const std::string& name : names) tensors.push_back(Tensor{.name = name, .shape = {0}});
   return TensorTable("x", std::move(tensors), {{"kept", "yes"}}, nullptr);
 }
 
