@@ -87,6 +87,16 @@ TEST_CASE("a white box with another dictionary decodes what it encodes") {
   REQUIRE((there * codes).isApprox(box.encode(toy.tokens), 1e-9));
 }
 
+TEST_CASE("tokens cost less in the dictionary to code them in than in their principal directions") {
+  const Toy toy = draw_toy({.width = 16, .tokens = 400, .subspaces = 4, .dim = 3});
+  crate::Threads threads;
+  const Matrix principal = crate::principal_directions(toy.tokens, threads);
+  for (const double step : {0.2, 0.5}) {
+    const Matrix dictionary = dictionary_to_code(toy.tokens, principal, step, threads);
+    REQUIRE(cost_of_code(toy.tokens, dictionary, step, threads) < cost_of_code(toy.tokens, principal, step, threads));
+  }
+}
+
 TEST_CASE("training lowers error and code, and leaves a white box for as many tokens") {
   const Toy toy = draw_toy({.width = 16, .tokens = 200, .subspaces = 2, .dim = 3});
   WhiteBox box = crate::fit_white_box(toy.tokens, {.subspaces = 2, .dim = 3, .depth = 2});

@@ -206,7 +206,7 @@ TEST_CASE("classes that cannot be compared are left out of a report, which says 
 
 TEST_CASE("a report states the objective of the paper, each non-zero entry at two nats") {
   const auto tokens = draw_of_subspaces().tokens;
-  const auto box = fit_white_box(tokens, {.depth = 2});
+  const auto box = fit_white_box(tokens, {.subspaces = 4, .dim = 4, .depth = 2});
   const auto report = box.report(tokens);
   const Matrix<double> codes = box.encode(tokens);
   const double entries = static_cast<double>((codes.array() != 0).count()) / 600;
@@ -229,10 +229,23 @@ TEST_CASE("tokens of two subspaces get a white box of two, and the fit is record
   CHECK_FALSE(fit.is_sampled());
 }
 
+TEST_CASE("of many tokens some are fitted to, and the fit says so") {
+  const auto tokens = draw_of_subspaces(6500).tokens;
+  WhiteBoxFit fit;
+  const auto box = fit_white_box(tokens, {.subspaces = 4, .dim = 4, .depth = 1}, fit);
+  CHECK(fit.fitted_on == 6000);
+  CHECK(fit.tried_on == 2048);
+  CHECK(box.fitted_tokens == 6000);
+  CHECK(box.mean.isApprox(tokens.rowwise().mean()));
+  CHECK(fit.in_words().front().find("Of the 6500 tokens, 6000 drawn at random were fitted to") != std::string::npos);
+  const double non_zero = (box.encode(tokens).array() != 0).cast<double>().mean();
+  CHECK(non_zero == Approx(fit.non_zero).margin(0.01));
+}
+
 TEST_CASE("a decoder takes the turns that undo a step, and no more") {
   const auto tokens = draw_of_subspaces().tokens;
   const auto undone = [&](double kappa) {
-    const auto box = fit_white_box(tokens, {.kappa = kappa, .depth = 1, .non_zero = 1});
+    const auto box = fit_white_box(tokens, {.subspaces = 4, .dim = 4, .kappa = kappa, .depth = 1, .non_zero = 1});
     CHECK(box.decode(box.encode(tokens)).isApprox(tokens, 1e-2));
     return box.decoder.layers.front().decompress.options.iterations;
   };

@@ -71,13 +71,14 @@ struct WhiteBoxFit {
   std::vector<SubspaceChoice> tried = {};
   SubspaceChoice chosen = {};
   Index tokens = 0;     ///< N
-  Index tried_on = 0;   ///< tokens that the sizes were compared on: at most 2048, drawn at random; the rest is of all
+  Index fitted_on = 0;  ///< of these, drawn at random: at most 6000, or 32 a coordinate
+  Index tried_on = 0;   ///< of these again, to compare the sizes of subspaces: at most 2048
   double noise = 0;     ///< standard deviation a coordinate: median |D^T z| / 0.6745 (Donoho and Johnstone, 1994)
   double non_zero = 0;  ///< wanted of the code
 
   /// Whether the tokens fall into subspaces: whether to know them saves more than they cost.
   [[nodiscard]] bool falls_into_subspaces() const { return chosen.worth() > 0; }
-  /// Whether the sizes were compared on some of the tokens alone.
+  /// Whether sizes were compared on some of the tokens alone, or all was fitted to some.
   [[nodiscard]] bool is_sampled() const { return tried_on < tokens; }
   /// What was chosen, and why, a sentence an entry.
   [[nodiscard]] std::vector<std::string> in_words() const;
@@ -99,9 +100,10 @@ std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit);
 ///   lambda^l   such that each layer makes an equal share of the entries zero, and those left at the end are the ones
 ///              that stood above twice the noise, at most 0.3
 /// The layers step on the rate reduction with a soft partition of directions; see compression.hpp for its law.
-/// Cost: O(L K N d min(d, N)), and room for about min(K + 1, threads) + 8 matrices of the tokens' size; each encoding
-/// and decoding takes it for about min(K + 1, threads) + 4. Throws OptionError on an option out of range or tokens that
-/// are all alike or not finite, ShapeError on too few tokens for the sizes that were asked for.
+/// Of more than N = max(6000, 32 d) tokens so many are drawn at random, and all but the mean follows from these.
+/// Cost: O(L K N d min(d, N)), and room for about min(K + 1, threads) + 8 matrices of their size; encoding and decoding
+/// take it for about min(K + 1, threads) + 4 of the size of what they are given. Throws OptionError on an option out of
+/// range or tokens that are all alike or not finite, ShapeError on too few tokens for the sizes that were asked for.
 template <class ZDerived>
 [[nodiscard]] WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                 const WhiteBoxOptions& options, Threads& threads,

@@ -146,12 +146,13 @@ struct CompressedTokens {
 
 /// R - R^c(Z | Pi) of directions, in nats a token.
 template <crate::Scalar S>
-[[nodiscard]] double partition_reduction(const OnDirections<Compression<S>>& step, const Matrix<S>& z) {
+[[nodiscard]] double partition_reduction(const OnDirections<Compression<S>>& step, const Matrix<S>& z,
+                                         Threads& threads) {
   const Matrix<double> unit = directions(z, step.options.softening).template cast<double>();
   const Subspaces<Matrix<double>> u(step.layer.subspaces.bases().template cast<double>(), step.layer.subspaces.heads());
   const CodingRateOptions precision{.epsilon = step.layer.options.epsilon};
   return coding_rate(unit, precision) -
-         partition_coding_rate(unit, soft_partition(unit, u, step.layer.options.logit_scale), precision);
+         partition_coding_rate(unit, soft_partition(unit, u, step.layer.options.logit_scale), precision, threads);
 }
 
 /// The steps of the options, or those that raise R - R^c(Z | Pi) by a hundredth and more.
@@ -164,11 +165,11 @@ template <crate::Scalar S>
   const bool is_open = !options.depth && fit.falls_into_subspaces();
   const Index most = is_open ? most_steps : options.depth.value_or(steps_of_others);
   CompressedTokens<S> result{z, 0};
-  double reduction = is_open ? partition_reduction(step, z) : 0;
+  double reduction = is_open ? partition_reduction(step, z, threads) : 0;
   while (result.steps < most) {
     Matrix<S> next = forward(step, result.tokens, {.threads = &threads});
     if (is_open) {
-      const double before = std::exchange(reduction, partition_reduction(step, next));
+      const double before = std::exchange(reduction, partition_reduction(step, next, threads));
       if (result.steps > 0 && !(reduction > least_rise * before)) break;
     }
     result = {std::move(next), result.steps + 1};
@@ -248,7 +249,10 @@ void mirror_layers(WhiteBox<S>& box) {
 inline std::vector<std::string> WhiteBoxFit::in_words() const {
   const std::string sizes = detail::printed("%td subspaces of dimension %td", chosen.subspaces, chosen.dim);
   const std::string sampled =
-      is_sampled() ? detail::printed(" Sizes were compared on %td of the %td tokens.", tried_on, tokens) : "";
+      is_sampled()
+          ? detail::printed(" Of the %td tokens, %td drawn at random were fitted to, and sizes compared on %td.",
+                            tokens, fitted_on, tried_on)
+          : "";
   if (falls_into_subspaces())
     return {detail::printed("The tokens fall into subspaces: to know %s saves %.2f nats a token more than it costs.",
                             sizes.c_str(), chosen.worth()) +
@@ -261,7 +265,7 @@ inline std::vector<std::string> WhiteBoxFit::in_words() const {
 
 inline std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit) {
   out << "Subspaces tried, and what it saves to know them, in nats a token";
-  if (fit.is_sampled()) out << " (of " << fit.tried_on << " tokens, drawn at random; the chosen are fitted to all)";
+  if (fit.is_sampled()) out << " (of " << fit.tried_on << " tokens, drawn at random)";
   out << ":\n"
       << "   K   p   precision  R - R^c  R - R^c(Pi)  less membership  less bases    worth\n";
   for (const SubspaceChoice& c : fit.tried) {
@@ -281,14 +285,16 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   options.check();
   if (tokens.size() == 0) throw ShapeError("white box: expected tokens, found none");
   check_option(tokens.allFinite(), "finite tokens of a white box", "others");
-  const Matrix<S> mean = tokens.rowwise().mean(), z = tokens.colwise() - mean.col(0);
+  const Index most_fitted = std::max<Index>(6000, 32 * tokens.rows());
+  const Matrix<S> mean = tokens.rowwise().mean();
+  const Matrix<S> z = detail::at_most<S>(most_fitted, tokens.colwise() - mean.col(0), options.seed);
   const double length = std::sqrt(static_cast<double>(z.squaredNorm()) / static_cast<double>(z.cols()));
   const double rounding =
       std::sqrt(static_cast<double>(z.rows())) * Eigen::NumTraits<S>::epsilon() * static_cast<double>(mean.norm());
   const bool differ = (tokens.colwise() - tokens.col(0)).squaredNorm() > 0;
   check_option(differ && length > rounding, "tokens of a white box that are not all alike", length);
 
-  WhiteBoxFit fitted{.tokens = z.cols()};
+  WhiteBoxFit fitted{.tokens = tokens.cols(), .fitted_on = z.cols()};
   constexpr double short_token = 0.1;
   const double softening = options.softening.value_or(short_token * length);
   const Matrix<S> unit = directions(z, softening);

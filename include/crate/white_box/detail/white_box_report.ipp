@@ -59,7 +59,8 @@ class WhiteBoxMeter {
     result.name = name;
     result.rate = coding_rate(z, precision);
     result.subspace_rate = subspace_coding_rate(z, u, precision);
-    result.partition_rate = partition_coding_rate(z, soft_partition(z, u, compression.logit_scale), precision);
+    result.partition_rate =
+        partition_coding_rate(z, soft_partition(z, u, compression.logit_scale), precision, threads_);
     result.non_zero = static_cast<double>((tokens.array() != S(0)).count()) / static_cast<double>(tokens.size());
     result.energy = static_cast<double>(tokens.squaredNorm()) / static_cast<double>(tokens.cols());
     result.entries = result.non_zero * static_cast<double>(tokens.rows());
