@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -149,14 +150,19 @@ inline constexpr double relative_threshold = 0.2;
 /// steps, and beyond one step: each estimation ends in a minimum of its own.
 [[nodiscard]] inline Matrix dictionary_to_code(const Matrix& centred, Matrix best, double step,
                                                crate::Threads& threads) {
+  const std::array<double, 2> zeroed = {0.5 + relative_threshold, 1.0};
+  std::array<Matrix, 2> others;
+  threads.for_each(2, [&](Index i, int) {  // side by side, as much of an estimation is in one thread
+    crate::Threads alone;
+    const auto at = static_cast<std::size_t>(i);
+    others[at] = crate::estimate_dictionary(centred, {.threshold = zeroed[at] * step}, alone);
+  });
   double least = cost_of_code(centred, best, step, threads);
-  for (const double zeroed : {0.5 + relative_threshold, 1.0}) {
-    Matrix dictionary = crate::estimate_dictionary(centred, {.threshold = zeroed * step}, threads);
-    const double cost = cost_of_code(centred, dictionary, step, threads);
-    if (cost < least) {
-      best = std::move(dictionary);
-      least = cost;
-    }
+  for (Matrix& other : others) {
+    const double cost = cost_of_code(centred, other, step, threads);
+    if (cost >= least) continue;
+    best = std::move(other);
+    least = cost;
   }
   return best;
 }
