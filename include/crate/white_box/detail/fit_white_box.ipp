@@ -182,7 +182,7 @@ template <crate::Scalar S>
 [[nodiscard]] Index turns_to_undo(OnDirections<Compression<S>> step, const Matrix<S>& tokens, std::uint64_t seed,
                                   Threads& threads) {
   constexpr Index most_tokens = 1024, most_turns = 24;
-  constexpr double small = 1e-3;
+  constexpr double least_error = 1e-3;
   const Matrix<S> some = at_most(most_tokens, tokens, seed);
   step.layer.options.kappa *= static_cast<double>(some.cols()) / static_cast<double>(tokens.cols());
   const Matrix<S> made = forward(step, some, {.threads = &threads});
@@ -191,7 +191,7 @@ template <crate::Scalar S>
   do {
     found += made - forward(step, found, {.threads = &threads});
     ++turns;
-  } while (turns < most_turns && !((found - some).norm() <= static_cast<S>(small) * some.norm()));
+  } while (turns < most_turns && !((found - some).norm() <= static_cast<S>(least_error) * some.norm()));
   return turns;
 }
 
@@ -248,11 +248,10 @@ void mirror_layers(WhiteBox<S>& box) {
 
 inline std::vector<std::string> WhiteBoxFit::in_words() const {
   const std::string sizes = detail::printed("%td subspaces of dimension %td", chosen.subspaces, chosen.dim);
-  const std::string sampled =
-      is_sampled()
-          ? detail::printed(" Of the %td tokens, %td drawn at random were fitted to, and sizes compared on %td.",
-                            tokens, fitted_on, tried_on)
-          : "";
+  std::string sampled;
+  if (fitted_on < tokens)
+    sampled += detail::printed(" Of the %td tokens, %td drawn at random were fitted to.", tokens, fitted_on);
+  if (tried_on < fitted_on) sampled += detail::printed(" Sizes were compared on %td of the tokens.", tried_on);
   if (falls_into_subspaces())
     return {detail::printed("The tokens fall into subspaces: to know %s saves %.2f nats a token more than it costs.",
                             sizes.c_str(), chosen.worth()) +
