@@ -99,7 +99,7 @@ void check_finite(const crate::WhiteBoxReport& report) {
 Passed show_pass(const WhiteBox& box, const Source& source, const Progress& progress, crate::Threads& threads) {
   progress.show("encoding and decoding");
   Passed passed;
-  passed.report = box.report(source.tokens, classes_to_compare(source), threads, &passed.codes, &passed.decoded);
+  passed.report = box.report(source.tokens, source.classes(), threads, &passed.codes, &passed.decoded);
   progress.clear();
   check_finite(passed.report);
   std::cout << "\n" << passed.report;
@@ -173,18 +173,22 @@ void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& sou
 /// The user's own tokens: bits and error of an actual code, beside principal component analysis.
 std::vector<TradeOffPoint> show_trade_off(const Source& source, const WhiteBox& box, const Options& options,
                                           const Progress& progress, crate::Threads& threads) {
-  const double precision = code_precision(box, source);
+  const double stated = code_precision(box, source);
   progress.show("fitting a white box to code by");
   const bool is_loaded = !options.load.empty();
-  const WhiteBox coder = is_loaded ? box : fit_to_code(source.tokens, precision, options.seed, threads);
+  const WhiteBox coder = is_loaded ? box : fit_to_code(source.tokens, stated, options.seed, threads);
+  const auto coder_at = [&](double precision) {
+    return is_loaded ? with_thresholds(coder, precision) : at_precision(coder, source.tokens, precision, threads);
+  };
   std::vector<TradeOffPoint> points =
-      trade_off(source.tokens, coder, precision, threads, [&](std::size_t point, std::size_t count) {
+      trade_off(source.tokens, stated, coder_at, threads, [&](std::size_t point, std::size_t count) {
         progress.show(text("trade-off, precision %zu of %zu", point, count));
       });
   progress.clear();
   print_trade_off(points, source,
                   is_loaded ? "the white box as it was loaded"
-                            : "a white box of small steps, since to undo large ones makes rounding errors larger");
+                            : "a white box with a dictionary for each precision, and small steps, since to undo\n"
+                              "   large ones makes rounding errors larger");
   return points;
 }
 

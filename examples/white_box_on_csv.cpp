@@ -4,11 +4,13 @@
 #include <crate/crate.hpp>
 #include <crate/io/formats/csv.hpp>
 #include <iostream>
+#include <string>
 
 int main(int count, char** arguments) try {
   crate::CsvOptions how;
   if (count > 2) how.labels = arguments[2];
   const crate::CsvTable table = crate::read_csv_table(count > 1 ? arguments[1] : "tokens.csv", how);
+  for (const std::string& note : table.notes) std::cout << note << "\n";  // what was taken for names and labels
 
   const auto box = crate::fit_white_box(table.tokens);     // tokens: d x N, a token a column
   std::cout << box.report(table.tokens, table.labels);     // what each layer does, and what it means

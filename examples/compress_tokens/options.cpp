@@ -11,10 +11,12 @@ namespace compress_tokens {
 namespace {
 
 constexpr const char* description =
-    "Fits a white-box transformer to a set of tokens, compresses them with it and decodes them again.\n\n"
-    "Without --input, draws tokens from Gaussians on random subspaces, with noise. Otherwise reads tokens\n"
-    "or a photograph, whose patches become tokens. A table, sentences and pictures say what each layer does\n"
-    "to them. What no option says follows from the tokens.\n";
+    "Fits a white-box transformer to a set of tokens: layers that compress them towards a few subspaces and make\n"
+    "them sparse, and a decoder that undoes the layers. Prints what each layer does and what that means, and what an\n"
+    "actual code costs; writes pictures, codes, decoded tokens, and the white box for other tokens.\n\n"
+    "The tokens are the lines of a table, the patches of a photograph, or, without --input, drawn near subspaces\n"
+    "that are known. What you do not set follows from the tokens.\n\n"
+    "Takes memory for about a dozen copies of the tokens, 8 bytes a number, and one more for each thread.\n";
 
 /// Of what is counted: products of two stay far from overflow.
 constexpr Index most = 1'000'000'000;
@@ -24,27 +26,34 @@ using program_options::begin_group;
 
 void add_file_options(CLI::App& app, Options& options) {
   begin_group(app, "Tokens from a file");
-  app.add_option("--input,input", options.input,
-                 "tokens: .csv (a line a token), .npy ([tokens, width]), .safetensors; or a photograph: .png, .jpg")
+  app.add_option(
+         "--input,input", options.input,
+         "tokens, one a line (.csv, .tsv, .txt) or one a row of [tokens, width] (.npy, .safetensors), or a photograph "
+         "(.png, .jpg)")
       ->type_name("FILE");
-  app.add_option("--tensor", options.tensor,
-                 "safetensors: which matrix [tokens, width] [the one named tokens, or the only one]")
+  app.add_option(
+         "--tensor", options.tensor,
+         "safetensors: the matrix to take, or sets of tokens [sets, tokens, width], as run_model --layers writes "
+         "them [the one named tokens, or the only matrix]")
       ->type_name("NAME");
   const program_options::Choices<crate::CsvPart> parts = {
       {"auto", crate::CsvPart::automatic}, {"yes", crate::CsvPart::present}, {"no", crate::CsvPart::absent}};
-  app.add_option("--labels", options.csv.labels, "CSV: the column of labels, by its name, or counted from 1 [none]")
+  app.add_option(
+         "--labels", options.csv.labels,
+         "CSV: the column of classes, by its name, or counted from 1; the report compares them, the fit ignores "
+         "them [none]")
       ->type_name("COLUMN");
   app.add_option("--columns", options.csv.columns,
-                 "CSV: the columns that are coordinates, separated by commas, named likewise [all others]")
+                 "CSV: the columns of coordinates, likewise, separated by commas [all but the labels]")
       ->delimiter(',')
       ->type_name("COLUMNS");
   add_choice(app, "--header", options.csv.header, parts,
-             "CSV: whether the first line names the columns: yes, no, or auto, if it evidently does")
+             "CSV: whether the first line names the columns: yes, no, or auto for a look at it")
       ->type_name("ANSWER");
   add_choice(app, "--index", options.csv.index, parts,
-             "CSV: whether the first column numbers or names the lines: yes, no, or auto, if it evidently does")
+             "CSV: whether the first column numbers or names the lines: yes, no, or auto for a look at it")
       ->type_name("ANSWER");
-  app.add_option("--patch", options.patch, "photograph: side of the square patches, in pixels, up to 64")
+  app.add_option("--patch", options.patch, "photograph: side of the square patches in pixels, up to 64")
       ->check(CLI::Range(1, 64));
 }
 
@@ -65,41 +74,45 @@ void add_white_box_options(CLI::App& app, Options& options) {
       {"soft-partition", crate::CompressionStep::soft_partition}};
   begin_group(app, "White box");
   app.add_option("--load", options.load,
-                 "apply a white_box.safetensors that was written before to these tokens; none is fitted")
+                 "take the white_box.safetensors that an earlier run wrote, instead of fitting one")
       ->type_name("FILE");
   app.add_option("--subspaces", options.fit.subspaces,
-                 "number K of subspaces [4, 8 or 16, whichever saves most; 8 are drawn]")
+                 "number K of subspaces [2, 3, 4, 8 or 16, whichever saves most; 8 if tokens are drawn]")
       ->check(CLI::Range(Index{1}, most));
-  app.add_option("--dim", options.fit.dim, "dimension p of each subspace [2, 4 or 8, whichever saves most; 4 is drawn]")
+  app.add_option("--dim", options.fit.dim,
+                 "dimension p of each subspace [2, 4 or 8, whichever saves most; 4 if tokens are drawn]")
       ->check(CLI::Range(Index{1}, most));
   app.add_option("--epsilon", options.fit.epsilon,
-                 "precision of the rates, of a token scaled to length 1 [what the subspaces leave out]");
+                 "error that the rates allow for a token of length 1 [what the subspaces leave out]");
   app.add_option("--depth", options.fit.depth,
-                 "number L of layers, up to 1000 [as many as raise R - R^c(Pi) by 1 % each, at most 16; 4 for tokens "
-                 "that do not fall into subspaces]")
+                 "number L of layers, up to 1000 [one more as long as it raises R - R^c(Pi) by 1 %, at most 16; 4 for "
+                 "tokens that do not fall into subspaces]")
       ->check(CLI::Range(1, 1000));
   add_choice(app, "--step", options.fit.step, steps,
-             "compression: down the exact gradient of R^c, its first order, or the softmax of attention; or up that "
-             "of R - R^c, with every subspace or a soft partition of the tokens among them");
-  app.add_option("--kappa", options.fit.kappa,
-                 "compression step size, 1 being N epsilon^2 / d, or N epsilon^2 / (p ||U||^2) for the first three "
-                 "steps [1, or 0.1 for tokens that do not fall into subspaces]");
-  app.add_option("--non-zero", options.fit.non_zero,
-                 "share of the code's entries that are left, above 0 and at most 1 [of those above twice the noise, "
-                 "at most 0.3]");
+             "what a layer compresses by: a step down the gradient of R^c (exact), down its first order, down what the "
+             "softmax of attention makes of it, or up the gradient of R - R^c, with all tokens in all subspaces "
+             "(rate-reduction) or each in its own (soft-partition)");
+  app.add_option(
+      "--kappa", options.fit.kappa,
+      "size of the compression step in units of N epsilon^2 / d, or of N epsilon^2 / (p ||U||^2) for the first "
+      "three kinds [1, or 0.1 for tokens that do not fall into subspaces]");
+  app.add_option(
+      "--non-zero", options.fit.non_zero,
+      "share of the code's entries to keep, above 0 and at most 1 [those above twice the noise, at most 0.3]");
   app.add_flag("--train{200}", options.train_steps,
-               "then learn subspaces and dictionaries of encoder and decoder from the tokens, end to end, in so many "
-               "steps [200]")
+               "train encoder and decoder on the tokens after the fit, end to end, in so many steps [200]")
       ->option_text("[=STEPS]")
       ->check(CLI::Range(Index{0}, most));
-  app.add_flag("--verbose", options.is_verbose, "print all sizes of subspaces that were tried");
+  app.add_flag("--verbose", options.is_verbose, "print every size of subspaces that was tried, and what it is worth");
 }
 
 void add_run_options(CLI::App& app, Options& options) {
   begin_group(app, "Run");
   program_options::add_seed(app, options.seed);
   program_options::add_threads(app, options.threads);
-  app.add_option("--output", options.output, "folder for the files written")->type_name("FOLDER");
+  app.add_option("--output", options.output,
+                 "folder for the pictures (.svg), tokens.safetensors and white_box.safetensors")
+      ->type_name("FOLDER");
 }
 
 }  // namespace

@@ -171,7 +171,8 @@ inline plots::Figure layer_figure(const crate::WhiteBoxReport& report) {
        nats,
        {{"R - R^c", [](const Measures& row) { return row.reduction(); }},
         {"R - R^c(Pi)", [](const Measures& row) { return row.partition_reduction(); }}}},
-      {"non-zero entries", "%", {{"non-zero", [](const Measures& row) { return 100 * row.non_zero; }}}}};
+      {"non-zero entries", "%", {{"non-zero", [](const Measures& row) { return 100 * row.non_zero; }}}},
+      {"sparse rate reduction", nats, {{"objective", [](const Measures& row) { return row.objective(); }}}}};
   const auto is_finite = [](const Measures& row) { return row.classes && std::isfinite(row.classes->separation); };
   if (std::all_of(report.half_layers.begin(), report.half_layers.end(), is_finite))
     panels.push_back({"classes, not used in fitting",

@@ -62,10 +62,16 @@ namespace {
   return *matrices.front();
 }
 
+/// Of [sets, tokens, width], as run_model --layers writes them, all sets as one.
+[[nodiscard]] crate::Tensor as_one_set(crate::Tensor tokens) {
+  if (tokens.shape.size() == 3) tokens.shape = {tokens.shape[0] * tokens.shape[1], tokens.shape[2]};
+  return tokens;
+}
+
 [[nodiscard]] Matrix read_safetensors_tokens(const std::filesystem::path& path,
                                              const std::optional<std::string>& name) {
   const crate::TensorTable table = crate::read_safetensors(path);
-  return crate::tokens_from_numbers<double>(find_tokens(table, name));
+  return crate::tokens_from_numbers<double>(as_one_set(find_tokens(table, name)));
 }
 
 [[nodiscard]] Matrix read_npy_tokens(const std::filesystem::path& path) {

@@ -43,6 +43,8 @@ struct Source {
   }
   /// ||Z - mean||_F^2.
   [[nodiscard]] double variation() const { return (tokens.colwise() - tokens.rowwise().mean()).squaredNorm(); }
+  /// The class of each token; none without labels.
+  [[nodiscard]] std::vector<Index> classes() const { return labels ? labels->of_tokens : std::vector<Index>(); }
   /// How far a squared error lies below the full range of the pixels (PSNR), or below what varies of the tokens; at
   /// most 320.
   [[nodiscard]] double decibels(double squared_error) const {
@@ -50,13 +52,6 @@ struct Source {
     return 10 * std::log10(full / std::max(squared_error, 1e-32 * full));
   }
 };
-
-/// The class of each token, if some tokens are of one class and some of two; otherwise none.
-[[nodiscard]] inline std::vector<Index> classes_to_compare(const Source& source) {
-  if (!source.labels) return {};
-  const auto classes = static_cast<Index>(source.labels->classes.size());
-  return classes >= 2 && classes < source.tokens.cols() ? source.labels->of_tokens : std::vector<Index>();
-}
 
 /// The toy, or what the input file holds. Throws FileError, ShapeError or OptionError for what cannot be read or
 /// drawn, FileError for tokens whose squares would overflow or underflow.

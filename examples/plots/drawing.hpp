@@ -116,22 +116,30 @@ class Drawing {
 };
 
 /// The classes of lines (s0 to s7), areas (f0 to f7) and bands (b0 to b7) of series, and those of frames and grids.
-/// Text has the page's contrast, the background is the page's.
+/// All lies on paper of its own, as a page may be dark where the reader's system is light, or the other way round.
 [[nodiscard]] inline std::string style_sheet() {
   struct Palette {
-    const char *ink, *frame, *grid, *soft_mark, *strong_mark;
+    const char *paper, *ink, *frame, *grid, *soft_mark, *strong_mark;
     const char* series[series_colours];
   };
-  constexpr Palette light = {
-      "#1f2328", "#8c959f", "#dde2e7",
-      "#b9c1c9", "#57606a", {"#0b62b8", "#c4511a", "#2b7f3f", "#8a4fb0", "#8f6b00", "#007f8c", "#b8336a", "#5f6b76"}};
-  constexpr Palette dark = {
-      "#e6edf3", "#7d8590", "#30363d",
-      "#484f58", "#9aa4ae", {"#58a6ff", "#ff9b5e", "#56c271", "#c99bff", "#e3b341", "#39c5cf", "#ff7eb6", "#9aa4ae"}};
+  constexpr Palette light = {"#ffffff",
+                             "#1f2328",
+                             "#8c959f",
+                             "#dde2e7",
+                             "#b9c1c9",
+                             "#57606a",
+                             {"#0b62b8", "#c4511a", "#2b7f3f", "#8a4fb0", "#8f6b00", "#007f8c", "#b8336a", "#5f6b76"}};
+  constexpr Palette dark = {"#0d1117",
+                            "#e6edf3",
+                            "#7d8590",
+                            "#30363d",
+                            "#484f58",
+                            "#9aa4ae",
+                            {"#58a6ff", "#ff9b5e", "#56c271", "#c99bff", "#e3b341", "#39c5cf", "#ff7eb6", "#9aa4ae"}};
   const auto rules = [](const Palette& p) {
-    std::string css = std::string(".plot text{fill:") + p.ink + "}.plot .frame{stroke:" + p.frame +
-                      "}.plot .grid{stroke:" + p.grid + "}.plot .soft{fill:" + p.soft_mark +
-                      "}.plot .strong{fill:" + p.strong_mark + "}\n";
+    std::string css = std::string(".plot .paper{fill:") + p.paper + "}.plot text{fill:" + p.ink +
+                      "}.plot .frame{stroke:" + p.frame + "}.plot .grid{stroke:" + p.grid +
+                      "}.plot .soft{fill:" + p.soft_mark + "}.plot .strong{fill:" + p.strong_mark + "}\n";
     for (std::size_t i = 0; i < series_colours; ++i) {
       const std::string n = std::to_string(i), colour = p.series[i];
       css += ".plot .s" + n + "{stroke:" + colour + "}.plot .f" + n + ",.plot .b" + n + "{fill:" + colour + "}";

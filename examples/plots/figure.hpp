@@ -90,7 +90,8 @@ inline void draw_row(Drawing& drawing, const Row& row, double left, double top) 
   return "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" role=\"img\" viewBox=\"0 0 " + width + " " + height +
          "\" width=\"" + width + "\" height=\"" + height + "\" style=\"max-width:100%;height:auto\">\n<title>" +
          xml_text(title_of(figure)) + "</title>\n<desc>" + xml_text(describe(figure)) + "</desc>\n" + style_sheet() +
-         drawing.elements() + "</svg>\n";
+         "<rect class=\"paper\" width=\"" + width + "\" height=\"" + height + "\"/>\n" + drawing.elements() +
+         "</svg>\n";
 }
 
 }  // namespace detail

@@ -65,7 +65,7 @@ TEST_CASE("how much of R is noise is the difference to the clean tokens, before 
 TEST_CASE("a white box that codes at a precision has thresholds that sum to a fifth of the quantiser's step") {
   const Toy toy = draw_toy({.width = 24, .tokens = 300, .subspaces = 4, .dim = 3});
   crate::Threads threads;
-  const WhiteBox coder = at_precision(fit_to_code(toy.tokens, 0.4, 0, threads), 0.4);
+  const WhiteBox coder = at_precision(fit_to_code(toy.tokens, 0.4, 0, threads), toy.tokens, 0.4, threads);
   double sum = 0;
   for (const auto& layer : coder.encoder.layers) sum += layer.sparsify.options.step * layer.sparsify.options.lambda;
   REQUIRE(sum == Approx(0.2 * quantiser_step(0.4, 24)));
@@ -73,15 +73,28 @@ TEST_CASE("a white box that codes at a precision has thresholds that sum to a fi
   REQUIRE(std::sqrt(coded.squared_error(toy.tokens) / 300) < 2 * 0.4);
 }
 
-TEST_CASE("classes are compared where some tokens are of one class and some of two") {
-  Source source{.tokens = Matrix::Identity(3, 3)};
-  REQUIRE(classes_to_compare(source).empty());
-  source.labels = Labels{{"a", "b"}, {0, 1, 1}};
-  REQUIRE(classes_to_compare(source) == std::vector<Index>{0, 1, 1});
-  source.labels = Labels{{"a"}, {0, 0, 0}};
-  REQUIRE(classes_to_compare(source).empty());
-  source.labels = Labels{{"a", "b", "c"}, {0, 1, 2}};
-  REQUIRE(classes_to_compare(source).empty());
+TEST_CASE("a white box with another dictionary decodes what it encodes") {
+  const Toy toy = draw_toy({.width = 12, .tokens = 200, .subspaces = 2, .dim = 3});
+  const WhiteBox box = crate::fit_white_box(
+      toy.tokens, {.subspaces = 2, .dim = 3, .kappa = 0.2, .depth = 3, .non_zero = 1, .inverse_turns = 60});
+  crate::Random random(3);
+  const Matrix turn = draw_basis(12, 12, random);
+  const WhiteBox turned = with_dictionary(box, turn);
+  const Matrix codes = turned.encode(toy.tokens);
+  REQUIRE(turned.encoder.layers.front().sparsify.dictionary == turn);
+  REQUIRE(turned.decode(codes).isApprox(toy.tokens, 1e-9));
+  const Matrix there = box.encoder.layers.front().sparsify.dictionary.transpose() * turn;
+  REQUIRE((there * codes).isApprox(box.encode(toy.tokens), 1e-9));
+}
+
+TEST_CASE("tokens cost less in the dictionary to code them in than in their principal directions") {
+  const Toy toy = draw_toy({.width = 16, .tokens = 400, .subspaces = 4, .dim = 3});
+  crate::Threads threads;
+  const Matrix principal = crate::principal_directions(toy.tokens, threads);
+  for (const double step : {0.2, 0.5}) {
+    const Matrix dictionary = dictionary_to_code(toy.tokens, principal, step, threads);
+    REQUIRE(cost_of_code(toy.tokens, dictionary, step, threads) < cost_of_code(toy.tokens, principal, step, threads));
+  }
 }
 
 TEST_CASE("training lowers error and code, and leaves a white box for as many tokens") {
@@ -106,9 +119,14 @@ TEST_CASE("the entropy of a code is that of its histogram") {
   Matrix codes(2, 4);
   codes << 0.1, -0.2, 0.9, 1.1,  // 0, 0, 1, 1: one bit each
       0.0, 0.3, -1.2, 2.0;       // 0, 0, -1, 2: half a bit, half a bit, two, two ... 1.5 on average
-  const QuantisedCodes quantised = quantise(codes, 1);
+  crate::Threads threads;
+  const QuantisedCodes quantised = quantise(codes, 1, threads);
   REQUIRE(quantised.bits == Approx(4 + 6));
   REQUIRE(quantised.codes(1, 2) == -1);
+  const crate::Vector<double> near = crate::Vector<double>{{3, 1, 3, 2, 1, 3}};
+  const crate::Vector<double> far = crate::Vector<double>{{3, 1, 3, 1e9, 1, 3}};
+  for (const auto& levels : {near, far})
+    REQUIRE(entropy_of_levels(levels) == Approx(6 * (0.5 + std::log2(3) / 3 + std::log2(6) / 6)));
 }
 
 TEST_CASE("principal components are given no more bits than asked for, and nearly as many") {

@@ -47,13 +47,14 @@ def npy(tokens, number, by_columns=False, shape=None):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
 
 
-def safetensors(tensors):
-    """Tensors of I32 or F32 by name."""
+def safetensors(tensors, sets=None):
+    """Tensors of I32 or F32 by name: matrices, or so many sets of rows."""
     header, data = {}, b""
     for name, (kind, rows) in tensors.items():
         begin = len(data)
         data += b"".join(struct.pack("<i" if kind == "I32" else "<f", value) for row in rows for value in row)
-        header[name] = {"dtype": kind, "shape": [len(rows), len(rows[0])], "data_offsets": [begin, len(data)]}
+        shape = [len(rows), len(rows[0])] if sets is None else [sets, len(rows) // sets, len(rows[0])]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, len(data)]}
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + data
 
@@ -82,6 +83,7 @@ def check_kinds(tokens):
         ("one.safetensors", safetensors({"x": ("F32", tokens)}), ()),
         ("named.safetensors", safetensors({"tokens": ("I32", tokens), "x": ("F32", others)}), ()),
         ("chosen.safetensors", safetensors({"a": ("F32", others), "b": ("I32", tokens)}), ("--tensor", "b")),
+        ("sets.safetensors", safetensors({"layers.1.out": ("F32", tokens)}, 4), ("--tensor", "layers.1.out")),
     ):
         found = tables("--input", write(name, content), *further)
         check(f"{name} gives the tables of CSV", found == expected, found)

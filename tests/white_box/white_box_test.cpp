@@ -185,6 +185,76 @@ TEST_CASE("classes of many tokens are compared whatever the order they come in")
   CHECK(report.half_layers.front().classes->separation > 1.2);
 }
 
+TEST_CASE("classes that cannot be compared are left out of a report, which says why") {
+  const auto tokens = draw_of_subspaces(40).tokens;
+  const auto box = fit_white_box(tokens, {.subspaces = 2, .dim = 2, .depth = 1});
+  std::vector<Index> classes(40, 3);
+  CHECK(box.report(tokens, classes).why_no_classes == "Classes are not compared: all tokens are of one.");
+  for (std::size_t j = 0; j < classes.size(); ++j) classes[j] = static_cast<Index>(j);
+  const auto report = box.report(tokens, classes);
+  CHECK_FALSE(report.compares_classes());
+  std::ostringstream words;
+  words << report;
+  CHECK(words.str().find("Classes are not compared: no two tokens are of one.") != std::string::npos);
+  CHECK(words.str().find("nearest") == std::string::npos);
+  classes[1] = 0;
+  CHECK(box.report(tokens, classes).compares_classes());
+  const Matrix<double> alike = tokens.col(0).replicate(1, 40);
+  CHECK_FALSE(box.report(alike, classes).compares_classes());
+  CHECK_THROWS_AS(box.report(tokens, {0, 1}), ShapeError);
+}
+
+TEST_CASE("a report states the objective of the paper, each non-zero entry at two nats") {
+  const auto tokens = draw_of_subspaces().tokens;
+  const auto box = fit_white_box(tokens, {.subspaces = 4, .dim = 4, .depth = 2});
+  const auto report = box.report(tokens);
+  const Matrix<double> codes = box.encode(tokens);
+  const double entries = static_cast<double>((codes.array() != 0).count()) / 600;
+  const WhiteBoxMeasures& after = report.half_layers.back();
+  CHECK(after.objective() == Approx(after.rate - after.subspace_rate - 2 * entries));
+  CHECK(after.objective() > report.half_layers.front().objective());
+}
+
+TEST_CASE("tokens of two subspaces get a white box of two, and the fit is recorded") {
+  Random random(5);
+  const Matrix<double> bases =
+      draw_normal(random, 24, 8).householderQr().householderQ() * Matrix<double>::Identity(24, 8);
+  Matrix<double> tokens = 0.1 * draw_normal(random, 24, 400);
+  for (Index j = 0; j < 400; ++j) tokens.col(j) += bases.middleCols(4 * (j % 2), 4) * draw_normal(random, 4, 1);
+  WhiteBoxFit fit;
+  const auto box = fit_white_box(tokens, {}, fit);
+  CHECK(box.subspaces().heads() == 2);
+  CHECK(fit.chosen.subspaces == 2);
+  CHECK(fit.tokens == 400);
+  CHECK_FALSE(fit.is_sampled());
+}
+
+TEST_CASE("of many tokens some are fitted to, and the fit says so") {
+  const auto tokens = draw_of_subspaces(6500).tokens;
+  WhiteBoxFit fit;
+  const auto box = fit_white_box(tokens, {.subspaces = 4, .dim = 4, .depth = 1}, fit);
+  CHECK(fit.fitted_on == 6000);
+  CHECK(fit.tried_on == 2048);
+  CHECK(box.fitted_tokens == 6000);
+  CHECK(box.mean.isApprox(tokens.rowwise().mean()));
+  CHECK(fit.in_words().front().find("Of the 6500 tokens, 6000 drawn at random were fitted to") != std::string::npos);
+  const double non_zero = (box.encode(tokens).array() != 0).cast<double>().mean();
+  CHECK(non_zero == Approx(fit.non_zero).margin(0.01));
+}
+
+TEST_CASE("a decoder takes the turns that undo a step, and no more") {
+  const auto tokens = draw_of_subspaces().tokens;
+  const auto undone = [&](double kappa) {
+    const auto box = fit_white_box(tokens, {.subspaces = 4, .dim = 4, .kappa = kappa, .depth = 1, .non_zero = 1});
+    CHECK(box.decode(box.encode(tokens)).isApprox(tokens, 1e-2));
+    return box.decoder.layers.front().decompress.options.iterations;
+  };
+  const Index turns_of_small = undone(0.02), turns_of_large = undone(0.5);
+  CHECK(turns_of_small <= 3);
+  CHECK(turns_of_large > turns_of_small);
+  CHECK(turns_of_large <= 24);
+}
+
 TEST_CASE("few tokens, and tokens of one coordinate, are no trouble") {
   Random random(2);
   for (const Index dim : {1, 2, 3, 40})

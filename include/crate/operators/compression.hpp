@@ -70,9 +70,9 @@ struct CompressionOptions {
 /// in twice its digits, some hundred times as slowly.
 /// Source: arXiv 2311.13110, eqs. (9) and (10); of the steps on the rate reduction arXiv 2105.10446. Cost:
 /// O(N d K p + N K p^2 + K p^3), linear in N, but for softmax, which adds N^2 K p. rate_reduction adds
-/// O(d N min(d, N)), and soft_partition takes K + 1 times as much, and room for (K + 1) d N numbers. Throws OptionError
-/// on an option out of range, ShapeError unless U has as many rows as Z, and PrecisionError where not even twice the
-/// digits would do.
+/// O(d N min(d, N)), and soft_partition takes K + 1 times as much, and room for min(K + 1, threads) d N numbers. Throws
+/// OptionError on an option out of range, ShapeError unless U has as many rows as Z, and PrecisionError where not even
+/// twice the digits would do.
 template <class ZDerived, class Bases>
 [[nodiscard]] Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                        const CompressionOptions& options = {});

@@ -34,6 +34,12 @@ template <class ZDerived, class PiDerived>
                                            const Eigen::MatrixBase<PiDerived>& partition,
                                            const CodingRateOptions& options = {});
 
+/// The same, with the subsets side by side.
+template <class ZDerived, class PiDerived>
+[[nodiscard]] double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens,
+                                           const Eigen::MatrixBase<PiDerived>& partition,
+                                           const CodingRateOptions& options, Threads& threads);
+
 /// dR^c/dZ = a sum_k (I + d / (n_k epsilon^2) Z diag(pi_k) Z^T)^{-1} Z diag(pi_k), a = d / (N epsilon^2), for Pi that
 /// does not depend on Z. Cost, exactness and errors: as the rate.
 template <class ZDerived, class PiDerived>

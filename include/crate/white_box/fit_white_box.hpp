@@ -33,7 +33,8 @@ struct WhiteBoxOptions {
   std::optional<double> softening = {};             ///< of directions; a tenth of the tokens' root mean square length
   CompressionStep step = CompressionStep::soft_partition;
   double logit_scale = 8;                   ///< of the soft partition
-  std::optional<Index> inverse_turns = {};  ///< of the decoder, for each layer; >= 1; 24, or 6 where kappa <= 0.25
+  std::optional<Index> inverse_turns = {};  ///< of the decoder, for each layer; >= 1; as many as undo a step but
+                                            ///< for a thousandth of the tokens, at most 24
   std::uint64_t seed = 0;
 
   /// Throws OptionError on an option out of range.
@@ -67,13 +68,18 @@ struct SubspaceChoice {
 
 /// How a white box was fitted.
 struct WhiteBoxFit {
-  std::vector<SubspaceChoice> tried;
-  SubspaceChoice chosen;
+  std::vector<SubspaceChoice> tried = {};
+  SubspaceChoice chosen = {};
+  Index tokens = 0;     ///< N
+  Index fitted_on = 0;  ///< of these, drawn at random: at most 6000, or 32 a coordinate
+  Index tried_on = 0;   ///< of these again, to compare the sizes of subspaces: at most 2048
   double noise = 0;     ///< standard deviation a coordinate: median |D^T z| / 0.6745 (Donoho and Johnstone, 1994)
   double non_zero = 0;  ///< wanted of the code
 
   /// Whether the tokens fall into subspaces: whether to know them saves more than they cost.
   [[nodiscard]] bool falls_into_subspaces() const { return chosen.worth() > 0; }
+  /// Whether sizes were compared on some of the tokens alone, or all was fitted to some.
+  [[nodiscard]] bool is_sampled() const { return tried_on < tokens; }
   /// What was chosen, and why, a sentence an entry.
   [[nodiscard]] std::vector<std::string> in_words() const;
 };
@@ -83,9 +89,9 @@ std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit);
 
 /// A white box for tokens Z, d x N, from these alone:
 ///   mean       of the tokens; directions softened by a tenth of their root mean square length
-///   U          subspaces of their directions, by estimate_subspaces; of the sizes K in {4, 8, 16} and p in {2, 4, 8}
-///              the one worth most among those with R > R^c(Z | U_[K]): knowing them saves R - R^c(Z | Pi) nats a
-///              token, less the mutual information of tokens and subspaces, less a nat a parameter of the bases
+///   U          subspaces of their directions, by estimate_subspaces; of the sizes K in {2, 3, 4, 8, 16} and p in
+///              {2, 4, 8} the one worth most among those with R > R^c(Z | U_[K]): knowing them saves R - R^c(Z | Pi)
+///              nats a token, less the mutual information of tokens and subspaces, less a nat a parameter of the bases
 ///   epsilon    what the subspaces leave out of a direction, root mean square
 ///   L          the compression steps that raise R - R^c(Z | Pi) by a hundredth and more, at most 16, if they are
 ///              worth something, or 4 small ones
@@ -94,8 +100,10 @@ std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit);
 ///   lambda^l   such that each layer makes an equal share of the entries zero, and those left at the end are the ones
 ///              that stood above twice the noise, at most 0.3
 /// The layers step on the rate reduction with a soft partition of directions; see compression.hpp for its law.
-/// Cost: O(L K N d min(d, N)). Throws OptionError on an option out of range or tokens that are all alike or not finite,
-/// ShapeError on too few tokens for the sizes that were asked for.
+/// Of more than N = max(6000, 32 d) tokens so many are drawn at random, and all but the mean follows from these.
+/// Cost: O(L K N d min(d, N)), and room for about min(K + 1, threads) + 8 matrices of their size; encoding and decoding
+/// take it for about min(K + 1, threads) + 4 of the size of what they are given. Throws OptionError on an option out of
+/// range or tokens that are all alike or not finite, ShapeError on too few tokens for the sizes that were asked for.
 template <class ZDerived>
 [[nodiscard]] WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                 const WhiteBoxOptions& options, Threads& threads,
@@ -107,6 +115,14 @@ template <class ZDerived>
                                                                 const WhiteBoxOptions& options = {}) {
   Threads alone;
   return fit_white_box(tokens, options, alone);
+}
+
+/// On one thread; `fit` becomes the record of what was tried and chosen.
+template <class ZDerived>
+[[nodiscard]] WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDerived>& tokens,
+                                                                const WhiteBoxOptions& options, WhiteBoxFit& fit) {
+  Threads alone;
+  return fit_white_box(tokens, options, alone, &fit);
 }
 
 }  // namespace crate

@@ -59,8 +59,9 @@ struct WhiteBox {
     return tokens;
   }
 
-  /// What every half-layer does to these tokens, and in words what it means; of classes too, where their classes are
-  /// told. `codes` and `decoded` receive what was encoded and decoded for it. Throws as encode and class_separation.
+  /// What every half-layer does to these tokens, and in words what it means; of classes too, where those of all tokens
+  /// are told and can be compared, or why they cannot. `codes` and `decoded` receive what was encoded and decoded for
+  /// it. Throws as encode, and ShapeError unless there is a class a token, or none.
   template <class ZDerived>
   [[nodiscard]] WhiteBoxReport report(const Eigen::MatrixBase<ZDerived>& tokens, const std::vector<Index>& classes,
                                       Threads& threads, Matrix<S>* codes = nullptr, Matrix<S>* decoded = nullptr) const;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The bodies of partition_coding_rate.hpp.
 
+#include <cstddef>
+#include <numeric>
+#include <vector>
+
 namespace crate {
 
 namespace detail {
@@ -56,17 +60,25 @@ Matrix<typename ZDerived::Scalar> soft_partition(const Eigen::MatrixBase<ZDerive
 
 template <class ZDerived, class PiDerived>
 double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<PiDerived>& partition,
-                             const CodingRateOptions& options) {
+                             const CodingRateOptions& options, Threads& threads) {
   using S = typename ZDerived::Scalar;
   options.check();
   detail::check_partition(tokens, partition);
-  double rate = 0;
-  for (Index k = 0; k < partition.rows(); ++k) {
+  std::vector<double> rates(static_cast<std::size_t>(partition.rows()));
+  threads.for_each(partition.rows(), [&](Index k, int) {
     const detail::SubsetWeights<S> weights(partition.row(k));
     const Matrix<S> members = tokens * weights.before.asDiagonal();
-    rate += weights.count / static_cast<double>(tokens.cols()) * coding_rate(members, options);
-  }
-  return rate;
+    rates[static_cast<std::size_t>(k)] =
+        weights.count / static_cast<double>(tokens.cols()) * coding_rate(members, options);
+  });
+  return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+
+template <class ZDerived, class PiDerived>
+double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<PiDerived>& partition,
+                             const CodingRateOptions& options) {
+  Threads alone;
+  return partition_coding_rate(tokens, partition, options, alone);
 }
 
 template <class ZDerived, class PiDerived>

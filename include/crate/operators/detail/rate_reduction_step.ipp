@@ -61,29 +61,31 @@ void subset_shares_into(ConstTokens<S> projected, Index heads, double logit_scal
   soft_partition_into<S>(projected, heads, logit_scale, shares.bottomRows(heads));
 }
 
-/// Calls body(subset, first, visible, terms, scale, sign a kappa) for every subset of every set: the step on R for the
-/// whole set, the step on its part of R^c, against the gradient, for the others. Padding gets no terms.
+/// out = Z + the terms of all subsets of every set: the step on R for the whole set, the step on its part of R^c,
+/// against the gradient, for the others. body(subset, first, visible, terms, scale, sign a kappa) computes those of
+/// one; padding gets none. As many subsets as there are threads are computed before their terms are added, so that no
+/// more terms than these are in memory.
 template <crate::Scalar S, class Body>
-void for_each_subset(Tokens<S> terms, Index subsets, const TokenLayout& layout, const CompressionOptions& options,
-                     Threads& threads, const Body& body) {
-  const Index d = terms.rows() / subsets;
-  threads.for_each(layout.sets() * subsets, [&](Index piece, int) {
-    const Index set = piece / subsets, subset = piece % subsets;
-    const Index first = layout.begin(set), visible = layout.visible(set);
-    const RateScale scale{d, visible, options.epsilon};
-    const double step = (subset == 0 ? 1 : -1) * options.kappa * step_factor<S>(scale);
-    terms.block(subset * d, first + visible, d, layout.length(set) - visible).setZero();
-    if (visible > 0) body(subset, first, visible, terms.block(subset * d, first, d, visible), scale, step);
-  });
-}
-
-/// out = Z + the terms of all subsets.
-template <crate::Scalar S>
-void add_subset_terms(ConstTokens<S> z, ConstTokens<S> terms, Tokens<S> out, Threads& threads) {
-  for_each_columns(z.cols(), threads, [&](Index j, Index n) {
-    out.middleCols(j, n) = z.middleCols(j, n);
-    for (Index row = 0; row < terms.rows(); row += z.rows()) out.middleCols(j, n) += terms.block(row, j, z.rows(), n);
-  });
+void add_subset_terms(ConstTokens<S> z, Index subsets, const TokenLayout& layout, const CompressionOptions& options,
+                      Tokens<S> out, Workspace& workspace, Threads& threads, const Body& body) {
+  const Index d = z.rows(), at_once = std::min<Index>(subsets, threads.count());
+  Workspace::Frame frame(workspace);
+  auto terms = frame.template matrix<S>(at_once * d, z.cols());
+  for (Index done = 0; done < subsets; done += at_once) {
+    const Index count = std::min(at_once, subsets - done);
+    threads.for_each(layout.sets() * count, [&](Index piece, int) {
+      const Index set = piece / count, place = piece % count, subset = done + place;
+      const Index first = layout.begin(set), visible = layout.visible(set);
+      const RateScale scale{d, visible, options.epsilon};
+      const double step = (subset == 0 ? 1 : -1) * options.kappa * step_factor<S>(scale);
+      terms.block(place * d, first + visible, d, layout.length(set) - visible).setZero();
+      if (visible > 0) body(subset, first, visible, terms.block(place * d, first, d, visible), scale, step);
+    });
+    for_each_columns(z.cols(), threads, [&](Index j, Index n) {
+      if (done == 0) out.middleCols(j, n) = z.middleCols(j, n);
+      for (Index place = 0; place < count; ++place) out.middleCols(j, n) += terms.block(place * d, j, d, n);
+    });
+  }
 }
 
 /// out = Z + kappa (grad R(Z) - grad R^c(Z | Pi)); `projected` is U^T Z.
@@ -92,7 +94,6 @@ void soft_partition_step(ConstTokens<S> z, ConstTokens<S> projected, Index heads
                          const CompressionOptions& options, Tokens<S> out, Workspace& workspace, Threads& threads) {
   Workspace::Frame frame(workspace);
   auto shares = frame.template matrix<S>(heads + 1, z.cols());
-  auto terms = frame.template matrix<S>((heads + 1) * z.rows(), z.cols());
   subset_shares_into<S>(projected, heads, options.logit_scale, shares);
   const auto step_on_subset = [&](Index subset, Index first, Index visible, Tokens<S> term, const RateScale& scale,
                                   double step) {
@@ -101,8 +102,7 @@ void soft_partition_step(ConstTokens<S> z, ConstTokens<S> projected, Index heads
     exact_in_place(term, scale);
     term = term * (static_cast<S>(step) * weights.after).asDiagonal();
   };
-  for_each_subset<S>(terms, heads + 1, layout, options, threads, step_on_subset);
-  add_subset_terms<S>(z, terms, out, threads);
+  add_subset_terms<S>(z, heads + 1, layout, options, out, workspace, threads, step_on_subset);
 }
 
 /// The part of one subset in the adjoint of soft_partition_step, X = Z diag(before), F = T(X):
@@ -132,7 +132,6 @@ void soft_partition_step_adjoint(ConstTokens<S> z, ConstTokens<S> projected, Con
   Workspace::Frame frame(workspace);
   auto shares = frame.template matrix<S>(heads + 1, z.cols());
   auto by_shares = frame.template matrix<S>(z.cols(), heads + 1);
-  auto terms = frame.template matrix<S>((heads + 1) * z.rows(), z.cols());
   auto projected_cotangent = frame.template matrix<S>(projected.rows(), projected.cols());
   subset_shares_into<S>(projected, heads, options.logit_scale, shares);
   by_shares.setZero();  // of padding
@@ -142,8 +141,7 @@ void soft_partition_step_adjoint(ConstTokens<S> z, ConstTokens<S> projected, Con
                            shares.row(subset).segment(first, visible), scale, step, term,
                            by_shares.col(subset).segment(first, visible));
   };
-  for_each_subset<S>(terms, heads + 1, layout, options, threads, adjoint_of_subset);
-  add_subset_terms<S>(cotangent, terms, z_cotangent, threads);
+  add_subset_terms<S>(cotangent, heads + 1, layout, options, z_cotangent, workspace, threads, adjoint_of_subset);
   const Vector<S> total = by_shares.rightCols(heads).rowwise().sum();
   for (Index k = 0; k < heads; ++k) {
     const Vector<S> by_logit = by_shares.col(k + 1) - shares.row(k + 1).transpose().cwiseProduct(total);

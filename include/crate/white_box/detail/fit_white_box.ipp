@@ -63,7 +63,8 @@ template <crate::Scalar S>
 
 /// The sizes to try for d x N tokens: those of the options, or of a few that leave as many tokens as they span.
 [[nodiscard]] inline std::vector<SubspaceChoice> sizes_to_try(const WhiteBoxOptions& options, Index dim, Index tokens) {
-  const std::vector<Index> counts = options.subspaces ? std::vector{*options.subspaces} : std::vector<Index>{4, 8, 16};
+  const std::vector<Index> counts =
+      options.subspaces ? std::vector{*options.subspaces} : std::vector<Index>{2, 3, 4, 8, 16};
   const std::vector<Index> dims = options.dim ? std::vector{*options.dim} : std::vector<Index>{2, 4, 8};
   std::vector<SubspaceChoice> sizes;
   for (const Index p : dims)
@@ -80,14 +81,21 @@ template <crate::Scalar S>
   return {.subspaces = size.subspaces, .dim = size.dim, .seed = options.seed};
 }
 
+/// The tokens, or so many of them, drawn at random.
+template <crate::Scalar S>
+[[nodiscard]] Matrix<S> at_most(Index most, const Matrix<S>& tokens, std::uint64_t seed) {
+  if (tokens.cols() <= most) return tokens;
+  Random random(seed, 1);
+  return sample_columns<S>(tokens, most, random);
+}
+
 /// Tries the sizes on some of the directions, chooses the one worth most, and fits subspaces of it to all.
 template <crate::Scalar S>
 [[nodiscard]] EstimatedSubspaces<S> choose_subspaces(const Matrix<S>& directions, const WhiteBoxOptions& options,
                                                      WhiteBoxFit& fit, Threads& threads) {
   constexpr Index most_tokens = 2048;
-  Random random(options.seed, 1);
-  const Matrix<S> some =
-      directions.cols() <= most_tokens ? directions : sample_columns<S>(directions, most_tokens, random);
+  const Matrix<S> some = at_most(most_tokens, directions, options.seed);
+  fit.tried_on = some.cols();
   std::vector<EstimatedSubspaces<S>> estimates;
   for (const SubspaceChoice& size : sizes_to_try(options, directions.rows(), directions.cols())) {
     estimates.push_back(estimate_subspaces(some, estimation(size, options), threads));
@@ -118,8 +126,6 @@ template <crate::Scalar S>
 [[nodiscard]] WhiteBoxBlockOptions block_options(const Subspaces<Matrix<S>>& subspaces, const WhiteBoxOptions& options,
                                                  const WhiteBoxFit& fit, double softening, Index tokens) {
   const double kappa = options.kappa.value_or(fit.falls_into_subspaces() ? 1.0 : 0.1), epsilon = fit.chosen.epsilon;
-  constexpr double small_kappa = 0.25;
-  const Index turns = options.inverse_turns.value_or(kappa <= small_kappa ? 6 : 24);
   return {.layers = {.dim = subspaces.dim(),
                      .heads = subspaces.heads(),
                      .head_dim = subspaces.head_dim(),
@@ -128,8 +134,7 @@ template <crate::Scalar S>
                                      .step = options.step,
                                      .logit_scale = options.logit_scale},
                      .ista = {.step = 1, .lambda = 0, .threshold = Threshold::soft}},
-          .directions = {.softening = softening},
-          .inverse = {.iterations = turns}};
+          .directions = {.softening = softening}};
 }
 
 /// Tokens after some steps of compression alone.
@@ -141,12 +146,13 @@ struct CompressedTokens {
 
 /// R - R^c(Z | Pi) of directions, in nats a token.
 template <crate::Scalar S>
-[[nodiscard]] double partition_reduction(const OnDirections<Compression<S>>& step, const Matrix<S>& z) {
+[[nodiscard]] double partition_reduction(const OnDirections<Compression<S>>& step, const Matrix<S>& z,
+                                         Threads& threads) {
   const Matrix<double> unit = directions(z, step.options.softening).template cast<double>();
   const Subspaces<Matrix<double>> u(step.layer.subspaces.bases().template cast<double>(), step.layer.subspaces.heads());
   const CodingRateOptions precision{.epsilon = step.layer.options.epsilon};
   return coding_rate(unit, precision) -
-         partition_coding_rate(unit, soft_partition(unit, u, step.layer.options.logit_scale), precision);
+         partition_coding_rate(unit, soft_partition(unit, u, step.layer.options.logit_scale), precision, threads);
 }
 
 /// The steps of the options, or those that raise R - R^c(Z | Pi) by a hundredth and more.
@@ -159,16 +165,34 @@ template <crate::Scalar S>
   const bool is_open = !options.depth && fit.falls_into_subspaces();
   const Index most = is_open ? most_steps : options.depth.value_or(steps_of_others);
   CompressedTokens<S> result{z, 0};
-  double reduction = is_open ? partition_reduction(step, z) : 0;
+  double reduction = is_open ? partition_reduction(step, z, threads) : 0;
   while (result.steps < most) {
     Matrix<S> next = forward(step, result.tokens, {.threads = &threads});
     if (is_open) {
-      const double before = std::exchange(reduction, partition_reduction(step, next));
+      const double before = std::exchange(reduction, partition_reduction(step, next, threads));
       if (result.steps > 0 && !(reduction > least_rise * before)) break;
     }
     result = {std::move(next), result.steps + 1};
   }
   return result;
+}
+
+/// The turns of an inverse that undo the step, of some of the tokens, but for a thousandth; at most 24.
+template <crate::Scalar S>
+[[nodiscard]] Index turns_to_undo(OnDirections<Compression<S>> step, const Matrix<S>& tokens, std::uint64_t seed,
+                                  Threads& threads) {
+  constexpr Index most_tokens = 1024, most_turns = 24;
+  constexpr double least_error = 1e-3;
+  const Matrix<S> some = at_most(most_tokens, tokens, seed);
+  step.layer.options.kappa *= static_cast<double>(some.cols()) / static_cast<double>(tokens.cols());
+  const Matrix<S> made = forward(step, some, {.threads = &threads});
+  Matrix<S> found = made;
+  Index turns = 0;
+  do {
+    found += made - forward(step, found, {.threads = &threads});
+    ++turns;
+  } while (turns < most_turns && !((found - some).norm() <= static_cast<S>(least_error) * some.norm()));
+  return turns;
 }
 
 /// An orthonormal dictionary, the noise in its coordinates, and the share of the entries that the code should keep.
@@ -224,16 +248,24 @@ void mirror_layers(WhiteBox<S>& box) {
 
 inline std::vector<std::string> WhiteBoxFit::in_words() const {
   const std::string sizes = detail::printed("%td subspaces of dimension %td", chosen.subspaces, chosen.dim);
+  std::string sampled;
+  if (fitted_on < tokens)
+    sampled += detail::printed(" Of the %td tokens, %td drawn at random were fitted to.", tokens, fitted_on);
+  if (tried_on < fitted_on) sampled += detail::printed(" Sizes were compared on %td of the tokens.", tried_on);
   if (falls_into_subspaces())
     return {detail::printed("The tokens fall into subspaces: to know %s saves %.2f nats a token more than it costs.",
-                            sizes.c_str(), chosen.worth())};
+                            sizes.c_str(), chosen.worth()) +
+            sampled};
   return {detail::printed("The tokens do not fall into subspaces: to know %s saves %.2f nats a token and costs %.2f.",
-                          sizes.c_str(), chosen.saved, chosen.membership + chosen.bases),
+                          sizes.c_str(), chosen.saved, chosen.membership + chosen.bases) +
+              sampled,
           "What makes the code short is its sparsity."};
 }
 
 inline std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit) {
-  out << "Subspaces tried, and what it saves to know them, in nats a token:\n"
+  out << "Subspaces tried, and what it saves to know them, in nats a token";
+  if (fit.is_sampled()) out << " (of " << fit.tried_on << " tokens, drawn at random)";
+  out << ":\n"
       << "   K   p   precision  R - R^c  R - R^c(Pi)  less membership  less bases    worth\n";
   for (const SubspaceChoice& c : fit.tried) {
     const bool is_chosen = c.subspaces == fit.chosen.subspaces && c.dim == fit.chosen.dim;
@@ -252,14 +284,16 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   options.check();
   if (tokens.size() == 0) throw ShapeError("white box: expected tokens, found none");
   check_option(tokens.allFinite(), "finite tokens of a white box", "others");
-  const Matrix<S> mean = tokens.rowwise().mean(), z = tokens.colwise() - mean.col(0);
+  const Index most_fitted = std::max<Index>(6000, 32 * tokens.rows());
+  const Matrix<S> mean = tokens.rowwise().mean();
+  const Matrix<S> z = detail::at_most<S>(most_fitted, tokens.colwise() - mean.col(0), options.seed);
   const double length = std::sqrt(static_cast<double>(z.squaredNorm()) / static_cast<double>(z.cols()));
   const double rounding =
       std::sqrt(static_cast<double>(z.rows())) * Eigen::NumTraits<S>::epsilon() * static_cast<double>(mean.norm());
   const bool differ = (tokens.colwise() - tokens.col(0)).squaredNorm() > 0;
   check_option(differ && length > rounding, "tokens of a white box that are not all alike", length);
 
-  WhiteBoxFit fitted;
+  WhiteBoxFit fitted{.tokens = tokens.cols(), .fitted_on = z.cols()};
   constexpr double short_token = 0.1;
   const double softening = options.softening.value_or(short_token * length);
   const Matrix<S> unit = directions(z, softening);
@@ -267,6 +301,10 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   WhiteBoxBlockOptions block = detail::block_options<S>(estimated.subspaces, options, fitted, softening, z.cols());
   OnDirections<Compression<S>> step(Compression<S>(estimated.subspaces, block.layers.compression), block.directions);
   const detail::CompressedTokens<S> compressed = detail::compress_while_it_pays<S>(step, z, options, fitted, threads);
+  block.inverse.iterations = options.inverse_turns
+                                 ? *options.inverse_turns
+                                 : std::max(detail::turns_to_undo<S>(step, z, options.seed, threads),
+                                            detail::turns_to_undo<S>(step, compressed.tokens, options.seed, threads));
   const Matrix<S> dictionary = detail::choose_dictionary<S>(compressed.tokens, options, fitted, threads);
   WhiteBox<S> box{mean, {compressed.steps, block}, {compressed.steps, block}, estimated.subspaces, z.cols()};
   detail::fit_layers<S>(box, z, dictionary, fitted, threads);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <optional>
 #include <utility>
 
 #include "crate/analysis/estimate_dictionary.hpp"
@@ -16,12 +18,36 @@ namespace crate {
 
 namespace detail {
 
+/// Why classes cannot be compared, a sentence; empty if some tokens are of one class and some of two.
+[[nodiscard]] inline std::string why_incomparable(const std::vector<Index>& classes) {
+  std::vector<Index> sorted = classes;
+  std::sort(sorted.begin(), sorted.end());
+  const auto distinct = std::unique(sorted.begin(), sorted.end()) - sorted.begin();
+  if (distinct == 1) return "Classes are not compared: all tokens are of one.";
+  if (distinct == static_cast<std::ptrdiff_t>(classes.size()))
+    return "Classes are not compared: no two tokens are of one.";
+  return {};
+}
+
 /// Measures tokens where they are.
 template <crate::Scalar S>
 class WhiteBoxMeter {
  public:
+  /// Classes are of all `tokens` tokens, or empty.
   WhiteBoxMeter(const WhiteBox<S>& box, const std::vector<Index>& classes, Threads& threads)
-      : box_(box), classes_(classes), threads_(threads) {}
+      : box_(box), classes_(classes), threads_(threads) {
+    const auto tokens = static_cast<Index>(classes.size());
+    if (tokens > most_compared) {
+      Random random(0);
+      compared_ = sample_of(tokens, most_compared, random);
+      classes_.clear();
+      for (const Index j : compared_) classes_.push_back(classes[static_cast<std::size_t>(j)]);
+    }
+    if (!classes.empty()) why_no_classes_ = why_incomparable(classes_);
+  }
+
+  /// A sentence, or empty.
+  [[nodiscard]] const std::string& why_no_classes() const { return why_no_classes_; }
 
   [[nodiscard]] WhiteBoxMeasures measure(const std::string& name, const Matrix<S>& tokens,
                                          const Subspaces<Matrix<S>>& subspaces) const {
@@ -33,10 +59,12 @@ class WhiteBoxMeter {
     result.name = name;
     result.rate = coding_rate(z, precision);
     result.subspace_rate = subspace_coding_rate(z, u, precision);
-    result.partition_rate = partition_coding_rate(z, soft_partition(z, u, compression.logit_scale), precision);
+    result.partition_rate =
+        partition_coding_rate(z, soft_partition(z, u, compression.logit_scale), precision, threads_);
     result.non_zero = static_cast<double>((tokens.array() != S(0)).count()) / static_cast<double>(tokens.size());
     result.energy = static_cast<double>(tokens.squaredNorm()) / static_cast<double>(tokens.cols());
-    if (!classes_.empty()) result.classes = separation_of(tokens);
+    result.entries = result.non_zero * static_cast<double>(tokens.rows());
+    if (!classes_.empty() && why_no_classes_.empty()) result.classes = separation_of(tokens);
     return result;
   }
 
@@ -44,18 +72,17 @@ class WhiteBoxMeter {
   static constexpr Index most_compared = 4096;
 
  private:
-  [[nodiscard]] ClassSeparation separation_of(const Matrix<S>& tokens) const {
-    if (tokens.cols() <= most_compared) return class_separation(tokens, classes_, threads_);
-    Random random(0);
-    const std::vector<Index> some = sample_of(tokens.cols(), most_compared, random);
-    std::vector<Index> classes;
-    classes.reserve(some.size());
-    for (const Index j : some) classes.push_back(classes_[static_cast<std::size_t>(j)]);
-    return class_separation(tokens(Eigen::all, some), classes, threads_);
+  /// None of tokens that are all alike.
+  [[nodiscard]] std::optional<ClassSeparation> separation_of(const Matrix<S>& tokens) const {
+    const Matrix<S> compared = compared_.empty() ? tokens : Matrix<S>(tokens(Eigen::all, compared_));
+    if ((compared.colwise() - compared.col(0)).isZero(0)) return {};
+    return class_separation(compared, classes_, threads_);
   }
 
   const WhiteBox<S>& box_;
-  const std::vector<Index>& classes_;
+  std::vector<Index> classes_;   // of the tokens that are compared
+  std::vector<Index> compared_;  // which; all if empty
+  std::string why_no_classes_;
   Threads& threads_;
 };
 
@@ -89,6 +116,7 @@ WhiteBoxReport WhiteBox<S>::report(const Eigen::MatrixBase<ZDerived>& tokens, co
   result.epsilon = compression().epsilon;
   result.overlap = detail::largest_cosine(subspaces());
   result.compares_all = z.cols() <= detail::WhiteBoxMeter<S>::most_compared;
+  result.why_no_classes = meter.why_no_classes();
   result.half_layers.push_back(meter.measure("input", z.colwise() - mean.col(0), subspaces()));
   std::size_t layers_done = 0;
   const auto subspaces_of = [&](std::size_t l) -> const Subspaces<Matrix<S>>& {

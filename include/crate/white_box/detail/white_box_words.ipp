@@ -62,6 +62,11 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
       report.overlap);
 }
 
+[[nodiscard]] inline std::string words_on_objective(const WhiteBoxReport& report) {
+  return printed("The objective, R - R^c less %g nats for each entry of a token that is not zero, ", entry_cost) +
+         rose_or_fell(report.half_layers.front().objective(), report.half_layers.back().objective()) + ".";
+}
+
 /// Where the gain of compression ends.
 [[nodiscard]] inline std::string words_on_depth(const WhiteBoxReport& report) {
   const auto less = [](const WhiteBoxMeasures& a, const WhiteBoxMeasures& b) {
@@ -94,10 +99,10 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
       after.separation, before.separation, 100 * after.nearest_neighbour, 100 * before.nearest_neighbour);
 }
 
-inline void write_row(std::ostream& out, const WhiteBoxMeasures& row) {
-  out << printed("  %-12s %8.2f %10.2f %9.2f %11.2f %9.1f %%", row.name.c_str(), row.rate, row.subspace_rate,
-                 row.reduction(), row.partition_reduction(), 100 * row.non_zero);
-  if (row.classes) out << printed(" %11.2f %8.1f %%", row.classes->separation, 100 * row.classes->nearest_neighbour);
+inline void write_row(std::ostream& out, const WhiteBoxMeasures& row, bool with_classes) {
+  out << printed("  %-12s %8.2f %10.2f %9.2f %12.2f %8.1f %% %10.1f", row.name.c_str(), row.rate, row.subspace_rate,
+                 row.reduction(), row.partition_reduction(), 100 * row.non_zero, row.objective());
+  if (with_classes) out << printed(" %11.2f %6.1f %%", row.classes->separation, 100 * row.classes->nearest_neighbour);
   out << "\n";
 }
 
@@ -110,21 +115,29 @@ inline double WhiteBoxReport::rate_change(const std::string& kind) const {
   return change;
 }
 
+inline bool WhiteBoxReport::compares_classes() const {
+  return !half_layers.empty() && std::all_of(half_layers.begin(), half_layers.end(),
+                                             [](const WhiteBoxMeasures& row) { return row.classes.has_value(); });
+}
+
 inline std::vector<std::string> WhiteBoxReport::in_words() const {
   if (half_layers.empty()) return {};
   std::vector<std::string> words = {detail::words_on_reduction(*this), detail::words_on_overlap(*this),
-                                    detail::words_on_depth(*this), detail::words_on_code(*this)};
-  if (half_layers.back().classes) words.push_back(detail::words_on_classes(*this));
+                                    detail::words_on_objective(*this), detail::words_on_depth(*this),
+                                    detail::words_on_code(*this)};
+  if (compares_classes()) words.push_back(detail::words_on_classes(*this));
+  if (!why_no_classes.empty()) words.push_back(why_no_classes);
   return words;
 }
 
 /// The table and the sentences.
 inline std::ostream& operator<<(std::ostream& out, const WhiteBoxReport& report) {
-  const bool has_classes = report.half_layers.back().classes.has_value();
-  out << detail::printed("Rates in nats a token, at a precision of %.3g of a token's length:\n", report.epsilon)
-      << "  after            R(Z)     R^c(U)   R - R^c  R - R^c(Pi)   non-zero"
-      << (has_classes ? "   separation  nearest\n" : "\n");
-  for (const WhiteBoxMeasures& row : report.half_layers) detail::write_row(out, row);
+  const bool has_classes = report.compares_classes();
+  out << detail::printed("Rates in nats a token, at a precision of %.3g of a token's length; ", report.epsilon)
+      << detail::printed("objective: R - R^c - %g nats x ||Z||_0 / N\n", entry_cost)
+      << "  after            R(Z)     R^c(U)   R - R^c  R - R^c(Pi)   non-zero  objective"
+      << (has_classes ? "  separation  nearest\n" : "\n");
+  for (const WhiteBoxMeasures& row : report.half_layers) detail::write_row(out, row, has_classes);
   for (const std::string& sentence : report.in_words()) detail::write_paragraph(out, sentence);
   if (has_classes && !report.compares_all)
     out << "Separation and neighbours are those of 4096 tokens, drawn at random.\n";
