@@ -26,6 +26,7 @@
 #include "crate/training/labelled_texts.hpp"
 #include "crate/training/trainer.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/save.hpp"
 #include "training_program/run.hpp"
 
 namespace {

@@ -12,7 +12,6 @@
 #include "crate/core/errors.hpp"
 #include "crate/io/formats/file_replacement.hpp"
 #include "crate/io/formats/text_file.hpp"
-#include "crate/io/save_model.hpp"
 #include "crate/text/read_tokeniser.hpp"
 #include "crate/text/train_byte_level_bpe.hpp"
 #include "crate/text/write_tokeniser.hpp"
@@ -70,17 +69,6 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
   file.write(std::string(crate::name_of(chosen.kind)) + "\n");
   file.commit();
 }
-
-/// Weights and, beside them, their tokeniser, once the weights are there: until then the old pair stays.
-struct SaveWithTokeniser {
-  const ChosenTokeniser& chosen;
-
-  template <class Model>
-  void operator()(const std::string& path, const Model& model) const {
-    crate::save_model(path, model);
-    write_beside(path, chosen);
-  }
-};
 
 /// The kind that the files of a folder tell; nothing where several kinds have such files.
 [[nodiscard]] inline std::optional<crate::TokeniserKind> kind_in(const std::filesystem::path& folder) {

@@ -18,6 +18,7 @@
 #include "crate/training/trainer.hpp"
 #include "text_program/measure.hpp"
 #include "text_program/options.hpp"
+#include "text_program/save.hpp"
 #include "training_program/run.hpp"
 
 // Training on a long text. A program that does so has

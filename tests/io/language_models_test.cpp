@@ -281,7 +281,7 @@ void check_without_biases(typename Model::Options options) {
   const auto without = [&](auto is_left_out) {
     const TensorTable bare = with_tensors(
         file, [&](const Tensor& t) { return is_left_out(t.name) ? std::nullopt : std::optional<Tensor>(t); });
-    return model_from<Model>(bare, {.heads = options.block.heads}).forward(TokenIds(some_ids));
+    return model_from<Model>(find_weights(bare), {.heads = options.block.heads}).forward(TokenIds(some_ids));
   };
   const auto expected = model.forward(TokenIds(some_ids));
   const auto is_bias = [](const std::string& name) { return name.ends_with(".bias"); };

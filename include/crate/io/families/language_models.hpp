@@ -200,7 +200,6 @@ struct CrateAlphaLanguageModelFamily : detail::NanoGptFormat {
   static constexpr std::string_view marker = "layers.0.sparsify.decoding";
   static constexpr std::span<const PublishedName> names = crate_alpha_language_model_names;
 
-  static TensorTable as_published(const TensorTable& weights) { return detail::with_absent_biases(weights, names); }
   static Options options(const TensorTable& weights, const LoadOptions& given) {
     auto options = detail::crate_language_model_options<Options>(weights, given, ".ista.D");
     options.block.atoms = detail::dimension(weights, "transformer.h.0.ista.D", 2, 1);
