@@ -37,8 +37,8 @@ void add_writing_options(CLI::App& app, Options& o) {
 
 std::optional<int> Options::parse(int count, char** arguments) {
   CLI::App app(
-      "Goes on with a text by a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. The text appears as it\n"
-      "is written; of several prompts each text when all are done. Speed and memory are told on standard error.\n");
+      "Goes on with a text by a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. The text appears as\n"
+      "it is written; of several prompts each text when all are done. Speed and memory are told on standard error.\n");
   examples::LoadOptionsParser model_options;
   program_options::set_up(app, "generate");
   program_options::begin_group(app, "Input");
