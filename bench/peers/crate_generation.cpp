@@ -120,11 +120,11 @@ void measure(LanguageModelOptions<typename Block::Options> options, const Plan& 
                bandwidth = read_gigabytes_per_second(threads);
   std::printf(
       "{\"prompt_ms\": %.2f, \"prompt_ms_least\": %.2f, \"encoder_ms_least\": %.2f, \"token_ms\": %.3f, "
-      "\"token_ms_least\": %.3f, \"weights_mb\": %.1f, \"cache_mb\": %.2f, \"read_gb_s\": %.1f, \"share_of_bandwidth\": %.2f}\n",
+      "\"token_ms_least\": %.3f, \"weights_mb\": %.1f, \"cache_mb\": %.2f, \"read_gb_s\": %.1f, "
+      "\"share_of_bandwidth\": %.2f}\n",
       median(prompts), *std::min_element(prompts.begin(), prompts.end()),
       encoder_milliseconds<W, Block>(options.block, options.depth, plan.prompt, plan.rounds, threads), median(tokens),
-      least, 1e-6 * read,
-      1e-6 * static_cast<double>(cache.bytes()), bandwidth, 1e-6 * read / least / bandwidth);
+      least, 1e-6 * read, 1e-6 * static_cast<double>(cache.bytes()), bandwidth, 1e-6 * read / least / bandwidth);
 }
 
 template <class W>

@@ -90,7 +90,8 @@ inline void add_recipe_options(CLI::App& app, Options& o) {
   app.add_option("--steps", o.steps, "steps; those before --resume count")->check(CLI::Range(Index{0}, most));
   app.add_option("--evaluate-every", o.evaluate_every, "steps between two measurements; --steps are a multiple of it")
       ->check(CLI::Range(Index{1}, most));
-  app.add_option("--warm-up", o.warm_up, "steps in which the rate rises; a tenth of --steps if those are fewer")->check(CLI::Range(Index{0}, most));
+  app.add_option("--warm-up", o.warm_up, "steps in which the rate rises; a tenth of --steps if those are fewer")
+      ->check(CLI::Range(Index{0}, most));
   training_program::add_batch_options(app, o.training, "pieces of text");
 }
 

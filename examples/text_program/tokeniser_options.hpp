@@ -30,7 +30,8 @@ struct TokeniserOptions {
 };
 
 /// `otherwise` and `otherwise_in` say which tokeniser is taken, and from where, if none is given.
-inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o, const std::string& otherwise = "as its files tell",
+inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o,
+                                  const std::string& otherwise = "as its files tell",
                                   const std::string& otherwise_in = "the one beside the weights") {
   std::vector<std::string> names;
   for (const auto& [kind, name] : crate::tokeniser_kinds) names.emplace_back(name);
@@ -82,7 +83,8 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
                             lines.size() == 1 ? crate::quote(lines.front()) : std::to_string(lines.size()) + " lines");
   }
   if (has("characters.json")) return crate::TokeniserKind::characters;
-  if (has("vocab.json") || has("encoder.json")) return crate::TokeniserKind::bpe;  // GPT-2's and RoBERTa's are read alike
+  if (has("vocab.json") || has("encoder.json"))
+    return crate::TokeniserKind::bpe;  // GPT-2's and RoBERTa's are read alike
   return std::nullopt;
 }
 

@@ -309,7 +309,8 @@ TEST_CASE("language models that were trained without biases load as if these wer
 TEST_CASE("a text encoder with too few positions is an error that names the file") {
   const TemporaryFolder folder;
   const auto path = folder.file("bert.safetensors");
-  save_model(path, random_model<CrateMaskedLanguageModel<float>>(small_text_options<CrateMaskedLanguageModel<float>>()));
+  save_model(path,
+             random_model<CrateMaskedLanguageModel<float>>(small_text_options<CrateMaskedLanguageModel<float>>()));
   const TensorTable file = read_tensors(path);
   const std::vector<float> numbers(12, 0.5F);
   const TensorTable few = with_tensors(file, [&](const Tensor& tensor) -> std::optional<Tensor> {

@@ -17,8 +17,7 @@ struct AllButTheFirst {
 
   template <class Body>
   static void for_each(const TokenLayout& layout, const Body& body) {
-    for (Index s = 0; s < layout.sets(); ++s)
-      body(layout.begin(s) + 1, layout.begin(s) - s, layout.length(s) - 1);
+    for (Index s = 0; s < layout.sets(); ++s) body(layout.begin(s) + 1, layout.begin(s) - s, layout.length(s) - 1);
   }
 };
 
