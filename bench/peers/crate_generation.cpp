@@ -3,8 +3,8 @@
 // Milliseconds that our generation takes: of CRATE-GPT2-Base or GPT-2 small at a random start,
 //   crate_generation MODEL PRECISION ZEROS PROMPT TOKENS ROUNDS THREADS
 // with MODEL crate or gpt2, PRECISION f32 or bf16. ZEROS raises ISTA's threshold until that share of its output is
-// zero, as no random start has the sparsity of a trained model; 0 leaves it. Beside the prompt, the same blocks encode as
-// many tokens that see each other all. Prints one line of JSON.
+// zero, as no random start has the sparsity of a trained model; 0 leaves it. The same blocks also encode as many tokens
+// as the prompt has, which see each other all. Prints one line of JSON.
 
 #include <algorithm>
 #include <chrono>

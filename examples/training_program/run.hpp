@@ -76,8 +76,8 @@ bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o,
   }
 }
 
-/// Trains, from the checkpoint on if that is wanted, and keeps the weights by save(path, model). Returns whether it came
-/// to the end; calls begin() before the first step.
+/// Trains, from the checkpoint on if that is wanted, and keeps the weights by save(path, model). Returns whether it
+/// came to the end; calls begin() before the first step.
 template <class Trainer, class State, class Begin, class OnEpoch, class Save = SaveWeights>
 [[nodiscard]] bool run(Trainer& trainer, const State& state, const Options& o, const Length& length, const Begin& begin,
                        const OnEpoch& on_epoch, const Save& save = {}) {
