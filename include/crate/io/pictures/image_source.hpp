@@ -41,13 +41,13 @@ struct ImageSource {
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
     if (augmentation.moves_alone() && augmentation.padding == 0 && !augmentation.flip) return take(indices);
     const std::uint64_t stream = detail::stream_of_name("augmentation") + static_cast<std::uint64_t>(epoch);
-    return {augmented_images<S>(data, indices, normalisation, augmentation, seed, stream), detail::labels_of(data, indices)};
+    return {augmented_images<S>(data, indices, normalisation, augmentation, seed, stream),
+            detail::labels_of(data, indices)};
   }
 
   [[nodiscard]] Examples take(std::span<const Index> indices) const {
     return {normalised_images<S>(data, indices, normalisation), detail::labels_of(data, indices)};
   }
-
 };
 
 /// Views of the images of a data set, which must outlive this, as examples of a training (an ExampleSource): view v by
