@@ -16,8 +16,8 @@ struct Features {
   std::vector<std::string> class_names = {};  ///< of each class; empty if nobody named them
 };
 
-/// training_features [N, d], training_labels [N], test_features [M, d], test_labels [M]; "classes" of the metadata names
-/// the classes, a line each. Throws FileError if the file cannot be written, PrecisionError, and writes nothing, if a
+/// training_features [N, d], training_labels [N], test_features [M, d], test_labels [M]; "classes" of the metadata
+/// names the classes, a line each. Throws FileError if the file cannot be written, PrecisionError, and writes nothing, if a
 /// feature is not finite.
 void write_features(const std::filesystem::path& path, const Features& features);
 

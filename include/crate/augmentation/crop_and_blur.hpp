@@ -15,8 +15,8 @@ struct PictureBox {
   Index top = 0, left = 0, height = 0, width = 0;
 };
 
-/// The part of a picture resized to height x width by cubic convolution, widened when shrinking, cut to [0, 1]. No pixel
-/// beyond the part counts. Throws ShapeError unless the part lies within the picture, and on sizes below 1.
+/// The part of a picture resized to height x width by cubic convolution, widened when shrinking, cut to [0, 1]. No
+/// pixel beyond the part counts. Throws ShapeError unless the part lies within the picture, and on sizes below 1.
 [[nodiscard]] inline ImagePlanes crop_and_resize(const ImagePlanes& image, const PictureBox& part, Index height,
                                                  Index width) {
   image.check();
@@ -32,8 +32,8 @@ struct PictureBox {
   return result;
 }
 
-/// A Gaussian blur of this deviation, in pixels. Beyond the borders the picture goes on in a mirror, so that the mean of
-/// every channel stays what it is.
+/// A Gaussian blur of this deviation, in pixels. Beyond the borders the picture goes on in a mirror, so that the mean
+/// of every channel stays what it is.
 inline void blur(ImagePlanes& image, double deviation) {
   image.check();
   const auto across = blurring_taps<float>(image.width, deviation);

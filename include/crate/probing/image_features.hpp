@@ -90,8 +90,8 @@ template <HasImageEncoder Model>
   return features;
 }
 
-/// The features of all examples of a source of labelled images, `batch` at a time on every thread: any number of threads
-/// gives the same bits. Throws as image_features.
+/// The features of all examples of a source of labelled images, `batch` at a time on every thread: any number of
+/// threads gives the same bits. Throws as image_features.
 template <HasImageEncoder Model, class Source>
 [[nodiscard]] LabelledFeatures<typename Model::Scalar> labelled_features(const Model& model, const Source& source,
                                                                          Index classes, const FeatureOptions& options,

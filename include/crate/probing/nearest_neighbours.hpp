@@ -104,8 +104,8 @@ template <Scalar S, class Queries>
 
 /// What the k nearest examples vote for each of M others: classes x M,
 ///   votes(c, j) = sum over neighbours i of class c of exp((s_ij - 1) / temperature),
-/// where s_ij is the cosine of the features of i and j, each d. O(N M d). Source: the published evaluation of DINO (arXiv
-/// 2104.14294), up to the factor exp(-1 / temperature), without which votes overflow.
+/// where s_ij is the cosine of the features of i and j, each d. O(N M d). Source: the published evaluation of DINO
+/// (arXiv 2104.14294), up to the factor exp(-1 / temperature), without which votes overflow.
 /// Throws ShapeError unless features and labels agree, OptionError on fewer examples than k, or of one class,
 /// PrecisionError on features that are not finite.
 template <Scalar S>
