@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Trains a masked autoencoder, CRATE-MAE or the same of ordinary transformer blocks: on MNIST and its likes, CIFAR-10 or
-// folders of pictures, whose classes are not used. Shows in a picture what it makes of images of which it sees a part.
+// Trains a masked autoencoder, CRATE-MAE or the same of ordinary transformer blocks, on MNIST and its likes, CIFAR-10
+// or folders of pictures, whose classes are not used. Shows in a picture what it makes of images of which it sees a
+// part.
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -87,7 +88,7 @@ Recipe recipe_of(const Bench& bench, const OptimiserOptions& rule) {
 template <class Model>
 void print_model(const Model& model, const TrainingAndTest& data) {
   const Index patches = patch_grid(model).patches();
-  std::printf("%s, %td parameters, %td patches of %td x %td, of which %td are hidden; %td training and %td test images\n",
+  std::printf("%s, %td parameters, %td patches of %td x %td, %td of them hidden; %td training and %td test images\n",
               std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), patches, patch_grid(model).height,
               patch_grid(model).width, patches - kept_patches(model), data.training.size(), data.test.size());
   std::fflush(stdout);
@@ -111,7 +112,8 @@ void print_grid(const std::string& path, bool lent) {
   std::printf("\n%s shows the first test images, their visible patches, and the hidden ones as predicted\n",
               path.c_str());
   if (lent)
-    std::printf("the model predicts normalised patches: in the picture each has its true mean and deviation, lent to it\n");
+    std::printf(
+        "the model predicts normalised patches: in the picture each has its true mean and deviation, lent to it\n");
 }
 
 template <class Model>
@@ -126,7 +128,7 @@ int train(const Bench& bench, Model model) {
   AnyOptimiser rule(model, training_program::optimiser_options(o.training));
   const Recipe recipe = recipe_of(bench, rule.options);
   TrainingState<Model, AnyOptimiser<Model>, MaskedAutoencodingObjective<Model>> state{.model = std::move(model),
-                                                                                     .optimiser = std::move(rule)};
+                                                                                      .optimiser = std::move(rule)};
   if (o.training.average_decay > 0) state.average.emplace(state.model, o.training.average_decay);
   const Schedule schedule = training_program::schedule_in_epochs(o.training, o.warm_up_epochs, training.size());
   Trainer trainer(state, training, test,

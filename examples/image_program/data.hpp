@@ -64,8 +64,8 @@ inline crate::ImageNormalisation normalisation_of(const DataOptions& options, co
   return normalisation;
 }
 
-/// The data set in the folder, of whichever kind it is, for a model of this input; the program that names pictures which
-/// are left out. Images that are no pictures in
+/// The data set in the folder, of whichever kind it is, for a model of this input. The program names pictures that it
+/// leaves out. Images that are no pictures in
 /// folders stay of the size they have. Throws FileError if it is none, OptionError if an option does not fit it.
 inline Data read_data(const DataOptions& options, const Input& input, std::string_view program,
                       crate::Threads& threads) {
@@ -93,8 +93,9 @@ inline Data read_data(const DataOptions& options, const Input& input, std::strin
 /// Throws OptionError unless there is a batch of images.
 inline void check_batch(const crate::ImageDataSet& training, Index batch) {
   if (training.size() < batch)
-    throw crate::OptionError(crate::concatenate("option --batch: expected at most as many images as there are to train on, ",
-                                                training.size(), ", found ", batch));
+    throw crate::OptionError(
+        crate::concatenate("option --batch: expected at most as many images as there are to train on, ",
+                           training.size(), ", found ", batch));
 }
 
 /// What a checkpoint must agree in of the images.

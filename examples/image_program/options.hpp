@@ -71,9 +71,9 @@ inline void add_patch_option(CLI::App& app, std::string& patch) {
   for (const Index side : {4, 8, 16, 32})
     if (images.height % side == 0 && images.width % side == 0 && images.height / side * (images.width / side) <= 256)
       return {side, side};
-  throw crate::OptionError(
-      crate::concatenate("option --patch: expected to be given for images of ", images.height, " x ", images.width,
-                         ", which square patches of 4, 8, 16 or 32 do not fill; found nothing"));
+  throw crate::OptionError(crate::concatenate("option --patch: expected to be given for images of ", images.height,
+                                              " x ", images.width,
+                                              ", which square patches of 4, 8, 16 or 32 do not fill; found nothing"));
 }
 
 }  // namespace image_program

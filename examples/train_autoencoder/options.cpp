@@ -24,12 +24,9 @@ using OptionTexts = std::vector<std::pair<std::string, std::string>>;
 
 /// The recipe of arXiv 2404.02446 for ImageNet-1k: 3e-5 for every 256 images of a batch of 4,096.
 OptionTexts published(const std::string& dim, const std::string& heads, const std::string& depth) {
-  return {{"--patch", "16x16"},       {"--dim", dim},
-          {"--heads", heads},         {"--depth", depth},
-          {"--decoder-depth", depth}, {"--lambda", "0.5"},
-          {"--rate", "4.8e-4"},       {"--weight-decay", "0.1"},
-          {"--batch", "4096"},        {"--epochs", "800"},
-          {"--warm-up", "40"},        {"--decay-matrices-only", "true"},
+  return {{"--patch", "16x16"},       {"--dim", dim},      {"--heads", heads},   {"--depth", depth},
+          {"--decoder-depth", depth}, {"--lambda", "0.5"}, {"--rate", "4.8e-4"}, {"--weight-decay", "0.1"},
+          {"--batch", "4096"},        {"--epochs", "800"}, {"--warm-up", "40"},  {"--decay-matrices-only", "true"},
           {"--flip", "true"}};
 }
 

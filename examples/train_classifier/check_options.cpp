@@ -12,8 +12,8 @@ namespace train_classifier {
 
 namespace {
 
-constexpr std::array<std::string_view, 8> of_new_models = {"--family",   "--patch", "--dim",       "--depth",
-                                                           "--head-dim", "--pool",  "--step-size", "--lambda"};
+constexpr std::array<std::string_view, 7> of_new_models = {"--family",   "--patch",     "--dim",   "--depth",
+                                                           "--head-dim", "--step-size", "--lambda"};
 
 constexpr std::array<std::string_view, 2> of_ista = {"--step-size", "--lambda"};
 

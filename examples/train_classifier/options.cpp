@@ -28,12 +28,16 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--depth", o.depth, "blocks");
   app.add_option("--heads", o.heads, "number of heads; of --from too, unless its file carries them");
   app.add_option("--head-dim", o.head_dim, "width of a head [dim / heads]");
-  add_choice(app, "--pool", o.pool, {"cls", "mean"}, "token that the head reads: cls (the class token) or mean");
+  add_choice(app, "--pool", o.pool, {"cls", "mean"},
+             "token that the head reads: cls (the class token) or mean [that of --from, or cls]");
   app.add_option("--step-size", o.step, "eta of ISTA");
   app.add_option("--lambda", o.lambda, "lambda of ISTA");
   app.add_option("--dropout", o.dropout, "in the attention");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
-  app.add_option("--from", o.from, "fine-tune: weights to begin with; the head is new, sizes are theirs")
+  app.add_option(
+         "--from", o.from,
+         "fine-tune: weights to begin with, of a classifier or a masked autoencoder, whose encoder is taken; the head "
+         "is new, sizes are theirs")
       ->type_name("FILE");
   examples::add_weights_at(app, o.weights_at);
 }

@@ -59,9 +59,9 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
 
 /// Families of models of images, and of text. A family whose marker another family's models have, too, stands behind
 /// that one, or both say by `fits` which weights are theirs.
-using ImageFamilies = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
-                                 CrateMaskedClassifierFamily, TransformerClassifierFamily,
-                                 TransformerMaskedAutoencoderFamily>;
+using ImageFamilies =
+    std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
+               CrateMaskedClassifierFamily, TransformerClassifierFamily, TransformerMaskedAutoencoderFamily>;
 using TextFamilies =
     std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily, CrateAlphaLanguageModelFamily,
                TransformerLanguageModelFamily, CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,

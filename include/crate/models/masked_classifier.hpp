@@ -38,16 +38,15 @@ template <class EncoderBlock, class DecoderBlock>
   const PatchGrid& grid = patch_grid(autoencoder);
   typename EncoderBlock::Options smallest;
   smallest.dim = smallest.heads = 1;
-  ImageClassifier<EncoderBlock, ConvolutionPatchEmbedding<S>> classifier(
-      {.image = {.height = grid.image_height(),
-                 .width = grid.image_width(),
-                 .channels = grid.channels,
-                 .patch_height = grid.height,
-                 .patch_width = grid.width},
-       .classes = classes,
-       .depth = 1,
-       .pooling = pooling,
-       .block = smallest});
+  ImageClassifier<EncoderBlock, ConvolutionPatchEmbedding<S>> classifier({.image = {.height = grid.image_height(),
+                                                                                    .width = grid.image_width(),
+                                                                                    .channels = grid.channels,
+                                                                                    .patch_height = grid.height,
+                                                                                    .patch_width = grid.width},
+                                                                          .classes = classes,
+                                                                          .depth = 1,
+                                                                          .pooling = pooling,
+                                                                          .block = smallest});
   classifier.embedding = autoencoder.embedding.embedding;
   classifier.tokens.class_token = autoencoder.tokens.class_token;
   classifier.tokens.positions = autoencoder.tokens.positions;

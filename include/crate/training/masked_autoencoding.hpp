@@ -67,7 +67,8 @@ struct MaskedAutoencodingObjective {
   Measures accumulate(const Model& model, const Examples& examples, double weight, Model& gradient, Memory& recording,
                       const Run<Scalar>& run) const {
     const double hidden = hidden_patches(model);
-    const Matrix<Scalar> mask = mask_at(model, examples.images.cols(), run.dropout), target = patches_of(model, examples);
+    const Matrix<Scalar> mask = mask_at(model, examples.images.cols(), run.dropout),
+                         target = patches_of(model, examples);
     const Matrix<Scalar> prediction = forward(model, MaskedImages(examples.images, mask), recording, run).tokens;
     const bool normalise = model.about.normalise_pixels;
     backward(model, masked_patch_error_gradient(prediction, target, mask, weight / hidden, normalise), recording,
@@ -77,7 +78,8 @@ struct MaskedAutoencodingObjective {
 
   [[nodiscard]] Measures measure(const Model& model, const Examples& examples, const Run<Scalar>& run) const {
     static_cast<void>(hidden_patches(model));
-    const Matrix<Scalar> mask = mask_at(model, examples.images.cols(), run.dropout), target = patches_of(model, examples);
+    const Matrix<Scalar> mask = mask_at(model, examples.images.cols(), run.dropout),
+                         target = patches_of(model, examples);
     const Matrix<Scalar> prediction = model.forward(MaskedImages(examples.images, mask), run);
     const bool normalise = model.about.normalise_pixels;
     Measures measures = measures_of(masked_patch_error(prediction, target, mask, normalise), examples);

@@ -52,8 +52,7 @@ inline constexpr auto of_transformer_autoencoders =
 /// The options of the masked autoencoder of transformer blocks that has these weights. Throws as
 /// masked_autoencoder_options.
 [[nodiscard]] inline BlockwiseAutoencoderOptions<TransformerBlockOptions, TransformerBlockOptions>
-transformer_masked_autoencoder_options(
-    const TensorTable& weights, const LoadOptions& given = {}) {
+transformer_masked_autoencoder_options(const TensorTable& weights, const LoadOptions& given = {}) {
   LoadOptions options = detail::completed(given, weights, detail::load_option::of_transformer_autoencoders,
                                           detail::masked_autoencoder_kind);
   detail::complete_decoder_heads(options, weights);
@@ -61,9 +60,8 @@ transformer_masked_autoencoder_options(
   result.image = detail::image_of_kernel(options, detail::dimension(weights, "decoder_pos_embed", 3, 1) - 1,
                                          weights.at("patch_embed.proj.weight"));
   const Index dim = detail::dimension(weights, "decoder_pos_embed", 3, 2), heads = detail::heads_of(options);
-  result.encoder = {.dim = dim,
-                    .heads = heads,
-                    .hidden = detail::dimension(weights, "encoder_blocks.0.transform.fc1.weight", 2, 0)};
+  result.encoder = {
+      .dim = dim, .heads = heads, .hidden = detail::dimension(weights, "encoder_blocks.0.transform.fc1.weight", 2, 0)};
   result.decoder = {.dim = dim,
                     .heads = options.decoder_heads.value_or(heads),
                     .hidden = detail::dimension(weights, "decoder_blocks.0.transform.fc1.weight", 2, 0)};

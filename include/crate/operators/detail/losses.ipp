@@ -208,8 +208,7 @@ LossSum mean_visible_pixel_error(const Eigen::MatrixBase<TDerived>& target, cons
   const auto& m = evaluated(mask);
   const auto means = detail::mean_visible_pixels(t, m, channels, normalise);
   Plain<TDerived> prediction(t.rows(), t.cols());
-  for (Index i = 0; i < t.cols(); ++i)
-    prediction.col(i) = means.col(i / m.rows()).replicate(t.rows() / channels, 1);
+  for (Index i = 0; i < t.cols(); ++i) prediction.col(i) = means.col(i / m.rows()).replicate(t.rows() / channels, 1);
   return masked_patch_error(prediction, t, m, normalise);
 }
 
