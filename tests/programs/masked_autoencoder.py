@@ -15,6 +15,7 @@ import train_and_use
 from train_and_use import MODEL, SIDE, check, run, write_data
 
 RECIPE = MODEL + ("--decoder-depth", 1, "--mask-ratio", 0.5, "--schedule", "constant")
+SMALLEST = ("--dim", 8, "--depth", 1, "--decoder-depth", 1, "--heads", 2, "--batch", 24)
 
 
 def train(*arguments):
@@ -84,7 +85,7 @@ def lend():
 
 def refuse():
     def check_refused(reason, *arguments):
-        code, text = train("--discard", "--epochs", 1, *arguments)
+        code, text = run("train_autoencoder", "--data", "idx", *SMALLEST, "--discard", "--epochs", 1, *arguments)
         check(f"{arguments} is refused", code == 1 and reason in text, text)
 
     check_refused("--mask-ratio: expected a number in [0, 1)", "--mask-ratio", 1)
