@@ -81,7 +81,8 @@ Model fresh_model(const Bench& bench) {
 Recipe recipe_of(const Bench& bench, const OptimiserOptions& rule) {
   Recipe recipe;
   describe(recipe, rule);
-  image_program::describe(recipe, bench.options.images.augmentation, bench.data.preprocessing.normalisation);
+  image_program::describe(recipe, bench.options.images.augmentation_of(bench.data.sets.training),
+                          bench.data.preprocessing.normalisation);
   return recipe;
 }
 
@@ -123,7 +124,7 @@ int train(const Bench& bench, Model model) {
   model.about.preprocessing = bench.data.preprocessing;
   print_model(model, bench.data.sets);
   const ImageNormalisation& pixels = bench.data.preprocessing.normalisation;
-  const Source training{bench.data.sets.training, pixels, o.images.augmentation};
+  const Source training{bench.data.sets.training, pixels, o.images.augmentation_of(bench.data.sets.training)};
   const Source test{bench.data.sets.test, pixels, {}};
   AnyOptimiser rule(model, training_program::optimiser_options(o.training));
   const Recipe recipe = recipe_of(bench, rule.options);

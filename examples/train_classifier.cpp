@@ -114,7 +114,8 @@ Recipe recipe_of(const Bench& bench, const Model& model, const OptimiserOptions&
   Recipe recipe;
   describe(recipe, rule);
   recipe.emplace_back("label smoothing", detail::exact_text(bench.options.training.label_smoothing));
-  image_program::describe(recipe, bench.options.images.augmentation, bench.preprocessing.normalisation);
+  image_program::describe(recipe, bench.options.images.augmentation_of(bench.data.training),
+                          bench.preprocessing.normalisation);
   recipe.emplace_back("dropout", detail::exact_text(bench.options.dropout));
   recipe.emplace_back("token dropout", detail::exact_text(bench.options.token_dropout));
   if (first.step) recipe.emplace_back("eta", detail::exact_text(*first.step));
@@ -137,7 +138,8 @@ int train(const Bench& bench, Model model) {
   model.about.preprocessing = bench.preprocessing;
   model.about.class_names = bench.data.training.class_names;
   print_model(model, bench.data);
-  const Source training{bench.data.training, bench.preprocessing.normalisation, o.images.augmentation};
+  const Source training{bench.data.training, bench.preprocessing.normalisation,
+                        o.images.augmentation_of(bench.data.training)};
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
   AnyOptimiser rule(model, training_program::optimiser_options(o.training));
   const Recipe recipe = recipe_of(bench, model, rule.options);

@@ -104,6 +104,7 @@ inline void describe(crate::Recipe& recipe, const crate::ImageAugmentation& augm
   using crate::detail::exact_text;
   recipe.emplace_back("crop", exact_text(augmentation.padding));
   recipe.emplace_back("flip", exact_text(augmentation.flip));
+  if (augmentation.crop) recipe.emplace_back("least area", exact_text(augmentation.crop->least_area));
   for (std::size_t c = 0; c < pixels.mean.size(); ++c)
     recipe.emplace_back(crate::concatenate("pixels of channel ", c),
                         crate::concatenate(exact_text(pixels.mean[c]), " +- ", exact_text(pixels.deviation[c])));

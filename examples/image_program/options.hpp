@@ -25,7 +25,16 @@ struct DataOptions {
   std::vector<double> mean, deviation;  // empty: those that the model expects, or of the training images
   std::string image;                    // HEIGHTxWIDTH, empty: as the model expects, or the data
   bool as_stored = false, strict = false;
+  double least_area = 0;  // of random crops; 0 for none
   crate::ImageAugmentation augmentation;
+
+  /// How training images of this size are varied.
+  [[nodiscard]] crate::ImageAugmentation augmentation_of(const crate::ImageDataSet& images) const {
+    crate::ImageAugmentation varied = augmentation;
+    if (least_area > 0)
+      varied.crop = crate::RandomCrop{.height = images.height, .width = images.width, .least_area = least_area};
+    return varied;
+  }
 };
 
 /// `otherwise` says where the pixels' mean and deviation come from, and the size of images in folders, beside the data.
@@ -48,6 +57,9 @@ inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& o
   app.add_flag("--strict", o.strict, "a picture that cannot be read is an error; else it is named and left out");
   app.add_option("--crop", o.augmentation.padding, "move training images by up to so many pixels")
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--crop-area", o.least_area,
+                 "see a part of each training image, resized to the whole: at least this share of it; 0 for all of it")
+      ->check(CLI::Range(0.0, 1.0));
   app.add_flag("--flip", o.augmentation.flip, "mirror every second training image, by chance");
 }
 

@@ -27,7 +27,7 @@ OptionTexts published(const std::string& dim, const std::string& heads, const st
   return {{"--patch", "16x16"},       {"--dim", dim},      {"--heads", heads},   {"--depth", depth},
           {"--decoder-depth", depth}, {"--lambda", "0.5"}, {"--rate", "4.8e-4"}, {"--weight-decay", "0.1"},
           {"--batch", "4096"},        {"--epochs", "800"}, {"--warm-up", "40"},  {"--decay-matrices-only", "true"},
-          {"--flip", "true"}};
+          {"--crop-area", "0.2"},     {"--flip", "true"}};
 }
 
 const std::vector<std::pair<std::string, OptionTexts>>& presets() {
