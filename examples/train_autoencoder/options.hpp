@@ -30,8 +30,8 @@ struct Options {
 
   // the recipe and the files
   training_program::Options training = {
-      .rate = 2e-3, .beta2 = 0.95, .trainer = {.epochs = 8, .batch = 128, .cut = {.micro_batch = 32}}};
-  double warm_up_epochs = 1;
+      .rate = 1.5e-3, .beta2 = 0.95, .trainer = {.epochs = 6, .batch = 64, .cut = {.micro_batch = 16}}};
+  double warm_up_epochs = 0.5;
   std::string grid;  // empty: beside the weights
 };
 
