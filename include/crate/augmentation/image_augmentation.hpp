@@ -115,7 +115,7 @@ struct ImageView {
 
 namespace detail {
 
-/// How many random numbers are kept for a view; so many more are kept for one that does not only move.
+/// How many random numbers belong to a view: to one that moves alone, and to any other.
 inline constexpr std::uint64_t draws_per_move = 16, draws_per_view = 64;
 
 inline PictureBox draw_part(const RandomCrop& crop, Index height, Index width, Random& random) {
