@@ -60,8 +60,8 @@ LanguageModel<OvercompleteBlock<double>> small_language_model() {
 template <class Model, class Input>
 std::map<std::string, Matrix<double>> half_steps(const Model& model, const Input& input) {
   std::map<std::string, Matrix<double>> steps;
-  (void)model.forward(
-      input, {.observer = [&](HalfStep<double> step) { steps[std::string(step.name)] = step.activation; }});
+  (void)model.forward(input,
+                      {.observer = [&](HalfStep<double> step) { steps[std::string(step.name)] = step.activation; }});
   return steps;
 }
 
@@ -197,7 +197,8 @@ TEST_CASE("steps of a classifier are compared with exact ones, layer by layer") 
       layer_norm(steps.at("layers.0.sparsify"), mssa.norm.weight, mssa.norm.bias, mssa.norm.options);
   Spread cosine;
   for (Index b = 0; b < 2; ++b)
-    cosine.add(compare_with_exact_step(x.middleCols(7 * b, 7), mssa.layer.subspaces, added.middleCols(7 * b, 7)).cosine);
+    cosine.add(
+        compare_with_exact_step(x.middleCols(7 * b, 7), mssa.layer.subspaces, added.middleCols(7 * b, 7)).cosine);
   CHECK(meter.layers()[1].cosine.mean() == Approx(cosine.mean()).epsilon(1e-8));
   CHECK(meter.layers()[1].exact_change.mean() < 0);
 }
@@ -288,8 +289,8 @@ TEST_CASE("a unit that is set changes what follows, and what a language model wr
   Index favoured = 0;
   (model.embedding.weight.transpose() * ista.dictionary.col(5)).maxCoeff(&favoured);
   Steering<double> steering(codes, 5, 1e6);
-  const auto written = generate(model, {ids}, {.tokens = 4, .sampling = {.temperature = 0}},
-                                {.observer = steering.observer()});
+  const auto written =
+      generate(model, {ids}, {.tokens = 4, .sampling = {.temperature = 0}}, {.observer = steering.observer()});
   steering.check_happened();
   CHECK(written[0] == std::vector<Index>(4, favoured));
   CHECK_THROWS_AS(forward_steered(model, TokenIds(ids), "layers.1", 5, 1), OptionError);

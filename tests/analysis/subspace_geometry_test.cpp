@@ -82,14 +82,14 @@ TEST_CASE("tokens are claimed by the head whose subspace holds them, and by none
   CHECK(claiming_heads(shares) == std::vector<Index>{1, 0, -1});
 }
 
-TEST_CASE("attention alone multiplies the signal-to-noise ratio of every cluster by 1 + eta tau") {
+TEST_CASE("attention alone multiplies the signal-to-noise ratio of every cluster by 1 + eta tau a layer") {
   Random random(6);
   const Subspaces u(draw_orthonormal(random, 160, 144), 3);
   const auto [tokens, clusters] = draw_clustered_tokens(u, 20, 0.2, random);
   const ThresholdedAttentionOptions options{.step = 0.5, .threshold = 0.75};
   const std::vector<double> before = signal_to_noise(tokens, u, clusters);
   Matrix<double> z = tokens;
-  for (int layer = 1; layer <= 4; ++layer) {
+  for (int layer = 1; layer <= 2; ++layer) {
     z = thresholded_attention_step(z, u, options);
     const std::vector<double> after = signal_to_noise(z, u, clusters);
     for (std::size_t k = 0; k < 3; ++k)

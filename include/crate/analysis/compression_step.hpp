@@ -21,9 +21,8 @@ struct StepComparison {
 };
 
 /// Compares the step S, d x N, from tokens X, d x N, with the one down the gradient of eq. (9) of arXiv 2311.13110. An
-/// MSSA step need not lower R^c: as published, it leaves out the term a Z of the gradient. Cost: that of three rates and
-/// a gradient.
-/// Throws as subspace_coding_rate, and ShapeError unless S is of X's size.
+/// MSSA step need not lower R^c: as published, it leaves out the term a Z of the gradient. Cost: that of three rates
+/// and a gradient. Throws as subspace_coding_rate, and ShapeError unless S is of X's size.
 template <class XDerived, class Bases, class StepDerived>
 [[nodiscard]] StepComparison compare_with_exact_step(const Eigen::MatrixBase<XDerived>& tokens,
                                                      const Subspaces<Bases>& subspaces,

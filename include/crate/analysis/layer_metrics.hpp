@@ -24,8 +24,8 @@
 
 // What every layer of a model does to the objective that it is derived from, R - R^c - lambda ||Z||_0.
 //
-// Letters: Z tokens of one set, d x N; U_[K] the subspaces of the layer, d x (K p); X the tokens that they act on, which
-// is LN(Z) behind a layer norm, and Z where there is none; H = U^T X.
+// Letters: Z tokens of one set, d x N; U_[K] the subspaces of the layer, d x (K p); X the tokens that they act on,
+// which is LN(Z) behind a layer norm, and Z where there is none; H = U^T X.
 
 namespace crate {
 
@@ -77,7 +77,8 @@ struct LayerMetrics {
   TokenMetrics before;   ///< Z^l, which enter it
   TokenMetrics between;  ///< Z^{l+1/2}, behind it
   TokenMetrics after;    ///< Z^{l+1}, behind the block's other half; not measured where that comes first, in decoders
-  Spread code_non_zero;  ///< share of non-zero codes inside an overcomplete or MLP half; of no sets where there are none
+  Spread
+      code_non_zero;  ///< share of non-zero codes inside an overcomplete or MLP half; of no sets where there are none
 };
 
 /// Measures every layer of a model while it runs: hand `observer()` to its forward passes over as many batches as there
@@ -158,7 +159,8 @@ class LayerMeter {
     measure(index, layers_[index].before, latest_, &projected, step.layout);
   }
 
-  /// Of the block's other half: its codes, and its result, which has no further name inside.
+  /// Of the block's other half: its codes, and its result, whose name goes no further. Tokens of another size, or
+  /// others, are no such result.
   void see_behind(std::size_t index, const HalfStep<S>& step) {
     const std::string_view block = block_of(layers_[index].name);
     if (!step.name.starts_with(block)) return open_.reset();
@@ -167,7 +169,8 @@ class LayerMeter {
       for (Index s = 0; s < step.layout.sets(); ++s)
         layers_[index].code_non_zero.add(non_zero_share(visible(step.activation, step.layout, s)));
     if (half.find('.') != std::string_view::npos) return;
-    measure(index, layers_[index].after, step.activation, nullptr, step.layout);
+    if (step.activation.rows() == latest_.rows() && step.activation.cols() == latest_.cols())
+      measure(index, layers_[index].after, step.activation, nullptr, step.layout);
     open_.reset();
   }
 
@@ -205,8 +208,7 @@ class LayerMeter {
       metrics.rate.add(rates(s));
       metrics.subspace_rate.add(paper.col(s).sum());
       metrics.rate_reduction.add(reduction);
-      metrics.objective.add(reduction -
-                            options_.lambda * share * static_cast<double>(z.rows() * layout.visible(s)));
+      metrics.objective.add(reduction - options_.lambda * share * static_cast<double>(z.rows() * layout.visible(s)));
       metrics.published_rate.add(published.col(s).sum());
       metrics.non_zero.add(share);
       for (Index k = 0; k < heads; ++k) metrics.head_rates[static_cast<std::size_t>(k)].add(paper(k, s));

@@ -32,10 +32,10 @@ namespace crate {
 /// ordinary self-attention, U_k^T is the map to the keys of head k, with its bias.
 template <Scalar S>
 struct LayerSubspaces {
-  std::string name;                          ///< of the half-layer: "layers.3.compress", "layers.3.attend"
-  Subspaces<MatrixMap<S>> subspaces;         ///< U_[K], d x (K p)
-  Vector<S> bias = {};                       ///< K p, of keys; empty if there is none
-  Index first_row = 0;                       ///< of H in the half-step "projection" of the layer
+  std::string name;                   ///< of the half-layer: "layers.3.compress", "layers.3.attend"
+  Subspaces<MatrixMap<S>> subspaces;  ///< U_[K], d x (K p)
+  Vector<S> bias = {};                ///< K p, of keys; empty if there is none
+  Index first_row = 0;                ///< of H in the half-step "projection" of the layer
   std::function<void(ConstTokens<S>, Tokens<S>, Threads&)> norm = {};  ///< Z to X; absent where X = Z
 
   /// X, d x N, the tokens that U acts on: LN(Z) behind a layer norm, directions of Z, or Z itself.
@@ -88,8 +88,8 @@ void add_key_maps(const Model& model, std::vector<LayerSubspaces<S>>& list) {
 template <Scalar S, class Model>
 void add_compressions(const Model& model, std::vector<LayerSubspaces<S>>& list) {
   for_each_layer<Compression<S>>(model, [&](std::string_view name, const Compression<S>& layer) {
-    list.push_back({.name = std::string(name),
-                    .subspaces = {map_of(layer.subspaces.bases()), layer.subspaces.heads()}});
+    list.push_back(
+        {.name = std::string(name), .subspaces = {map_of(layer.subspaces.bases()), layer.subspaces.heads()}});
     if (const auto* const found = find_layer<OnDirections<Compression<S>>>(model, name))
       list.back().norm = [softening = found->options.softening](ConstTokens<S> z, Tokens<S> out, Threads&) {
         out = directions(z, softening);
@@ -99,8 +99,8 @@ void add_compressions(const Model& model, std::vector<LayerSubspaces<S>>& list) 
 
 }  // namespace detail
 
-/// The subspaces of every layer of a model, in its order, those of MSSA first. Views: the model must outlive them, where
-/// it is.
+/// The subspaces of every layer of a model, in its order, those of MSSA first. Views: the model must outlive them,
+/// where it is.
 template <class Model>
 [[nodiscard]] auto layer_subspaces(const Model& model) {
   using S = typename Model::Scalar;
@@ -129,8 +129,8 @@ template <class Model>
   std::vector<LayerDictionary<S>> list;
   const auto add = [&](std::string_view name, const auto& atoms) { list.push_back({std::string(name), atoms}); };
   for_each_layer<Ista<S>>(model, [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
-  for_each_layer<OvercompleteIsta<S>>(
-      model, [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
+  for_each_layer<OvercompleteIsta<S>>(model,
+                                      [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
   for_each_layer<Dictionary<S>>(model, [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
   return list;
 }

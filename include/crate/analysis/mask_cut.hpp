@@ -18,8 +18,8 @@
 namespace crate {
 
 struct MaskCutOptions {
-  int masks = 3;             ///< objects to look for at most, >= 1
-  double threshold = 0.15;   ///< tau in [-1, 1): cosine above which two patches are neighbours
+  int masks = 3;            ///< objects to look for at most, >= 1
+  double threshold = 0.15;  ///< tau in [-1, 1): cosine above which two patches are neighbours
 
   void check() const {
     check_option(masks >= 1, "mask cut: masks >= 1", masks);
@@ -61,8 +61,8 @@ namespace detail {
   return part;
 }
 
-/// Which side of the cut is the object: not that which holds three or four of the image's corners, and otherwise that of
-/// the largest |v|. Returns v with the sign by which the object is above the mean.
+/// Which side of the cut is the object: not that which holds three or four of the image's corners, and otherwise that
+/// of the largest |v|. Returns v with the sign by which the object is above the mean.
 [[nodiscard]] inline Vector<double> towards_object(Vector<double> v, const std::vector<Index>& patches, Index rows,
                                                    Index columns) {
   const double mean = v.mean();
@@ -83,8 +83,8 @@ namespace detail {
 /// U_k^T z. Each is the side of a normalised cut that is taken for the object, as far as it hangs together with its
 /// strongest patch; its patches leave the graph before the next cut. Source: arXiv 2301.11320 (MaskCut), with n = 3 and
 /// tau = 0.15 as in arXiv 2308.16271, without the conditional random field that smooths masks there.
-/// An image whose patches are all alike, or all unlike, has no masks. Cost: O((rows columns)^3) a mask. Throws ShapeError
-/// on a wrong number of patches, OptionError on an option out of range or features that are not finite.
+/// An image whose patches are all alike, or all unlike, has no masks. Cost: O((rows columns)^3) a mask. Throws
+/// ShapeError on a wrong number of patches, OptionError on an option out of range or features that are not finite.
 template <class FDerived>
 [[nodiscard]] std::vector<Mask> mask_cut(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
                                          const MaskCutOptions& options = {}) {

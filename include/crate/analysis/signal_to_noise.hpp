@@ -19,8 +19,8 @@
 namespace crate {
 
 /// SNR_k = ||U_k U_k^T Z_k||_F / ||(I - U_k U_k^T) Z_k||_F of every cluster; infinite without noise, 0 of a cluster
-/// without tokens or with tokens of zeros alone. `clusters` tells the cluster of each token. Throws ShapeError on a wrong
-/// size, OptionError on a cluster that has no subspace.
+/// without tokens or with tokens of zeros alone. `clusters` tells the cluster of each token. Throws ShapeError on a
+/// wrong size, OptionError on a cluster that has no subspace.
 template <class ZDerived, class Bases>
 [[nodiscard]] std::vector<double> signal_to_noise(const Eigen::MatrixBase<ZDerived>& tokens,
                                                   const Subspaces<Bases>& subspaces,
@@ -57,8 +57,9 @@ struct ThresholdedAttentionOptions {
 
 /// Z + eta sum_k U_k U_k^T Z h(softmax(Z^T U_k U_k^T Z)), h(x) = tau where x > tau and 0 elsewhere.
 /// Law: for tokens z_i = U_k a_i + sum_{j != k} U_j e_ij of cluster k, a ~ N(0, I_p), e ~ N(0, delta^2 I_p), orthogonal
-/// subspaces and tau <= 1 / (1 + N exp(-9 p / 32)), it multiplies every SNR_k by 1 + eta tau, with high probability, for
-/// delta up to about (log N / p)^{1/2}. Throws ShapeError on a wrong size, OptionError on an option out of range.
+/// subspaces and tau <= 1 / (1 + N exp(-9 p / 32)), it multiplies every SNR_k by 1 + eta tau, with high probability,
+/// for delta up to about (log N / p)^{1/2}. It holds of the first steps: when signals have grown, the attention of
+/// noise, too, exceeds tau. Throws ShapeError on a wrong size, OptionError on an option out of range.
 template <class ZDerived, class Bases>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> thresholded_attention_step(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,

@@ -32,9 +32,7 @@ class StepMeter {
   /// Views the model, which must outlive the meter where it is; so must the threads.
   template <class Model>
   explicit StepMeter(const Model& model, const CodingRateOptions& options = {}, Threads* threads = nullptr)
-      : options_(options),
-        threads_(threads != nullptr ? *threads : own_threads_),
-        subspaces_(layer_subspaces(model)) {
+      : options_(options), threads_(threads != nullptr ? *threads : own_threads_), subspaces_(layer_subspaces(model)) {
     static_assert(FrontEnd<Model>, "a meter of steps sees what enters a layer in models of images or words alone");
     options.check();
     for (const LayerSubspaces<S>& layer : subspaces_)
@@ -65,8 +63,8 @@ class StepMeter {
     std::vector<StepComparison> results(static_cast<std::size_t>(layout.sets()));
     threads_.for_each(layout.sets(), [&](Index s, int) {
       const Index begin = layout.begin(s), count = layout.visible(s);
-      results[static_cast<std::size_t>(s)] = compare_with_exact_step(
-          x.middleCols(begin, count), layer.subspaces, added.middleCols(begin, count), options_);
+      results[static_cast<std::size_t>(s)] = compare_with_exact_step(x.middleCols(begin, count), layer.subspaces,
+                                                                     added.middleCols(begin, count), options_);
     });
     for (const StepComparison& result : results) {
       const double scale = result.rate > 0 ? 1 / result.rate : 0;

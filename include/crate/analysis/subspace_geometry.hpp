@@ -119,8 +119,8 @@ struct DictionaryIncoherence {
   double departure = 0;  ///< ||G - I||_F / ||I||_F, G = s^2 D^T D, s such that its diagonal has the mean 1
 };
 
-/// D, d x s. An orthonormal D has 0; one of s > d atoms cannot be below (s / d - 1)^{1/2}. Throws ShapeError on an empty
-/// D, OptionError on numbers that are not finite.
+/// D, d x s. An orthonormal D has 0; one of s > d atoms cannot be below (s / d - 1)^{1/2}. Throws ShapeError on an
+/// empty D, OptionError on numbers that are not finite.
 template <class DDerived>
 [[nodiscard]] DictionaryIncoherence dictionary_incoherence(const Eigen::MatrixBase<DDerived>& dictionary) {
   const Matrix<double> d = dictionary.template cast<double>();

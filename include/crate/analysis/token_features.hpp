@@ -42,8 +42,8 @@ struct TokenFeatures {
 };
 
 /// softmax(logit_scale K_k^T q_k) of the query token of one set and head: its attention to each token of the set, which
-/// sums to 1; 0 for tokens that it does not see. Computed for this query alone, so that large images cost N numbers, not
-/// N^2. Throws OptionError where there is no such set, head or token.
+/// sums to 1; 0 for tokens that it does not see. Computed for this query alone, so that large images cost N numbers,
+/// not N^2. Throws OptionError where there is no such set, head or token.
 template <Scalar S>
 [[nodiscard]] Vector<S> attention_of(const TokenFeatures<S>& features, Index set, Index head, Index query) {
   features.check_set(set);
@@ -53,9 +53,9 @@ template <Scalar S>
   const Index p = features.keys.rows() / features.heads;
   const bool is_causal = features.attention.mask == AttentionMask::causal;
   const Index seen = std::min(features.layout.visible(set), is_causal ? query + 1 : length);
-  const Vector<S> logits = static_cast<S>(features.attention.logit_scale) *
-                           (features.keys.block(head * p, begin, p, seen).transpose() *
-                            features.queries.col(begin + query).segment(head * p, p));
+  const Vector<S> logits =
+      static_cast<S>(features.attention.logit_scale) * (features.keys.block(head * p, begin, p, seen).transpose() *
+                                                        features.queries.col(begin + query).segment(head * p, p));
   Vector<S> attention = Vector<S>::Zero(length);
   attention.head(seen) = softmax_columns(logits);
   return attention;

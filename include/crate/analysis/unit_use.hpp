@@ -27,8 +27,8 @@ struct UnitUse {
   double value;  ///< of the unit
 };
 
-/// Watches the units of one half-step: how often each fires, and for which tokens it is largest. Hand `observer()` to as
-/// many forward passes as there are batches; what is kept does not grow with them. Padding does not count.
+/// Watches the units of one half-step: how often each fires, and for which tokens it is largest. Hand `observer()` to
+/// as many forward passes as there are batches; what is kept does not grow with them. Padding does not count.
 template <Scalar S>
 class UnitMeter {
  public:
