@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "crate/analysis/class_separation.hpp"
 #include "crate/analysis/layer_subspaces.hpp"
 #include "crate/analysis/spread.hpp"
 #include "crate/core/errors.hpp"
@@ -41,7 +42,7 @@ template <class HDerived>
   const Index p = projected.rows() / heads;
   double rate = 0;
   for (Index k = 0; k < heads; ++k)
-    rate += coding_rate(projected.middleRows(k * p, p).template cast<double>().colwise().normalized().eval(),
+    rate += coding_rate(detail::of_unit_length<double>(projected.middleRows(k * p, p).template cast<double>()),
                         {.epsilon = std::sqrt(eps)});
   return rate;
 }
@@ -169,7 +170,7 @@ class LayerMeter {
       for (Index s = 0; s < step.layout.sets(); ++s)
         layers_[index].code_non_zero.add(non_zero_share(visible(step.activation, step.layout, s)));
     if (half.find('.') != std::string_view::npos) return;
-    if (step.activation.rows() == latest_.rows() && step.activation.cols() == latest_.cols())
+    if (step.activation.rows() == subspaces_[index].subspaces.dim() && step.activation.cols() == latest_.cols())
       measure(index, layers_[index].after, step.activation, nullptr, step.layout);
     open_.reset();
   }

@@ -30,20 +30,22 @@ struct MaskCutOptions {
 namespace detail {
 
 /// The affinities of a graph of patches: 1 where the cosine of two exceeds tau, 1e-5 elsewhere, so that it hangs
-/// together.
-[[nodiscard]] inline Matrix<double> patch_affinities(const Matrix<double>& features, double threshold) {
-  constexpr double weakest = 1e-5;
-  const Matrix<double> unit = of_unit_length<double>(features);
-  Matrix<double> affinities = unit.transpose() * unit;
-  return affinities.unaryExpr([threshold](double cosine) { return cosine > threshold ? 1.0 : weakest; });
+/// together. A template, here and below, so that only those pay for compiling it who use it.
+template <Scalar S>
+[[nodiscard]] Matrix<S> patch_affinities(const Matrix<S>& features, S threshold) {
+  constexpr S weakest = S(1e-5);
+  const Matrix<S> unit = of_unit_length<S>(features);
+  const Matrix<S> cosines = unit.transpose() * unit;
+  return cosines.unaryExpr([threshold](S cosine) { return cosine > threshold ? S(1) : weakest; });
 }
 
 /// v of the second smallest l in (D - W) v = l D v, D = diag(W 1): by the second largest eigenvalue of the symmetric
 /// D^{-1/2} W D^{-1/2}, of which D^{1/2} v is the eigenvector.
-[[nodiscard]] inline Vector<double> second_generalised_eigenvector(const Matrix<double>& affinities) {
-  const Vector<double> scale = affinities.rowwise().sum().cwiseSqrt().cwiseInverse();
-  const Matrix<double> normalised = scale.asDiagonal() * affinities * scale.asDiagonal();
-  const auto solver = eigen_decomposition<double>(normalised);
+template <Scalar S>
+[[nodiscard]] Vector<S> second_generalised_eigenvector(const Matrix<S>& affinities) {
+  const Vector<S> scale = affinities.rowwise().sum().cwiseSqrt().cwiseInverse();
+  const Matrix<S> normalised = scale.asDiagonal() * affinities * scale.asDiagonal();
+  const auto solver = eigen_decomposition<S>(normalised);
   return scale.cwiseProduct(solver.eigenvectors().col(affinities.cols() - 2));
 }
 
@@ -63,9 +65,10 @@ namespace detail {
 
 /// Which side of the cut is the object: not that which holds three or four of the image's corners, and otherwise that
 /// of the largest |v|. Returns v with the sign by which the object is above the mean.
-[[nodiscard]] inline Vector<double> towards_object(Vector<double> v, const std::vector<Index>& patches, Index rows,
-                                                   Index columns) {
-  const double mean = v.mean();
+template <Scalar S>
+[[nodiscard]] Vector<S> towards_object(const Vector<S>& v, const std::vector<Index>& patches, Index rows,
+                                       Index columns) {
+  const S mean = v.mean();
   int corners = 0;
   for (Index i = 0; i < v.size(); ++i) {
     const Index y = patches[static_cast<std::size_t>(i)] / columns, x = patches[static_cast<std::size_t>(i)] % columns;
@@ -73,7 +76,7 @@ namespace detail {
   }
   Index seed = 0;
   v.cwiseAbs().maxCoeff(&seed);
-  return corners >= 3 || v(seed) <= mean ? Vector<double>(-v) : v;
+  return corners >= 3 || v(seed) <= mean ? Vector<S>(-v) : v;
 }
 
 }  // namespace detail
@@ -96,7 +99,8 @@ template <class FDerived>
   std::iota(left.begin(), left.end(), Index{0});
   std::vector<Mask> masks;
   while (std::ssize(masks) < options.masks && left.size() >= 2) {
-    const Matrix<double> affinities = detail::patch_affinities(f(Eigen::all, left), options.threshold);
+    const Matrix<double> nodes = f(Eigen::all, left);
+    const Matrix<double> affinities = detail::patch_affinities(nodes, options.threshold);
     Matrix<double> others = affinities;
     others.diagonal().setConstant(affinities(1, 0));
     if (others.minCoeff() == others.maxCoeff()) break;

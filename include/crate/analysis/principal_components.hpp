@@ -60,10 +60,12 @@ struct ComponentPicture {
 
 namespace detail {
 
-/// Each row of what is selected to [0, 1]; rows of one value to 0.
-inline void scale_rows(Matrix<double>& rows, const std::vector<bool>& selected) {
+/// Each row of what is selected to [0, 1]; rows of one value to 0. A template, here and below, so that only those pay
+/// for compiling it who use it.
+template <Scalar S>
+void scale_rows(Matrix<S>& rows, const std::vector<bool>& selected) {
   for (Index r = 0; r < rows.rows(); ++r) {
-    double least = 0, greatest = 0;
+    S least = 0, greatest = 0;
     bool any = false;
     for (Index j = 0; j < rows.cols(); ++j)
       if (selected[static_cast<std::size_t>(j)]) {
@@ -71,14 +73,15 @@ inline void scale_rows(Matrix<double>& rows, const std::vector<bool>& selected) 
         greatest = any ? std::max(greatest, rows(r, j)) : rows(r, j);
         any = true;
       }
-    const double range = greatest - least;
+    const S range = greatest - least;
     for (Index j = 0; j < rows.cols(); ++j)
       rows(r, j) = selected[static_cast<std::size_t>(j)] && range > 0 ? (rows(r, j) - least) / range : 0;
   }
 }
 
 /// By how much patches at the border of their image score above the others, in the mean.
-[[nodiscard]] inline double border_excess(const Eigen::Ref<const Vector<double>>& scores, Index rows, Index columns) {
+template <class Derived>
+[[nodiscard]] double border_excess(const Eigen::MatrixBase<Derived>& scores, Index rows, Index columns) {
   double border = 0, inner = 0, at_border = 0, inside = 0;
   for (Index j = 0; j < scores.size(); ++j) {
     const Index row = j % (rows * columns) / columns, column = j % columns;
@@ -107,7 +110,7 @@ template <class FDerived>
   Matrix<double> scores = components.scores(features);
   const double rounding = 1e-12 * (components.mean.norm() + components.deviations(0));
   if (components.deviations(0) <= rounding) scores.setZero();
-  if (detail::border_excess(scores.row(0).transpose(), rows, columns) > 0) scores.row(0) *= -1;
+  if (detail::border_excess(scores.row(0), rows, columns) > 0) scores.row(0) *= -1;
   ComponentPicture picture;
   Matrix<double> first = scores.row(0);
   detail::scale_rows(first, std::vector<bool>(static_cast<std::size_t>(first.cols()), true));

@@ -19,19 +19,23 @@ namespace crate {
 
 namespace detail {
 
-/// |cosines| between columns; 0 with a column of zeros.
-[[nodiscard]] inline Matrix<double> column_cosines(const Matrix<double>& a) {
-  const Matrix<double> unit = of_unit_length<double>(a);
+/// |cosines| between columns; 0 with a column of zeros. A template, here and below, so that only those pay for
+/// compiling it who use it.
+template <Scalar S>
+[[nodiscard]] Matrix<S> column_cosines(const Matrix<S>& a) {
+  const Matrix<S> unit = of_unit_length<S>(a);
   return (unit.transpose() * unit).cwiseAbs();
 }
 
-inline void check_finite(const Matrix<double>& matrix, std::string_view what) {
+template <Scalar S>
+void check_finite(const Matrix<S>& matrix, std::string_view what) {
   check_option(matrix.allFinite(), concatenate(what, " of finite numbers"), "others");
 }
 
 /// Columns of an orthonormal basis of A's column space, to the rounding of its largest singular value.
-[[nodiscard]] inline Matrix<double> column_space(const Matrix<double>& a) {
-  const Eigen::BDCSVD<Matrix<double>> svd(a, Eigen::ComputeThinU);
+template <Scalar S>
+[[nodiscard]] Matrix<S> column_space(const Matrix<S>& a) {
+  const Eigen::BDCSVD<Matrix<S>> svd(a, Eigen::ComputeThinU);
   return svd.matrixU().leftCols(svd.rank());
 }
 
@@ -147,7 +151,8 @@ template <class ZDerived, class Bases>
 }
 
 /// The head that claims each token: that of the largest share, the first of equals, -1 of a token that none holds.
-[[nodiscard]] inline std::vector<Index> claiming_heads(const Matrix<double>& shares) {
+template <Scalar S>
+[[nodiscard]] std::vector<Index> claiming_heads(const Matrix<S>& shares) {
   std::vector<Index> heads;
   for (Index j = 0; j < shares.cols(); ++j) {
     Index best = -1;
