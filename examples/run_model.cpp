@@ -77,13 +77,14 @@ class LayerRecord {
 
   void write(Outputs& outputs) const {
     for (const auto& [name, sets] : activations_) outputs.add_tokens(name, sets.tokens, sets.layout);
-    if (meter_.layers().empty()) return;
     std::vector<double> mean, deviation, zeros;
     for (const LayerMetrics& layer : meter_.layers()) {
-      mean.push_back(layer.coding_rate_mean);
-      deviation.push_back(layer.coding_rate_deviation);
-      zeros.push_back(layer.zero_fraction);
+      if (!layer.name.ends_with(".compress")) continue;  // but in a decoder, or of a transformer
+      mean.push_back(layer.before.published_rate.mean());
+      deviation.push_back(layer.before.published_rate.deviation());
+      zeros.push_back(1 - layer.after.non_zero.mean());
     }
+    if (mean.empty()) return;
     outputs.add_vector("coding_rate_mean", mean);
     outputs.add_vector("coding_rate_std", deviation);
     outputs.add_vector("zero_fraction", zeros);

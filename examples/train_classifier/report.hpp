@@ -33,14 +33,14 @@ void print_layers(const Model& model, const crate::ImageSource<typename Model::S
   std::vector<Index> first(static_cast<std::size_t>(std::min<Index>(64, test.size())));
   std::iota(first.begin(), first.end(), Index{0});
   const auto images = test.take(first).images;
-  crate::LayerMeter<typename Model::Scalar> meter(model);
+  crate::LayerMeter<typename Model::Scalar> meter(model, {}, &threads);
   (void)model.forward(images, {.threads = &threads, .observer = meter.observer()});
-  if (meter.layers().empty()) return;
+  if (meter.layers().empty() || !meter.layers().front().name.ends_with("compress")) return;
   std::printf("\n  on %td test images\n  layer   non-zero   coding rate\n", images.cols());
   Index layer = 0;
   for (const crate::LayerMetrics& metrics : meter.layers())
-    std::printf("  %5td   %6.2f %%   %7.2f +- %.2f\n", ++layer, 100 * (1 - metrics.zero_fraction),
-                metrics.coding_rate_mean, metrics.coding_rate_deviation);
+    std::printf("  %5td   %6.2f %%   %7.2f +- %.2f\n", ++layer, 100 * metrics.after.non_zero.mean(),
+                metrics.before.published_rate.mean(), metrics.before.published_rate.deviation());
 }
 
 }  // namespace train_classifier

@@ -2,30 +2,33 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "crate/analysis/class_separation.hpp"
+#include "crate/analysis/layer_subspaces.hpp"
+#include "crate/analysis/spread.hpp"
+#include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
-#include "crate/layers/find_layer.hpp"
-#include "crate/layers/mssa.hpp"
+#include "crate/layers/layer.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/operators/coding_rate.hpp"
+#include "crate/operators/rate_reduction.hpp"
 
-// What the published figures show of every layer: the coding rate of the projected tokens and how many entries are
-// zero.
+// What every layer of a model does to the objective that it is derived from, R - R^c - lambda ||Z||_0.
+//
+// Letters: Z tokens of one set, d x N; U_[K] the subspaces of the layer, d x (K p); X the tokens that they act on,
+// which is LN(Z) behind a layer norm, and Z where there is none; H = U^T X.
 
 namespace crate {
-
-/// Of one layer, over the token sets of a batch.
-struct LayerMetrics {
-  double coding_rate_mean = 0;
-  double coding_rate_deviation = 0;  ///< over sets - 1; 0 for one set
-  double zero_fraction = 0;          ///< of the entries after the block, those that are exactly zero
-};
 
 /// 1/2 sum_k log det(I + p / (m eps) X_k^T X_k) of projected tokens H = U^T Z, (K p) x m, where X_k are the head's rows
 /// with every token scaled to unit length (a token of zeros stays). eps stands where the paper's epsilon^2 stands. In
@@ -39,55 +42,190 @@ template <class HDerived>
   const Index p = projected.rows() / heads;
   double rate = 0;
   for (Index k = 0; k < heads; ++k)
-    rate += coding_rate(projected.middleRows(k * p, p).template cast<double>().colwise().normalized().eval(),
+    rate += coding_rate(detail::of_unit_length<double>(projected.middleRows(k * p, p).template cast<double>()),
                         {.epsilon = std::sqrt(eps)});
   return rate;
 }
 
-/// Measures every layer of an encoder while it runs: hand `observer()` to the forward pass of the model, then read
-/// `layers()`. Looks at half-steps named "...compress.projection" and "...sparsify", but for those of a decoder; a
-/// second pass adds its layers behind the first's.
+struct LayerMeterOptions {
+  double epsilon = 0.5;         ///< of the paper's rates, > 0
+  double lambda = 0.1;          ///< weight of ||Z||_0 in the objective, >= 0
+  double published_eps = 0.01;  ///< of the published code's rate, which stands where epsilon^2 stands, > 0
+
+  void check() const {
+    SparseRateReductionOptions{.epsilon = epsilon, .lambda = lambda}.check();
+    check_option(std::isfinite(published_eps) && published_eps > 0, "published eps > 0", published_eps);
+  }
+};
+
+/// Of token sets at one place of a model, each over the sets; rates in nats. Padding does not count. A set of zeros has
+/// the rates 0 and no entries that are not zero.
+struct TokenMetrics {
+  Spread rate;                     ///< R(X)
+  Spread subspace_rate;            ///< R^c(X | U_[K])
+  Spread rate_reduction;           ///< R - R^c
+  Spread objective;                ///< R - R^c - lambda ||Z||_0
+  Spread published_rate;           ///< R^c as the published code computes it, see projected_coding_rate
+  Spread non_zero;                 ///< ||Z||_0 / (d N), the share of entries that are not exactly zero
+  std::vector<Spread> head_rates;  ///< R(U_k^T X) of every head
+
+  [[nodiscard]] bool is_measured() const { return rate.count() > 0; }
+};
+
+/// Of the block round one half-layer with subspaces; all in the basis of this layer.
+struct LayerMetrics {
+  std::string name;      ///< of that half-layer: "layers.3.compress"
+  TokenMetrics before;   ///< Z^l, which enter it
+  TokenMetrics between;  ///< Z^{l+1/2}, behind it
+  TokenMetrics after;    ///< Z^{l+1}, behind the block's other half; not measured where that comes first, in decoders
+  Spread
+      code_non_zero;  ///< share of non-zero codes inside an overcomplete or MLP half; of no sets where there are none
+};
+
+/// Measures every layer of a model while it runs: hand `observer()` to its forward passes over as many batches as there
+/// are, then read `layers()`. Keeps one batch's tokens of one layer, never the data. In blocks of one width it costs
+/// two projections and seven Gram matrices a layer, less than a forward pass.
 template <Scalar S>
 class LayerMeter {
  public:
-  /// Of this model, or one of its structure.
+  /// Views the model, which must outlive the meter where it is; so must the threads. Throws OptionError on an option
+  /// out of range.
   template <class Model>
-  explicit LayerMeter(const Model& model) {
-    for_each_layer<Mssa<S>>(model, [&](std::string_view name, const Mssa<S>& layer) {
-      if (name.ends_with("compress") && !name.ends_with("decompress"))
-        heads_.emplace(join_names(name, "projection"), layer.subspaces.heads());
-    });
+  explicit LayerMeter(const Model& model, const LayerMeterOptions& options = {}, Threads* threads = nullptr)
+      : options_(options),
+        threads_(threads != nullptr ? *threads : own_threads_),
+        subspaces_(layer_subspaces(model)),
+        awaits_tokens_(!FrontEnd<Model>) {
+    options.check();
+    for (std::size_t i = 0; i < subspaces_.size(); ++i) {
+      LayerMetrics layer{.name = subspaces_[i].name, .before = {}, .between = {}, .after = {}, .code_non_zero = {}};
+      for (TokenMetrics* const metrics : {&layer.before, &layer.between, &layer.after})
+        metrics->head_rates.resize(static_cast<std::size_t>(subspaces_[i].subspaces.heads()));
+      layers_.push_back(std::move(layer));
+      halves_.emplace(subspaces_[i].name, i);
+      projections_.emplace(join_names(subspaces_[i].name, "projection"), i);
+    }
   }
+  LayerMeter(const LayerMeter&) = delete;
+  LayerMeter& operator=(const LayerMeter&) = delete;
 
+  /// Of every layer that has subspaces, in the model's order.
   [[nodiscard]] const std::vector<LayerMetrics>& layers() const { return layers_; }
 
   [[nodiscard]] Observer<S> observer() {
     return [this](const HalfStep<S>& step) { see(step); };
   }
 
+  /// The tokens of the next pass. To be called before every pass of a block or stack, of which no observer sees what
+  /// enters; of models of images or words, this is not needed.
+  void enter(ConstTokens<S> tokens) {
+    latest_ = tokens;
+    was_told_ = true;
+  }
+
+  /// Throws OptionError where `enter` was to be called and was not, ShapeError if it was told other tokens.
   void see(const HalfStep<S>& step) {
-    if (const auto heads = heads_.find(step.name); heads != heads_.end()) {
-      measure_rate(step, heads->second);
-    } else if (step.name.ends_with("sparsify") && !layers_.empty()) {
-      const auto zeros = static_cast<double>((step.activation.array() == S(0)).count());
-      layers_.back().zero_fraction = zeros / static_cast<double>(step.activation.size());
+    if (const auto of_layer = layer_projecting(step.name)) {
+      measure_entering(*of_layer, step);
+    } else if (const auto found = halves_.find(step.name); found != halves_.end()) {
+      measure(found->second, layers_[found->second].between, step.activation, nullptr, step.layout);
+      open_ = found->second;
+      latest_ = step.activation;
+    } else {
+      if (open_) see_behind(*open_, step);
+      latest_ = step.activation;
     }
   }
 
  private:
-  void measure_rate(const HalfStep<S>& step, Index heads) {
-    const TokenLayout& layout = step.layout;
-    Vector<double> rates(layout.sets());
-    for (Index s = 0; s < layout.sets(); ++s)
-      rates(s) = projected_coding_rate(step.activation.middleCols(layout.begin(s), layout.length(s)), heads);
-    const double mean = rates.mean();
-    const auto freedom = static_cast<double>(layout.sets() - 1);
-    const double deviation = freedom > 0 ? std::sqrt((rates.array() - mean).square().sum() / freedom) : 0;
-    layers_.push_back({.coding_rate_mean = mean, .coding_rate_deviation = deviation, .zero_fraction = 0});
+  [[nodiscard]] std::optional<std::size_t> layer_projecting(std::string_view name) const {
+    const auto found = projections_.find(name);
+    return found != projections_.end() ? std::optional(found->second) : std::nullopt;
   }
 
-  std::map<std::string, Index, std::less<>> heads_;  // of the projection of this name
+  /// "layers.3." of "layers.3.compress".
+  [[nodiscard]] static std::string_view block_of(std::string_view layer) {
+    return layer.substr(0, layer.rfind('.') + 1);  // npos + 1 = 0
+  }
+
+  void measure_entering(std::size_t index, const HalfStep<S>& step) {
+    open_.reset();
+    if (awaits_tokens_ && index == 0) {  // what is the latest is of the pass before
+      check_option(was_told_, concatenate("that enter() tells which tokens come to '", step.name, "'"), "none told");
+      was_told_ = false;
+    }
+    check_size(layers_[index].name + ": tokens that come to it", latest_.cols(), step.layout.tokens());
+    const Index rows = subspaces_[index].subspaces.bases().cols();
+    const Matrix<S> projected = step.activation.middleRows(subspaces_[index].first_row, rows);
+    measure(index, layers_[index].before, latest_, &projected, step.layout);
+  }
+
+  /// Of the block's other half: its codes, and its result, whose name goes no further. Tokens of another size, or
+  /// others, are no such result.
+  void see_behind(std::size_t index, const HalfStep<S>& step) {
+    const std::string_view block = block_of(layers_[index].name);
+    if (!step.name.starts_with(block)) return open_.reset();
+    const std::string_view half = step.name.substr(block.size());
+    if (half.ends_with(".codes") || half.ends_with(".activation"))
+      for (Index s = 0; s < step.layout.sets(); ++s)
+        layers_[index].code_non_zero.add(non_zero_share(visible(step.activation, step.layout, s)));
+    if (half.find('.') != std::string_view::npos) return;
+    if (step.activation.rows() == subspaces_[index].subspaces.dim() && step.activation.cols() == latest_.cols())
+      measure(index, layers_[index].after, step.activation, nullptr, step.layout);
+    open_.reset();
+  }
+
+  template <class Tokens>
+  [[nodiscard]] static auto visible(const Tokens& tokens, const TokenLayout& layout, Index set) {
+    return tokens.middleCols(layout.begin(set), layout.visible(set));
+  }
+
+  template <class Tokens>
+  [[nodiscard]] static double non_zero_share(const Tokens& tokens) {
+    return static_cast<double>((tokens.array() != S(0)).count()) / static_cast<double>(tokens.size());
+  }
+
+  /// Adds every set of Z to the metrics. `known` is H, where somebody computed it.
+  void measure(std::size_t index, TokenMetrics& metrics, ConstTokens<S> z, const Matrix<S>* known,
+               const TokenLayout& layout) {
+    const LayerSubspaces<S>& layer = subspaces_[index];
+    const Matrix<S> x = layer.seen(z, threads_);
+    const Matrix<S> h = known != nullptr ? *known : layer.project(x, threads_);
+    const Index heads = layer.subspaces.heads(), p = layer.subspaces.head_dim();
+    Vector<double> rates(layout.sets());
+    Matrix<double> paper(heads, layout.sets()), published(heads, layout.sets());
+    threads_.for_each(layout.sets() * (heads + 1), [&](Index piece, int) {
+      const Index s = piece / (heads + 1), k = piece % (heads + 1);
+      if (k == heads) {
+        rates(s) = coding_rate(visible(x, layout, s), {.epsilon = options_.epsilon});
+      } else {
+        const auto of_head = visible(h, layout, s).middleRows(k * p, p);
+        paper(k, s) = coding_rate(of_head, {.epsilon = options_.epsilon});
+        published(k, s) = projected_coding_rate(of_head, 1, options_.published_eps);
+      }
+    });
+    for (Index s = 0; s < layout.sets(); ++s) {
+      const double reduction = rates(s) - paper.col(s).sum(), share = non_zero_share(visible(z, layout, s));
+      metrics.rate.add(rates(s));
+      metrics.subspace_rate.add(paper.col(s).sum());
+      metrics.rate_reduction.add(reduction);
+      metrics.objective.add(reduction - options_.lambda * share * static_cast<double>(z.rows() * layout.visible(s)));
+      metrics.published_rate.add(published.col(s).sum());
+      metrics.non_zero.add(share);
+      for (Index k = 0; k < heads; ++k) metrics.head_rates[static_cast<std::size_t>(k)].add(paper(k, s));
+    }
+  }
+
+  LayerMeterOptions options_;
+  Threads own_threads_;
+  Threads& threads_;
+  std::vector<LayerSubspaces<S>> subspaces_;
   std::vector<LayerMetrics> layers_;
+  std::map<std::string, std::size_t, std::less<>> halves_, projections_;  // which layer's half-steps these are
+  bool awaits_tokens_;               // whether nobody sees what enters the first layer
+  bool was_told_ = false;            // what does, by whoever calls
+  Matrix<S> latest_;                 // what the half-step that runs was given
+  std::optional<std::size_t> open_;  // the layer whose block runs
 };
 
 }  // namespace crate

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/core/token_sets.hpp"
+#include "crate/core/workspace.hpp"
+#include "crate/kernels/product.hpp"
+#include "crate/layers/compression.hpp"
+#include "crate/layers/dictionary.hpp"
+#include "crate/layers/find_layer.hpp"
+#include "crate/layers/ista.hpp"
+#include "crate/layers/mssa.hpp"
+#include "crate/layers/on_directions.hpp"
+#include "crate/layers/overcomplete_ista.hpp"
+#include "crate/layers/pass.hpp"
+#include "crate/layers/pre_norm.hpp"
+#include "crate/layers/self_attention.hpp"
+#include "crate/operators/subspaces.hpp"
+
+// The subspaces and dictionaries of a whole model, layer after layer, whatever it is made of.
+
+namespace crate {
+
+/// U_[K] of one layer, a view, and the tokens that it acts on. Of MSSA and of a compression step it is their own; of
+/// ordinary self-attention, U_k^T is the map to the keys of head k, with its bias.
+template <Scalar S>
+struct LayerSubspaces {
+  std::string name;                   ///< of the half-layer: "layers.3.compress", "layers.3.attend"
+  Subspaces<MatrixMap<S>> subspaces;  ///< U_[K], d x (K p)
+  Vector<S> bias = {};                ///< K p, of keys; empty if there is none
+  Index first_row = 0;                ///< of H in the half-step "projection" of the layer
+  std::function<void(ConstTokens<S>, Tokens<S>, Threads&)> norm = {};  ///< Z to X; absent where X = Z
+
+  /// X, d x N, the tokens that U acts on: LN(Z) behind a layer norm, directions of Z, or Z itself.
+  [[nodiscard]] Matrix<S> seen(ConstTokens<S> tokens, Threads& threads) const {
+    check_size(name + ": rows of the tokens", tokens.rows(), subspaces.dim());
+    Matrix<S> x = tokens;
+    if (norm) norm(tokens, x, threads);
+    return x;
+  }
+
+  /// H = U^T X, (K p) x N, plus the bias.
+  [[nodiscard]] Matrix<S> project(const Matrix<S>& seen, Threads& threads) const {
+    Matrix<S> h(subspaces.bases().cols(), seen.cols());
+    multiply(subspaces.bases().transpose(), seen, h, threads);
+    if (bias.size() != 0) h.colwise() += bias;
+    return h;
+  }
+};
+
+namespace detail {
+
+/// Normalises as the layer norm in front of an `Inner` of this name, if there is one.
+template <class Inner, class Model>
+[[nodiscard]] auto norm_before(const Model& model, std::string_view name) {
+  using S = typename Inner::Scalar;
+  std::function<void(ConstTokens<S>, Tokens<S>, Threads&)> normalise;
+  if (const auto* const found = find_layer<PreNorm<Inner>>(model, name))
+    normalise = [norm = &found->norm](ConstTokens<S> z, Tokens<S> out, Threads& threads) {
+      Workspace workspace;
+      const TokenLayout layout = TokenLayout::single(z.cols());
+      Pass<S> pass(layout, threads, workspace);
+      norm->forward(z, out, pass);
+    };
+  return normalise;
+}
+
+template <Scalar S, class Model>
+void add_key_maps(const Model& model, std::vector<LayerSubspaces<S>>& list) {
+  for_each_layer<SelfAttention<S>>(model, [&](std::string_view name, const SelfAttention<S>& layer) {
+    const Index width = layer.output.input_dim();
+    const MatrixMap<S> bases(layer.projection.weight.row(width).data(), layer.input_dim(), width,
+                             Eigen::OuterStride<>(layer.input_dim()));
+    Vector<S> bias;
+    if (layer.projection.bias.size() != 0) bias = layer.projection.bias.segment(width, width);
+    list.push_back({std::string(name), Subspaces<MatrixMap<S>>(bases, layer.heads), std::move(bias), width,
+                    norm_before<SelfAttention<S>>(model, name)});
+  });
+}
+
+template <Scalar S, class Model>
+void add_compressions(const Model& model, std::vector<LayerSubspaces<S>>& list) {
+  for_each_layer<Compression<S>>(model, [&](std::string_view name, const Compression<S>& layer) {
+    list.push_back(
+        {.name = std::string(name), .subspaces = {map_of(layer.subspaces.bases()), layer.subspaces.heads()}});
+    if (const auto* const found = find_layer<OnDirections<Compression<S>>>(model, name))
+      list.back().norm = [softening = found->options.softening](ConstTokens<S> z, Tokens<S> out, Threads&) {
+        out = directions(z, softening);
+      };
+  });
+}
+
+}  // namespace detail
+
+/// The subspaces of every layer of a model, in its order, those of MSSA first. Views: the model must outlive them,
+/// where it is.
+template <class Model>
+[[nodiscard]] auto layer_subspaces(const Model& model) {
+  using S = typename Model::Scalar;
+  std::vector<LayerSubspaces<S>> list;
+  for_each_layer<Mssa<S>>(model, [&](std::string_view name, const Mssa<S>& layer) {
+    list.push_back({.name = std::string(name),
+                    .subspaces = {map_of(layer.subspaces.bases()), layer.subspaces.heads()},
+                    .norm = detail::norm_before<Mssa<S>>(model, name)});
+  });
+  detail::add_compressions<S>(model, list);
+  detail::add_key_maps<S>(model, list);
+  return list;
+}
+
+/// D of one layer, a copy, an atom a column.
+template <Scalar S>
+struct LayerDictionary {
+  std::string name;  ///< "layers.3.sparsify"
+  Matrix<S> atoms;   ///< D, d x s
+};
+
+/// The dictionaries of every layer of a model: of ISTA, complete and overcomplete, and of decoders.
+template <class Model>
+[[nodiscard]] auto layer_dictionaries(const Model& model) {
+  using S = typename Model::Scalar;
+  std::vector<LayerDictionary<S>> list;
+  const auto add = [&](std::string_view name, const auto& atoms) { list.push_back({std::string(name), atoms}); };
+  for_each_layer<Ista<S>>(model, [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
+  for_each_layer<OvercompleteIsta<S>>(model,
+                                      [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
+  for_each_layer<Dictionary<S>>(model, [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
+  return list;
+}
+
+/// "'a', 'b' and 'c'", to name what there is to whom asked for something else.
+[[nodiscard]] inline std::string quoted_list(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    text += concatenate(i == 0 ? "" : i + 1 == names.size() ? " and " : ", ", "'", names[i], "'");
+  return text.empty() ? "none" : text;
+}
+
+}  // namespace crate

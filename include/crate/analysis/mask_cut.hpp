@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "crate/analysis/class_separation.hpp"
+#include "crate/analysis/estimate_dictionary.hpp"
+#include "crate/analysis/masks.hpp"
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+
+// Objects of an image from how alike the features of its patches are, by normalised cuts.
+
+namespace crate {
+
+struct MaskCutOptions {
+  int masks = 3;            ///< objects to look for at most, >= 1
+  double threshold = 0.15;  ///< tau in [-1, 1): cosine above which two patches are neighbours
+
+  void check() const {
+    check_option(masks >= 1, "mask cut: masks >= 1", masks);
+    check_option(threshold >= -1 && threshold < 1, "mask cut: threshold in [-1, 1)", threshold);
+  }
+};
+
+namespace detail {
+
+/// The affinities of a graph of patches: 1 where the cosine of two exceeds tau, 1e-5 elsewhere, so that it hangs
+/// together. A template, here and below, so that only those pay for compiling it who use it.
+template <Scalar S>
+[[nodiscard]] Matrix<S> patch_affinities(const Matrix<S>& features, S threshold) {
+  constexpr S weakest = S(1e-5);
+  const Matrix<S> unit = of_unit_length<S>(features);
+  const Matrix<S> cosines = unit.transpose() * unit;
+  return cosines.unaryExpr([threshold](S cosine) { return cosine > threshold ? S(1) : weakest; });
+}
+
+/// v of the second smallest l in (D - W) v = l D v, D = diag(W 1): by the second largest eigenvalue of the symmetric
+/// D^{-1/2} W D^{-1/2}, of which D^{1/2} v is the eigenvector.
+template <Scalar S>
+[[nodiscard]] Vector<S> second_generalised_eigenvector(const Matrix<S>& affinities) {
+  const Vector<S> scale = affinities.rowwise().sum().cwiseSqrt().cwiseInverse();
+  const Matrix<S> normalised = scale.asDiagonal() * affinities * scale.asDiagonal();
+  const auto solver = eigen_decomposition<S>(normalised);
+  return scale.cwiseProduct(solver.eigenvectors().col(affinities.cols() - 2));
+}
+
+/// The part of the mask that hangs together with one of its patches, through common edges.
+[[nodiscard]] inline Mask connected_part(const Mask& mask, Index row, Index column) {
+  Mask part = Mask::Constant(mask.rows(), mask.cols(), false);
+  std::vector<std::pair<Index, Index>> open{{row, column}};
+  while (!open.empty()) {
+    const auto [y, x] = open.back();
+    open.pop_back();
+    if (y < 0 || x < 0 || y >= mask.rows() || x >= mask.cols() || !mask(y, x) || part(y, x)) continue;
+    part(y, x) = true;
+    open.insert(open.end(), {{y - 1, x}, {y + 1, x}, {y, x - 1}, {y, x + 1}});
+  }
+  return part;
+}
+
+/// Which side of the cut is the object: not that which holds three or four of the image's corners, and otherwise that
+/// of the largest |v|. Returns v with the sign by which the object is above the mean.
+template <Scalar S>
+[[nodiscard]] Vector<S> towards_object(const Vector<S>& v, const std::vector<Index>& patches, Index rows,
+                                       Index columns) {
+  const S mean = v.mean();
+  int corners = 0;
+  for (Index i = 0; i < v.size(); ++i) {
+    const Index y = patches[static_cast<std::size_t>(i)] / columns, x = patches[static_cast<std::size_t>(i)] % columns;
+    if ((y == 0 || y == rows - 1) && (x == 0 || x == columns - 1) && v(i) > mean) ++corners;
+  }
+  Index seed = 0;
+  v.cwiseAbs().maxCoeff(&seed);
+  return corners >= 3 || v(seed) <= mean ? Vector<S>(-v) : v;
+}
+
+}  // namespace detail
+
+/// Masks of objects, rows x columns, the most conspicuous first, of the features F of an image's patches, n x (rows
+/// columns), row by row: such as TokenFeatures::patch_keys, whose affinities are sums over heads of inner products of
+/// U_k^T z. Each is the side of a normalised cut that is taken for the object, as far as it hangs together with its
+/// strongest patch; its patches leave the graph before the next cut. Source: arXiv 2301.11320 (MaskCut), with n = 3 and
+/// tau = 0.15 as in arXiv 2308.16271, without the conditional random field that smooths masks there.
+/// An image whose patches are all alike, or all unlike, has no masks. Cost: O((rows columns)^3) a mask. Throws
+/// ShapeError on a wrong number of patches, OptionError on an option out of range or features that are not finite.
+template <class FDerived>
+[[nodiscard]] std::vector<Mask> mask_cut(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
+                                         const MaskCutOptions& options = {}) {
+  options.check();
+  check_size("mask cut: patches", features.cols(), rows * columns);
+  const Matrix<double> f = features.template cast<double>();
+  check_option(f.allFinite(), "features that are finite", "others");
+  std::vector<Index> left(static_cast<std::size_t>(f.cols()));
+  std::iota(left.begin(), left.end(), Index{0});
+  std::vector<Mask> masks;
+  while (std::ssize(masks) < options.masks && left.size() >= 2) {
+    const Matrix<double> nodes = f(Eigen::all, left);
+    const Matrix<double> affinities = detail::patch_affinities(nodes, options.threshold);
+    Matrix<double> others = affinities;
+    others.diagonal().setConstant(affinities(1, 0));
+    if (others.minCoeff() == others.maxCoeff()) break;
+    const Vector<double> v =
+        detail::towards_object(detail::second_generalised_eigenvector(affinities), left, rows, columns);
+    Mask object = Mask::Constant(rows, columns, false);
+    Index seed = 0;
+    const double mean = v.mean();
+    v.maxCoeff(&seed);
+    for (Index i = 0; i < v.size(); ++i) {
+      const Index patch = left[static_cast<std::size_t>(i)];
+      object(patch / columns, patch % columns) = v(i) > mean;
+    }
+    const Index strongest = left[static_cast<std::size_t>(seed)];
+    masks.push_back(detail::connected_part(object, strongest / columns, strongest % columns));
+    std::erase_if(left, [&](Index patch) { return masks.back()(patch / columns, patch % columns); });
+  }
+  return masks;
+}
+
+}  // namespace crate

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "crate/analysis/estimate_dictionary.hpp"
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+
+// Principal components of features over the patches of several images, and the pictures that they make.
+
+namespace crate {
+
+/// Features F, n x N, about their mean m: F ~ m 1^T + V S. Of directions whose deviation is 0, any orthonormal ones.
+struct PrincipalComponents {
+  Vector<double> mean;        ///< m, n
+  Matrix<double> directions;  ///< V, n x c, V^T V = I, by falling deviation; the largest |entry| of each is positive
+  Vector<double> deviations;  ///< of the scores along each, c; over N
+
+  /// S = V^T (F - m 1^T), c x N. Throws ShapeError unless F has n rows.
+  template <class FDerived>
+  [[nodiscard]] Matrix<double> scores(const Eigen::MatrixBase<FDerived>& features) const {
+    check_size("principal components: rows of the features", features.rows(), mean.size());
+    return directions.transpose() * (features.template cast<double>().colwise() - mean);
+  }
+};
+
+/// The first c components: eigenvectors of (F - m 1^T) (F - m 1^T)^T / N. Cost: O(N n^2 + n^3). Throws ShapeError on no
+/// features, OptionError unless 1 <= c <= n and the features are finite.
+template <class FDerived>
+[[nodiscard]] PrincipalComponents principal_components(const Eigen::MatrixBase<FDerived>& features, Index count) {
+  check_not_empty("principal components: features", features);
+  const Index n = features.rows();
+  check_option(count >= 1 && count <= n, concatenate("principal components from 1 to ", n), count);
+  const Matrix<double> f = features.template cast<double>();
+  check_option(f.allFinite(), "features that are finite", "others");
+  PrincipalComponents result;
+  result.mean = f.rowwise().mean();
+  const Matrix<double> centred = f.colwise() - result.mean;
+  Threads alone;
+  const Matrix<double> covariance = detail::gram_of_rows(centred, alone) / static_cast<double>(f.cols());
+  const auto solver = detail::eigen_decomposition<double>(covariance);
+  result.directions = solver.eigenvectors().rowwise().reverse().leftCols(count);
+  result.deviations = solver.eigenvalues().reverse().head(count).cwiseMax(0).cwiseSqrt();
+  for (Index i = 0; i < count; ++i) {
+    Index largest = 0;
+    result.directions.col(i).cwiseAbs().maxCoeff(&largest);
+    if (result.directions(largest, i) < 0) result.directions.col(i) *= -1;
+  }
+  return result;
+}
+
+/// What principal components show of the patches of images, image after image.
+struct ComponentPicture {
+  Vector<double> foreground_score;  ///< N, in [0, 1]: the first component, away from what lies at images' borders
+  std::vector<bool> is_foreground;  ///< N, where the score exceeds the threshold
+  Matrix<double> colours;           ///< 3 x N, in [0, 1]: the next three, over the foreground; 0 in the background
+};
+
+namespace detail {
+
+/// Each row of what is selected to [0, 1]; rows of one value to 0. A template, here and below, so that only those pay
+/// for compiling it who use it.
+template <Scalar S>
+void scale_rows(Matrix<S>& rows, const std::vector<bool>& selected) {
+  for (Index r = 0; r < rows.rows(); ++r) {
+    S least = 0, greatest = 0;
+    bool any = false;
+    for (Index j = 0; j < rows.cols(); ++j)
+      if (selected[static_cast<std::size_t>(j)]) {
+        least = any ? std::min(least, rows(r, j)) : rows(r, j);
+        greatest = any ? std::max(greatest, rows(r, j)) : rows(r, j);
+        any = true;
+      }
+    const S range = greatest - least;
+    for (Index j = 0; j < rows.cols(); ++j)
+      rows(r, j) = selected[static_cast<std::size_t>(j)] && range > 0 ? (rows(r, j) - least) / range : 0;
+  }
+}
+
+/// By how much patches at the border of their image score above the others, in the mean.
+template <class Derived>
+[[nodiscard]] double border_excess(const Eigen::MatrixBase<Derived>& scores, Index rows, Index columns) {
+  double border = 0, inner = 0, at_border = 0, inside = 0;
+  for (Index j = 0; j < scores.size(); ++j) {
+    const Index row = j % (rows * columns) / columns, column = j % columns;
+    const bool is_border = row == 0 || row == rows - 1 || column == 0 || column == columns - 1;
+    (is_border ? border : inner) += scores(j);
+    (is_border ? at_border : inside) += 1;
+  }
+  return border / std::max(1.0, at_border) - inner / std::max(1.0, inside);
+}
+
+}  // namespace detail
+
+/// Foreground and colours of features F, n x N, the patches of one or more images of rows x columns each, side by side.
+/// The sign of the first component is that by which patches at the images' borders score lower. Images whose patches
+/// are all alike have no foreground. Source: arXiv 2308.16271, which thresholds the first component and colours the
+/// next three. Throws ShapeError unless there are whole images of at least 4 features, OptionError on a threshold
+/// outside [0, 1] or features that are not finite.
+template <class FDerived>
+[[nodiscard]] ComponentPicture component_picture(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
+                                                 double threshold = 0.5) {
+  check_option(threshold >= 0 && threshold <= 1, "foreground threshold in [0, 1]", threshold);
+  if (rows < 1 || columns < 1 || features.cols() == 0 || features.cols() % (rows * columns) != 0 || features.rows() < 4)
+    throw ShapeError(concatenate("component picture: expected 4 or more features of images of ", rows, " x ", columns,
+                                 " patches, found ", features.rows(), " x ", features.cols()));
+  const PrincipalComponents components = principal_components(features, 4);
+  Matrix<double> scores = components.scores(features);
+  const double rounding = 1e-12 * (components.mean.norm() + components.deviations(0));
+  if (components.deviations(0) <= rounding) scores.setZero();
+  if (detail::border_excess(scores.row(0), rows, columns) > 0) scores.row(0) *= -1;
+  ComponentPicture picture;
+  Matrix<double> first = scores.row(0);
+  detail::scale_rows(first, std::vector<bool>(static_cast<std::size_t>(first.cols()), true));
+  picture.foreground_score = first.row(0).transpose();
+  for (const double score : picture.foreground_score) picture.is_foreground.push_back(score > threshold);
+  picture.colours = scores.bottomRows(3);
+  detail::scale_rows(picture.colours, picture.is_foreground);
+  return picture;
+}
+
+}  // namespace crate

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Eigen/SVD>
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+#include <vector>
+
+#include "crate/analysis/class_separation.hpp"
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/operators/subspaces.hpp"
+
+// How the subspaces of a layer lie to each other, to those of another layer, and to tokens; and how near a dictionary
+// is to the orthonormal one that the derivation assumes. All in double.
+
+namespace crate {
+
+namespace detail {
+
+/// |cosines| between columns; 0 with a column of zeros. A template, here and below, so that only those pay for
+/// compiling it who use it.
+template <Scalar S>
+[[nodiscard]] Matrix<S> column_cosines(const Matrix<S>& a) {
+  const Matrix<S> unit = of_unit_length<S>(a);
+  return (unit.transpose() * unit).cwiseAbs();
+}
+
+template <Scalar S>
+void check_finite(const Matrix<S>& matrix, std::string_view what) {
+  check_option(matrix.allFinite(), concatenate(what, " of finite numbers"), "others");
+}
+
+/// Columns of an orthonormal basis of A's column space, to the rounding of its largest singular value.
+template <Scalar S>
+[[nodiscard]] Matrix<S> column_space(const Matrix<S>& a) {
+  const Eigen::BDCSVD<Matrix<S>> svd(a, Eigen::ComputeThinU);
+  return svd.matrixU().leftCols(svd.rank());
+}
+
+}  // namespace detail
+
+/// Largest and mean |cosine| between different columns; 0 where there are no two.
+struct Coherence {
+  double largest = 0;
+  double mean = 0;
+};
+
+/// How far the codebook of a layer is from one of orthonormal bases of orthogonal subspaces, of which both are 0.
+struct SubspaceCoherence {
+  Coherence within;   ///< of columns of one U_k
+  Coherence between;  ///< of columns of different U_k
+};
+
+/// Source: arXiv 2311.13110, section 5, which shows U_[K]^T U_[K] of learnt layers. Throws OptionError on numbers that
+/// are not finite.
+template <class Bases>
+[[nodiscard]] SubspaceCoherence subspace_coherence(const Subspaces<Bases>& subspaces) {
+  const Matrix<double> u = subspaces.bases().template cast<double>();
+  detail::check_finite(u, "subspaces");
+  const Matrix<double> cosines = detail::column_cosines(u);
+  SubspaceCoherence result;
+  double pairs_within = 0, pairs_between = 0;
+  for (Index j = 0; j < u.cols(); ++j)
+    for (Index i = 0; i < j; ++i) {
+      const bool same = i / subspaces.head_dim() == j / subspaces.head_dim();
+      Coherence& coherence = same ? result.within : result.between;
+      coherence.largest = std::max(coherence.largest, cosines(i, j));
+      coherence.mean += cosines(i, j);
+      (same ? pairs_within : pairs_between) += 1;
+    }
+  result.within.mean /= std::max(1.0, pairs_within);
+  result.between.mean /= std::max(1.0, pairs_between);
+  return result;
+}
+
+/// exp(-sum_i q_i log q_i), q_i = s_i / sum_j s_j of the singular values: between 1 and min(rows, columns), and 0 of
+/// zeros alone. Source: Roy and Vetterli, "The effective rank", EUSIPCO 2007.
+template <class ADerived>
+[[nodiscard]] double effective_rank(const Eigen::MatrixBase<ADerived>& matrix) {
+  const Matrix<double> a = matrix.template cast<double>();
+  check_not_empty("effective rank: matrix", a);
+  detail::check_finite(a, "a matrix");
+  const Vector<double> values = Eigen::BDCSVD<Matrix<double>>(a).singularValues();
+  if (values.sum() == 0) return 0;
+  double entropy = 0;
+  for (const double value : values)
+    if (const double share = value / values.sum(); share > 0) entropy -= share * std::log(share);
+  return std::exp(entropy);
+}
+
+/// The principal angles between the column spaces of A and B, in degrees, rising: as many as the smaller space has
+/// dimensions. Where they are small, they come of sines, which stay precise there. Source: Bjorck and Golub, "Numerical
+/// methods for computing angles between linear subspaces", Math. Comp. 27 (1973). Throws ShapeError unless both have
+/// equally many rows.
+template <class ADerived, class BDerived>
+[[nodiscard]] std::vector<double> principal_angles(const Eigen::MatrixBase<ADerived>& a,
+                                                   const Eigen::MatrixBase<BDerived>& b) {
+  check_size("principal angles: rows of the second matrix", b.rows(), a.rows());
+  Matrix<double> first = a.template cast<double>(), second = b.template cast<double>();
+  detail::check_finite(first, "a matrix");
+  detail::check_finite(second, "a matrix");
+  first = detail::column_space(first);
+  second = detail::column_space(second);
+  if (first.cols() < second.cols()) first.swap(second);
+  std::vector<double> angles(static_cast<std::size_t>(second.cols()));
+  if (angles.empty()) return angles;
+  const Matrix<double> inside = first.transpose() * second, outside = second - first * inside;
+  const Vector<double> cosines = Eigen::BDCSVD<Matrix<double>>(inside).singularValues(),
+                       sines = Eigen::BDCSVD<Matrix<double>>(outside).singularValues().reverse();
+  for (Index i = 0; i < second.cols(); ++i) {
+    const double cosine = std::min(1.0, cosines(i)), sine = std::min(1.0, sines(i));
+    angles[static_cast<std::size_t>(i)] =
+        (cosine * cosine > 0.5 ? std::asin(sine) : std::acos(cosine)) * 180 / 3.14159265358979323846;
+  }
+  return angles;
+}
+
+/// How incoherent a dictionary is, as the derivation of ISTA assumes.
+struct DictionaryIncoherence {
+  Coherence atoms;       ///< of its columns
+  double departure = 0;  ///< ||G - I||_F / ||I||_F, G = s^2 D^T D, s such that its diagonal has the mean 1
+};
+
+/// D, d x s. An orthonormal D has 0; one of s > d atoms cannot be below (s / d - 1)^{1/2}. Throws ShapeError on an
+/// empty D, OptionError on numbers that are not finite.
+template <class DDerived>
+[[nodiscard]] DictionaryIncoherence dictionary_incoherence(const Eigen::MatrixBase<DDerived>& dictionary) {
+  const Matrix<double> d = dictionary.template cast<double>();
+  check_not_empty("incoherence: dictionary", d);
+  const SubspaceCoherence coherence = subspace_coherence(Subspaces<Matrix<double>>(d, 1));
+  const double energy = d.squaredNorm() / static_cast<double>(d.cols());
+  Matrix<double> gram = d.transpose() * d / (energy > 0 ? energy : 1);
+  gram.diagonal().array() -= 1;
+  return {coherence.within, gram.norm() / std::sqrt(static_cast<double>(d.cols()))};
+}
+
+/// The share of each head in the energy of every token's projections, K x N: ||U_k^T z||^2 / sum_j ||U_j^T z||^2; a
+/// token that no subspace holds anything of has zeros. Throws ShapeError unless U has as many rows as Z.
+template <class ZDerived, class Bases>
+[[nodiscard]] Matrix<double> head_shares(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces) {
+  check_size("shares of heads: rows of the tokens", tokens.rows(), subspaces.dim());
+  const Matrix<double> h = (subspaces.bases().transpose() * tokens).template cast<double>();
+  const Index p = subspaces.head_dim();
+  Matrix<double> shares(subspaces.heads(), h.cols());
+  for (Index k = 0; k < shares.rows(); ++k) shares.row(k) = h.middleRows(k * p, p).colwise().squaredNorm();
+  for (Index j = 0; j < shares.cols(); ++j)
+    if (const double whole = shares.col(j).sum(); whole > 0) shares.col(j) /= whole;
+  return shares;
+}
+
+/// The head that claims each token: that of the largest share, the first of equals, -1 of a token that none holds.
+template <Scalar S>
+[[nodiscard]] std::vector<Index> claiming_heads(const Matrix<S>& shares) {
+  std::vector<Index> heads;
+  for (Index j = 0; j < shares.cols(); ++j) {
+    Index best = -1;
+    if (shares.rows() > 0 && shares.col(j).maxCoeff(&best) <= 0) best = -1;
+    heads.push_back(best);
+  }
+  return heads;
+}
+
+}  // namespace crate

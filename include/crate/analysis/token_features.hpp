@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crate/analysis/layer_subspaces.hpp"
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/core/token_sets.hpp"
+#include "crate/layers/find_layer.hpp"
+#include "crate/layers/mssa.hpp"
+#include "crate/layers/pass.hpp"
+#include "crate/layers/self_attention.hpp"
+#include "crate/operators/softmax.hpp"
+
+// Queries and keys of one attention layer: its attention maps, and the features in which tokens are compared.
+
+namespace crate {
+
+/// Of every token in one layer. In MSSA queries and keys are the same, U^T LN(Z).
+template <Scalar S>
+struct TokenFeatures {
+  Matrix<S> queries;           ///< (K p) x (total tokens)
+  Matrix<S> keys;              ///< (K p) x (total tokens), head after head: the published "key features"
+  Index heads;                 ///< K
+  AttentionOptions attention;  ///< mask and scale of the logits
+  TokenLayout layout;          ///< where each set begins
+
+  /// The keys of the patches of one set, (K p) x (tokens - 1): all but the class token.
+  [[nodiscard]] Matrix<S> patch_keys(Index set) const {
+    check_set(set);
+    return keys.middleCols(layout.begin(set) + 1, layout.length(set) - 1);
+  }
+
+  /// Throws OptionError unless there is such a set.
+  void check_set(Index set) const {
+    check_option(set >= 0 && set < layout.sets(), concatenate("a token set from 0 to ", layout.sets() - 1), set);
+  }
+};
+
+/// softmax(logit_scale K_k^T q_k) of the query token of one set and head: its attention to each token of the set, which
+/// sums to 1; 0 for tokens that it does not see. Computed for this query alone, so that large images cost N numbers,
+/// not N^2. Throws OptionError where there is no such set, head or token.
+template <Scalar S>
+[[nodiscard]] Vector<S> attention_of(const TokenFeatures<S>& features, Index set, Index head, Index query) {
+  features.check_set(set);
+  const Index begin = features.layout.begin(set), length = features.layout.length(set);
+  check_option(head >= 0 && head < features.heads, concatenate("a head from 0 to ", features.heads - 1), head);
+  check_option(query >= 0 && query < length, concatenate("a query token from 0 to ", length - 1), query);
+  const Index p = features.keys.rows() / features.heads;
+  const bool is_causal = features.attention.mask == AttentionMask::causal;
+  const Index seen = std::min(features.layout.visible(set), is_causal ? query + 1 : length);
+  const Vector<S> logits =
+      static_cast<S>(features.attention.logit_scale) * (features.keys.block(head * p, begin, p, seen).transpose() *
+                                                        features.queries.col(begin + query).segment(head * p, p));
+  Vector<S> attention = Vector<S>::Zero(length);
+  attention.head(seen) = softmax_columns(logits);
+  return attention;
+}
+
+namespace detail {
+
+/// What a layer's half-step "projection" holds.
+struct ProjectionRows {
+  Index width = 0, first_key = 0, heads = 0;
+  AttentionOptions attention = {};
+};
+
+template <class Model>
+[[nodiscard]] ProjectionRows projection_rows(const Model& model, std::string_view name) {
+  using S = typename Model::Scalar;
+  if (const auto* const mssa = find_layer<Mssa<S>>(model, name))
+    return {mssa->subspaces.bases().cols(), 0, mssa->subspaces.heads(), mssa->attention};
+  if (const auto* const layer = find_layer<SelfAttention<S>>(model, name))
+    return {layer->output.input_dim(), layer->output.input_dim(), layer->heads, layer->attention};
+  std::vector<std::string> names;
+  for (const auto& layer : layer_subspaces(model)) names.push_back(layer.name);
+  throw OptionError(concatenate("attention layer: expected one of ", quoted_list(names), ", found '", name, "'"));
+}
+
+}  // namespace detail
+
+/// Sends images, words or tokens through a model and returns the queries and keys of the attention layer of this name,
+/// such as "layers.5.compress". For larger images than the model was trained on, see ImageClassifier::resize_images.
+/// Throws OptionError, which lists the layers, if there is none of this name.
+template <class Model, class Input>
+[[nodiscard]] TokenFeatures<typename Model::Scalar> token_features(const Model& model, const Input& input,
+                                                                   std::string_view layer,
+                                                                   Run<typename Model::Scalar> run = {}) {
+  using S = typename Model::Scalar;
+  const detail::ProjectionRows rows = detail::projection_rows(model, layer);
+  TokenFeatures<S> features{{}, {}, rows.heads, rows.attention, TokenLayout::equal(0, 1)};
+  const std::string wanted = join_names(layer, "projection");
+  const Observer<S> before = run.observer;
+  run.observer = [&](HalfStep<S> step) {
+    if (before) before(step);
+    if (step.name != wanted) return;
+    features.queries = step.activation.topRows(rows.width);
+    features.keys = step.activation.middleRows(rows.first_key, rows.width);
+    features.layout = step.layout;
+  };
+  (void)model.forward(input, run);
+  return features;
+}
+
+}  // namespace crate
