@@ -25,7 +25,7 @@ void check_views(const std::vector<Student>& student, const std::vector<Teacher>
 
 /// -sum q log q; what is 0 adds nothing.
 template <class Derived>
-[[nodiscard]] double entropy(const Eigen::MatrixBase<Derived>& q) {
+[[nodiscard]] double output_entropy(const Eigen::MatrixBase<Derived>& q) {
   double sum = 0;
   for (Index k = 0; k < q.size(); ++k)
     if (q(k) > 0) sum -= q(k) * std::log(q(k));
@@ -121,9 +121,9 @@ inline OutputEntropies output_entropies(const std::vector<Matrix<double>>& distr
   for (const Matrix<double>& q : distributions) {
     check_not_empty("entropies: distributions", q);
     check_shape("entropies: distributions", q, result.outputs, result.images);
-    result.of_mean += detail::entropy(Vector<double>(q.rowwise().mean())) / views;
+    result.of_mean += detail::output_entropy(Vector<double>(q.rowwise().mean())) / views;
     double sum = 0;
-    for (Index b = 0; b < q.cols(); ++b) sum += detail::entropy(q.col(b));
+    for (Index b = 0; b < q.cols(); ++b) sum += detail::output_entropy(q.col(b));
     result.mean += sum / static_cast<double>(q.cols()) / views;
   }
   return result;
