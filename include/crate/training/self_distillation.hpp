@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "crate/operators/self_distillation.hpp"
 #include "crate/training/measures.hpp"
 #include "crate/training/objective.hpp"
+#include "crate/training/recipe.hpp"
 
 namespace crate {
 
@@ -75,6 +77,23 @@ struct SelfDistillationMeasures {
     return count > 0 ? sum / static_cast<double>(count) : std::numeric_limits<double>::quiet_NaN();
   }
 };
+
+/// Below this spread features say next to nothing of their images. Healthy runs have 0.3 and more.
+inline constexpr double collapsed_spread = 0.1;
+
+/// What has happened, and how to mend it, if measures have a spread below that of a collapse; nothing otherwise.
+[[nodiscard]] inline std::optional<std::string> why_collapsed(const SelfDistillationMeasures& measures) {
+  if (!(measures.spread() < collapsed_spread)) return std::nullopt;
+  const std::string found = concatenate("all images get nearly the same features (spread ", measures.spread(),
+                                        ", expected at least ", collapsed_spread, ")");
+  if (measures.told_images == 0)
+    return found + "; a smaller epsilon of the coding rate, a larger momentum of the teacher, or a smaller rate may help";
+  return found + (measures.entropy() > 0.5
+                      ? ": every output is used alike; a lower temperature of the teacher, a larger momentum of the "
+                        "teacher, or a smaller rate may help"
+                      : ": a few outputs win everywhere; centring (momentum 0.9), a larger momentum of the teacher, or "
+                        "a smaller rate may help");
+}
 
 /// DINO over a training: the teacher's temperature goes in a line from its first value to its last, then stays.
 struct DinoTrainingOptions {
@@ -186,5 +205,25 @@ struct SelfDistillationObjective {
             .told_images = entropies.images};
   }
 };
+
+/// Appends what the rule says.
+inline void describe(Recipe& recipe, const CodingRateDistillationOptions& o) {
+  using detail::exact_text;
+  recipe.insert(recipe.end(), {{"objective", "coding rate"},
+                               {"epsilon^2", exact_text(o.squared_epsilon)},
+                               {"weight of the comparison", exact_text(o.comparison_weight)},
+                               {"coding rate of", o.expansion_of == ExpansionOf::student ? "student" : "both"}});
+}
+inline void describe(Recipe& recipe, const DinoTrainingOptions& o) {
+  using detail::exact_text;
+  recipe.insert(recipe.end(), {{"objective", "DINO"},
+                               {"student temperature", exact_text(o.student_temperature)},
+                               {"teacher temperature", exact_text(o.teacher_temperature)},
+                               {"first teacher temperature", exact_text(o.first_teacher_temperature)},
+                               {"centre momentum", exact_text(o.centre_momentum)}});
+}
+inline void describe(Recipe& recipe, const SelfDistillationRule& rule) {
+  std::visit([&](const auto& options) { describe(recipe, options); }, rule);
+}
 
 }  // namespace crate
