@@ -126,8 +126,7 @@ SelfDistilled<Classifier> fresh_model(const Bench& bench) {
   sizes.block.heads = o.heads;
   if constexpr (requires { sizes.block.norm_epsilon; }) sizes.head_norm_epsilon = sizes.block.norm_epsilon;
   SelfDistilled<Classifier> model(
-      Classifier(sizes),
-      {.hidden = o.hidden, .bottleneck = o.bottleneck, .outputs = bench.is_dino() ? o.outputs : 0});
+      Classifier(sizes), {.hidden = o.hidden, .bottleneck = o.bottleneck, .outputs = bench.is_dino() ? o.outputs : 0});
   initialise(model, o.training.trainer.seed);
   model.encoder.about.preprocessing = bench.preprocessing;
   model.encoder.about.class_names = images.class_names;
@@ -147,9 +146,9 @@ SelfDistillationMeasures judge(const LabelledFeatures<float>& known, const Label
 
 template <class Classifier>
 SelfDistillationMeasures judge_encoder(const Bench& bench, const Classifier& encoder) {
-  const FeatureOptions options{.token = bench.options.pool == "mean" ? FeatureToken::mean_of_patches
-                                                                     : FeatureToken::class_token,
-                               .normalised = true};
+  const FeatureOptions options{
+      .token = bench.options.pool == "mean" ? FeatureToken::mean_of_patches : FeatureToken::class_token,
+      .normalised = true};
   const auto features = [&](const ImageDataSet& images) {
     return labelled_features(encoder, ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
                              options, bench.threads);
@@ -173,9 +172,10 @@ auto evaluation_of(const Bench& bench, const State& state) {
     SelfDistillationMeasures measures = judge_encoder(bench, teacher.encoder);
     const Index most = 512;
     const ImageDataSet first = first_images(bench.judges.test, most);
-    const Matrix<float> images = ImageSource<float>{first, bench.preprocessing.normalisation}.take(all_of(first)).images;
-    measures += state.objective.gauges(forward(teacher, Images<float>(images), {.threads = &threads}).tokens, state.step,
-                                       threads);
+    const Matrix<float> images =
+        ImageSource<float>{first, bench.preprocessing.normalisation}.take(all_of(first)).images;
+    measures += state.objective.gauges(forward(teacher, Images<float>(images), {.threads = &threads}).tokens,
+                                       state.step, threads);
     return measures;
   };
 }
@@ -189,8 +189,7 @@ TrainerOptions trainer_options(const Bench& bench) {
                     .final_factor = o.training.rate > 0 ? o.last_rate / o.training.rate : 1};
   TrainerOptions options = training_program::trainer_options(o.training, schedule, bench.described_options);
   options.clip_each = true;
-  if (o.training.weight_decay > 0)
-    options.decay_factor = CosineRamp{1, o.final_weight_decay / o.training.weight_decay};
+  if (o.training.weight_decay > 0) options.decay_factor = CosineRamp{1, o.final_weight_decay / o.training.weight_decay};
   options.average_decay = CosineRamp{o.teacher_momentum, 1};
   if (bench.is_dino() && o.held_epochs > 0) {
     options.held = "projection.outputs";
@@ -221,20 +220,20 @@ int train(const Bench& bench) {
   Model model = fresh_model<Classifier>(bench);
   const PatchGrid& grid = patch_grid(model);
   const Index side = local_side(o, bench.data.training, grid.height);
-  std::printf("%s, %td parameters and %td of the projection head, patches of %td x %td; %td images to train on, 2 + %td "
-              "views of each\n",
-              std::string(FamilyOf<Classifier>::name).c_str(), parameter_count(model.encoder),
-              parameter_count(model.projection), grid.height, grid.width, bench.data.training.size(), o.locals);
+  std::printf(
+      "%s, %td parameters and %td of the projection head, patches of %td x %td; %td images to train on, 2 + %td "
+      "views of each\n",
+      std::string(FamilyOf<Classifier>::name).c_str(), parameter_count(model.encoder),
+      parameter_count(model.projection), grid.height, grid.width, bench.data.training.size(), o.locals);
   const ViewSource<float> training{bench.data.training, bench.preprocessing.normalisation, views_of(bench, side)};
   AnyOptimiser<Model> rule(model, training_program::optimiser_options(o.training));
   const Recipe recipe = recipe_of(bench, rule.options, side);
   SelfDistillationObjective<Model> objective(rule_of(bench), model.output_dim(), o.locals, {side, side});
   MovingAverage<Model> teacher(model, o.teacher_momentum);
-  TrainingState<Model, AnyOptimiser<Model>, SelfDistillationObjective<Model>> state{
-      .model = std::move(model),
-      .optimiser = std::move(rule),
-      .objective = std::move(objective),
-      .average = std::move(teacher)};
+  TrainingState<Model, AnyOptimiser<Model>, SelfDistillationObjective<Model>> state{.model = std::move(model),
+                                                                                    .optimiser = std::move(rule),
+                                                                                    .objective = std::move(objective),
+                                                                                    .average = std::move(teacher)};
   state.objective.evaluation = evaluation_of(bench, state);
   Trainer trainer(state, training, training, trainer_options(bench), bench.threads, recipe);
   const auto begin = [&] {
@@ -247,14 +246,15 @@ int train(const Bench& bench) {
     std::fflush(stdout);
   };
   const training_program::Length length{"--epochs", concatenate(o.training.trainer.epochs, " epochs")};
-  const bool finished =
-      training_program::run(trainer, state, o.training, length, begin,
-                            [&](const auto& report) { train_dino::print_epoch(report, bench.is_dino()); });
+  const bool finished = training_program::run(trainer, state, o.training, length, begin, [&](const auto& report) {
+    train_dino::print_epoch(report, bench.is_dino());
+  });
   if (!finished) return training_program::interrupted;
   if (!o.training.output.empty())
-    std::printf("\nthe teacher's encoder is in %s, as a classifier whose last map is untrained: for probe, and for\n"
-                "train_classifier --from\n",
-                o.training.output.c_str());
+    std::printf(
+        "\nthe teacher's encoder is in %s, as a classifier whose last map is untrained: for probe, and for\n"
+        "train_classifier --from\n",
+        o.training.output.c_str());
   return 0;
 }
 

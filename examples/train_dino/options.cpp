@@ -17,14 +17,31 @@ using crate::detail::is_among;
 using program_options::add_choice;
 using program_options::begin_group;
 
-constexpr std::array<std::string_view, 17> of_recipe = {
-    "--patch",     "--dim",        "--depth",   "--heads",  "--hidden",        "--bottleneck",
-    "--outputs",   "--drop-path",  "--locals",  "--rate",   "--local-side",    "--batch",
-    "--warm-up",   "--teacher-momentum", "--epochs", "--temperature-epochs", "--first-teacher-temperature"};
+constexpr std::array<std::string_view, 17> of_recipe = {"--patch",
+                                                        "--dim",
+                                                        "--depth",
+                                                        "--heads",
+                                                        "--hidden",
+                                                        "--bottleneck",
+                                                        "--outputs",
+                                                        "--drop-path",
+                                                        "--locals",
+                                                        "--rate",
+                                                        "--local-side",
+                                                        "--batch",
+                                                        "--warm-up",
+                                                        "--teacher-momentum",
+                                                        "--epochs",
+                                                        "--temperature-epochs",
+                                                        "--first-teacher-temperature"};
 
-constexpr std::array<std::string_view, 7> of_dino = {
-    "--outputs",           "--student-temperature", "--teacher-temperature", "--first-teacher-temperature",
-    "--temperature-epochs", "--centre-momentum",     "--held-epochs"};
+constexpr std::array<std::string_view, 7> of_dino = {"--outputs",
+                                                     "--student-temperature",
+                                                     "--teacher-temperature",
+                                                     "--first-teacher-temperature",
+                                                     "--temperature-epochs",
+                                                     "--centre-momentum",
+                                                     "--held-epochs"};
 
 constexpr std::array<std::string_view, 3> of_coding_rate = {"--eps", "--comparison", "--expansion-of"};
 
@@ -36,7 +53,8 @@ void add_data_options(CLI::App& app, Options& o) {
       ->type_name("FOLDER");
   app.add_option("--image", o.image, "size to which pictures in folders are brought")->type_name("HEIGHTxWIDTH");
   app.add_option("--images", o.images, "train on the first so many images; 0 for all")->check(CLI::NonNegativeNumber);
-  app.add_option("--locals", o.locals, "local views of an image, beside two global ones")->check(CLI::NonNegativeNumber);
+  app.add_option("--locals", o.locals, "local views of an image, beside two global ones")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--local-side", o.local_side, "their side in pixels, whole patches; 0 for about half of an image")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--no-flip", o.no_flip, "no view is seen in a mirror: for digits and letters");
@@ -141,11 +159,13 @@ void check_options(const CLI::App& app, const Options& o) {
   using training_program::check_number;
   program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, o); });
   training_program::check_given(o.training, "--data", "a folder", o.data);
-  for (const auto& [name, epochs] : {std::pair{"--warm-up", o.warm_up_epochs},
-                                     {"--temperature-epochs", o.temperature_epochs}})
-    check_number(std::isfinite(epochs) && epochs >= 0, crate::concatenate(name, ": expected a number of epochs"), epochs);
+  for (const auto& [name, epochs] :
+       {std::pair{"--warm-up", o.warm_up_epochs}, {"--temperature-epochs", o.temperature_epochs}})
+    check_number(std::isfinite(epochs) && epochs >= 0, crate::concatenate(name, ": expected a number of epochs"),
+                 epochs);
   for (const auto& [name, value] : {std::pair{"--final-weight-decay", o.final_weight_decay},
-                                    {"--last-rate", o.last_rate}, {"--rate", o.training.rate},
+                                    {"--last-rate", o.last_rate},
+                                    {"--rate", o.training.rate},
                                     {"--weight-decay", o.training.weight_decay}})
     check_number(std::isfinite(value) && value >= 0, crate::concatenate(name, ": expected a number >= 0"), value);
   check_number(o.last_rate <= o.training.rate, "--last-rate: expected at most --rate", o.last_rate);

@@ -35,7 +35,8 @@ TEST_CASE("the adjoint of stretching a table is its transpose") {
     const Matrix<double> table = draw_normal(random, 2, 1 + rows * columns);
     const Matrix<double> cotangent = draw_normal(random, 2, 1 + new_rows * new_columns);
     const Matrix<double> by_table = interpolate_positions_adjoint(cotangent, rows, columns, new_rows, new_columns);
-    const double forth = interpolate_positions(table, rows, columns, new_rows, new_columns).cwiseProduct(cotangent).sum();
+    const double forth =
+        interpolate_positions(table, rows, columns, new_rows, new_columns).cwiseProduct(cotangent).sum();
     REQUIRE(by_table.cols() == table.cols());
     CHECK(std::abs(forth - table.cwiseProduct(by_table).sum()) < 1e-12 * table.norm() * cotangent.norm());
   });

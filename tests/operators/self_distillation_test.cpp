@@ -90,16 +90,16 @@ TEST_CASE("the loss of the coding rate and its gradient are those of the publish
     const std::string prefix = std::to_string(i) + "/";
     INFO(prefix);
     const Views student = views_of(file.at(prefix + "student")), teacher = views_of(file.at(prefix + "teacher"));
-    const CodingRateDistillationOptions options{
-        .squared_epsilon = cases[i]["eps"],
-        .comparison_weight = cases[i]["coeff"],
-        .expansion_of =
-            cases[i]["expansion_of"] == "student" ? ExpansionOf::student : ExpansionOf::student_and_teacher};
+    const CodingRateDistillationOptions options{.squared_epsilon = cases[i]["eps"],
+                                                .comparison_weight = cases[i]["coeff"],
+                                                .expansion_of = cases[i]["expansion_of"] == "student"
+                                                                    ? ExpansionOf::student
+                                                                    : ExpansionOf::student_and_teacher};
     Threads threads(2);
     const auto found = coding_rate_distillation_loss(features(student), features(teacher), options, threads);
     CHECK(relative_error(found.loss, scalar_from<double>(file.at(prefix + "loss"))) < 1e-10);
-    CHECK(relative_error(std::abs(found.comparison),
-                         std::abs(scalar_from<double>(file.at(prefix + "compression")))) < 1e-10);
+    CHECK(relative_error(std::abs(found.comparison), std::abs(scalar_from<double>(file.at(prefix + "compression")))) <
+          1e-10);
     CHECK(relative_error(std::abs(found.expansion), std::abs(scalar_from<double>(file.at(prefix + "expansion")))) <
           1e-10);
     const Views expected = views_of(file.at(prefix + "grad_student"));

@@ -26,10 +26,11 @@ using SelfDistillation = SelfDistillationObjective<Student>;
 using State = TrainingState<Student, AnyOptimiser<Student>, SelfDistillation>;
 
 Student draw_student(Index outputs) {
-  CrateClassifier<double> encoder({.image = {.height = 8, .width = 8, .channels = 1, .patch_height = 2, .patch_width = 2},
-                                   .classes = 3,
-                                   .depth = 2,
-                                   .block = {.dim = 6, .heads = 2}});
+  CrateClassifier<double> encoder(
+      {.image = {.height = 8, .width = 8, .channels = 1, .patch_height = 2, .patch_width = 2},
+       .classes = 3,
+       .depth = 2,
+       .block = {.dim = 6, .heads = 2}});
   Student student(std::move(encoder), {.hidden = 7, .bottleneck = 5, .outputs = outputs});
   initialise(student, 1);
   Random random(2);  // larger than at the start of a training, so that views differ
@@ -61,8 +62,9 @@ struct RuleOfTest {
   SelfDistillationRule rule;
   Index outputs;
 };
-const std::vector<RuleOfTest> rules{{CodingRateDistillationOptions{.squared_epsilon = 0.5}, 0},
-                                    {DinoTrainingOptions{.first_teacher_temperature = 0.07, .temperature_steps = 5}, 9}};
+const std::vector<RuleOfTest> rules{
+    {CodingRateDistillationOptions{.squared_epsilon = 0.5}, 0},
+    {DinoTrainingOptions{.first_teacher_temperature = 0.07, .temperature_steps = 5}, 9}};
 
 constexpr std::uint64_t seed = 3;
 const std::vector<Index> batch{5, 2, 11, 0, 7};
@@ -180,7 +182,8 @@ TEST_CASE("steps of self-distillation have the same bits on any number of thread
   }
 }
 
-TEST_CASE("self-distillation goes on from its checkpoint with the same bits, and the teacher is read from it as weights") {
+TEST_CASE(
+    "self-distillation goes on from its checkpoint with the same bits, and the teacher is read from it as weights") {
   const std::string path = "self_distillation_test.safetensors";
   for (const RuleOfTest& r : rules) {
     std::remove(path.c_str());
@@ -199,7 +202,8 @@ TEST_CASE("self-distillation goes on from its checkpoint with the same bits, and
 
     save_checkpoint(path, second.state, second.trainer.recipe());
     const auto teacher = load_classifier<double>(path);
-    CHECK(teacher.encoder.layers[1].sparsify.layer.dictionary == second.state.average->average.encoder.encoder.layers[1].sparsify.layer.dictionary);
+    CHECK(teacher.encoder.layers[1].sparsify.layer.dictionary ==
+          second.state.average->average.encoder.encoder.layers[1].sparsify.layer.dictionary);
     std::remove(path.c_str());
   }
 }

@@ -87,7 +87,8 @@ void drop_whole_sets(const TokenLayout& layout, double probability, const Dropou
   for (Index set = 0; set < layout.sets(); ++set) {
     const DropoutDraws draws(stream, place, set, 0);
     const bool is_dropped = philox(draws.counter, draws.key)[0] < dropout_threshold(probability);
-    tokens.middleCols(layout.begin(set), layout.length(set)) *= is_dropped ? S(0) : static_cast<S>(1 / (1 - probability));
+    tokens.middleCols(layout.begin(set), layout.length(set)) *=
+        is_dropped ? S(0) : static_cast<S>(1 / (1 - probability));
   }
 }
 

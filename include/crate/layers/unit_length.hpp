@@ -44,8 +44,7 @@ struct UnitLength {
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, UnitLength&, Pass<S>&) const {
     const auto z = tape.tokens.view(), w = tape.results.view();
     for (Index j = 0; j < z.cols(); ++j)
-      z_cotangent.col(j) =
-          (out_cotangent.col(j) - out_cotangent.col(j).dot(w.col(j)) * w.col(j)) / length(z.col(j));
+      z_cotangent.col(j) = (out_cotangent.col(j) - out_cotangent.col(j).dot(w.col(j)) * w.col(j)) / length(z.col(j));
   }
 
  private:

@@ -58,12 +58,9 @@ struct ProjectionHead : Chain<ProjectionHead<S>, S> {
 
   static constexpr auto parts() {
     using Self = ProjectionHead;
-    return std::tuple{part("first", &Self::first),
-                      part("first_activation", &Self::first_activation),
-                      part("second", &Self::second),
-                      part("second_activation", &Self::second_activation),
-                      part("bottleneck", &Self::bottleneck),
-                      part("direction", &Self::direction),
+    return std::tuple{part("first", &Self::first),           part("first_activation", &Self::first_activation),
+                      part("second", &Self::second),         part("second_activation", &Self::second_activation),
+                      part("bottleneck", &Self::bottleneck), part("direction", &Self::direction),
                       part("outputs", &Self::outputs)};
   }
 };
@@ -87,12 +84,18 @@ struct SelfDistilled : Chain<SelfDistilled<Classifier>, typename Classifier::Sca
   }
 
   static constexpr auto links() {
-    return std::tuple{part("embedding", [](auto& model) -> auto& { return model.encoder.embedding; }),
-                      part("tokens", [](auto& model) -> auto& { return model.encoder.tokens; }),
-                      part("", [](auto& model) -> auto& { return model.encoder.encoder; }),
-                      part("pool", [](auto& model) -> auto& { return model.encoder.pool; }),
-                      part("norm", [](auto& model) -> auto& { return model.encoder.head.norm; }),
-                      part("projection", [](auto& model) -> auto& { return model.projection; })};
+    return std::tuple{part(
+                          "embedding", [](auto& model) -> auto& { return model.encoder.embedding; }),
+                      part(
+                          "tokens", [](auto& model) -> auto& { return model.encoder.tokens; }),
+                      part(
+                          "", [](auto& model) -> auto& { return model.encoder.encoder; }),
+                      part(
+                          "pool", [](auto& model) -> auto& { return model.encoder.pool; }),
+                      part(
+                          "norm", [](auto& model) -> auto& { return model.encoder.head.norm; }),
+                      part(
+                          "projection", [](auto& model) -> auto& { return model.projection; })};
   }
 
   /// What is kept and used without the rest: a model of a published family, in files and in checkpoints.

@@ -83,8 +83,9 @@ struct AdamW {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    detail::take_adamw_step<Scalar>(options, factors, steps + 1, detail::moved_by(list_parameters(model), factors), list_parameters(gradient),
-                                    list_parameters(first_moment), list_parameters(second_moment), threads);
+    detail::take_adamw_step<Scalar>(options, factors, steps + 1, detail::moved_by(list_parameters(model), factors),
+                                    list_parameters(gradient), list_parameters(first_moment),
+                                    list_parameters(second_moment), threads);
     ++steps;
   }
 };

@@ -13,8 +13,8 @@
 #include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/workspace.hpp"
-#include "crate/layers/patch_embedding.hpp"
 #include "crate/layers/pass.hpp"
+#include "crate/layers/patch_embedding.hpp"
 #include "crate/layers/recording.hpp"
 #include "crate/models/image_views.hpp"
 #include "crate/operators/self_distillation.hpp"
@@ -135,8 +135,7 @@ class JointGradient {
       const Images<Scalar> images(examples.views[v]);
       const Model& model = is_of_own_size(v) ? student : *other_;
       student_[v].middleCols(first(piece), size(piece)) = forward_kept(model, images, recording(piece, v), run);
-      if (v < teacher_.size())
-        forward(teacher, images, teacher_[v].middleCols(first(piece), size(piece)), run);
+      if (v < teacher_.size()) forward(teacher, images, teacher_[v].middleCols(first(piece), size(piece)), run);
     }
   }
 
@@ -168,10 +167,10 @@ class JointGradient {
   const O& objective_;
   BatchCut cut_;
   Threads& threads_;
-  std::vector<Workspace> workspaces_;  // of each thread
-  std::vector<Model> lanes_;           // as many as a batch has needed
-  std::optional<Model> other_;         // the student, for views of another size
-  Index count_ = 0;                    // images of the batch
+  std::vector<Workspace> workspaces_;              // of each thread
+  std::vector<Model> lanes_;                       // as many as a batch has needed
+  std::optional<Model> other_;                     // the student, for views of another size
+  Index count_ = 0;                                // images of the batch
   std::vector<Matrix<Scalar>> student_, teacher_;  // features of every view, p x B
   std::vector<Recording<Model>> recordings_;       // of every view of every piece
 };

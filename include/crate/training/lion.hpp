@@ -74,8 +74,8 @@ struct Lion {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    detail::take_lion_step<Scalar>(options, factors, detail::moved_by(list_parameters(model), factors), list_parameters(gradient),
-                                   list_parameters(moment), threads);
+    detail::take_lion_step<Scalar>(options, factors, detail::moved_by(list_parameters(model), factors),
+                                   list_parameters(gradient), list_parameters(moment), threads);
     ++steps;
   }
 };

@@ -13,9 +13,9 @@ namespace crate {
 
 /// What changes from step to step.
 struct StepFactors {
-  double rate = 1;      ///< times the optimiser's rate: what the schedule says
-  double gradient = 1;  ///< times the gradient: what clipping says
-  double decay = 1;     ///< times the optimiser's weight decay
+  double rate = 1;             ///< times the optimiser's rate: what the schedule says
+  double gradient = 1;         ///< times the gradient: what clipping says
+  double decay = 1;            ///< times the optimiser's weight decay
   std::string_view held = {};  ///< parameters inside the part of this name stay as they are; empty for none
 };
 

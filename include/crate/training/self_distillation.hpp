@@ -87,7 +87,8 @@ inline constexpr double collapsed_spread = 0.1;
   const std::string found = concatenate("all images get nearly the same features (spread ", measures.spread(),
                                         ", expected at least ", collapsed_spread, ")");
   if (measures.told_images == 0)
-    return found + "; a smaller epsilon of the coding rate, a larger momentum of the teacher, or a smaller rate may help";
+    return found +
+           "; a smaller epsilon of the coding rate, a larger momentum of the teacher, or a smaller rate may help";
   return found + (measures.entropy() > 0.5
                       ? ": every output is used alike; a lower temperature of the teacher, a larger momentum of the "
                         "teacher, or a smaller rate may help"
@@ -137,10 +138,10 @@ struct SelfDistillationObjective {
   };
 
   SelfDistillationRule rule;
-  Index views = 2;         ///< of an image, global ones first
-  Index global_views = 2;  ///< which the teacher sees
-  Size other_size = {};    ///< of the local ones, in pixels
-  Vector<Scalar> centre = {};  ///< of DINO: K entries, zero at the start
+  Index views = 2;                                                  ///< of an image, global ones first
+  Index global_views = 2;                                           ///< which the teacher sees
+  Size other_size = {};                                             ///< of the local ones, in pixels
+  Vector<Scalar> centre = {};                                       ///< of DINO: K entries, zero at the start
   std::function<Measures(const Model&, Threads&)> evaluation = {};  ///< of the teacher after an epoch, if there is one
 
   /// For features of `dim` entries. Throws OptionError on an option out of range.

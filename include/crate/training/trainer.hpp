@@ -43,13 +43,13 @@ struct TrainerOptions {
       128;  ///< examples of a step, >= 1; what is left of an epoch behind the last whole batch waits for the next
   BatchCut cut = {};
   Schedule schedule = {};
-  double largest_norm = 0;  ///< to which the gradient is clipped; 0 for as it is
-  bool clip_each = false;   ///< every parameter by its own norm, not all by that of all
+  double largest_norm = 0;                       ///< to which the gradient is clipped; 0 for as it is
+  bool clip_each = false;                        ///< every parameter by its own norm, not all by that of all
   std::optional<CosineRamp> decay_factor = {};   ///< of the optimiser's weight decay, over the training
   std::optional<CosineRamp> average_decay = {};  ///< of the moving average, in place of its own
   std::string held = {};                         ///< a part of the model that stays as it is ...
   Index held_epochs = 0;                         ///< ... for so many epochs
-  std::uint64_t seed = 0;   ///< of the order, the augmentation and the dropout
+  std::uint64_t seed = 0;                        ///< of the order, the augmentation and the dropout
 
   std::filesystem::path checkpoint = {};  ///< written at the start and after every epoch; empty for none
   Index checkpoint_every = 0;             ///< and after so many steps; 0 for never
@@ -324,7 +324,8 @@ class Trainer {
     std::ostringstream text;
     text << std::fixed << std::setprecision(4);
     for (const ListedNumber& number : list_numbers(state_.epoch_sums))
-      if (number.told_of == ToldOf::training_and_test && !std::isnan(number.value)) text << number.name << ' ' << number.value << "  ";
+      if (number.told_of == ToldOf::training_and_test && !std::isnan(number.value))
+        text << number.name << ' ' << number.value << "  ";
     return text.str();
   }
 

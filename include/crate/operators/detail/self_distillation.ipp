@@ -148,11 +148,12 @@ CodingRateViewLoss<S> coding_rate_distillation_loss(const ViewFeatures<S>& stude
     const auto v = static_cast<std::size_t>(view);
     result.by_student[v].resize(dim, images);
     for (Index b = 0; b < images; ++b) {
-      const Vector<double> others = detail::sum_of_directions(teacher, v, b), s = student[v].col(b).template cast<double>();
+      const Vector<double> others = detail::sum_of_directions(teacher, v, b),
+                           s = student[v].col(b).template cast<double>();
       const double length = detail::nonzero(s.norm()), cosines = others.dot(s) / length;
       comparisons[v] += cosines;
-      result.by_student[v].col(b) = (-options.comparison_weight * pair / length * (others - cosines / length * s))
-                                        .template cast<S>();
+      result.by_student[v].col(b) =
+          (-options.comparison_weight * pair / length * (others - cosines / length * s)).template cast<S>();
     }
     if (v >= teacher.size()) return;
     Matrix<S> w = student[v];

@@ -27,7 +27,7 @@ namespace crate::detail {
 inline constexpr std::string_view checkpoint_steps_key = "optimiser steps";  // in all of them
 inline constexpr std::string_view checkpoint_format = "2";  // 1, not written down: no checksum, no model
 inline constexpr std::string_view unpublished_key = "model without published form";  // and why it has none
-inline constexpr std::string_view published_part_key = "part with published form";  // of a model that has more
+inline constexpr std::string_view published_part_key = "part with published form";   // of a model that has more
 inline constexpr std::string_view model_metadata_prefix = "crate.";
 inline constexpr std::string_view recipe_prefix = "recipe: ";
 
