@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/launched_process.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/version.hpp"
 #include "program_options/help.hpp"
@@ -45,7 +46,12 @@ inline void set_up(CLI::App& app, const std::string& program) {
 /// Heads the options that are added next in the help.
 inline void begin_group(CLI::App& app, const std::string& heading) { app.option_defaults()->group(heading); }
 
-[[nodiscard]] inline int all_cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+/// All cores; of several processes that were started together on a machine, each has its share.
+[[nodiscard]] inline int all_cores() {
+  const auto launched = crate::launched_process();
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(1, cores / (launched ? std::max(1, launched->count_on_machine) : 1));
+}
 
 /// --threads: all cores unless it is given.
 inline void add_threads(CLI::App& app, int& threads) {

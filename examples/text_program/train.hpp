@@ -120,8 +120,8 @@ int train(const Program& program, const Options& o, const SplitText& text, const
       training_program::trainer_options(o.training, training_program::schedule_of(o.training, o.warm_up, o.steps),
                                         std::move(notes)),
       threads, recipe_of(o, text, chosen.tokeniser));
-  if (!o.training.output.empty()) write_beside(o.training.output, chosen);
-  if (!o.training.checkpoint.empty()) write_beside(o.training.checkpoint, chosen);
+  for (const std::string& weights : {o.training.output, o.training.checkpoint})
+    if (!weights.empty() && o.training.trainer.ranks->is_first()) write_beside(weights, chosen);
   const std::optional<double> bytes_per_token =
       Program::predicts_every_token ? std::optional(text.bytes_per_token) : std::nullopt;
   const auto on_epoch = [&](const auto& report) {
@@ -133,7 +133,7 @@ int train(const Program& program, const Options& o, const SplitText& text, const
           [] { print_heading(Program::predicts_every_token); }, on_epoch))
     return training_program::interrupted;
   const auto whole = program.spread(text.validation, o, chosen.tokeniser, std::ssize(text.validation));
-  const double loss = measure(state.result(), whole, o.training.trainer.cut.micro_batch, threads).loss.mean();
+  const double loss = trainer.measure(whole).loss.mean();
   print_whole(loss, bytes_per_token);
   if (!o.training.output.empty())
     std::printf("weights written to %s, their tokeniser to %s\n", o.training.output.c_str(),

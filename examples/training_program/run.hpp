@@ -8,6 +8,7 @@
 #include "crate/io/save_model.hpp"
 #include "crate/training/trainer.hpp"
 #include "training_program/options.hpp"
+#include "training_program/ranks.hpp"
 
 // A training from its first step, or the one it is resumed at, to its last, and what is kept of it.
 
@@ -38,10 +39,16 @@ void resume(Trainer& trainer, const State& state, const Options& o, const Length
         *before, length.text.c_str(), trainer.total_steps(), o.rate * trainer.schedule().factor(state.step));
 }
 
+/// Writes the weights if that is wanted, once for all ranks.
+template <class Model>
+void keep_weights(const Options& o, const Model& model) {
+  if (!o.output.empty() && o.trainer.ranks->is_first()) crate::save_model(o.output, model);
+}
+
 /// Says what is left of a training that was interrupted, and keeps what nobody else keeps.
 template <class Model>
 void end_interrupted(const Options& o, const Model& model, Index step, Index total) {
-  if (o.checkpoint.empty() && !o.output.empty()) crate::save_model(o.output, model);
+  if (o.checkpoint.empty()) keep_weights(o, model);
   std::printf("\ninterrupted after step %td of %td", step, total);
   if (!o.checkpoint.empty())
     std::printf("; --checkpoint %s --resume goes on from here, and the file can be used as weights",
@@ -60,7 +67,7 @@ bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o,
     return trainer.run(on_epoch);
   } catch (const crate::Error&) {
     if (o.checkpoint.empty() && !o.output.empty() && state.step > begun_at) {
-      crate::save_model(o.output, state.result());
+      keep_weights(o, state.result());
       std::printf("\nthe weights after step %td are in %s\n", state.step, o.output.c_str());
     }
     throw;
@@ -77,11 +84,9 @@ template <class Trainer, class State, class Begin, class OnEpoch>
   const bool finished = run_keeping_weights(trainer, state, o, on_epoch);
   if (!finished)
     end_interrupted(o, state.result(), state.step, trainer.total_steps());
-  else if (!o.output.empty())
-    crate::save_model(o.output, state.result());
+  else
+    keep_weights(o, state.result());
   return finished;
 }
-
-inline constexpr int interrupted = 130;  ///< exit code, as after Ctrl-C
 
 }  // namespace training_program

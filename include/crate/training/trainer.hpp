@@ -2,8 +2,10 @@
 // Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -16,13 +18,18 @@
 #include <utility>
 #include <vector>
 
+#include "crate/core/detail/fingerprint.hpp"
 #include "crate/core/errors.hpp"
+#include "crate/core/launched_process.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/regular_file.hpp"
 #include "crate/io/formats/safetensors.hpp"
+#include "crate/kernels/instruction_set.hpp"
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/checkpoint.hpp"
+#include "crate/training/communicator.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/history.hpp"
 #include "crate/training/interruption.hpp"
@@ -33,6 +40,7 @@
 #include "crate/training/schedule.hpp"
 #include "crate/training/training_extent.hpp"
 #include "crate/training/training_state.hpp"
+#include "crate/version.hpp"
 
 namespace crate {
 
@@ -50,6 +58,8 @@ struct TrainerOptions {
   Metadata notes = {};                    ///< texts that the checkpoint carries, such as the options of a program
   std::filesystem::path history = {};     ///< gets a line for every epoch; empty for none
   Index history_every = 0;                ///< and for the loss of every so many steps; 0 for none
+
+  Communicator* ranks = &single_process();  ///< that train together, and must outlive the training
 
   void check() const {
     constexpr Index most_epochs = 1'000'000'000;
@@ -83,9 +93,30 @@ struct EpochReport {
   }
 };
 
-/// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads, steps by a schedule,
-/// test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe give the
-/// same bits on any number of threads, in one go or in several.
+namespace detail {
+
+/// What ranks compare of a source of examples: how many there are, and of one that has a fingerprint(), that.
+template <class Source>
+[[nodiscard]] std::string source_text(const Source& source) {
+  std::string text = concatenate(source.size(), " examples");
+  if constexpr (requires { source.fingerprint(); }) text += concatenate(" of fingerprint ", source.fingerprint());
+  return text;
+}
+
+/// A number by which states are told from others that differ in any bit.
+[[nodiscard]] inline std::uint64_t fingerprint_of(const ConstParameterList& state) {
+  std::uint64_t found = 0;
+  for (const ConstParameter& parameter : state)
+    found = fingerprint(std::span(static_cast<const std::byte*>(parameter.data), parameter.bytes()), found);
+  return found;
+}
+
+}  // namespace detail
+
+/// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads and ranks, steps by a
+/// schedule, test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe
+/// give the same bits on any number of threads and ranks, in one go or in several. Of ranks, each has the whole state
+/// and makes the same of it; the first one alone writes files and shows progress.
 template <class State, ExampleSource Source>
 requires Objective<typename State::Objective, typename State::Model, typename Source::Examples>
 class Trainer {
@@ -104,7 +135,8 @@ class Trainer {
         options_(std::move(options)),
         threads_(threads),
         recipe_(std::move(recipe)),
-        gradient_((options_.check(), state.model), state.objective, options_.cut, threads) {
+        ranks_(*options_.ranks),
+        gradient_((options_.check(), state.model), state.objective, options_.cut, threads, ranks_) {
     check_option(training.size() >= options_.batch, concatenate("training: examples >= batch = ", options_.batch),
                  training.size());
     describe_options();
@@ -161,14 +193,21 @@ class Trainer {
   }
 
   /// The sums over the test examples of what would be kept.
-  [[nodiscard]] Measures test() { return gradient_.measure(state_.result(), test_); }
+  [[nodiscard]] Measures test() { return measure(test_); }
 
-  /// Trains to the end of the last epoch and calls on_epoch(report) after each. Ctrl-C, SIGTERM and a hang-up end it
-  /// after the step they fall in, with a checkpoint; then it returns false.
+  /// The same over the examples of another source.
+  template <ExampleSource Other>
+  [[nodiscard]] Measures measure(const Other& source) {
+    return gradient_.measure(state_.result(), source);
+  }
+
+  /// Trains to the end of the last epoch and calls on_epoch(report) after each, on the first rank alone. Ctrl-C, SIGTERM
+  /// and a hang-up, at whichever rank, end it after the step they fall in, with a checkpoint; then it returns false.
   /// Throws FileError if the checkpoint would replace that of another training, or if a file cannot be written: before
   /// the first step if that can be known; Error if the model is not finite any more: then the checkpoint stays as it
-  /// was.
+  /// was; if ranks differ in options, data or state, or if this process is one of several that do not know each other.
   bool run(const std::function<void(const Report&)>& on_epoch = {}) {
+    check_ranks();
     const Interruption interruption;
     begin_checkpoint();
     const std::optional<HistoryFile> history = begin_history();
@@ -176,18 +215,21 @@ class Trainer {
     auto start = std::chrono::steady_clock::now();
     while (state_.step < total_steps()) {
       const Measures sums = step();
-      progress.show(examples_in(state_.step), place_text(), numbers_text());
+      if (ranks_.is_first()) progress.show(examples_in(state_.step), place_text(), numbers_text());
       std::optional<Report> report;
       if (state_.step % steps_per_epoch() == 0) {
         report = end_epoch(start);
+        check_same_state();
         start = std::chrono::steady_clock::now();
       }
       if (history) add_to_history(*history, sums, report);
       const bool saved = report || is_due(options_.checkpoint_every);
       if (saved) save();
-      if (report) progress.clear();
-      if (report && on_epoch) on_epoch(*report);
-      if (Interruption::noticed() && state_.step < total_steps()) {
+      if (report && ranks_.is_first()) {
+        progress.clear();
+        if (on_epoch) on_epoch(*report);
+      }
+      if (is_interrupted() && state_.step < total_steps()) {
         if (!saved) save();
         return false;
       }
@@ -208,12 +250,53 @@ class Trainer {
     if (state_.average) recipe_.emplace_back("average decay", exact_text(state_.average->decay));
   }
 
+  /// What ranks must agree in before the first step.
+  void check_ranks() {
+    if (const auto launched = launched_process(); ranks_.size() == 1 && launched && launched->count > 1)
+      throw Error(concatenate("training: expected one process, found one of ", launched->count,
+                              " that were started together and would train ", launched->count,
+                              " models; training/mpi.hpp lets them train one, in programs built with MPI (Debian: "
+                              "apt-get install libopenmpi-dev)"));
+    if (ranks_.size() == 1) return;
+    using detail::exact_text;
+    Recipe texts{
+        {"version of crate", concatenate(CRATE_VERSION_MAJOR, '.', CRATE_VERSION_MINOR, '.', CRATE_VERSION_PATCH)},
+        {"instruction set", std::string(name_of(instruction_set()))}};
+    texts.insert(texts.end(), recipe_.begin(), recipe_.end());
+    texts.insert(texts.end(), {{"epochs", exact_text(options_.epochs)},
+                               {"steps between checkpoints", exact_text(options_.checkpoint_every)},
+                               {"checkpoint", options_.checkpoint.empty() ? "none" : "some"},
+                               {"training data", detail::source_text(training_)},
+                               {"test data", detail::source_text(test_)},
+                               {"steps taken", exact_text(state_.step)}});
+    check_agreement(ranks_, "options and data", texts);
+    check_same_state();
+  }
+
+  /// Throws Error unless all ranks have the same bits.
+  void check_same_state() {
+    if (ranks_.size() == 1) return;
+    const State& state = state_;
+    const std::uint64_t model = detail::fingerprint_of(list_parameters(state.model));
+    const std::uint64_t all = detail::fingerprint_of(list_parameters(state));
+    check_agreement(ranks_, "state",
+                    {{"fingerprint of the model", detail::exact_text(model)},
+                     {"fingerprint of the state", detail::exact_text(all)}});
+  }
+
+  /// Whether any rank was interrupted.
+  [[nodiscard]] bool is_interrupted() {
+    constexpr std::string_view yes = "interrupted";
+    const std::vector<std::string> all = ranks_.gather("the end of a step", Interruption::noticed() ? yes : "");
+    return std::find(all.begin(), all.end(), yes) != all.end();
+  }
+
   [[nodiscard]] bool is_due(Index every) const { return every > 0 && state_.step % every == 0; }
 
   /// Whether the checkpoint can be written is known before the first step, and a training that is killed before its
   /// first epoch ends finds its beginning.
   void begin_checkpoint() {
-    if (options_.checkpoint.empty()) return;
+    if (options_.checkpoint.empty() || !ranks_.is_first()) return;
     if (owns_checkpoint_) return check_replaceable(options_.checkpoint);
     if (holds_training(options_.checkpoint))
       throw file_error(
@@ -223,13 +306,14 @@ class Trainer {
   }
 
   [[nodiscard]] std::optional<HistoryFile> begin_history() const {
-    if (options_.history.empty()) return std::nullopt;
+    if (options_.history.empty() || !ranks_.is_first()) return std::nullopt;
     return resumed_ ? HistoryFile(options_.history, state_.step) : HistoryFile(options_.history);
   }
 
   /// What is no good is not written over what is.
   void save() {
     if (options_.checkpoint.empty()) return detail::check_state(state_);
+    if (!ranks_.is_first()) return;
     save_checkpoint(options_.checkpoint, state_, recipe_, options_.notes);
     owns_checkpoint_ = true;
   }
@@ -293,6 +377,7 @@ class Trainer {
   TrainerOptions options_;
   Threads& threads_;
   Recipe recipe_;
+  Communicator& ranks_;
   BatchGradient<typename State::Model, const typename State::Objective&> gradient_;
   std::vector<Index> order_;
   Index ordered_epoch_ = -1;

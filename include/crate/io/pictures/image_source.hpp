@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "crate/core/detail/fingerprint.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/io/pictures/image_data_set.hpp"
 #include "crate/layers/initialise.hpp"
@@ -24,6 +25,13 @@ struct ImageSource {
   ImageAugmentation augmentation = {};
 
   [[nodiscard]] Index size() const { return data.size(); }
+
+  /// By which other images or labels are noticed.
+  [[nodiscard]] std::uint64_t fingerprint() const {
+    const std::uint8_t* const pixels = data.pixels.data();
+    return detail::fingerprint(std::span<const Index>(data.labels),
+                               detail::fingerprint(std::span(pixels, static_cast<std::size_t>(data.pixels.size()))));
+  }
 
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
     if (augmentation.padding == 0 && !augmentation.flip) return take(indices);

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// Needs an implementation of MPI (Debian: libopenmpi-dev, openmpi-bin), beside Eigen.
+#pragma once
+
+// Bindings for C++ that MPI gave up long ago.
+#define OMPI_SKIP_MPICXX 1
+#define MPICH_SKIP_MPICXX 1
+#include <mpi.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <numeric>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/training/communicator.hpp"
+
+namespace crate {
+
+/// The processes that mpirun started. One at a time, made before anything is printed; when it ends, all ranks end
+/// together. Where one leaves it by an exception, all are ended at once.
+class Mpi final : public Communicator {
+ public:
+  /// Throws Error if MPI cannot be begun.
+  Mpi() {
+    check(MPI_Init(nullptr, nullptr), "MPI_Init");
+    check(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
+    check(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+    check(MPI_Comm_rank(world_, &rank_), "MPI_Comm_rank");
+    check(MPI_Comm_size(world_, &size_), "MPI_Comm_size");
+    std::array<char, MPI_MAX_PROCESSOR_NAME> machine{};
+    int length = 0;
+    check(MPI_Get_processor_name(machine.data(), &length), "MPI_Get_processor_name");
+    machines_ = gather("names of machines", {machine.data(), static_cast<std::size_t>(length)});
+  }
+
+  ~Mpi() override {
+    if (std::uncaught_exceptions() > exceptions_before_) MPI_Abort(world_, 1);
+    try {
+      static_cast<void>(gather("the end of the program", ""));
+    } catch (const Error& error) { end_all(1, error.what()); }
+    MPI_Comm_free(&world_);
+    MPI_Finalize();
+  }
+
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return size_; }
+  [[nodiscard]] std::string name_of(int rank) const override {
+    return concatenate("rank ", rank, machines_.empty() ? "" : " on " + machines_[static_cast<std::size_t>(rank)]);
+  }
+
+  [[nodiscard]] std::vector<std::string> gather(std::string_view what, std::string_view own) override {
+    const std::string sent = concatenate(what, '\0', own);
+    const auto length = static_cast<int>(sent.size());
+    const auto count = static_cast<std::size_t>(size_);
+    std::vector<int> lengths(count), begins(count);
+    check(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, world_), "MPI_Allgather");
+    std::exclusive_scan(lengths.begin(), lengths.end(), begins.begin(), 0);
+    std::string all(static_cast<std::size_t>(begins.back() + lengths.back()), '\0');
+    check(MPI_Allgatherv(sent.data(), length, MPI_BYTE, all.data(), lengths.data(), begins.data(), MPI_BYTE, world_),
+          "MPI_Allgatherv");
+    std::vector<std::string> texts;
+    for (std::size_t rank = 0; rank < count; ++rank) {
+      const std::string_view text(all.data() + begins[rank], static_cast<std::size_t>(lengths[rank]));
+      const std::string_view found = text.substr(0, text.find('\0'));
+      if (found != what)
+        throw Error(concatenate(name_of(rank_), " is at ", what, ", ", name_of(static_cast<int>(rank)), " at ", found));
+      texts.emplace_back(text.substr(what.size() + 1));
+    }
+    return texts;
+  }
+
+  /// Piece after piece: a rank has one in its hands while the next ranks have those before. Each rank sends and receives
+  /// every piece once on the way up, and once on the way down.
+  void add_in_order(std::span<const std::span<std::byte>> pieces,
+                    const std::function<void(std::size_t)>& add) override {
+    const int last = size_ - 1;
+    Requests coming = rank_ > 0 ? receive(pieces, rank_ - 1) : Requests{};
+    Requests going;
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      if (rank_ > 0) wait(coming[piece]);
+      add(piece);
+      if (size_ > 1) going.push_back(send(pieces[piece], rank_ < last ? rank_ + 1 : rank_ - 1));
+    }
+    for (MPI_Request& request : going) wait(request);
+    if (rank_ == last) return;
+    coming = receive(pieces, rank_ + 1);
+    going.clear();
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      wait(coming[piece]);
+      if (rank_ > 0) going.push_back(send(pieces[piece], rank_ - 1));
+    }
+    for (MPI_Request& request : going) wait(request);
+  }
+
+  /// Ends all ranks after an error, with this exit code. Rank 0 does so at once; another one waits a while, in which
+  /// rank 0 may come to the same error, which it then tells alone.
+  [[noreturn]] void end_all(int exit_code, const std::string& sentence) {
+    constexpr std::chrono::seconds until_rank_0_has_saved_and_said_it{5};
+    std::signal(SIGTERM, SIG_DFL);
+    if (rank_ > 0) std::this_thread::sleep_for(until_rank_0_has_saved_and_said_it);
+    if (rank_ > 0 || !sentence.empty()) std::fprintf(stderr, "%s: %s\n", name_of(rank_).c_str(), sentence.c_str());
+    std::fflush(nullptr);
+    MPI_Abort(world_, exit_code);
+    std::terminate();
+  }
+
+ private:
+  using Requests = std::vector<MPI_Request>;
+
+  static void check(int found, std::string_view function) {
+    if (found == MPI_SUCCESS) return;
+    std::array<char, MPI_MAX_ERROR_STRING> text{};
+    int length = 0;
+    MPI_Error_string(found, text.data(), &length);
+    throw Error(concatenate(function, ": ", std::string_view(text.data(), static_cast<std::size_t>(length))));
+  }
+
+  [[nodiscard]] MPI_Request send(std::span<const std::byte> bytes, int to) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    check(MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, 0, world_, &request), "MPI_Isend");
+    return request;
+  }
+
+  [[nodiscard]] Requests receive(std::span<const std::span<std::byte>> pieces, int from) {
+    Requests requests;
+    for (const std::span<std::byte> piece : pieces) {
+      MPI_Request& request = requests.emplace_back(MPI_REQUEST_NULL);
+      check(MPI_Irecv(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, from, 0, world_, &request), "MPI_Irecv");
+    }
+    return requests;
+  }
+
+  static void wait(MPI_Request& request) { check(MPI_Wait(&request, MPI_STATUS_IGNORE), "MPI_Wait"); }
+
+  MPI_Comm world_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 1;
+  int exceptions_before_ = std::uncaught_exceptions();
+  std::vector<std::string> machines_;
+};
+
+}  // namespace crate
