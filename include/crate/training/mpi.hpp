@@ -73,7 +73,8 @@ class Mpi final : public Communicator {
       const std::string_view text(all.data() + begins[rank], static_cast<std::size_t>(lengths[rank]));
       const std::string_view found = text.substr(0, text.find('\0'));
       if (found != what)
-        throw Error(concatenate(name_of(rank_), " is at ", what, ", ", name_of(static_cast<int>(rank)), " at ", found));
+        throw Error(concatenate("ranks must do the same: ", name_of(rank_), " is at '", what, "', ",
+                                name_of(static_cast<int>(rank)), " at '", found, "'"));
       texts.emplace_back(text.substr(what.size() + 1));
     }
     return texts;
