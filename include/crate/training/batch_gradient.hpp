@@ -82,7 +82,7 @@ class BatchGradient {
                                   gradient, memory.memory, run);
       }
     });
-    sum_lanes(own.count);
+    detail::sum_lanes(ranks_, lanes_, own.count, passed_on_, threads_);
     share_values(ranks_, "sums over a batch", sums,
                  [&](Index piece) { return RankShare::owner(piece % lanes, lanes, ranks_); });
     return total_of(sums);
@@ -115,18 +115,6 @@ class BatchGradient {
     Workspace workspace;
     typename std::remove_cvref_t<O>::Memory memory;
   };
-
-  /// Makes the first lane the sum of all, of which this rank has `own`.
-  void sum_lanes(Index own) {
-    const std::span<const Model> lanes = std::span<const Model>(lanes_).first(static_cast<std::size_t>(own));
-    if (ranks_.size() > 1) {
-      std::vector<ConstParameterList> lists;
-      for (const Model& lane : lanes) lists.push_back(list_parameters(lane));
-      detail::sum_over_ranks(ranks_, list_parameters(lanes_.front()), lists, passed_on_, threads_);
-    } else if (own > 1) {
-      add_gradients(lanes_.front(), lanes.subspan(1), threads_);
-    }
-  }
 
   [[nodiscard]] static Measures total_of(const std::vector<Measures>& sums) {
     Measures total;

@@ -10,6 +10,7 @@
 #include "crate/core/threads.hpp"
 #include "crate/training/communicator.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
+#include "crate/training/gradient.hpp"
 
 namespace crate::detail {
 
@@ -52,6 +53,20 @@ void sum_over_ranks(Communicator& ranks, const ParameterList& sum, const std::ve
     }
   });
   for_each_run(cut, threads, [&](const TrainedNumbers& run, std::size_t i) { run.of<S>(sum) = in_memory(i); });
+}
+
+/// Makes the first of the lanes the sum of all lanes of all ranks, of which `own` are this one's: the first ones here.
+template <class Model>
+void sum_lanes(Communicator& ranks, std::vector<Model>& lanes, Index own, std::vector<typename Model::Scalar>& memory,
+               Threads& threads) {
+  const std::span<const Model> owned = std::span<const Model>(lanes).first(static_cast<std::size_t>(own));
+  if (ranks.size() > 1) {
+    std::vector<ConstParameterList> lists;
+    for (const Model& lane : owned) lists.push_back(list_parameters(lane));
+    sum_over_ranks(ranks, list_parameters(lanes.front()), lists, memory, threads);
+  } else if (own > 1) {
+    add_gradients(lanes.front(), owned.subspan(1), threads);
+  }
 }
 
 }  // namespace crate::detail
