@@ -22,6 +22,10 @@
 #include "crate/version.hpp"
 #include "program_options/help.hpp"
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 // What the command lines of all programs have in common.
 
 namespace program_options {
@@ -46,11 +50,24 @@ inline void set_up(CLI::App& app, const std::string& program) {
 /// Heads the options that are added next in the help.
 inline void begin_group(CLI::App& app, const std::string& heading) { app.option_defaults()->group(heading); }
 
-/// All cores; of several processes that were started together on a machine, each has its share.
+[[nodiscard]] inline int cores_of_machine() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+/// The cores that this process may run on.
+[[nodiscard]] inline int usable_cores() {
+#ifdef __linux__
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
+#endif
+  return cores_of_machine();
+}
+
+/// All cores that this process may run on; of several processes that share a machine, each has its part of them.
 [[nodiscard]] inline int all_cores() {
   const auto launched = crate::launched_process();
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  return std::max(1, cores / (launched ? std::max(1, launched->count_on_machine) : 1));
+  const int processes = launched ? std::max(1, launched->count_on_machine) : 1;
+  return std::max(1, std::min(usable_cores(), cores_of_machine() / processes));
 }
 
 /// --threads: all cores unless it is given.

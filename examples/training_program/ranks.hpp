@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -10,6 +11,7 @@
 
 #include "crate/core/launched_process.hpp"
 #include "crate/training/communicator.hpp"
+#include "program_options/program_options.hpp"
 #include "training_program/options.hpp"
 #ifdef CRATE_MPI
 #include "crate/training/mpi.hpp"
@@ -49,7 +51,26 @@ class FirstRankPrints {
   std::streambuf* before_ = nullptr;
 };
 
+/// mpirun binds each of two processes to one core, which all threads of it then share.
+inline void tell_of_bound_cores(const crate::LaunchedProcess& launched) {
+  const int usable = program_options::usable_cores();
+  const int share = program_options::cores_of_machine() / std::max(1, launched.count_on_machine);
+  if (usable < share)
+    std::cerr << "each process may use " << usable << " of the " << share
+              << " cores that there are for it; mpirun --bind-to none gives it all of them\n";
+}
+
 #endif
+
+/// There are as many lanes as are asked for, if there are as many micro-batches.
+inline void tell_of_idle_ranks(const Options& o) {
+  const crate::BatchCut& cut = o.trainer.cut;
+  const Index lanes = std::min(cut.lanes, (o.trainer.batch + cut.micro_batch - 1) / cut.micro_batch);
+  if (lanes < o.trainer.ranks->size())
+    std::cerr << lanes << " of " << o.trainer.ranks->size() << " processes have work, as a batch is cut into " << lanes
+              << (lanes < cut.lanes ? " micro-batches; a smaller --micro-batch" : " lanes; more --lanes")
+              << " would give it to more of them\n";
+}
 
 /// What `main` returns: what main_of_rank() does, on every rank that mpirun started. An error at one ends all.
 template <class Main>
@@ -58,9 +79,10 @@ template <class Main>
   std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
 #endif
 #ifdef CRATE_MPI
-  if (crate::launched_process()) {
+  if (const auto launched = crate::launched_process()) {
     crate::Mpi ranks;
     const FirstRankPrints prints(ranks);
+    tell_of_bound_cores(*launched);
     options.trainer.ranks = &ranks;
     const int exit_code = main_of_rank();
     std::fflush(stdout);

@@ -79,6 +79,7 @@ bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o,
 template <class Trainer, class State, class Begin, class OnEpoch>
 [[nodiscard]] bool run(Trainer& trainer, const State& state, const Options& o, const Length& length, const Begin& begin,
                        const OnEpoch& on_epoch) {
+  tell_of_idle_ranks(o);
   resume(trainer, state, o, length);
   begin();
   const bool finished = run_keeping_weights(trainer, state, o, on_epoch);
