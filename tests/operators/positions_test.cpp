@@ -5,6 +5,7 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
+#include "draw.hpp"
 
 using namespace crate;
 using namespace crate::test;
@@ -25,6 +26,20 @@ TEST_CASE("a table for the same grid stays, and a constant one stays constant on
   CHECK(interpolate_positions(table, 4, 5, 4, 5) == table);
   CHECK(relative_error(interpolate_positions(table, 4, 5, 9, 2), Matrix<double>::Constant(3, 1 + 9 * 2, 0.7)) <
         rounding<double>);
+}
+
+TEST_CASE("the adjoint of stretching a table is its transpose") {
+  for_random_draws(8, [](Random& random) {
+    const Index rows = draw_index(random, 1, 5), columns = draw_index(random, 1, 5);
+    const Index new_rows = draw_index(random, 1, 7), new_columns = draw_index(random, 1, 7);
+    const Matrix<double> table = draw_normal(random, 2, 1 + rows * columns);
+    const Matrix<double> cotangent = draw_normal(random, 2, 1 + new_rows * new_columns);
+    const Matrix<double> by_table = interpolate_positions_adjoint(cotangent, rows, columns, new_rows, new_columns);
+    const double forth =
+        interpolate_positions(table, rows, columns, new_rows, new_columns).cwiseProduct(cotangent).sum();
+    REQUIRE(by_table.cols() == table.cols());
+    CHECK(std::abs(forth - table.cwiseProduct(by_table).sum()) < 1e-12 * table.norm() * cotangent.norm());
+  });
 }
 
 TEST_CASE("fixed positions are unit circles: the column of the patch in the first half, its row in the second") {

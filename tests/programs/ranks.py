@@ -68,6 +68,8 @@ LAYOUTS = ((None, 1), (None, 4), (2, 2), (4, 1), (3, 1))  # ranks and threads; f
 
 
 def check_same_bits(program, arguments, layouts=LAYOUTS):
+    if not os.path.exists(os.path.join(sys.argv[1], program)):
+        return
     found = []
     for ranks, threads in layouts:
         name = f"{program} by {ranks} ranks of {threads} threads"
@@ -97,6 +99,10 @@ def check_programs():
                     ((None, 1), (2, 2)))
     check_same_bits("train_classifier", ("--data", "images", "--patch", "4x4", "--epochs", 2, "--batch", 20, "--crop", 1, "--flip",
                                          "--label-smoothing", 0.1, *MODEL, *RANDOM))
+    for objective in (("coding-rate",), ("dino", "--outputs", 24, "--held-epochs", 1)):
+        check_same_bits("train_dino", ("--data", "images", "--patch", "4x4", *MODEL, "--hidden", 32, "--bottleneck", 16, "--locals", 1,
+                                       "--local-side", 4, "--drop-path", 0.1, "--batch", 20, "--micro-batch", 3, "--epochs", 2,
+                                       "--objective", *objective))
 
 
 def check_goes_on():

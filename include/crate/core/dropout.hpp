@@ -79,6 +79,19 @@ void drop_sets(const TokenLayout& layout, double probability, const DropoutStrea
     drop(stream, place, set, 0, probability, tokens.middleCols(layout.begin(set), layout.length(set)));
 }
 
+/// Replaces every set by zeros with the given probability, else by itself / (1 - probability); its cotangent, too.
+template <class Tokens>
+void drop_whole_sets(const TokenLayout& layout, double probability, const DropoutStream& stream, std::uint64_t place,
+                     Tokens&& tokens) {
+  using S = typename std::decay_t<Tokens>::Scalar;
+  for (Index set = 0; set < layout.sets(); ++set) {
+    const DropoutDraws draws(stream, place, set, 0);
+    const bool is_dropped = philox(draws.counter, draws.key)[0] < dropout_threshold(probability);
+    tokens.middleCols(layout.begin(set), layout.length(set)) *=
+        is_dropped ? S(0) : static_cast<S>(1 / (1 - probability));
+  }
+}
+
 }  // namespace detail
 
 }  // namespace crate

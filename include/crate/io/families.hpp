@@ -109,6 +109,13 @@ using FamilyOf = typename detail::FindFamily<Model, Families>::type;
 template <class Model>
 concept PublishedModel = !std::is_void_v<FamilyOf<Model>>;
 
+/// Models of which a part has a published form, in which that part alone is kept.
+template <class Model>
+concept HasPublishedPart = requires(const Model& model) {
+  requires PublishedModel<std::remove_cvref_t<decltype(model.published_part())>>;
+  { Model::published_part_name } -> std::convertible_to<std::string_view>;
+};
+
 /// Calls visit(family) with an object of each family's type, in the order of the list.
 template <class Visit>
 constexpr void for_each_family(const Visit& visit) {

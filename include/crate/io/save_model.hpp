@@ -29,4 +29,10 @@ void save_model(const std::filesystem::path& path, const Model& model) {
                     detail::metadata_of<Model, Family>(model));
 }
 
+/// The same of the part of a model that has a published form.
+template <HasPublishedPart Model>
+void save_model(const std::filesystem::path& path, const Model& model) {
+  save_model(path, model.published_part());
+}
+
 }  // namespace crate

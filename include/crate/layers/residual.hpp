@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/part.hpp"
 #include "crate/layers/layer.hpp"
@@ -16,13 +18,15 @@ namespace crate {
 
 namespace detail {
 
-/// Z + sign branch(Z), sign = 1 or -1.
+/// Z + sign branch(Z), sign = 1 or -1. With drop-path, a recorded pass leaves the branch of a token set out by chance,
+/// and divides that of the others by the probability with which it stays. Source: arXiv 1603.09382.
 template <class Inner, int sign>
 struct SignedResidual {
   using Scalar = typename Inner::Scalar;
   static constexpr bool is_tokenwise = Tokenwise<Inner>;
 
   Inner branch;
+  double drop_path = 0;  ///< probability in [0, 1) with which a set goes without the branch, in recorded passes alone
 
   explicit SignedResidual(Inner inner) : branch(std::move(inner)) {
     static_assert(!ChangesLayout<Inner>, "a residual's branch must hand on the tokens that it is given");
@@ -31,6 +35,7 @@ struct SignedResidual {
 
   struct Tape {
     typename TapeOf<Inner>::type branch;
+    std::uint64_t place = 0;  ///< of drop-path, whose numbers backward draws again
   };
 
   static constexpr auto parts() { return std::tuple{part("", &SignedResidual::branch)}; }
@@ -63,18 +68,23 @@ struct SignedResidual {
     check_size("residual: rows of the output", out.rows(), z.rows());
     auto change = pass.keep(z.rows(), z.cols());  // not in place: the inner tape may view it
     branch.forward(z, change, tape.branch, pass);
-    combine(z, change, out, pass);
+    if (drop_path == 0) return combine(z, change, out, pass);
+    tape.place = pass.dropout.take_place();
+    out = change;
+    drop_whole_sets(pass.layout(), drop_path, pass.dropout, tape.place, out);
+    combine(z, out, out, pass);
   }
 
   void backward(ConstTokens<Scalar> out_cotangent, const Tape& tape, Tokens<Scalar> z_cotangent,
                 SignedResidual& gradient, Pass<Scalar>& pass) const {
-    if constexpr (sign > 0) {
+    if (sign > 0 && drop_path == 0) {
       branch.backward(out_cotangent, tape.branch, z_cotangent, gradient.branch, pass);
     } else {
       Workspace::Frame frame(pass.workspace);
-      auto negative = frame.template matrix<Scalar>(out_cotangent.rows(), out_cotangent.cols());
-      negative = -out_cotangent;
-      branch.backward(negative, tape.branch, z_cotangent, gradient.branch, pass);
+      auto of_branch = frame.template matrix<Scalar>(out_cotangent.rows(), out_cotangent.cols());
+      of_branch = Scalar(sign) * out_cotangent;
+      if (drop_path > 0) drop_whole_sets(pass.layout(), drop_path, pass.dropout, tape.place, of_branch);
+      branch.backward(of_branch, tape.branch, z_cotangent, gradient.branch, pass);
     }
     for_each_columns(z_cotangent.cols(), pass.threads,
                      [&](Index j, Index n) { z_cotangent.middleCols(j, n) += out_cotangent.middleCols(j, n); });

@@ -26,6 +26,12 @@ template <Scalar S>
 [[nodiscard]] Matrix<S> interpolate_positions(const Matrix<S>& table, Index rows, Index columns, Index new_rows,
                                               Index new_columns);
 
+/// The adjoint of interpolate_positions, which is linear in the table: what dL/d(stretched), d x (1 + new patches),
+/// becomes of the table, d x (1 + patches). Throws as interpolate_positions.
+template <Scalar S>
+[[nodiscard]] Matrix<S> interpolate_positions_adjoint(const Matrix<S>& by_stretched, Index rows, Index columns,
+                                                      Index new_rows, Index new_columns);
+
 }  // namespace crate
 
 #include "crate/operators/detail/positions.ipp"

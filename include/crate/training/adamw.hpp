@@ -44,7 +44,7 @@ void take_adamw_step(const AdamWOptions& options, const StepFactors& factors, In
   const auto epsilon = static_cast<S>(options.epsilon), scale = static_cast<S>(factors.gradient);
   const auto keep1 = static_cast<S>(options.beta1), take1 = static_cast<S>(1 - options.beta1);
   const auto keep2 = static_cast<S>(options.beta2), take2 = static_cast<S>(1 - options.beta2);
-  const auto decayed = static_cast<S>(1 - rate * options.weight_decay);
+  const auto decayed = static_cast<S>(1 - rate * options.weight_decay * factors.decay);
   for_each_trained(model, threads, [&](const TrainedNumbers& numbers) {
     auto p = numbers.of<S>(model), m = numbers.of<S>(first_moment), v = numbers.of<S>(second_moment);
     const auto g = numbers.of<S>(gradient);
@@ -83,8 +83,9 @@ struct AdamW {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    detail::take_adamw_step<Scalar>(options, factors, steps + 1, list_parameters(model), list_parameters(gradient),
-                                    list_parameters(first_moment), list_parameters(second_moment), threads);
+    detail::take_adamw_step<Scalar>(options, factors, steps + 1, detail::moved_by(list_parameters(model), factors),
+                                    list_parameters(gradient), list_parameters(first_moment),
+                                    list_parameters(second_moment), threads);
     ++steps;
   }
 };

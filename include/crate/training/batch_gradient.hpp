@@ -56,6 +56,7 @@ class BatchGradient {
 
   /// What was computed last.
   [[nodiscard]] const Model& gradient() const { return lanes_.front(); }
+  [[nodiscard]] Model& gradient() { return lanes_.front(); }
   [[nodiscard]] const std::remove_cvref_t<O>& objective() const { return objective_; }
 
   /// Computes the gradient over the examples of these indices, as training sees them. Returns the sums over them.

@@ -115,4 +115,21 @@ template <class Model>
   return std::min(1.0, largest / (norm + 1e-6));
 }
 
+/// Clips every trainable parameter by its own norm: G_i <- min(1, largest / (||G_i|| + 1e-6)) G_i. Norms are summed in
+/// double, in an order that does not depend on the number of threads.
+template <class Model>
+void clip_each_parameter(Model& gradient, double largest, Threads& threads) {
+  using S = typename Model::Scalar;
+  const ParameterList parameters = list_parameters(gradient);
+  threads.for_each(static_cast<Index>(parameters.size()), [&](Index i, int) {
+    const Parameter& parameter = parameters[static_cast<std::size_t>(i)];
+    if (parameter.kind != ParameterKind::trainable) return;
+    double squares = 0;
+    for (const S x : parameter.numbers<S>()) squares += static_cast<double>(x) * static_cast<double>(x);
+    const double factor = clipping_factor(std::sqrt(squares), largest);
+    if (factor < 1)
+      for (S& x : parameter.numbers<S>()) x *= static_cast<S>(factor);
+  });
+}
+
 }  // namespace crate

@@ -37,7 +37,7 @@ void take_lion_step(const LionOptions& options, const StepFactors& factors, cons
   const auto eta = static_cast<S>(rate), scale = static_cast<S>(factors.gradient);
   const auto keep1 = static_cast<S>(options.beta1), take1 = static_cast<S>(1 - options.beta1);
   const auto keep2 = static_cast<S>(options.beta2), take2 = static_cast<S>(1 - options.beta2);
-  const auto decayed = static_cast<S>(1 - rate * options.weight_decay);
+  const auto decayed = static_cast<S>(1 - rate * options.weight_decay * factors.decay);
   for_each_trained(model, threads, [&](const TrainedNumbers& numbers) {
     auto p = numbers.of<S>(model), m = numbers.of<S>(moment);
     const auto g = numbers.of<S>(gradient);
@@ -74,8 +74,8 @@ struct Lion {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    detail::take_lion_step<Scalar>(options, factors, list_parameters(model), list_parameters(gradient),
-                                   list_parameters(moment), threads);
+    detail::take_lion_step<Scalar>(options, factors, detail::moved_by(list_parameters(model), factors),
+                                   list_parameters(gradient), list_parameters(moment), threads);
     ++steps;
   }
 };

@@ -41,8 +41,11 @@ struct MovingAverage {
   static constexpr auto parts() { return std::tuple{part("", &MovingAverage::average)}; }
 
   /// Throws ShapeError if the model has another structure than the average.
-  void update(const Model& model, Threads& threads) {
-    detail::update_average<Scalar>(decay, list_parameters(average), list_parameters(model), threads);
+  void update(const Model& model, Threads& threads) { update(model, decay, threads); }
+
+  /// The same with a decay of this step, in [0, 1].
+  void update(const Model& model, double decay_of_step, Threads& threads) {
+    detail::update_average<Scalar>(decay_of_step, list_parameters(average), list_parameters(model), threads);
   }
 };
 

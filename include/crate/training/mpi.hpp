@@ -7,6 +7,7 @@
 #define MPICH_SKIP_MPICXX 1
 #include <mpi.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -81,26 +82,26 @@ class Mpi final : public Communicator {
   }
 
   /// Piece after piece: a rank has one in its hands while the next ranks have those before. Each rank sends and receives
-  /// every piece once on the way up, and once on the way down.
+  /// every piece once on the way up, and once on the way down; the first and the last do one of each.
   void add_in_order(std::span<const std::span<std::byte>> pieces,
                     const std::function<void(std::size_t)>& add) override {
     const int last = size_ - 1;
-    Requests coming = rank_ > 0 ? receive(pieces, rank_ - 1) : Requests{};
+    std::vector<Requests> coming(pieces.size());
     Requests going;
-    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
-      if (rank_ > 0) wait(coming[piece]);
-      add(piece);
-      if (size_ > 1) going.push_back(send(pieces[piece], rank_ < last ? rank_ + 1 : rank_ - 1));
-    }
-    for (MPI_Request& request : going) wait(request);
-    if (rank_ == last) return;
-    coming = receive(pieces, rank_ + 1);
-    going.clear();
+    if (rank_ > 0) receive(pieces, rank_ - 1, coming);
     for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
       wait(coming[piece]);
-      if (rank_ > 0) going.push_back(send(pieces[piece], rank_ - 1));
+      add(piece);
+      if (size_ > 1) send(pieces[piece], rank_ < last ? rank_ + 1 : rank_ - 1, going);
     }
-    for (MPI_Request& request : going) wait(request);
+    wait(going);
+    if (rank_ == last) return;
+    receive(pieces, rank_ + 1, coming);
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      wait(coming[piece]);
+      if (rank_ > 0) send(pieces[piece], rank_ - 1, going);
+    }
+    wait(going);
   }
 
   /// Ends all ranks after an error, with this exit code. Rank 0 does so at once; another one waits a while, in which
@@ -126,22 +127,33 @@ class Mpi final : public Communicator {
     throw Error(concatenate(function, ": ", std::string_view(text.data(), static_cast<std::size_t>(length))));
   }
 
-  [[nodiscard]] MPI_Request send(std::span<const std::byte> bytes, int to) {
-    MPI_Request request = MPI_REQUEST_NULL;
-    check(MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, 0, world_, &request), "MPI_Isend");
-    return request;
+  /// Longer messages Open MPI sends over TCP when the receiver has answered each, which halves what a chain of ranks
+  /// passes on.
+  static constexpr std::size_t longest_message = 32768;
+
+  void send(std::span<std::byte> piece, int to, Requests& requests) {
+    for (; !piece.empty(); piece = piece.subspan(std::min(longest_message, piece.size())))
+      check(MPI_Isend(piece.data(), length_of_next(piece), MPI_BYTE, to, 0, world_,
+                      &requests.emplace_back(MPI_REQUEST_NULL)),
+            "MPI_Isend");
   }
 
-  [[nodiscard]] Requests receive(std::span<const std::span<std::byte>> pieces, int from) {
-    Requests requests;
-    for (const std::span<std::byte> piece : pieces) {
-      MPI_Request& request = requests.emplace_back(MPI_REQUEST_NULL);
-      check(MPI_Irecv(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, from, 0, world_, &request), "MPI_Irecv");
-    }
-    return requests;
+  void receive(std::span<const std::span<std::byte>> pieces, int from, std::vector<Requests>& requests) {
+    for (std::size_t i = 0; i < pieces.size(); ++i)
+      for (auto piece = pieces[i]; !piece.empty(); piece = piece.subspan(std::min(longest_message, piece.size())))
+        check(MPI_Irecv(piece.data(), length_of_next(piece), MPI_BYTE, from, 0, world_,
+                        &requests[i].emplace_back(MPI_REQUEST_NULL)),
+              "MPI_Irecv");
   }
 
-  static void wait(MPI_Request& request) { check(MPI_Wait(&request, MPI_STATUS_IGNORE), "MPI_Wait"); }
+  [[nodiscard]] static int length_of_next(std::span<const std::byte> piece) {
+    return static_cast<int>(std::min(longest_message, piece.size()));
+  }
+
+  static void wait(Requests& requests) {
+    check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
+    requests.clear();
+  }
 
   MPI_Comm world_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1;

@@ -43,4 +43,16 @@ struct Schedule {
   }
 };
 
+/// A number that goes from `begin` to `end` over a training as half a cosine: at step t = 0, 1, ... of T it is
+/// end + (begin - end) (1 + cos(pi t / T)) / 2; `end` from t = T on.
+struct CosineRamp {
+  double begin = 1, end = 1;
+
+  [[nodiscard]] double at(Index step, Index steps) const {
+    if (step >= steps) return end;
+    const double x = static_cast<double>(step) / static_cast<double>(steps);
+    return end + (begin - end) * (1 + std::cos(std::numbers::pi * x)) / 2;
+  }
+};
+
 }  // namespace crate

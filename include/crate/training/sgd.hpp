@@ -38,7 +38,8 @@ void take_sgd_step(const SgdOptions& options, const StepFactors& factors, const 
   for_each_trained(model, threads, [&](const TrainedNumbers& numbers) {
     auto p = numbers.of<S>(model), v = numbers.of<S>(velocity);
     const auto g = numbers.of<S>(gradient);
-    const auto decay = static_cast<S>(numbers.in_vector && !options.decay_vectors ? 0 : options.weight_decay);
+    const auto decay =
+        static_cast<S>(numbers.in_vector && !options.decay_vectors ? 0 : options.weight_decay * factors.decay);
     v = mu * v + (scale * g + decay * p);
     if (options.nesterov)
       p -= rate * (scale * g + decay * p + mu * v);
@@ -70,8 +71,8 @@ struct Sgd {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    detail::take_sgd_step<Scalar>(options, factors, list_parameters(model), list_parameters(gradient),
-                                  list_parameters(velocity), threads);
+    detail::take_sgd_step<Scalar>(options, factors, detail::moved_by(list_parameters(model), factors),
+                                  list_parameters(gradient), list_parameters(velocity), threads);
     ++steps;
   }
 };

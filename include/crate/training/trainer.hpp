@@ -33,6 +33,7 @@
 #include "crate/training/examples.hpp"
 #include "crate/training/history.hpp"
 #include "crate/training/interruption.hpp"
+#include "crate/training/joint_gradient.hpp"
 #include "crate/training/measures.hpp"
 #include "crate/training/objective.hpp"
 #include "crate/training/progress.hpp"
@@ -50,8 +51,13 @@ struct TrainerOptions {
       128;  ///< examples of a step, >= 1; what is left of an epoch behind the last whole batch waits for the next
   BatchCut cut = {};
   Schedule schedule = {};
-  double largest_norm = 0;  ///< to which the gradient is clipped; 0 for as it is
-  std::uint64_t seed = 0;   ///< of the order, the augmentation and the dropout
+  double largest_norm = 0;                       ///< to which the gradient is clipped; 0 for as it is
+  bool clip_each = false;                        ///< every parameter by its own norm, not all by that of all
+  std::optional<CosineRamp> decay_factor = {};   ///< of the optimiser's weight decay, over the training
+  std::optional<CosineRamp> average_decay = {};  ///< of the moving average, in place of its own
+  std::string held = {};                         ///< a part of the model that stays as it is ...
+  Index held_epochs = 0;                         ///< ... for so many epochs
+  std::uint64_t seed = 0;                        ///< of the order, the augmentation and the dropout
 
   std::filesystem::path checkpoint = {};  ///< written at the start and after every epoch; empty for none
   Index checkpoint_every = 0;             ///< and after so many steps; 0 for never
@@ -67,6 +73,11 @@ struct TrainerOptions {
     check_option(batch >= 1, "training: batch >= 1", batch);
     check_option(largest_norm >= 0 && std::isfinite(largest_norm), "training: largest norm >= 0 and finite",
                  largest_norm);
+    check_option(held_epochs >= 0, "training: epochs in which a part is held >= 0", held_epochs);
+    for (const auto& [what, ramp] : {std::pair{"decay factor", decay_factor}, {"average decay", average_decay}})
+      if (ramp)
+        check_option(ramp->begin >= 0 && ramp->end >= 0 && std::isfinite(ramp->begin + ramp->end),
+                     concatenate("training: ", what, " from and to finite numbers >= 0"), ramp->begin);
     check_option(checkpoint_every >= 0, "training: steps between checkpoints >= 0", checkpoint_every);
     check_option(history_every >= 0, "training: steps between lines of history >= 0", history_every);
     cut.check();
@@ -111,14 +122,27 @@ template <class Source>
   return found;
 }
 
+/// Whatever computes the gradient of an objective over a batch.
+template <class Model, class O>
+struct GradientOf {
+  using type = BatchGradient<Model, const O&>;
+};
+template <class Model, class O>
+requires JointObjective<O, Model>
+struct GradientOf<Model, O> {
+  using type = JointGradient<Model, O>;
+};
+
 }  // namespace detail
 
 /// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads and ranks, steps by a
 /// schedule, test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe
 /// give the same bits on any number of threads and ranks, in one go or in several. Of ranks, each has the whole state
-/// and makes the same of it; the first one alone writes files and shows progress.
+/// and makes the same of it; the first one alone writes files and shows progress. The teacher
+/// of a joint objective is the moving average of the state, which then there must be.
 template <class State, ExampleSource Source>
-requires Objective<typename State::Objective, typename State::Model, typename Source::Examples>
+requires Objective<typename State::Objective, typename State::Model, typename Source::Examples> ||
+    JointObjective<typename State::Objective, typename State::Model>
 class Trainer {
  public:
   using Measures = typename State::Objective::Measures;
@@ -137,6 +161,8 @@ class Trainer {
         recipe_(std::move(recipe)),
         ranks_(*options_.ranks),
         gradient_((options_.check(), state.model), state.objective, options_.cut, threads, ranks_) {
+    if constexpr (is_joint)
+      check_option(state.average.has_value(), "training: a moving average, the teacher of a joint objective", "none");
     check_option(training.size() >= options_.batch, concatenate("training: examples >= batch = ", options_.batch),
                  training.size());
     describe_options();
@@ -178,14 +204,21 @@ class Trainer {
     const std::span<const Index> batch = std::span<const Index>(order_).subspan(
         static_cast<std::size_t>(position * options_.batch), static_cast<std::size_t>(options_.batch));
     const StepPlace place{.seed = options_.seed, .epoch = epoch, .step = state_.step};
-    const Measures sums = gradient_.compute(state_.model, training_, batch, place);
+    const Measures sums = compute_gradient(batch, place);
     check_finite("loss", sums.loss.mean());
-    StepFactors factors{.rate = options_.schedule.factor(state_.step)};
-    if (options_.largest_norm > 0) factors.gradient = clipping_factor(finite_norm(), options_.largest_norm);
+    StepFactors factors = factors_of_step(epoch);
+    if (options_.largest_norm > 0 && options_.clip_each)
+      clip_each_parameter(gradient_.gradient(), options_.largest_norm, threads_);
+    else if (options_.largest_norm > 0)
+      factors.gradient = clipping_factor(finite_norm(), options_.largest_norm);
     state_.optimiser.step(state_.model, gradient_.gradient(), factors, threads_);
     if constexpr (HasAfterStep<typename State::Objective, typename State::Model>)
       state_.objective.after_step(state_.model, sums, place, threads_);
-    if (state_.average) state_.average->update(state_.model, threads_);
+    if constexpr (is_joint) state_.objective.absorb(gradient_.teacher_features());
+    if (state_.average && options_.average_decay)
+      state_.average->update(state_.model, options_.average_decay->at(state_.step, total_steps()), threads_);
+    else if (state_.average)
+      state_.average->update(state_.model, threads_);
     if (position == 0) state_.epoch_sums = {};
     state_.epoch_sums += sums;
     ++state_.step;
@@ -193,7 +226,12 @@ class Trainer {
   }
 
   /// The sums over the test examples of what would be kept.
-  [[nodiscard]] Measures test() { return measure(test_); }
+  [[nodiscard]] Measures test() {
+    if constexpr (is_joint)
+      return state_.objective.evaluate(state_.result(), threads_);
+    else
+      return measure(test_);
+  }
 
   /// The same over the examples of another source.
   template <ExampleSource Other>
@@ -238,6 +276,21 @@ class Trainer {
   }
 
  private:
+  static constexpr bool is_joint = JointObjective<typename State::Objective, typename State::Model>;
+
+  Measures compute_gradient(std::span<const Index> batch, const StepPlace& place) {
+    if constexpr (is_joint)
+      return gradient_.compute(state_.model, state_.result(), training_, batch, place);
+    else
+      return gradient_.compute(state_.model, training_, batch, place);
+  }
+
+  [[nodiscard]] StepFactors factors_of_step(Index epoch) const {
+    return {.rate = options_.schedule.factor(state_.step),
+            .decay = options_.decay_factor ? options_.decay_factor->at(state_.step, total_steps()) : 1,
+            .held = epoch < options_.held_epochs ? std::string_view(options_.held) : std::string_view()};
+  }
+
   void describe_options() {
     using detail::exact_text;
     recipe_.insert(recipe_.end(), {{"seed", exact_text(options_.seed)},
@@ -248,6 +301,14 @@ class Trainer {
                                    {"training examples", exact_text(training_.size())}});
     describe(recipe_, options_.schedule);
     if (state_.average) recipe_.emplace_back("average decay", exact_text(state_.average->decay));
+    const auto describe_ramp = [&](const std::string& name, const std::optional<CosineRamp>& ramp) {
+      if (ramp) recipe_.emplace_back(name, concatenate(exact_text(ramp->begin), " to ", exact_text(ramp->end)));
+    };
+    describe_ramp("average decay by step", options_.average_decay);
+    describe_ramp("factor of the weight decay", options_.decay_factor);
+    if (options_.clip_each) recipe_.emplace_back("clipping", "each parameter");
+    if (options_.held_epochs > 0)
+      recipe_.emplace_back("held", concatenate(options_.held, " for ", options_.held_epochs, " epochs"));
   }
 
   /// What ranks must agree in before the first step.
@@ -343,7 +404,8 @@ class Trainer {
     std::ostringstream text;
     text << std::fixed << std::setprecision(4);
     for (const ListedNumber& number : list_numbers(state_.epoch_sums))
-      if (number.told_of == ToldOf::training_and_test) text << number.name << ' ' << number.value << "  ";
+      if (number.told_of == ToldOf::training_and_test && !std::isnan(number.value))
+        text << number.name << ' ' << number.value << "  ";
     return text.str();
   }
 
@@ -378,7 +440,7 @@ class Trainer {
   Threads& threads_;
   Recipe recipe_;
   Communicator& ranks_;
-  BatchGradient<typename State::Model, const typename State::Objective&> gradient_;
+  typename detail::GradientOf<typename State::Model, typename State::Objective>::type gradient_;
   std::vector<Index> order_;
   Index ordered_epoch_ = -1;
   bool owns_checkpoint_ = false;  // it was written or loaded here

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "crate/augmentation/image_augmentation.hpp"
+#include "crate/augmentation/image_planes.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
@@ -77,15 +79,6 @@ struct TrainingAndTest {
   return result;
 }
 
-/// How pictures are varied while training.
-struct ImageAugmentation {
-  Index padding =
-      0;  ///< the image is moved by up to so many pixels either way, in both directions; what comes in is black
-  bool flip = false;  ///< every second image, by chance, is seen in a mirror
-
-  void check() const { check_option(padding >= 0, "padding >= 0", padding); }
-};
-
 /// The mean and the deviation of each channel over all pixels of a data set. Throws ShapeError on an empty one.
 [[nodiscard]] inline ImageNormalisation measure_normalisation(const ImageDataSet& data) {
   check_not_empty("image data set", data.pixels);
@@ -110,20 +103,6 @@ struct ImageAugmentation {
 }
 
 namespace detail {
-
-/// Where an augmented image begins in its padded original, and whether it is mirrored.
-struct ImageView {
-  Index top = 0, left = 0;  // minus the padding
-  bool mirrored = false;
-};
-
-inline ImageView draw_view(const ImageAugmentation& augmentation, Random& random) {
-  ImageView view;
-  view.top = random.below(2 * augmentation.padding + 1) - augmentation.padding;
-  view.left = random.below(2 * augmentation.padding + 1) - augmentation.padding;
-  view.mirrored = augmentation.flip && random.below(2) == 1;
-  return view;
-}
 
 /// One channel of an image, seen so; `values` says what each pixel becomes.
 template <Scalar S>
@@ -174,22 +153,82 @@ template <Scalar S>
   return images;
 }
 
-/// The same, varied: how image i is moved and mirrored depends on (seed, stream, i) alone,
-/// so give each epoch its own stream.
+namespace detail {
+
+/// Image `index` in numbers, of pixel values over 255.
+[[nodiscard]] inline ImagePlanes planes_of(const ImageDataSet& data, Index index) {
+  return {data.height, data.width, data.channels,
+          data.pixels.col(index).cast<float>().reshaped(data.width, data.height * data.channels) / 255.0f};
+}
+
+/// A picture as models take it.
+template <Scalar S>
+void normalise_planes(const ImagePlanes& image, const ImageNormalisation& normalisation, S* to) {
+  for (Index c = 0; c < image.channels; ++c) {
+    const auto of = static_cast<std::size_t>(c);
+    Eigen::Map<Matrix<S>>(to + c * image.height * image.width, image.width, image.height).array() =
+        (image.plane(c).template cast<S>().array() - static_cast<S>(normalisation.mean[of]))
+        * static_cast<S>(1 / normalisation.deviation[of]);
+  }
+}
+
+inline void check_colours(const ImageDataSet& data, const ImageAugmentation& augmentation) {
+  augmentation.check();
+  if (augmentation.jitter.probability > 0 || augmentation.grey > 0)
+    check_option(data.channels == 1 || data.channels == 3, "1 or 3 channels of images whose colours change",
+                 data.channels);
+}
+
+/// How many values a view has.
+[[nodiscard]] inline Index view_values(const ImageDataSet& data, const ImageAugmentation& augmentation) {
+  if (!augmentation.crop) return data.pixels.rows();
+  return data.channels * augmentation.crop->height * augmentation.crop->width;
+}
+
+}  // namespace detail
+
+/// Several views of the images of these indices, one for each augmentation. What view v of image i shows depends on
+/// (seed, stream, i, v) alone, so give each epoch its own stream.
+/// Throws OptionError unless the normalisation and the augmentations fit the images.
+template <Scalar S>
+[[nodiscard]] std::vector<Matrix<S>> augmented_views(const ImageDataSet& data, std::span<const Index> indices,
+                                                     const ImageNormalisation& normalisation,
+                                                     std::span<const ImageAugmentation> augmentations,
+                                                     std::uint64_t seed, std::uint64_t stream) {
+  normalisation.check(data.channels);
+  const auto count = static_cast<Index>(augmentations.size());
+  std::vector<Matrix<S>> views;
+  for (const ImageAugmentation& augmentation : augmentations) {
+    detail::check_colours(data, augmentation);
+    views.emplace_back(detail::view_values(data, augmentation), static_cast<Index>(indices.size()));
+  }
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    const ImagePlanes image = detail::planes_of(data, indices[i]);
+    for (std::size_t v = 0; v < views.size(); ++v) {
+      const ImageView drawn = draw_view(augmentations[v], data.height, data.width, Random(seed, stream), indices[i],
+                                        static_cast<Index>(v), count);
+      detail::normalise_planes(seen(image, drawn, augmentations[v]), normalisation,
+                               views[v].col(static_cast<Index>(i)).data());
+    }
+  }
+  return views;
+}
+
+/// The images of these indices as models take them, varied. Depends and throws as augmented_views.
 template <Scalar S>
 [[nodiscard]] Matrix<S> augmented_images(const ImageDataSet& data, std::span<const Index> indices,
                                          const ImageNormalisation& normalisation, const ImageAugmentation& augmentation,
                                          std::uint64_t seed, std::uint64_t stream) {
-  constexpr std::uint64_t draws_per_image = 16;
+  if (!augmentation.moves_alone())
+    return std::move(augmented_views<S>(data, indices, normalisation, {&augmentation, 1}, seed, stream).front());
   normalisation.check(data.channels);
   augmentation.check();
   const auto values = detail::normalised_values<S>(normalisation);
   Matrix<S> images(data.pixels.rows(), static_cast<Index>(indices.size()));
-  Random random(seed, stream);
   for (Index i = 0; i < images.cols(); ++i) {
     const Index image = indices[static_cast<std::size_t>(i)];
-    random.seek(draws_per_image * static_cast<std::uint64_t>(image));
-    detail::normalise_image(data, image, detail::draw_view(augmentation, random), values, images.col(i).data());
+    const ImageView view = draw_view(augmentation, data.height, data.width, Random(seed, stream), image);
+    detail::normalise_image(data, image, view, values, images.col(i).data());
   }
   return images;
 }

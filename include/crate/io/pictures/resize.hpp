@@ -4,63 +4,40 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/io/formats/pixels.hpp"
+#include "crate/operators/resampling.hpp"
 
 namespace crate {
 
 namespace detail {
 
-/// Which samples of an axis make one sample of a resized axis, and how much of each: in units of 2^-22, as the
-/// imaging library of the reference (Pillow) computes, so that every pixel is the same.
-struct Taps {
-  static constexpr int fraction_bits = 22;
-  static constexpr std::int64_t one = std::int64_t{1} << fraction_bits;
-  Index first;
-  std::vector<std::int64_t> weights;  // they sum to one, but for rounding
-};
-
-/// Linear interpolation, widened when shrinking so that every sample counts; sample centres aligned.
-inline std::vector<Taps> linear_taps(Index from, Index to) {
-  const double scale = static_cast<double>(from) / static_cast<double>(to), support = std::max(scale, 1.0);
-  std::vector<Taps> all;
-  for (Index i = 0; i < to; ++i) {
-    const double centre = (static_cast<double>(i) + 0.5) * scale;
-    const auto first = std::max<Index>(0, static_cast<Index>(std::floor(centre - support + 0.5)));
-    const auto last = std::min<Index>(from, static_cast<Index>(std::floor(centre + support + 0.5)));
-    std::vector<double> weights;
-    double sum = 0;
-    for (Index j = first; j < last; ++j) {
-      const double distance = std::abs((static_cast<double>(j) + 0.5 - centre) / support);
-      weights.push_back(std::max(0.0, 1 - distance));
-      sum += weights.back();
-    }
-    Taps taps{first, {}};
-    for (const double weight : weights) taps.weights.push_back(std::llround(weight / sum * Taps::one));
-    all.push_back(std::move(taps));
-  }
-  return all;
-}
+/// Weights are in units of 2^-22, as the imaging library of the reference (Pillow) computes, so that every pixel is the
+/// same.
+inline constexpr int weight_bits = 22;
 
 /// Resizes the rows of an image; intermediate values are rounded to 8 bits, as the reference's imaging library does.
 inline Image resize_rows(const Image& image, Index width) {
-  const std::vector<Taps> taps = linear_taps(image.width, width);
+  constexpr std::int64_t one = std::int64_t{1} << weight_bits;
+  const AxisTaps<double> taps = resizing_taps<double>(image.width, width, Interpolation::linear);
+  const Eigen::Matrix<std::int64_t, Eigen::Dynamic, Eigen::Dynamic> weights = taps.weights.unaryExpr(
+      [](double weight) { return static_cast<std::int64_t>(std::llround(weight * static_cast<double>(one))); });
   Image result{image.height, width, image.channels, {}};
   result.pixels.resize(static_cast<std::size_t>(image.height * width * image.channels));
   auto* out = result.pixels.data();
   for (Index y = 0; y < image.height; ++y)
-    for (const Taps& tap : taps)
+    for (Index x = 0; x < width; ++x)
       for (Index c = 0; c < image.channels; ++c) {
-        const auto* pixel = image.pixels.data() + (y * image.width + tap.first) * image.channels + c;
-        std::int64_t sum = Taps::one / 2;
-        for (const std::int64_t weight : tap.weights) {
-          sum += weight * *pixel;
+        const Index first = taps.first[static_cast<std::size_t>(x)];
+        const auto* pixel = image.pixels.data() + (y * image.width + first) * image.channels + c;
+        std::int64_t sum = one / 2;
+        for (Index t = 0; t < taps.count[static_cast<std::size_t>(x)]; ++t) {
+          sum += weights(t, x) * *pixel;
           pixel += image.channels;
         }
-        *out++ = static_cast<std::uint8_t>(std::clamp<std::int64_t>(sum >> Taps::fraction_bits, 0, 255));
+        *out++ = static_cast<std::uint8_t>(std::clamp<std::int64_t>(sum >> weight_bits, 0, 255));
       }
   return result;
 }

@@ -25,6 +25,25 @@ inline CubicTaps cubic_taps(Index i, Index size, double scale) {
   return taps;
 }
 
+inline void check_stretch(Index rows, Index columns, Index new_rows, Index new_columns) {
+  check_option(rows >= 1 && columns >= 1, "positions: at least 1 x 1 patches", concatenate(rows, " x ", columns));
+  check_option(new_rows >= 1 && new_columns >= 1, "positions: at least 1 x 1 patches",
+               concatenate(new_rows, " x ", new_columns));
+}
+
+/// Calls visit(patch, new patch, weight) for the sixteen patches that each new one is made of.
+template <class Visit>
+void for_each_tap(Index rows, Index columns, Index new_rows, Index new_columns, const Visit& visit) {
+  const double down = (static_cast<double>(new_rows) + 0.1) / static_cast<double>(rows);
+  const double across = (static_cast<double>(new_columns) + 0.1) / static_cast<double>(columns);
+  for (Index patch = 0; patch < new_rows * new_columns; ++patch) {
+    const CubicTaps y = cubic_taps(patch / new_columns, rows, down);
+    const CubicTaps x = cubic_taps(patch % new_columns, columns, across);
+    for (std::size_t i = 0; i < 4; ++i)
+      for (std::size_t j = 0; j < 4; ++j) visit(y.at[i] * columns + x.at[j], patch, y.weight[i] * x.weight[j]);
+  }
+}
+
 }  // namespace detail
 
 template <Scalar S>
@@ -51,25 +70,29 @@ Matrix<S> sin_cos_positions(Index dim, Index rows, Index columns) {
 
 template <Scalar S>
 Matrix<S> interpolate_positions(const Matrix<S>& table, Index rows, Index columns, Index new_rows, Index new_columns) {
-  check_option(rows >= 1 && columns >= 1, "positions: at least 1 x 1 patches", concatenate(rows, " x ", columns));
-  check_option(new_rows >= 1 && new_columns >= 1, "positions: at least 1 x 1 patches",
-               concatenate(new_rows, " x ", new_columns));
+  detail::check_stretch(rows, columns, new_rows, new_columns);
   check_size("positions: columns of the table", table.cols(), 1 + rows * columns);
   if (rows == new_rows && columns == new_columns) return table;
-  const double down = (static_cast<double>(new_rows) + 0.1) / static_cast<double>(rows);
-  const double across = (static_cast<double>(new_columns) + 0.1) / static_cast<double>(columns);
-  Matrix<S> stretched(table.rows(), 1 + new_rows * new_columns);
+  Matrix<S> stretched = Matrix<S>::Zero(table.rows(), 1 + new_rows * new_columns);
   stretched.col(0) = table.col(0);
-  for (Index patch = 0; patch < new_rows * new_columns; ++patch) {
-    const detail::CubicTaps y = detail::cubic_taps(patch / new_columns, rows, down);
-    const detail::CubicTaps x = detail::cubic_taps(patch % new_columns, columns, across);
-    auto position = stretched.col(1 + patch);
-    position.setZero();
-    for (std::size_t i = 0; i < 4; ++i)
-      for (std::size_t j = 0; j < 4; ++j)
-        position += static_cast<S>(y.weight[i] * x.weight[j]) * table.col(1 + y.at[i] * columns + x.at[j]);
-  }
+  detail::for_each_tap(rows, columns, new_rows, new_columns, [&](Index patch, Index new_patch, double weight) {
+    stretched.col(1 + new_patch) += static_cast<S>(weight) * table.col(1 + patch);
+  });
   return stretched;
+}
+
+template <Scalar S>
+Matrix<S> interpolate_positions_adjoint(const Matrix<S>& by_stretched, Index rows, Index columns, Index new_rows,
+                                        Index new_columns) {
+  detail::check_stretch(rows, columns, new_rows, new_columns);
+  check_size("positions: columns of the cotangent", by_stretched.cols(), 1 + new_rows * new_columns);
+  if (rows == new_rows && columns == new_columns) return by_stretched;
+  Matrix<S> by_table = Matrix<S>::Zero(by_stretched.rows(), 1 + rows * columns);
+  by_table.col(0) = by_stretched.col(0);
+  detail::for_each_tap(rows, columns, new_rows, new_columns, [&](Index patch, Index new_patch, double weight) {
+    by_table.col(1 + patch) += static_cast<S>(weight) * by_stretched.col(1 + new_patch);
+  });
+  return by_table;
 }
 
 }  // namespace crate

@@ -140,6 +140,10 @@ Metadata described_model(const Model& model) {
     try {
       return metadata_of(model);
     } catch (const OptionError& reason) { return {{std::string(unpublished_key), reason.what()}}; }
+  } else if constexpr (HasPublishedPart<Model>) {
+    Metadata metadata = described_model(model.published_part());
+    metadata.emplace_back(published_part_key, Model::published_part_name);
+    return metadata;
   } else {
     return {};
   }

@@ -40,17 +40,23 @@ void sum_over_ranks(Communicator& ranks, const ParameterList& sum, const std::ve
     S* const end = numbers[cut.ends[i] - 1] + cut.runs[cut.ends[i] - 1].size;
     pieces.push_back(std::as_writable_bytes(std::span(begin, end)));
   }
-  ranks.add_in_order(pieces, [&](std::size_t piece) {
-    for (std::size_t run = piece == 0 ? 0 : cut.ends[piece - 1]; run < cut.ends[piece]; ++run) {
-      auto added = in_memory(run);
-      for (std::size_t g = 0; g < gradients.size(); ++g) {
-        const auto gradient = cut.runs[run].of<S>(gradients[g]);
-        if (ranks.is_first() && g == 0)
-          added = gradient;
-        else
-          added += gradient;
-      }
+  const auto add_run = [&](std::size_t run, Index first, Index size) {
+    TrainedNumbers part = cut.runs[run];
+    part.first += first;
+    part.size = size;
+    auto added = in_memory(run).segment(first, size);
+    for (std::size_t g = 0; g < gradients.size(); ++g) {
+      if (ranks.is_first() && g == 0)
+        added = part.of<S>(gradients[g]);
+      else
+        added += part.of<S>(gradients[g]);
     }
+  };
+  constexpr Index numbers_of_a_thread = 2048;
+  ranks.add_in_order(pieces, [&](std::size_t piece) {
+    for (std::size_t run = piece == 0 ? 0 : cut.ends[piece - 1]; run < cut.ends[piece]; ++run)
+      threads.for_each_range(cut.runs[run].size, numbers_of_a_thread,
+                             [&](Index first, Index size, int) { add_run(run, first, size); });
   });
   for_each_run(cut, threads, [&](const TrainedNumbers& run, std::size_t i) { run.of<S>(sum) = in_memory(i); });
 }

@@ -27,6 +27,7 @@ namespace crate::detail {
 inline constexpr std::string_view checkpoint_steps_key = "optimiser steps";  // in all of them
 inline constexpr std::string_view checkpoint_format = "2";  // 1, not written down: no checksum, no model
 inline constexpr std::string_view unpublished_key = "model without published form";  // and why it has none
+inline constexpr std::string_view published_part_key = "part with published form";   // of a model that has more
 inline constexpr std::string_view model_metadata_prefix = "crate.";
 inline constexpr std::string_view recipe_prefix = "recipe: ";
 
@@ -175,10 +176,11 @@ inline void check_checkpoint_format(const TensorTable& file) {
     return std::any_of(tensors.begin(), tensors.end(), [&](const Tensor& tensor) { return is_in_dict(tensor, dict); });
   };
   const bool has_average = holds("average");
-  const std::string dict(weights_at.value_or(has_average ? "average" : "model"));
+  std::string dict(weights_at.value_or(has_average ? "average" : "model"));
   if ((dict != "average" && dict != "model") || !holds(dict))
     throw file_error(file.source(), "expected ", has_average ? "'model' or 'average'" : "'model'",
                      ", the weights in this checkpoint of a training, found ", quote(dict));
+  if (const std::string* const inner = file.find_metadata(published_part_key)) dict += '.' + *inner;
 
   const std::span<const PublishedName> names = names_of_checkpoint(file, dict);
   std::vector<Tensor> weights;

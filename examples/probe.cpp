@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+
+// What the features of a frozen model are worth: how many test images nearest neighbours and two linear classifiers
+// tell right by them, beside the same of an untrained encoder and of the pixels.
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "crate/crate.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/pictures/image_source.hpp"
+#include "crate/io/pictures/prepare.hpp"
+#include "crate/io/pictures/read_image_data_set.hpp"
+#include "load_options.hpp"
+#include "probe/features_file.hpp"
+#include "probe/options.hpp"
+#include "probe/score.hpp"
+#include "program_options/program_options.hpp"
+
+namespace {
+
+using namespace crate;
+using probe::Features;
+using probe::Options;
+using Source = ImageSource<float>;
+
+/// A linear probe of more numbers than this takes minutes, and the square of their number in memory.
+constexpr Index most_pixels = 4096;
+
+/// Training and test images as the model takes them.
+struct Images {
+  TrainingAndTest sets;
+  Source training, test;
+  Index classes;
+
+  Images(TrainingAndTest read, const ImageNormalisation& normalisation)
+      : sets(std::move(read)),
+        training{sets.training, normalisation},
+        test{sets.test, normalisation},
+        classes(sets.training.classes()) {}
+  Images(const Images&) = delete;
+  Images& operator=(const Images&) = delete;
+};
+
+template <class Model>
+TrainingAndTest read_data(const Options& options, const Model& model, Threads& threads) {
+  const PatchGrid& grid = patch_grid(model);
+  ImageFoldersSplit read =
+      read_image_data_set(options.data,
+                          {.height = grid.image_height(),
+                           .width = grid.image_width(),
+                           .channels = grid.channels == 1 ? Index{1} : Index{3},
+                           .fit = model.about.preprocessing.fit,
+                           .orientation = model.about.preprocessing.orientation,
+                           .unreadable = options.strict ? UnreadablePicture::fail : UnreadablePicture::leave_out},
+                          threads);
+  for (const std::string& reason : read.left_out) std::cerr << "probe: left out: " << reason << '\n';
+  for (ImageDataSet* const set : {&read.sets.training, &read.sets.test}) {
+    *set = with_channels(std::move(*set), grid.channels);
+    if (set->height != grid.image_height() || set->width != grid.image_width())
+      throw file_error(options.data, "expected images of ", grid.image_height(), " x ", grid.image_width(),
+                       ", as the model takes them, found ", set->height, " x ", set->width);
+  }
+  return std::move(read.sets);
+}
+
+/// What the model expects of pixels, or else what the training images have.
+template <class Model>
+ImageNormalisation normalisation_for(const Model& model, const ImageDataSet& training) {
+  const ImagePreprocessing& expected = model.about.preprocessing;
+  return expected.is_known() ? expected.normalisation : measure_normalisation(training);
+}
+
+template <class Model>
+FeatureOptions feature_options(const Options& options, const Model& model) {
+  FeatureOptions features{.layer = options.layer, .normalised = options.layer == 0 && !options.no_norm};
+  bool is_mean = true;
+  if constexpr (requires { model.pool; }) is_mean = model.pool.pooling == Pooling::mean;
+  if (!options.token.empty()) is_mean = options.token == "mean";
+  features.token = is_mean ? FeatureToken::mean_of_patches : FeatureToken::class_token;
+  return features;
+}
+
+template <class Model>
+Features features_of(const Model& model, const Images& images, const Options& options, Threads& threads) {
+  const FeatureOptions of = feature_options(options, model);
+  return {labelled_features(model, images.training, images.classes, of, threads, options.batch),
+          labelled_features(model, images.test, images.classes, of, threads, options.batch),
+          images.sets.training.class_names};
+}
+
+template <class Model>
+void print_model(const Model& model, const Images& images, const Options& options) {
+  const FeatureOptions of = feature_options(options, model);
+  std::printf("%s, %td parameters; %s behind layer %td of %td%s; %td training and %td test images of %td classes\n",
+              std::string(FamilyOf<Model>::name).c_str(), parameter_count(model),
+              of.token == FeatureToken::class_token ? "class token" : "mean of the patches",
+              of.layer == 0 ? std::ssize(model.encoder.layers) : of.layer, std::ssize(model.encoder.layers),
+              of.normalised ? " and its norm" : "", images.training.size(), images.test.size(), images.classes);
+  std::fflush(stdout);
+}
+
+/// Makes features, probes them, and prints a line of the table.
+template <class Make>
+probe::Scores probe_and_print(const char* name, const Options& options, Threads& threads, const Make& make) {
+  const auto start = std::chrono::steady_clock::now();
+  const Features features = make();
+  const double seconds = probe::seconds_since(start);
+  const probe::Scores scores = probe::score(features, options.neighbours, threads);
+  probe::print_scores(name, features.training.dim(), scores, seconds);
+  return scores;
+}
+
+/// The same probes of what knows nothing.
+template <class Model>
+void print_comparison(Model model, const Images& images, const Options& options, Threads& threads) {
+  initialise(model, options.seed);
+  (void)probe_and_print("untrained encoder", options, threads,
+                        [&] { return features_of(model, images, options, threads); });
+  const Index pixels = images.sets.training.pixels.rows();
+  if (pixels > most_pixels)
+    return void(std::printf("  %-20s %7td  more than %td are not probed\n", "pixels", pixels, most_pixels));
+  (void)probe_and_print("pixels", options, threads, [&] {
+    return Features{labelled_pixels(images.training, images.classes, threads),
+                    labelled_pixels(images.test, images.classes, threads),
+                    {}};
+  });
+}
+
+template <class Model>
+int probe_model(const Model& model, const Options& options) {
+  const auto depth = std::ssize(model.encoder.layers);
+  check_option(options.layer <= depth, concatenate("--layer at most ", depth, ", the layers of the encoder"),
+               options.layer);
+  Threads threads(options.threads);
+  TrainingAndTest sets = read_data(options, model, threads);
+  const ImageNormalisation normalisation = normalisation_for(model, sets.training);
+  const Images images(std::move(sets), normalisation);
+  print_model(model, images, options);
+  probe::print_heading(options.neighbours.neighbours);
+  const probe::Scores scores = probe_and_print("this model", options, threads, [&] {
+    Features features = features_of(model, images, options, threads);
+    if (!options.features.empty()) probe::write_features(options.features, features);
+    return features;
+  });
+  if (!options.alone) print_comparison(model, images, options, threads);
+  if (options.confusion) probe::print_confusion(scores.logistic, images.sets.training.class_names);
+  if (!options.features.empty()) std::printf("\nfeatures written to %s\n", options.features.c_str());
+  return 0;
+}
+
+int probe_features(const Options& options) {
+  Threads threads(options.threads);
+  const Features features = probe::read_features(options.from_features);
+  std::printf("%td training and %td test examples of %td classes\n", features.training.size(), features.test.size(),
+              features.training.classes);
+  probe::print_heading(options.neighbours.neighbours);
+  const probe::Scores scores = probe::score(features, options.neighbours, threads);
+  probe::print_scores("these features", features.training.dim(), scores, 0);
+  if (options.confusion) probe::print_confusion(scores.logistic, features.class_names);
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  Options options;
+  CLI::App app(
+      "How many test images are told right by the features of a frozen model: by their nearest neighbours among the\n"
+      "training images, by ridge regression and by logistic regression; the penalty of these is chosen on a fifth of\n"
+      "the training images. Beside it the same of an untrained encoder of this shape, and of the pixels.\n");
+  program_options::set_up(app, "probe");
+  examples::LoadOptionsParser model_options;
+  probe::add_options(app, options, model_options);
+  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+  return program_options::run("probe", [&] {
+    options.model = model_options.parsed();
+    probe::check_options(app, options);
+    if (!options.from_features.empty()) return probe_features(options);
+    return std::visit([&](const auto& model) { return probe_model(model, options); },
+                      load_model<float, ImageFamilies>(options.weights, options.model));
+  });
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT
+
+// Trains the encoder of an image classifier without labels: a student learns to see in one part of an image what its
+// teacher, its own moving average, sees in another. Two objectives: that of the coding rate, and DINO.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "crate/crate.hpp"
+#include "crate/io/pictures/image_source.hpp"
+#include "crate/io/pictures/read_image_data_set.hpp"
+#include "crate/io/save_model.hpp"
+#include "crate/training/trainer.hpp"
+#include "load_options.hpp"
+#include "program_options/program_options.hpp"
+#include "train_dino/options.hpp"
+#include "train_dino/report.hpp"
+#include "training_program/run.hpp"
+
+namespace {
+
+using namespace crate;
+using train_dino::Options;
+
+/// Everything that a training works on but the model.
+struct Bench {
+  const Options& options;
+  const Metadata& described_options;
+  const TrainingAndTest& data;
+  const TrainingAndTest& judges;  ///< images with which nearest neighbours judge
+  ImagePreprocessing preprocessing;
+  Threads& threads;
+
+  [[nodiscard]] bool is_dino() const { return options.objective == "dino"; }
+  [[nodiscard]] Index steps(double epochs) const {
+    const Index steps_per_epoch = data.training.size() / options.training.trainer.batch;
+    return std::lround(std::min(epochs * static_cast<double>(steps_per_epoch), 1e15));
+  }
+};
+
+/// The first `count` images; all if it is 0.
+ImageDataSet first_images(const ImageDataSet& data, Index count) {
+  if (count == 0 || count >= data.size()) return data;
+  ImageDataSet first{.height = data.height, .width = data.width, .channels = data.channels};
+  first.pixels = data.pixels.leftCols(count);
+  first.labels.assign(data.labels.begin(), data.labels.begin() + count);
+  first.class_names = data.class_names;
+  return first;
+}
+
+std::vector<Index> all_of(const ImageDataSet& data) {
+  std::vector<Index> indices(static_cast<std::size_t>(data.size()));
+  std::iota(indices.begin(), indices.end(), Index{0});
+  return indices;
+}
+
+/// The sides of the patches that are asked for, or else the smallest of a few that cut an image into at most 256.
+std::pair<Index, Index> patch_of(const Options& o, const ImageDataSet& images) {
+  if (!o.patch.empty()) return examples::sides_from("--patch", o.patch);
+  for (const Index side : {4, 8, 16, 32})
+    if (images.height % side == 0 && images.width % side == 0 && images.height / side * (images.width / side) <= 256)
+      return {side, side};
+  throw OptionError(concatenate("option --patch: expected to be given for images of ", images.height, " x ",
+                                images.width, ", found nothing"));
+}
+
+/// --local-side, or whole patches that come nearest to half of an image.
+Index local_side(const Options& o, const ImageDataSet& images, Index patch) {
+  if (o.local_side > 0) return o.local_side;
+  return std::max<Index>(1, (images.height + patch) / (2 * patch)) * patch;
+}
+
+std::vector<ImageAugmentation> views_of(const Bench& bench, Index side_of_locals) {
+  const Options& o = bench.options;
+  const ImageDataSet& images = bench.data.training;
+  MultiCrop crop = o.recipe == "published" ? MultiCrop{}
+                   : images.channels == 1  ? small_grey_multi_crop()
+                                           : small_multi_crop();
+  crop.global_side = images.height;
+  crop.local_side = side_of_locals;
+  crop.locals = o.locals;
+  crop.flip = !o.no_flip;
+  std::vector<ImageAugmentation> views = multi_crop_views(crop);
+  for (std::size_t v = 0; v < 2; ++v) views[v].crop->width = images.width;
+  return views;
+}
+
+SelfDistillationRule rule_of(const Bench& bench) {
+  const Options& o = bench.options;
+  if (bench.is_dino())
+    return DinoTrainingOptions{.student_temperature = o.student_temperature,
+                               .first_teacher_temperature = o.first_teacher_temperature,
+                               .teacher_temperature = o.teacher_temperature,
+                               .temperature_steps = bench.steps(o.temperature_epochs),
+                               .centre_momentum = o.centre_momentum};
+  return CodingRateDistillationOptions{
+      .squared_epsilon = o.eps,
+      .comparison_weight = o.comparison,
+      .expansion_of = o.expansion_of == "student" ? ExpansionOf::student : ExpansionOf::student_and_teacher};
+}
+
+template <class Classifier>
+SelfDistilled<Classifier> fresh_model(const Bench& bench) {
+  const Options& o = bench.options;
+  const ImageDataSet& images = bench.data.training;
+  const auto [patch_height, patch_width] = patch_of(o, images);
+  typename Classifier::Options sizes{.image = {.height = images.height,
+                                               .width = images.width,
+                                               .channels = images.channels,
+                                               .patch_height = patch_height,
+                                               .patch_width = patch_width},
+                                     .classes = images.classes(),
+                                     .depth = o.depth,
+                                     .pooling = o.pool == "mean" ? Pooling::mean : Pooling::class_token};
+  sizes.block.dim = o.dim;
+  sizes.block.heads = o.heads;
+  if constexpr (requires { sizes.block.norm_epsilon; }) sizes.head_norm_epsilon = sizes.block.norm_epsilon;
+  SelfDistilled<Classifier> model(
+      Classifier(sizes), {.hidden = o.hidden, .bottleneck = o.bottleneck, .outputs = bench.is_dino() ? o.outputs : 0});
+  initialise(model, o.training.trainer.seed);
+  model.encoder.about.preprocessing = bench.preprocessing;
+  model.encoder.about.class_names = images.class_names;
+  set_drop_path(model.encoder.encoder, o.drop_path);
+  return model;
+}
+
+/// How many test images have the class of their nearest neighbours among training images.
+SelfDistillationMeasures judge(const LabelledFeatures<float>& known, const LabelledFeatures<float>& asked,
+                               Threads& threads) {
+  const NearestNeighbourOptions options{.neighbours = std::min<Index>(20, known.size())};
+  const std::vector<Index> found = classify_by_neighbours(known, asked.features, options, threads);
+  SelfDistillationMeasures measures{.neighbours_asked = asked.size()};
+  for (std::size_t i = 0; i < found.size(); ++i) measures.neighbours_right += found[i] == asked.labels[i] ? 1 : 0;
+  return measures;
+}
+
+template <class Classifier>
+SelfDistillationMeasures judge_encoder(const Bench& bench, const Classifier& encoder) {
+  const FeatureOptions options{
+      .token = bench.options.pool == "mean" ? FeatureToken::mean_of_patches : FeatureToken::class_token,
+      .normalised = true};
+  const auto features = [&](const ImageDataSet& images) {
+    return labelled_features(encoder, ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
+                             options, bench.threads);
+  };
+  return judge(features(bench.judges.training), features(bench.judges.test), bench.threads);
+}
+
+void print_pixels(const Bench& bench) {
+  const auto pixels = [&](const ImageDataSet& images) {
+    return labelled_pixels(ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
+                           bench.threads);
+  };
+  const auto measures = judge(pixels(bench.judges.training), pixels(bench.judges.test), bench.threads);
+  std::printf("k-NN accuracy of pixels %.2f %%", 100 * measures.neighbour_accuracy());
+}
+
+/// The spread of the teacher's features of the first test images, and the verdict of nearest neighbours.
+template <class State>
+auto evaluation_of(const Bench& bench, const State& state) {
+  return [&](const auto& teacher, Threads& threads) {
+    SelfDistillationMeasures measures = judge_encoder(bench, teacher.encoder);
+    const Index most = 512;
+    const ImageDataSet first = first_images(bench.judges.test, most);
+    const Matrix<float> images =
+        ImageSource<float>{first, bench.preprocessing.normalisation}.take(all_of(first)).images;
+    measures += state.objective.gauges(forward(teacher, Images<float>(images), {.threads = &threads}).tokens,
+                                       state.step, threads);
+    return measures;
+  };
+}
+
+TrainerOptions trainer_options(const Bench& bench) {
+  const Options& o = bench.options;
+  const Index total = bench.steps(static_cast<double>(o.training.trainer.epochs));
+  Schedule schedule{.decay = Decay::cosine,
+                    .warm_up = std::min(bench.steps(o.warm_up_epochs), total),
+                    .steps = total,
+                    .final_factor = o.training.rate > 0 ? o.last_rate / o.training.rate : 1};
+  TrainerOptions options = training_program::trainer_options(o.training, schedule, bench.described_options);
+  options.clip_each = true;
+  if (o.training.weight_decay > 0) options.decay_factor = CosineRamp{1, o.final_weight_decay / o.training.weight_decay};
+  options.average_decay = CosineRamp{o.teacher_momentum, 1};
+  if (bench.is_dino() && o.held_epochs > 0) {
+    options.held = "projection.outputs";
+    options.held_epochs = o.held_epochs;
+  }
+  return options;
+}
+
+/// What a checkpoint must agree in beside the trainer's own options.
+Recipe recipe_of(const Bench& bench, const OptimiserOptions& rule, Index side_of_locals) {
+  using detail::exact_text;
+  const Options& o = bench.options;
+  Recipe recipe;
+  describe(recipe, rule);
+  describe(recipe, rule_of(bench));
+  recipe.insert(recipe.end(), {{"local views", exact_text(o.locals)},
+                               {"side of local views", exact_text(side_of_locals)},
+                               {"flip", exact_text(!o.no_flip)},
+                               {"views", o.recipe},
+                               {"drop-path", exact_text(o.drop_path)}});
+  return recipe;
+}
+
+template <class Classifier>
+int train(const Bench& bench) {
+  using Model = SelfDistilled<Classifier>;
+  const Options& o = bench.options;
+  Model model = fresh_model<Classifier>(bench);
+  const PatchGrid& grid = patch_grid(model);
+  const Index side = local_side(o, bench.data.training, grid.height);
+  std::printf(
+      "%s, %td parameters and %td of the projection head, patches of %td x %td; %td images to train on, 2 + %td "
+      "views of each\n",
+      std::string(FamilyOf<Classifier>::name).c_str(), parameter_count(model.encoder),
+      parameter_count(model.projection), grid.height, grid.width, bench.data.training.size(), o.locals);
+  const ViewSource<float> training{bench.data.training, bench.preprocessing.normalisation, views_of(bench, side)};
+  AnyOptimiser<Model> rule(model, training_program::optimiser_options(o.training));
+  const Recipe recipe = recipe_of(bench, rule.options, side);
+  SelfDistillationObjective<Model> objective(rule_of(bench), model.output_dim(), o.locals, {side, side});
+  MovingAverage<Model> teacher(model, o.teacher_momentum);
+  TrainingState<Model, AnyOptimiser<Model>, SelfDistillationObjective<Model>> state{.model = std::move(model),
+                                                                                    .optimiser = std::move(rule),
+                                                                                    .objective = std::move(objective),
+                                                                                    .average = std::move(teacher)};
+  state.objective.evaluation = evaluation_of(bench, state);
+  Trainer trainer(state, training, training, trainer_options(bench), bench.threads, recipe);
+  const auto begin = [&] {
+    if (state.step == 0) {
+      print_pixels(bench);
+      std::printf(", of the untrained encoder %.2f %%\n",
+                  100 * judge_encoder(bench, state.result().encoder).neighbour_accuracy());
+    }
+    train_dino::print_epoch_heading(bench.is_dino());
+    std::fflush(stdout);
+  };
+  const training_program::Length length{"--epochs", concatenate(o.training.trainer.epochs, " epochs")};
+  const bool finished = training_program::run(trainer, state, o.training, length, begin, [&](const auto& report) {
+    train_dino::print_epoch(report, bench.is_dino());
+  });
+  if (!finished) return training_program::interrupted;
+  if (!o.training.output.empty())
+    std::printf(
+        "\nthe teacher's encoder is in %s, as a classifier whose last map is untrained: for probe, and for\n"
+        "train_classifier --from\n",
+        o.training.output.c_str());
+  return 0;
+}
+
+Metadata describe_options(const CLI::App& app, const Options& options) {
+  Options untouched;
+  CLI::App defaults;
+  defaults.option_defaults()->always_capture_default();
+  train_dino::add_options(defaults, untouched);
+  return training_program::describe_options(
+      app, defaults, train_dino::continued_options(),
+      [&](std::string_view name) { return train_dino::why_without_effect(name, options); }, train_dino::is_of_recipe);
+}
+
+TrainingAndTest read_data(const Options& o, Threads& threads) {
+  ImageFolderOptions pictures{.fit = PictureFit::cover};
+  std::tie(pictures.height, pictures.width) = examples::sides_from("--image", o.image);
+  ImageFoldersSplit read = read_image_data_set(o.data, pictures, threads);
+  for (const std::string& reason : read.left_out) std::cerr << "train_dino: left out: " << reason << '\n';
+  read.sets.training = first_images(read.sets.training, o.images);
+  if (const Index found = read.sets.training.size(); found < o.training.trainer.batch)
+    throw OptionError(concatenate("option --batch: expected at most as many images as there are to train on, ", found,
+                                  ", found ", o.training.trainer.batch));
+  return std::move(read.sets);
+}
+
+int run(CLI::App& app, Options& options) {
+  training_program::Options& t = options.training;
+  if (t.resume && !t.checkpoint.empty() && path_exists(t.checkpoint))
+    training_program::complete_options(app, checkpoint_notes(read_safetensors(t.checkpoint)),
+                                       train_dino::continued_options());
+  train_dino::apply_recipe(app, options);
+  train_dino::check_options(app, options);
+  Threads threads(t.threads);
+  const Metadata described = describe_options(app, options);
+  const TrainingAndTest data = read_data(options, threads);
+  const TrainingAndTest judges{first_images(data.training, options.knn_images),
+                               first_images(data.test, options.knn_images)};
+  ImagePreprocessing preprocessing{.fit = PictureFit::cover};
+  preprocessing.normalisation = measure_normalisation(data.training);
+  const Bench bench{options, described, data, judges, preprocessing, threads};
+  return options.family == "vit" ? train<TransformerClassifier<float>>(bench) : train<CrateClassifier<float>>(bench);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  Options options;
+  CLI::App app("Trains the encoder of an image classifier without labels, by self-distillation.\n");
+  program_options::set_up(app, "train_dino");
+  train_dino::add_options(app, options);
+  return training_program::on_all_ranks(options.training, [&]() -> int {
+    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+    return program_options::run("train_dino", [&] { return run(app, options); });
+  });
+}

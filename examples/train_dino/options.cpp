@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#include "train_dino/options.hpp"
+
+#include <array>
+#include <cmath>
+
+#include "crate/core/dropout.hpp"
+#include "crate/io/formats/detail/is_among.hpp"
+#include "program_options/program_options.hpp"
+#include "training_program/check_options.hpp"
+
+namespace train_dino {
+
+namespace {
+
+using crate::detail::is_among;
+using program_options::add_choice;
+using program_options::begin_group;
+
+constexpr std::array<std::string_view, 17> of_recipe = {"--patch",
+                                                        "--dim",
+                                                        "--depth",
+                                                        "--heads",
+                                                        "--hidden",
+                                                        "--bottleneck",
+                                                        "--outputs",
+                                                        "--drop-path",
+                                                        "--locals",
+                                                        "--rate",
+                                                        "--local-side",
+                                                        "--batch",
+                                                        "--warm-up",
+                                                        "--teacher-momentum",
+                                                        "--epochs",
+                                                        "--temperature-epochs",
+                                                        "--first-teacher-temperature"};
+
+constexpr std::array<std::string_view, 7> of_dino = {"--outputs",
+                                                     "--student-temperature",
+                                                     "--teacher-temperature",
+                                                     "--first-teacher-temperature",
+                                                     "--temperature-epochs",
+                                                     "--centre-momentum",
+                                                     "--held-epochs"};
+
+constexpr std::array<std::string_view, 3> of_coding_rate = {"--eps", "--comparison", "--expansion-of"};
+
+void add_data_options(CLI::App& app, Options& o) {
+  begin_group(app, "Data");
+  app.add_option("--data", o.data,
+                 "IDX files (MNIST, Fashion-MNIST), CIFAR binary, or train/CLASS/*.png and test/CLASS/*.png; classes "
+                 "are asked for by the k-NN evaluation alone")
+      ->type_name("FOLDER");
+  app.add_option("--image", o.image, "size to which pictures in folders are brought")->type_name("HEIGHTxWIDTH");
+  app.add_option("--images", o.images, "train on the first so many images; 0 for all")->check(CLI::NonNegativeNumber);
+  app.add_option("--locals", o.locals, "local views of an image, beside two global ones")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--local-side", o.local_side, "their side in pixels, whole patches; 0 for about half of an image")
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--no-flip", o.no_flip, "no view is seen in a mirror: for digits and letters");
+  app.add_option("--knn-images", o.knn_images,
+                 "of training and of test, with which nearest neighbours judge the teacher; 0 for all")
+      ->check(CLI::NonNegativeNumber);
+}
+
+void add_model_options(CLI::App& app, Options& o) {
+  begin_group(app, "Model");
+  add_choice(app, "--family", o.family, {"crate", "vit"}, "crate or vit");
+  app.add_option("--patch", o.patch,
+                 "size of the patches [the smallest of 4x4, 8x8, 16x16, 32x32 that cut an image into at most 256]")
+      ->type_name("HEIGHTxWIDTH");
+  app.add_option("--dim", o.dim, "width of the tokens");
+  app.add_option("--depth", o.depth, "blocks");
+  app.add_option("--heads", o.heads, "number of heads");
+  add_choice(app, "--pool", o.pool, {"cls", "mean"}, "token that is compared: cls (the class token) or mean");
+  app.add_option("--hidden", o.hidden, "width of the projection head");
+  app.add_option("--bottleneck", o.bottleneck, "entries of its features of length 1");
+  app.add_option("--outputs", o.outputs, "of the projection head behind them");
+  app.add_option("--drop-path", o.drop_path, "of the last block in the student; those before drop less");
+}
+
+void add_objective_options(CLI::App& app, Options& o) {
+  begin_group(app, "Objective");
+  add_choice(app, "--objective", o.objective, {"coding-rate", "dino"},
+             "coding-rate (SimDINO: R of the features keeps them apart) or dino (centring and sharpening do)");
+  app.add_option("--eps", o.eps, "epsilon^2 of the coding rate");
+  app.add_option("--comparison", o.comparison, "weight of the cosine of two views beside the coding rate");
+  add_choice(app, "--expansion-of", o.expansion_of, {"both", "student"},
+             "features whose coding rate it is: both (mean of student and teacher) or student");
+  app.add_option("--student-temperature", o.student_temperature, "of the student's outputs");
+  app.add_option("--teacher-temperature", o.teacher_temperature, "of the teacher's outputs; lower sharpens");
+  app.add_option("--first-teacher-temperature", o.first_teacher_temperature, "at the first step");
+  app.add_option("--temperature-epochs", o.temperature_epochs, "until the teacher's temperature is reached");
+  app.add_option("--centre-momentum", o.centre_momentum, "of the centre of the teacher's outputs; 1 for no centring");
+  app.add_option("--held-epochs", o.held_epochs, "in which the last layer of the head stays as it is");
+}
+
+void add_recipe_options(CLI::App& app, Options& o) {
+  begin_group(app, "Recipe");
+  training_program::Options& t = o.training;
+  add_choice(app, "--recipe", o.recipe, {"small", "published"},
+             "what is not given: small (28 to 64 pixels, minutes) or published (DINO at 224 pixels)");
+  app.add_option("--rate", t.rate, "learning rate of AdamW after the warm-up");
+  app.add_option("--last-rate", o.last_rate, "to which it falls as half a cosine");
+  app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
+  app.add_option("--weight-decay", t.weight_decay, "of the matrices, at the first step");
+  app.add_option("--final-weight-decay", o.final_weight_decay, "at the last one, as half a cosine");
+  app.add_option("--teacher-momentum", o.teacher_momentum,
+                 "how much of the teacher stays at the first step; 1 at the last one, as half a cosine; below 1");
+  app.add_option("--clip", t.trainer.largest_norm, "largest norm of the gradient of each parameter; 0 for any");
+  app.add_option("--epochs", t.trainer.epochs, "passes over the data; those before --resume count");
+  training_program::add_batch_options(app, t, "images");
+}
+
+}  // namespace
+
+void add_options(CLI::App& app, Options& options) {
+  add_data_options(app, options);
+  add_model_options(app, options);
+  add_objective_options(app, options);
+  add_recipe_options(app, options);
+  training_program::add_file_options(app, options.training, "epoch", "--epochs, the files and --data");
+}
+
+bool is_of_recipe(std::string_view name) { return is_among(of_recipe, name); }
+
+void apply_recipe(const CLI::App& app, Options& o) {
+  if (o.recipe != "published") return;
+  const auto set = [&]<class Value>(const char* name, Value& value, Value published) {
+    if (app.count(name) == 0) value = published;
+  };
+  const bool dino = o.objective == "dino";
+  set("--patch", o.patch, std::string("16x16"));
+  set("--dim", o.dim, o.family == "vit" ? Index{384} : Index{576});
+  set("--depth", o.depth, Index{12});
+  set("--heads", o.heads, o.family == "vit" ? Index{6} : Index{12});
+  set("--hidden", o.hidden, Index{2048});
+  set("--bottleneck", o.bottleneck, Index{256});
+  set("--outputs", o.outputs, Index{65536});
+  set("--drop-path", o.drop_path, 0.1);
+  set("--locals", o.locals, dino ? Index{8} : Index{10});
+  set("--local-side", o.local_side, Index{96});
+  set("--batch", o.training.trainer.batch, Index{256});
+  set("--epochs", o.training.trainer.epochs, Index{100});
+  set("--warm-up", o.warm_up_epochs, 10.0);
+  set("--rate", o.training.rate, 5e-4 * static_cast<double>(o.training.trainer.batch) / 256);
+  set("--teacher-momentum", o.teacher_momentum, 0.996);
+}
+
+std::string_view why_without_effect(std::string_view name, const Options& o) {
+  if (is_among(of_dino, name) && o.objective != "dino") return "--objective is not dino";
+  if (is_among(of_coding_rate, name) && o.objective != "coding-rate") return "--objective is not coding-rate";
+  if (name == "--local-side" && o.locals == 0) return "there are no --locals";
+  if (name == "--first-teacher-temperature" && o.temperature_epochs == 0) return "--temperature-epochs is 0";
+  return training_program::why_without_effect(name, o.training);
+}
+
+void check_options(const CLI::App& app, const Options& o) {
+  using training_program::check_number;
+  program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, o); });
+  training_program::check_given(o.training, "--data", "a folder", o.data);
+  for (const auto& [name, epochs] :
+       {std::pair{"--warm-up", o.warm_up_epochs}, {"--temperature-epochs", o.temperature_epochs}})
+    check_number(std::isfinite(epochs) && epochs >= 0, crate::concatenate(name, ": expected a number of epochs"),
+                 epochs);
+  for (const auto& [name, value] : {std::pair{"--final-weight-decay", o.final_weight_decay},
+                                    {"--last-rate", o.last_rate},
+                                    {"--rate", o.training.rate},
+                                    {"--weight-decay", o.training.weight_decay}})
+    check_number(std::isfinite(value) && value >= 0, crate::concatenate(name, ": expected a number >= 0"), value);
+  check_number(o.last_rate <= o.training.rate, "--last-rate: expected at most --rate", o.last_rate);
+  check_number(o.teacher_momentum >= 0 && o.teacher_momentum < 1, "--teacher-momentum: expected a number in [0, 1)",
+               o.teacher_momentum);
+  check_number(o.held_epochs >= 0, "--held-epochs: expected a number >= 0", static_cast<double>(o.held_epochs));
+  check_number(o.drop_path >= 0 && o.drop_path < 1, "--drop-path: expected a number in [0, 1)", o.drop_path);
+  training_program::check_options(o.training, {{"--data", o.data}});
+}
+
+}  // namespace train_dino

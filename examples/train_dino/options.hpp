@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <string_view>
+
+#include "crate/core/matrix.hpp"
+#include "crate/operators/self_distillation.hpp"
+#include "training_program/begun_training.hpp"
+#include "training_program/options.hpp"
+
+namespace train_dino {
+
+using crate::Index;
+
+/// What the command line says; the defaults are the recipe "small".
+struct Options {
+  // the data and its views
+  std::string data, image = "224x224";
+  Index images = 0, knn_images = 5000;  // images: of the training, 0 for all
+  Index locals = 4, local_side = 0;     // local_side: 0 for about half of an image
+  bool no_flip = false;
+
+  // the model
+  std::string family = "crate", patch, pool = "cls";  // pool: cls or mean
+  Index dim = 96, depth = 4, heads = 4, hidden = 256, bottleneck = 64, outputs = 1024;
+  double drop_path = 0;
+
+  // the objective
+  std::string objective = "coding-rate", expansion_of = "both";  // expansion_of: both or student
+  double eps = 0.05, comparison = 1;
+  double student_temperature = 0.1, teacher_temperature = 0.04, first_teacher_temperature = 0.04;
+  double temperature_epochs = 0, centre_momentum = 0.9;
+
+  // the recipe and the files
+  std::string recipe = "small";  // small or published
+  training_program::Options training = {.rate = 1e-3,
+                                        .weight_decay = 0.04,
+                                        .decay_matrices_only = true,
+                                        .trainer = {.epochs = 3, .batch = 64, .largest_norm = 3}};
+  double final_weight_decay = 0.4, warm_up_epochs = 0.5, last_rate = 1e-6, teacher_momentum = 0.99;
+  Index held_epochs = 1;
+};
+
+[[nodiscard]] inline training_program::ContinuedOptions continued_options() {
+  return {.changeable = {"--data", "--output", "--history", "--epochs", "--checkpoint-every", "--history-every"},
+          .paths = {"--data", "--output", "--history"}};
+}
+
+void add_options(CLI::App& app, Options& options);
+
+/// Gives the options that were not given the values of --recipe.
+void apply_recipe(const CLI::App& app, Options& options);
+
+/// Whether --recipe says what an option is that is not given.
+[[nodiscard]] bool is_of_recipe(std::string_view name);
+
+/// Why an option means nothing beside the others; empty if it does mean something.
+[[nodiscard]] std::string_view why_without_effect(std::string_view name, const Options& options);
+
+/// Throws OptionError if an option that was given is out of range or without effect, if one is missing, or if nothing
+/// would be kept; FileError if a file cannot be written, or is one that this training must not replace.
+void check_options(const CLI::App& app, const Options& options);
+
+}  // namespace train_dino

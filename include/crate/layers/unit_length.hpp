@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <tuple>
+
+#include "crate/core/errors.hpp"
+#include "crate/layers/pass.hpp"
+
+namespace crate {
+
+/// Every token at length 1: z_j / max(||z_j||, 1e-12), as PyTorch's normalize.
+template <crate::Scalar S>
+struct UnitLength {
+  using Scalar = S;
+  static constexpr bool is_tokenwise = true;
+
+  Index dim;  ///< d
+
+  struct Tape {
+    Kept<S> tokens;   ///< Z, whose lengths backward divides by
+    Kept<S> results;  ///< of length 1: what points along them is lost
+  };
+
+  static constexpr auto parts() { return std::tuple{}; }
+
+  [[nodiscard]] Index input_dim() const { return dim; }
+  [[nodiscard]] Index output_dim() const { return dim; }
+  [[nodiscard]] std::string formula(const std::string& argument) const { return "direction(" + argument + ")"; }
+  [[nodiscard]] double multiply_adds(const TokenLayout&) const { return 0; }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>&) const {
+    check_size("tokens at length 1: rows", z.rows(), dim);
+    for (Index j = 0; j < z.cols(); ++j) out.col(j) = z.col(j) / length(z.col(j));
+  }
+
+  void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
+    forward(z, out, pass);
+    tape = {z, out};
+  }
+
+  /// dL/dz = (g - <g, w> w) / ||z||, w = z / ||z||, g = dL/dw.
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, UnitLength&, Pass<S>&) const {
+    const auto z = tape.tokens.view(), w = tape.results.view();
+    for (Index j = 0; j < z.cols(); ++j)
+      z_cotangent.col(j) = (out_cotangent.col(j) - out_cotangent.col(j).dot(w.col(j)) * w.col(j)) / length(z.col(j));
+  }
+
+ private:
+  template <class Derived>
+  [[nodiscard]] static S length(const Eigen::MatrixBase<Derived>& token) {
+    return std::max(token.norm(), S(1e-12));
+  }
+};
+
+}  // namespace crate

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/random.hpp"
+#include "crate/layers/chain.hpp"
+#include "crate/layers/gelu.hpp"
+#include "crate/layers/initialise.hpp"
+#include "crate/layers/linear.hpp"
+#include "crate/layers/patch_embedding.hpp"
+#include "crate/layers/unit_length.hpp"
+#include "crate/layers/weight_normalised_linear.hpp"
+#include "crate/operators/positions.hpp"
+
+// What self-distillation trains: the encoder of a classifier with a projection head in the place of its last map.
+
+namespace crate {
+
+struct ProjectionHeadOptions {
+  Index hidden = 2048;     ///< >= 1
+  Index bottleneck = 256;  ///< p >= 1
+  Index outputs = 0;       ///< K of DINO; 0 for features of length 1, as the coding rate takes them
+};
+
+/// Three maps with GELU between, the last to a bottleneck at length 1; then, for DINO, weight-normalised outputs:
+///   w = direction(W_3 GELU(W_2 GELU(W_1 Z + b_1) + b_2) + b_3),   out = w or V w, rows of V of length 1.
+/// Source: arXiv 2104.14294.
+template <crate::Scalar S>
+struct ProjectionHead : Chain<ProjectionHead<S>, S> {
+  static constexpr bool is_tokenwise = true;
+
+  Linear<S> first;
+  Gelu<S> first_activation;
+  Linear<S> second;
+  Gelu<S> second_activation;
+  Linear<S> bottleneck;
+  UnitLength<S> direction;
+  std::optional<WeightNormalisedLinear<S>> outputs;
+
+  /// All zero. Throws OptionError on an option out of range.
+  ProjectionHead(Index dim, const ProjectionHeadOptions& o)
+      : first(dim, o.hidden),
+        first_activation{o.hidden},
+        second(o.hidden, o.hidden),
+        second_activation{o.hidden},
+        bottleneck(o.hidden, o.bottleneck),
+        direction{o.bottleneck} {
+    check_option(o.outputs >= 0, "projection head: outputs >= 0", o.outputs);
+    if (o.outputs > 0) outputs.emplace(o.bottleneck, o.outputs);
+  }
+
+  static constexpr auto parts() {
+    using Self = ProjectionHead;
+    return std::tuple{part("first", &Self::first),           part("first_activation", &Self::first_activation),
+                      part("second", &Self::second),         part("second_activation", &Self::second_activation),
+                      part("bottleneck", &Self::bottleneck), part("direction", &Self::direction),
+                      part("outputs", &Self::outputs)};
+  }
+};
+
+/// Images (C H W) x B to features for comparison, p or K x B: projection(LN(pooled tokens)). The encoder is a
+/// classifier, so that it is kept and used as one; its last map stays as it is.
+template <class Classifier>
+struct SelfDistilled : Chain<SelfDistilled<Classifier>, typename Classifier::Scalar> {
+  using Scalar = typename Classifier::Scalar;
+  using Input = Images<Scalar>;
+
+  Classifier encoder;
+  ProjectionHead<Scalar> projection;
+
+  /// Throws OptionError on an option of the head out of range.
+  SelfDistilled(Classifier classifier, const ProjectionHeadOptions& head)
+      : encoder(std::move(classifier)), projection(encoder.dim(), head) {}
+
+  static constexpr auto parts() {
+    return std::tuple{part("encoder", &SelfDistilled::encoder), part("projection", &SelfDistilled::projection)};
+  }
+
+  static constexpr auto links() {
+    return std::tuple{part(
+                          "embedding", [](auto& model) -> auto& { return model.encoder.embedding; }),
+                      part(
+                          "tokens", [](auto& model) -> auto& { return model.encoder.tokens; }),
+                      part(
+                          "", [](auto& model) -> auto& { return model.encoder.encoder; }),
+                      part(
+                          "pool", [](auto& model) -> auto& { return model.encoder.pool; }),
+                      part(
+                          "norm", [](auto& model) -> auto& { return model.encoder.head.norm; }),
+                      part(
+                          "projection", [](auto& model) -> auto& { return model.projection; })};
+  }
+
+  /// What is kept and used without the rest: a model of a published family, in files and in checkpoints.
+  [[nodiscard]] const Classifier& published_part() const { return encoder; }
+  static constexpr std::string_view published_part_name = "encoder";
+};
+
+/// The random start of DINO: the maps of the head normal with deviation 0.02 and without biases, or features would be
+/// all but equal from the first step on; the encoder's class token and positions with deviation 0.02 too, the rest of
+/// it as usual.
+template <class Classifier>
+void initialise(SelfDistilled<Classifier>& model, std::uint64_t seed) {
+  initialise(model.encoder, seed);
+  detail::initialise_parts(model.projection, seed, std::string("projection"));
+  Random random(seed, detail::stream_of_name("self-distillation"));
+  const auto fill = [&](auto& parameter) {
+    random.fill_normal(parameter);
+    parameter *= static_cast<typename Classifier::Scalar>(0.02);
+  };
+  fill(model.encoder.tokens.class_token);
+  fill(model.encoder.tokens.positions);
+  for (auto* const map : {&model.projection.first, &model.projection.second, &model.projection.bottleneck}) {
+    fill(map->weight);
+    map->bias.setZero();
+  }
+}
+
+/// The same model for images of another size, as resize_images of its encoder.
+template <class Classifier>
+[[nodiscard]] SelfDistilled<Classifier> resized(SelfDistilled<Classifier> model, Index height, Index width) {
+  model.encoder.resize_images(height, width);
+  return model;
+}
+
+/// The adjoint of `resized`: makes of a gradient of the resized model one of the model, for images cut by `grid`.
+template <class Classifier>
+void resize_gradient(SelfDistilled<Classifier>& gradient, const PatchGrid& grid) {
+  const PatchGrid resized_grid = gradient.encoder.embedding.grid;
+  auto& positions = gradient.encoder.tokens.positions;
+  positions =
+      interpolate_positions_adjoint(positions, grid.rows, grid.columns, resized_grid.rows, resized_grid.columns);
+  gradient.encoder.embedding.grid = grid;
+}
+
+/// Drop-path that grows in a line from 0 in the first block to `last` in the last, as in DINO.
+/// Throws OptionError unless it is in [0, 1).
+template <class Block>
+void set_drop_path(BlockStack<Block>& encoder, double last) {
+  check_dropout(last);
+  const double steps = static_cast<double>(std::max<std::size_t>(1, encoder.layers.size() - 1));
+  for (std::size_t l = 0; l < encoder.layers.size(); ++l) {
+    const double probability = last * static_cast<double>(l) / steps;
+    const auto set = [&](const auto& part) {
+      auto& layer = std::invoke(part.get, encoder.layers[l]);
+      if constexpr (requires { layer.drop_path; }) layer.drop_path = probability;
+    };
+    std::apply([&](const auto&... parts) { (set(parts), ...); }, Block::parts());
+  }
+}
+
+}  // namespace crate

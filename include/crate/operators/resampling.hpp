@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+
+// Linear maps along one axis of a picture: resizing and blurring.
+
+namespace crate {
+
+/// Sample i of an axis becomes sum_t weights(t, i) x[first[i] + t], t = 0, ..., count[i] - 1.
+template <Scalar S>
+struct AxisTaps {
+  std::vector<Index> first = {};
+  std::vector<Index> count = {};
+  Matrix<S> weights = {};  ///< (most taps of a sample) x samples; those of each sum to one
+
+  [[nodiscard]] Index size() const { return std::ssize(first); }
+};
+
+/// What lies between samples.
+enum class Interpolation {
+  linear,  ///< of the two nearest
+  cubic    ///< of the four nearest: cubic convolution with a = -1/2
+};
+
+namespace detail {
+
+/// The weight of a sample at this distance, in samples.
+[[nodiscard]] inline double interpolation_weight(Interpolation interpolation, double distance) {
+  const double x = std::abs(distance);
+  if (interpolation == Interpolation::linear) return std::max(0.0, 1 - x);
+  constexpr double a = -0.5;
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
+  return 0;
+}
+
+}  // namespace detail
+
+/// Resizes an axis of `from` samples to `to`: sample centres aligned, the interpolation widened when shrinking so that
+/// every sample counts, and cut at the ends. Weights are those of Pillow and of PyTorch's `antialias=True`.
+/// Throws ShapeError unless both are at least 1.
+template <Scalar S>
+[[nodiscard]] AxisTaps<S> resizing_taps(Index from, Index to, Interpolation interpolation) {
+  if (from < 1 || to < 1)
+    throw ShapeError(concatenate("resized axis: expected at least 1 sample, found ", to, " from ", from));
+  const double scale = static_cast<double>(from) / static_cast<double>(to), widening = std::max(scale, 1.0);
+  const double support = interpolation == Interpolation::cubic ? 2 * widening : widening;
+  AxisTaps<S> taps;
+  taps.weights.setZero(std::min(from, static_cast<Index>(2 * std::ceil(support)) + 1), to);
+  Vector<double> weights(taps.weights.rows());
+  for (Index i = 0; i < to; ++i) {
+    const double centre = (static_cast<double>(i) + 0.5) * scale;
+    const auto first = std::max<Index>(0, static_cast<Index>(std::floor(centre - support + 0.5)));
+    const auto last = std::min<Index>(from, static_cast<Index>(std::floor(centre + support + 0.5)));
+    double sum = 0;
+    for (Index j = first; j < last; ++j) {
+      weights(j - first) =
+          detail::interpolation_weight(interpolation, (static_cast<double>(j) + 0.5 - centre) / widening);
+      sum += weights(j - first);
+    }
+    taps.first.push_back(first);
+    taps.count.push_back(last - first);
+    taps.weights.col(i).head(last - first) = (weights.head(last - first) / sum).template cast<S>();
+  }
+  return taps;
+}
+
+/// Blurs an axis of `size` samples by a Gaussian of this deviation, in samples, cut at four deviations. Beyond the ends
+/// the axis goes on in a mirror, x[-1] = x[0], x[-2] = x[1], ..., so that the mean over the axis stays what it is.
+/// Throws ShapeError unless size >= 1, OptionError unless the deviation is finite and >= 0.
+template <Scalar S>
+[[nodiscard]] AxisTaps<S> blurring_taps(Index size, double deviation) {
+  if (size < 1) throw ShapeError(concatenate("blurred axis: expected at least 1 sample, found ", size));
+  check_option(deviation >= 0 && deviation <= 1e6, "deviation of a blur in [0, 1e6]", deviation);
+  const auto radius = static_cast<Index>(std::ceil(4 * deviation));
+  Vector<double> bell(radius + 1);
+  for (Index t = 0; t <= radius; ++t) {
+    const double x = t == 0 ? 0 : static_cast<double>(t) / deviation;
+    bell(t) = std::exp(-x * x / 2);
+  }
+  bell /= 2 * bell.sum() - bell(0);
+  const auto mirrored = [size](Index j) {
+    const Index place = ((j % (2 * size)) + 2 * size) % (2 * size);
+    return place < size ? place : 2 * size - 1 - place;
+  };
+  AxisTaps<S> taps;
+  taps.weights.setZero(std::min(size, 2 * radius + 1), size);
+  Vector<double> weights(size);
+  for (Index i = 0; i < size; ++i) {
+    const Index first = std::max<Index>(0, i - radius), last = std::min(size, i + radius + 1);
+    weights.setZero();
+    for (Index t = -radius; t <= radius; ++t) weights(mirrored(i + t)) += bell(std::abs(t));
+    taps.first.push_back(first);
+    taps.count.push_back(last - first);
+    taps.weights.col(i).head(last - first) = weights.segment(first, last - first).template cast<S>();
+  }
+  return taps;
+}
+
+namespace detail {
+
+/// Column i of the result is sample i of the mapped columns, counted from `begin`.
+template <Scalar S>
+void map_columns(ConstTokens<S> columns, const AxisTaps<S>& taps, Index begin, Tokens<S> out) {
+  for (Index i = 0; i < taps.size(); ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    out.col(i).noalias() =
+        columns.middleCols(begin + taps.first[at], taps.count[at]) * taps.weights.col(i).head(taps.count[at]);
+  }
+}
+
+}  // namespace detail
+
+/// Both axes of planes of `height` columns side by side, each width x height: rows of the result by `across`, columns
+/// by `down`, whose samples are counted from `left` and `top`. Returns across.size() x (down.size() planes).
+/// Throws ShapeError unless the columns are whole planes.
+template <Scalar S>
+[[nodiscard]] Matrix<S> map_axes(const Matrix<S>& planes, Index height, const AxisTaps<S>& across, Index left,
+                                 const AxisTaps<S>& down, Index top) {
+  if (height < 1 || planes.cols() % height != 0)
+    throw ShapeError(concatenate("planes: expected columns that are a multiple of ", height, ", found ", planes.cols()));
+  const Index count = planes.cols() / height;
+  Matrix<S> result(across.size(), down.size() * count);
+  Matrix<S> narrow(planes.rows(), down.size()), turned(down.size(), planes.rows()), mapped(down.size(), across.size());
+  for (Index p = 0; p < count; ++p) {
+    detail::map_columns<S>(planes.middleCols(p * height, height), down, top, narrow);
+    turned = narrow.transpose();
+    detail::map_columns<S>(turned, across, left, mapped);
+    result.middleCols(p * down.size(), down.size()) = mapped.transpose();
+  }
+  return result;
+}
+
+}  // namespace crate

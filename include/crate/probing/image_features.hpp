@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <numeric>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/core/token_sets.hpp"
+#include "crate/core/workspace.hpp"
+#include "crate/layers/layer.hpp"
+#include "crate/layers/patch_embedding.hpp"
+#include "crate/probing/labelled_features.hpp"
+
+// What models say of images before they are asked for classes or pixels.
+
+namespace crate {
+
+/// Of which token features are.
+enum class FeatureToken {
+  class_token,
+  mean_of_patches  ///< the mean of all but the class token
+};
+
+struct FeatureOptions {
+  Index layer = 0;  ///< how many layers of the encoder the images pass, 1, ..., depth; 0 for all
+  FeatureToken token = FeatureToken::class_token;
+  bool normalised = false;  ///< by the norm that stands behind the encoder, before the mean is taken
+};
+
+/// What has an encoder of images: image classifiers, masked autoencoders, and whatever else names its parts so.
+template <class Model>
+concept HasImageEncoder = requires(const Model& model) {
+  model.embedding;
+  model.tokens;
+  model.encoder.layers;
+};
+
+namespace detail {
+
+/// Of all patches, none of them hidden.
+template <class Model>
+[[nodiscard]] const auto& patch_embedding_of(const Model& model) {
+  if constexpr (requires { model.embedding.mask_token; })
+    return model.embedding.embedding;
+  else
+    return model.embedding;
+}
+
+/// The norm behind the encoder.
+template <class Model>
+[[nodiscard]] const auto& encoder_norm_of(const Model& model) {
+  if constexpr (requires { model.encoder_norm; })
+    return model.encoder_norm;
+  else
+    return model.head.norm;
+}
+
+}  // namespace detail
+
+/// The features of images (C H W) x B, in the order channel, row, column: d x B. A masked autoencoder sees all patches.
+/// Throws OptionError on a layer that the encoder does not have, ShapeError unless the images are of the model's size.
+template <HasImageEncoder Model>
+[[nodiscard]] Matrix<typename Model::Scalar> image_features(const Model& model,
+                                                            const Matrix<typename Model::Scalar>& images,
+                                                            const FeatureOptions& options = {},
+                                                            const Run<typename Model::Scalar>& run = {}) {
+  using S = typename Model::Scalar;
+  const auto depth = std::ssize(model.encoder.layers);
+  check_option(options.layer >= 0 && options.layer <= depth, concatenate("layer of features in 0 to ", depth),
+               options.layer);
+  TokenSets<S> z = forward(detail::patch_embedding_of(model), Images<S>(images), run);
+  z = forward(model.tokens, z, run);
+  for (Index l = 0; l < (options.layer == 0 ? depth : options.layer); ++l)
+    z = forward(model.encoder.layers[static_cast<std::size_t>(l)], z, run);
+  if (options.normalised) z = forward(detail::encoder_norm_of(model), z, run);
+  Matrix<S> features(z.tokens.rows(), images.cols());
+  for (Index b = 0; b < images.cols(); ++b) {
+    const auto set = z.tokens.middleCols(z.layout.begin(b), z.layout.length(b));
+    if (options.token == FeatureToken::class_token)
+      features.col(b) = set.col(0);
+    else
+      features.col(b) = set.rightCols(set.cols() - 1).rowwise().mean();
+  }
+  return features;
+}
+
+/// The features of all examples of a source of labelled images, `batch` at a time on every thread: any number of threads
+/// gives the same bits. Throws as image_features.
+template <HasImageEncoder Model, class Source>
+[[nodiscard]] LabelledFeatures<typename Model::Scalar> labelled_features(const Model& model, const Source& source,
+                                                                         Index classes, const FeatureOptions& options,
+                                                                         Threads& threads, Index batch = 16) {
+  using S = typename Model::Scalar;
+  check_option(batch >= 1, "images at a time >= 1", batch);
+  LabelledFeatures<S> result{Matrix<S>(model.tokens.output_dim(), source.size()),
+                             std::vector<Index>(static_cast<std::size_t>(source.size())), classes};
+  std::vector<Workspace> workspaces(static_cast<std::size_t>(threads.count()));
+  threads.for_each_range(source.size(), batch, [&](Index first, Index count, int worker) {
+    std::vector<Index> indices(static_cast<std::size_t>(count));
+    std::iota(indices.begin(), indices.end(), first);
+    const auto examples = source.take(std::span<const Index>(indices));
+    Threads alone;
+    result.features.middleCols(first, count) =
+        image_features(model, examples.images, options,
+                       {.threads = &alone, .workspace = &workspaces[static_cast<std::size_t>(worker)]});
+    std::copy(examples.labels.begin(), examples.labels.end(), result.labels.begin() + first);
+  });
+  return result;
+}
+
+/// The images of a source themselves, as a model would be given them. Throws ShapeError on an empty source.
+template <class Source>
+[[nodiscard]] auto labelled_pixels(const Source& source, Index classes, Threads& threads) {
+  using Pixels = std::remove_cvref_t<decltype(source.take(std::span<const Index>()).images)>;
+  const Index batch = 256, size = source.size();
+  const std::vector<Index> none, first_alone{0};
+  if (size < 1) throw ShapeError("pixels: expected at least an image, found none");
+  const Index values = source.take(std::span<const Index>(first_alone)).images.rows();
+  LabelledFeatures<typename Pixels::Scalar> result{Pixels(values, size),
+                                                   std::vector<Index>(static_cast<std::size_t>(size)), classes};
+  threads.for_each_range(size, batch, [&](Index first, Index count, int) {
+    std::vector<Index> indices(static_cast<std::size_t>(count));
+    std::iota(indices.begin(), indices.end(), first);
+    const auto examples = source.take(std::span<const Index>(indices));
+    result.features.middleCols(first, count) = examples.images;
+    std::copy(examples.labels.begin(), examples.labels.end(), result.labels.begin() + first);
+  });
+  return result;
+}
+
+}  // namespace crate

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+#include "crate/core/random.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/kernels/product.hpp"
+#include "crate/probing/confusion.hpp"
+#include "crate/probing/labelled_features.hpp"
+
+// What the linear probes, ridge regression and logistic regression, have in common.
+
+namespace crate {
+
+/// Scores W x + b of features x; the class of the largest is told.
+template <Scalar S>
+struct LinearClassifier {
+  Matrix<S> weight = {};  ///< classes x d
+  Vector<S> bias = {};    ///< classes
+  double penalty = 0;     ///< with which it was fitted
+
+  /// Scores of features, d x M: classes x M. Throws ShapeError unless they have d rows.
+  [[nodiscard]] Matrix<S> scores(const Matrix<S>& features, Threads& threads) const {
+    check_size("linear classifier: rows of the features", features.rows(), weight.cols());
+    Matrix<S> scores(weight.rows(), features.cols());
+    multiply(weight, features, scores, {.shift = bias.data()}, threads);
+    return scores;
+  }
+
+  /// Throws as scores.
+  [[nodiscard]] std::vector<Index> classify(const Matrix<S>& features, Threads& threads) const {
+    return largest_rows(scores(features, threads));
+  }
+};
+
+/// How a linear probe is fitted.
+struct LinearProbeOptions {
+  /// Of which the best is taken, by the accuracy on a part that is held out of the fit; the fit is repeated with it on
+  /// all. One penalty alone is taken as it is.
+  std::vector<double> penalties = {};
+  double held_out = 0.2;     ///< in (0, 1): how much of the examples
+  bool standardised = true;  ///< every feature is given mean 0 and deviation 1 first, and not the mean alone
+  std::uint64_t seed = 0;    ///< of the choice of what is held out
+
+  void check() const {
+    check_option(!penalties.empty(), "at least one penalty", "none");
+    for (const double penalty : penalties)
+      check_option(penalty > 0 && std::isfinite(penalty), "penalties > 0 and finite", penalty);
+    check_option(held_out > 0 && held_out < 1, "held out part in (0, 1)", held_out);
+  }
+};
+
+namespace detail {
+
+/// x becomes (x - mean) * factor, feature by feature.
+struct FeatureScale {
+  Vector<double> mean, factor;  ///< d
+};
+
+/// A feature that does not vary becomes 0.
+template <Scalar S>
+[[nodiscard]] FeatureScale measure_scale(const Matrix<S>& features, bool standardised) {
+  const auto count = static_cast<double>(features.cols());
+  FeatureScale scale{Vector<double>::Zero(features.rows()), Vector<double>::Ones(features.rows())};
+  for (Index j = 0; j < features.cols(); ++j) scale.mean += features.col(j).template cast<double>();
+  scale.mean /= count;
+  if (!standardised) return scale;
+  Vector<double> squares = Vector<double>::Zero(features.rows());
+  for (Index j = 0; j < features.cols(); ++j)
+    squares += (features.col(j).template cast<double>() - scale.mean).cwiseAbs2();
+  for (Index i = 0; i < features.rows(); ++i) {
+    const double deviation = std::sqrt(squares(i) / count);
+    const bool varies = deviation > 1e-6 * std::abs(scale.mean(i)) && deviation > 0;
+    scale.factor(i) = varies ? 1 / deviation : 0;
+  }
+  return scale;
+}
+
+template <Scalar S>
+[[nodiscard]] Matrix<S> scaled(const Matrix<S>& features, const FeatureScale& scale, Threads& threads) {
+  const Vector<S> mean = scale.mean.cast<S>(), factor = scale.factor.cast<S>();
+  Matrix<S> result(features.rows(), features.cols());
+  for_each_columns(features.cols(), threads, [&](Index first, Index count) {
+    for (Index j = first; j < first + count; ++j) result.col(j) = (features.col(j) - mean).cwiseProduct(factor);
+  });
+  return result;
+}
+
+/// The classifier of features as they are, of the weights for scaled ones.
+template <Scalar S>
+[[nodiscard]] LinearClassifier<S> unscaled(const Matrix<double>& weight, const Vector<double>& bias,
+                                           const FeatureScale& scale, double penalty) {
+  const Matrix<double> of_raw = weight * scale.factor.asDiagonal();
+  return {of_raw.cast<S>(), (bias - of_raw * scale.mean).cast<S>(), penalty};
+}
+
+template <Scalar S>
+[[nodiscard]] LabelledFeatures<S> chosen(const LabelledFeatures<S>& all, const std::vector<Index>& order,
+                                         std::size_t first, std::size_t count) {
+  LabelledFeatures<S> some{Matrix<S>(all.dim(), static_cast<Index>(count)), {}, all.classes};
+  for (std::size_t i = 0; i < count; ++i) {
+    some.features.col(static_cast<Index>(i)) = all.features.col(order[first + i]);
+    some.labels.push_back(all.labels[static_cast<std::size_t>(order[first + i])]);
+  }
+  return some;
+}
+
+/// The examples in two, by chance: those to fit and those that are held out, at least one of either.
+template <Scalar S>
+[[nodiscard]] std::pair<LabelledFeatures<S>, LabelledFeatures<S>> hold_out(const LabelledFeatures<S>& all,
+                                                                           const LinearProbeOptions& options) {
+  check_option(all.size() >= 2, "at least 2 examples to choose a penalty with", all.size());
+  std::vector<Index> order(static_cast<std::size_t>(all.size()));
+  std::iota(order.begin(), order.end(), Index{0});
+  Random random(options.seed);
+  for (Index i = all.size() - 1; i > 0; --i)
+    std::swap(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(random.below(i + 1))]);
+  const auto wanted = std::lrint(options.held_out * static_cast<double>(all.size()));
+  const auto held = static_cast<std::size_t>(std::clamp<Index>(wanted, 1, all.size() - 1));
+  return {chosen(all, order, held, order.size() - held), chosen(all, order, 0, held)};
+}
+
+/// Fits with the penalty that serves best what is held out, the largest of equals. `fit(examples)` returns a function
+/// of the penalty that returns the classifier.
+template <Scalar S, class Fit>
+[[nodiscard]] LinearClassifier<S> fit_with_best_penalty(const LabelledFeatures<S>& all,
+                                                        const LinearProbeOptions& options, Threads& threads,
+                                                        const Fit& fit) {
+  options.check();
+  check_training(all);
+  std::vector<double> penalties = options.penalties;
+  if (penalties.size() == 1) return fit(all)(penalties.front());
+  std::sort(penalties.begin(), penalties.end(), std::greater<>());
+  const auto [part, held] = hold_out(all, options);
+  double best = penalties.front();
+  Index most = -1;
+  auto fit_part = fit(part);
+  for (const double penalty : penalties) {
+    const auto told = fit_part(penalty).classify(held.features, threads);
+    const Index right = confusion_of(held.labels, told, all.classes).correct();
+    if (right > most) best = penalty;
+    most = std::max(most, right);
+  }
+  return fit(all)(best);
+}
+
+}  // namespace detail
+
+}  // namespace crate

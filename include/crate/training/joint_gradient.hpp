@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/parameter_list.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/core/workspace.hpp"
+#include "crate/layers/pass.hpp"
+#include "crate/layers/patch_embedding.hpp"
+#include "crate/layers/recording.hpp"
+#include "crate/models/image_views.hpp"
+#include "crate/operators/self_distillation.hpp"
+#include "crate/training/batch_gradient.hpp"
+#include "crate/training/communicator.hpp"
+#include "crate/training/detail/sum_over_ranks.hpp"
+#include "crate/training/examples.hpp"
+#include "crate/training/gradient.hpp"
+#include "crate/training/measures.hpp"
+#include "crate/training/objective.hpp"
+
+// The gradient of a loss that couples all examples of a batch, such as one that holds the covariance of their features:
+// first the features of all, then one loss of these, then back through all.
+
+namespace crate {
+
+/// A loss of the features that a student and its teacher have of views of a batch of images.
+///   compare(student, teacher, place, threads)   the measures of the whole batch, and dL/d(features) of every view
+///   absorb(teacher, threads)                    changes what the objective keeps from step to step, behind each
+///   views, global_views                         how many there are, and how many the teacher sees, the first ones
+///   other_size                                  the size of views that are not of the model's own
+///   evaluate(model, threads)                    what is told of the teacher after an epoch
+template <class O, class Model>
+concept JointObjective = Measures<typename O::Measures> &&
+    requires(const O& objective, O& changed, const ViewFeatures<typename Model::Scalar>& features,
+             const StepPlace& place, const Model& model, Threads& threads) {
+  { objective.compare(features, features, place, threads).measures } -> std::convertible_to<typename O::Measures>;
+  changed.absorb(features);
+  { objective.views } -> std::convertible_to<Index>;
+  { objective.global_views } -> std::convertible_to<Index>;
+  { objective.other_size.height } -> std::convertible_to<Index>;
+  { objective.evaluate(model, threads) } -> std::same_as<typename O::Measures>;
+};
+
+/// The gradient of a joint objective over a batch, on several threads and ranks: micro-batches go forward and stay
+/// recorded, the objective compares the features of all, of all ranks, then they go back, dealt out to lanes as in
+/// BatchGradient. Any number of threads and ranks gives the same bits. A step holds the activations of what a rank has
+/// of the batch.
+template <class Model, class O>
+requires JointObjective<O, Model>
+class JointGradient {
+ public:
+  using Scalar = typename Model::Scalar;
+  using Measures = typename O::Measures;
+
+  /// The objective must outlive this, and may change between steps. Throws OptionError on a cut out of range.
+  JointGradient(const Model& model, const O& objective, const BatchCut& cut, Threads& threads,
+                Communicator& ranks = single_process())
+      : objective_(objective),
+        cut_(cut),
+        threads_(threads),
+        ranks_(ranks),
+        workspaces_(static_cast<std::size_t>(threads.count())) {
+    cut.check();
+    lanes_.push_back(zeros_like(model));
+  }
+
+  /// What was computed last.
+  [[nodiscard]] const Model& gradient() const { return lanes_.front(); }
+  [[nodiscard]] Model& gradient() { return lanes_.front(); }
+
+  /// The teacher's features in the batch computed last.
+  [[nodiscard]] ViewFeatures<Scalar> teacher_features() const { return views_of(teacher_); }
+
+  /// Computes the gradient over the examples of these indices, as training sees them. Returns their measures.
+  /// Throws ShapeError unless the source gives as many views as the objective compares.
+  template <ExampleSource Source>
+  Measures compute(const Model& student, const Model& teacher, const Source& source, std::span<const Index> batch,
+                   const StepPlace& place) {
+    begin(student, static_cast<Index>(batch.size()));
+    std::vector<Index> own;
+    for (Index piece = 0; piece < pieces(); ++piece)
+      if (owner(piece) == ranks_.rank()) own.push_back(piece);
+    threads_.for_each(std::ssize(own), [&](Index i, int worker) {
+      const Index piece = own[static_cast<std::size_t>(i)];
+      const auto indices = batch.subspan(static_cast<std::size_t>(first(piece)), static_cast<std::size_t>(size(piece)));
+      Threads alone;
+      go_forward(student, teacher, source.draw(indices, place.seed, place.epoch), piece, place,
+                 run_of(std::ssize(own), worker, alone));
+    });
+    share_features();
+    const auto loss = objective_.compare(views_of(student_), views_of(teacher_), place, threads_);
+    go_back(student, loss.by_student);
+    return loss.measures;
+  }
+
+ private:
+  [[nodiscard]] Index pieces() const { return (count_ + cut_.micro_batch - 1) / cut_.micro_batch; }
+  [[nodiscard]] Index first(Index piece) const { return piece * cut_.micro_batch; }
+  [[nodiscard]] Index size(Index piece) const { return std::min(cut_.micro_batch, count_ - first(piece)); }
+  [[nodiscard]] Index lanes() const { return std::min(pieces(), cut_.lanes); }
+  [[nodiscard]] int owner(Index piece) const { return RankShare::owner(piece % lanes(), lanes(), ranks_); }
+  [[nodiscard]] Index views() const { return objective_.views; }
+  [[nodiscard]] Recording<Model>& recording(Index piece, std::size_t view) {
+    return recordings_[static_cast<std::size_t>(piece * views()) + view];
+  }
+
+  static ViewFeatures<Scalar> views_of(const std::vector<Matrix<Scalar>>& features) {
+    ViewFeatures<Scalar> result;
+    for (const Matrix<Scalar>& view : features) result.push_back(map_of(view));
+    return result;
+  }
+
+  /// Room for the features, and the student for views of another size, if there are any.
+  void begin(const Model& student, Index count) {
+    count_ = count;
+    const Matrix<Scalar> none = Matrix<Scalar>::Zero(student.output_dim(), count);
+    student_.assign(static_cast<std::size_t>(views()), none);
+    teacher_.assign(static_cast<std::size_t>(objective_.global_views), none);
+    const auto passes = static_cast<std::size_t>(pieces() * views());
+    if (recordings_.size() != passes) recordings_ = std::vector<Recording<Model>>(passes);
+    if (views() > objective_.global_views)
+      other_ = resized(student, objective_.other_size.height, objective_.other_size.width);
+  }
+
+  [[nodiscard]] bool is_of_own_size(std::size_t view) const {
+    return !other_ || static_cast<Index>(view) < objective_.global_views;
+  }
+
+  [[nodiscard]] Run<Scalar> run_of(Index piece_count, int worker, Threads& alone) {
+    return {.threads = piece_count > 1 ? &alone : &threads_,
+            .workspace = &workspaces_[static_cast<std::size_t>(worker)]};
+  }
+
+  void go_forward(const Model& student, const Model& teacher, const ImageViews<Scalar>& examples, Index piece,
+                  const StepPlace& place, Run<Scalar> run) {
+    check_size("views of an image", static_cast<Index>(examples.views.size()), views());
+    for (std::size_t v = 0; v < examples.views.size(); ++v) {
+      run.dropout = {.seed = place.seed,
+                     .step = static_cast<std::uint64_t>(place.step),
+                     .first_set = static_cast<Index>(v) * count_ + first(piece)};
+      const Images<Scalar> images(examples.views[v]);
+      const Model& model = is_of_own_size(v) ? student : *other_;
+      student_[v].middleCols(first(piece), size(piece)) = forward_kept(model, images, recording(piece, v), run);
+      if (v < teacher_.size()) forward(teacher, images, teacher_[v].middleCols(first(piece), size(piece)), run);
+    }
+  }
+
+  /// Calls visit(bytes) for the features that a rank has: of each of its pieces those of all views.
+  template <class Visit>
+  void for_each_block(int rank, const Visit& visit) {
+    for (Index piece = 0; piece < pieces(); ++piece) {
+      if (owner(piece) != rank) continue;
+      for (auto* const features : {&student_, &teacher_})
+        for (Matrix<Scalar>& view : *features) {
+          auto block = view.middleCols(first(piece), size(piece));
+          visit(std::as_writable_bytes(std::span(block.data(), static_cast<std::size_t>(block.size()))));
+        }
+    }
+  }
+
+  /// Fills in the features that other ranks have.
+  void share_features() {
+    if (ranks_.size() == 1) return;
+    constexpr std::string_view what = "features of a batch";
+    std::string own;
+    for_each_block(ranks_.rank(), [&](std::span<const std::byte> block) {
+      own.append(reinterpret_cast<const char*>(block.data()), block.size());
+    });
+    const std::vector<std::string> all = ranks_.gather(what, own);
+    for (int rank = 0; rank < ranks_.size(); ++rank) {
+      std::string_view rest = all[static_cast<std::size_t>(rank)];
+      for_each_block(rank, [&](std::span<std::byte> block) {
+        if (rest.size() < block.size())
+          throw Error(concatenate(what, ": expected more of ", ranks_.name_of(rank), ", found ",
+                                  all[static_cast<std::size_t>(rank)].size(), " bytes"));
+        std::memcpy(block.data(), rest.data(), block.size());
+        rest.remove_prefix(block.size());
+      });
+    }
+  }
+
+  void go_back(const Model& student, const std::vector<Matrix<Scalar>>& by_student) {
+    const RankShare own(lanes(), ranks_);
+    while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(student));
+    threads_.for_each(own.count, [&](Index i, int worker) {
+      Threads alone;
+      const Run<Scalar> run = run_of(own.count, worker, alone);
+      Model& gradient = lanes_[static_cast<std::size_t>(i)];
+      clear_gradient(gradient, alone);
+      std::optional<Model> by_other;
+      if (other_) by_other = zeros_like(*other_);
+      for (Index piece = own.first + i; piece < pieces(); piece += lanes())
+        for (std::size_t v = 0; v < by_student.size(); ++v) {
+          const bool own = is_of_own_size(v);
+          backward(own ? student : *other_, by_student[v].middleCols(first(piece), size(piece)), recording(piece, v),
+                   own ? gradient : *by_other, run);
+        }
+      if (!by_other) return;
+      resize_gradient(*by_other, patch_grid(student));
+      add_gradient(gradient, *by_other, alone);
+    });
+    detail::sum_lanes(ranks_, lanes_, own.count, passed_on_, threads_);
+  }
+
+  const O& objective_;
+  BatchCut cut_;
+  Threads& threads_;
+  Communicator& ranks_;
+  std::vector<Workspace> workspaces_;  // of each thread
+  std::vector<Scalar> passed_on_;
+  std::vector<Model> lanes_;                       // as many as a batch has needed
+  std::optional<Model> other_;                     // the student, for views of another size
+  Index count_ = 0;                                // images of the batch
+  std::vector<Matrix<Scalar>> student_, teacher_;  // features of every view, p x B
+  std::vector<Recording<Model>> recordings_;       // of every view of every piece
+};
+
+}  // namespace crate

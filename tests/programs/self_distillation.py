@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Self-distillation from a shell: self_distillation.py FOLDER_OF_PROGRAMS. A training that goes on is the one that was never stopped, on any
+number of threads; a collapse that is provoked is named; options without effect are refused."""
+
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+
+SIDE, CLASSES = 12, 3
+failures = 0
+
+
+def check(what, holds, seen=""):
+    global failures
+    if not holds:
+        failures += 1
+        print(f"FAILED: {what}\n{seen}")
+
+
+def train(*arguments):
+    path = os.path.join(sys.argv[1], "train_dino")
+    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+def draw_image(label):
+    """A bright band, higher or lower by class, in much noise."""
+    first = 1 + 3 * label
+    rows = [[random.randrange(100) + (150 if first <= y < first + 3 else 0) for _ in range(SIDE)] for y in range(SIDE)]
+    return bytes(value for row in rows for value in row)
+
+
+def write_data(folder):
+    for split, count in (("train", 96), ("t10k", 48)):
+        labels = [i % CLASSES for i in range(count)]
+        with open(f"{folder}/{split}-images-idx3-ubyte", "wb") as file:
+            file.write(struct.pack(">IIII", 2051, count, SIDE, SIDE) + b"".join(map(draw_image, labels)))
+        with open(f"{folder}/{split}-labels-idx1-ubyte", "wb") as file:
+            file.write(struct.pack(">II", 2049, count) + bytes(labels))
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def main():
+    random.seed(1)
+    with tempfile.TemporaryDirectory() as folder:
+        write_data(folder)
+        small = ["--patch", "4x4", "--dim", 16, "--depth", 2, "--heads", 2, "--hidden", 32, "--bottleneck", 16, "--batch", 16]
+        small += ["--locals", 2, "--local-side", 8, "--micro-batch", 4, "--drop-path", 0.1]
+        for objective in (["coding-rate"], ["dino", "--outputs", 24, "--temperature-epochs", 1, "--first-teacher-temperature", 0.07]):
+            name = f"{folder}/{objective[0]}"
+            options = ["--data", folder, *small, "--objective", *objective]
+            status, out = train(*options, "--epochs", 2, "--threads", 1, "--output", f"{name}-whole", "--history", f"{name}-history")
+            check(f"{objective[0]} trains", status == 0 and "k-NN accuracy of pixels" in out, out)
+            with open(f"{name}-history") as history:
+                epochs = [json.loads(line) for line in history]
+            check("the history holds the gauges of every epoch", len(epochs) == 2 and
+                  all(0 <= epoch["test_knn_accuracy"] <= 1 and epoch["test_spread"] < 1.1 for epoch in epochs), epochs)
+
+            first = [*options, "--epochs", 2, "--threads", 2, "--checkpoint", f"{name}-checkpoint", "--checkpoint-every", 1]
+            process = subprocess.Popen([os.path.join(sys.argv[1], "train_dino"), *map(str, first)], stdout=subprocess.PIPE, text=True)
+            while not process.stdout.readline().startswith("      1 "):
+                pass
+            process.terminate()
+            process.communicate(timeout=300)
+            check("an interrupted training says so", process.returncode in (0, 130), process.returncode)
+            status, out = train("--checkpoint", f"{name}-checkpoint", "--resume", "--output", f"{name}-resumed")
+            check("it goes on with its own options", status == 0 and "goes on after step" in out, out)
+            check("to the same bits", read(f"{name}-whole") == read(f"{name}-resumed"))
+
+        collapse = ["--data", folder, *small, "--objective", "dino", "--outputs", 24, "--teacher-momentum", 0, "--centre-momentum", 1]
+        status, out = train(*collapse, "--rate", 0.01, "--warm-up", 0, "--epochs", 3, "--discard")
+        check("a collapse is named", status == 0 and "COLLAPSED: all images get nearly the same features" in out, out)
+
+        status, out = train("--data", folder, *small, "--outputs", 24, "--discard")
+        check("options without effect are refused", status == 1 and "option --outputs would have no effect" in out, out)
+        status, out = train("--data", folder, *small, "--teacher-momentum", 1, "--discard")
+        check("a teacher that never moves is refused", status == 1 and "expected a number in [0, 1), found 1" in out, out)
+    if failures == 0:
+        print("ok")
+    return 1 if failures else 0
+
+
+sys.exit(main())

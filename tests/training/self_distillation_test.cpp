@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+// Self-distillation: the layers of its head, its gradient in two phases, and its training.
+
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "crate/crate.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/pictures/image_source.hpp"
+#include "crate/testing/backward.hpp"
+#include "crate/training/trainer.hpp"
+#include "draw.hpp"
+
+using namespace crate;
+using namespace crate::test;
+
+namespace {
+
+using Student = SelfDistilled<CrateClassifier<double>>;
+using SelfDistillation = SelfDistillationObjective<Student>;
+using State = TrainingState<Student, AnyOptimiser<Student>, SelfDistillation>;
+
+Student draw_student(Index outputs) {
+  CrateClassifier<double> encoder(
+      {.image = {.height = 8, .width = 8, .channels = 1, .patch_height = 2, .patch_width = 2},
+       .classes = 3,
+       .depth = 2,
+       .pooling = Pooling::mean,
+       .block = {.dim = 12, .heads = 3}});
+  Student student(std::move(encoder), {.hidden = 7, .bottleneck = 5, .outputs = outputs});
+  initialise(student, 1);
+  Random random(2);  // larger than at the start of a training, so that views differ
+  for (auto* const map : {&student.projection.first, &student.projection.second, &student.projection.bottleneck})
+    random.fill_normal(map->weight);
+  random.fill_normal(student.encoder.tokens.positions);
+  return student;
+}
+
+SelfDistillation objective_of(const SelfDistillationRule& rule, Index outputs) {
+  return SelfDistillation(rule, outputs > 0 ? outputs : 5, 2, {.height = 4, .width = 4});
+}
+
+ImageDataSet draw_data() {
+  ImageDataSet data{.height = 8, .width = 8, .channels = 1};
+  Random random(4);
+  data.pixels.resize(64, 12);
+  for (Index i = 0; i < data.pixels.size(); ++i) data.pixels(i) = static_cast<std::uint8_t>(random.below(256));
+  for (Index i = 0; i < data.size(); ++i) data.labels.push_back(i % 3);
+  data.class_names = {"a", "b", "c"};
+  return data;
+}
+
+ViewSource<double> views_of(const ImageDataSet& data) {
+  return {data, {{0.5}, {0.3}}, multi_crop_views(small_grey_multi_crop(8, 4, 2))};
+}
+
+struct RuleOfTest {
+  SelfDistillationRule rule;
+  Index outputs;
+};
+const std::vector<RuleOfTest> rules{
+    {CodingRateDistillationOptions{.squared_epsilon = 0.5}, 0},
+    {DinoTrainingOptions{.first_teacher_temperature = 0.07, .temperature_steps = 5}, 9}};
+
+constexpr std::uint64_t seed = 3;
+const std::vector<Index> batch{5, 2, 11, 0, 7};
+
+/// A training of 2 epochs of 3 steps with everything that self-distillation schedules.
+struct Training {
+  ImageDataSet data = draw_data();
+  ViewSource<double> source = views_of(data);
+  State state;
+  Threads threads;
+  Trainer<State, ViewSource<double>> trainer;
+
+  Training(const RuleOfTest& r, int thread_count, const std::string& checkpoint)
+      : state{.model = draw_student(r.outputs),
+              .optimiser = AnyOptimiser<Student>(draw_student(r.outputs), AdamWOptions{.rate = 1e-2}),
+              .objective = objective_of(r.rule, r.outputs),
+              .average = MovingAverage<Student>(draw_student(r.outputs), 0.9)},
+        threads(thread_count),
+        trainer(state, source, source,
+                {.epochs = 2,
+                 .batch = 4,
+                 .cut = {.micro_batch = 1, .lanes = 3},
+                 .largest_norm = 0.05,
+                 .clip_each = true,
+                 .decay_factor = CosineRamp{1, 10},
+                 .average_decay = CosineRamp{0.9, 1},
+                 .held = "projection.outputs",
+                 .held_epochs = 1,
+                 .seed = seed,
+                 .checkpoint = checkpoint},
+                threads) {
+    set_drop_path(state.model.encoder.encoder, 0.3);
+  }
+};
+
+Matrix<double> all_numbers(const State& state) {
+  Matrix<double> numbers(0, 1);
+  for (const ConstParameter& parameter : list_parameters(state)) {
+    const auto of = parameter.numbers<double>();
+    const Index before = numbers.rows();
+    numbers.conservativeResize(before + parameter.size(), 1);
+    for (Index i = 0; i < parameter.size(); ++i) numbers(before + i) = of[static_cast<std::size_t>(i)];
+  }
+  return numbers;
+}
+
+}  // namespace
+
+TEST_CASE("the layers of the projection head have their adjoints") {
+  Random random(7);  // not 1, with which cotangents are drawn: one along the tokens has no gradient
+  const TokenSets<double> sets(draw_normal(random, 5, 4));
+  CHECK(testing::check_backward(UnitLength<double>{5}, sets));
+  WeightNormalisedLinear<double> map(5, 7);
+  initialise(map, 1);
+  CHECK(testing::check_backward(map, sets));
+  ProjectionHead<double> head(5, {.hidden = 6, .bottleneck = 4, .outputs = 3});
+  initialise(head, 2);
+  CHECK(testing::check_backward(head, sets));
+  const Matrix<double> outputs = head.forward(sets.tokens);
+  CHECK(outputs.cwiseAbs().maxCoeff() < 1);  // directions against directions
+}
+
+TEST_CASE("drop-path leaves out branches of whole sets, and its adjoint the same ones") {
+  Random random(1);
+  const TokenSets<double> sets(draw_normal(random, 6, 24), TokenLayout::equal(8, 3));
+  TransformerBlock<double> block({.dim = 6, .heads = 2});
+  initialise(block, 1);
+  const Matrix<double> whole = forward(block, sets).tokens;
+  block.attend.drop_path = block.transform.drop_path = 0.5;
+  CHECK(forward(block, sets).tokens == whole);  // recorded passes alone drop
+  Run<double> run;
+  run.dropout = {.seed = 1, .step = 2, .first_set = 3};
+  Recording<TransformerBlock<double>> recording;
+  const Matrix<double> dropped = forward(block, sets, recording, run).tokens;
+  Index kept = 0;
+  for (Index s = 0; s < 8; ++s) kept += dropped.middleCols(3 * s, 3) == sets.tokens.middleCols(3 * s, 3) ? 1 : 0;
+  CHECK(kept > 0);  // of which both branches were left out
+  CHECK(kept < 8);
+  CHECK(testing::check_backward(block, sets, {.step = 1e-5, .tolerance = 1e-7}, run));
+}
+
+TEST_CASE("the two phases give the gradient of the loss of the whole batch, through views of two sizes") {
+  const ImageDataSet data = draw_data();
+  const ViewSource<double> source = views_of(data);
+  const StepPlace place{.seed = seed, .epoch = 1, .step = 2};
+  for (const RuleOfTest& r : rules) {
+    INFO("outputs " << r.outputs);
+    const Student student = draw_student(r.outputs), teacher = student;
+    const SelfDistillation objective = objective_of(r.rule, r.outputs);
+    Threads alone;
+    JointGradient<Student, SelfDistillation> joint(student, objective, {.micro_batch = 2, .lanes = 2}, alone);
+    CHECK(joint.compute(student, teacher, source, batch, place).loss.count == 5);
+    const Student gradient = joint.gradient();
+    const double norm = gradient_norm(gradient, alone), step = 1e-6;
+    CHECK(norm > 1e-3);
+    const auto loss_at = [&](double along) {
+      Student moved = student;
+      for_each_parameter([&](std::string_view, ParameterKind, auto& p, const auto& g) { p += along / norm * g; }, moved,
+                         gradient);
+      return joint.compute(moved, teacher, source, batch, place).loss.mean();
+    };
+    CHECK(relative_error((loss_at(step) - loss_at(-step)) / (2 * step), norm) < 1e-5);
+    CHECK(gradient.encoder.tokens.positions.norm() > 0);
+  }
+}
+
+TEST_CASE("steps of self-distillation have the same bits on any number of threads") {
+  for (const RuleOfTest& r : rules) {
+    Training one(r, 1, ""), three(r, 3, "");
+    for (int step = 0; step < 4; ++step) {
+      const auto a = one.trainer.step(), b = three.trainer.step();
+      CHECK(a.loss.sum == b.loss.sum);
+      CHECK(a.spreads == b.spreads);
+    }
+    CHECK(all_numbers(one.state) == all_numbers(three.state));
+  }
+}
+
+TEST_CASE(
+    "self-distillation goes on from its checkpoint with the same bits, and the teacher is read from it as weights") {
+  const std::string path = "self_distillation_test.safetensors";
+  for (const RuleOfTest& r : rules) {
+    std::remove(path.c_str());
+    Training whole(r, 2, "");
+    for (int step = 0; step < 6; ++step) (void)whole.trainer.step();
+    {
+      Training first(r, 1, path);
+      for (int step = 0; step < 4; ++step) (void)first.trainer.step();
+      save_checkpoint(path, first.state, first.trainer.recipe());
+    }
+    Training second(r, 2, path);
+    REQUIRE(second.trainer.resume());
+    CHECK(second.state.step == 4);
+    for (int step = 4; step < 6; ++step) (void)second.trainer.step();
+    CHECK(all_numbers(second.state) == all_numbers(whole.state));
+
+    save_checkpoint(path, second.state, second.trainer.recipe());
+    const auto teacher = load_classifier<double>(path);
+    CHECK(teacher.encoder.layers[1].sparsify.layer.dictionary ==
+          second.state.average->average.encoder.encoder.layers[1].sparsify.layer.dictionary);
+    std::remove(path.c_str());
+  }
+}
+
+TEST_CASE("the last layer of DINO is held in the first epoch, and moves in the second") {
+  Training training(rules[1], 1, "");
+  const auto outputs = [&] { return Matrix<double>(training.state.model.projection.outputs->directions); };
+  const Matrix<double> start = outputs();
+  for (int step = 0; step < 3; ++step) (void)training.trainer.step();
+  CHECK(outputs() == start);
+  (void)training.trainer.step();
+  CHECK(outputs() != start);
+}
+
+TEST_CASE("a collapse is named with what mends it, of either objective and either kind") {
+  const auto advice = [](double spread, double entropy, Index told) {
+    return why_collapsed({.spreads = 10 * spread, .images = 10, .entropies = entropy, .told_images = told});
+  };
+  CHECK(!advice(0.5, 0, 0));
+  CHECK(!why_collapsed({}));
+  const auto names = [](const std::optional<std::string>& text, const std::string& cure) {
+    return text && text->find(cure) != std::string::npos;
+  };
+  CHECK(names(advice(0.01, 0, 0), "a smaller epsilon"));
+  CHECK(names(advice(0.01, 0.9, 1), "every output is used alike"));
+  CHECK(names(advice(0.01, 0.1, 1), "a few outputs win everywhere; centring"));
+}
+
+TEST_CASE("each parameter is clipped by its own norm") {
+  Student gradient = draw_student(0);
+  Threads alone;
+  const Matrix<double> before = gradient.projection.first.weight;
+  const Matrix<double> small = gradient.projection.first.bias = Vector<double>::Constant(7, 0.01);
+  clip_each_parameter(gradient, 0.5, alone);
+  CHECK(relative_error(gradient.projection.first.weight, before * (0.5 / (before.norm() + 1e-6))) < rounding<double>);
+  CHECK(gradient.projection.first.bias == small);
+}
