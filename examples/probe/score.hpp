@@ -29,7 +29,7 @@ struct Scores {
 [[nodiscard]] inline Scores score(const Features& features, const crate::NearestNeighbourOptions& options,
                                   crate::Threads& threads) {
   const auto start = std::chrono::steady_clock::now();
-  const auto& [training, test, names] = features;
+  const crate::LabelledFeatures<float>&training = features.training, &test = features.test;
   crate::detail::check_labelled("features to be judged by", test);
   const auto judge = [&](const std::vector<crate::Index>& told) {
     return crate::confusion_of(test.labels, told, test.classes);

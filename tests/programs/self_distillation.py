@@ -67,8 +67,9 @@ def main():
 
             first = [*options, "--epochs", 2, "--threads", 2, "--checkpoint", f"{name}-checkpoint", "--checkpoint-every", 1]
             process = subprocess.Popen([os.path.join(sys.argv[1], "train_dino"), *map(str, first)], stdout=subprocess.PIPE, text=True)
-            while not process.stdout.readline().startswith("      1 "):
-                pass
+            for line in process.stdout:
+                if line.startswith("      1 "):
+                    break
             process.terminate()
             process.communicate(timeout=300)
             check("an interrupted training says so", process.returncode in (0, 130), process.returncode)

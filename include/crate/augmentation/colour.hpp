@@ -39,9 +39,8 @@ inline void scale_brightness(ImagePlanes& image, double factor) {
 /// m + f (x - m), cut to [0, 1], where m is the mean grey of the picture.
 inline void scale_contrast(ImagePlanes& image, double factor) {
   const double mean = detail::grey_plane(image).cast<double>().mean();
-  image.pixels = (static_cast<float>(factor) * image.pixels.array() + static_cast<float>((1 - factor) * mean))
-                     .max(0.0f)
-                     .min(1.0f);
+  image.pixels =
+      (static_cast<float>(factor) * image.pixels.array() + static_cast<float>((1 - factor) * mean)).max(0.0f).min(1.0f);
 }
 
 /// g + f (x - g), cut to [0, 1], where g is the grey of the pixel.
@@ -87,7 +86,11 @@ inline void make_grey(ImagePlanes& image) {
 /// 1 - x where x reaches the threshold.
 inline void solarise(ImagePlanes& image, double threshold) {
   const auto level = static_cast<float>(threshold);
-  image.pixels = (image.pixels.array() < level).select(image.pixels, (1 - image.pixels.array()).matrix());
+  float* const pixels = image.pixels.data();
+  for (Index i = 0; i < image.pixels.size(); ++i) {
+    const float x = pixels[i], inverted = 1 - x;
+    pixels[i] = x < level ? x : inverted;
+  }
 }
 
 }  // namespace crate

@@ -20,8 +20,8 @@ struct PictureBox {
 [[nodiscard]] inline ImagePlanes crop_and_resize(const ImagePlanes& image, const PictureBox& part, Index height,
                                                  Index width) {
   image.check();
-  if (part.top < 0 || part.left < 0 || part.height < 1 || part.width < 1 || part.height > image.height - part.top
-      || part.width > image.width - part.left)
+  if (part.top < 0 || part.left < 0 || part.height < 1 || part.width < 1 || part.height > image.height - part.top ||
+      part.width > image.width - part.left)
     throw ShapeError(concatenate("part of a picture: expected to lie within ", image.height, " x ", image.width,
                                  ", found ", part.height, " x ", part.width, " at ", part.top, ", ", part.left));
   const auto across = resizing_taps<float>(part.width, width, Interpolation::cubic);

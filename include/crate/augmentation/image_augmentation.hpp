@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "crate/augmentation/colour.hpp"
-#include "crate/augmentation/image_planes.hpp"
 #include "crate/augmentation/crop_and_blur.hpp"
+#include "crate/augmentation/image_planes.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
@@ -24,10 +24,10 @@ namespace crate {
 /// A part of the picture, resized: of an area uniform in a range, of a logarithm of width / height uniform in another,
 /// anywhere. What does not fit is drawn again; after ten times it is the middle of the picture.
 struct RandomCrop {
-  Index height = 224, width = 224;          ///< to which it is resized
-  double least_area = 0.08;                 ///< of that of the picture, > 0
-  double largest_area = 1;                  ///< at most 1
-  double least_aspect = 0.75;               ///< width / height, > 0
+  Index height = 224, width = 224;  ///< to which it is resized
+  double least_area = 0.08;         ///< of that of the picture, > 0
+  double largest_area = 1;          ///< at most 1
+  double least_aspect = 0.75;       ///< width / height, > 0
   double largest_aspect = 4.0 / 3;
 
   void check() const {
@@ -76,7 +76,7 @@ struct ImageAugmentation {
   ColourJitter jitter = {};
   double grey = 0;  ///< probability of a picture without colours
   RandomBlur blur = {};
-  double solarise = 0;             ///< probability of bright values becoming dark
+  double solarise = 0;              ///< probability of bright values becoming dark
   double solarise_threshold = 0.5;  ///< from where on
 
   /// Whether pixels keep their values, and at most their places change.
@@ -115,7 +115,7 @@ struct ImageView {
 
 namespace detail {
 
-/// How many random numbers are kept for a view; so many more are kept for one that does not only move.
+/// How many random numbers belong to a view: to one that moves alone, and to any other.
 inline constexpr std::uint64_t draws_per_move = 16, draws_per_view = 64;
 
 inline PictureBox draw_part(const RandomCrop& crop, Index height, Index width, Random& random) {

@@ -13,11 +13,11 @@ namespace crate {
 struct MultiCrop {
   Index global_side = 224;
   Index local_side = 96;
-  Index locals = 8;                  ///< how many local views, >= 0
-  double border = 0.4;               ///< area where local crops end and global ones begin
-  double least_area = 0.05;          ///< of local crops
+  Index locals = 8;          ///< how many local views, >= 0
+  double border = 0.4;       ///< area where local crops end and global ones begin
+  double least_area = 0.05;  ///< of local crops
   bool flip = true;
-  double largest_blur = 2;           ///< deviation in pixels of a global view
+  double largest_blur = 2;  ///< deviation in pixels of a global view
   ColourJitter jitter = {.probability = 0.8, .brightness = 0.4, .contrast = 0.4, .saturation = 0.2, .hue = 0.1};
 };
 
@@ -37,8 +37,7 @@ struct MultiCrop {
   std::vector<ImageAugmentation> views{view(crop.global_side, crop.border, 1, 1),
                                        view(crop.global_side, crop.border, 1, 0.1)};
   views.back().solarise = 0.2;
-  for (Index i = 0; i < crop.locals; ++i)
-    views.push_back(view(crop.local_side, crop.least_area, crop.border, 0.5));
+  for (Index i = 0; i < crop.locals; ++i) views.push_back(view(crop.local_side, crop.least_area, crop.border, 0.5));
   for (const ImageAugmentation& each : views) each.check();
   return views;
 }

@@ -16,6 +16,7 @@ namespace crate {
 /// Sample i of an axis becomes sum_t weights(t, i) x[first[i] + t], t = 0, ..., count[i] - 1.
 template <Scalar S>
 struct AxisTaps {
+  Index from = 0;  ///< samples of x
   std::vector<Index> first = {};
   std::vector<Index> count = {};
   Matrix<S> weights = {};  ///< (most taps of a sample) x samples; those of each sum to one
@@ -52,7 +53,7 @@ template <Scalar S>
     throw ShapeError(concatenate("resized axis: expected at least 1 sample, found ", to, " from ", from));
   const double scale = static_cast<double>(from) / static_cast<double>(to), widening = std::max(scale, 1.0);
   const double support = interpolation == Interpolation::cubic ? 2 * widening : widening;
-  AxisTaps<S> taps;
+  AxisTaps<S> taps{.from = from};
   taps.weights.setZero(std::min(from, static_cast<Index>(2 * std::ceil(support)) + 1), to);
   Vector<double> weights(taps.weights.rows());
   for (Index i = 0; i < to; ++i) {
@@ -90,7 +91,7 @@ template <Scalar S>
     const Index place = ((j % (2 * size)) + 2 * size) % (2 * size);
     return place < size ? place : 2 * size - 1 - place;
   };
-  AxisTaps<S> taps;
+  AxisTaps<S> taps{.from = size};
   taps.weights.setZero(std::min(size, 2 * radius + 1), size);
   Vector<double> weights(size);
   for (Index i = 0; i < size; ++i) {
@@ -106,33 +107,38 @@ template <Scalar S>
 
 namespace detail {
 
-/// Column i of the result is sample i of the mapped columns, counted from `begin`.
+/// Column i of the result is sample i of the mapped columns.
 template <Scalar S>
-void map_columns(ConstTokens<S> columns, const AxisTaps<S>& taps, Index begin, Tokens<S> out) {
+void map_columns(ConstTokens<S> columns, const AxisTaps<S>& taps, Tokens<S> out) {
   for (Index i = 0; i < taps.size(); ++i) {
     const auto at = static_cast<std::size_t>(i);
     out.col(i).noalias() =
-        columns.middleCols(begin + taps.first[at], taps.count[at]) * taps.weights.col(i).head(taps.count[at]);
+        columns.middleCols(taps.first[at], taps.count[at]) * taps.weights.col(i).head(taps.count[at]);
   }
 }
 
 }  // namespace detail
 
-/// Both axes of planes of `height` columns side by side, each width x height: rows of the result by `across`, columns
-/// by `down`, whose samples are counted from `left` and `top`. Returns across.size() x (down.size() planes).
-/// Throws ShapeError unless the columns are whole planes.
+/// Both axes of a part of several planes side by side, each width x height: rows of the part by `across`, columns by
+/// `down`. The part begins at (left, top) of every plane and is as large as the axes that are mapped. Returns
+/// across.size() x (down.size() planes).
+/// Throws ShapeError unless the columns are whole planes, and the part is within them.
 template <Scalar S>
 [[nodiscard]] Matrix<S> map_axes(const Matrix<S>& planes, Index height, const AxisTaps<S>& across, Index left,
                                  const AxisTaps<S>& down, Index top) {
   if (height < 1 || planes.cols() % height != 0)
-    throw ShapeError(concatenate("planes: expected columns that are a multiple of ", height, ", found ", planes.cols()));
+    throw ShapeError(
+        concatenate("planes: expected columns that are a multiple of ", height, ", found ", planes.cols()));
+  if (left < 0 || top < 0 || across.from > planes.rows() - left || down.from > height - top)
+    throw ShapeError(concatenate("part of planes: expected to lie within ", planes.rows(), " x ", height, ", found ",
+                                 across.from, " x ", down.from, " at ", left, ", ", top));
   const Index count = planes.cols() / height;
   Matrix<S> result(across.size(), down.size() * count);
-  Matrix<S> narrow(planes.rows(), down.size()), turned(down.size(), planes.rows()), mapped(down.size(), across.size());
+  Matrix<S> low(across.from, down.size()), turned(down.size(), across.from), mapped(down.size(), across.size());
   for (Index p = 0; p < count; ++p) {
-    detail::map_columns<S>(planes.middleCols(p * height, height), down, top, narrow);
-    turned = narrow.transpose();
-    detail::map_columns<S>(turned, across, left, mapped);
+    detail::map_columns<S>(planes.block(left, p * height + top, across.from, down.from), down, low);
+    turned = low.transpose();
+    detail::map_columns<S>(turned, across, mapped);
     result.middleCols(p * down.size(), down.size()) = mapped.transpose();
   }
   return result;

@@ -36,7 +36,7 @@ void check_finite_features(std::string_view what, const Eigen::MatrixBase<Derive
 /// Throws ShapeError unless every example has features and a label in range, PrecisionError unless all are finite.
 template <Scalar S>
 void check_labelled(std::string_view what, const LabelledFeatures<S>& examples) {
-  check_not_empty(what, examples.features);
+  crate::check_not_empty(what, examples.features);
   if (std::ssize(examples.labels) != examples.size())
     throw ShapeError(
         concatenate(what, ": expected ", examples.size(), " labels, one an example, found ", examples.labels.size()));

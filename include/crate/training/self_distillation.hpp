@@ -79,7 +79,7 @@ struct SelfDistillationMeasures {
 };
 
 /// Below this spread features say next to nothing of their images. Healthy runs have 0.3 and more.
-inline constexpr double collapsed_spread = 0.1;
+inline constexpr double collapsed_spread = 0.05;
 
 /// What has happened, and how to mend it, if measures have a spread below that of a collapse; nothing otherwise.
 [[nodiscard]] inline std::optional<std::string> why_collapsed(const SelfDistillationMeasures& measures) {
