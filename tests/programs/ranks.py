@@ -130,13 +130,14 @@ def ended_saying(what, words, *commands):
 def check_differences():
     def with_options(**others):
         options = {"--text": "text", "--seed": 0, "--batch": 20, "--steps": 20} | {f"--{k}": v for k, v in others.items()}
-        return command(1, LANGUAGE, ("--context", 16, "--evaluate-every", 10, *MODEL, "--threads", 1, "--discard",
+        return command(1, LANGUAGE, ("--context", 16, "--evaluate-every", 10, "--warm-up", 0, "--schedule", "constant", *MODEL,
+                                     "--threads", 1, "--discard",
                                      *(word for option in options.items() for word in option)))
 
     one = with_options()
     ended_saying("another seed", "has 'seed: 0', rank 1 on ", one, with_options(seed=5))
     ended_saying("another batch", "has 'batch: 20', rank 1 on ", one, with_options(batch=22))
-    write("other", content("text").replace(b"film", b"plot"))
+    write("other", content("text").replace(b"film", b"plot", 5))
     ended_saying("other data", "has 'training data: 200 examples of fingerprint ", one, with_options(text="other"))
     ended_saying("another end", "has 'epochs: 2', rank 1 on ", one, with_options(steps=30))
     ended_saying("another wish", "at 'the end of the program'", one, command(1, LANGUAGE, ("--help",)))
