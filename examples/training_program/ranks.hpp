@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <exception>
 #include <iostream>
 #include <sstream>
 #include <streambuf>
 #include <string>
 
+#include "crate/core/errors.hpp"
 #include "crate/core/launched_process.hpp"
 #include "crate/training/communicator.hpp"
 #include "program_options/program_options.hpp"
@@ -72,27 +74,66 @@ inline void tell_of_idle_ranks(const Options& o) {
               << " would give it to more of them\n";
 }
 
-/// What `main` returns: what main_of_rank() does, on every rank that mpirun started. An error at one ends all.
+#ifdef CRATE_MPI
+
+/// Throws Error if MPI has found other processes than the launcher says it started: then it is the launcher of another
+/// MPI, and the processes would train one model each.
+inline void check_count(const crate::Communicator& ranks, const crate::LaunchedProcess& launched) {
+  if (ranks.size() != launched.count)
+    throw crate::Error(crate::concatenate("MPI: expected ", launched.count,
+                                          " processes, as many as were started together, found ", ranks.size(),
+                                          "; the launcher must be that of the MPI which the program is built with"));
+}
+
+/// What main_of_rank() returns, on every rank. An error at one ends all.
+template <class Main>
+[[nodiscard]] int run_rank(Options& options, const Main& main_of_rank) {
+  crate::Mpi ranks;
+  const FirstRankPrints prints(ranks);
+  if (const auto launched = crate::launched_process()) {
+    check_count(ranks, *launched);
+    tell_of_bound_cores(*launched);
+  }
+  options.trainer.ranks = &ranks;
+  const int exit_code = main_of_rank();
+  std::fflush(stdout);
+  if (exit_code != 0 && exit_code != interrupted) ranks.end_all(exit_code, prints.said());
+  return exit_code;
+}
+
+/// What `main` returns: what main_of_rank() does, on every rank if a launcher started several.
+template <class Main>
+[[nodiscard]] int run_ranks(Options& options, const Main& main_of_rank) try {
+  return crate::is_launched() ? run_rank(options, main_of_rank) : main_of_rank();
+} catch (const std::exception& error) {
+  std::cerr << error.what() << '\n';
+  return 1;
+}
+
+#else
+
+/// What `main` returns: what main_of_rank() does, unless this is one of several processes, which without MPI do not know
+/// each other.
+template <class Main>
+[[nodiscard]] int run_ranks(Options&, const Main& main_of_rank) {
+  const auto launched = crate::launched_process();
+  if (!launched || launched->count == 1) return main_of_rank();
+  std::cerr << "expected one process, found one of " << launched->count
+            << " that were started together and would train " << launched->count
+            << " models; built with MPI (Debian: apt-get install libopenmpi-dev openmpi-bin), the "
+            << "program trains one with all of them\n";
+  return 1;
+}
+
+#endif
+
+/// What `main` of a program that trains returns.
 template <class Main>
 [[nodiscard]] int on_all_ranks(Options& options, const Main& main_of_rank) {
 #ifdef SIGPIPE
   std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
 #endif
-#ifdef CRATE_MPI
-  if (const auto launched = crate::launched_process()) {
-    crate::Mpi ranks;
-    const FirstRankPrints prints(ranks);
-    tell_of_bound_cores(*launched);
-    options.trainer.ranks = &ranks;
-    const int exit_code = main_of_rank();
-    std::fflush(stdout);
-    if (exit_code != 0 && exit_code != interrupted) ranks.end_all(exit_code, prints.said());
-    return exit_code;
-  }
-#else
-  static_cast<void>(options);  // the trainer notices where there should be several ranks
-#endif
-  return main_of_rank();
+  return run_ranks(options, main_of_rank);
 }
 
 }  // namespace training_program

@@ -67,6 +67,7 @@ bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o,
     return trainer.run(on_epoch);
   } catch (const crate::Error&) {
     if (o.checkpoint.empty() && !o.output.empty() && state.step > begun_at) {
+      o.trainer.ranks->ask_to_wait();
       keep_weights(o, state.result());
       std::printf("\nthe weights after step %td are in %s\n", state.step, o.output.c_str());
     }

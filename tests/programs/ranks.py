@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Many processes train one model: ranks.py FOLDER_OF_PROGRAMS MPIRUN. Ranks times threads give the same bytes, also where a training is
+"""Many processes train one model: ranks.py FOLDER_OF_PROGRAMS, with the mpirun that CRATE_MPIRUN names. Ranks times threads give the same bytes, also where a training is
 stopped, killed and continued by other ranks; whatever goes wrong at one rank ends all of them with a sentence that says what."""
 
 import os
 import random
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+
+MPIRUN = (os.environ.get("CRATE_MPIRUN", "mpirun"), "--oversubscribe", "--allow-run-as-root",
+          "--mca", "odls_base_sigkill_timeout", "30")  # of mpirun's Ctrl-C, on busy cores
 
 failures = 0
 
@@ -43,17 +47,23 @@ def start(*commands):
     for further in commands[1:]:
         line += [":", *further]
     if line[0] == "-n":
-        line = [sys.argv[2], "--oversubscribe", "--allow-run-as-root", *line]
+        line = [*MPIRUN, *line]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def end(process):
+    """Exit code and output; "hangs" for what does not end by itself, which is ended with its ranks."""
     try:
         seen = process.communicate(timeout=120)[0]
+        return process.returncode, seen
     except subprocess.TimeoutExpired:
-        process.terminate()
-        return "hangs", process.communicate()[0]
-    return process.returncode, seen
+        pass
+    for pid in (*ranks_of(process), process.pid):
+        os.kill(pid, signal.SIGKILL)
+    try:
+        return "hangs", process.communicate(timeout=10)[0]
+    except subprocess.TimeoutExpired:
+        return "hangs", "and so does what it started"
 
 
 def run(*commands):
@@ -99,6 +109,9 @@ def check_programs():
                     ((None, 1), (2, 2)))
     check_same_bits("train_classifier", ("--data", "images", "--patch", "4x4", "--epochs", 2, "--batch", 20, "--crop", 1, "--flip",
                                          "--label-smoothing", 0.1, *MODEL, *RANDOM))
+    check_same_bits("train_autoencoder", ("--data", "images", "--patch", "4x4", "--epochs", 2, "--batch", 20, "--decoder-depth", 1,
+                                          "--dim", 16, "--depth", 2, "--heads", 2, "--average-decay", 0.9, "--clip", 0.5,
+                                          "--micro-batch", 3, "--lanes", 4))
     for objective in (("coding-rate",), ("dino", "--outputs", 24, "--held-epochs", 1)):
         check_same_bits("train_dino", ("--data", "images", "--patch", "4x4", *MODEL, "--hidden", 32, "--bottleneck", 16, "--locals", 1,
                                        "--local-side", 4, "--drop-path", 0.1, "--batch", 20, "--micro-batch", 3, "--epochs", 2,
@@ -150,8 +163,10 @@ def check_differences():
 
 def ranks_of(process):
     """The processes that mpirun started, in the order of their ranks."""
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
-    return sorted(map(int, found.split()))
+    try:
+        return sorted(map(int, content(f"/proc/{process.pid}/task/{process.pid}/children").split()))
+    except FileNotFoundError:  # it has ended
+        return []
 
 
 def lines_in(path):
@@ -177,14 +192,19 @@ def check_signals():
     status, seen = run(command(None, LANGUAGE, (*LONG, *steps, "--output", "undisturbed.st")))
     check("the undisturbed one trains", status == 0, seen)
     kept = ("--checkpoint", "disturbed", "--resume", "--output", "disturbed.st")
-    for signal, words in ((15, "interrupted after step"), (2, "interrupted after step"), (9, "exited on signal 9")):
+    interrupted = "interrupted after step"
+    for number, words in ((signal.SIGTERM, interrupted), (signal.SIGINT, interrupted), (signal.SIGKILL, "exited on signal 9")):
         process = begin_long((*LONG, *steps, *kept))
         children = ranks_of(process)
         check("mpirun has two ranks", len(children) == 2 or process.poll() is not None, children)
         if len(children) == 2:
-            os.kill(children[1], signal)
+            os.kill(children[1], number)
         status, seen = end(process)
-        check(f"signal {signal} at one rank ends both", status not in (0, "hangs") and words in seen, (status, seen[-2000:]))
+        check(f"signal {number} at one rank ends both", status not in (0, "hangs") and words in seen, (status, seen[-2000:]))
+    process = begin_long((*LONG, *steps, *kept))
+    process.send_signal(signal.SIGINT)
+    status, seen = end(process)
+    check("Ctrl-C at mpirun ends both", status not in (0, "hangs") and interrupted in seen, (status, seen[-2000:]))
     status, seen = run(command(2, LANGUAGE, (*LONG, *steps, *kept)))
     check("after signals it goes on", status == 0, seen[-2000:])
     check("and ends as if undisturbed", content("disturbed.st") == content("undisturbed.st"))

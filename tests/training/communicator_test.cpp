@@ -32,6 +32,7 @@ class RankAmongOthers final : public Communicator {
     return all;
   }
   void add_in_order(std::span<const std::span<std::byte>>, const std::function<void(std::size_t)>&) override {}
+  void ask_to_wait() override {}
 
  private:
   int rank_, size_;
@@ -82,9 +83,13 @@ TEST_CASE("The first text in which ranks differ is named, with what they have") 
 }
 
 TEST_CASE("A process knows that it was started with others") {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE"}) ::unsetenv(name);
+  for (const char* name :
+       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"})
+    ::unsetenv(name);
   CHECK_FALSE(launched_process().has_value());
+  CHECK_FALSE(is_launched());
   ::setenv("PMI_RANK", "1", 1);
+  CHECK(is_launched());
   CHECK_FALSE(launched_process().has_value());
   ::setenv("PMI_SIZE", "4", 1);
   REQUIRE(launched_process().has_value());
@@ -94,4 +99,12 @@ TEST_CASE("A process knows that it was started with others") {
   CHECK_FALSE(launched_process().has_value());
   ::unsetenv("PMI_RANK");
   ::unsetenv("PMI_SIZE");
+
+  ::setenv("SLURM_STEP_NUM_TASKS", "2", 1);
+  CHECK_FALSE(is_launched());
+  ::setenv("PMIX_RANK", "0", 1);
+  REQUIRE(launched_process().has_value());
+  CHECK(launched_process()->count == 2);
+  ::unsetenv("PMIX_RANK");
+  ::unsetenv("SLURM_STEP_NUM_TASKS");
 }

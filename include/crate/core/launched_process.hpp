@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -18,6 +19,9 @@ struct LaunchedProcess {
 
 namespace detail {
 
+/// Where launchers say the rank: Open MPI's, those that speak PMI, those that speak PMIx, such as Slurm's.
+inline constexpr std::array<const char*, 3> ranks_in_environment{"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"};
+
 /// The number in an environment variable; nothing unless it holds one.
 [[nodiscard]] inline std::optional<int> number_in_environment(const char* name) {
   const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): it is only read
@@ -31,15 +35,22 @@ namespace detail {
 
 }  // namespace detail
 
-/// What Open MPI's mpirun, or another launcher that speaks PMI, says of this process in its environment; nothing if it
-/// was started alone.
+/// Whether a launcher of MPI programs started this process, with others or alone.
+[[nodiscard]] inline bool is_launched() {
+  return std::any_of(detail::ranks_in_environment.begin(), detail::ranks_in_environment.end(),
+                     [](const char* name) { return detail::number_in_environment(name).has_value(); });
+}
+
+/// What Open MPI's mpirun, or another launcher that speaks PMI or PMIx, says of this process in its environment; nothing
+/// if it was started alone, or if the launcher does not say with how many.
 [[nodiscard]] inline std::optional<LaunchedProcess> launched_process() {
   struct Variables {
     const char *rank, *count, *count_on_machine;
   };
-  constexpr std::array<Variables, 2> launchers{
-      {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
-       {"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"}}};
+  constexpr std::array<Variables, 3> launchers{
+      {{detail::ranks_in_environment[0], "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+       {detail::ranks_in_environment[1], "PMI_SIZE", "MPI_LOCALNRANKS"},
+       {detail::ranks_in_environment[2], "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE"}}};
   for (const Variables& variables : launchers) {
     const auto rank = detail::number_in_environment(variables.rank);
     const auto count = detail::number_in_environment(variables.count);

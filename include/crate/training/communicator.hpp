@@ -42,6 +42,10 @@ class Communicator {
   virtual void add_in_order(std::span<const std::span<std::byte>> pieces,
                             const std::function<void(std::size_t piece)>& add) = 0;
 
+  /// Called by the first rank where an error ends the training, but something is left to do, such as to write weights:
+  /// others, which come to the same error, then do not end all before that is done. Throws nothing.
+  virtual void ask_to_wait() = 0;
+
   /// Of ranks, the first writes files and prints.
   [[nodiscard]] bool is_first() const { return rank() == 0; }
 };
@@ -59,6 +63,7 @@ class SingleProcess final : public Communicator {
                     const std::function<void(std::size_t)>& add) override {
     for (std::size_t piece = 0; piece < pieces.size(); ++piece) add(piece);
   }
+  void ask_to_wait() override {}
 };
 
 [[nodiscard]] inline Communicator& single_process() {
@@ -66,7 +71,8 @@ class SingleProcess final : public Communicator {
   return process;
 }
 
-/// Things that are dealt to ranks: neighbours to the same one, to the first ranks no fewer than to the last.
+/// Things that are dealt to ranks: each has consecutive ones, numbers of them differ by at most one, and rank 0 has one
+/// if there is any.
 struct RankShare {
   Index first, count;  ///< of the rank at hand
 
@@ -83,29 +89,24 @@ struct RankShare {
   [[nodiscard]] static Index first_of(Index total, Index rank, Index size) { return (total * rank + size - 1) / size; }
 };
 
-/// Fills in `values` those that other ranks own, as owner(i) says. Throws as gather.
+/// Fills in `values` those that other ranks own, as owner(i) says. They are copied byte by byte. Throws as gather.
 template <class Value, class Owner>
 void share_values(Communicator& ranks, std::string_view what, std::vector<Value>& values, const Owner& owner) {
+  static_assert(std::is_trivially_copyable_v<Value>, "what ranks share is copied byte by byte");
   if (ranks.size() == 1) return;
-  if constexpr (std::is_trivially_copyable_v<Value>) {
-    std::string own;
-    for (std::size_t i = 0; i < values.size(); ++i)
-      if (owner(static_cast<Index>(i)) == ranks.rank())
-        own.append(reinterpret_cast<const char*>(&values[i]), sizeof(Value));
-    const std::vector<std::string> all = ranks.gather(what, own);
-    std::vector<std::size_t> taken(all.size(), 0);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const auto rank = static_cast<std::size_t>(owner(static_cast<Index>(i)));
-      if (taken[rank] + sizeof(Value) > all[rank].size())
-        throw Error(concatenate(what, ": expected more of ", ranks.name_of(static_cast<int>(rank)), ", found ",
-                                all[rank].size(), " bytes"));
-      std::memcpy(&values[i], all[rank].data() + taken[rank], sizeof(Value));
-      taken[rank] += sizeof(Value);
-    }
-  } else {
-    throw Error(concatenate(what,
-                            ": expected values that can be copied byte by byte, found others, which cannot go to ",
-                            "another process"));
+  std::string own;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (owner(static_cast<Index>(i)) == ranks.rank())
+      own.append(reinterpret_cast<const char*>(&values[i]), sizeof(Value));
+  const std::vector<std::string> all = ranks.gather(what, own);
+  std::vector<std::size_t> taken(all.size(), 0);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto rank = static_cast<std::size_t>(owner(static_cast<Index>(i)));
+    if (taken[rank] + sizeof(Value) > all[rank].size())
+      throw Error(concatenate(what, ": expected more of ", ranks.name_of(static_cast<int>(rank)), ", found ",
+                              all[rank].size(), " bytes"));
+    std::memcpy(&values[i], all[rank].data() + taken[rank], sizeof(Value));
+    taken[rank] += sizeof(Value);
   }
 }
 

@@ -3,8 +3,12 @@
 #pragma once
 
 // Bindings for C++ that MPI gave up long ago.
+#ifndef OMPI_SKIP_MPICXX
 #define OMPI_SKIP_MPICXX 1
+#endif
+#ifndef MPICH_SKIP_MPICXX
 #define MPICH_SKIP_MPICXX 1
+#endif
 #include <mpi.h>
 
 #include <algorithm>
@@ -12,10 +16,11 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <functional>
-#include <numeric>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,13 +32,19 @@
 
 namespace crate {
 
-/// The processes that mpirun started. One at a time, made before anything is printed; when it ends, all ranks end
-/// together. Where one leaves it by an exception, all are ended at once.
+/// The processes that mpirun started. Made once in a process, by its first thread, before anything is printed. Its
+/// destructor waits for all ranks; called because of an exception, it ends them as end_all does.
 class Mpi final : public Communicator {
  public:
-  /// Throws Error if MPI cannot be begun.
+  /// Throws Error if MPI cannot be begun, was begun before, or does not let a process have several threads.
   Mpi() {
-    check(MPI_Init(nullptr, nullptr), "MPI_Init");
+    int begun = 0, found = MPI_THREAD_SINGLE;
+    check(MPI_Initialized(&begun), "MPI_Initialized");
+    if (begun != 0) throw Error("MPI: expected none that was begun before in this process, found one");
+    check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &found), "MPI_Init_thread");
+    if (found < MPI_THREAD_FUNNELED)
+      throw Error(concatenate("MPI: expected one for processes of several threads (MPI_THREAD_FUNNELED = ",
+                              MPI_THREAD_FUNNELED, "), found level ", found));
     check(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
     check(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
     check(MPI_Comm_rank(world_, &rank_), "MPI_Comm_rank");
@@ -45,7 +56,7 @@ class Mpi final : public Communicator {
   }
 
   ~Mpi() override {
-    if (std::uncaught_exceptions() > exceptions_before_) MPI_Abort(world_, 1);
+    if (std::uncaught_exceptions() > exceptions_before_) end_all(1, "ended by an exception");
     try {
       static_cast<void>(gather("the end of the program", ""));
     } catch (const Error& error) { end_all(1, error.what()); }
@@ -61,13 +72,22 @@ class Mpi final : public Communicator {
 
   [[nodiscard]] std::vector<std::string> gather(std::string_view what, std::string_view own) override {
     const std::string sent = concatenate(what, '\0', own);
-    const auto length = static_cast<int>(sent.size());
+    const auto length = static_cast<std::int64_t>(sent.size());
     const auto count = static_cast<std::size_t>(size_);
-    std::vector<int> lengths(count), begins(count);
-    check(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, world_), "MPI_Allgather");
-    std::exclusive_scan(lengths.begin(), lengths.end(), begins.begin(), 0);
-    std::string all(static_cast<std::size_t>(begins.back() + lengths.back()), '\0');
-    check(MPI_Allgatherv(sent.data(), length, MPI_BYTE, all.data(), lengths.data(), begins.data(), MPI_BYTE, world_),
+    std::vector<std::int64_t> all_lengths(count);
+    check(MPI_Allgather(&length, 1, MPI_INT64_T, all_lengths.data(), 1, MPI_INT64_T, world_), "MPI_Allgather");
+    std::vector<int> lengths, begins;
+    std::int64_t total = 0;
+    for (const std::int64_t of_rank : all_lengths) {
+      begins.push_back(static_cast<int>(total));
+      lengths.push_back(static_cast<int>(of_rank));
+      total += of_rank;
+      if (total > std::numeric_limits<int>::max())
+        throw Error(concatenate(what, ": expected less than 2 GiB of all ranks, found at least ", total, " bytes"));
+    }
+    std::string all(static_cast<std::size_t>(total), '\0');
+    check(MPI_Allgatherv(sent.data(), lengths[static_cast<std::size_t>(rank_)], MPI_BYTE, all.data(), lengths.data(),
+                         begins.data(), MPI_BYTE, world_),
           "MPI_Allgatherv");
     std::vector<std::string> texts;
     for (std::size_t rank = 0; rank < count; ++rank) {
@@ -82,9 +102,10 @@ class Mpi final : public Communicator {
   }
 
   /// Piece after piece: a rank has one in its hands while the next ranks have those before. Each rank sends and receives
-  /// every piece once on the way up, and once on the way down; the first and the last do one of each.
-  void add_in_order(std::span<const std::span<std::byte>> pieces,
-                    const std::function<void(std::size_t)>& add) override {
+  /// every piece once on the way up, and once on the way down; the first and the last do one of each. An error ends all
+  /// ranks here, as messages under way still write into the pieces.
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<void(std::size_t)>& add) override
+      try {
     const int last = size_ - 1;
     std::vector<Requests> coming(pieces.size());
     Requests going;
@@ -102,14 +123,30 @@ class Mpi final : public Communicator {
       if (rank_ > 0) send(pieces[piece], rank_ - 1, going);
     }
     wait(going);
+  } catch (const std::exception& error) { end_all(1, error.what()); }
+
+  void ask_to_wait() override {
+    if (rank_ > 0) return;
+    std::vector<MPI_Request> going(static_cast<std::size_t>(size_) - 1, MPI_REQUEST_NULL);
+    for (int to = 1; to < size_; ++to)
+      MPI_Isend(nullptr, 0, MPI_BYTE, to, wait_for_rank_0, world_, &going[static_cast<std::size_t>(to) - 1]);
+    comes_soon([&] {
+      int sent = 0;
+      MPI_Testall(size_ - 1, going.data(), &sent, MPI_STATUSES_IGNORE);
+      return sent != 0;
+    });
   }
 
-  /// Ends all ranks after an error, with this exit code. Rank 0 does so at once; another one waits a while, in which
-  /// rank 0 may come to the same error, which it then tells alone.
+  /// Ends all ranks after an error, with this exit code. Rank 0 does so at once. Another one first waits a few seconds,
+  /// in which rank 0 may come to the same error, and tell it alone; if rank 0 asks to wait, until that ends all.
   [[noreturn]] void end_all(int exit_code, const std::string& sentence) {
-    constexpr std::chrono::seconds until_rank_0_has_saved_and_said_it{5};
     std::signal(SIGTERM, SIG_DFL);
-    if (rank_ > 0) std::this_thread::sleep_for(until_rank_0_has_saved_and_said_it);
+    const bool asked_to_wait = rank_ > 0 && comes_soon([&] {
+                                 int found = 0;
+                                 MPI_Iprobe(0, wait_for_rank_0, world_, &found, MPI_STATUS_IGNORE);
+                                 return found != 0;
+                               });
+    while (asked_to_wait) std::this_thread::sleep_for(std::chrono::seconds(1));
     if (rank_ > 0 || !sentence.empty()) std::fprintf(stderr, "%s: %s\n", name_of(rank_).c_str(), sentence.c_str());
     std::fflush(nullptr);
     MPI_Abort(world_, exit_code);
@@ -118,6 +155,19 @@ class Mpi final : public Communicator {
 
  private:
   using Requests = std::vector<MPI_Request>;
+
+  static constexpr int part_of_a_sum = 0, wait_for_rank_0 = 1;  // tags
+
+  /// Whether it comes to be so in a few seconds.
+  template <class Condition>
+  static bool comes_soon(const Condition& is_so) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (!is_so()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return true;
+  }
 
   static void check(int found, std::string_view function) {
     if (found == MPI_SUCCESS) return;
@@ -133,7 +183,7 @@ class Mpi final : public Communicator {
 
   void send(std::span<std::byte> piece, int to, Requests& requests) {
     for (; !piece.empty(); piece = piece.subspan(std::min(longest_message, piece.size())))
-      check(MPI_Isend(piece.data(), length_of_next(piece), MPI_BYTE, to, 0, world_,
+      check(MPI_Isend(piece.data(), length_of_next(piece), MPI_BYTE, to, part_of_a_sum, world_,
                       &requests.emplace_back(MPI_REQUEST_NULL)),
             "MPI_Isend");
   }
@@ -141,7 +191,7 @@ class Mpi final : public Communicator {
   void receive(std::span<const std::span<std::byte>> pieces, int from, std::vector<Requests>& requests) {
     for (std::size_t i = 0; i < pieces.size(); ++i)
       for (auto piece = pieces[i]; !piece.empty(); piece = piece.subspan(std::min(longest_message, piece.size())))
-        check(MPI_Irecv(piece.data(), length_of_next(piece), MPI_BYTE, from, 0, world_,
+        check(MPI_Irecv(piece.data(), length_of_next(piece), MPI_BYTE, from, part_of_a_sum, world_,
                         &requests[i].emplace_back(MPI_REQUEST_NULL)),
               "MPI_Irecv");
   }

@@ -18,18 +18,15 @@
 #include <utility>
 #include <vector>
 
-#include "crate/core/detail/fingerprint.hpp"
 #include "crate/core/errors.hpp"
-#include "crate/core/launched_process.hpp"
-#include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/regular_file.hpp"
 #include "crate/io/formats/safetensors.hpp"
-#include "crate/kernels/instruction_set.hpp"
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/checkpoint.hpp"
 #include "crate/training/communicator.hpp"
+#include "crate/training/detail/rank_agreement.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/history.hpp"
 #include "crate/training/interruption.hpp"
@@ -41,7 +38,6 @@
 #include "crate/training/schedule.hpp"
 #include "crate/training/training_extent.hpp"
 #include "crate/training/training_state.hpp"
-#include "crate/version.hpp"
 
 namespace crate {
 
@@ -80,6 +76,7 @@ struct TrainerOptions {
                      concatenate("training: ", what, " from and to finite numbers >= 0"), ramp->begin);
     check_option(checkpoint_every >= 0, "training: steps between checkpoints >= 0", checkpoint_every);
     check_option(history_every >= 0, "training: steps between lines of history >= 0", history_every);
+    check_option(ranks != nullptr, "training: ranks that train together", "none");
     cut.check();
     schedule.check();
   }
@@ -105,22 +102,6 @@ struct EpochReport {
 };
 
 namespace detail {
-
-/// What ranks compare of a source of examples: how many there are, and of one that has a fingerprint(), that.
-template <class Source>
-[[nodiscard]] std::string source_text(const Source& source) {
-  std::string text = concatenate(source.size(), " examples");
-  if constexpr (requires { source.fingerprint(); }) text += concatenate(" of fingerprint ", source.fingerprint());
-  return text;
-}
-
-/// A number by which states are told from others that differ in any bit.
-[[nodiscard]] inline std::uint64_t fingerprint_of(const ConstParameterList& state) {
-  std::uint64_t found = 0;
-  for (const ConstParameter& parameter : state)
-    found = fingerprint(std::span(static_cast<const std::byte*>(parameter.data), parameter.bytes()), found);
-  return found;
-}
 
 /// Whatever computes the gradient of an objective over a batch.
 template <class Model, class O>
@@ -159,8 +140,8 @@ class Trainer {
         options_(std::move(options)),
         threads_(threads),
         recipe_(std::move(recipe)),
-        ranks_(*options_.ranks),
-        gradient_((options_.check(), state.model), state.objective, options_.cut, threads, ranks_) {
+        ranks_((options_.check(), *options_.ranks)),
+        gradient_(state.model, state.objective, options_.cut, threads, ranks_) {
     if constexpr (is_joint)
       check_option(state.average.has_value(), "training: a moving average, the teacher of a joint objective", "none");
     check_option(training.size() >= options_.batch, concatenate("training: examples >= batch = ", options_.batch),
@@ -239,11 +220,12 @@ class Trainer {
     return gradient_.measure(state_.result(), source);
   }
 
-  /// Trains to the end of the last epoch and calls on_epoch(report) after each, on the first rank alone. Ctrl-C, SIGTERM
-  /// and a hang-up, at whichever rank, end it after the step they fall in, with a checkpoint; then it returns false.
+  /// Trains to the end of the last epoch and calls on_epoch(report) after each, on the first rank alone, where it must
+  /// not call step(), test() or measure(), in which all ranks take part. Ctrl-C, SIGTERM and a hang-up, at whichever
+  /// rank, end it after the step they fall in, with a checkpoint; then it returns false.
   /// Throws FileError if the checkpoint would replace that of another training, or if a file cannot be written: before
   /// the first step if that can be known; Error if the model is not finite any more: then the checkpoint stays as it
-  /// was; if ranks differ in options, data or state, or if this process is one of several that do not know each other.
+  /// was; if ranks differ in options, data or state.
   bool run(const std::function<void(const Report&)>& on_epoch = {}) {
     check_ranks();
     const Interruption interruption;
@@ -257,7 +239,7 @@ class Trainer {
       std::optional<Report> report;
       if (state_.step % steps_per_epoch() == 0) {
         report = end_epoch(start);
-        check_same_state();
+        detail::check_same_state(ranks_, state_);
         start = std::chrono::steady_clock::now();
       }
       if (history) add_to_history(*history, sums, report);
@@ -267,7 +249,7 @@ class Trainer {
         progress.clear();
         if (on_epoch) on_epoch(*report);
       }
-      if (is_interrupted() && state_.step < total_steps()) {
+      if (detail::is_interrupted(ranks_) && state_.step < total_steps()) {
         if (!saved) save();
         return false;
       }
@@ -313,43 +295,18 @@ class Trainer {
 
   /// What ranks must agree in before the first step.
   void check_ranks() {
-    if (const auto launched = launched_process(); ranks_.size() == 1 && launched && launched->count > 1)
-      throw Error(concatenate("training: expected one process, found one of ", launched->count,
-                              " that were started together and would train ", launched->count,
-                              " models; training/mpi.hpp lets them train one, in programs built with MPI (Debian: "
-                              "apt-get install libopenmpi-dev)"));
     if (ranks_.size() == 1) return;
     using detail::exact_text;
-    Recipe texts{
-        {"version of crate", concatenate(CRATE_VERSION_MAJOR, '.', CRATE_VERSION_MINOR, '.', CRATE_VERSION_PATCH)},
-        {"instruction set", std::string(name_of(instruction_set()))}};
-    texts.insert(texts.end(), recipe_.begin(), recipe_.end());
+    Recipe texts = recipe_;
     texts.insert(texts.end(), {{"epochs", exact_text(options_.epochs)},
                                {"steps between checkpoints", exact_text(options_.checkpoint_every)},
                                {"checkpoint", options_.checkpoint.empty() ? "none" : "some"},
                                {"training data", detail::source_text(training_)},
                                {"test data", detail::source_text(test_)},
                                {"steps taken", exact_text(state_.step)}});
+    detail::check_same_program(ranks_);
     check_agreement(ranks_, "options and data", texts);
-    check_same_state();
-  }
-
-  /// Throws Error unless all ranks have the same bits.
-  void check_same_state() {
-    if (ranks_.size() == 1) return;
-    const State& state = state_;
-    const std::uint64_t model = detail::fingerprint_of(list_parameters(state.model));
-    const std::uint64_t all = detail::fingerprint_of(list_parameters(state));
-    check_agreement(ranks_, "state",
-                    {{"fingerprint of the model", detail::exact_text(model)},
-                     {"fingerprint of the state", detail::exact_text(all)}});
-  }
-
-  /// Whether any rank was interrupted.
-  [[nodiscard]] bool is_interrupted() {
-    constexpr std::string_view yes = "interrupted";
-    const std::vector<std::string> all = ranks_.gather("the end of a step", Interruption::noticed() ? yes : "");
-    return std::find(all.begin(), all.end(), yes) != all.end();
+    detail::check_same_state(ranks_, state_);
   }
 
   [[nodiscard]] bool is_due(Index every) const { return every > 0 && state_.step % every == 0; }
