@@ -51,8 +51,8 @@ InputImages<S> read_images(const TensorTable& input) {
 }
 
 /// Noise [B, patches].
-template <Scalar S>
-Matrix<S> read_noise(const Tensor& tensor, const CrateMaskedAutoencoder<S>& model, Index images) {
+template <class Model, Scalar S = typename Model::Scalar>
+Matrix<S> read_noise(const Tensor& tensor, const Model& model, Index images) {
   const std::vector<Index> expected{images, patch_grid(model).patches()};
   if (tensor.shape != expected)
     throw tensor_error(tensor, "expected shape ", shape_text(expected), ", found ", shape_text(tensor.shape));

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 
-// Trains an image classifier, from scratch or from published weights with a new head: on MNIST and its likes, CIFAR-10
-// or folders of pictures. Without options, the recipe is the one that reaches 87 % on Fashion-MNIST in five epochs.
+// Trains an image classifier on MNIST and its likes, CIFAR-10 or folders of pictures: from scratch, or with a new head
+// from other weights, also those of a masked autoencoder. Without options, the recipe is the one that reaches 87 % on
+// Fashion-MNIST in five epochs.
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -21,10 +20,10 @@
 #include "crate/io/pictures/image_source.hpp"
 #include "crate/io/save_model.hpp"
 #include "crate/training/trainer.hpp"
+#include "image_program/data.hpp"
 #include "load_options.hpp"
 #include "program_options/program_options.hpp"
 #include "train_classifier/check_options.hpp"
-#include "train_classifier/data.hpp"
 #include "train_classifier/options.hpp"
 #include "train_classifier/report.hpp"
 #include "training_program/run.hpp"
@@ -43,16 +42,8 @@ struct Bench {
   Threads& threads;
 };
 
-/// The sides of the patches that are asked for, or else the smallest of a few that cut an image into at most 256:
-/// memory and time grow with their number, and its square.
-std::pair<Index, Index> patch_of(const Options& o, const ImageDataSet& images) {
-  if (!o.patch.empty()) return examples::sides_from("--patch", o.patch);
-  for (const Index side : {4, 8, 16, 32})
-    if (images.height % side == 0 && images.width % side == 0 && images.height / side * (images.width / side) <= 256)
-      return {side, side};
-  throw OptionError(concatenate("option --patch: expected to be given for images of ", images.height, " x ",
-                                images.width, ", which square patches of 4, 8, 16 or 32 do not fill; found nothing"));
-}
+/// Whether the head reads the class token or the mean of all.
+Pooling pooling_of(const Options& o) { return o.pool == "mean" ? Pooling::mean : Pooling::class_token; }
 
 /// Fills the options of a block, of whichever kind it is.
 void set_block(const Options& o, auto& block) {
@@ -69,7 +60,7 @@ void set_block(const Options& o, auto& block) {
 template <class Model>
 Model fresh_model(const Bench& bench) {
   const Options& o = bench.options;
-  const auto [patch_height, patch_width] = patch_of(o, bench.data.training);
+  const auto [patch_height, patch_width] = image_program::patch_of(o.patch, bench.data.training);
   typename Model::Options sizes{.image = {.height = bench.data.training.height,
                                           .width = bench.data.training.width,
                                           .channels = bench.data.training.channels,
@@ -77,7 +68,7 @@ Model fresh_model(const Bench& bench) {
                                           .patch_width = patch_width},
                                 .classes = bench.data.training.classes(),
                                 .depth = o.depth,
-                                .pooling = o.pool == "mean" ? Pooling::mean : Pooling::class_token,
+                                .pooling = pooling_of(o),
                                 .token_dropout = o.token_dropout};
   set_block(o, sizes.block);
   if constexpr (requires { sizes.block.norm_epsilon; }) sizes.head_norm_epsilon = sizes.block.norm_epsilon;
@@ -109,11 +100,9 @@ Model with_new_head(Model model, const Bench& bench) {
 
 TrainerOptions trainer_options(const Bench& bench) {
   const training_program::Options& training = bench.options.training;
-  const Index steps_per_epoch = bench.data.training.size() / training.trainer.batch;
-  const double warm_up = std::min(bench.options.warm_up_epochs * static_cast<double>(steps_per_epoch), 1e15);
   return training_program::trainer_options(
       training,
-      training_program::schedule_of(training, std::lround(warm_up), training.trainer.epochs * steps_per_epoch),
+      training_program::schedule_in_epochs(training, bench.options.warm_up_epochs, bench.data.training.size()),
       bench.described_options);
 }
 
@@ -124,16 +113,12 @@ Recipe recipe_of(const Bench& bench, const Model& model, const OptimiserOptions&
   Recipe recipe;
   describe(recipe, rule);
   recipe.emplace_back("label smoothing", detail::exact_text(bench.options.training.label_smoothing));
-  recipe.emplace_back("crop", detail::exact_text(bench.options.augmentation.padding));
-  recipe.emplace_back("flip", detail::exact_text(bench.options.augmentation.flip));
+  image_program::describe(recipe, bench.options.images.augmentation_of(bench.data.training),
+                          bench.preprocessing.normalisation);
   recipe.emplace_back("dropout", detail::exact_text(bench.options.dropout));
   recipe.emplace_back("token dropout", detail::exact_text(bench.options.token_dropout));
   if (first.step) recipe.emplace_back("eta", detail::exact_text(*first.step));
   if (first.lambda) recipe.emplace_back("lambda", detail::exact_text(*first.lambda));
-  for (std::size_t c = 0; c < bench.preprocessing.normalisation.mean.size(); ++c)
-    recipe.emplace_back(concatenate("pixels of channel ", c),
-                        concatenate(detail::exact_text(bench.preprocessing.normalisation.mean[c]), " +- ",
-                                    detail::exact_text(bench.preprocessing.normalisation.deviation[c])));
   return recipe;
 }
 
@@ -152,7 +137,8 @@ int train(const Bench& bench, Model model) {
   model.about.preprocessing = bench.preprocessing;
   model.about.class_names = bench.data.training.class_names;
   print_model(model, bench.data);
-  const Source training{bench.data.training, bench.preprocessing.normalisation, o.augmentation};
+  const Source training{bench.data.training, bench.preprocessing.normalisation,
+                        o.images.augmentation_of(bench.data.training)};
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
   AnyOptimiser rule(model, training_program::optimiser_options(o.training));
   const Recipe recipe = recipe_of(bench, model, rule.options);
@@ -183,6 +169,18 @@ int with_classifier(AnyModel<float, ImageFamilies> any_model, const std::string&
   return std::visit(visit, std::move(any_model));
 }
 
+/// The same for a model to begin with, which may be a masked autoencoder: then with the classifier on its encoder.
+template <class Action>
+int with_classifier_to_tune(AnyModel<float, ImageFamilies> any_model, const Options& options, const Action& action) {
+  const auto visit = [&]<class Model>(Model& model) -> int {
+    if constexpr (requires { classifier_of(model, Index{1}, Pooling::mean); })
+      return action(classifier_of(model, /*classes*/ 1, pooling_of(options)));
+    else
+      return with_classifier(std::move(any_model), options.from, action);
+  };
+  return std::visit(visit, any_model);
+}
+
 /// Trains a new model of the family that is asked for.
 int train_fresh(const Bench& bench) {
   int status = 1;
@@ -207,29 +205,28 @@ Metadata describe_options(const CLI::App& app, const Options& options) {
   defaults.option_defaults()->always_capture_default();
   train_classifier::add_options(defaults, untouched);
   return training_program::describe_options(
-      app, defaults, train_classifier::continued_options(),
+      app, defaults, image_program::continued_options(),
       [&](std::string_view name) { return train_classifier::why_without_effect(name, options); },
-      [&](std::string_view name) { return name == "--heads" && !options.from.empty(); });
+      [&](std::string_view name) { return (name == "--heads" || name == "--pool") && !options.from.empty(); });
 }
 
 int run(CLI::App& app, Options& options) {
   auto begun = training_program::read_begun_training<ImageFamilies>(options.training);
-  if (begun) training_program::complete_options(app, begun->notes, train_classifier::continued_options());
+  if (begun) training_program::complete_options(app, begun->notes, image_program::continued_options());
   train_classifier::check_options(app, options);
 
   Threads threads(options.training.threads);
   const Metadata described = describe_options(app, options);
-  const auto with_data = [&](const train_classifier::Input& input, const auto& action) {
-    const train_classifier::Data data = train_classifier::read_data(options, input, threads);
-    if (const Index found = data.sets.training.size(); found < options.training.trainer.batch)
-      throw OptionError(concatenate("option --batch: expected at most as many images as there are to train on, ", found,
-                                    ", found ", options.training.trainer.batch));
+  const auto with_data = [&](const image_program::Input& input, const auto& action) {
+    const image_program::Data data = image_program::read_data(options.images, input, "train_classifier", threads);
+    image_program::check_batch(data.sets.training, options.training.trainer.batch);
     if (data.sets.training.classes() < 2)
-      throw file_error(options.data, "expected images of at least 2 classes, found ", data.sets.training.classes());
+      throw file_error(options.images.folder, "expected images of at least 2 classes, found ",
+                       data.sets.training.classes());
     return action(Bench{options, described, data.sets, data.preprocessing, threads});
   };
   const auto with_input_of = [&](const auto& model, const auto& action) {
-    return with_data(train_classifier::input_of(model), action);
+    return with_data(image_program::input_of(model), action);
   };
   if (begun && begun->model)
     return with_classifier(*std::move(begun->model), options.training.checkpoint, [&](auto model) {
@@ -242,7 +239,8 @@ int run(CLI::App& app, Options& options) {
     LoadOptions load;
     if (app.count("--heads") > 0) load.heads = options.heads;
     if (!options.weights_at.empty()) load.weights_at = options.weights_at;
-    return with_classifier(load_model<float, ImageFamilies>(options.from, load), options.from, [&](auto model) {
+    return with_classifier_to_tune(load_model<float, ImageFamilies>(options.from, load), options, [&](auto model) {
+      if (app.count("--pool") > 0) model.pool.pooling = pooling_of(options);
       return with_input_of(model,
                            [&](const Bench& bench) { return train(bench, with_new_head(std::move(model), bench)); });
     });

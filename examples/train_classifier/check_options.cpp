@@ -12,8 +12,8 @@ namespace train_classifier {
 
 namespace {
 
-constexpr std::array<std::string_view, 8> of_new_models = {"--family",   "--patch", "--dim",       "--depth",
-                                                           "--head-dim", "--pool",  "--step-size", "--lambda"};
+constexpr std::array<std::string_view, 7> of_new_models = {"--family",   "--patch",     "--dim",   "--depth",
+                                                           "--head-dim", "--step-size", "--lambda"};
 
 constexpr std::array<std::string_view, 2> of_ista = {"--step-size", "--lambda"};
 
@@ -29,10 +29,10 @@ std::string_view why_without_effect(std::string_view name, const Options& o) {
 
 void check_options(const CLI::App& app, const Options& options) {
   program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, options); });
-  training_program::check_given(options.training, "--data", "a folder", options.data);
+  training_program::check_given(options.training, "--data", "a folder", options.images.folder);
   training_program::check_number(std::isfinite(options.warm_up_epochs) && options.warm_up_epochs >= 0,
                                  "--warm-up: expected a number of epochs", options.warm_up_epochs);
-  training_program::check_options(options.training, {{"--from", options.from}, {"--data", options.data}});
+  training_program::check_options(options.training, {{"--from", options.from}, {"--data", options.images.folder}});
 }
 
 }  // namespace train_classifier

@@ -11,28 +11,6 @@ namespace {
 using program_options::add_choice;
 using program_options::begin_group;
 
-void add_data_options(CLI::App& app, Options& o) {
-  begin_group(app, "Data");
-  app.add_option("--data", o.data,
-                 "IDX files (MNIST, Fashion-MNIST), CIFAR binary, or train/CLASS/*.png and test/CLASS/*.png")
-      ->type_name("FOLDER");
-  app.add_option("--mean", o.mean,
-                 "of the pixels in 0..1, for each channel, as in 0.49,0.48,0.45 [that of --from, or measured]")
-      ->delimiter(',')
-      ->type_name("X,X,...");
-  app.add_option("--deviation", o.deviation,
-                 "of the pixels in 0..1, for each channel, as in 0.49,0.48,0.45 [that of --from, or measured]")
-      ->delimiter(',')
-      ->type_name("X,X,...");
-  app.add_option("--image", o.image, "size to which pictures in folders are brought [that of --from, or 224x224]")
-      ->type_name("HEIGHTxWIDTH");
-  app.add_flag("--as-stored", o.as_stored, "read pixels as they are stored, whatever orientation the camera noted");
-  app.add_flag("--strict", o.strict, "a picture that cannot be read is an error; else it is named and left out");
-  app.add_option("--crop", o.augmentation.padding, "move training images by up to so many pixels")
-      ->check(CLI::NonNegativeNumber);
-  app.add_flag("--flip", o.augmentation.flip, "mirror every second training image, by chance");
-}
-
 std::vector<std::string> classifier_families() {
   std::vector<std::string> names;
   crate::for_each_family([&]<class Family>(Family) {
@@ -45,19 +23,21 @@ void add_model_options(CLI::App& app, Options& o) {
   begin_group(app, "Model");
   const std::vector<std::string> families = classifier_families();
   add_choice(app, "--family", o.family, families, program_options::alternatives(families));
-  app.add_option("--patch", o.patch,
-                 "size of the patches [the smallest of 4x4, 8x8, 16x16, 32x32 that cut an image into at most 256]")
-      ->type_name("HEIGHTxWIDTH");
+  image_program::add_patch_option(app, o.patch);
   app.add_option("--dim", o.dim, "width of the tokens");
   app.add_option("--depth", o.depth, "blocks");
   app.add_option("--heads", o.heads, "number of heads; of --from too, unless its file carries them");
   app.add_option("--head-dim", o.head_dim, "width of a head [dim / heads]");
-  add_choice(app, "--pool", o.pool, {"cls", "mean"}, "token that the head reads: cls (the class token) or mean");
+  add_choice(app, "--pool", o.pool, {"cls", "mean"},
+             "token that the head reads: cls (the class token) or mean [that of --from, or cls]");
   app.add_option("--step-size", o.step, "eta of ISTA");
   app.add_option("--lambda", o.lambda, "lambda of ISTA");
   app.add_option("--dropout", o.dropout, "in the attention");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
-  app.add_option("--from", o.from, "fine-tune: weights to begin with; the head is new, sizes are theirs")
+  app.add_option(
+         "--from", o.from,
+         "fine-tune: weights to begin with, of a classifier or a masked autoencoder, whose encoder is taken; the head "
+         "is new, sizes are theirs")
       ->type_name("FILE");
   examples::add_weights_at(app, o.weights_at);
 }
@@ -76,7 +56,7 @@ void add_recipe_options(CLI::App& app, Options& o) {
 }  // namespace
 
 void add_options(CLI::App& app, Options& options) {
-  add_data_options(app, options);
+  image_program::add_data_options(app, options.images, "that of --from, or ");
   add_model_options(app, options);
   add_recipe_options(app, options);
   training_program::add_file_options(app, options.training, "epoch", "--epochs, the files and --data");

@@ -4,12 +4,10 @@
 #include <CLI/CLI.hpp>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "crate/core/matrix.hpp"
 #include "crate/io/families.hpp"
-#include "crate/io/pictures/image_data_set.hpp"
-#include "training_program/begun_training.hpp"
+#include "image_program/options.hpp"
 #include "training_program/options.hpp"
 
 namespace train_classifier {
@@ -18,12 +16,7 @@ using crate::Index;
 
 /// What the command line says.
 struct Options {
-  // the data
-  std::string data;
-  std::vector<double> mean, deviation;  // empty: those of --from, or of the training images
-  std::string image;                    // HEIGHTxWIDTH, empty: as --from or the data
-  bool as_stored = false, strict = false;
-  crate::ImageAugmentation augmentation;
+  image_program::DataOptions images;
 
   // the model
   std::string family = "crate", from, weights_at, patch, pool = "cls";  // pool: cls or mean
@@ -55,13 +48,6 @@ struct BlockTraits {
     traits.head_dim = requires(typename Family::Options options) { options.block.head_dim; };
   });
   return traits;
-}
-
-/// What may be another when a training goes on, and what is a path.
-[[nodiscard]] inline training_program::ContinuedOptions continued_options() {
-  return {.changeable = {"--data", "--output", "--history", "--epochs", "--checkpoint-every", "--history-every",
-                         "--strict"},
-          .paths = {"--data", "--output", "--history", "--from"}};
 }
 
 void add_options(CLI::App& app, Options& options);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -106,6 +108,13 @@ inline void add_file_options(CLI::App& app, Options& o, const std::string& perio
                              : o.schedule == "linear" ? crate::Decay::linear
                                                       : crate::Decay::cosine;
   return {.decay = decay, .warm_up = warm_up_steps, .steps = steps, .final_factor = o.final_factor};
+}
+
+/// The schedule of a training of whole epochs over so many examples, whose warm-up is told in epochs.
+[[nodiscard]] inline crate::Schedule schedule_in_epochs(const Options& o, double warm_up_epochs, Index examples) {
+  const Index steps_per_epoch = examples / o.trainer.batch;
+  const double warm_up = std::min(warm_up_epochs * static_cast<double>(steps_per_epoch), 1e15);
+  return schedule_of(o, std::lround(warm_up), o.trainer.epochs * steps_per_epoch);
 }
 
 /// The options of a trainer with this schedule, whose checkpoint carries these texts.

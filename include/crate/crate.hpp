@@ -83,6 +83,7 @@
 #include "crate/models/labelled_tokens.hpp"
 #include "crate/models/language_model.hpp"
 #include "crate/models/masked_autoencoder.hpp"
+#include "crate/models/masked_classifier.hpp"
 #include "crate/models/masked_language_model.hpp"
 #include "crate/models/presets.hpp"
 #include "crate/models/self_distillation.hpp"

@@ -49,6 +49,16 @@ Model small_model(typename Model::Options options, std::uint64_t seed) {
   return model;
 }
 
+TransformerMaskedAutoencoder<float>::Options small_transformer_autoencoder(const ImageOptions& image) {
+  return {.image = image,
+          .encoder = {.dim = 8, .heads = 2, .hidden = 5},
+          .decoder = {.dim = 8, .heads = 4, .hidden = 7},
+          .depth = 2,
+          .decoder_depth = 1,
+          .mask_ratio = 0.4,
+          .normalise_pixels = true};
+}
+
 }  // namespace
 
 TEST_CASE("every file format of the same weights gives the same model") {
@@ -81,6 +91,8 @@ TEST_CASE("every published name has one name of ours and the way back") {
   check(CrateMaskedAutoencoder<float>({.dim = 8, .heads = 2, .depth = 2, .decoder_depth = 3}),
         masked_autoencoder_names);
   check(TransformerClassifier<float>({.depth = 2, .block = {.dim = 8, .heads = 2}}), transformer_classifier_names);
+  check(CrateMaskedClassifier<float>({.depth = 2, .block = {.dim = 8, .heads = 2}}), crate_masked_classifier_names);
+  check(TransformerMaskedAutoencoder<float>(small_transformer_autoencoder({})), transformer_masked_autoencoder_names);
   CHECK(published_name(crate_classifier_names, "layers.11.sparsify.dictionary").name ==
         "transformer.layers.11.1.fn.weight");
   CHECK(!our_name(crate_classifier_names, "transformer.layers.x.1.fn.weight").has_value());
@@ -129,6 +141,15 @@ TEST_CASE("a model that was saved loads without options and is the same, byte fo
         {});
   check(small_model<TransformerClassifier<float>>({.image = oblong, .depth = 1, .block = {.dim = 4, .heads = 1}}, 6),
         {.heads = 1});
+  check(small_model<CrateMaskedClassifier<double>>({.image = oblong,
+                                                    .classes = 7,
+                                                    .depth = 2,
+                                                    .pooling = Pooling::mean,
+                                                    .head_norm_epsilon = 1e-6,
+                                                    .block = {.dim = 8, .heads = 2, .head_dim = 3, .lambda = 0.7}},
+                                                   7),
+        {});
+  check(small_model<TransformerMaskedAutoencoder<double>>(small_transformer_autoencoder(oblong), 8), {});
 }
 
 TEST_CASE("a vision transformer of PyTorch loads by its file and its heads, and gives PyTorch's logits") {

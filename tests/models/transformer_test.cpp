@@ -190,3 +190,24 @@ TEST_CASE("a masked autoencoder of transformer blocks goes backward, and folds")
   CHECK(finding);
   CHECK(relative_error(fold(model).forward(masked), model.forward(masked)) < 1e-12);
 }
+
+TEST_CASE("a classifier of a masked autoencoder reads what its encoder makes of the whole image") {
+  const auto check = [](auto model) {
+    initialise(model, 1);
+    Random random(2);
+    const Matrix<double> images = draw_normal(random, patch_grid(model).values_per_image(), 3);
+    auto classifier = classifier_of(model, /*classes*/ model.dim(), Pooling::class_token);
+    classifier.head.linear.weight.setIdentity();
+    const Matrix<double> latent = autoencode(model, images).latent;
+    const Index tokens = latent.cols() / 3;
+    const Matrix<double> logits = classifier.forward(images);
+    for (Index b = 0; b < 3; ++b) CHECK(relative_error(logits.col(b), latent.col(b * tokens)) < tolerance);
+  };
+  const ImageOptions image{.height = 8, .width = 6, .channels = 2, .patch_height = 4, .patch_width = 3};
+  check(CrateMaskedAutoencoder<double>({.image = image, .dim = 12, .heads = 3, .depth = 2, .decoder_depth = 1}));
+  check(TransformerMaskedAutoencoder<double>({.image = image,
+                                              .encoder = {.dim = 12, .heads = 3},
+                                              .decoder = {.dim = 12, .heads = 3},
+                                              .depth = 2,
+                                              .decoder_depth = 1}));
+}

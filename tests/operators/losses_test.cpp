@@ -119,6 +119,28 @@ TEST_CASE("The gradient of the masked patch error is the one by differences") {
   });
 }
 
+TEST_CASE("The error of the mean visible pixel by hand, of one channel and of two, plain and normalised") {
+  const Matrix<double> target{{1, 5, 1, 2}, {3, 2, 1, 0}}, mask{{0, 1}, {1, 1}};  // nothing is visible of the second
+  CHECK(relative_error(mean_visible_pixel_error(target, mask, 1).sum, 4.5 + 1 + 2) < rounding<double>);
+  CHECK(relative_error(mean_visible_pixel_error(target, mask, 2).sum, 8.5 + 1 + 2) < rounding<double>);
+  CHECK(mean_visible_pixel_error(target, mask, 1).count == 3);
+  const auto of_deviation = [](double variance) { return variance / 2 / (variance + 1e-6); };
+  CHECK(relative_error(mean_visible_pixel_error(target, mask, 1, true).sum, of_deviation(4.5) + of_deviation(2)) <
+        rounding<double>);
+  CHECK(message_of<ShapeError>([&] { (void)mean_visible_pixel_error(target, mask, 3); }) ==
+        "patch error: expected channels that divide the 2 values of a patch, found 3");
+}
+
+TEST_CASE("A normalised patch with the true mean and deviation lent has the error of the normalised one in pixels") {
+  for_random_draws(5, [](Random& random) {
+    const Matrix<double> target = draw_normal(random, 6, 1), prediction = draw_normal(random, 6, 1);
+    const Matrix<double> hidden = Matrix<double>::Ones(1, 1), pixels = pixels_of_normalised_patches(prediction, target);
+    const double variance = (target.array() - target.mean()).square().sum() / 5;
+    CHECK(relative_error(masked_patch_error(pixels, target, hidden).sum,
+                         (variance + 1e-6) * masked_patch_error(prediction, target, hidden, true).sum) < 1e-12);
+  });
+}
+
 TEST_CASE("Losses refuse labels, options and sizes that do not fit") {
   const Matrix<double> logits = Matrix<double>::Zero(3, 2);
   const std::vector<Index> outside{0, 3}, few{0};

@@ -90,3 +90,18 @@ TEST_CASE("masks depend on the place of an image in its batch and on the step al
   CHECK(message_of<OptionError>([&] { (void)loss(0, 4, 0); }) ==
         "option: expected masked autoencoding: a mask ratio that hides a patch, found 0");
 }
+
+TEST_CASE("masked autoencoding measures the mean visible pixel beside its loss") {
+  CrateMaskedAutoencoder<double> model(
+      {.image = tiny_image, .dim = 12, .heads = 3, .depth = 1, .decoder_depth = 1, .mask_ratio = 0.5});
+  initialise(model, 1);
+  const LabelledImages<double> examples = draw_examples(4);
+  const auto measures =
+      MaskedAutoencodingObjective<CrateMaskedAutoencoder<double>>().measure(model, examples, Run<double>{});
+  const Matrix<double> mask = mask_at(model, 4, {});
+  const Matrix<double> target = cut_patches(examples.images, patch_grid(model), PatchOrder::row_column_channel);
+  const double expected = mean_visible_pixel_error(target, mask, 2).mean();
+  CHECK(mask.sum() == 4 * 3);
+  CHECK(relative_error(measures.mean_pixel_loss(), expected) < rounding<double>);
+  CHECK(relative_error(measures.loss_over_mean_pixel(), measures.loss.mean() / expected) < rounding<double>);
+}

@@ -15,12 +15,14 @@
 #include "crate/io/families/crate_alpha_classifier.hpp"
 #include "crate/io/families/crate_classifier.hpp"
 #include "crate/io/families/crate_masked_autoencoder.hpp"
+#include "crate/io/families/crate_masked_classifier.hpp"
 #include "crate/io/families/language_models.hpp"
 #include "crate/io/families/load_options.hpp"
 #include "crate/io/families/masked_language_models.hpp"
 #include "crate/io/families/published_names.hpp"
 #include "crate/io/families/sizes_in_weights.hpp"
 #include "crate/io/families/transformer_classifier.hpp"
+#include "crate/io/families/transformer_masked_autoencoder.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
@@ -57,8 +59,9 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
 
 /// Families of models of images, and of text. A family whose marker another family's models have, too, stands behind
 /// that one, or both say by `fits` which weights are theirs.
-using ImageFamilies = std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
-                                 TransformerClassifierFamily>;
+using ImageFamilies =
+    std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
+               CrateMaskedClassifierFamily, TransformerClassifierFamily, TransformerMaskedAutoencoderFamily>;
 using TextFamilies =
     std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily, CrateAlphaLanguageModelFamily,
                TransformerLanguageModelFamily, CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,

@@ -74,12 +74,12 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// Of a masked autoencoder of any blocks.
-template <class EncoderBlock, class DecoderBlock>
+/// Of a masked autoencoder of any blocks, which have these options.
+template <class EncoderOptions, class DecoderOptions>
 struct BlockwiseAutoencoderOptions {
   ImageOptions image = {};
-  typename EncoderBlock::Options encoder = {};
-  typename DecoderBlock::Options decoder = {};  ///< of the encoder's dimension
+  EncoderOptions encoder = {};
+  DecoderOptions decoder = {};  ///< of the encoder's dimension
   Index depth = 12;
   Index decoder_depth = 12;
   double mask_ratio = 0.75;       ///< in [0, 1)
@@ -90,7 +90,7 @@ namespace detail {
 
 template <class EncoderBlock, class DecoderBlock>
 struct OptionsOfAutoencoder {
-  using type = BlockwiseAutoencoderOptions<EncoderBlock, DecoderBlock>;
+  using type = BlockwiseAutoencoderOptions<typename EncoderBlock::Options, typename DecoderBlock::Options>;
 };
 template <Scalar S>
 struct OptionsOfAutoencoder<CrateBlock<S>, CrateDecoderBlock<S>> {
@@ -130,7 +130,8 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
   MaskedAutoencoderDescription about;
 
   /// Fixed positions; the rest zero but the norms. Throws OptionError on an option out of range.
-  explicit MaskedAutoencoder(const BlockwiseAutoencoderOptions<EncoderBlock, DecoderBlock>& o)
+  explicit MaskedAutoencoder(
+      const BlockwiseAutoencoderOptions<typename EncoderBlock::Options, typename DecoderBlock::Options>& o)
       : embedding(ConvolutionPatchEmbedding<Scalar>(o.image.grid(), o.encoder.dim)),
         tokens(sin_cos_positions<Scalar>(o.encoder.dim, o.image.grid().rows, o.image.grid().columns)),
         encoder(o.depth, o.encoder),
@@ -149,7 +150,7 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
   /// The published one.
   explicit MaskedAutoencoder(const MaskedAutoencoderOptions& o) requires
       std::same_as<EncoderBlock, CrateBlock<Scalar>> && std::same_as<DecoderBlock, CrateDecoderBlock<Scalar>>
-      : MaskedAutoencoder(BlockwiseAutoencoderOptions<EncoderBlock, DecoderBlock>{
+      : MaskedAutoencoder(BlockwiseAutoencoderOptions<CrateBlockOptions, CrateDecoderBlockOptions>{
             .image = o.image,
             .encoder = {.dim = o.dim, .heads = o.heads, .head_dim = o.head_dim, .step = o.step, .lambda = o.lambda},
             .decoder = o.decoder_block(),

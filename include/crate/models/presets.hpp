@@ -105,6 +105,15 @@ template <class Model>
 [[nodiscard]] inline auto crate_mae_base() { return detail::mae(768, 12, 12); }
 [[nodiscard]] inline auto crate_mae_large() { return detail::mae(1024, 16, 24); }
 
+/// A masked autoencoder that learns images of about 30 x 30 pixels, in patches of 4 x 4, in minutes.
+[[nodiscard]] inline MaskedAutoencoderOptions crate_mae_small_images(const ImageOptions& image) {
+  MaskedAutoencoderOptions options = detail::mae(128, 4, 4);
+  options.image = image;
+  options.decoder_depth = 2;
+  options.lambda = 0.1;
+  return options;
+}
+
 // Language models of arXiv 2311.13110, and CRATE-LM of 2410.16443: context 1024, GPT-2's ids padded to 50,304.
 [[nodiscard]] inline auto crate_gpt2_base() { return detail::language_model<CrateLanguageModel<float>>(12, 768, 12); }
 [[nodiscard]] inline auto crate_lm_1() { return detail::language_model<OvercompleteLanguageModel<float>>(1, 512, 4); }

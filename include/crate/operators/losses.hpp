@@ -96,6 +96,23 @@ template <class PDerived, class TDerived, class MaskDerived>
                                                           const Eigen::MatrixBase<MaskDerived>& mask, double weight,
                                                           bool normalise = false);
 
+/// The error, as masked_patch_error, of predicting every hidden pixel of an image as the mean of its visible ones, a
+/// mean for each channel: what a prediction must beat. Patches have the values of a pixel side by side, n = pixels
+/// times channels; the mask is patches of an image x images. With `normalise`, visible patches are normalised as hidden
+/// ones are. The mean of an image of which nothing is visible is taken to be 0.
+/// Throws ShapeError as masked_patch_error, and unless the channels divide n.
+template <class TDerived, class MaskDerived>
+[[nodiscard]] LossSum mean_visible_pixel_error(const Eigen::MatrixBase<TDerived>& target,
+                                               const Eigen::MatrixBase<MaskDerived>& mask, Index channels,
+                                               bool normalise = false);
+
+/// Predictions of normalised patches as pixels, n x M: p sqrt(variance + 1e-6) + mean, with the mean and the variance
+/// of the true patch, which a model does not know: masked_patch_error takes them off. Throws ShapeError unless the
+/// sizes agree and patches hold two values.
+template <class PDerived, class TDerived>
+[[nodiscard]] Plain<PDerived> pixels_of_normalised_patches(const Eigen::MatrixBase<PDerived>& prediction,
+                                                           const Eigen::MatrixBase<TDerived>& target);
+
 }  // namespace crate
 
 #include "crate/operators/detail/losses.ipp"

@@ -65,6 +65,17 @@ inline void complete_decoder_heads(LoadOptions& options, const TensorTable& weig
                                              : 0;
 }
 
+/// What the weights of a masked autoencoder of any blocks do not tell.
+template <class Model>
+[[nodiscard]] LoadOptions untold_of_autoencoder(const Model& model) {
+  const FirstLayer first = first_layer(model), of_decoder = first_layer(model, "decoder.");
+  LoadOptions untold = untold_of_images(patch_grid(model), first);
+  if (of_decoder.heads != first.heads) untold.decoder_heads = of_decoder.heads;
+  untold.mask_ratio = model.about.mask_ratio;
+  untold.normalise_pixels = model.about.normalise_pixels;
+  return untold;
+}
+
 }  // namespace detail
 
 /// The options of the masked autoencoder that has these weights. Throws OptionError if an option is needed and missing,
@@ -108,14 +119,7 @@ struct CrateMaskedAutoencoderFamily {
     return masked_autoencoder_options(weights, given);
   }
 
-  static LoadOptions untold(const auto& model) {
-    const detail::FirstLayer first = detail::first_layer(model), of_decoder = detail::first_layer(model, "decoder.");
-    LoadOptions untold = detail::untold_of_images(patch_grid(model), first);
-    if (of_decoder.heads != first.heads) untold.decoder_heads = of_decoder.heads;
-    untold.mask_ratio = model.about.mask_ratio;
-    untold.normalise_pixels = model.about.normalise_pixels;
-    return untold;
-  }
+  static LoadOptions untold(const auto& model) { return detail::untold_of_autoencoder(model); }
 
   /// Two norms, a projection and a dictionary a layer: at least 6 tensors.
   static detail::LeastWeights least_weights(const Options& o) {

@@ -15,18 +15,31 @@ void check_labels(const Eigen::MatrixBase<Derived>& logits, std::span<const Inde
                                    " where the position is ignored, found ", labels[j]));
 }
 
-/// Calls visit(i, target) for every hidden patch i and what it is compared with.
+/// The mean of a patch, and sqrt(variance + 1e-6), by which a patch is normalised.
+template <class S>
+struct PatchStatistics {
+  S mean, deviation;
+};
+
+template <class Patch>
+[[nodiscard]] auto patch_statistics(const Patch& patch) {
+  using S = typename Patch::Scalar;
+  const S mean = patch.mean();
+  const S variance = (patch.array() - mean).square().sum() / static_cast<S>(patch.size() - 1);
+  return PatchStatistics<S>{mean, std::sqrt(variance + S(1e-6))};
+}
+
+/// Calls visit(i, target) for every patch i that is hidden, or shown, and what it is compared with.
 template <class T, class Mask, class Visit>
-void for_each_hidden_patch(const T& target, const Mask& mask, bool normalise, const Visit& visit) {
+void for_each_patch(const T& target, const Mask& mask, bool hidden, bool normalise, const Visit& visit) {
   using S = typename T::Scalar;
   Vector<S> patch(target.rows());
   for (Index i = 0; i < target.cols(); ++i) {
-    if (mask(i % mask.rows(), i / mask.rows()) == 0) continue;
+    if ((mask(i % mask.rows(), i / mask.rows()) != 0) != hidden) continue;
     patch = target.col(i);
     if (normalise) {
-      patch.array() -= patch.mean();
-      const S variance = patch.squaredNorm() / static_cast<S>(patch.size() - 1);
-      patch /= std::sqrt(variance + S(1e-6));
+      const auto [mean, deviation] = patch_statistics(patch);
+      patch.array() = (patch.array() - mean) / deviation;
     }
     visit(i, patch);
   }
@@ -144,7 +157,7 @@ LossSum masked_patch_error(const Eigen::MatrixBase<PDerived>& prediction, const 
   detail::check_patches(prediction, target, mask, normalise);
   const auto& p = evaluated(prediction);
   LossSum loss;
-  detail::for_each_hidden_patch(evaluated(target), evaluated(mask), normalise, [&](Index i, const auto& patch) {
+  detail::for_each_patch(evaluated(target), evaluated(mask), true, normalise, [&](Index i, const auto& patch) {
     loss.sum += static_cast<double>((p.col(i) - patch).squaredNorm()) / static_cast<double>(patch.size());
     ++loss.count;
   });
@@ -160,9 +173,56 @@ Plain<PDerived> masked_patch_error_gradient(const Eigen::MatrixBase<PDerived>& p
   const auto& p = evaluated(prediction);
   const auto scale = static_cast<S>(2 * weight / static_cast<double>(p.rows()));
   Plain<PDerived> gradient = Plain<PDerived>::Zero(p.rows(), p.cols());
-  detail::for_each_hidden_patch(evaluated(target), evaluated(mask), normalise,
-                                [&](Index i, const auto& patch) { gradient.col(i) = scale * (p.col(i) - patch); });
+  detail::for_each_patch(evaluated(target), evaluated(mask), true, normalise,
+                         [&](Index i, const auto& patch) { gradient.col(i) = scale * (p.col(i) - patch); });
   return gradient;
+}
+
+namespace detail {
+
+/// The mean visible pixel of each image, channels x images; 0 where nothing is visible.
+template <class T, class Mask>
+[[nodiscard]] Matrix<typename T::Scalar> mean_visible_pixels(const T& target, const Mask& mask, Index channels,
+                                                             bool normalise) {
+  using S = typename T::Scalar;
+  Matrix<S> means = Matrix<S>::Zero(channels, mask.cols());
+  Vector<S> counts = Vector<S>::Zero(mask.cols());
+  for_each_patch(target, mask, false, normalise, [&](Index i, const auto& patch) {
+    const Index image = i / mask.rows();
+    means.col(image) += patch.reshaped(channels, patch.size() / channels).rowwise().mean();
+    counts(image) += 1;
+  });
+  return means * counts.cwiseMax(S(1)).cwiseInverse().asDiagonal();
+}
+
+}  // namespace detail
+
+template <class TDerived, class MaskDerived>
+LossSum mean_visible_pixel_error(const Eigen::MatrixBase<TDerived>& target, const Eigen::MatrixBase<MaskDerived>& mask,
+                                 Index channels, bool normalise) {
+  detail::check_patches(target, target, mask, normalise);
+  if (channels < 1 || target.rows() % channels != 0)
+    throw ShapeError(concatenate("patch error: expected channels that divide the ", target.rows(),
+                                 " values of a patch, found ", channels));
+  const auto& t = evaluated(target);
+  const auto& m = evaluated(mask);
+  const auto means = detail::mean_visible_pixels(t, m, channels, normalise);
+  Plain<TDerived> prediction(t.rows(), t.cols());
+  for (Index i = 0; i < t.cols(); ++i) prediction.col(i) = means.col(i / m.rows()).replicate(t.rows() / channels, 1);
+  return masked_patch_error(prediction, t, m, normalise);
+}
+
+template <class PDerived, class TDerived>
+Plain<PDerived> pixels_of_normalised_patches(const Eigen::MatrixBase<PDerived>& prediction,
+                                             const Eigen::MatrixBase<TDerived>& target) {
+  detail::check_patches(prediction, target, target.row(0), true);
+  const auto& t = evaluated(target);
+  Plain<PDerived> pixels = prediction;
+  for (Index i = 0; i < t.cols(); ++i) {
+    const auto [mean, deviation] = detail::patch_statistics(t.col(i));
+    pixels.col(i).array() = pixels.col(i).array() * deviation + mean;
+  }
+  return pixels;
 }
 
 }  // namespace crate

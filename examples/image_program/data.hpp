@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <iostream>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
 #include "crate/io/pictures/prepare.hpp"
 #include "crate/io/pictures/read_image_data_set.hpp"
+#include "crate/training/recipe.hpp"
+#include "image_program/options.hpp"
 #include "load_options.hpp"
-#include "train_classifier/options.hpp"
 
-namespace train_classifier {
+// The images that a program trains on.
+
+namespace image_program {
 
 /// What images a model takes, and how pictures become such. A model to come takes what the data has.
 struct Input {
@@ -34,7 +39,7 @@ struct Data {
 };
 
 /// Pictures in folders as the input says; `--image` gives them another size.
-inline crate::ImageFolderOptions folder_options(const Options& options, Input input) {
+inline crate::ImageFolderOptions folder_options(const DataOptions& options, Input input) {
   if (options.as_stored) input.preprocessing.orientation = crate::PixelOrientation::as_stored;
   if (!options.image.empty()) std::tie(input.height, input.width) = examples::sides_from("--image", options.image);
   return {.height = input.height,
@@ -46,7 +51,7 @@ inline crate::ImageFolderOptions folder_options(const Options& options, Input in
 }
 
 /// What the options say of the pixels, or else the model to begin with, or else what the training images have.
-inline crate::ImageNormalisation normalisation_of(const Options& options, const Input& input,
+inline crate::ImageNormalisation normalisation_of(const DataOptions& options, const Input& input,
                                                   const crate::ImageDataSet& training) {
   examples::check_pixels("--mean", options.mean);
   examples::check_pixels("--deviation", options.deviation);
@@ -59,10 +64,12 @@ inline crate::ImageNormalisation normalisation_of(const Options& options, const 
   return normalisation;
 }
 
-/// The data set in the folder, of whichever kind it is, for a model of this input. Images that are no pictures in
+/// The data set in the folder, of whichever kind it is, for a model of this input. The program names pictures that it
+/// leaves out. Images that are no pictures in
 /// folders stay of the size they have. Throws FileError if it is none, OptionError if an option does not fit it.
-inline Data read_data(const Options& options, const Input& input, crate::Threads& threads) {
-  const bool is_folders = crate::find_image_data_set_kind(options.data) == crate::ImageDataSetKind::picture_folders;
+inline Data read_data(const DataOptions& options, const Input& input, std::string_view program,
+                      crate::Threads& threads) {
+  const bool is_folders = crate::find_image_data_set_kind(options.folder) == crate::ImageDataSetKind::picture_folders;
   if (!is_folders && (!options.image.empty() || options.as_stored || options.strict))
     throw crate::OptionError(
         crate::concatenate("option ",
@@ -71,8 +78,8 @@ inline Data read_data(const Options& options, const Input& input, crate::Threads
                                                   : "--strict",
                            " would have no effect: the images in --data are no pictures in folders"));
   const crate::ImageFolderOptions pictures = folder_options(options, input);
-  crate::ImageFoldersSplit read = crate::read_image_data_set(options.data, pictures, threads);
-  for (const std::string& reason : read.left_out) std::cerr << "train_classifier: left out: " << reason << '\n';
+  crate::ImageFoldersSplit read = crate::read_image_data_set(options.folder, pictures, threads);
+  for (const std::string& reason : read.left_out) std::cerr << program << ": left out: " << reason << '\n';
   Data data{std::move(read.sets), {.fit = pictures.fit, .orientation = pictures.orientation}};
   if (!is_folders) data.preprocessing.fit = crate::PictureFit::cover;
   if (input.channels) {
@@ -83,4 +90,24 @@ inline Data read_data(const Options& options, const Input& input, crate::Threads
   return data;
 }
 
-}  // namespace train_classifier
+/// Throws OptionError unless there is a batch of images.
+inline void check_batch(const crate::ImageDataSet& training, Index batch) {
+  if (training.size() < batch)
+    throw crate::OptionError(
+        crate::concatenate("option --batch: expected at most as many images as there are to train on, ",
+                           training.size(), ", found ", batch));
+}
+
+/// What a checkpoint must agree in of the images.
+inline void describe(crate::Recipe& recipe, const crate::ImageAugmentation& augmentation,
+                     const crate::ImageNormalisation& pixels) {
+  using crate::detail::exact_text;
+  recipe.emplace_back("crop", exact_text(augmentation.padding));
+  recipe.emplace_back("flip", exact_text(augmentation.flip));
+  if (augmentation.crop) recipe.emplace_back("least area", exact_text(augmentation.crop->least_area));
+  for (std::size_t c = 0; c < pixels.mean.size(); ++c)
+    recipe.emplace_back(crate::concatenate("pixels of channel ", c),
+                        crate::concatenate(exact_text(pixels.mean[c]), " +- ", exact_text(pixels.deviation[c])));
+}
+
+}  // namespace image_program

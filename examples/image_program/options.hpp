@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/io/pictures/image_data_set.hpp"
+#include "load_options.hpp"
+#include "program_options/program_options.hpp"
+#include "training_program/begun_training.hpp"
+
+// What the command lines of programs that train on images have in common.
+
+namespace image_program {
+
+using crate::Index;
+
+/// The images, and what is done to them.
+struct DataOptions {
+  std::string folder;
+  std::vector<double> mean, deviation;  // empty: those that the model expects, or of the training images
+  std::string image;                    // HEIGHTxWIDTH, empty: as the model expects, or the data
+  bool as_stored = false, strict = false;
+  double least_area = 0;  // of random crops; 0 for none
+  crate::ImageAugmentation augmentation;
+
+  /// How training images of this size are varied.
+  [[nodiscard]] crate::ImageAugmentation augmentation_of(const crate::ImageDataSet& images) const {
+    crate::ImageAugmentation varied = augmentation;
+    if (least_area > 0)
+      varied.crop = crate::RandomCrop{.height = images.height, .width = images.width, .least_area = least_area};
+    return varied;
+  }
+};
+
+/// `otherwise` says where the pixels' mean and deviation come from, and the size of images in folders, beside the data.
+inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& otherwise) {
+  program_options::begin_group(app, "Data");
+  const auto add_pixels = [&](const std::string& name, std::vector<double>& numbers) {
+    app.add_option(name, numbers,
+                   "of the pixels in 0..1, for each channel, as in 0.49,0.48,0.45 [" + otherwise + "measured]")
+        ->delimiter(',')
+        ->type_name("X,X,...");
+  };
+  app.add_option("--data", o.folder,
+                 "IDX files (MNIST, Fashion-MNIST), CIFAR binary, or train/CLASS/*.png and test/CLASS/*.png")
+      ->type_name("FOLDER");
+  add_pixels("--mean", o.mean);
+  add_pixels("--deviation", o.deviation);
+  app.add_option("--image", o.image, "size to which pictures in folders are brought [" + otherwise + "224x224]")
+      ->type_name("HEIGHTxWIDTH");
+  app.add_flag("--as-stored", o.as_stored, "read pixels as they are stored, whatever orientation the camera noted");
+  app.add_flag("--strict", o.strict, "a picture that cannot be read is an error; else it is named and left out");
+  app.add_option("--crop", o.augmentation.padding, "move training images by up to so many pixels")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--crop-area", o.least_area,
+                 "see a part of each training image, resized to the whole: at least this share of it; 0 for all of it")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_flag("--flip", o.augmentation.flip, "mirror every second training image, by chance");
+}
+
+/// What may be another when a training on images goes on, and what is a path.
+[[nodiscard]] inline training_program::ContinuedOptions continued_options() {
+  return {.changeable = {"--data", "--output", "--history", "--epochs", "--checkpoint-every", "--history-every",
+                         "--strict"},
+          .paths = {"--data", "--output", "--history", "--from"}};
+}
+
+inline void add_patch_option(CLI::App& app, std::string& patch) {
+  app.add_option("--patch", patch,
+                 "size of the patches [the smallest of 4x4, 8x8, 16x16, 32x32 that cut an image into at most 256]")
+      ->type_name("HEIGHTxWIDTH");
+}
+
+/// The sides of the patches that are asked for, or else the smallest of a few that cut an image into at most 256:
+/// memory and time grow with their number, and its square.
+[[nodiscard]] inline std::pair<Index, Index> patch_of(const std::string& given, const crate::ImageDataSet& images) {
+  if (!given.empty()) return examples::sides_from("--patch", given);
+  for (const Index side : {4, 8, 16, 32})
+    if (images.height % side == 0 && images.width % side == 0 && images.height / side * (images.width / side) <= 256)
+      return {side, side};
+  throw crate::OptionError(crate::concatenate("option --patch: expected to be given for images of ", images.height,
+                                              " x ", images.width,
+                                              ", which square patches of 4, 8, 16 or 32 do not fill; found nothing"));
+}
+
+}  // namespace image_program

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+
+// Trains a masked autoencoder, CRATE-MAE or the same of ordinary transformer blocks, on MNIST and its likes, CIFAR-10
+// or folders of pictures, whose classes are not used. Shows in a picture what it makes of images of which it sees a
+// part.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "crate/io/families.hpp"
+#include "crate/io/load_model.hpp"
+#include "crate/io/pictures/image_source.hpp"
+#include "crate/io/save_model.hpp"
+#include "crate/training/masked_autoencoding.hpp"
+#include "crate/training/trainer.hpp"
+#include "image_program/data.hpp"
+#include "program_options/program_options.hpp"
+#include "train_autoencoder/grid.hpp"
+#include "train_autoencoder/options.hpp"
+#include "training_program/run.hpp"
+
+namespace {
+
+using namespace crate;
+using train_autoencoder::Families;
+using train_autoencoder::Options;
+
+/// Everything that a training works on but the model.
+struct Bench {
+  const Options& options;
+  const Metadata& described_options;
+  const image_program::Data& data;
+  Threads& threads;
+};
+
+ImageOptions image_options(const Bench& bench) {
+  const ImageDataSet& images = bench.data.sets.training;
+  const auto [patch_height, patch_width] = image_program::patch_of(bench.options.patch, images);
+  return {.height = images.height,
+          .width = images.width,
+          .channels = images.channels,
+          .patch_height = patch_height,
+          .patch_width = patch_width};
+}
+
+void set_blocks(const Options& o, MaskedAutoencoderOptions& sizes) {
+  sizes.dim = o.dim;
+  sizes.heads = o.heads;
+  sizes.head_dim = o.head_dim;
+  sizes.step = o.step;
+  sizes.lambda = o.lambda;
+}
+
+void set_blocks(const Options& o, TransformerMaskedAutoencoder<float>::Options& sizes) {
+  sizes.encoder.dim = sizes.decoder.dim = o.dim;
+  sizes.encoder.heads = sizes.decoder.heads = o.heads;
+}
+
+template <class Model>
+Model fresh_model(const Bench& bench) {
+  const Options& o = bench.options;
+  typename Model::Options sizes;
+  sizes.image = image_options(bench);
+  sizes.depth = o.depth;
+  sizes.decoder_depth = o.decoder_depth;
+  sizes.mask_ratio = o.mask_ratio;
+  sizes.normalise_pixels = o.normalise_patches;
+  set_blocks(o, sizes);
+  Model model(sizes);
+  initialise(model, o.training.trainer.seed);
+  return model;
+}
+
+/// What a checkpoint must agree in beside the trainer's own options and the model.
+Recipe recipe_of(const Bench& bench, const OptimiserOptions& rule) {
+  Recipe recipe;
+  describe(recipe, rule);
+  image_program::describe(recipe, bench.options.images.augmentation_of(bench.data.sets.training),
+                          bench.data.preprocessing.normalisation);
+  return recipe;
+}
+
+template <class Model>
+void print_model(const Model& model, const TrainingAndTest& data) {
+  const Index patches = patch_grid(model).patches();
+  std::printf("%s, %td parameters, %td patches of %td x %td, %td of them hidden; %td training and %td test images\n",
+              std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), patches, patch_grid(model).height,
+              patch_grid(model).width, patches - kept_patches(model), data.training.size(), data.test.size());
+  std::fflush(stdout);
+}
+
+void print_heading() {
+  std::printf(
+      "\nloss of hidden patches; beside it that of predicting every pixel as the mean visible pixel of its image\n"
+      "  epoch   training loss   test loss   mean pixel   ratio   seconds\n");
+}
+
+void print_epoch(const EpochReport<MaskedAutoencodingMeasures>& report) {
+  std::printf("  %5td   %13.4f   %9.4f   %10.4f   %5.3f   %7.1f\n", report.epoch, report.training.loss.mean(),
+              report.test.loss.mean(), report.test.mean_pixel_loss(), report.test.loss_over_mean_pixel(),
+              report.seconds);
+  std::fflush(stdout);
+}
+
+void print_grid(const std::string& path, bool lent) {
+  if (path.empty()) return;
+  std::printf("\n%s shows the first test images, their visible patches, and the hidden ones as predicted\n",
+              path.c_str());
+  if (lent)
+    std::printf(
+        "the model predicts normalised patches: in the picture each has its true mean and deviation, lent to it\n");
+}
+
+template <class Model>
+int train(const Bench& bench, Model model) {
+  using Source = ImageSource<typename Model::Scalar>;
+  const Options& o = bench.options;
+  model.about.preprocessing = bench.data.preprocessing;
+  print_model(model, bench.data.sets);
+  const ImageNormalisation& pixels = bench.data.preprocessing.normalisation;
+  const Source training{bench.data.sets.training, pixels, o.images.augmentation_of(bench.data.sets.training)};
+  const Source test{bench.data.sets.test, pixels, {}};
+  AnyOptimiser rule(model, training_program::optimiser_options(o.training));
+  const Recipe recipe = recipe_of(bench, rule.options);
+  TrainingState<Model, AnyOptimiser<Model>, MaskedAutoencodingObjective<Model>> state{.model = std::move(model),
+                                                                                      .optimiser = std::move(rule)};
+  if (o.training.average_decay > 0) state.average.emplace(state.model, o.training.average_decay);
+  const Schedule schedule = training_program::schedule_in_epochs(o.training, o.warm_up_epochs, training.size());
+  Trainer trainer(state, training, test,
+                  training_program::trainer_options(o.training, schedule, bench.described_options), bench.threads,
+                  recipe);
+  const auto on_epoch = [&](const auto& report) {
+    print_epoch(report);
+    if (!o.grid.empty()) write_png(o.grid, train_autoencoder::picture_of(state.result(), test, bench.threads));
+  };
+  const training_program::Length length{"--epochs", concatenate(o.training.trainer.epochs, " epochs")};
+  if (!training_program::run(trainer, state, o.training, length, print_heading, on_epoch))
+    return training_program::interrupted;
+  print_grid(o.grid, state.model.about.normalise_pixels);
+  if (!o.training.output.empty())
+    std::printf("weights of encoder and decoder written to %s\n", o.training.output.c_str());
+  return 0;
+}
+
+/// A new model of the family that is asked for.
+AnyModel<float, Families> fresh_model_of_family(const Bench& bench) {
+  std::optional<AnyModel<float, Families>> model;
+  detail::FamilyList<Families>::for_each([&]<class Family>(Family) {
+    if (bench.options.family == Family::name) model = fresh_model<typename Family::template Model<float>>(bench);
+  });
+  return std::move(model).value();
+}
+
+/// The images of a checkpoint's model; the trainer fills it, and compares the rest.
+void check_images(const ImageDataSet& images, const PatchGrid& grid) {
+  check_size("images to go on with: height", images.height, grid.image_height());
+  check_size("images to go on with: width", images.width, grid.image_width());
+}
+
+Metadata describe_options(const CLI::App& app, const Options& options) {
+  Options untouched;
+  CLI::App defaults;
+  defaults.option_defaults()->always_capture_default();
+  train_autoencoder::add_options(defaults, untouched);
+  return training_program::describe_options(
+      app, defaults, train_autoencoder::continued_options(),
+      [&](std::string_view name) { return train_autoencoder::why_without_effect(name, options); },
+      [](std::string_view) { return false; });
+}
+
+int run(CLI::App& app, Options& options) {
+  auto begun = training_program::read_begun_training<Families>(options.training);
+  if (begun)
+    training_program::complete_options(app, begun->notes, train_autoencoder::continued_options());
+  else
+    train_autoencoder::apply_preset(app, options);
+  train_autoencoder::check_options(app, options);
+
+  Threads threads(options.training.threads);
+  const Metadata described = describe_options(app, options);
+  image_program::Input input;
+  std::optional<AnyModel<float, Families>> model;
+  if (begun) model = std::move(begun->model);
+  if (model) input = std::visit([](const auto& of) { return image_program::input_of(of); }, *model);
+  const image_program::Data data = image_program::read_data(options.images, input, "train_autoencoder", threads);
+  image_program::check_batch(data.sets.training, options.training.trainer.batch);
+  const Bench bench{options, described, data, threads};
+  if (!model) model = fresh_model_of_family(bench);
+  return std::visit(
+      [&](auto& trained) {
+        check_images(data.sets.training, patch_grid(trained));
+        return train(bench, std::move(trained));
+      },
+      *model);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  Options options;
+  CLI::App app("Trains a masked autoencoder: CRATE-MAE, or the same of ordinary transformer blocks.\n");
+  program_options::set_up(app, "train_autoencoder");
+  train_autoencoder::add_options(app, options);
+  return training_program::on_all_ranks(options.training, [&]() -> int {
+    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+    return program_options::run("train_autoencoder", [&] { return run(app, options); });
+  });
+}

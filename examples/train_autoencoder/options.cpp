@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include "train_autoencoder/options.hpp"
+
+#include <cmath>
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "crate/io/formats/file_error.hpp"
+#include "crate/io/formats/file_replacement.hpp"
+#include "crate/io/formats/regular_file.hpp"
+#include "crate/io/pictures/image.hpp"
+#include "program_options/program_options.hpp"
+#include "training_program/check_options.hpp"
+
+namespace train_autoencoder {
+
+namespace {
+
+using program_options::add_choice;
+using program_options::begin_group;
+
+using OptionTexts = std::vector<std::pair<std::string, std::string>>;
+
+/// The recipe of arXiv 2404.02446 for ImageNet-1k: 3e-5 for every 256 images of a batch of 4,096.
+OptionTexts published(const std::string& dim, const std::string& heads, const std::string& depth) {
+  return {{"--patch", "16x16"},       {"--dim", dim},      {"--heads", heads},   {"--depth", depth},
+          {"--decoder-depth", depth}, {"--lambda", "0.5"}, {"--rate", "4.8e-4"}, {"--weight-decay", "0.1"},
+          {"--batch", "4096"},        {"--epochs", "800"}, {"--warm-up", "40"},  {"--decay-matrices-only", "true"},
+          {"--crop-area", "0.2"},     {"--flip", "true"}};
+}
+
+const std::vector<std::pair<std::string, OptionTexts>>& presets() {
+  static const std::vector<std::pair<std::string, OptionTexts>> all{{"small-images", {}},
+                                                                    {"crate-mae-tiny", published("384", "6", "12")},
+                                                                    {"crate-mae-small", published("576", "12", "12")},
+                                                                    {"crate-mae-base", published("768", "12", "12")},
+                                                                    {"crate-mae-large", published("1024", "16", "24")}};
+  return all;
+}
+
+void add_model_options(CLI::App& app, Options& o) {
+  begin_group(app, "Model");
+  std::vector<std::string> names, families;
+  for (const auto& [name, texts] : presets()) names.push_back(name);
+  add_choice(app, "--preset", o.preset, names,
+             "what options are that are not given: small-images, the defaults below, which take minutes; or size and "
+             "recipe of a published model, of pictures of 224 x 224, which take days");
+  crate::detail::FamilyList<Families>::for_each([&]<class Family>(Family) { families.emplace_back(Family::name); });
+  add_choice(app, "--family", o.family, families,
+             "crate-mae, or transformer-mae, the same with ordinary transformer blocks");
+  image_program::add_patch_option(app, o.patch);
+  app.add_option("--dim", o.dim, "width of the tokens, a multiple of 4");
+  app.add_option("--depth", o.depth, "blocks of the encoder");
+  app.add_option("--decoder-depth", o.decoder_depth, "blocks of the decoder");
+  app.add_option("--heads", o.heads, "number of heads");
+  app.add_option("--head-dim", o.head_dim, "width of a head [dim / heads]");
+  app.add_option("--step-size", o.step, "eta of ISTA");
+  app.add_option("--lambda", o.lambda, "lambda of ISTA");
+  app.add_option("--mask-ratio", o.mask_ratio, "share of the patches that are hidden, below 1");
+  app.add_flag("--normalise-patches", o.normalise_patches,
+               "predict each patch less its mean and divided by its deviation, instead of its pixels");
+}
+
+void add_recipe_options(CLI::App& app, Options& o) {
+  begin_group(app, "Recipe");
+  training_program::Options& t = o.training;
+  training_program::add_rule_options(app, t);
+  app.add_flag("--decay-matrices-only", t.decay_matrices_only, "one-dimensional parameters do not decay");
+  app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
+  app.add_option("--epochs", t.trainer.epochs, "passes over the data; those before --resume count");
+  training_program::add_batch_options(app, t, "images");
+}
+
+void add_grid_option(CLI::App& app, Options& o) {
+  app.add_option("--grid", o.grid,
+                 "PNG picture, replaced after every epoch, of test images (first row), what the model sees of them "
+                 "(second) and what it makes of that, with the patches that it saw (third). With --normalise-patches "
+                 "a patch's own mean and deviation, which the model does not predict, are lent to it "
+                 "[beside --output or --checkpoint]")
+      ->type_name("FILE");
+}
+
+/// Pictures may be replaced, and nothing else.
+void check_grid(const std::string& path) {
+  crate::check_replaceable(path);
+  if (!crate::path_exists(path)) return;
+  try {
+    (void)crate::read_image(path);
+  } catch (const crate::FileError&) {
+    throw crate::file_error(path,
+                            "expected no file where --grid is written, or a picture to replace, found something else; "
+                            "give another name");
+  }
+}
+
+/// "run.png" beside "run.safetensors".
+std::string grid_beside(const training_program::Options& o) {
+  std::filesystem::path path = o.output.empty() ? o.checkpoint : o.output;
+  return path.empty() ? "" : path.replace_extension(".png").string();
+}
+
+}  // namespace
+
+void add_options(CLI::App& app, Options& options) {
+  image_program::add_data_options(app, options.images, "");
+  add_model_options(app, options);
+  add_recipe_options(app, options);
+  training_program::add_file_options(app, options.training, "epoch", "--epochs, the files and --data");
+  add_grid_option(app, options);
+}
+
+void apply_preset(CLI::App& app, const Options& options) {
+  for (const auto& [name, texts] : presets()) {
+    if (name != options.preset) continue;
+    for (const auto& [option_name, text] : texts) {
+      CLI::Option& option = *app.get_option(option_name);
+      if (option.count() > 0 || !why_without_effect(option_name, options).empty()) continue;
+      option.add_result(text);
+      option.run_callback();
+    }
+  }
+}
+
+std::string_view why_without_effect(std::string_view name, const Options& o) {
+  const bool is_crate = o.family == crate::CrateMaskedAutoencoderFamily::name;
+  if (!is_crate && (name == "--step-size" || name == "--lambda")) return "models of --family have no ISTA";
+  if (!is_crate && name == "--head-dim") return "heads of --family are dim / heads wide";
+  return training_program::why_without_effect(name, o.training);
+}
+
+void check_options(const CLI::App& app, Options& o) {
+  program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, o); });
+  training_program::check_given(o.training, "--data", "a folder", o.images.folder);
+  training_program::check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0,
+                                 "--warm-up: expected a number of epochs", o.warm_up_epochs);
+  training_program::check_number(o.mask_ratio >= 0 && o.mask_ratio < 1, "--mask-ratio: expected a number in [0, 1)",
+                                 o.mask_ratio);
+  if (o.grid.empty()) o.grid = grid_beside(o.training);
+  training_program::check_options(o.training, {{"--grid", o.grid}, {"--data", o.images.folder}});
+  if (!o.grid.empty()) check_grid(o.grid);
+}
+
+training_program::ContinuedOptions continued_options() {
+  training_program::ContinuedOptions options = image_program::continued_options();
+  options.changeable.emplace_back("--grid");
+  options.paths.emplace_back("--grid");
+  return options;
+}
+
+}  // namespace train_autoencoder
