@@ -26,6 +26,7 @@
 #include "crate/training/labelled_texts.hpp"
 #include "crate/training/trainer.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/save.hpp"
 #include "training_program/run.hpp"
 
 namespace {
@@ -40,11 +41,11 @@ using MaskedModels = std::tuple<CrateMaskedLanguageModelFamily, TransformerMaske
 
 /// The ids of sentences, each between the tokens of its beginning and its end, the end of what is too long cut off.
 std::vector<std::vector<TokenId>> encode(const std::vector<std::string>& texts, const Tokeniser& tokeniser,
-                                         Index context) {
+                                         Index context, const std::string& path) {
   check_option(context >= 3, "context of the model >= 3, a token of a sentence between two others", context);
   std::vector<std::vector<TokenId>> encoded;
   for (const std::string& text : texts) {
-    std::vector<TokenId> ids = tokeniser.encode(text);
+    std::vector<TokenId> ids = text_program::encode(tokeniser, text, path);
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(context - 2)));
     encoded.push_back(in_sentence(tokeniser, std::move(ids)));
   }
@@ -99,9 +100,9 @@ int train(const Bench& bench, Model model) {
   const Tokeniser& tokeniser = bench.chosen.tokeniser;
   text_program::check_vocabulary(tokeniser, model.vocabulary());
   model.about.class_names = bench.class_names;
-  const LabelledTexts training{encode(bench.training.texts, tokeniser, model.context()),
+  const LabelledTexts training{encode(bench.training.texts, tokeniser, model.context(), bench.options.train),
                                classify_text::labels_of(bench.training, bench.class_names, bench.options.train)};
-  const LabelledTexts test{encode(bench.test.texts, tokeniser, model.context()),
+  const LabelledTexts test{encode(bench.test.texts, tokeniser, model.context(), bench.options.test),
                            classify_text::labels_of(bench.test, bench.class_names, bench.options.test)};
   std::printf("%s, %td parameters; %td training and %td test sentences of %td classes\n",
               std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), training.size(), test.size(),
@@ -114,10 +115,13 @@ int train(const Bench& bench, Model model) {
       .objective = {.loss = {.label_smoothing = o.label_smoothing}}};
   if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
   Trainer trainer(state, training, test, trainer_options(bench), threads, recipe_of(bench));
-  if (!o.output.empty()) text_program::write_beside(o.output, bench.chosen);
-  if (!o.checkpoint.empty()) text_program::write_beside(o.checkpoint, bench.chosen);
+  const auto begin = [&] {
+    if (!o.checkpoint.empty()) text_program::write_beside(o.checkpoint, bench.chosen);
+    print_heading();
+  };
   const training_program::Length length{"--epochs", concatenate(o.trainer.epochs, " epochs")};
-  if (!training_program::run(trainer, state, o, length, print_heading, print_epoch))
+  if (!training_program::run(trainer, state, o, length, begin, print_epoch,
+                             text_program::SaveWithTokeniser{bench.chosen}))
     return training_program::interrupted;
   if (!o.output.empty())
     std::printf("\nweights written to %s, their tokeniser to %s\n", o.output.c_str(),
@@ -196,7 +200,9 @@ int run_training(CLI::App& app, Options& o) {
       goes_on ? *std::move(begun->model) : first_model(o, chosen.tokeniser.vocabulary_size(), std::ssize(names));
   return std::visit(
       [&](auto& own) {
-        check_size("classes of the sentences", std::ssize(names), own.output_dim());
+        if (std::ssize(names) != own.output_dim())
+          throw file_error(o.train, "expected sentences of the ", own.output_dim(), " classes of ",
+                           quote(o.training.checkpoint), ", found ", names.size());
         return train(Bench{o, described, training, test, names, chosen}, std::move(own));
       },
       model);
@@ -222,7 +228,7 @@ template <class Model>
 void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
   const std::vector<std::string> lines = read_lines(o.text);
   if (lines.empty()) throw file_error(o.text, "expected sentences, one a line, found none");
-  const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context()), threads);
+  const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context(), o.text), threads);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const auto own = logits.col(static_cast<Index>(i)).template cast<double>().eval();
     Index best = 0;
@@ -238,7 +244,7 @@ template <class Model>
 void measure(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
   const Sentences sentences = classify_text::read_labelled_sentences(o.test);
   const std::vector<Index> labels = classify_text::labels_of(sentences, model.about.class_names, o.test);
-  const Matrix<float> logits = logits_of(model, encode(sentences.texts, tokeniser, model.context()), threads);
+  const Matrix<float> logits = logits_of(model, encode(sentences.texts, tokeniser, model.context(), o.test), threads);
   const Index correct = count_correct(logits, labels, 1, -1);
   std::printf("accuracy %.2f %% (%td of %td sentences)\n",
               100.0 * static_cast<double>(correct) / static_cast<double>(labels.size()), correct, std::ssize(labels));

@@ -5,9 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <exception>
-#include <iostream>
-#include <new>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -18,10 +15,10 @@
 #include "crate/inference/fold.hpp"
 #include "crate/inference/generate.hpp"
 #include "crate/io/load_model.hpp"
-#include "crate/text/read_tokeniser.hpp"
 #include "crate/text/stop_strings.hpp"
 #include "crate/text/streaming_decoder.hpp"
 #include "generate/options.hpp"
+#include "program_options/program_options.hpp"
 
 namespace {
 
@@ -41,7 +38,7 @@ void show(const std::string& text) {
 class WrittenText {
  public:
   WrittenText(const Tokeniser& tokeniser, const Options& options, std::string prompt)
-      : decoder_(tokeniser), stop_(options.stop), text_(std::move(prompt)) {}
+      : decoder_(tokeniser, prompt), stop_(options.stop), text_(std::move(prompt)) {}
 
   /// Returns what is new.
   std::string add(Index id) { return append(stop_.next(decoder_.next(static_cast<TokenId>(id)))); }
@@ -104,10 +101,8 @@ template <class Model>
 void write_texts(const Model& model, const Tokeniser& tokeniser, const Options& options, Threads& threads) {
   using S = typename Model::Scalar;
   GenerationOptions how = options.generation;
+  text_program::check_vocabulary(tokeniser, model.output_dim());
   how.vocabulary = tokeniser.vocabulary_size();
-  if (how.vocabulary > model.output_dim())
-    throw OptionError(concatenate("option --vocabulary: expected at most the ", model.output_dim(),
-                                  " ids of the model, found ", how.vocabulary));
   if (const auto end = tokeniser.special_tokens().end_of_text; end && !options.keeps_end) how.end_tokens = {*end};
   const std::vector<std::vector<Index>> prompts = encode(tokeniser, options.prompts);
   const bool streams = prompts.size() == 1;
@@ -133,12 +128,12 @@ void write_texts(const Model& model, const Tokeniser& tokeniser, const Options& 
     show(concatenate("== prompt ", i + 1, "\n") + texts[i].text() + "\n");
   Index prompt_tokens = 0;
   for (const auto& prompt : prompts) prompt_tokens += std::ssize(prompt);
-  speed.print(prompt_tokens, model.bytes_held(), token_cache(model, context_of(model)).bytes());
+  speed.print(prompt_tokens, model.bytes_held(), token_cache_bytes(model, context_of(model)));
 }
 
 template <class Model>
 void run(Model model, const Options& options) {
-  const Tokeniser tokeniser = read_tokeniser(options.vocabulary, options.tokeniser);
+  const Tokeniser tokeniser = text_program::read_tokeniser(options.tokeniser, options.weights).tokeniser;
   Threads threads(options.threads);
   if (options.bfloat16)
     write_texts(fold<bfloat16>(std::move(model), &threads), tokeniser, options, threads);
@@ -149,14 +144,11 @@ void run(Model model, const Options& options) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  try {
-    Options options;
-    if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+  Options options;
+  if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+  return program_options::run("generate", [&] {
     std::visit([&](auto model) { run(std::move(model), options); },
                load_model<float, LanguageModelFamilies>(options.weights, options.model));
     return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "generate: there is not enough memory\n";
-  } catch (const std::exception& error) { std::cerr << "generate: " << error.what() << '\n'; }
-  return 1;
+  });
 }

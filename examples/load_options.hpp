@@ -50,8 +50,14 @@ inline void check_pixels(const std::string& option, const std::vector<double>& n
 /// Sizes of the model, as options of a command line.
 class LoadOptionsParser {
  public:
-  void add_sizes(CLI::App& app) {
+  /// Of models that have no other size to tell.
+  void add_heads(CLI::App& app) {
     app.add_option("--heads", options_.heads, "number of heads [as the file says, if this library wrote it]");
+    add_weights_at(app, weights_at_);
+  }
+
+  void add_sizes(CLI::App& app) {
+    add_heads(app);
     app.add_option("--decoder-heads", options_.decoder_heads,
                    "number of heads in the decoder of a masked autoencoder [likewise, or as in its encoder]");
     app.add_option("--image", image_, "size of the images, as in 224x224 [as the weights tell]")
@@ -59,7 +65,6 @@ class LoadOptionsParser {
     app.add_option("--patch", patch_, "size of the patches, as in 16x16 [square, as the weights tell]")
         ->type_name("HEIGHTxWIDTH");
     app.add_option("--channels", options_.channels, "channels of the images [as the weights tell]");
-    add_weights_at(app, weights_at_);
   }
 
   /// What the model expects of pictures, and how its classes are called.

@@ -3,6 +3,7 @@
 // How well a language model predicts a text: nats a token, perplexity, bits a byte.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <numbers>
 #include <optional>
@@ -28,8 +29,7 @@ using LanguageModelFamilies = std::tuple<CrateLanguageModelFamily, OvercompleteL
 struct Options {
   std::string weights, text;
   text_program::TokeniserOptions tokeniser;
-  std::optional<Index> context, stride;
-  Index batch = 4;
+  std::optional<Index> context, stride, batch;
   int threads = 1;
 };
 
@@ -39,17 +39,25 @@ void add_options(CLI::App& app, Options& o, examples::LoadOptionsParser& model) 
       ->required()
       ->type_name("FILE");
   app.add_option("--text", o.text, "to be predicted")->required()->type_name("FILE");
-  text_program::add_tokeniser_options(app, o.tokeniser, "the one beside the weights", "beside the weights");
+  text_program::add_tokeniser_options(app, o.tokeniser);
   program_options::begin_group(app, "Windows");
   app.add_option("--context", o.context, "most tokens that the model sees at a time [as many as it can]");
   app.add_option("--stride", o.stride,
                  "tokens from one window to the next; each is predicted from at least --context less --stride others, "
                  "but at the beginning [half of --context]");
-  app.add_option("--batch", o.batch, "windows that a thread holds at a time")->check(CLI::PositiveNumber);
+  app.add_option("--batch", o.batch,
+                 "windows that a thread holds at a time [up to 4, as long as their logits take less than 64 MB]")
+      ->check(CLI::PositiveNumber);
   program_options::add_threads(app, o.threads);
   program_options::begin_group(app, "The model, where its file does not tell");
-  model.add_sizes(app);
+  model.add_heads(app);
   model.add_gelu(app);
+}
+
+/// As many windows, up to four, as have this many logits together; one has.
+[[nodiscard]] Index windows_at_a_time(Index context, Index vocabulary) {
+  constexpr Index most_logits = Index{1} << 24U;
+  return std::clamp<Index>(most_logits / context / vocabulary, 1, 4);
 }
 
 template <class Model>
@@ -57,7 +65,7 @@ void measure_text(const Model& model, const Options& o) {
   const text_program::ChosenTokeniser chosen = text_program::read_tokeniser(o.tokeniser, o.weights);
   text_program::check_vocabulary(chosen.tokeniser, model.vocabulary());
   const std::string text = text_program::read_text(o.text);
-  const std::vector<TokenId> ids = chosen.tokeniser.encode(text);
+  const std::vector<TokenId> ids = text_program::encode(chosen.tokeniser, text, o.text);
   if (ids.size() < 2)
     throw file_error(o.text, "expected at least 2 tokens, of which one is predicted, found ", ids.size());
   const Index context = o.context.value_or(model.context());
@@ -66,7 +74,8 @@ void measure_text(const Model& model, const Options& o) {
   const Index stride = o.stride.value_or((context + 1) / 2);
   check_option(stride >= 1 && stride <= context, concatenate("--stride in 1 to --context, ", context), stride);
   Threads threads(o.threads);
-  const auto sums = text_program::measure(model, TextWindows::sliding(ids, context, stride), o.batch, threads);
+  const Index batch = o.batch.value_or(windows_at_a_time(context, model.vocabulary()));
+  const auto sums = text_program::measure(model, TextWindows::sliding(ids, context, stride), batch, threads);
   std::printf("tokens predicted   %td\nnats a token       %.4f\nperplexity         %.3f\n", sums.loss.count,
               sums.loss.mean(), sums.perplexity());
   if (chosen.tokeniser.decode(ids) != text) return;  // ids that lose text say nothing of its bytes

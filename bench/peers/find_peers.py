@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Finds PyTorch and ONNX Runtime, and the environment in which each is at its best."""
+"""Finds PyTorch, ONNX Runtime and llama.cpp, and the environment in which each is at its best."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -67,25 +68,37 @@ def find_pytorch():
     return None
 
 
-class OnnxRuntime:
-    def __init__(self, node, modules, version):
-        self.node, self.modules, self.version = node, modules, version
+class NodePackage:
+    """A package of npm that node can load from `modules`."""
+
+    def __init__(self, label, node, modules, version):
+        self.label, self.node, self.modules, self.version = label, node, modules, version
 
     def __str__(self):
-        return f"ONNX Runtime {self.version} under {self.node}"
+        return f"{self.label} {self.version} under {self.node}"
 
 
-def find_onnxruntime(folder):
-    """The npm package in the folder, installed there if it is not yet; None if it cannot be."""
+def find_node_package(label, package, folder):
+    """The package in the folder, installed there if it is not yet; None if it cannot be."""
     node, npm = shutil.which("node"), shutil.which("npm")
     modules = os.path.join(folder, "node_modules")
     if node is None:
         return None
-    if not os.path.isdir(os.path.join(modules, "onnxruntime-node")) and npm is not None:
+    if not os.path.isdir(os.path.join(modules, package)) and npm is not None:
         with open(os.path.join(folder, "package.json"), "w") as file:
             file.write('{"private": true}\n')
-        subprocess.run([npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "onnxruntime-node"], cwd=folder,
+        subprocess.run([npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", package], cwd=folder,
                        capture_output=True)
-    version = subprocess.run([node, "-p", "require('onnxruntime-node/package.json').version"], capture_output=True,
-                             text=True, env=os.environ | {"NODE_PATH": modules})
-    return OnnxRuntime(node, modules, version.stdout.strip()) if version.returncode == 0 else None
+    version = os.path.join(modules, package, "package.json")
+    if not os.path.exists(version):
+        return None
+    with open(version) as file:
+        return NodePackage(label, node, modules, json.load(file)["version"])
+
+
+def find_onnxruntime(folder):
+    return find_node_package("ONNX Runtime", "onnxruntime-node", folder)
+
+
+def find_llamacpp(folder):
+    return find_node_package("llama.cpp of node-llama-cpp", "node-llama-cpp", folder)

@@ -39,7 +39,7 @@ struct Options {
     constexpr std::array<std::string_view, 5> of_new_models = {"--family", "--dim", "--depth", "--heads", "--context"};
     if (!from.empty() && crate::detail::is_among(of_new_models, name)) return "the model is that of --from";
     if (name == "--text" && weights.empty()) return "there are no --weights to classify it";
-    if (name == "--vocabulary" && tokeniser.kind.empty()) return "there is no --tokeniser";
+    if (name == "--vocabulary" && tokeniser.kind == "bytes") return "the tokeniser needs no files";
     return training_program::why_without_effect(name, training);
   }
 };
@@ -59,7 +59,7 @@ inline void add_options(CLI::App& app, Options& o) {
   begin_group(app, "Sentences with their classes");
   app.add_option("--train", o.train, "lines of SENTENCE TAB CLASS, or of CLASS BLANK SENTENCE")->type_name("FILE");
   app.add_option("--test", o.test, "the same, to measure on")->type_name("FILE");
-  text_program::add_tokeniser_options(app, o.tokeniser, "the one beside --weights or --from", "likewise");
+  text_program::add_tokeniser_options(app, o.tokeniser, "as its files tell", "the one beside --weights or --from");
   begin_group(app, "Model");
   app.add_option("--from", o.from, "begin with a masked language model; the head is new")->type_name("FILE");
   program_options::add_choice(app, "--family", o.family, {"crate-bert-classifier", "transformer-bert-classifier"},
@@ -87,9 +87,11 @@ inline void check_options(const CLI::App& app, const Options& o) {
   training_program::check_given(o.training, "--test", "a file", o.test);
   training_program::check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0,
                                  "--warm-up: expected a number of epochs", o.warm_up_epochs);
-  if (o.tokeniser.kind.empty() && o.from.empty())
+  if (o.tokeniser.kind.empty() && o.tokeniser.vocabulary.empty() && o.from.empty())
     throw crate::OptionError("option --tokeniser: expected one, as there is no --from that has its own, found nothing");
   training_program::check_options(o.training, {{"--train", o.train}, {"--test", o.test}, {"--from", o.from}});
+  for (const std::string& weights : {o.training.output, o.training.checkpoint})
+    if (!weights.empty()) text_program::check_tokeniser_folder(weights);
 }
 
 }  // namespace classify_text

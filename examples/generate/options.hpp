@@ -7,21 +7,21 @@
 
 #include "crate/inference/generate.hpp"
 #include "crate/io/families/load_options.hpp"
-#include "crate/text/read_tokeniser.hpp"
+#include "text_program/tokeniser_options.hpp"
 
 namespace generate {
 
 /// What the command line says.
 struct Options {
-  std::string weights, vocabulary;
-  crate::TokeniserKind tokeniser = crate::TokeniserKind::gpt2;
+  std::string weights;
+  text_program::TokeniserOptions tokeniser;
   std::vector<std::string> prompts, stop;
   crate::GenerationOptions generation;
   bool bfloat16 = false, keeps_end = false;
   int threads = 1;
   crate::LoadOptions model;
 
-  /// Returns the exit status if there is nothing else to do. Throws OptionError on what contradicts itself.
+  /// Returns the exit status if there is nothing else to do.
   std::optional<int> parse(int count, char** arguments);
 };
 

@@ -90,21 +90,44 @@ inline void add_recipe_options(CLI::App& app, Options& o) {
   app.add_option("--steps", o.steps, "steps; those before --resume count")->check(CLI::Range(Index{0}, most));
   app.add_option("--evaluate-every", o.evaluate_every, "steps between two measurements; --steps are a multiple of it")
       ->check(CLI::Range(Index{1}, most));
-  app.add_option("--warm-up", o.warm_up, "steps in which the rate rises")->check(CLI::Range(Index{0}, most));
+  app.add_option("--warm-up", o.warm_up, "steps in which the rate rises; a tenth of --steps if those are fewer")
+      ->check(CLI::Range(Index{0}, most));
   training_program::add_batch_options(app, o.training, "pieces of text");
+}
+
+/// What options say that were not given, because others were.
+inline void complete_options(const CLI::App& app, Options& o) {
+  if (app.count("--tokeniser") == 0 && o.tokeniser.learned > 0) o.tokeniser.kind = "bpe";
+  if (app.count("--evaluate-every") == 0 && o.steps < o.evaluate_every && o.steps > 0) o.evaluate_every = o.steps;
+  const bool decays = o.training.schedule != "constant";
+  if (app.count("--warm-up") == 0 && decays && o.steps < o.warm_up) o.warm_up = o.steps / 10;
+}
+
+/// Notes what complete_options has completed, so that a training that goes on does so with the same.
+inline void note_completed(const Options& o, crate::Metadata& notes) {
+  for (auto& [name, text] : notes) {
+    if (name == "--tokeniser") text = o.tokeniser.kind;
+    if (name == "--evaluate-every") text = std::to_string(o.evaluate_every);
+    if (name == "--warm-up") text = std::to_string(o.warm_up);
+  }
 }
 
 /// Throws as training_program::check_options, and OptionError on options of texts that cannot be.
 inline void check_options(const CLI::App& app, Options& o) {
+  complete_options(app, o);
   program_options::check_effects(app, [&](std::string_view name) { return o.why_without_effect(name); });
   training_program::check_given(o.training, "--text", "a file", o.text);
-  if (app.count("--evaluate-every") == 0 && o.steps < o.evaluate_every && o.steps > 0) o.evaluate_every = o.steps;
+  if (o.training.schedule != "constant" && o.steps < o.warm_up)
+    throw crate::OptionError(
+        crate::concatenate("option --warm-up: expected at most --steps, ", o.steps, ", found ", o.warm_up));
   if (o.steps % o.evaluate_every != 0)
     throw crate::OptionError(crate::concatenate("option --steps: expected a multiple of --evaluate-every, ",
                                                 o.evaluate_every, ", found ", o.steps));
   o.training.decay_matrices_only = !o.decay_all;
   o.training.trainer.epochs = o.steps / o.evaluate_every;
   training_program::check_options(o.training, {{"--text", o.text}, {"--validation", o.validation}});
+  for (const std::string& weights : {o.training.output, o.training.checkpoint})
+    if (!weights.empty()) check_tokeniser_folder(weights);
 }
 
 }  // namespace text_program

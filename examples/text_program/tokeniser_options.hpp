@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -29,8 +30,9 @@ struct TokeniserOptions {
 };
 
 /// `otherwise` and `otherwise_in` say which tokeniser is taken, and from where, if none is given.
-inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o, const std::string& otherwise,
-                                  const std::string& otherwise_in) {
+inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o,
+                                  const std::string& otherwise = "as its files tell",
+                                  const std::string& otherwise_in = "the one beside the weights") {
   std::vector<std::string> names;
   for (const auto& [kind, name] : crate::tokeniser_kinds) names.emplace_back(name);
   program_options::add_choice(app, "--tokeniser", o.kind, names,
@@ -52,6 +54,15 @@ struct ChosenTokeniser {
   crate::Tokeniser tokeniser;
 };
 
+/// Throws FileError unless a folder for the tokeniser of these weights is there or can be made.
+inline void check_tokeniser_folder(const std::filesystem::path& weights) {
+  const std::filesystem::path folder = tokeniser_folder(weights);
+  std::error_code ignored;
+  if (crate::path_exists(folder) && !std::filesystem::is_directory(folder, ignored))
+    throw crate::file_error(folder.string(), "expected a folder for the tokeniser of ", crate::quote(weights.string()),
+                            ", found a file");
+}
+
 inline void write_beside(const std::filesystem::path& weights, const ChosenTokeniser& chosen) {
   const std::filesystem::path folder = tokeniser_folder(weights);
   crate::write_tokeniser(folder, chosen.tokeniser);
@@ -60,26 +71,54 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
   file.commit();
 }
 
-/// The tokeniser beside the weights; nothing if there is none.
-[[nodiscard]] inline std::optional<ChosenTokeniser> read_beside(const std::filesystem::path& weights) {
-  const std::filesystem::path folder = tokeniser_folder(weights), file = folder / "kind";
-  if (!crate::path_exists(file)) return std::nullopt;
-  const std::vector<std::string> lines = crate::read_lines(file);
-  if (lines.size() != 1) throw crate::file_error(file.string(), "expected one line, found ", lines.size());
-  const crate::TokeniserKind kind = crate::tokeniser_kind_named(lines.front());
-  return ChosenTokeniser{kind, crate::read_tokeniser(folder, kind)};
+/// The kind that the files of a folder tell; nothing where several kinds have such files.
+[[nodiscard]] inline std::optional<crate::TokeniserKind> kind_in(const std::filesystem::path& folder) {
+  const auto has = [&](std::string_view name) { return crate::path_exists(folder / name); };
+  if (has("kind")) {
+    const std::string file = (folder / "kind").string();
+    const std::vector<std::string> lines = crate::read_lines(file);
+    for (const auto& [kind, name] : crate::tokeniser_kinds)
+      if (lines.size() == 1 && lines.front() == name) return kind;
+    throw crate::file_error(file, "expected one line with the kind of a tokeniser, found ",
+                            lines.size() == 1 ? crate::quote(lines.front()) : std::to_string(lines.size()) + " lines");
+  }
+  if (has("characters.json")) return crate::TokeniserKind::characters;
+  if (has("vocab.json") || has("encoder.json"))
+    return crate::TokeniserKind::bpe;  // GPT-2's and RoBERTa's are read alike
+  return std::nullopt;
 }
 
-/// The tokeniser that the options name, or else the one beside the weights. Throws OptionError if there is neither.
+/// The tokeniser beside the weights; nothing if there is none.
+[[nodiscard]] inline std::optional<ChosenTokeniser> read_beside(const std::filesystem::path& weights) {
+  const std::filesystem::path folder = tokeniser_folder(weights);
+  const auto kind = kind_in(folder);
+  if (!kind) return std::nullopt;
+  return ChosenTokeniser{*kind, crate::read_tokeniser(folder, *kind)};
+}
+
+/// The tokeniser that the options name: of that kind or, without one, of that which the files tell, in that folder or,
+/// without one, beside the weights. Throws OptionError if there is none, or if it has no files and a folder is given.
 [[nodiscard]] inline ChosenTokeniser read_tokeniser(const TokeniserOptions& o, const std::string& weights) {
-  if (o.kind.empty()) {
-    if (auto beside = read_beside(weights)) return *std::move(beside);
-    throw crate::OptionError(crate::concatenate("option --tokeniser: expected the one of the weights, as there is no ",
-                                                crate::quote(tokeniser_folder(weights).string()), ", found nothing"));
-  }
-  const crate::TokeniserKind kind = crate::tokeniser_kind_named(o.kind);
-  const std::string folder = o.vocabulary.empty() ? tokeniser_folder(weights).string() : o.vocabulary;
-  return {kind, crate::read_tokeniser(folder, kind)};
+  const std::filesystem::path folder =
+      o.vocabulary.empty() ? tokeniser_folder(weights) : std::filesystem::path(o.vocabulary);
+  const auto kind = o.kind.empty() ? kind_in(folder) : std::optional(crate::tokeniser_kind_named(o.kind));
+  if (kind == crate::TokeniserKind::bytes && !o.vocabulary.empty() && !o.kind.empty())
+    throw crate::OptionError("option --vocabulary would have no effect: --tokeniser bytes needs no files");
+  if (!kind)
+    throw crate::OptionError(crate::concatenate(
+        "option --tokeniser: expected the one of the weights, as ",
+        o.vocabulary.empty() ? crate::concatenate("there is no ", crate::quote(folder.string()), " that tells it")
+                             : crate::concatenate("the files in ", crate::quote(folder.string()), " do not tell it"),
+        ", found nothing"));
+  return {*kind, crate::read_tokeniser(folder, *kind)};
+}
+
+/// The ids of a text. Throws FileError that names its file if the tokeniser has none for it.
+[[nodiscard]] inline std::vector<crate::TokenId> encode(const crate::Tokeniser& tokeniser, std::string_view text,
+                                                        const std::string& path) {
+  try {
+    return tokeniser.encode(text);
+  } catch (const crate::VocabularyError& error) { throw crate::file_error(path, error.what()); }
 }
 
 /// The tokeniser of a model to be trained on a text, of whose characters or frequent pairs it is made where no folder

@@ -14,11 +14,11 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/io/load_model.hpp"
-#include "crate/io/save_model.hpp"
 #include "crate/training/token_prediction.hpp"
 #include "crate/training/trainer.hpp"
 #include "text_program/measure.hpp"
 #include "text_program/options.hpp"
+#include "text_program/save.hpp"
 #include "training_program/run.hpp"
 
 // Training on a long text. A program that does so has
@@ -52,13 +52,15 @@ struct SplitText {
 inline SplitText split_text(const Options& o, std::string_view text, const crate::Tokeniser& tokeniser) {
   const std::size_t kept = o.validation.empty() ? last_tenth(text) : text.size();
   const std::string validation = o.validation.empty() ? std::string(text.substr(kept)) : read_text(o.validation);
-  SplitText split{.training = tokeniser.encode(text.substr(0, kept)), .validation = tokeniser.encode(validation)};
+  const std::string& measured_on = o.validation.empty() ? o.text : o.validation;
+  SplitText split{.training = encode(tokeniser, text.substr(0, kept), o.text),
+                  .validation = encode(tokeniser, validation, measured_on)};
   const auto check = [](std::string_view what, const std::string& path, const std::vector<TokenId>& ids, Index least) {
     if (std::ssize(ids) < least)
       throw crate::file_error(path, "expected at least ", least, " tokens ", what, ", found ", ids.size());
   };
   check("to train on, --context and one more", o.text, split.training, o.context + 1);
-  check("to measure on", o.validation.empty() ? o.text : o.validation, split.validation, 2);
+  check("to measure on", measured_on, split.validation, 2);
   split.bytes_per_token = static_cast<double>(validation.size()) / static_cast<double>(split.validation.size());
   return split;
 }
@@ -120,17 +122,19 @@ int train(const Program& program, const Options& o, const SplitText& text, const
       training_program::trainer_options(o.training, training_program::schedule_of(o.training, o.warm_up, o.steps),
                                         std::move(notes)),
       threads, recipe_of(o, text, chosen.tokeniser));
-  for (const std::string& weights : {o.training.output, o.training.checkpoint})
-    if (!weights.empty() && o.training.trainer.ranks->is_first()) write_beside(weights, chosen);
   const std::optional<double> bytes_per_token =
       Program::predicts_every_token ? std::optional(text.bytes_per_token) : std::nullopt;
   const auto on_epoch = [&](const auto& report) {
     print_epoch(report, bytes_per_token);
     program.show(state.result(), chosen.tokeniser, state.step, threads);
   };
-  if (!training_program::run(
-          trainer, state, o.training, {"--steps", crate::concatenate(o.steps, " steps")},
-          [] { print_heading(Program::predicts_every_token); }, on_epoch))
+  const auto begin = [&] {
+    if (!o.training.checkpoint.empty() && o.training.trainer.ranks->is_first())
+      write_beside(o.training.checkpoint, chosen);
+    print_heading(Program::predicts_every_token);
+  };
+  if (!training_program::run(trainer, state, o.training, {"--steps", crate::concatenate(o.steps, " steps")}, begin,
+                             on_epoch, SaveWithTokeniser{chosen}))
     return training_program::interrupted;
   const auto whole = program.spread(text.validation, o, chosen.tokeniser, std::ssize(text.validation));
   const double loss = trainer.measure(whole).loss.mean();
@@ -189,6 +193,7 @@ int run(const Program& program, CLI::App& app, Options& o, const Add& add) {
   crate::Metadata notes = training_program::describe_options(
       app, defaults, continued_options(), [&](std::string_view name) { return o.why_without_effect(name); },
       [](std::string_view) { return false; });
+  note_completed(o, notes);
 
   const std::string text = read_text(o.text);
   const bool goes_on = begun && begun->model;

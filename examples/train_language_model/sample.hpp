@@ -2,19 +2,14 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <string>
 #include <vector>
 
-#include "crate/core/random.hpp"
 #include "crate/core/threads.hpp"
-#include "crate/layers/initialise.hpp"
-#include "crate/layers/pass.hpp"
-#include "crate/layers/token_embedding.hpp"
+#include "crate/inference/generate.hpp"
 #include "crate/text/streaming_decoder.hpp"
 #include "crate/text/tokeniser.hpp"
 #include "program_options/program_options.hpp"
@@ -39,22 +34,7 @@ inline void add_sample_options(CLI::App& app, SampleOptions& o) {
   app.add_option("--temperature", o.temperature, "0 takes the most likely token always")->check(CLI::Range(0.0, 100.0));
 }
 
-/// A token by softmax(logits / temperature); of temperature 0 the most likely one.
-template <class Logits>
-[[nodiscard]] Index choose_token(const Logits& logits, double temperature, crate::Random& random) {
-  Index best = 0;
-  const double largest = static_cast<double>(logits.maxCoeff(&best));
-  if (temperature == 0) return best;
-  const auto weight = [&](Index i) { return std::exp((static_cast<double>(logits(i)) - largest) / temperature); };
-  double total = 0;
-  for (Index i = 0; i < logits.size(); ++i) total += weight(i);
-  double left = total * random.uniform();
-  for (Index i = 0; i < logits.size(); ++i)
-    if ((left -= weight(i)) < 0) return i;
-  return best;
-}
-
-/// Goes on with the prompt and prints all of it, indented. Of a text longer than the context the model sees the end.
+/// Goes on with the prompt and prints all of it, indented. A text that fills the context forgets its first half.
 template <class Model>
 void print_sample(const Model& model, const crate::Tokeniser& tokeniser, const SampleOptions& o, std::uint64_t seed,
                   crate::Threads& threads) {
@@ -64,15 +44,14 @@ void print_sample(const Model& model, const crate::Tokeniser& tokeniser, const S
     text = tokeniser.encode(o.prompt);
   } catch (const crate::VocabularyError&) {}  // a text without line breaks: it begins with the first token
   if (text.empty()) text.push_back(0);
-  crate::Random random(seed, crate::detail::stream_of_name("sample"));
-  const Index known = tokeniser.vocabulary_size();  // a padded vocabulary has more ids than tokens
-  for (Index i = 0; i < o.tokens; ++i) {
-    const Index seen = std::min(model.context(), std::ssize(text));
-    const std::vector<Index> ids(text.end() - seen, text.end());
-    const crate::TokenIds input(ids, crate::TokenLayout::single(seen).with_chosen({seen - 1}));
-    const auto logits = model.forward(input, {.threads = &threads});
-    text.push_back(static_cast<crate::TokenId>(choose_token(logits.col(0).head(known), o.temperature, random)));
-  }
+  const std::vector<std::vector<Index>> prompts{{text.begin(), text.end()}};
+  const auto ids = crate::generate(model, prompts,
+                                   {.tokens = o.tokens,
+                                    .slide = (model.context() + 1) / 2,
+                                    .vocabulary = tokeniser.vocabulary_size(),  // a padded one has more ids than tokens
+                                    .sampling = {.temperature = o.temperature, .seed = seed}},
+                                   {.threads = &threads});
+  text.insert(text.end(), ids.front().begin(), ids.front().end());
   std::string written = crate::valid_utf8(tokeniser.decode(text));
   for (std::size_t at = written.find('\n'); at != std::string::npos; at = written.find('\n', at + 1))
     written.replace(at, 1, "\n      | ");

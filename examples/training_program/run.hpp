@@ -19,6 +19,14 @@ struct Length {
   std::string option, text;
 };
 
+/// Writes the weights of --output.
+struct SaveWeights {
+  template <class Model>
+  void operator()(const std::string& path, const Model& model) const {
+    crate::save_model(path, model);
+  }
+};
+
 /// Goes on from the checkpoint, if that is wanted and there is one, and says so.
 template <class Trainer, class State>
 void resume(Trainer& trainer, const State& state, const Options& o, const Length& length) {
@@ -39,16 +47,10 @@ void resume(Trainer& trainer, const State& state, const Options& o, const Length
         *before, length.text.c_str(), trainer.total_steps(), o.rate * trainer.schedule().factor(state.step));
 }
 
-/// Writes the weights if that is wanted, once for all ranks.
-template <class Model>
-void keep_weights(const Options& o, const Model& model) {
-  if (!o.output.empty() && o.trainer.ranks->is_first()) crate::save_model(o.output, model);
-}
-
 /// Says what is left of a training that was interrupted, and keeps what nobody else keeps.
-template <class Model>
-void end_interrupted(const Options& o, const Model& model, Index step, Index total) {
-  if (o.checkpoint.empty()) keep_weights(o, model);
+template <class Model, class Save>
+void end_interrupted(const Options& o, const Model& model, Index step, Index total, const Save& save) {
+  if (o.checkpoint.empty() && !o.output.empty()) save(o.output, model);
   std::printf("\ninterrupted after step %td of %td", step, total);
   if (!o.checkpoint.empty())
     std::printf("; --checkpoint %s --resume goes on from here, and the file can be used as weights",
@@ -60,34 +62,38 @@ void end_interrupted(const Options& o, const Model& model, Index step, Index tot
 
 /// Trains to the end or to an interruption. An error in the middle of it costs no weights: without a checkpoint they
 /// are kept as they are.
-template <class Trainer, class State, class OnEpoch>
-bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o, const OnEpoch& on_epoch) {
+template <class Trainer, class State, class OnEpoch, class Save>
+bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o, const OnEpoch& on_epoch,
+                         const Save& save) {
   const Index begun_at = state.step;
   try {
     return trainer.run(on_epoch);
   } catch (const crate::Error&) {
     if (o.checkpoint.empty() && !o.output.empty() && state.step > begun_at) {
       o.trainer.ranks->ask_to_wait();
-      keep_weights(o, state.result());
+      save(o.output, state.result());
       std::printf("\nthe weights after step %td are in %s\n", state.step, o.output.c_str());
     }
     throw;
   }
 }
 
-/// Trains, from the checkpoint on if that is wanted, and keeps the weights. Returns whether it came to the end; calls
-/// begin() before the first step.
-template <class Trainer, class State, class Begin, class OnEpoch>
+/// Trains, from the checkpoint on if that is wanted, and keeps the weights by save(path, model), on the first rank.
+/// Returns whether it came to the end; calls begin() before the first step.
+template <class Trainer, class State, class Begin, class OnEpoch, class Save = SaveWeights>
 [[nodiscard]] bool run(Trainer& trainer, const State& state, const Options& o, const Length& length, const Begin& begin,
-                       const OnEpoch& on_epoch) {
+                       const OnEpoch& on_epoch, const Save& save = {}) {
+  const auto save_once = [&](const std::string& path, const auto& model) {
+    if (o.trainer.ranks->is_first()) save(path, model);
+  };
   tell_of_idle_ranks(o);
   resume(trainer, state, o, length);
   begin();
-  const bool finished = run_keeping_weights(trainer, state, o, on_epoch);
+  const bool finished = run_keeping_weights(trainer, state, o, on_epoch, save_once);
   if (!finished)
-    end_interrupted(o, state.result(), state.step, trainer.total_steps());
-  else
-    keep_weights(o, state.result());
+    end_interrupted(o, state.result(), state.step, trainer.total_steps(), save_once);
+  else if (!o.output.empty())
+    save_once(o.output, state.result());
   return finished;
 }
 

@@ -134,6 +134,7 @@ TEST_CASE("what a cache keeps is known beforehand, and half as much of MSSA as o
   CHECK(cached_rows(fold(small_model<CrateLanguageModel, float>(32))) == Ids{32, 32, 32});
   CHECK(cached_rows(transformer) == Ids{64, 64, 64});
   CHECK(token_cache(crate_model, 10, 2).bytes() == 3 * 32 * 10 * 2 * sizeof(float));
+  CHECK(token_cache_bytes(crate_model, 10, 2) == token_cache(crate_model, 10, 2).bytes());
   CHECK(token_cache(transformer, 10, 2).bytes() == 2 * token_cache(crate_model, 10, 2).bytes());
 }
 

@@ -263,6 +263,64 @@ TEST_CASE("GPT-2 in the layout of Hugging Face is turned, named and given its GE
   }
 }
 
+namespace {
+
+/// Of nanoGPT: bias=False leaves out the biases of norms and maps.
+template <class Model>
+void check_without_biases(typename Model::Options options) {
+  const TemporaryFolder folder;
+  const auto path = folder.file("model.safetensors");
+  auto model = random_model<Model>(options);
+  for_each_parameter(
+      [](std::string_view name, ParameterKind, auto& parameter) {
+        if (name.ends_with("bias")) parameter.setZero();
+      },
+      model);
+  save_model(path, model);
+  const TensorTable file = read_tensors(path);
+  const auto without = [&](auto is_left_out) {
+    const TensorTable bare = with_tensors(
+        file, [&](const Tensor& t) { return is_left_out(t.name) ? std::nullopt : std::optional<Tensor>(t); });
+    return model_from<Model>(find_weights(bare), {.heads = options.block.heads}).forward(TokenIds(some_ids));
+  };
+  const auto expected = model.forward(TokenIds(some_ids));
+  const auto is_bias = [](const std::string& name) { return name.ends_with(".bias"); };
+  const auto is_of_norm = [](const std::string& name) {
+    return name.find("norm") != std::string::npos || name.find("ln_") != std::string::npos;
+  };
+  CHECK(without(is_bias) == expected);
+  CHECK(without([&](const std::string& name) { return is_bias(name) && is_of_norm(name); }) == expected);
+  CHECK(without([&](const std::string& name) { return is_bias(name) && !is_of_norm(name); }) == expected);
+  CHECK_THAT(message_of<FileError>([&] {
+               (void)without([](const std::string& name) { return name == "transformer.h.1.attn.c_proj.bias"; });
+             }),
+             ContainsSubstring("missing: 'transformer.h.1.attn.c_proj.bias' [6]"));
+}
+
+}  // namespace
+
+TEST_CASE("language models that were trained without biases load as if these were zero") {
+  auto gpt2 = small_language_options<TransformerLanguageModel<float>>();
+  gpt2.block.norm_epsilon = 1e-5;
+  check_without_biases<TransformerLanguageModel<float>>(gpt2);
+  check_without_biases<CrateLanguageModel<float>>(small_language_options<CrateLanguageModel<float>>());
+}
+
+TEST_CASE("a text encoder with too few positions is an error that names the file") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("bert.safetensors");
+  save_model(path,
+             random_model<CrateMaskedLanguageModel<float>>(small_text_options<CrateMaskedLanguageModel<float>>()));
+  const TensorTable file = read_tensors(path);
+  const std::vector<float> numbers(12, 0.5F);
+  const TensorTable few = with_tensors(file, [&](const Tensor& tensor) -> std::optional<Tensor> {
+    if (tensor.name != "crate.embeddings.position_embeddings.weight") return tensor;
+    return tensor_of<float>(tensor.name, {2, 6}, numbers);
+  });
+  CHECK_THAT(message_of<FileError>([&] { (void)model_from<CrateMaskedLanguageModel<float>>(few, {.heads = 2}); }),
+             ContainsSubstring("bert.safetensors': expected more than the 2 positions of padding, found 2"));
+}
+
 TEST_CASE("a head that is not the embedding, and tables that do not fit, are errors that say so") {
   const TemporaryFolder folder;
   const auto path = folder.file("gpt.safetensors");

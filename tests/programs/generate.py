@@ -56,6 +56,8 @@ def main():
             found = run(*greedy, "--prompt", prompt, *further)
             check(f"published tokens {further}", found[:2] == (0, text + "\n"), found)
             check("speed on standard error", "tokens/s" in found[2], found)
+        found = run(*model, "--vocabulary", folder, "--temperature", 0, "--tokens", 3, "--prompt", prompt)
+        check("the files tell the tokeniser", found[:2] == (0, prompt + rest[:3] + "\n"), found)
         found = run(*weights, "--prompt", prompt, "--tokens", 5, "--precision", "bf16", "--seed", 3)
         check("bf16", found[0] == 0 and len(found[1]) == length + 6, found)
         check("the same seed", found[:2] == run(*weights, "--prompt", prompt, "--tokens", 5, "--precision", "bf16", "--seed",
@@ -67,9 +69,12 @@ def main():
         for what, arguments, message in [
             ("empty prompt", [*weights, "--prompt", ""], "option --prompt: expected at least 1 token"),
             ("too long a text", [*weights, "--prompt", prompt, "--tokens", 99], "context of 24"),
-            ("vocabulary of others", [*model, "--tokeniser", "bytes", "--prompt", "a"], "65 ids of the model, found 256"),
+            ("vocabulary of others", [*model, "--tokeniser", "bytes", "--prompt", "a"], "at most the 65 tokens that the weights have, found 256"),
             ("temperature", [*weights, "--prompt", prompt, "--tokens", 2, "--temperature", -1], "temperature >= 0"),
-            ("no vocabulary", [*model, "--tokeniser", "gpt2", "--prompt", "a"], "option --vocabulary"),
+            ("no vocabulary", [*model, "--tokeniser", "gpt2", "--prompt", "a"], "expected a folder with the tokeniser gpt2"),
+            ("no tokeniser", [*model, "--prompt", "a"], "option --tokeniser: expected the one of the weights"),
+            ("a folder for bytes", [*model, "--tokeniser", "bytes", "--vocabulary", folder, "--prompt", "a"],
+             "option --vocabulary would have no effect"),
             ("no language model", ["--weights", f"{FIXTURES}/classifier_weights.safetensors", "--tokeniser", "bytes",
                                    "--prompt", "a"], "language model"),
         ]:

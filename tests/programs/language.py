@@ -80,6 +80,29 @@ def check_resumes(folder, text):
                   "--rate", 0.5)
 
 
+def check_pairs(folder, text):
+    """Weights and their tokeniser belong together, whatever becomes of a training."""
+    weights, short = f"{folder}/pair.safetensors", ("--steps", 20, "--evaluate-every", 20, "--batch", 8)
+    train = ("train_language_model", "--text", text, *SMALL)
+    status, seen = run(*train, *short, "--learn-vocabulary", 270, "--output", weights)
+    check("--learn-vocabulary alone learns a byte-pair encoding", status == 0 and "vocabulary of 270" in seen, seen)
+    status, seen = run("generate", "--weights", weights, "--prompt", "the", "--tokens", 3)
+    check("generate finds the tokeniser beside the weights", status == 0 and seen.startswith("the"), seen)
+    before = content(f"{folder}/pair.tokeniser/vocab.json")
+    run(*train, *short, "--checkpoint", f"{folder}/other")
+    check_refused("a training that cannot go on", "another recipe", "train_language_model", "--checkpoint", f"{folder}/other", "--resume",
+                  "--output", weights, "--rate", 0.5)
+    check_refused("a tokeniser's folder that is a file", "expected a folder for the tokeniser", *train, *short, "--output",
+                  f"{folder}/taken.safetensors")
+    check("what is refused leaves the tokeniser", content(f"{folder}/pair.tokeniser/vocab.json") == before
+          and content(f"{folder}/pair.tokeniser/kind") == b"bpe\n" and not os.path.exists(f"{folder}/pair.tokeniser/characters.json"))
+    status, seen = run(*train, "--steps", 4, "--checkpoint", f"{folder}/few")
+    again = run("train_language_model", "--checkpoint", f"{folder}/few", "--resume", "--steps", 8)
+    check("few steps shorten the warm-up, and go on", status == 0 and again[0] == 0 and "after step 4 of 8" in again[1], (seen, again))
+    check_refused("a warm-up that is longer than the training", "option --warm-up: expected at most --steps, 4, found 5", *train, "--steps", 4,
+                  "--warm-up", 5, "--discard")
+
+
 def check_texts(folder, text):
     train = ("train_language_model", *SMALL, *SHORT, "--discard")
     check_refused("steps that are no multiple", "expected a multiple of --evaluate-every, 20, found 30", "train_language_model", *RECIPE,
@@ -90,7 +113,7 @@ def check_texts(folder, text):
     check("a text of one character is predicted", status == 0 and loss_of_training(seen) == 0, seen)
     status, seen = run(*train, "--tokeniser", "bytes", "--text", f"{folder}/same")
     check("also in bytes", status == 0 and loss_of_training(seen) < 0.1, seen)
-    check_refused("a validation text of other characters", "vocabulary", *train, "--text", text, "--validation",
+    check_refused("a validation text of other characters", f"file '{folder}/other': text: expected characters", *train, "--text", text, "--validation",
                   write(f"{folder}/other", "\u00e9" * 50))
     weights = f"{folder}/crate-gpt2.safetensors"
     check_refused("another tokeniser's vocabulary", "expected at most the", "perplexity", "--weights", weights, "--text", text,
@@ -143,6 +166,8 @@ def main():
         text = write(f"{folder}/text", "".join(f"the {sentence(i % 2)} was seen.\n" for i in range(400)))
         check_learns(folder, text)
         check_resumes(folder, text)
+        write(f"{folder}/taken.tokeniser", "")
+        check_pairs(folder, text)
         check_texts(folder, text)
         check_classifiers(folder)
     sys.exit(1 if failures else 0)

@@ -75,6 +75,10 @@ TEST_CASE("RoBERTa's ids are its vocabulary's, with sentences between <s> and </
   const Tokeniser roberta = read_tokeniser(folder.path(), TokeniserKind::roberta);
   CHECK(in_sentence(roberta, roberta.encode("he<s>")) == Ids{257, 256, 27, 82, 29, 259});
   CHECK(roberta.encode_with_special_tokens("<mask>he") == Ids{261, 256});
+  // The mask takes the blanks before it, not those behind it; others take none.
+  CHECK(roberta.encode_with_special_tokens("he <mask> he") == Ids{256, 261, 220, 256});
+  CHECK(roberta.encode_with_special_tokens("he\u3000\n <mask>") == Ids{256, 261});
+  CHECK(roberta.encode_with_special_tokens("he <s>") == Ids{256, 220, 257});
   const SpecialTokens special = roberta.special_tokens();
   CHECK(special.padding == 258);
   CHECK(special.mask == 261);

@@ -122,6 +122,10 @@ TEST_CASE("words stream as they decode") {
   for (const TokenId id : ids) streamed += decoder.next(id);
   CHECK(streamed + decoder.finish() == tokeniser.decode(ids));
   CHECK(tokeniser.decode(ids) == "unaffable tokenization , uber [UNK] !");
+  const auto behind = [&](std::string_view before) { return StreamingDecoder(tokeniser, before).next(ids.front()); };
+  CHECK(behind("").front() == 'u');
+  CHECK(behind("an") == " " + behind(""));
+  CHECK(behind("an ") == behind(""));
 }
 
 TEST_CASE("of a token that stands twice the later counts, and an unknown one there must be") {

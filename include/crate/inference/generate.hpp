@@ -45,6 +45,13 @@ template <class Model>
   return TokenCache<typename Model::Scalar>(cached_rows(model), longest, sets);
 }
 
+/// The bytes that it takes.
+template <class Model>
+[[nodiscard]] std::size_t token_cache_bytes(const Model& model, Index longest, Index sets = 1) {
+  return TokenCache<typename Model::Scalar>::bytes_per_token(cached_rows(model)) *
+         static_cast<std::size_t>(longest * sets);
+}
+
 struct GenerationOptions {
   Index tokens = 128;                  ///< written to each prompt at most, >= 1
   std::vector<Index> end_tokens = {};  ///< a text ends with the first of these that is written

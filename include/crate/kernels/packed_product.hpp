@@ -82,7 +82,7 @@ class StepsOfColumn {
     std::size_t count = 0;
     for (Index k = 0; k < depth; ++k) {
       steps_[count] = static_cast<std::int32_t>(k);
-      count += is_zero(x[k]) ? 0 : 1;
+      count += is_zero(x[k]) ? 0U : 1U;
     }
     if (static_cast<double>(count) > largest_share * static_cast<double>(depth)) return;
     std::fill_n(steps_.begin() + static_cast<std::ptrdiff_t>(count), column_steps_ahead, std::int32_t{0});

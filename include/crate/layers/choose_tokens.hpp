@@ -1,64 +1,39 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
+#include <iterator>
 #include <string>
-#include <tuple>
-#include <vector>
 
-#include "crate/core/errors.hpp"
 #include "crate/core/token_sets.hpp"
-#include "crate/layers/pass.hpp"
+#include "crate/layers/select_tokens.hpp"
 
 namespace crate {
 
-/// The tokens that TokenLayout::with_chosen names, as one set; all, in their sets, if it names none. In front of what
-/// is costly for each token and needs the others no more, such as a head with a large vocabulary.
-template <crate::Scalar S>
-struct ChooseTokens {
-  using Scalar = S;
+namespace detail {
 
-  Index dim;  ///< d
+/// What TokenLayout::with_chosen names; all, in their sets, if it names none.
+struct ChosenTokens {
+  static std::string formula(const std::string& argument) { return argument; }
 
-  struct Tape {};
-
-  static constexpr auto parts() { return std::tuple{}; }
-
-  [[nodiscard]] Index input_dim() const { return dim; }
-  [[nodiscard]] Index output_dim() const { return dim; }
-  [[nodiscard]] std::string formula(const std::string& argument) const { return argument; }
-  [[nodiscard]] double multiply_adds(const TokenLayout&) const { return 0; }
-  [[nodiscard]] TokenLayout layout_after(const TokenLayout& layout) const {
+  static TokenLayout layout_after(const TokenLayout& layout) {
     if (!layout.chosen()) return layout;
     const Index count = std::ssize(*layout.chosen());
     return TokenLayout::equal(count > 0 ? 1 : 0, count);
   }
 
-  void list_cached_rows(std::vector<Index>&) const {}
-
-  /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout&, int) const { return 0; }
-
-  void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
-    check_size("chosen tokens: rows", z.rows(), dim);
-    if (const auto& chosen = pass.layout().chosen())
-      for (std::size_t i = 0; i < chosen->size(); ++i) out.col(static_cast<Index>(i)) = z.col((*chosen)[i]);
-    else
-      out = z;
-  }
-
-  void forward(ConstTokens<S> z, Tokens<S> out, Tape&, Pass<S>& pass) const { forward(z, out, pass); }
-
-  void backward(ConstTokens<S> out_cotangent, const Tape&, Tokens<S> z_cotangent, ChooseTokens&, Pass<S>& pass) const {
-    const auto& chosen = pass.layout().chosen();
-    if (!chosen) {
-      z_cotangent = out_cotangent;
-      return;
-    }
-    z_cotangent.setZero();
-    for (std::size_t i = 0; i < chosen->size(); ++i)
-      z_cotangent.col((*chosen)[i]) += out_cotangent.col(static_cast<Index>(i));
+  template <class Body>
+  static void for_each(const TokenLayout& layout, const Body& body) {
+    if (!layout.chosen()) return body(Index{0}, Index{0}, layout.tokens());
+    Index to = 0;
+    for (const Index from : *layout.chosen()) body(from, to++, Index{1});
   }
 };
+
+}  // namespace detail
+
+/// The tokens that TokenLayout::with_chosen names, as one set; all, in their sets, if it names none. In front of what
+/// is costly for each token and needs the others no more, such as a head with a large vocabulary.
+template <crate::Scalar S>
+using ChooseTokens = SelectTokens<S, detail::ChosenTokens>;
 
 }  // namespace crate

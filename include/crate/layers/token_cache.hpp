@@ -51,6 +51,13 @@ class TokenCache {
   /// The bytes held: those of sets * longest tokens, each layer's numbers of a token rounded up to whole cache lines.
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(numbers_.size()) * sizeof(S); }
 
+  /// The bytes that a token takes.
+  [[nodiscard]] static std::size_t bytes_per_token(const std::vector<Index>& rows) {
+    std::size_t bytes = 0;
+    for (const Index of_layer : rows) bytes += static_cast<std::size_t>(stride(of_layer)) * sizeof(S);
+    return bytes;
+  }
+
   /// Forgets the tokens of a set from `first` >= 0 on.
   void forget(Index set, Index first = 0) {
     check_option(first >= 0, "token cache: first token to forget >= 0", first);

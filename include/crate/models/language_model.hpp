@@ -117,9 +117,12 @@ using TransformerLanguageModel = LanguageModel<TransformerBlock<S>>;
 namespace detail {
 
 /// The random start of language models as published: every linear map, embedding and position normal with deviation
-/// 0.02, every bias zero; but for dictionaries, which are as everywhere, and norms.
+/// 0.02, every bias zero; but for dictionaries and norms, which are as everywhere.
 /// `of_outputs` is the deviation of the maps that a residual is added to.
-inline void fill_as_language_model(const ParameterList& parameters, std::uint64_t seed, double of_outputs) {
+template <class Model>
+void initialise_language_model(Model& model, std::uint64_t seed, double of_outputs = 0.02) {
+  initialise_parts(model, seed, std::string());
+  const ParameterList parameters = list_parameters(model);
   for (const Parameter& parameter : parameters) {
     const std::string_view name = parameter.name;
     const bool is_dictionary = name.ends_with(".dictionary") || name.ends_with(".decoding");
@@ -141,9 +144,8 @@ inline void fill_as_language_model(const ParameterList& parameters, std::uint64_
 /// zero, dictionaries and norms as everywhere.
 template <class Block>
 void initialise(LanguageModel<Block>& model, std::uint64_t seed) {
-  detail::initialise_parts(model, seed, std::string());
   const auto depth = static_cast<double>(model.encoder.layers.size());
-  detail::fill_as_language_model(list_parameters(model), seed, 0.02 / std::sqrt(2 * depth));
+  detail::initialise_language_model(model, seed, 0.02 / std::sqrt(2 * depth));
 }
 
 }  // namespace crate

@@ -211,13 +211,11 @@ using TransformerSentenceClassifier = SentenceClassifier<TransformerBlock<S>>;
 /// norms as everywhere.
 template <class Block>
 void initialise(MaskedLanguageModel<Block>& model, std::uint64_t seed) {
-  detail::initialise_parts(model, seed, std::string());
-  detail::fill_as_language_model(list_parameters(model), seed, 0.02);
+  detail::initialise_language_model(model, seed);
 }
 template <class Block>
 void initialise(SentenceClassifier<Block>& model, std::uint64_t seed) {
-  detail::initialise_parts(model, seed, std::string());
-  detail::fill_as_language_model(list_parameters(model), seed, 0.02);
+  detail::initialise_language_model(model, seed);
 }
 
 }  // namespace crate

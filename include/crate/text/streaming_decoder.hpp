@@ -40,12 +40,14 @@ inline std::size_t append_whole_characters(std::string_view bytes, bool all, std
 }
 
 /// Decodes one token at a time for a reader who watches: what is handed out never ends within a character, and all of
-/// it together is valid_utf8(tokeniser.decode(ids)). The tokeniser must outlive it.
+/// it together is valid_utf8(tokeniser.decode(ids)). Behind a text that was there before, words are parted from it as
+/// the tokeniser parts words. The tokeniser must outlive it.
 template <TextTokeniser T>
 class StreamingDecoder {
  public:
-  explicit StreamingDecoder(const T& tokeniser) : tokeniser_(&tokeniser) {}
-  explicit StreamingDecoder(T&&) = delete;
+  explicit StreamingDecoder(const T& tokeniser, std::string_view before = "")
+      : tokeniser_(&tokeniser), bytes_(before.substr(before.empty() ? 0 : before.size() - 1)), shown_(bytes_.size()) {}
+  explicit StreamingDecoder(T&&, std::string_view = "") = delete;
 
   /// The text that is whole with this token, perhaps none. Throws VocabularyError as the tokeniser.
   [[nodiscard]] std::string next(TokenId id) {

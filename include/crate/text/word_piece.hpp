@@ -130,7 +130,7 @@ inline void WordPiece::append_text(TokenId id, std::string& text) const {
     text += token.substr(continues.size());
     return;
   }
-  if (!text.empty()) text += ' ';
+  if (!text.empty() && std::string_view(" \t\n\r").find(text.back()) == std::string_view::npos) text += ' ';
   text += token;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "crate/io/families/detail/absent_biases.hpp"
 #include "crate/io/families/detail/changed_weights.hpp"
 #include "crate/io/families/detail/joined_names.hpp"
 #include "crate/io/families/first_layer.hpp"
@@ -41,15 +42,6 @@ inline constexpr std::tuple of_language_models{heads, step, lambda, FixedText{"f
 inline constexpr std::tuple of_transformer_language_models{heads, gelu, FixedText{"format", "pt"}};
 
 }  // namespace load_option
-
-/// What files of this format have in common, whatever the blocks.
-struct NanoGptFormat {
-  static constexpr std::string_view kind = language_model_kind;
-  /// Causal masks.
-  static constexpr std::array<std::string_view, 4> buffers{"transformer.h.*.attn.bias", "h.*.attn.bias",
-                                                           "transformer.h.*.attn.masked_bias", "h.*.attn.masked_bias"};
-  static constexpr std::array tied{TiedName{"lm_head.weight", "transformer.wte.weight"}};
-};
 
 /// Of the blocks, heads alone are not told; the training program notes them beside the weights.
 [[nodiscard]] inline Index heads_of_language_model(const LoadOptions& options, const TensorTable& weights) {
@@ -101,17 +93,34 @@ template <class Model>
   return {.heads = first.heads, .step = first.step, .lambda = first.lambda};
 }
 
-/// Of a CRATE of any kind.
-template <class Model>
-[[nodiscard]] typename Model::Options smallest_language_model_like(const Model& model) {
-  const FirstLayer first = first_layer(model);
-  typename Model::Options options{
-      .vocabulary = 1, .context = 1, .depth = 1, .final_norm = model.norm.has_value(), .block = {.dim = 1, .heads = 1}};
-  options.block.head_dim = *first.head_dim;
-  options.block.step = *first.step;
-  options.block.lambda = *first.lambda;
-  return options;
-}
+/// What files of this format have in common, whatever the blocks. Models trained with bias=False lack the biases of
+/// all norms and maps: these load as zeros, and are saved with them.
+struct NanoGptFormat {
+  static constexpr std::string_view kind = language_model_kind;
+  /// Causal masks.
+  static constexpr std::array<std::string_view, 4> buffers{"transformer.h.*.attn.bias", "h.*.attn.bias",
+                                                           "transformer.h.*.attn.masked_bias", "h.*.attn.masked_bias"};
+  static constexpr std::array tied{TiedName{"lm_head.weight", "transformer.wte.weight"}};
+  static constexpr auto load_options = load_option::of_language_models;
+
+  static LoadOptions untold(const auto& model) { return untold_of_text(model); }
+
+  /// Of a CRATE of any kind.
+  template <class Model>
+  static typename Model::Options smallest_like(const Model& model) {
+    const FirstLayer first = first_layer(model);
+    typename Model::Options options{.vocabulary = 1,
+                                    .context = 1,
+                                    .depth = 1,
+                                    .final_norm = model.norm.has_value(),
+                                    .block = {.dim = 1, .heads = 1}};
+    options.block.head_dim = *first.head_dim;
+    options.block.step = *first.step;
+    options.block.lambda = *first.lambda;
+    if constexpr (requires { options.block.atoms; }) options.block.atoms = 1;
+    return options;
+  }
+};
 
 /// Whether the file says that it is of this family, or, if it says nothing, the dictionary of its first layer is square
 /// or not.
@@ -148,17 +157,15 @@ struct CrateLanguageModelFamily : detail::NanoGptFormat {
   static constexpr std::string_view name = "crate-gpt2", title = "a CRATE language model";
   static constexpr std::string_view marker = "layers.0.sparsify.dictionary";
   static constexpr std::span<const PublishedName> names = crate_language_model_names;
-  static constexpr auto load_options = detail::load_option::of_language_models;
 
+  static TensorTable as_published(const TensorTable& weights) { return detail::with_absent_biases(weights, names); }
   static bool fits(const TensorTable& weights) { return detail::has_dictionary(weights, true, name); }
   static Options options(const TensorTable& weights, const LoadOptions& given) {
     return detail::crate_language_model_options<Options>(weights, given, ".ista.weight");
   }
-  static LoadOptions untold(const auto& model) { return detail::untold_of_text(model); }
   static detail::LeastWeights least_weights(const Options& o) {
     return detail::least_weights_of_language_model(o, o.block.heads * o.block.head_dim + o.block.dim);
   }
-  static Options smallest_like(const auto& model) { return detail::smallest_language_model_like(model); }
 };
 
 /// CRATE-LM of arXiv 2410.16443, whose dictionary is stored as D^T.
@@ -170,22 +177,16 @@ struct OvercompleteLanguageModelFamily : detail::NanoGptFormat {
   static constexpr std::string_view name = "crate-lm", title = "an overcomplete CRATE language model";
   static constexpr std::string_view marker = "layers.0.sparsify.dictionary";
   static constexpr std::span<const PublishedName> names = overcomplete_language_model_names;
-  static constexpr auto load_options = detail::load_option::of_language_models;
 
+  static TensorTable as_published(const TensorTable& weights) { return detail::with_absent_biases(weights, names); }
   static bool fits(const TensorTable& weights) { return detail::has_dictionary(weights, false, name); }
   static Options options(const TensorTable& weights, const LoadOptions& given) {
     auto options = detail::crate_language_model_options<Options>(weights, given, ".ista.weight");
     options.block.atoms = detail::dimension(weights, "transformer.h.0.ista.weight", 2, 0);
     return options;
   }
-  static LoadOptions untold(const auto& model) { return detail::untold_of_text(model); }
   static detail::LeastWeights least_weights(const Options& o) {
     return detail::least_weights_of_language_model(o, o.block.heads * o.block.head_dim + o.block.atoms);
-  }
-  static Options smallest_like(const auto& model) {
-    Options options = detail::smallest_language_model_like(model);
-    options.block.atoms = 1;
-    return options;
   }
 };
 
@@ -198,21 +199,14 @@ struct CrateAlphaLanguageModelFamily : detail::NanoGptFormat {
   static constexpr std::string_view name = "crate-alpha-lm", title = "a CRATE-alpha language model";
   static constexpr std::string_view marker = "layers.0.sparsify.decoding";
   static constexpr std::span<const PublishedName> names = crate_alpha_language_model_names;
-  static constexpr auto load_options = detail::load_option::of_language_models;
 
   static Options options(const TensorTable& weights, const LoadOptions& given) {
     auto options = detail::crate_language_model_options<Options>(weights, given, ".ista.D");
     options.block.atoms = detail::dimension(weights, "transformer.h.0.ista.D", 2, 1);
     return options;
   }
-  static LoadOptions untold(const auto& model) { return detail::untold_of_text(model); }
   static detail::LeastWeights least_weights(const Options& o) {
     return detail::least_weights_of_language_model(o, o.block.heads * o.block.head_dim + 2 * o.block.atoms);
-  }
-  static Options smallest_like(const auto& model) {
-    Options options = detail::smallest_language_model_like(model);
-    options.block.atoms = 1;
-    return options;
   }
 };
 
@@ -230,19 +224,7 @@ struct TransformerLanguageModelFamily : detail::NanoGptFormat {
   static constexpr auto load_options = detail::load_option::of_transformer_language_models;
 
   static TensorTable as_published(const TensorTable& weights) {
-    const Tensor* const projection = weights.find("transformer.h.0.attn.c_attn.weight");
-    if (projection == nullptr || projection->shape.size() != 2 || projection->shape[1] != 3 * projection->shape[0])
-      return weights;
-    const TensorTable turned = detail::changed_weights(
-        weights, [](const Tensor&) { return false; },
-        [](Tensor& tensor) {
-          const bool is_map = tensor.name.ends_with(".c_attn.weight") || tensor.name.ends_with(".c_proj.weight") ||
-                              tensor.name.ends_with(".c_fc.weight");
-          if (is_map) tensor = transposed(tensor);
-        });
-    Metadata metadata = turned.metadata();
-    if (turned.find_metadata("crate.gelu") == nullptr) metadata.emplace_back("crate.gelu", "tanh");
-    return {turned.source(), turned.tensors(), std::move(metadata), turned.owner()};
+    return detail::with_absent_biases(of_nano_gpt(weights), names);
   }
 
   static Options options(const TensorTable& weights, const LoadOptions& given) {
@@ -271,6 +253,24 @@ struct TransformerLanguageModelFamily : detail::NanoGptFormat {
                       .hidden = 1,
                       .gelu = *untold(model).gelu,
                       .norm_epsilon = 1e-5}};
+  }
+
+ private:
+  /// In the layout of nanoGPT, if the projection of the first layer tells that it is in that of Hugging Face.
+  static TensorTable of_nano_gpt(const TensorTable& weights) {
+    const Tensor* const projection = weights.find("transformer.h.0.attn.c_attn.weight");
+    if (projection == nullptr || projection->shape.size() != 2 || projection->shape[1] != 3 * projection->shape[0])
+      return weights;
+    const TensorTable turned = detail::changed_weights(
+        weights, [](const Tensor&) { return false; },
+        [](Tensor& tensor) {
+          const bool is_map = tensor.name.ends_with(".c_attn.weight") || tensor.name.ends_with(".c_proj.weight") ||
+                              tensor.name.ends_with(".c_fc.weight");
+          if (is_map) tensor = transposed(tensor);
+        });
+    Metadata metadata = turned.metadata();
+    if (turned.find_metadata("crate.gelu") == nullptr) metadata.emplace_back("crate.gelu", "tanh");
+    return {turned.source(), turned.tensors(), std::move(metadata), turned.owner()};
   }
 };
 

@@ -13,6 +13,7 @@
 #include "crate/io/families/load_options.hpp"
 #include "crate/io/families/published_names.hpp"
 #include "crate/io/families/sizes_in_weights.hpp"
+#include "crate/io/formats/file_error.hpp"
 #include "crate/models/masked_language_model.hpp"
 
 // CRATE-BERT as pull request 27759 of huggingface/transformers stores it. Of the same models with transformer blocks,
@@ -76,7 +77,9 @@ template <class BlockOptions>
   result.vocabulary = dimension(weights, embeddings + "word_embeddings.weight", 2, 0);
   result.block.dim = dimension(weights, embeddings + "word_embeddings.weight", 2, 1);
   const Index positions = dimension(weights, embeddings + "position_embeddings.weight", 2, 0);
-  check_option(positions > first_roberta_position, "more positions in the weights than those of padding", positions);
+  if (positions <= first_roberta_position)
+    throw file_error(weights.source(), "expected more than the ", first_roberta_position,
+                     " positions of padding, found ", positions);
   result.context = positions - first_roberta_position;
   const std::string types = embeddings + "token_type_embeddings.weight";
   result.types = weights.find(types) != nullptr ? dimension(weights, types, 2, 0) : 0;
@@ -135,25 +138,35 @@ template <class BlockOptions>
   return {.vocabulary = 1, .context = 1, .types = 1, .depth = 1, .block = block};
 }
 
-/// Of a text encoder of transformer blocks also the form of GELU.
-template <class Model>
-[[nodiscard]] LoadOptions untold_of_transformer_text(const Model& model) {
-  LoadOptions untold = untold_of_text(model);
-  untold.gelu = model.text.encoder.layers.front().transform.branch.layer.activation.form;
-  return untold;
-}
-
 /// Whether a head for classes stands on the encoder.
 [[nodiscard]] inline bool is_sentence_classifier(const TensorTable& weights) {
   return weights.find("classifier.out_proj.weight") != nullptr;
 }
 
-/// What files of masked language models have in common.
+/// What files of text encoders have in common, whatever the blocks and the head.
 struct BertFormat {
   static constexpr std::string_view kind = "a masked language model";
   static constexpr std::array<std::string_view, 4> buffers{
       "crate.embeddings.position_ids", "crate.embeddings.token_type_ids", "bert.embeddings.position_ids",
       "bert.embeddings.token_type_ids"};
+
+  /// Of transformer blocks also the form of GELU.
+  static LoadOptions untold(const auto& model) {
+    LoadOptions untold = untold_of_text(model);
+    const auto& block = model.text.encoder.layers.front();
+    if constexpr (requires { block.transform; }) untold.gelu = block.transform.branch.layer.activation.form;
+    return untold;
+  }
+  static LeastWeights least_weights(const auto& options) { return least_weights_of_text(options.text); }
+
+  template <class Model>
+  static typename Model::Options smallest_like(const Model& model) {
+    typename Model::Options options;
+    if constexpr (requires { options.text.block.gelu; }) options.text.block.gelu = *untold(model).gelu;
+    options.text = smallest_encoder_like(first_layer(model), options.text.block);
+    if constexpr (requires { options.classes; }) options.classes = 1;
+    return options;
+  }
 };
 
 }  // namespace detail
@@ -202,11 +215,6 @@ struct CrateMaskedLanguageModelFamily : detail::BertFormat {
     return {.text = detail::crate_encoder_options(weights, detail::completed(given, weights, load_options, kind)),
             .tied = weights.find("lm_head.decoder.weight") == nullptr};
   }
-  static LoadOptions untold(const auto& model) { return detail::untold_of_text(model); }
-  static detail::LeastWeights least_weights(const Options& o) { return detail::least_weights_of_text(o.text); }
-  static Options smallest_like(const auto& model) {
-    return {.text = detail::smallest_encoder_like(detail::first_layer(model), CrateBlockOptions{})};
-  }
 };
 
 /// CRATE-BERT with a head for classes of sentences.
@@ -225,11 +233,6 @@ struct CrateSentenceClassifierFamily : detail::BertFormat {
   static Options options(const TensorTable& weights, const LoadOptions& given) {
     return {.text = detail::crate_encoder_options(weights, detail::completed(given, weights, load_options, kind)),
             .classes = detail::dimension(weights, "classifier.out_proj.weight", 2, 0)};
-  }
-  static LoadOptions untold(const auto& model) { return detail::untold_of_text(model); }
-  static detail::LeastWeights least_weights(const Options& o) { return detail::least_weights_of_text(o.text); }
-  static Options smallest_like(const auto& model) {
-    return {.text = detail::smallest_encoder_like(detail::first_layer(model), CrateBlockOptions{}), .classes = 1};
   }
 };
 
@@ -251,11 +254,6 @@ struct TransformerMaskedLanguageModelFamily : detail::BertFormat {
     return {.text = detail::transformer_encoder_options(weights, detail::completed(given, weights, load_options, kind)),
             .tied = weights.find("lm_head.decoder.weight") == nullptr};
   }
-  static LoadOptions untold(const auto& model) { return detail::untold_of_transformer_text(model); }
-  static detail::LeastWeights least_weights(const Options& o) { return detail::least_weights_of_text(o.text); }
-  static Options smallest_like(const auto& model) {
-    return {.text = detail::smallest_encoder_like(detail::first_layer(model), {.gelu = *untold(model).gelu})};
-  }
 };
 
 /// The same with a head for classes of sentences.
@@ -275,12 +273,6 @@ struct TransformerSentenceClassifierFamily : detail::BertFormat {
   static Options options(const TensorTable& weights, const LoadOptions& given) {
     return {.text = detail::transformer_encoder_options(weights, detail::completed(given, weights, load_options, kind)),
             .classes = detail::dimension(weights, "classifier.out_proj.weight", 2, 0)};
-  }
-  static LoadOptions untold(const auto& model) { return detail::untold_of_transformer_text(model); }
-  static detail::LeastWeights least_weights(const Options& o) { return detail::least_weights_of_text(o.text); }
-  static Options smallest_like(const auto& model) {
-    return {.text = detail::smallest_encoder_like(detail::first_layer(model), {.gelu = *untold(model).gelu}),
-            .classes = 1};
   }
 };
 

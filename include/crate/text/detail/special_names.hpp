@@ -9,9 +9,22 @@
 #include <utility>
 #include <vector>
 
+#include "crate/text/detail/character_class.hpp"
 #include "crate/text/token.hpp"
 
 namespace crate::detail {
+
+/// The text without the white space at its end.
+[[nodiscard]] inline std::string_view without_blanks_behind(std::string_view text) {
+  while (!text.empty()) {
+    std::size_t last = text.size() - 1;
+    while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xC0U) == 0x80U) --last;
+    const ClassifiedCharacter character = classify_first(text.substr(last));
+    if (character.kind != CharacterClass::space || last + character.size != text.size()) break;
+    text.remove_suffix(character.size);
+  }
+  return text;
+}
 
 /// The special tokens of a vocabulary, with those found by their usual names that have a use of their own.
 [[nodiscard]] inline SpecialTokens special_tokens_named(std::vector<std::pair<std::string, TokenId>> named) {
@@ -31,7 +44,7 @@ namespace crate::detail {
 }
 
 /// Encodes the names of special tokens in a text as these, the longest where several begin, and what lies between by
-/// `encode`.
+/// `encode`. The mask takes the white space before it, as in Hugging Face (AddedToken.lstrip).
 template <class Encode>
 [[nodiscard]] std::vector<TokenId> encode_between(const SpecialTokens& special, std::string_view text,
                                                   const Encode& encode) {
@@ -51,7 +64,8 @@ template <class Encode>
           (longest == nullptr || longest->first.size() < entry.first.size()))
         longest = &entry;
     if (longest != nullptr) {
-      append_encoded(text.substr(begin, i - begin));
+      const std::string_view before = text.substr(begin, i - begin);
+      append_encoded(longest->second == special.mask ? without_blanks_behind(before) : before);
       ids.push_back(longest->second);
       begin = i + longest->first.size();
     }

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+#include "crate/io/save_model.hpp"
+#include "text_program/tokeniser_options.hpp"
+
+namespace text_program {
+
+/// Weights and, beside them, their tokeniser, once the weights are there: until then the old pair stays.
+struct SaveWithTokeniser {
+  const ChosenTokeniser& chosen;
+
+  template <class Model>
+  void operator()(const std::string& path, const Model& model) const {
+    crate::save_model(path, model);
+    write_beside(path, chosen);
+  }
+};
+
+}  // namespace text_program
