@@ -157,6 +157,9 @@ def check_differences():
     ended_saying("a file that one lacks", "file 'none': cannot be opened", one, with_options(text="none"))
     seen = ended_saying("an option that there is not", "--foo", command(2, LANGUAGE, ("--foo",)))
     check("what all have to say is said once", seen.count("--foo") == 1, seen)
+    seen = ended_saying("a loss that is not finite", "expected a finite loss", command(2, LANGUAGE, (
+        *TEXT, "--steps", 20, "--rate", 1e30, "--schedule", "constant", "--threads", 1, "--output", "diverged.st")))
+    check("the first rank tells it alone", seen.count("expected a finite loss") == 1, seen)
     status, seen = run(command(3, LANGUAGE, ("--version",)))
     check("the version is printed once", status == 0 and seen.count("\n") == 1, seen)
 
