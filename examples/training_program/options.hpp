@@ -81,7 +81,7 @@ inline void add_file_options(CLI::App& app, Options& o, const std::string& perio
   app.footer(
       "\nUnder mpirun -n N, N processes train one model, with the same result. After Ctrl-C mpirun gives them one "
       "second\n"
-      "to write the checkpoint; mpirun --mca odls_base_sigkill_timeout 30 gives them thirty.");
+      "to write the checkpoint; mpirun --mca odls_base_sigkill_timeout 10 gives them ten.");
 #endif
 }
 
