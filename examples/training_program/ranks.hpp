@@ -112,8 +112,8 @@ template <class Main>
 
 #else
 
-/// What `main` returns: what main_of_rank() does, unless this is one of several processes, which without MPI do not know
-/// each other.
+/// What `main` returns: what main_of_rank() does, unless this is one of several processes, which without MPI do not
+/// know each other.
 template <class Main>
 [[nodiscard]] int run_ranks(Options&, const Main& main_of_rank) {
   const auto launched = crate::launched_process();

@@ -41,8 +41,8 @@ inline constexpr std::array<const char*, 3> ranks_in_environment{"OMPI_COMM_WORL
                      [](const char* name) { return detail::number_in_environment(name).has_value(); });
 }
 
-/// What Open MPI's mpirun, or another launcher that speaks PMI or PMIx, says of this process in its environment; nothing
-/// if it was started alone, or if the launcher does not say with how many.
+/// What Open MPI's mpirun, or another launcher that speaks PMI or PMIx, says of this process in its environment;
+/// nothing if it was started alone, or if the launcher does not say with how many.
 [[nodiscard]] inline std::optional<LaunchedProcess> launched_process() {
   struct Variables {
     const char *rank, *count, *count_on_machine;

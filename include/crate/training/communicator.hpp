@@ -89,24 +89,30 @@ struct RankShare {
   [[nodiscard]] static Index first_of(Index total, Index rank, Index size) { return (total * rank + size - 1) / size; }
 };
 
-/// Fills in `values` those that other ranks own, as owner(i) says. They are copied byte by byte. Throws as gather.
+/// Fills in `values` those that other ranks own, as owner(i) says. Throws as gather, and Error if there are several ranks
+/// and values cannot be copied byte by byte.
 template <class Value, class Owner>
 void share_values(Communicator& ranks, std::string_view what, std::vector<Value>& values, const Owner& owner) {
-  static_assert(std::is_trivially_copyable_v<Value>, "what ranks share is copied byte by byte");
   if (ranks.size() == 1) return;
-  std::string own;
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (owner(static_cast<Index>(i)) == ranks.rank())
-      own.append(reinterpret_cast<const char*>(&values[i]), sizeof(Value));
-  const std::vector<std::string> all = ranks.gather(what, own);
-  std::vector<std::size_t> taken(all.size(), 0);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto rank = static_cast<std::size_t>(owner(static_cast<Index>(i)));
-    if (taken[rank] + sizeof(Value) > all[rank].size())
-      throw Error(concatenate(what, ": expected more of ", ranks.name_of(static_cast<int>(rank)), ", found ",
-                              all[rank].size(), " bytes"));
-    std::memcpy(&values[i], all[rank].data() + taken[rank], sizeof(Value));
-    taken[rank] += sizeof(Value);
+  if constexpr (!std::is_trivially_copyable_v<Value>) {
+    throw Error(concatenate(what,
+                            ": expected values that can be copied byte by byte, found others, which cannot go to ",
+                            "another process"));
+  } else {
+    std::string own;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (owner(static_cast<Index>(i)) == ranks.rank())
+        own.append(reinterpret_cast<const char*>(&values[i]), sizeof(Value));
+    const std::vector<std::string> all = ranks.gather(what, own);
+    std::vector<std::size_t> taken(all.size(), 0);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const auto rank = static_cast<std::size_t>(owner(static_cast<Index>(i)));
+      if (taken[rank] + sizeof(Value) > all[rank].size())
+        throw Error(concatenate(what, ": expected more of ", ranks.name_of(static_cast<int>(rank)), ", found ",
+                                all[rank].size(), " bytes"));
+      std::memcpy(&values[i], all[rank].data() + taken[rank], sizeof(Value));
+      taken[rank] += sizeof(Value);
+    }
   }
 }
 

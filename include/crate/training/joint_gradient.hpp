@@ -202,9 +202,9 @@ class JointGradient {
       if (other_) by_other = zeros_like(*other_);
       for (Index piece = own.first + i; piece < pieces(); piece += lanes())
         for (std::size_t v = 0; v < by_student.size(); ++v) {
-          const bool own = is_of_own_size(v);
-          backward(own ? student : *other_, by_student[v].middleCols(first(piece), size(piece)), recording(piece, v),
-                   own ? gradient : *by_other, run);
+          const bool as_student = is_of_own_size(v);
+          backward(as_student ? student : *other_, by_student[v].middleCols(first(piece), size(piece)),
+                   recording(piece, v), as_student ? gradient : *by_other, run);
         }
       if (!by_other) return;
       resize_gradient(*by_other, patch_grid(student));

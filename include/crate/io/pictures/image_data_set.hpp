@@ -167,8 +167,8 @@ void normalise_planes(const ImagePlanes& image, const ImageNormalisation& normal
   for (Index c = 0; c < image.channels; ++c) {
     const auto of = static_cast<std::size_t>(c);
     Eigen::Map<Matrix<S>>(to + c * image.height * image.width, image.width, image.height).array() =
-        (image.plane(c).template cast<S>().array() - static_cast<S>(normalisation.mean[of]))
-        * static_cast<S>(1 / normalisation.deviation[of]);
+        (image.plane(c).template cast<S>().array() - static_cast<S>(normalisation.mean[of])) *
+        static_cast<S>(1 / normalisation.deviation[of]);
   }
 }
 
