@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Many processes train one model: ranks.py FOLDER_OF_PROGRAMS, with the mpirun that CRATE_MPIRUN names. Ranks times threads give the same bytes, also where a training is
-stopped, killed and continued by other ranks; whatever goes wrong at one rank ends all of them with a sentence that says what."""
+"""Many processes train one model: ranks.py FOLDER_OF_PROGRAMS, with the mpirun that CRATE_MPIRUN names. Ranks times threads
+give the same bytes, also where a training is stopped, killed and continued by other ranks, and on several hosts; whatever goes
+wrong at one rank ends all of them with a sentence that says what."""
 
 import os
 import random
+import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -13,6 +16,8 @@ import tempfile
 import time
 
 MPIRUN = (os.environ.get("CRATE_MPIRUN", "mpirun"), "--oversubscribe", "--allow-run-as-root")
+
+HOSTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "on_several_hosts")
 
 failures = 0
 
@@ -104,7 +109,7 @@ LANGUAGE = "train_language_model"
 
 def check_programs():
     check_same_bits(LANGUAGE, (*TEXT, "--steps", 20, "--sample", 8), (*LAYOUTS, (5, 1)))
-    check_same_bits("train_masked_language_model", (*TEXT, "--steps", 20, "--learn-vocabulary", 280, "--tokeniser", "bpe"),
+    check_same_bits("train_masked_language_model", (*TEXT, "--steps", 20, "--tokeniser", "bert", "--vocabulary", "words"),
                     ((None, 1), (2, 2)))
     check_same_bits("train_classifier", ("--data", "images", "--patch", "4x4", "--epochs", 2, "--batch", 20, "--crop", 1, "--flip",
                                          "--label-smoothing", 0.1, *MODEL, *RANDOM))
@@ -228,10 +233,38 @@ def check_lost_folder():
     check("the last one is whole", "the training is further already" in seen or status == 0, seen)
 
 
+def can_make_hosts():
+    """Needs ip (Debian: iproute2) and the right to make network namespaces."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    made = subprocess.run(["ip", "netns", "add", f"crate{os.getpid()}"], capture_output=True).returncode == 0
+    if made:
+        subprocess.run(["ip", "netns", "delete", f"crate{os.getpid()}"])
+    return made
+
+
+def check_several_hosts():
+    """Over TCP, from one address to another."""
+    if not can_make_hosts():
+        return print("without hosts of their own, as there are no network namespaces to be had")
+    arguments = (*LONG, "--steps", 20)
+    run(command(None, LANGUAGE, (*arguments, "--output", "one.st")))
+    status, seen = end(subprocess.Popen([HOSTS, "3", *command(None, LANGUAGE, (*arguments, "--output", "hosts.st"))],
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    check("three hosts train", status == 0, seen)
+    sent = [int(line.split()[2]) for line in seen.splitlines() if line.startswith("host")]
+    check("three hosts give the bits of one process", status == 0 and content("hosts.st") == content("one.st"))
+    gradients = 20 * 4 * int((re.search(r"(\d+) parameters", seen) or [0, 0])[1])  # bytes of all steps
+    check("each step the first and the last host send one gradient, the one between them two, and little beside",
+          len(sent) == 3 and all(times <= bytes / gradients < times + 0.5 for bytes, times in zip(sent, (1, 2, 1))), (gradients, seen))
+
+
 def write_data():
     random.seed(1)
     words = ("film", "plot", "cast", "song", "good", "bad")
     write("text", " ".join(random.choice(words) for _ in range(3000)).encode())
+    os.mkdir("words")
+    write("words/vocab.txt", "\n".join(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words)).encode())
     os.mkdir("images")
     for split, count in (("train", 90), ("t10k", 50)):
         labels = bytes(i % 3 for i in range(count))
@@ -245,7 +278,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_data()
-        for part in (check_programs, check_goes_on, check_differences, check_signals, check_signal_at_mpirun, check_lost_folder):
+        for part in (check_programs, check_goes_on, check_differences, check_signals, check_signal_at_mpirun, check_lost_folder,
+                     check_several_hosts):
             part()
         os.chdir("/")
     print("all agree" if failures == 0 else f"{failures} failed")

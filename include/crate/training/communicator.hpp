@@ -89,8 +89,8 @@ struct RankShare {
   [[nodiscard]] static Index first_of(Index total, Index rank, Index size) { return (total * rank + size - 1) / size; }
 };
 
-/// Fills in `values` those that other ranks own, as owner(i) says. Throws as gather, and Error if there are several ranks
-/// and values cannot be copied byte by byte.
+/// Fills in `values` those that other ranks own, as owner(i) says. Throws as gather, and Error if there are several
+/// ranks and values cannot be copied byte by byte.
 template <class Value, class Owner>
 void share_values(Communicator& ranks, std::string_view what, std::vector<Value>& values, const Owner& owner) {
   if (ranks.size() == 1) return;
