@@ -11,7 +11,6 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
-#include <cstdlib>
 #include <initializer_list>
 #include <limits>
 #include <optional>
@@ -147,20 +146,6 @@ TEST_CASE("A training learns, and ends with the same bits on any number of threa
     CHECK(reports[4].test.accuracy() > 0.5);
     CHECK(reports[4].test.top_5_accuracy() == 1);
   }
-}
-
-TEST_CASE("One process of several that do not know each other is refused before its first step") {
-  const Setting setting;
-  State state = fresh_state();
-  Threads alone;
-  TestTrainer trainer = setting.trainer(state, alone);
-  ::setenv("OMPI_COMM_WORLD_RANK", "1", 1);
-  ::setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
-  const std::string message = message_of<Error>([&] { trainer.run(); });
-  ::unsetenv("OMPI_COMM_WORLD_RANK");
-  ::unsetenv("OMPI_COMM_WORLD_SIZE");
-  CHECK_THAT(message, ContainsSubstring("expected one process, found one of 2 that were started together"));
-  CHECK(state.step == 0);
 }
 
 TEST_CASE("A training that is stopped after any step and continued ends as if never stopped") {
