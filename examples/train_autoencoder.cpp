@@ -5,7 +5,6 @@
 // part.
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -203,13 +202,12 @@ int run(CLI::App& app, Options& options) {
 }  // namespace
 
 int main(int count, char** arguments) {
-#ifdef SIGPIPE
-  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
-#endif
   Options options;
   CLI::App app("Trains a masked autoencoder: CRATE-MAE, or the same of ordinary transformer blocks.\n");
   program_options::set_up(app, "train_autoencoder");
   train_autoencoder::add_options(app, options);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("train_autoencoder", [&] { return run(app, options); });
+  return training_program::on_all_ranks(options.training, [&]() -> int {
+    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+    return program_options::run("train_autoencoder", [&] { return run(app, options); });
+  });
 }

@@ -5,7 +5,6 @@
 // Fashion-MNIST in five epochs.
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -252,13 +251,12 @@ int run(CLI::App& app, Options& options) {
 }  // namespace
 
 int main(int count, char** arguments) {
-#ifdef SIGPIPE
-  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
-#endif
   Options options;
   CLI::App app("Trains an image classifier: CRATE, CRATE-alpha or a vision transformer.\n");
   program_options::set_up(app, "train_classifier");
   train_classifier::add_options(app, options);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("train_classifier", [&] { return run(app, options); });
+  return training_program::on_all_ranks(options.training, [&]() -> int {
+    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+    return program_options::run("train_classifier", [&] { return run(app, options); });
+  });
 }

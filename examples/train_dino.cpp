@@ -6,7 +6,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <numeric>
@@ -301,13 +300,12 @@ int run(CLI::App& app, Options& options) {
 }  // namespace
 
 int main(int count, char** arguments) {
-#ifdef SIGPIPE
-  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
-#endif
   Options options;
   CLI::App app("Trains the encoder of an image classifier without labels, by self-distillation.\n");
   program_options::set_up(app, "train_dino");
   train_dino::add_options(app, options);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("train_dino", [&] { return run(app, options); });
+  return training_program::on_all_ranks(options.training, [&]() -> int {
+    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+    return program_options::run("train_dino", [&] { return run(app, options); });
+  });
 }

@@ -4,7 +4,6 @@
 // options, the recipe is the one that brings a million characters to 2.3 nats a character in 2,000 steps.
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -75,19 +74,18 @@ void add_options(CLI::App& app, Options& o, train_language_model::SampleOptions&
 }  // namespace
 
 int main(int count, char** arguments) {
-#ifdef SIGPIPE
-  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
-#endif
   Options options;
   Program program;
   CLI::App app("Trains a language model on a text file: CRATE-GPT2, CRATE-LM, CRATE-alpha or GPT-2.\n");
   program_options::set_up(app, "train_language_model");
   add_options(app, options, program.sample);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("train_language_model", [&] {
-    return text_program::run(program, app, options, [](CLI::App& defaults, Options& o) {
-      train_language_model::SampleOptions sample;
-      add_options(defaults, o, sample);
+  return training_program::on_all_ranks(options.training, [&]() -> int {
+    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+    return program_options::run("train_language_model", [&] {
+      return text_program::run(program, app, options, [](CLI::App& defaults, Options& o) {
+        train_language_model::SampleOptions sample;
+        add_options(defaults, o, sample);
+      });
     });
   });
 }

@@ -4,7 +4,6 @@
 // classify_text begins with. No official recipe is known; this is BERT's masking with the recipe of small texts.
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <span>
 #include <string>
 #include <tuple>
@@ -83,14 +82,13 @@ void add_options(CLI::App& app, Options& o) {
 }  // namespace
 
 int main(int count, char** arguments) {
-#ifdef SIGPIPE
-  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
-#endif
   Options options;
   CLI::App app("Trains CRATE-BERT, or a transformer in its place, on a text file with masked tokens.\n");
   program_options::set_up(app, "train_masked_language_model");
   add_options(app, options);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("train_masked_language_model",
-                              [&] { return text_program::run(Program(), app, options, add_options); });
+  return training_program::on_all_ranks(options.training, [&]() -> int {
+    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+    return program_options::run("train_masked_language_model",
+                                [&] { return text_program::run(Program(), app, options, add_options); });
+  });
 }

@@ -17,9 +17,14 @@
 #include <vector>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/launched_process.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/version.hpp"
 #include "program_options/help.hpp"
+
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 // What the command lines of all programs have in common.
 
@@ -45,7 +50,25 @@ inline void set_up(CLI::App& app, const std::string& program) {
 /// Heads the options that are added next in the help.
 inline void begin_group(CLI::App& app, const std::string& heading) { app.option_defaults()->group(heading); }
 
-[[nodiscard]] inline int all_cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+[[nodiscard]] inline int cores_of_machine() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+/// The cores that this process may run on.
+[[nodiscard]] inline int usable_cores() {
+#ifdef __linux__
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
+#endif
+  return cores_of_machine();
+}
+
+/// All cores that this process may run on; of several processes that share a machine, each has its part of them.
+[[nodiscard]] inline int all_cores() {
+  const auto launched = crate::launched_process();
+  const int processes = launched ? std::max(1, launched->count_on_machine) : 1;
+  return std::max(1, std::min(usable_cores(), cores_of_machine() / processes));
+}
 
 /// --threads: all cores unless it is given.
 inline void add_threads(CLI::App& app, int& threads) {

@@ -129,14 +129,15 @@ int train(const Program& program, const Options& o, const SplitText& text, const
     program.show(state.result(), chosen.tokeniser, state.step, threads);
   };
   const auto begin = [&] {
-    if (!o.training.checkpoint.empty()) write_beside(o.training.checkpoint, chosen);
+    if (!o.training.checkpoint.empty() && o.training.trainer.ranks->is_first())
+      write_beside(o.training.checkpoint, chosen);
     print_heading(Program::predicts_every_token);
   };
   if (!training_program::run(trainer, state, o.training, {"--steps", crate::concatenate(o.steps, " steps")}, begin,
                              on_epoch, SaveWithTokeniser{chosen}))
     return training_program::interrupted;
   const auto whole = program.spread(text.validation, o, chosen.tokeniser, std::ssize(text.validation));
-  const double loss = measure(state.result(), whole, o.training.trainer.cut.micro_batch, threads).loss.mean();
+  const double loss = trainer.measure(whole).loss.mean();
   print_whole(loss, bytes_per_token);
   if (!o.training.output.empty())
     std::printf("weights written to %s, their tokeniser to %s\n", o.training.output.c_str(),

@@ -77,6 +77,12 @@ inline void add_file_options(CLI::App& app, Options& o, const std::string& perio
       ->type_name("FILE");
   app.add_option("--history-every", o.trainer.history_every, "and the loss of every so many steps; 0 for none");
   app.add_flag("--discard", o.discard, "keep nothing: instead of --output or --checkpoint, to try or to measure");
+#ifdef CRATE_MPI
+  app.footer(
+      "\nUnder mpirun -n N, N processes train one model, with the same result. After Ctrl-C mpirun gives them one "
+      "second\n"
+      "to write the checkpoint; mpirun --mca odls_base_sigkill_timeout 10 gives them ten.");
+#endif
 }
 
 [[nodiscard]] inline crate::OptimiserOptions optimiser_options(const Options& o) {

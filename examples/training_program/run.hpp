@@ -8,6 +8,7 @@
 #include "crate/io/save_model.hpp"
 #include "crate/training/trainer.hpp"
 #include "training_program/options.hpp"
+#include "training_program/ranks.hpp"
 
 // A training from its first step, or the one it is resumed at, to its last, and what is kept of it.
 
@@ -69,6 +70,7 @@ bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o,
     return trainer.run(on_epoch);
   } catch (const crate::Error&) {
     if (o.checkpoint.empty() && !o.output.empty() && state.step > begun_at) {
+      o.trainer.ranks->ask_to_wait();
       save(o.output, state.result());
       std::printf("\nthe weights after step %td are in %s\n", state.step, o.output.c_str());
     }
@@ -76,21 +78,23 @@ bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o,
   }
 }
 
-/// Trains, from the checkpoint on if that is wanted, and keeps the weights by save(path, model). Returns whether it
-/// came to the end; calls begin() before the first step.
+/// Trains, from the checkpoint on if that is wanted, and keeps the weights by save(path, model), on the first rank.
+/// Returns whether it came to the end; calls begin() before the first step.
 template <class Trainer, class State, class Begin, class OnEpoch, class Save = SaveWeights>
 [[nodiscard]] bool run(Trainer& trainer, const State& state, const Options& o, const Length& length, const Begin& begin,
                        const OnEpoch& on_epoch, const Save& save = {}) {
+  const auto save_once = [&](const std::string& path, const auto& model) {
+    if (o.trainer.ranks->is_first()) save(path, model);
+  };
+  tell_of_idle_ranks(o);
   resume(trainer, state, o, length);
   begin();
-  const bool finished = run_keeping_weights(trainer, state, o, on_epoch, save);
+  const bool finished = run_keeping_weights(trainer, state, o, on_epoch, save_once);
   if (!finished)
-    end_interrupted(o, state.result(), state.step, trainer.total_steps(), save);
+    end_interrupted(o, state.result(), state.step, trainer.total_steps(), save_once);
   else if (!o.output.empty())
-    save(o.output, state.result());
+    save_once(o.output, state.result());
   return finished;
 }
-
-inline constexpr int interrupted = 130;  ///< exit code, as after Ctrl-C
 
 }  // namespace training_program

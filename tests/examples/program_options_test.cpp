@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "program_options/program_options.hpp"
 
+#include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <sstream>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "training_program/ranks.hpp"
 
 using namespace program_options;
 using Catch::Matchers::ContainsSubstring;
@@ -154,4 +156,21 @@ TEST_CASE("an error ends the program with 1 and its name") {
   REQUIRE(run("program", []() -> int { throw std::bad_alloc(); }) == 1);
   REQUIRE(err.text() == "program: file 'x': is missing\nprogram: there is not enough memory\n");
   REQUIRE(run("program", [] { return 7; }) == 7);
+}
+
+TEST_CASE("without MPI, one training process of several is refused before it does anything") {
+  const Printed err(std::cerr);
+  training_program::Options options;
+  int calls = 0;
+  const auto train = [&] { return ++calls; };
+  REQUIRE(training_program::on_all_ranks(options, train) == 1);
+  REQUIRE(calls == 1);
+  ::setenv("OMPI_COMM_WORLD_RANK", "1", 1);
+  ::setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+  const int status = training_program::on_all_ranks(options, train);
+  ::unsetenv("OMPI_COMM_WORLD_RANK");
+  ::unsetenv("OMPI_COMM_WORLD_SIZE");
+  REQUIRE(status == 1);
+  REQUIRE(calls == 1);
+  REQUIRE_THAT(err.text(), ContainsSubstring("expected one process, found one of 2 that were started together"));
 }

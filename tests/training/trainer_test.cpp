@@ -880,6 +880,10 @@ TEST_CASE("A training refuses options out of range, too few examples, and a loss
   CHECK(message_of<OptionError>([&] { (void)setting.trainer(state, alone); }) ==
         "option: expected lanes >= 1, found 0");
   setting.options.cut.lanes = 1;
+  setting.options.ranks = nullptr;
+  CHECK(message_of<OptionError>([&] { (void)setting.trainer(state, alone); }) ==
+        "option: expected training: ranks that train together, found none");
+  setting.options.ranks = &single_process();
   TestTrainer trainer = setting.trainer(state, alone);
   trainer.step();
   state.model.bias.setConstant(std::nanf(""));

@@ -15,6 +15,8 @@
 #include "crate/core/threads.hpp"
 #include "crate/core/workspace.hpp"
 #include "crate/layers/pass.hpp"
+#include "crate/training/communicator.hpp"
+#include "crate/training/detail/sum_over_ranks.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/gradient.hpp"
 #include "crate/training/objective.hpp"
@@ -26,7 +28,7 @@ struct BatchCut {
   /// Examples that go through the model at a time, >= 1: a thread holds the activations of so many. If a batch is no
   /// more, all threads work inside the layers.
   Index micro_batch = 16;
-  Index lanes = 4;  ///< gradients that are summed apart, >= 1: so many threads at most work side by side
+  Index lanes = 4;  ///< gradients that are summed apart, >= 1: so many threads of all ranks work side by side
 
   void check() const {
     check_option(micro_batch >= 1, "micro-batch >= 1", micro_batch);
@@ -34,17 +36,19 @@ struct BatchCut {
   }
 };
 
-/// The gradient of an objective's mean over a batch, on several threads. The batch is cut into micro-batches, these are
-/// dealt out to lanes in turn, each lane sums its gradient, and the lanes are summed in order: any number of threads
-/// gives the same bits. Of an O that is a reference, the objective must outlive this, and may change between steps.
+/// The gradient of an objective's mean over a batch, on several threads and ranks. The batch is cut into micro-batches,
+/// these are dealt out to lanes in turn, lanes to ranks, each lane sums its gradient, and lanes are summed in order:
+/// any number of threads and ranks gives the same bits, to all ranks. Of an O that is a reference, the objective must
+/// outlive this, and may change between steps.
 template <class Model, class O>
 class BatchGradient {
  public:
   using Measures = typename std::remove_cvref_t<O>::Measures;
 
   /// Throws OptionError on a cut out of range.
-  BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads)
-      : objective_(std::forward<O>(objective)), cut_(cut), threads_(threads) {
+  BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads,
+                Communicator& ranks = single_process())
+      : objective_(std::forward<O>(objective)), cut_(cut), threads_(threads), ranks_(ranks) {
     cut.check();
     lanes_.push_back(zeros_like(model));
     workers_ = std::vector<Worker>(static_cast<std::size_t>(threads.count()));
@@ -61,38 +65,38 @@ class BatchGradient {
     const auto count = static_cast<Index>(batch.size());
     const Index pieces = (count + cut_.micro_batch - 1) / cut_.micro_batch;
     const Index lanes = std::min(pieces, cut_.lanes);
-    while (std::ssize(lanes_) < lanes) lanes_.push_back(zeros_like(model));
+    const RankShare own(lanes, ranks_);
+    while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(model));
     std::vector<Measures> sums(static_cast<std::size_t>(pieces));
-    threads_.for_each(lanes, [&](Index lane, int worker) {
-      Model& gradient = lanes_[static_cast<std::size_t>(lane)];
+    threads_.for_each(own.count, [&](Index i, int worker) {
+      Model& gradient = lanes_[static_cast<std::size_t>(i)];
       Threads alone;
       clear_gradient(gradient, alone);
-      for (Index piece = lane; piece < pieces; piece += lanes) {
+      for (Index piece = own.first + i; piece < pieces; piece += lanes) {
         const Index first = piece * cut_.micro_batch, size = std::min(cut_.micro_batch, count - first);
         const auto indices = batch.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
-        Worker& own = workers_[static_cast<std::size_t>(worker)];
-        Run<typename Model::Scalar> run{.threads = lanes > 1 ? &alone : &threads_, .workspace = &own.workspace};
+        Worker& memory = workers_[static_cast<std::size_t>(worker)];
+        Run<typename Model::Scalar> run{.threads = own.count > 1 ? &alone : &threads_, .workspace = &memory.workspace};
         run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
         sums[static_cast<std::size_t>(piece)] =
             objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),
-                                  gradient, own.memory, run);
+                                  gradient, memory.memory, run);
       }
     });
-    if (lanes > 1)
-      add_gradients(lanes_.front(), std::span<const Model>(lanes_).subspan(1, static_cast<std::size_t>(lanes - 1)),
-                    threads_);
-    Measures total;
-    for (const Measures& sum : sums) total += sum;
-    return total;
+    detail::sum_lanes(ranks_, lanes_, own.count, passed_on_, threads_);
+    share_values(ranks_, "sums over a batch", sums,
+                 [&](Index piece) { return RankShare::owner(piece % lanes, lanes, ranks_); });
+    return total_of(sums);
   }
 
-  /// The objective's sums over all examples of a source, as they are.
+  /// The objective's sums over all examples of a source, as they are; ranks share them out.
   template <ExampleSource Source>
   [[nodiscard]] Measures measure(const Model& model, const Source& source) {
     const Index pieces = (source.size() + cut_.micro_batch - 1) / cut_.micro_batch;
     std::vector<Measures> sums(static_cast<std::size_t>(pieces));
-    threads_.for_each(pieces, [&](Index piece, int worker) {
-      const Index first = piece * cut_.micro_batch;
+    const RankShare own(pieces, ranks_);
+    threads_.for_each(own.count, [&](Index i, int worker) {
+      const Index piece = own.first + i, first = piece * cut_.micro_batch;
       std::vector<Index> indices(static_cast<std::size_t>(std::min(cut_.micro_batch, source.size() - first)));
       std::iota(indices.begin(), indices.end(), first);
       Threads alone;
@@ -102,9 +106,9 @@ class BatchGradient {
                               .workspace = &workers_[static_cast<std::size_t>(worker)].workspace,
                               .dropout = {.first_set = first}});
     });
-    Measures total;
-    for (const Measures& sum : sums) total += sum;
-    return total;
+    share_values(ranks_, "sums over a source", sums,
+                 [&](Index piece) { return RankShare::owner(piece, pieces, ranks_); });
+    return total_of(sums);
   }
 
  private:
@@ -113,10 +117,18 @@ class BatchGradient {
     typename std::remove_cvref_t<O>::Memory memory;
   };
 
+  [[nodiscard]] static Measures total_of(const std::vector<Measures>& sums) {
+    Measures total;
+    for (const Measures& sum : sums) total += sum;
+    return total;
+  }
+
   O objective_;
   BatchCut cut_;
   Threads& threads_;
-  std::vector<Model> lanes_;  // as many as a batch has needed
+  Communicator& ranks_;
+  std::vector<Model> lanes_;  // of this rank: as many as a batch has needed
+  std::vector<typename Model::Scalar> passed_on_;
   std::vector<Worker> workers_;
 };
 

@@ -5,8 +5,11 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -19,6 +22,8 @@
 #include "crate/models/image_views.hpp"
 #include "crate/operators/self_distillation.hpp"
 #include "crate/training/batch_gradient.hpp"
+#include "crate/training/communicator.hpp"
+#include "crate/training/detail/sum_over_ranks.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/gradient.hpp"
 #include "crate/training/measures.hpp"
@@ -47,9 +52,10 @@ concept JointObjective = Measures<typename O::Measures> &&
   { objective.evaluate(model, threads) } -> std::same_as<typename O::Measures>;
 };
 
-/// The gradient of a joint objective over a batch, on several threads: micro-batches go forward and stay recorded, the
-/// objective compares the features of all, then they go back, dealt out to lanes as in BatchGradient. Any number of
-/// threads gives the same bits. A step holds the activations of the whole batch.
+/// The gradient of a joint objective over a batch, on several threads and ranks: micro-batches go forward and stay
+/// recorded, the objective compares the features of all, of all ranks, then they go back, dealt out to lanes as in
+/// BatchGradient. Any number of threads and ranks gives the same bits. A step holds the activations of what a rank has
+/// of the batch.
 template <class Model, class O>
 requires JointObjective<O, Model>
 class JointGradient {
@@ -58,8 +64,13 @@ class JointGradient {
   using Measures = typename O::Measures;
 
   /// The objective must outlive this, and may change between steps. Throws OptionError on a cut out of range.
-  JointGradient(const Model& model, const O& objective, const BatchCut& cut, Threads& threads)
-      : objective_(objective), cut_(cut), threads_(threads), workspaces_(static_cast<std::size_t>(threads.count())) {
+  JointGradient(const Model& model, const O& objective, const BatchCut& cut, Threads& threads,
+                Communicator& ranks = single_process())
+      : objective_(objective),
+        cut_(cut),
+        threads_(threads),
+        ranks_(ranks),
+        workspaces_(static_cast<std::size_t>(threads.count())) {
     cut.check();
     lanes_.push_back(zeros_like(model));
   }
@@ -77,11 +88,17 @@ class JointGradient {
   Measures compute(const Model& student, const Model& teacher, const Source& source, std::span<const Index> batch,
                    const StepPlace& place) {
     begin(student, static_cast<Index>(batch.size()));
-    threads_.for_each(pieces(), [&](Index piece, int worker) {
+    std::vector<Index> own;
+    for (Index piece = 0; piece < pieces(); ++piece)
+      if (owner(piece) == ranks_.rank()) own.push_back(piece);
+    threads_.for_each(std::ssize(own), [&](Index i, int worker) {
+      const Index piece = own[static_cast<std::size_t>(i)];
       const auto indices = batch.subspan(static_cast<std::size_t>(first(piece)), static_cast<std::size_t>(size(piece)));
-      go_forward(student, teacher, source.draw(indices, place.seed, place.epoch), piece, place, worker);
+      Threads alone;
+      go_forward(student, teacher, source.draw(indices, place.seed, place.epoch), piece, place,
+                 run_of(std::ssize(own), worker, alone));
     });
-    // Several processes, each with its own pieces, would sum student_ and teacher_ here: other columns are 0.
+    share_features();
     const auto loss = objective_.compare(views_of(student_), views_of(teacher_), place, threads_);
     go_back(student, loss.by_student);
     return loss.measures;
@@ -91,6 +108,8 @@ class JointGradient {
   [[nodiscard]] Index pieces() const { return (count_ + cut_.micro_batch - 1) / cut_.micro_batch; }
   [[nodiscard]] Index first(Index piece) const { return piece * cut_.micro_batch; }
   [[nodiscard]] Index size(Index piece) const { return std::min(cut_.micro_batch, count_ - first(piece)); }
+  [[nodiscard]] Index lanes() const { return std::min(pieces(), cut_.lanes); }
+  [[nodiscard]] int owner(Index piece) const { return RankShare::owner(piece % lanes(), lanes(), ranks_); }
   [[nodiscard]] Index views() const { return objective_.views; }
   [[nodiscard]] Recording<Model>& recording(Index piece, std::size_t view) {
     return recordings_[static_cast<std::size_t>(piece * views()) + view];
@@ -124,10 +143,8 @@ class JointGradient {
   }
 
   void go_forward(const Model& student, const Model& teacher, const ImageViews<Scalar>& examples, Index piece,
-                  const StepPlace& place, int worker) {
+                  const StepPlace& place, Run<Scalar> run) {
     check_size("views of an image", static_cast<Index>(examples.views.size()), views());
-    Threads alone;
-    Run<Scalar> run = run_of(pieces(), worker, alone);
     for (std::size_t v = 0; v < examples.views.size(); ++v) {
       run.dropout = {.seed = place.seed,
                      .step = static_cast<std::uint64_t>(place.step),
@@ -139,35 +156,69 @@ class JointGradient {
     }
   }
 
+  /// Calls visit(bytes) for the features that a rank has: of each of its pieces those of all views.
+  template <class Visit>
+  void for_each_block(int rank, const Visit& visit) {
+    for (Index piece = 0; piece < pieces(); ++piece) {
+      if (owner(piece) != rank) continue;
+      for (auto* const features : {&student_, &teacher_})
+        for (Matrix<Scalar>& view : *features) {
+          auto block = view.middleCols(first(piece), size(piece));
+          visit(std::as_writable_bytes(std::span(block.data(), static_cast<std::size_t>(block.size()))));
+        }
+    }
+  }
+
+  /// Fills in the features that other ranks have.
+  void share_features() {
+    if (ranks_.size() == 1) return;
+    constexpr std::string_view what = "features of a batch";
+    std::string own;
+    for_each_block(ranks_.rank(), [&](std::span<const std::byte> block) {
+      own.append(reinterpret_cast<const char*>(block.data()), block.size());
+    });
+    const std::vector<std::string> all = ranks_.gather(what, own);
+    for (int rank = 0; rank < ranks_.size(); ++rank) {
+      std::string_view rest = all[static_cast<std::size_t>(rank)];
+      for_each_block(rank, [&](std::span<std::byte> block) {
+        if (rest.size() < block.size())
+          throw Error(concatenate(what, ": expected more of ", ranks_.name_of(rank), ", found ",
+                                  all[static_cast<std::size_t>(rank)].size(), " bytes"));
+        std::memcpy(block.data(), rest.data(), block.size());
+        rest.remove_prefix(block.size());
+      });
+    }
+  }
+
   void go_back(const Model& student, const std::vector<Matrix<Scalar>>& by_student) {
-    const Index lanes = std::min(pieces(), cut_.lanes);
-    while (std::ssize(lanes_) < lanes) lanes_.push_back(zeros_like(student));
-    threads_.for_each(lanes, [&](Index lane, int worker) {
+    const RankShare own(lanes(), ranks_);
+    while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(student));
+    threads_.for_each(own.count, [&](Index i, int worker) {
       Threads alone;
-      const Run<Scalar> run = run_of(lanes, worker, alone);
-      Model& gradient = lanes_[static_cast<std::size_t>(lane)];
+      const Run<Scalar> run = run_of(own.count, worker, alone);
+      Model& gradient = lanes_[static_cast<std::size_t>(i)];
       clear_gradient(gradient, alone);
       std::optional<Model> by_other;
       if (other_) by_other = zeros_like(*other_);
-      for (Index piece = lane; piece < pieces(); piece += lanes)
+      for (Index piece = own.first + i; piece < pieces(); piece += lanes())
         for (std::size_t v = 0; v < by_student.size(); ++v) {
-          const bool own = is_of_own_size(v);
-          backward(own ? student : *other_, by_student[v].middleCols(first(piece), size(piece)), recording(piece, v),
-                   own ? gradient : *by_other, run);
+          const bool as_student = is_of_own_size(v);
+          backward(as_student ? student : *other_, by_student[v].middleCols(first(piece), size(piece)),
+                   recording(piece, v), as_student ? gradient : *by_other, run);
         }
       if (!by_other) return;
       resize_gradient(*by_other, patch_grid(student));
       add_gradient(gradient, *by_other, alone);
     });
-    if (lanes > 1)
-      add_gradients(lanes_.front(), std::span<const Model>(lanes_).subspan(1, static_cast<std::size_t>(lanes - 1)),
-                    threads_);
+    detail::sum_lanes(ranks_, lanes_, own.count, passed_on_, threads_);
   }
 
   const O& objective_;
   BatchCut cut_;
   Threads& threads_;
-  std::vector<Workspace> workspaces_;              // of each thread
+  Communicator& ranks_;
+  std::vector<Workspace> workspaces_;  // of each thread
+  std::vector<Scalar> passed_on_;
   std::vector<Model> lanes_;                       // as many as a batch has needed
   std::optional<Model> other_;                     // the student, for views of another size
   Index count_ = 0;                                // images of the batch

@@ -52,6 +52,7 @@ class MaskedTextWindows {
   }
 
   [[nodiscard]] Index size() const { return windows_.size(); }
+  [[nodiscard]] std::uint64_t fingerprint() const { return windows_.fingerprint(); }
 
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
     return hidden(windows_.draw(indices, seed, epoch), indices,

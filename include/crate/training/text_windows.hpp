@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "crate/core/detail/fingerprint.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
@@ -53,6 +54,9 @@ class TextWindows {
 
   /// The tokens of a window.
   [[nodiscard]] Index length() const { return longest_; }
+
+  /// By which another text is noticed.
+  [[nodiscard]] std::uint64_t fingerprint() const { return detail::fingerprint(ids_); }
 
   /// Window i of an epoch begins anywhere, by the seed, the epoch and i alone.
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {

@@ -2,8 +2,10 @@
 // Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -23,6 +25,8 @@
 #include "crate/io/formats/safetensors.hpp"
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/checkpoint.hpp"
+#include "crate/training/communicator.hpp"
+#include "crate/training/detail/rank_agreement.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/history.hpp"
 #include "crate/training/interruption.hpp"
@@ -57,6 +61,8 @@ struct TrainerOptions {
   std::filesystem::path history = {};     ///< gets a line for every epoch; empty for none
   Index history_every = 0;                ///< and for the loss of every so many steps; 0 for none
 
+  Communicator* ranks = &single_process();  ///< that train together, and must outlive the training
+
   void check() const {
     constexpr Index most_epochs = 1'000'000'000;
     check_option(epochs >= 0 && epochs <= most_epochs, "training: epochs in [0, 1e9]", epochs);
@@ -70,6 +76,7 @@ struct TrainerOptions {
                      concatenate("training: ", what, " from and to finite numbers >= 0"), ramp->begin);
     check_option(checkpoint_every >= 0, "training: steps between checkpoints >= 0", checkpoint_every);
     check_option(history_every >= 0, "training: steps between lines of history >= 0", history_every);
+    check_option(ranks != nullptr, "training: ranks that train together", "none");
     cut.check();
     schedule.check();
   }
@@ -109,10 +116,11 @@ struct GradientOf<Model, O> {
 
 }  // namespace detail
 
-/// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads, steps by a schedule,
-/// test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe give the
-/// same bits on any number of threads, in one go or in several. The teacher of a joint objective is the moving average
-/// of the state, which must then exist.
+/// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads and ranks, steps by a
+/// schedule, test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe
+/// give the same bits on any number of threads and ranks, in one go or in several. Each rank holds the whole state and
+/// computes the same steps; the first alone writes files and shows progress. The teacher of a joint objective is the
+/// moving average of the state, which must then exist.
 template <class State, ExampleSource Source>
 requires Objective<typename State::Objective, typename State::Model, typename Source::Examples> ||
     JointObjective<typename State::Objective, typename State::Model>
@@ -132,7 +140,8 @@ class Trainer {
         options_(std::move(options)),
         threads_(threads),
         recipe_(std::move(recipe)),
-        gradient_((options_.check(), state.model), state.objective, options_.cut, threads) {
+        ranks_((options_.check(), *options_.ranks)),
+        gradient_(state.model, state.objective, options_.cut, threads, ranks_) {
     if constexpr (is_joint)
       check_option(state.average.has_value(), "training: a moving average, the teacher of a joint objective", "none");
     check_option(training.size() >= options_.batch, concatenate("training: examples >= batch = ", options_.batch),
@@ -202,15 +211,23 @@ class Trainer {
     if constexpr (is_joint)
       return state_.objective.evaluate(state_.result(), threads_);
     else
-      return gradient_.measure(state_.result(), test_);
+      return measure(test_);
   }
 
-  /// Trains to the end of the last epoch and calls on_epoch(report) after each. Ctrl-C, SIGTERM and a hang-up end it
-  /// after the step they fall in, with a checkpoint; then it returns false.
+  /// The same over the examples of another source.
+  template <ExampleSource Other>
+  [[nodiscard]] Measures measure(const Other& source) {
+    return gradient_.measure(state_.result(), source);
+  }
+
+  /// Trains to the end of the last epoch and calls on_epoch(report) after each, on the first rank alone, where it must
+  /// not call step(), test() or measure(), in which all ranks take part. Ctrl-C, SIGTERM and a hang-up, at whichever
+  /// rank, end it after the step they fall in, with a checkpoint; then it returns false.
   /// Throws FileError if the checkpoint would replace that of another training, or if a file cannot be written: before
   /// the first step if that can be known; Error if the model is not finite any more: then the checkpoint stays as it
-  /// was.
+  /// was; if ranks differ in options, data or state.
   bool run(const std::function<void(const Report&)>& on_epoch = {}) {
+    check_ranks();
     const Interruption interruption;
     begin_checkpoint();
     const std::optional<HistoryFile> history = begin_history();
@@ -218,18 +235,21 @@ class Trainer {
     auto start = std::chrono::steady_clock::now();
     while (state_.step < total_steps()) {
       const Measures sums = step();
-      progress.show(examples_in(state_.step), place_text(), numbers_text());
+      if (ranks_.is_first()) progress.show(examples_in(state_.step), place_text(), numbers_text());
       std::optional<Report> report;
       if (state_.step % steps_per_epoch() == 0) {
         report = end_epoch(start);
+        detail::check_same_state(ranks_, state_);
         start = std::chrono::steady_clock::now();
       }
       if (history) add_to_history(*history, sums, report);
       const bool saved = report || is_due(options_.checkpoint_every);
       if (saved) save();
-      if (report) progress.clear();
-      if (report && on_epoch) on_epoch(*report);
-      if (Interruption::noticed() && state_.step < total_steps()) {
+      if (report && ranks_.is_first()) {
+        progress.clear();
+        if (on_epoch) on_epoch(*report);
+      }
+      if (detail::is_interrupted(ranks_) && state_.step < total_steps()) {
         if (!saved) save();
         return false;
       }
@@ -273,12 +293,28 @@ class Trainer {
       recipe_.emplace_back("held", concatenate(options_.held, " for ", options_.held_epochs, " epochs"));
   }
 
+  /// What ranks must agree in before the first step.
+  void check_ranks() {
+    if (ranks_.size() == 1) return;
+    using detail::exact_text;
+    Recipe texts = recipe_;
+    texts.insert(texts.end(), {{"epochs", exact_text(options_.epochs)},
+                               {"steps between checkpoints", exact_text(options_.checkpoint_every)},
+                               {"checkpoint", options_.checkpoint.empty() ? "none" : "some"},
+                               {"training data", detail::source_text(training_)},
+                               {"test data", detail::source_text(test_)},
+                               {"steps taken", exact_text(state_.step)}});
+    detail::check_same_program(ranks_);
+    check_agreement(ranks_, "options and data", texts);
+    detail::check_same_state(ranks_, state_);
+  }
+
   [[nodiscard]] bool is_due(Index every) const { return every > 0 && state_.step % every == 0; }
 
   /// Whether the checkpoint can be written is known before the first step, and a training that is killed before its
   /// first epoch ends finds its beginning.
   void begin_checkpoint() {
-    if (options_.checkpoint.empty()) return;
+    if (options_.checkpoint.empty() || !ranks_.is_first()) return;
     if (owns_checkpoint_) return check_replaceable(options_.checkpoint);
     if (holds_training(options_.checkpoint))
       throw file_error(
@@ -288,13 +324,14 @@ class Trainer {
   }
 
   [[nodiscard]] std::optional<HistoryFile> begin_history() const {
-    if (options_.history.empty()) return std::nullopt;
+    if (options_.history.empty() || !ranks_.is_first()) return std::nullopt;
     return resumed_ ? HistoryFile(options_.history, state_.step) : HistoryFile(options_.history);
   }
 
   /// What is no good is not written over what is.
   void save() {
     if (options_.checkpoint.empty()) return detail::check_state(state_);
+    if (!ranks_.is_first()) return;
     save_checkpoint(options_.checkpoint, state_, recipe_, options_.notes);
     owns_checkpoint_ = true;
   }
@@ -359,6 +396,7 @@ class Trainer {
   TrainerOptions options_;
   Threads& threads_;
   Recipe recipe_;
+  Communicator& ranks_;
   typename detail::GradientOf<typename State::Model, typename State::Objective>::type gradient_;
   std::vector<Index> order_;
   Index ordered_epoch_ = -1;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "crate/augmentation/image_augmentation.hpp"
+#include "crate/core/detail/fingerprint.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/io/pictures/image_data_set.hpp"
 #include "crate/layers/initialise.hpp"
@@ -25,6 +26,12 @@ namespace detail {
   return labels;
 }
 
+/// A number by which other images or labels are noticed.
+[[nodiscard]] inline std::uint64_t fingerprint_of(const ImageDataSet& data) {
+  const std::span<const std::uint8_t> pixels(data.pixels.data(), static_cast<std::size_t>(data.pixels.size()));
+  return fingerprint(std::span<const Index>(data.labels), fingerprint(pixels));
+}
+
 }  // namespace detail
 
 /// The images of a data set, which must outlive this, as examples of a training (an ExampleSource).
@@ -37,6 +44,8 @@ struct ImageSource {
   ImageAugmentation augmentation = {};
 
   [[nodiscard]] Index size() const { return data.size(); }
+
+  [[nodiscard]] std::uint64_t fingerprint() const { return detail::fingerprint_of(data); }
 
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
     if (augmentation.moves_alone() && augmentation.padding == 0 && !augmentation.flip) return take(indices);
@@ -61,6 +70,8 @@ struct ViewSource {
   std::vector<ImageAugmentation> augmentations;
 
   [[nodiscard]] Index size() const { return data.size(); }
+
+  [[nodiscard]] std::uint64_t fingerprint() const { return detail::fingerprint_of(data); }
 
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
     return views(indices, seed, detail::stream_of_name("augmentation") + static_cast<std::uint64_t>(epoch));

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/core/matrix.hpp"
+
+// Processes that train one model together. The only one that knows how they speak to each other is training/mpi.hpp.
+
+namespace crate {
+
+/// The processes that train one model together, called ranks: 0, ..., size() - 1. All of them call the same functions
+/// in the same order, each from one thread. Every function throws Error where the others cannot be reached.
+class Communicator {
+ public:
+  Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+  virtual ~Communicator() = default;
+
+  [[nodiscard]] virtual int rank() const = 0;
+  [[nodiscard]] virtual int size() const = 0;
+
+  /// A rank as errors name it, such as "rank 1 on node7".
+  [[nodiscard]] virtual std::string name_of(int rank) const = 0;
+
+  /// The bytes that every rank gives, in the order of the ranks. `what` says what they are: throws Error that names
+  /// both if another rank is at something else.
+  [[nodiscard]] virtual std::vector<std::string> gather(std::string_view what, std::string_view own) = 0;
+
+  /// Makes the same of `pieces` on all ranks: each goes from rank 0 to the last, where add(piece) is called on every
+  /// rank to add its part in place, and the last one's is what all get. Rank 0 finds in a piece what it left there.
+  virtual void add_in_order(std::span<const std::span<std::byte>> pieces,
+                            const std::function<void(std::size_t piece)>& add) = 0;
+
+  /// Called by the first rank where an error ends the training, but something is left to do, such as to write weights:
+  /// others, which come to the same error, then do not end all before that is done. Throws nothing.
+  virtual void ask_to_wait() = 0;
+
+  /// Of ranks, the first writes files and prints.
+  [[nodiscard]] bool is_first() const { return rank() == 0; }
+};
+
+/// One process alone.
+class SingleProcess final : public Communicator {
+ public:
+  [[nodiscard]] int rank() const override { return 0; }
+  [[nodiscard]] int size() const override { return 1; }
+  [[nodiscard]] std::string name_of(int) const override { return "rank 0"; }
+  [[nodiscard]] std::vector<std::string> gather(std::string_view, std::string_view own) override {
+    return {std::string(own)};
+  }
+  void add_in_order(std::span<const std::span<std::byte>> pieces,
+                    const std::function<void(std::size_t)>& add) override {
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) add(piece);
+  }
+  void ask_to_wait() override {}
+};
+
+[[nodiscard]] inline Communicator& single_process() {
+  static SingleProcess process;
+  return process;
+}
+
+/// Things that are dealt to ranks: each has consecutive ones, numbers of them differ by at most one, and rank 0 has one
+/// if there is any.
+struct RankShare {
+  Index first, count;  ///< of the rank at hand
+
+  RankShare(Index total, const Communicator& ranks)
+      : first(first_of(total, ranks.rank(), ranks.size())),
+        count(first_of(total, ranks.rank() + 1, ranks.size()) - first) {}
+
+  /// The rank that has thing `i`.
+  [[nodiscard]] static int owner(Index i, Index total, const Communicator& ranks) {
+    return static_cast<int>(i * ranks.size() / total);
+  }
+
+ private:
+  [[nodiscard]] static Index first_of(Index total, Index rank, Index size) { return (total * rank + size - 1) / size; }
+};
+
+/// Fills in `values` those that other ranks own, as owner(i) says. Throws as gather, and Error if there are several
+/// ranks and values cannot be copied byte by byte.
+template <class Value, class Owner>
+void share_values(Communicator& ranks, std::string_view what, std::vector<Value>& values, const Owner& owner) {
+  if (ranks.size() == 1) return;
+  if constexpr (!std::is_trivially_copyable_v<Value>) {
+    throw Error(concatenate(what,
+                            ": expected values that can be copied byte by byte, found others, which cannot go to ",
+                            "another process"));
+  } else {
+    std::string own;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (owner(static_cast<Index>(i)) == ranks.rank())
+        own.append(reinterpret_cast<const char*>(&values[i]), sizeof(Value));
+    const std::vector<std::string> all = ranks.gather(what, own);
+    std::vector<std::size_t> taken(all.size(), 0);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const auto rank = static_cast<std::size_t>(owner(static_cast<Index>(i)));
+      if (taken[rank] + sizeof(Value) > all[rank].size())
+        throw Error(concatenate(what, ": expected more of ", ranks.name_of(static_cast<int>(rank)), ", found ",
+                                all[rank].size(), " bytes"));
+      std::memcpy(&values[i], all[rank].data() + taken[rank], sizeof(Value));
+      taken[rank] += sizeof(Value);
+    }
+  }
+}
+
+/// Throws Error that names the first text that is not the same on all ranks, with what two of them have.
+inline void check_agreement(Communicator& ranks, std::string_view what,
+                            const std::vector<std::pair<std::string, std::string>>& texts) {
+  std::string own;
+  for (const auto& [name, text] : texts) own.append(name).append(": ").append(text).push_back('\0');
+  const auto first_line = [](std::string_view lines) { return lines.substr(0, lines.find('\0')); };
+  const std::vector<std::string> all = ranks.gather(what, own);
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    std::string_view one = all[0], other = all[rank];
+    while (!one.empty() && !other.empty() && first_line(one) == first_line(other)) {
+      one.remove_prefix(one.find('\0') + 1);
+      other.remove_prefix(other.find('\0') + 1);
+    }
+    if (!one.empty() || !other.empty())
+      throw Error(concatenate("ranks must agree in ", what, ": ", ranks.name_of(0), " has '", first_line(one), "', ",
+                              ranks.name_of(static_cast<int>(rank)), " has '", first_line(other), "'"));
+  }
+}
+
+}  // namespace crate

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// Needs an implementation of MPI (Debian: libopenmpi-dev, openmpi-bin), beside Eigen.
+#pragma once
+
+// Bindings for C++ that MPI gave up long ago.
+#ifndef OMPI_SKIP_MPICXX
+#define OMPI_SKIP_MPICXX 1
+#endif
+#ifndef MPICH_SKIP_MPICXX
+#define MPICH_SKIP_MPICXX 1
+#endif
+#include <mpi.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "crate/core/errors.hpp"
+#include "crate/training/communicator.hpp"
+
+namespace crate {
+
+/// The processes that mpirun started. Made once in a process, by its first thread, before anything is printed. Its
+/// destructor waits for all ranks; called because of an exception, it ends them as end_all does.
+class Mpi final : public Communicator {
+ public:
+  /// Throws Error if MPI cannot be begun, was begun before, or does not let a process have several threads.
+  Mpi() {
+    int begun = 0, found = MPI_THREAD_SINGLE;
+    check(MPI_Initialized(&begun), "MPI_Initialized");
+    if (begun != 0) throw Error("MPI: expected none that was begun before in this process, found one");
+    check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &found), "MPI_Init_thread");
+    if (found < MPI_THREAD_FUNNELED)
+      throw Error(concatenate("MPI: expected one for processes of several threads (MPI_THREAD_FUNNELED = ",
+                              MPI_THREAD_FUNNELED, "), found level ", found));
+    check(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
+    check(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+    check(MPI_Comm_rank(world_, &rank_), "MPI_Comm_rank");
+    check(MPI_Comm_size(world_, &size_), "MPI_Comm_size");
+    std::array<char, MPI_MAX_PROCESSOR_NAME> machine{};
+    int length = 0;
+    check(MPI_Get_processor_name(machine.data(), &length), "MPI_Get_processor_name");
+    machines_ = gather("names of machines", {machine.data(), static_cast<std::size_t>(length)});
+  }
+
+  ~Mpi() override {
+    if (std::uncaught_exceptions() > exceptions_before_) end_all(1, "ended by an exception");
+    try {
+      static_cast<void>(gather("the end of the program", ""));
+    } catch (const Error& error) { end_all(1, error.what()); }
+    MPI_Comm_free(&world_);
+    MPI_Finalize();
+  }
+
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return size_; }
+  [[nodiscard]] std::string name_of(int rank) const override {
+    return concatenate("rank ", rank, machines_.empty() ? "" : " on " + machines_[static_cast<std::size_t>(rank)]);
+  }
+
+  [[nodiscard]] std::vector<std::string> gather(std::string_view what, std::string_view own) override {
+    const std::string sent = concatenate(what, '\0', own);
+    const auto length = static_cast<std::int64_t>(sent.size());
+    const auto count = static_cast<std::size_t>(size_);
+    std::vector<std::int64_t> all_lengths(count);
+    check(MPI_Allgather(&length, 1, MPI_INT64_T, all_lengths.data(), 1, MPI_INT64_T, world_), "MPI_Allgather");
+    std::vector<int> lengths, begins;
+    std::int64_t total = 0;
+    for (const std::int64_t of_rank : all_lengths) {
+      begins.push_back(static_cast<int>(total));
+      lengths.push_back(static_cast<int>(of_rank));
+      total += of_rank;
+      if (total > std::numeric_limits<int>::max())
+        throw Error(concatenate(what, ": expected less than 2 GiB of all ranks, found at least ", total, " bytes"));
+    }
+    std::string all(static_cast<std::size_t>(total), '\0');
+    check(MPI_Allgatherv(sent.data(), lengths[static_cast<std::size_t>(rank_)], MPI_BYTE, all.data(), lengths.data(),
+                         begins.data(), MPI_BYTE, world_),
+          "MPI_Allgatherv");
+    std::vector<std::string> texts;
+    for (std::size_t rank = 0; rank < count; ++rank) {
+      const std::string_view text(all.data() + begins[rank], static_cast<std::size_t>(lengths[rank]));
+      const std::string_view found = text.substr(0, text.find('\0'));
+      if (found != what)
+        throw Error(concatenate("ranks must do the same: ", name_of(rank_), " is at '", what, "', ",
+                                name_of(static_cast<int>(rank)), " at '", found, "'"));
+      texts.emplace_back(text.substr(what.size() + 1));
+    }
+    return texts;
+  }
+
+  /// Piece after piece: a rank has one in its hands while the next ranks have those before. Each rank sends and
+  /// receives every piece once on the way up, and once on the way down; the first and the last do one of each. An error
+  /// ends all ranks here, as messages under way still write into the pieces.
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<void(std::size_t)>& add) override
+      try {
+    const int last = size_ - 1;
+    std::vector<Requests> coming(pieces.size());
+    Requests going;
+    if (rank_ > 0) receive(pieces, rank_ - 1, coming);
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      wait(coming[piece]);
+      add(piece);
+      if (size_ > 1) send(pieces[piece], rank_ < last ? rank_ + 1 : rank_ - 1, going);
+    }
+    wait(going);
+    if (rank_ == last) return;
+    receive(pieces, rank_ + 1, coming);
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      wait(coming[piece]);
+      if (rank_ > 0) send(pieces[piece], rank_ - 1, going);
+    }
+    wait(going);
+  } catch (const std::exception& error) { end_all(1, error.what()); }
+
+  void ask_to_wait() override {
+    if (rank_ > 0) return;
+    std::vector<MPI_Request> going(static_cast<std::size_t>(size_) - 1, MPI_REQUEST_NULL);
+    for (int to = 1; to < size_; ++to)
+      MPI_Isend(nullptr, 0, MPI_BYTE, to, wait_for_rank_0, world_, &going[static_cast<std::size_t>(to) - 1]);
+    comes_soon([&] {
+      int sent = 0;
+      MPI_Testall(size_ - 1, going.data(), &sent, MPI_STATUSES_IGNORE);
+      return sent != 0;
+    });
+  }
+
+  /// Ends all ranks after an error, with this exit code. Rank 0 does so at once. Another one first waits a few seconds,
+  /// in which rank 0 may come to the same error, and tell it alone; if rank 0 asks to wait, until that ends all.
+  [[noreturn]] void end_all(int exit_code, const std::string& sentence) {
+    std::signal(SIGTERM, SIG_DFL);
+    const bool asked_to_wait = rank_ > 0 && comes_soon([&] {
+                                 int found = 0;
+                                 MPI_Iprobe(0, wait_for_rank_0, world_, &found, MPI_STATUS_IGNORE);
+                                 return found != 0;
+                               });
+    while (asked_to_wait) std::this_thread::sleep_for(std::chrono::seconds(1));
+    if (rank_ > 0 || !sentence.empty()) std::fprintf(stderr, "%s: %s\n", name_of(rank_).c_str(), sentence.c_str());
+    std::fflush(nullptr);
+    MPI_Abort(world_, exit_code);
+    std::terminate();
+  }
+
+ private:
+  using Requests = std::vector<MPI_Request>;
+
+  static constexpr int part_of_a_sum = 0, wait_for_rank_0 = 1;  // tags
+
+  /// Whether it comes to be so in a few seconds.
+  template <class Condition>
+  static bool comes_soon(const Condition& is_so) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (!is_so()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return true;
+  }
+
+  static void check(int found, std::string_view function) {
+    if (found == MPI_SUCCESS) return;
+    std::array<char, MPI_MAX_ERROR_STRING> text{};
+    int length = 0;
+    MPI_Error_string(found, text.data(), &length);
+    throw Error(concatenate(function, ": ", std::string_view(text.data(), static_cast<std::size_t>(length))));
+  }
+
+  /// Longer messages Open MPI sends over TCP when the receiver has answered each, which halves what a chain of ranks
+  /// passes on.
+  static constexpr std::size_t longest_message = 32768;
+
+  void send(std::span<std::byte> piece, int to, Requests& requests) {
+    for (; !piece.empty(); piece = piece.subspan(std::min(longest_message, piece.size())))
+      check(MPI_Isend(piece.data(), length_of_next(piece), MPI_BYTE, to, part_of_a_sum, world_,
+                      &requests.emplace_back(MPI_REQUEST_NULL)),
+            "MPI_Isend");
+  }
+
+  void receive(std::span<const std::span<std::byte>> pieces, int from, std::vector<Requests>& requests) {
+    for (std::size_t i = 0; i < pieces.size(); ++i)
+      for (auto piece = pieces[i]; !piece.empty(); piece = piece.subspan(std::min(longest_message, piece.size())))
+        check(MPI_Irecv(piece.data(), length_of_next(piece), MPI_BYTE, from, part_of_a_sum, world_,
+                        &requests[i].emplace_back(MPI_REQUEST_NULL)),
+              "MPI_Irecv");
+  }
+
+  [[nodiscard]] static int length_of_next(std::span<const std::byte> piece) {
+    return static_cast<int>(std::min(longest_message, piece.size()));
+  }
+
+  static void wait(Requests& requests) {
+    check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
+    requests.clear();
+  }
+
+  MPI_Comm world_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 1;
+  int exceptions_before_ = std::uncaught_exceptions();
+  std::vector<std::string> machines_;
+};
+
+}  // namespace crate

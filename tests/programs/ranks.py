@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Many processes train one model: ranks.py FOLDER_OF_PROGRAMS, with the mpirun that CRATE_MPIRUN names. Ranks times threads
+give the same bytes, also where a training is stopped, killed and continued by other ranks, and on several hosts; whatever goes
+wrong at one rank ends all of them with a sentence that says what."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+MPIRUN = (os.environ.get("CRATE_MPIRUN", "mpirun"), "--oversubscribe", "--allow-run-as-root")
+
+HOSTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "on_several_hosts")
+
+failures = 0
+
+
+def check(what, holds, seen=""):
+    global failures
+    if not holds:
+        failures += 1
+        print(f"FAILED: {what}\n{seen}", flush=True)
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def command(ranks, program, arguments):
+    line = [os.path.join(sys.argv[1], program), *map(str, arguments)]
+    return line if ranks is None else ["-n", str(ranks), *line]
+
+
+def start(*commands, of_mpirun=()):
+    """One process, or ranks where a command begins with their number; with further options of mpirun."""
+    line = list(commands[0])
+    for further in commands[1:]:
+        line += [":", *further]
+    if line[0] == "-n":
+        line = [*MPIRUN, *of_mpirun, *line]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def end(process):
+    """Exit code and output; "hangs" for what does not end by itself, which is ended with its ranks."""
+    try:
+        seen = process.communicate(timeout=120)[0]
+        return process.returncode, seen
+    except subprocess.TimeoutExpired:
+        pass
+    for pid in (*ranks_of(process), process.pid):
+        os.kill(pid, signal.SIGKILL)
+    try:
+        return "hangs", process.communicate(timeout=10)[0]
+    except subprocess.TimeoutExpired:
+        return "hangs", "and so does what it started"
+
+
+def run(*commands):
+    return end(start(*commands))
+
+
+def lines_without_seconds(path):
+    return [line.split(b',"seconds"')[0] for line in content(path).splitlines()]
+
+
+LAYOUTS = ((None, 1), (None, 4), (2, 2), (4, 1), (3, 1))  # ranks and threads; five ranks have more than there are lanes
+
+
+def check_same_bits(program, arguments, layouts=LAYOUTS):
+    if not os.path.exists(os.path.join(sys.argv[1], program)):
+        return
+    found = []
+    for ranks, threads in layouts:
+        name = f"{program} by {ranks} ranks of {threads} threads"
+        for path in ("whole.st", "whole", "history"):
+            if os.path.exists(path):
+                os.remove(path)
+        status, seen = run(command(ranks, program, (*arguments, "--threads", threads, "--output", "whole.st", "--checkpoint", "whole",
+                                                    "--history", "history", "--history-every", 3)))
+        check(f"{name} trains", status == 0, seen)
+        check(f"{name} prints once", seen.count(" parameters") == 1, seen)
+        if status == 0:
+            found.append((content("whole.st"), content("whole"), lines_without_seconds("history")))
+    for (ranks, threads), files in zip(layouts[1:], found[1:]):
+        for what, one, other in zip(("weights", "checkpoint", "history"), found[0], files):
+            check(f"{program}: {what} of {ranks} ranks of {threads} threads are those of one", one == other)
+
+
+MODEL = ("--dim", 16, "--depth", 2, "--heads", 2)
+RANDOM = ("--dropout", 0.1, "--token-dropout", 0.1, "--average-decay", 0.9, "--clip", 0.5, "--micro-batch", 2, "--lanes", 4)
+TEXT = ("--text", "text", "--context", 16, "--evaluate-every", 10, "--warm-up", 3, "--batch", 20, *MODEL, *RANDOM)
+LANGUAGE = "train_language_model"
+
+
+def check_programs():
+    check_same_bits(LANGUAGE, (*TEXT, "--steps", 20, "--sample", 8), (*LAYOUTS, (5, 1)))
+    check_same_bits("train_masked_language_model", (*TEXT, "--steps", 20, "--tokeniser", "bert", "--vocabulary", "words"),
+                    ((None, 1), (2, 2)))
+    check_same_bits("train_classifier", ("--data", "images", "--patch", "4x4", "--epochs", 2, "--batch", 20, "--crop", 1, "--flip",
+                                         "--label-smoothing", 0.1, *MODEL, *RANDOM))
+    check_same_bits("train_autoencoder", ("--data", "images", "--patch", "4x4", "--epochs", 2, "--batch", 20, "--decoder-depth", 1,
+                                          "--dim", 16, "--depth", 2, "--heads", 2, "--average-decay", 0.9, "--clip", 0.5,
+                                          "--micro-batch", 3, "--lanes", 4))
+    for objective in (("coding-rate",), ("dino", "--outputs", 24, "--held-epochs", 1)):
+        check_same_bits("train_dino", ("--data", "images", "--patch", "4x4", *MODEL, "--hidden", 32, "--bottleneck", 16, "--locals", 1,
+                                       "--local-side", 4, "--drop-path", 0.1, "--batch", 20, "--micro-batch", 3, "--epochs", 2,
+                                       "--objective", *objective))
+
+
+def check_goes_on():
+    """What one layout began another ends."""
+    constant = (*TEXT, "--schedule", "constant", "--threads", 1)
+    status, seen = run(command(None, LANGUAGE, (*constant, "--steps", 20, "--output", "expected.st")))
+    check("the training in one go", status == 0, seen)
+    for first, second in ((4, None), (None, 2), (2, 3)):
+        run(command(first, LANGUAGE, (*constant, "--steps", 10, "--checkpoint", "part")))
+        status, seen = run(command(second, LANGUAGE, ("--checkpoint", "part", "--resume", "--steps", 20, "--threads", 1, "--output",
+                                                      "whole.st")))
+        check(f"{second} ranks go on where {first} stopped", status == 0 and "goes on after step 10" in seen, seen)
+        check("with the same bits", content("whole.st") == content("expected.st"))
+        os.remove("part")
+
+
+def ended_saying(what, words, *commands):
+    began = time.monotonic()
+    status, seen = run(*commands)
+    check(f"{what}: ends with '{words}'", status not in (0, "hangs") and words in seen, (status, seen))
+    check(f"{what}: ends soon", time.monotonic() - began < 60)
+    return seen
+
+
+def check_differences():
+    def with_options(**others):
+        options = {"--text": "text", "--seed": 0, "--batch": 20, "--steps": 20} | {f"--{k}": v for k, v in others.items()}
+        return command(1, LANGUAGE, ("--context", 16, "--evaluate-every", 10, "--warm-up", 0, "--schedule", "constant", *MODEL,
+                                     "--threads", 1, "--discard",
+                                     *(word for option in options.items() for word in option)))
+
+    one = with_options()
+    ended_saying("another seed", "has 'seed: 0', rank 1 on ", one, with_options(seed=5))
+    ended_saying("another batch", "has 'batch: 20', rank 1 on ", one, with_options(batch=22))
+    write("other", content("text").replace(b"film", b"plot", 5))
+    ended_saying("other data", "has 'training data: 200 examples of fingerprint ", one, with_options(text="other"))
+    ended_saying("another end", "has 'epochs: 2', rank 1 on ", one, with_options(steps=30))
+    ended_saying("another wish", "at 'the end of the program'", one, command(1, LANGUAGE, ("--help",)))
+    ended_saying("a file that one lacks", "file 'none': cannot be opened", one, with_options(text="none"))
+    seen = ended_saying("an option that there is not", "--foo", command(2, LANGUAGE, ("--foo",)))
+    check("what all have to say is said once", seen.count("--foo") == 1, seen)
+    seen = ended_saying("a loss that is not finite", "expected a finite loss", command(2, LANGUAGE, (
+        *TEXT, "--steps", 20, "--rate", 1e30, "--schedule", "constant", "--threads", 1, "--output", "diverged.st")))
+    check("the first rank tells it alone", seen.count("expected a finite loss") == 1, seen)
+    status, seen = run(command(3, LANGUAGE, ("--version",)))
+    check("the version is printed once", status == 0 and seen.count("\n") == 1, seen)
+
+
+def ranks_of(process):
+    """The processes that mpirun started, in the order of their ranks."""
+    try:
+        return sorted(map(int, content(f"/proc/{process.pid}/task/{process.pid}/children").split()))
+    except FileNotFoundError:  # it has ended
+        return []
+
+
+def lines_in(path):
+    return content(path).count(b"\n") if os.path.exists(path) else 0
+
+
+def begin_long(arguments, **further):
+    """A training of two ranks that has taken some steps."""
+    if os.path.exists("history"):
+        os.remove("history")
+    process = start(command(2, LANGUAGE, (*arguments, "--history", "history")), **further)
+    deadline = time.monotonic() + 60
+    while lines_in("history") < 3 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    return process
+
+
+LONG = (*TEXT, "--schedule", "constant", "--sample", 0, "--threads", 1)
+
+
+def check_signals():
+    steps = ("--steps", 600)
+    status, seen = run(command(None, LANGUAGE, (*LONG, *steps, "--output", "undisturbed.st")))
+    check("the undisturbed one trains", status == 0, seen)
+    kept = ("--checkpoint", "disturbed", "--resume", "--output", "disturbed.st")
+    interrupted = "interrupted after step"
+    for number, words in ((signal.SIGTERM, interrupted), (signal.SIGINT, interrupted), (signal.SIGKILL, "exited on signal 9")):
+        process = begin_long((*LONG, *steps, *kept))
+        children = ranks_of(process)
+        check("mpirun has two ranks", len(children) == 2 or process.poll() is not None, children)
+        if len(children) == 2:
+            os.kill(children[1], number)
+        status, seen = end(process)
+        check(f"signal {number} at one rank ends both", status not in (0, "hangs") and words in seen, (status, seen[-2000:]))
+    status, seen = run(command(2, LANGUAGE, (*LONG, *steps, *kept)))
+    check("after signals it goes on", status == 0, seen[-2000:])
+    check("and ends as if undisturbed", content("disturbed.st") == content("undisturbed.st"))
+
+
+def check_signal_at_mpirun():
+    """By itself it gives ranks one second, which is short on busy cores."""
+    process = begin_long((*LONG, "--steps", 1000000, "--checkpoint", "of mpirun"),
+                         of_mpirun=("--mca", "odls_base_sigkill_timeout", "4"))
+    process.send_signal(signal.SIGINT)
+    status, seen = end(process)
+    check("Ctrl-C at mpirun ends both", status not in (0, "hangs") and "interrupted after step" in seen, (status, seen[-2000:]))
+
+
+def check_lost_folder():
+    os.mkdir("lost")
+    process = begin_long((*LONG, "--steps", 100000, "--checkpoint", "lost/run"))
+    os.rename("lost", "gone")
+    status, seen = end(process)
+    check("a checkpoint that cannot be written ends both", status not in (0, "hangs") and "file 'lost/run': cannot be written" in seen,
+          (status, seen[-2000:]))
+    status, seen = run(command(None, LANGUAGE, ("--checkpoint", "gone/run", "--resume", "--steps", 10)))
+    check("the last one is whole", "the training is further already" in seen or status == 0, seen)
+
+
+def can_make_hosts():
+    """Needs ip (Debian: iproute2) and the right to make network namespaces."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    made = subprocess.run(["ip", "netns", "add", f"crate{os.getpid()}"], capture_output=True).returncode == 0
+    if made:
+        subprocess.run(["ip", "netns", "delete", f"crate{os.getpid()}"])
+    return made
+
+
+def check_several_hosts():
+    """Over TCP, from one address to another."""
+    if not can_make_hosts():
+        return print("without hosts of their own, as there are no network namespaces to be had")
+    arguments = (*LONG, "--steps", 20)
+    run(command(None, LANGUAGE, (*arguments, "--output", "one.st")))
+    status, seen = end(subprocess.Popen([HOSTS, "3", *command(None, LANGUAGE, (*arguments, "--output", "hosts.st"))],
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    check("three hosts train", status == 0, seen)
+    sent = [int(line.split()[2]) for line in seen.splitlines() if line.startswith("host")]
+    check("three hosts give the bits of one process", status == 0 and content("hosts.st") == content("one.st"))
+    gradients = 20 * 4 * int((re.search(r"(\d+) parameters", seen) or [0, 0])[1])  # bytes of all steps
+    check("each step the first and the last host send one gradient, the one between them two, and little beside",
+          len(sent) == 3 and all(times <= bytes / gradients < times + 0.5 for bytes, times in zip(sent, (1, 2, 1))), (gradients, seen))
+
+
+def write_data():
+    random.seed(1)
+    words = ("film", "plot", "cast", "song", "good", "bad")
+    write("text", " ".join(random.choice(words) for _ in range(3000)).encode())
+    os.mkdir("words")
+    write("words/vocab.txt", "\n".join(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words)).encode())
+    os.mkdir("images")
+    for split, count in (("train", 90), ("t10k", 50)):
+        labels = bytes(i % 3 for i in range(count))
+        pixels = b"".join(bytes(random.randrange(256) // (2 + label) for _ in range(64)) for label in labels)
+        write(f"images/{split}-images-idx3-ubyte", struct.pack(">IIII", 2051, count, 8, 8) + pixels)
+        write(f"images/{split}-labels-idx1-ubyte", struct.pack(">II", 2049, count) + labels)
+
+
+def main():
+    sys.argv[1] = os.path.abspath(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        write_data()
+        for part in (check_programs, check_goes_on, check_differences, check_signals, check_signal_at_mpirun, check_lost_folder,
+                     check_several_hosts):
+            part()
+        os.chdir("/")
+    print("all agree" if failures == 0 else f"{failures} failed")
+    return 0 if failures == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// What does not need several processes; tests/programs/ranks.py has them.
+
+#include "crate/training/communicator.hpp"
+
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "catch.hpp"
+#include "comparison.hpp"
+#include "crate/core/launched_process.hpp"
+
+using namespace crate;
+using namespace crate::test;
+
+namespace {
+
+/// One of several ranks, whose others give what they are told.
+class RankAmongOthers final : public Communicator {
+ public:
+  RankAmongOthers(int rank, int size, std::vector<std::string> gathered = {})
+      : rank_(rank), size_(size), gathered_(std::move(gathered)) {}
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return size_; }
+  [[nodiscard]] std::string name_of(int rank) const override { return concatenate("rank ", rank, " on node", rank); }
+  [[nodiscard]] std::vector<std::string> gather(std::string_view, std::string_view own) override {
+    std::vector<std::string> all = gathered_;
+    all.insert(all.begin() + rank_, std::string(own));
+    return all;
+  }
+  void add_in_order(std::span<const std::span<std::byte>>, const std::function<void(std::size_t)>&) override {}
+  void ask_to_wait() override {}
+
+ private:
+  int rank_, size_;
+  std::vector<std::string> gathered_;
+};
+
+}  // namespace
+
+TEST_CASE("Things are dealt to ranks in order, evenly, and to the first if to any") {
+  for (Index total = 1; total < 20; ++total)
+    for (int size = 1; size < 8; ++size) {
+      Index next = 0;
+      for (int rank = 0; rank < size; ++rank) {
+        const RankAmongOthers ranks(rank, size);
+        const RankShare share(total, ranks);
+        CHECK(share.first == next);
+        CHECK(share.count <= (total + size - 1) / size);
+        CHECK(share.count >= total / size);
+        for (Index i = 0; i < share.count; ++i) CHECK(RankShare::owner(share.first + i, total, ranks) == rank);
+        next += share.count;
+      }
+      CHECK(next == total);
+      CHECK(RankShare(total, RankAmongOthers(0, size)).count > 0);
+    }
+}
+
+TEST_CASE("Ranks share values in the order of those who own them") {
+  std::vector<int> values{0, 7, 0, 9};
+  RankAmongOthers ranks(1, 2, {std::string("\1\0\0\0\2\0\0\0", 8)});
+  share_values(ranks, "values", values, [](Index i) { return i % 2 == 0 ? 0 : 1; });
+  CHECK(values == std::vector<int>{1, 7, 2, 9});
+  RankAmongOthers short_of_one(1, 2, {std::string("\1\0\0\0", 4)});
+  CHECK(message_of<Error>([&] {
+          share_values(short_of_one, "values", values, [](Index i) { return i % 2 == 0 ? 0 : 1; });
+        }) == "values: expected more of rank 0 on node0, found 4 bytes");
+}
+
+TEST_CASE("The first text in which ranks differ is named, with what they have") {
+  const std::vector<std::pair<std::string, std::string>> own{{"seed", "1"}, {"batch", "8"}};
+  RankAmongOthers same(0, 2, {std::string("seed: 1\0batch: 8\0", 17)});
+  check_agreement(same, "options", own);
+  RankAmongOthers other(0, 2, {std::string("seed: 1\0batch: 9\0", 17)});
+  CHECK(message_of<Error>([&] { check_agreement(other, "options", own); }) ==
+        "ranks must agree in options: rank 0 on node0 has 'batch: 8', rank 1 on node1 has 'batch: 9'");
+  RankAmongOthers fewer(0, 2, {std::string("seed: 1\0", 8)});
+  CHECK(message_of<Error>([&] { check_agreement(fewer, "options", own); }) ==
+        "ranks must agree in options: rank 0 on node0 has 'batch: 8', rank 1 on node1 has ''");
+}
+
+TEST_CASE("A process knows that it was started with others") {
+  for (const char* name :
+       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"})
+    ::unsetenv(name);
+  CHECK_FALSE(launched_process().has_value());
+  CHECK_FALSE(is_launched());
+  ::setenv("PMI_RANK", "1", 1);
+  CHECK(is_launched());
+  CHECK_FALSE(launched_process().has_value());
+  ::setenv("PMI_SIZE", "4", 1);
+  REQUIRE(launched_process().has_value());
+  CHECK(launched_process()->rank == 1);
+  CHECK(launched_process()->count == 4);
+  ::setenv("PMI_SIZE", "four", 1);
+  CHECK_FALSE(launched_process().has_value());
+  ::unsetenv("PMI_RANK");
+  ::unsetenv("PMI_SIZE");
+
+  ::setenv("SLURM_STEP_NUM_TASKS", "2", 1);
+  CHECK_FALSE(is_launched());
+  ::setenv("PMIX_RANK", "0", 1);
+  REQUIRE(launched_process().has_value());
+  CHECK(launched_process()->count == 2);
+  ::unsetenv("PMIX_RANK");
+  ::unsetenv("SLURM_STEP_NUM_TASKS");
+}
