@@ -103,6 +103,11 @@ TEST_CASE("the first principal component of patches tells the foreground, the ne
   };
   CHECK(std::abs(colour(0, 3, 1) - colour(1, 2, 2)) < 0.1);
   CHECK(std::abs(colour(0, 3, 1) - colour(0, 3, 4)) > 0.9);
+  const Matrix<double> of_rank_one = features.col(0) * picture.foreground_score.transpose();
+  const ComponentPicture flat = component_picture(of_rank_one, 6, 6);
+  CHECK(flat.is_foreground == picture.is_foreground);
+  CHECK(flat.colours.isZero(0));
+  CHECK(component_picture(of_rank_one.cast<float>(), 6, 6).colours.isZero(0));
   const ComponentPicture nothing = component_picture(Matrix<double>::Constant(5, 8, 0.3), 2, 4);
   CHECK(nothing.foreground_score.isZero(0));
   CHECK(nothing.colours.isZero(0));

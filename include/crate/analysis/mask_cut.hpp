@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "crate/analysis/class_separation.hpp"
+#include "crate/analysis/detail/of_unit_length.hpp"
 #include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/analysis/masks.hpp"
 #include "crate/core/errors.hpp"
@@ -37,6 +37,14 @@ template <Scalar S>
   const Matrix<S> unit = of_unit_length<S>(features);
   const Matrix<S> cosines = unit.transpose() * unit;
   return cosines.unaryExpr([threshold](S cosine) { return cosine > threshold ? S(1) : weakest; });
+}
+
+/// Whether all pairs of different patches have one affinity.
+template <Scalar S>
+[[nodiscard]] bool are_all_alike(const Matrix<S>& affinities) {
+  for (Index j = 1; j < affinities.cols(); ++j)
+    if ((affinities.col(j).head(j).array() != affinities(0, 1)).any()) return false;
+  return true;
 }
 
 /// v of the second smallest l in (D - W) v = l D v, D = diag(W 1): by the second largest eigenvalue of the symmetric
@@ -101,9 +109,7 @@ template <class FDerived>
   while (std::ssize(masks) < options.masks && left.size() >= 2) {
     const Matrix<double> nodes = f(Eigen::all, left);
     const Matrix<double> affinities = detail::patch_affinities(nodes, options.threshold);
-    Matrix<double> others = affinities;
-    others.diagonal().setConstant(affinities(1, 0));
-    if (others.minCoeff() == others.maxCoeff()) break;
+    if (detail::are_all_alike(affinities)) break;
     const Vector<double> v =
         detail::towards_object(detail::second_generalised_eigenvector(affinities), left, rows, columns);
     Mask object = Mask::Constant(rows, columns, false);
