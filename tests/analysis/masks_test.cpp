@@ -70,6 +70,21 @@ TEST_CASE("normalised cuts find the shapes on a texture, each once, and nothing 
   CHECK(mask_cut(Matrix<double>::Zero(3, 20), 4, 5).empty());
 }
 
+TEST_CASE("the vector of a normalised cut is the second of all generalised eigenvectors") {
+  Random random(2);
+  Matrix<double> features(6, 70);
+  random.fill_normal(features);
+  features.leftCols(20).array() += 1;
+  const detail::PatchGraph<double> graph(features, 0.15);
+  Matrix<double> affinities(70, 70);
+  for (Index j = 0; j < 70; ++j) affinities.col(j) = graph.weigh(Vector<double>::Unit(70, j));
+  const Vector<double> degrees = affinities.rowwise().sum();
+  const Matrix<double> degree_matrix = degrees.asDiagonal();
+  const Eigen::GeneralizedSelfAdjointEigenSolver<Matrix<double>> all(degree_matrix - affinities, degree_matrix);
+  const Vector<double> v = detail::second_generalised_eigenvector(graph).normalized();
+  CHECK(std::abs(v.dot(all.eigenvectors().col(1).normalized())) == Approx(1).epsilon(1e-10));
+}
+
 TEST_CASE("the second object is found when the first has left the graph") {
   Matrix<double> features = Matrix<double>::Zero(3, 35);
   const Mask first = rectangle(5, 7, 1, 1, 3, 2), second = rectangle(5, 7, 2, 5, 2, 1);
