@@ -65,7 +65,7 @@ Matrix<S> read_noise(const Tensor& tensor, const Model& model, Index images) {
 template <Scalar S>
 class LayerRecord {
  public:
-  explicit LayerRecord(const auto& model) : meter_(model) {}
+  LayerRecord(const auto& model, Threads& threads) : meter_(model, {}, &threads) {}
 
   Observer<S> observer() {
     return [this](const HalfStep<S>& step) {
@@ -276,7 +276,7 @@ void run_in(const TensorTable& weights, const TensorTable& input, const Options&
   Outputs outputs;
   std::visit(
       [&](const auto& model) {
-        LayerRecord<S> record(model);
+        LayerRecord<S> record(model, threads);
         Run<S> run{.threads = &threads};
         if (options.layers) run.observer = record.observer();
         check_greedy(model, options);

@@ -35,7 +35,7 @@ void print_layers(const Model& model, const crate::ImageSource<typename Model::S
   const auto images = test.take(first).images;
   crate::LayerMeter<typename Model::Scalar> meter(model, {}, &threads);
   (void)model.forward(images, {.threads = &threads, .observer = meter.observer()});
-  if (meter.layers().empty() || !meter.layers().front().name.ends_with("compress")) return;
+  if (meter.layers().empty() || !meter.layers().front().name.ends_with(".compress")) return;
   std::printf("\n  on %td test images\n  layer   non-zero   coding rate\n", images.cols());
   Index layer = 0;
   for (const crate::LayerMetrics& metrics : meter.layers())

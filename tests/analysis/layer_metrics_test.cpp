@@ -16,6 +16,7 @@
 #include "crate/analysis/unit_use.hpp"
 #include "crate/blocks/overcomplete_block.hpp"
 #include "crate/blocks/strict_block.hpp"
+#include "crate/blocks/white_box_block.hpp"
 #include "crate/inference/generate.hpp"
 #include "crate/io/families/crate_alpha_classifier.hpp"
 #include "crate/io/families/crate_classifier.hpp"
@@ -55,6 +56,16 @@ LanguageModel<OvercompleteBlock<double>> small_language_model() {
   initialise(model, 1);
   return model;
 }
+
+/// Ordinary attention in front of MSSA.
+struct MixedBlocks : Chain<MixedBlocks, double> {
+  TransformerBlock<double> first{{.dim = 6, .heads = 2}};
+  CrateBlock<double> second{{.dim = 6, .heads = 2}};
+
+  static constexpr auto parts() {
+    return std::tuple{part("first", &MixedBlocks::first), part("second", &MixedBlocks::second)};
+  }
+};
 
 /// All half-steps of a pass, by name.
 template <class Model, class Input>
@@ -146,7 +157,7 @@ TEST_CASE("of a strict block the objective is that of its tokens, and its exact 
   const TokenSets<double> sets(draw_normal(random, 6, 9), TokenLayout({4, 5}).with_visible({4, 3}));
   LayerMeter<double> meter(block);
   CHECK(message_of<OptionError>([&] { (void)block.forward(sets, {.observer = meter.observer()}); }) ==
-        "option: expected that enter() tells which tokens come to 'compress.projection', found none told");
+        "option: expected that enter() tells which tokens come to 'compress.projection', found no such call");
   meter.enter(sets.tokens);
   (void)block.forward(sets, {.observer = meter.observer()});
   const LayerMetrics& layer = meter.layers()[0];
@@ -156,6 +167,54 @@ TEST_CASE("of a strict block the objective is that of its tokens, and its exact 
   CHECK(layer.before.objective.mean() == Approx(expected.mean()).epsilon(1e-10));
   CHECK(layer.between.subspace_rate.mean() < layer.before.subspace_rate.mean());
   CHECK(layer.after.non_zero.mean() < 1);
+}
+
+TEST_CASE("the tokens behind an overcomplete block are measured, though its codes have another size") {
+  const auto model = small_language_model();
+  LayerMeter<double> meter(model);
+  (void)model.forward(TokenIds(std::vector<Index>{3, 1, 4}), {.observer = meter.observer()});
+  for (const LayerMetrics& layer : meter.layers()) {
+    CHECK(layer.after.is_measured());
+    CHECK(layer.code_non_zero.count() == 1);
+  }
+}
+
+TEST_CASE("a layer that an inverse runs several times is measured once a pass, on the tokens that come to it") {
+  WhiteBoxDecoderBlock<double> block({.layers = {.dim = 6, .heads = 2}, .inverse = {.iterations = 3}});
+  initialise(block, 1);
+  Random random(3);
+  const TokenSets<double> sets(draw_normal(random, 6, 9), TokenLayout({4, 5}));
+  LayerMeter<double> meter(block);
+  Matrix<double> expanded;
+  for (int pass = 1; pass <= 2; ++pass) {
+    meter.enter(sets.tokens);
+    (void)block.forward(sets, {.observer = [&](HalfStep<double> step) {
+                          meter.see(step);
+                          if (step.name == "expand") expanded = step.activation;
+                        }});
+    CHECK(meter.layers()[0].before.rate.count() == 2 * pass);
+    CHECK(meter.layers()[0].between.rate.count() == 2 * pass);
+  }
+  const Matrix<double> x = directions(expanded);
+  const double mean = (coding_rate(x.leftCols(4)) + coding_rate(x.rightCols(5))) / 2;
+  CHECK(meter.layers()[0].before.rate.mean() == Approx(mean).epsilon(1e-10));
+}
+
+TEST_CASE("layers with subspaces come in the model's order, whatever they are made of") {
+  const MixedBlocks blocks;
+  std::vector<std::string> names;
+  for (const auto& layer : layer_subspaces(blocks)) names.push_back(layer.name);
+  CHECK(names == std::vector<std::string>{"first.attend", "second.compress"});
+}
+
+TEST_CASE("the step of a layer on directions is by how much these move, of others what they add") {
+  Random random(8);
+  const Matrix<double> before = draw_normal(random, 6, 4), after = draw_normal(random, 6, 4);
+  Threads alone;
+  const WhiteBoxBlock<double> on_directions({.layers = {.dim = 6, .heads = 2}});
+  CHECK(layer_subspaces(on_directions)[0].step(before, after, alone) == directions(after) - directions(before));
+  const MixedBlocks blocks;
+  for (const auto& layer : layer_subspaces(blocks)) CHECK(layer.step(before, after, alone) == after - before);
 }
 
 TEST_CASE("tokens of zeros have no rate and no entries") {
@@ -227,6 +286,9 @@ TEST_CASE("the attention of a query is that of the pass, at the size of the trai
   };
   check(small_classifier<CrateClassifier<double>>(), "layers.1.compress");
   check(small_classifier<TransformerClassifier<double>>(), "layers.1.attend");
+  const StrictBlock<double> strict({.dim = 6, .heads = 2});
+  CHECK(message_of<OptionError>([&] { (void)token_features(strict, Matrix<double>(6, 1), "compress"); }) ==
+        "attention layer: expected one of none, found 'compress'");
 }
 
 TEST_CASE("a causal query sees no token behind it, and heads and tokens that are not there are refused") {
@@ -274,6 +336,7 @@ TEST_CASE("a unit is told how often it fires and for which tokens it is largest,
   CHECK_THAT(message_of<OptionError>([&] { (void)other.units(); }),
              Catch::Matchers::ContainsSubstring("'layers.1.sparsify'") &&
                  Catch::Matchers::ContainsSubstring("found 'layers.7'"));
+  CHECK_THROWS_AS(model.forward(TokenIds(second), {.observer = other.observer()}), OptionError);
 }
 
 TEST_CASE("a unit that is set changes what follows, and what a language model writes") {
@@ -294,5 +357,7 @@ TEST_CASE("a unit that is set changes what follows, and what a language model wr
   steering.check_happened();
   CHECK(written[0] == std::vector<Index>(4, favoured));
   CHECK_THROWS_AS(forward_steered(model, TokenIds(ids), "layers.1", 5, 1), OptionError);
+  Steering<double> misnamed("layers.1", 5, 1);
+  CHECK_THROWS_AS(generate(model, {ids}, {.tokens = 4}, {.observer = misnamed.observer()}), OptionError);
   CHECK_THROWS_AS(forward_steered(model, TokenIds(ids), codes, 48, 1), OptionError);
 }

@@ -70,6 +70,21 @@ TEST_CASE("normalised cuts find the shapes on a texture, each once, and nothing 
   CHECK(mask_cut(Matrix<double>::Zero(3, 20), 4, 5).empty());
 }
 
+TEST_CASE("the vector of a normalised cut is the second of all generalised eigenvectors") {
+  Random random(2);
+  Matrix<double> features(6, 70);
+  random.fill_normal(features);
+  features.leftCols(20).array() += 1;
+  const detail::PatchGraph<double> graph(features, 0.15);
+  Matrix<double> affinities(70, 70);
+  for (Index j = 0; j < 70; ++j) affinities.col(j) = graph.weigh(Vector<double>::Unit(70, j));
+  const Vector<double> degrees = affinities.rowwise().sum();
+  const Matrix<double> degree_matrix = degrees.asDiagonal();
+  const Eigen::GeneralizedSelfAdjointEigenSolver<Matrix<double>> all(degree_matrix - affinities, degree_matrix);
+  const Vector<double> v = detail::second_generalised_eigenvector(graph).normalized();
+  CHECK(std::abs(v.dot(all.eigenvectors().col(1).normalized())) == Approx(1).epsilon(1e-10));
+}
+
 TEST_CASE("the second object is found when the first has left the graph") {
   Matrix<double> features = Matrix<double>::Zero(3, 35);
   const Mask first = rectangle(5, 7, 1, 1, 3, 2), second = rectangle(5, 7, 2, 5, 2, 1);
@@ -103,6 +118,11 @@ TEST_CASE("the first principal component of patches tells the foreground, the ne
   };
   CHECK(std::abs(colour(0, 3, 1) - colour(1, 2, 2)) < 0.1);
   CHECK(std::abs(colour(0, 3, 1) - colour(0, 3, 4)) > 0.9);
+  const Matrix<double> of_rank_one = features.col(0) * picture.foreground_score.transpose();
+  const ComponentPicture flat = component_picture(of_rank_one, 6, 6);
+  CHECK(flat.is_foreground == picture.is_foreground);
+  CHECK(flat.colours.isZero(0));
+  CHECK(component_picture(of_rank_one.cast<float>(), 6, 6).colours.isZero(0));
   const ComponentPicture nothing = component_picture(Matrix<double>::Constant(5, 8, 0.3), 2, 4);
   CHECK(nothing.foreground_score.isZero(0));
   CHECK(nothing.colours.isZero(0));

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "catch.hpp"
@@ -42,7 +43,7 @@ TEST_CASE("the effective rank counts equal singular values, and is below the ran
 TEST_CASE("principal angles are the angles by which a basis was turned, small ones precisely") {
   Random random(3);
   const Matrix<double> q = draw_orthonormal(random, 10, 6);
-  const double degree = 3.14159265358979323846 / 180;
+  const double degree = std::numbers::pi / 180;
   const std::vector<double> turned{1e-7, 30, 80};
   Matrix<double> other(10, 3);
   for (Index i = 0; i < 3; ++i) {
@@ -57,6 +58,7 @@ TEST_CASE("principal angles are the angles by which a basis was turned, small on
   CHECK(angles[2] == Approx(80));
   CHECK(principal_angles(q.leftCols(3), q.rightCols(2)).size() == 2);
   CHECK(principal_angles(q, Matrix<double>::Zero(10, 2)).empty());
+  CHECK(principal_angles(q, Matrix<double>(10, 0)).empty());
   CHECK_THROWS_AS(principal_angles(q, mixed.topRows(9)), ShapeError);
 }
 
@@ -124,6 +126,33 @@ TEST_CASE("the exact step goes straight down and lowers the rate, its reverse ra
   const Matrix<double> none = Matrix<double>::Zero(8, 11);
   CHECK(compare_with_exact_step(z, u, none).change == 0);
   CHECK(compare_with_exact_step(none, u, z).cosine == 0);
+}
+
+TEST_CASE("the rates round a step are those of projections with their bias") {
+  Random random(9);
+  const Subspaces u(draw_normal(random, 8, 6), 3);
+  const Matrix<double> z = draw_normal(random, 8, 11), s = 0.1 * draw_normal(random, 8, 11);
+  const Vector<double> bias = draw_normal(random, 6, 1);
+  const auto rate = [&](const Matrix<double>& tokens) {
+    const Matrix<double> h = (u.bases().transpose() * tokens).colwise() + bias;
+    return coding_rate(h.topRows(2)) + coding_rate(h.middleRows(2, 2)) + coding_rate(h.bottomRows(2));
+  };
+  const StepComparison found = compare_with_exact_step(z, u, s, {}, bias);
+  CHECK(found.rate == Approx(rate(z)).epsilon(1e-10));
+  CHECK(found.change == Approx(rate(z + s) - rate(z)).epsilon(1e-8));
+  CHECK(found.exact_change < -std::abs(found.change));
+  CHECK(compare_with_exact_step(z, u, s, {}, Vector<double>::Zero(6)).change ==
+        Approx(compare_with_exact_step(z, u, s).change).epsilon(1e-10));
+  CHECK_THROWS_AS(compare_with_exact_step(z, u, s, {}, Vector<double>::Zero(5)), ShapeError);
+}
+
+TEST_CASE("a small step of float tokens changes the rate by its slope, not by its rounding") {
+  Random random(10);
+  const Subspaces<Matrix<float>> u(draw_normal(random, 8, 6).cast<float>(), 3);
+  const Matrix<float> z = draw_normal(random, 8, 11).cast<float>();
+  const Matrix<float> gradient = subspace_coding_rate_gradient(z, u).tokens;
+  const StepComparison found = compare_with_exact_step(z, u, Matrix<float>(-1e-7F * gradient));
+  CHECK(found.change == Approx(-1e-7 * static_cast<double>(gradient.squaredNorm())).epsilon(1e-4));
 }
 
 TEST_CASE("mean and deviation of numbers that come one by one are those of all, far from zero too") {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "crate/analysis/detail/of_unit_length.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
@@ -20,15 +21,6 @@ struct ClassSeparation {
 };
 
 namespace detail {
-
-template <Scalar S>
-[[nodiscard]] Matrix<S> of_unit_length(Matrix<S> tokens) {
-  for (Index j = 0; j < tokens.cols(); ++j) {
-    const S length = tokens.col(j).stableNorm();
-    if (length != S(0)) tokens.col(j) /= length;
-  }
-  return tokens;
-}
 
 /// Calls body(j, cosines) for every token j, with its cosines to all tokens.
 template <Scalar S, class Body>

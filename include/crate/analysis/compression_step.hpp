@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>
+#include <utility>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
@@ -22,25 +22,40 @@ struct StepComparison {
 
 /// Compares the step S, d x N, from tokens X, d x N, with the one down the gradient of eq. (9) of arXiv 2311.13110. An
 /// MSSA step need not lower R^c: as published, it leaves out the term a Z of the gradient. Cost: that of three rates
-/// and a gradient. Throws as subspace_coding_rate, and ShapeError unless S is of X's size.
+/// and a gradient, in double: changes are small differences of rates. Where the subspaces' map has a bias b, K p, rates
+/// are those of U^T X + b 1^T. Throws as subspace_coding_rate, and ShapeError unless S is of X's size and b, where there
+/// is one, has K p entries.
 template <class XDerived, class Bases, class StepDerived>
 [[nodiscard]] StepComparison compare_with_exact_step(const Eigen::MatrixBase<XDerived>& tokens,
                                                      const Subspaces<Bases>& subspaces,
                                                      const Eigen::MatrixBase<StepDerived>& step,
-                                                     const CodingRateOptions& options = {}) {
-  using S = typename XDerived::Scalar;
+                                                     const CodingRateOptions& options = {},
+                                                     const Vector<double>& bias = Vector<double>()) {
   check_shape("step", step, tokens.rows(), tokens.cols());
-  const Matrix<S> x = tokens, s = step;
-  const Matrix<S> gradient = subspace_coding_rate_gradient(x, subspaces, options).tokens;
-  const double length = static_cast<double>(s.stableNorm()), slope = static_cast<double>(gradient.stableNorm());
-  StepComparison result{.rate = subspace_coding_rate(x, subspaces, options)};
-  const Matrix<S> stepped = x + s;
-  result.change = subspace_coding_rate(stepped, subspaces, options) - result.rate;
+  check_size("subspaces: dimension", subspaces.dim(), tokens.rows());
+  const Index d = tokens.rows();
+  Matrix<double> x = tokens.template cast<double>(), bases = subspaces.bases().template cast<double>();
+  if (bias.size() != 0) {  // [U; b^T]^T [X; 1^T]
+    check_size("bias of subspaces", bias.size(), bases.cols());
+    x.conservativeResize(d + 1, Eigen::NoChange);
+    x.row(d).setOnes();
+    bases.conservativeResize(d + 1, Eigen::NoChange);
+    bases.row(d) = bias.transpose();
+  }
+  const Subspaces<Matrix<double>> u(std::move(bases), subspaces.heads());
+  const Matrix<double> s = step.template cast<double>();
+  const Matrix<double> gradient = subspace_coding_rate_gradient(x, u, options).tokens.topRows(d);
+  const double length = s.stableNorm(), slope = gradient.stableNorm();
+  StepComparison result{.rate = subspace_coding_rate(x, u, options)};
+  const auto change = [&](const Matrix<double>& added) {
+    Matrix<double> stepped = x;
+    stepped.topRows(d) += added;
+    return subspace_coding_rate(stepped, u, options) - result.rate;
+  };
+  result.change = change(s);
   if (length == 0 || slope == 0) return result;
-  const auto inner = (s.template cast<double>().array() * gradient.template cast<double>().array()).sum();
-  result.cosine = -inner / (length * slope);
-  const Matrix<S> exact = x - static_cast<S>(length / slope) * gradient;
-  result.exact_change = subspace_coding_rate(exact, subspaces, options) - result.rate;
+  result.cosine = -s.cwiseProduct(gradient).sum() / (length * slope);
+  result.exact_change = change(-length / slope * gradient);
   return result;
 }
 

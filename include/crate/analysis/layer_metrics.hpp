@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "crate/analysis/class_separation.hpp"
+#include "crate/analysis/detail/of_unit_length.hpp"
 #include "crate/analysis/layer_subspaces.hpp"
 #include "crate/analysis/spread.hpp"
 #include "crate/core/errors.hpp"
@@ -84,7 +84,8 @@ struct LayerMetrics {
 
 /// Measures every layer of a model while it runs: hand `observer()` to its forward passes over as many batches as there
 /// are, then read `layers()`. Keeps one batch's tokens of one layer, never the data. In blocks of one width it costs
-/// two projections and seven Gram matrices a layer, less than a forward pass.
+/// two projections and seven Gram matrices a layer. Of a layer that runs several times in a pass, as inside Inverse,
+/// `before` is what its first turn was given.
 template <Scalar S>
 class LayerMeter {
  public:
@@ -121,12 +122,15 @@ class LayerMeter {
   void enter(ConstTokens<S> tokens) {
     latest_ = tokens;
     was_told_ = true;
+    running_.reset();
   }
 
   /// Throws OptionError where `enter` was to be called and was not, ShapeError if it was told other tokens.
   void see(const HalfStep<S>& step) {
+    if (running_ && !is_inside(step.name, layers_[*running_].name)) running_.reset();
     if (const auto of_layer = layer_projecting(step.name)) {
-      measure_entering(*of_layer, step);
+      if (of_layer != running_) measure_entering(*of_layer, step);
+      running_ = of_layer;
     } else if (const auto found = halves_.find(step.name); found != halves_.end()) {
       measure(found->second, layers_[found->second].between, step.activation, nullptr, step.layout);
       open_ = found->second;
@@ -148,10 +152,14 @@ class LayerMeter {
     return layer.substr(0, layer.rfind('.') + 1);  // npos + 1 = 0
   }
 
+  [[nodiscard]] static bool is_inside(std::string_view half_step, std::string_view layer) {
+    return half_step.size() > layer.size() && half_step.starts_with(layer) && half_step[layer.size()] == '.';
+  }
+
   void measure_entering(std::size_t index, const HalfStep<S>& step) {
     open_.reset();
     if (awaits_tokens_ && index == 0) {  // what is the latest is of the pass before
-      check_option(was_told_, concatenate("that enter() tells which tokens come to '", step.name, "'"), "none told");
+      check_option(was_told_, concatenate("that enter() tells which tokens come to '", step.name, "'"), "no such call");
       was_told_ = false;
     }
     check_size(layers_[index].name + ": tokens that come to it", latest_.cols(), step.layout.tokens());
@@ -222,10 +230,11 @@ class LayerMeter {
   std::vector<LayerSubspaces<S>> subspaces_;
   std::vector<LayerMetrics> layers_;
   std::map<std::string, std::size_t, std::less<>> halves_, projections_;  // which layer's half-steps these are
-  bool awaits_tokens_;               // whether nobody sees what enters the first layer
-  bool was_told_ = false;            // what does, by whoever calls
-  Matrix<S> latest_;                 // what the half-step that runs was given
-  std::optional<std::size_t> open_;  // the layer whose block runs
+  bool awaits_tokens_;                  // whether nobody sees what enters the first layer
+  bool was_told_ = false;               // what does, by whoever calls
+  Matrix<S> latest_;                    // what the half-step that runs was given
+  std::optional<std::size_t> running_;  // the layer that has projected its tokens and not yet handed on its result
+  std::optional<std::size_t> open_;     // the layer whose block runs
 };
 
 }  // namespace crate

@@ -37,6 +37,7 @@ struct LayerSubspaces {
   Vector<S> bias = {};                ///< K p, of keys; empty if there is none
   Index first_row = 0;                ///< of H in the half-step "projection" of the layer
   std::function<void(ConstTokens<S>, Tokens<S>, Threads&)> norm = {};  ///< Z to X; absent where X = Z
+  bool steps_on_seen = false;  ///< whether the step goes from X to X + S, as on directions, or adds S to Z
 
   /// X, d x N, the tokens that U acts on: LN(Z) behind a layer norm, directions of Z, or Z itself.
   [[nodiscard]] Matrix<S> seen(ConstTokens<S> tokens, Threads& threads) const {
@@ -52,6 +53,11 @@ struct LayerSubspaces {
     multiply(subspaces.bases().transpose(), seen, h, threads);
     if (bias.size() != 0) h.colwise() += bias;
     return h;
+  }
+
+  /// S, d x N: by how much a layer that was given Z and made Z' of it moved what its subspaces see.
+  [[nodiscard]] Matrix<S> step(ConstTokens<S> before, ConstTokens<S> after, Threads& threads) const {
+    return steps_on_seen ? Matrix<S>(seen(after, threads) - seen(before, threads)) : Matrix<S>(after - before);
   }
 };
 
@@ -73,45 +79,49 @@ template <class Inner, class Model>
 }
 
 template <Scalar S, class Model>
-void add_key_maps(const Model& model, std::vector<LayerSubspaces<S>>& list) {
-  for_each_layer<SelfAttention<S>>(model, [&](std::string_view name, const SelfAttention<S>& layer) {
-    const Index width = layer.output.input_dim();
-    const MatrixMap<S> bases(layer.projection.weight.row(width).data(), layer.input_dim(), width,
-                             Eigen::OuterStride<>(layer.input_dim()));
-    Vector<S> bias;
-    if (layer.projection.bias.size() != 0) bias = layer.projection.bias.segment(width, width);
-    list.push_back({std::string(name), Subspaces<MatrixMap<S>>(bases, layer.heads), std::move(bias), width,
-                    norm_before<SelfAttention<S>>(model, name)});
-  });
+[[nodiscard]] LayerSubspaces<S> subspaces_of(const Model& model, std::string_view name, const Mssa<S>& layer) {
+  return {.name = std::string(name),
+          .subspaces = {map_of(layer.subspaces.bases()), layer.subspaces.heads()},
+          .norm = norm_before<Mssa<S>>(model, name)};
 }
 
 template <Scalar S, class Model>
-void add_compressions(const Model& model, std::vector<LayerSubspaces<S>>& list) {
-  for_each_layer<Compression<S>>(model, [&](std::string_view name, const Compression<S>& layer) {
-    list.push_back(
-        {.name = std::string(name), .subspaces = {map_of(layer.subspaces.bases()), layer.subspaces.heads()}});
-    if (const auto* const found = find_layer<OnDirections<Compression<S>>>(model, name))
-      list.back().norm = [softening = found->options.softening](ConstTokens<S> z, Tokens<S> out, Threads&) {
-        out = directions(z, softening);
-      };
-  });
+[[nodiscard]] LayerSubspaces<S> subspaces_of(const Model& model, std::string_view name, const Compression<S>& layer) {
+  LayerSubspaces<S> result{.name = std::string(name),
+                           .subspaces = {map_of(layer.subspaces.bases()), layer.subspaces.heads()}};
+  if (const auto* const found = find_layer<OnDirections<Compression<S>>>(model, name)) {
+    result.norm = [softening = found->options.softening](ConstTokens<S> z, Tokens<S> out, Threads&) {
+      out = directions(z, softening);
+    };
+    result.steps_on_seen = true;
+  }
+  return result;
+}
+
+template <Scalar S, class Model>
+[[nodiscard]] LayerSubspaces<S> subspaces_of(const Model& model, std::string_view name, const SelfAttention<S>& layer) {
+  const Index width = layer.output.input_dim();
+  const MatrixMap<S> bases(layer.projection.weight.row(width).data(), layer.input_dim(), width,
+                           Eigen::OuterStride<>(layer.input_dim()));
+  Vector<S> bias;
+  if (layer.projection.bias.size() != 0) bias = layer.projection.bias.segment(width, width);
+  return {.name = std::string(name),
+          .subspaces = Subspaces<MatrixMap<S>>(bases, layer.heads),
+          .bias = std::move(bias),
+          .first_row = width,
+          .norm = norm_before<SelfAttention<S>>(model, name)};
 }
 
 }  // namespace detail
 
-/// The subspaces of every layer of a model, in its order, those of MSSA first. Views: the model must outlive them,
-/// where it is.
+/// The subspaces of every layer of a model, in its order. Views: the model must outlive them, where it is.
 template <class Model>
 [[nodiscard]] auto layer_subspaces(const Model& model) {
   using S = typename Model::Scalar;
   std::vector<LayerSubspaces<S>> list;
-  for_each_layer<Mssa<S>>(model, [&](std::string_view name, const Mssa<S>& layer) {
-    list.push_back({.name = std::string(name),
-                    .subspaces = {map_of(layer.subspaces.bases()), layer.subspaces.heads()},
-                    .norm = detail::norm_before<Mssa<S>>(model, name)});
+  for_each_layer<Mssa<S>, Compression<S>, SelfAttention<S>>(model, [&](std::string_view name, const auto& layer) {
+    list.push_back(detail::subspaces_of<S>(model, name, layer));
   });
-  detail::add_compressions<S>(model, list);
-  detail::add_key_maps<S>(model, list);
   return list;
 }
 
@@ -122,25 +132,15 @@ struct LayerDictionary {
   Matrix<S> atoms;   ///< D, d x s
 };
 
-/// The dictionaries of every layer of a model: of ISTA, complete and overcomplete, and of decoders.
+/// The dictionaries of every layer of a model, in its order: of ISTA, complete and overcomplete, and of decoders.
 template <class Model>
 [[nodiscard]] auto layer_dictionaries(const Model& model) {
   using S = typename Model::Scalar;
   std::vector<LayerDictionary<S>> list;
-  const auto add = [&](std::string_view name, const auto& atoms) { list.push_back({std::string(name), atoms}); };
-  for_each_layer<Ista<S>>(model, [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
-  for_each_layer<OvercompleteIsta<S>>(model,
-                                      [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
-  for_each_layer<Dictionary<S>>(model, [&](std::string_view name, const auto& layer) { add(name, layer.dictionary); });
+  for_each_layer<Ista<S>, OvercompleteIsta<S>, Dictionary<S>>(model, [&](std::string_view name, const auto& layer) {
+    list.push_back({std::string(name), layer.dictionary});
+  });
   return list;
-}
-
-/// "'a', 'b' and 'c'", to name what there is to whom asked for something else.
-[[nodiscard]] inline std::string quoted_list(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < names.size(); ++i)
-    text += concatenate(i == 0 ? "" : i + 1 == names.size() ? " and " : ", ", "'", names[i], "'");
-  return text.empty() ? "none" : text;
 }
 
 }  // namespace crate

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <Eigen/Eigenvalues>
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <numeric>
 #include <utility>
 #include <vector>
 
-#include "crate/analysis/class_separation.hpp"
+#include "crate/analysis/detail/of_unit_length.hpp"
 #include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/analysis/masks.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
+#include "crate/core/random.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/kernels/product.hpp"
 
 // Objects of an image from how alike the features of its patches are, by normalised cuts.
 
@@ -29,24 +34,91 @@ struct MaskCutOptions {
 
 namespace detail {
 
-/// The affinities of a graph of patches: 1 where the cosine of two exceeds tau, 1e-5 elsewhere, so that it hangs
-/// together. A template, here and below, so that only those pay for compiling it who use it.
+/// A graph of patches, of affinities W: 1 where the cosine of two exceeds tau, 1e-5 elsewhere, so that it hangs together.
+/// A template, here and below, so that only those pay for compiling it who use it.
 template <Scalar S>
-[[nodiscard]] Matrix<S> patch_affinities(const Matrix<S>& features, S threshold) {
-  constexpr S weakest = S(1e-5);
-  const Matrix<S> unit = of_unit_length<S>(features);
-  const Matrix<S> cosines = unit.transpose() * unit;
-  return cosines.unaryExpr([threshold](S cosine) { return cosine > threshold ? S(1) : weakest; });
+class PatchGraph {
+ public:
+  PatchGraph(const Matrix<S>& features, S threshold) : neighbours_(features.cols(), features.cols()) {
+    constexpr Index most_columns = 256;
+    const Matrix<S> unit = of_unit_length<S>(features);
+    Matrix<S> cosines;
+    Threads alone;
+    for (Index first = 0; first < patches(); first += most_columns) {
+      const Index count = std::min(most_columns, patches() - first);
+      cosines.resize(patches(), count);
+      multiply(unit.transpose(), unit.middleCols(first, count), cosines, alone);
+      neighbours_.middleCols(first, count) = cosines.array() > threshold;
+    }
+  }
+
+  [[nodiscard]] Index patches() const { return neighbours_.cols(); }
+
+  /// Whether all pairs of different patches have one affinity.
+  [[nodiscard]] bool is_even() const {
+    for (Index j = 1; j < patches(); ++j)
+      if ((neighbours_.col(j).head(j) != neighbours_(0, 1)).any()) return false;
+    return true;
+  }
+
+  /// W x = 1e-5 (1^T x) 1 + (1 - 1e-5) B x, B the neighbours.
+  [[nodiscard]] Vector<S> weigh(const Vector<S>& x) const {
+    constexpr S weakest = S(1e-5);
+    Vector<S> result = Vector<S>::Constant(patches(), weakest * x.sum());
+    for (Index j = 0; j < patches(); ++j)
+      result += (1 - weakest) * x(j) * neighbours_.col(j).matrix().template cast<S>();
+    return result;
+  }
+
+ private:
+  Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic> neighbours_;  // B, a byte a pair
+};
+
+/// The eigenvector of the largest eigenvalue of a symmetric map x -> multiply(x) beside `known`, a unit eigenvector of
+/// it, to a residual of 1e-12 where the map is of norm 1: by the Lanczos iteration, in which every vector is made
+/// orthogonal to all before.
+template <Scalar S, class Multiply>
+[[nodiscard]] Vector<S> largest_eigenvector_beside(const Vector<S>& known, const Multiply& multiply) {
+  constexpr S tolerance = S(1e-12);
+  const Index n = known.size();
+  Matrix<S> basis = known;
+  const auto orthogonalise = [&](Vector<S>& x) {
+    for (int time = 0; time < 2; ++time) x -= basis * (basis.transpose() * x).eval();
+  };
+  Vector<S> next(n), diagonal(n - 1), beside_diagonal(n - 1);
+  Random random(1);
+  random.fill_normal(next);
+  orthogonalise(next);
+  next.normalize();
+  for (Index turn = 1, check = 1;; ++turn) {
+    basis.conservativeResize(Eigen::NoChange, turn + 1);
+    basis.col(turn) = next;
+    next = multiply(Vector<S>(basis.col(turn)));
+    diagonal(turn - 1) = basis.col(turn).dot(next);
+    orthogonalise(next);
+    const S left = beside_diagonal(turn - 1) = next.norm();
+    if (turn >= check || left <= tolerance || turn == n - 1) {
+      check = turn + 1 + turn / 4;
+      Eigen::SelfAdjointEigenSolver<Matrix<S>> solver;
+      solver.computeFromTridiagonal(diagonal.head(turn), beside_diagonal.head(turn - 1));
+      if (!has_succeeded(solver)) throw PrecisionError("eigenvectors: the iteration did not converge");
+      const Vector<S> coordinates = solver.eigenvectors().col(turn - 1);
+      if (left * std::abs(coordinates(turn - 1)) <= tolerance || turn == n - 1)
+        return basis.rightCols(turn) * coordinates;
+    }
+    next /= left;
+  }
 }
 
 /// v of the second smallest l in (D - W) v = l D v, D = diag(W 1): by the second largest eigenvalue of the symmetric
-/// D^{-1/2} W D^{-1/2}, of which D^{1/2} v is the eigenvector.
+/// D^{-1/2} W D^{-1/2}, of which D^{1/2} 1 is the first eigenvector, and D^{1/2} v the second.
 template <Scalar S>
-[[nodiscard]] Vector<S> second_generalised_eigenvector(const Matrix<S>& affinities) {
-  const Vector<S> scale = affinities.rowwise().sum().cwiseSqrt().cwiseInverse();
-  const Matrix<S> normalised = scale.asDiagonal() * affinities * scale.asDiagonal();
-  const auto solver = eigen_decomposition<S>(normalised);
-  return scale.cwiseProduct(solver.eigenvectors().col(affinities.cols() - 2));
+[[nodiscard]] Vector<S> second_generalised_eigenvector(const PatchGraph<S>& graph) {
+  const Vector<S> roots = graph.weigh(Vector<S>::Ones(graph.patches())).cwiseSqrt();
+  const auto multiply = [&](const Vector<S>& x) -> Vector<S> {
+    return graph.weigh(x.cwiseQuotient(roots)).cwiseQuotient(roots);
+  };
+  return largest_eigenvector_beside<S>(roots.normalized(), multiply).cwiseQuotient(roots);
 }
 
 /// The part of the mask that hangs together with one of its patches, through common edges.
@@ -86,7 +158,8 @@ template <Scalar S>
 /// U_k^T z. Each is the side of a normalised cut that is taken for the object, as far as it hangs together with its
 /// strongest patch; its patches leave the graph before the next cut. Source: arXiv 2301.11320 (MaskCut), with n = 3 and
 /// tau = 0.15 as in arXiv 2308.16271, without the conditional random field that smooths masks there.
-/// An image whose patches are all alike, or all unlike, has no masks. Cost: O((rows columns)^3) a mask. Throws
+/// An image whose patches are all alike, or all unlike, has no masks. Cost: of N patches O(N^2 (n + m) + N m^2) a mask and N^2 bytes, m <= N turns of an iteration, few where objects
+/// stand out. Throws
 /// ShapeError on a wrong number of patches, OptionError on an option out of range or features that are not finite.
 template <class FDerived>
 [[nodiscard]] std::vector<Mask> mask_cut(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
@@ -100,12 +173,9 @@ template <class FDerived>
   std::vector<Mask> masks;
   while (std::ssize(masks) < options.masks && left.size() >= 2) {
     const Matrix<double> nodes = f(Eigen::all, left);
-    const Matrix<double> affinities = detail::patch_affinities(nodes, options.threshold);
-    Matrix<double> others = affinities;
-    others.diagonal().setConstant(affinities(1, 0));
-    if (others.minCoeff() == others.maxCoeff()) break;
-    const Vector<double> v =
-        detail::towards_object(detail::second_generalised_eigenvector(affinities), left, rows, columns);
+    const detail::PatchGraph<double> graph(nodes, options.threshold);
+    if (graph.is_even()) break;
+    const Vector<double> v = detail::towards_object(detail::second_generalised_eigenvector(graph), left, rows, columns);
     Mask object = Mask::Constant(rows, columns, false);
     Index seed = 0;
     const double mean = v.mean();

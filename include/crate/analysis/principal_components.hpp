@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "crate/analysis/estimate_dictionary.hpp"
@@ -82,21 +84,21 @@ void scale_rows(Matrix<S>& rows, const std::vector<bool>& selected) {
 /// By how much patches at the border of their image score above the others, in the mean.
 template <class Derived>
 [[nodiscard]] double border_excess(const Eigen::MatrixBase<Derived>& scores, Index rows, Index columns) {
-  double border = 0, inner = 0, at_border = 0, inside = 0;
+  double border = 0, inside = 0, count_at_border = 0, count_inside = 0;
   for (Index j = 0; j < scores.size(); ++j) {
     const Index row = j % (rows * columns) / columns, column = j % columns;
     const bool is_border = row == 0 || row == rows - 1 || column == 0 || column == columns - 1;
-    (is_border ? border : inner) += scores(j);
-    (is_border ? at_border : inside) += 1;
+    (is_border ? border : inside) += scores(j);
+    (is_border ? count_at_border : count_inside) += 1;
   }
-  return border / std::max(1.0, at_border) - inner / std::max(1.0, inside);
+  return border / std::max(1.0, count_at_border) - inside / std::max(1.0, count_inside);
 }
 
 }  // namespace detail
 
 /// Foreground and colours of features F, n x N, the patches of one or more images of rows x columns each, side by side.
 /// The sign of the first component is that by which patches at the images' borders score lower. Images whose patches
-/// are all alike have no foreground. Source: arXiv 2308.16271, which thresholds the first component and colours the
+/// are all alike have no foreground; components beyond the rank of the features colour nothing. Source: arXiv 2308.16271, which thresholds the first component and colours the
 /// next three. Throws ShapeError unless there are whole images of at least 4 features, OptionError on a threshold
 /// outside [0, 1] or features that are not finite.
 template <class FDerived>
@@ -108,8 +110,10 @@ template <class FDerived>
                                  " patches, found ", features.rows(), " x ", features.cols()));
   const PrincipalComponents components = principal_components(features, 4);
   Matrix<double> scores = components.scores(features);
-  const double rounding = 1e-12 * (components.mean.norm() + components.deviations(0));
-  if (components.deviations(0) <= rounding) scores.setZero();
+  const double rounding = 64 * static_cast<double>(std::numeric_limits<typename FDerived::Scalar>::epsilon()) *
+                          (components.mean.norm() + components.deviations(0));
+  for (Index i = 0; i < scores.rows(); ++i)  // not by `deviations`, roots of rounded variances
+    if (scores.row(i).norm() <= rounding * std::sqrt(static_cast<double>(scores.cols()))) scores.row(i).setZero();
   if (detail::border_excess(scores.row(0), rows, columns) > 0) scores.row(0) *= -1;
   ComponentPicture picture;
   Matrix<double> first = scores.row(0);

@@ -28,12 +28,12 @@ template <class ZDerived, class Bases>
   check_size("signal to noise: rows of the tokens", tokens.rows(), subspaces.dim());
   check_size("signal to noise: clusters of tokens", static_cast<Index>(clusters.size()), tokens.cols());
   std::vector<double> signal(static_cast<std::size_t>(subspaces.heads())), noise(signal.size());
+  const Subspaces<Matrix<double>> u(subspaces.bases().template cast<double>(), subspaces.heads());
   for (Index j = 0; j < tokens.cols(); ++j) {
     const Index k = clusters[static_cast<std::size_t>(j)];
     check_option(k >= 0 && k < subspaces.heads(), concatenate("clusters from 0 to ", subspaces.heads() - 1), k);
     const Vector<double> z = tokens.col(j).template cast<double>();
-    const Matrix<double> basis = subspaces.basis(k).template cast<double>();
-    const Vector<double> inside = basis * (basis.transpose() * z);
+    const Vector<double> coordinates = u.basis(k).transpose() * z, inside = u.basis(k) * coordinates;
     signal[static_cast<std::size_t>(k)] += inside.squaredNorm();
     noise[static_cast<std::size_t>(k)] += (z - inside).squaredNorm();
   }

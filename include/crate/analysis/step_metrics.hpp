@@ -23,8 +23,8 @@ struct StepMetrics {
   Spread exact_change;  ///< the same of the exact step of that length
 };
 
-/// Compares what every layer with subspaces adds to its tokens, S = Z^{l+1/2} - Z^l, with the exact step on X, the
-/// tokens that its subspaces act on, while a model runs: hand `observer()` to its forward passes, then read `layers()`.
+/// Compares the step of every layer with subspaces with the exact step on X, the tokens that its subspaces act on: S is
+/// what the layer adds, Z^{l+1/2} - Z^l, and on directions by how much these move. While a model runs: hand `observer()` to its forward passes, then read `layers()`.
 /// Sets without rate count as unchanged.
 template <Scalar S>
 class StepMeter {
@@ -59,12 +59,13 @@ class StepMeter {
   void compare(std::size_t index, const HalfStep<S>& step) {
     const LayerSubspaces<S>& layer = subspaces_[index];
     const TokenLayout& layout = step.layout;
-    const Matrix<S> x = layer.seen(latest_, threads_), added = step.activation - latest_;
+    const Matrix<S> x = layer.seen(latest_, threads_), added = layer.step(latest_, step.activation, threads_);
+    const Vector<double> bias = layer.bias.template cast<double>();
     std::vector<StepComparison> results(static_cast<std::size_t>(layout.sets()));
     threads_.for_each(layout.sets(), [&](Index s, int) {
       const Index begin = layout.begin(s), count = layout.visible(s);
       results[static_cast<std::size_t>(s)] = compare_with_exact_step(x.middleCols(begin, count), layer.subspaces,
-                                                                     added.middleCols(begin, count), options_);
+                                                                     added.middleCols(begin, count), options_, bias);
     });
     for (const StepComparison& result : results) {
       const double scale = result.rate > 0 ? 1 / result.rate : 0;

@@ -4,10 +4,11 @@
 #include <Eigen/SVD>
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <string_view>
 #include <vector>
 
-#include "crate/analysis/class_separation.hpp"
+#include "crate/analysis/detail/of_unit_length.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/operators/subspaces.hpp"
@@ -35,13 +36,14 @@ void check_finite(const Matrix<S>& matrix, std::string_view what) {
 /// Columns of an orthonormal basis of A's column space, to the rounding of its largest singular value.
 template <Scalar S>
 [[nodiscard]] Matrix<S> column_space(const Matrix<S>& a) {
+  if (a.cols() == 0) return a;
   const Eigen::BDCSVD<Matrix<S>> svd(a, Eigen::ComputeThinU);
   return svd.matrixU().leftCols(svd.rank());
 }
 
 }  // namespace detail
 
-/// Largest and mean |cosine| between different columns; 0 where there are no two.
+/// Largest and mean |cosine| between different columns; both are 0 of a single column.
 struct Coherence {
   double largest = 0;
   double mean = 0;
@@ -112,7 +114,7 @@ template <class ADerived, class BDerived>
   for (Index i = 0; i < second.cols(); ++i) {
     const double cosine = std::min(1.0, cosines(i)), sine = std::min(1.0, sines(i));
     angles[static_cast<std::size_t>(i)] =
-        (cosine * cosine > 0.5 ? std::asin(sine) : std::acos(cosine)) * 180 / 3.14159265358979323846;
+        (cosine * cosine > 0.5 ? std::asin(sine) : std::acos(cosine)) * 180 / std::numbers::pi;
   }
   return angles;
 }

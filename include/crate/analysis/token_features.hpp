@@ -6,7 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "crate/analysis/layer_subspaces.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/token_sets.hpp"
@@ -77,7 +76,8 @@ template <class Model>
   if (const auto* const layer = find_layer<SelfAttention<S>>(model, name))
     return {layer->output.input_dim(), layer->output.input_dim(), layer->heads, layer->attention};
   std::vector<std::string> names;
-  for (const auto& layer : layer_subspaces(model)) names.push_back(layer.name);
+  for_each_layer<Mssa<S>, SelfAttention<S>>(model,
+                                            [&](std::string_view found, const auto&) { names.emplace_back(found); });
   throw OptionError(concatenate("attention layer: expected one of ", quoted_list(names), ", found '", name, "'"));
 }
 

@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "crate/analysis/layer_subspaces.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/layers/pass.hpp"
@@ -19,6 +18,45 @@
 // of "layers.3.transform.activation" a neuron of an MLP.
 
 namespace crate {
+
+namespace detail {
+
+/// Looks for the half-step of one name among those of a pass.
+class HalfStepSearch {
+ public:
+  explicit HalfStepSearch(std::string name) : name_(std::move(name)) {}
+
+  /// Whether this is it. Throws OptionError, which lists those that there are, when a second pass begins and the first
+  /// had none of the name.
+  [[nodiscard]] bool finds(std::string_view half_step) {
+    if (half_step == name_) {
+      is_found_ = true;
+      others_.clear();
+      return true;
+    }
+    if (is_found_) return false;
+    const auto known = std::find(others_.begin(), others_.end(), half_step);
+    if (known == others_.end())
+      others_.emplace_back(half_step);
+    else if (known == others_.begin() && others_.size() > 1)
+      check_found();
+    return false;
+  }
+
+  void check_found() const {
+    if (!is_found_)
+      throw OptionError(concatenate("half-step: expected one of ", quoted_list(others_), ", found '", name_, "'"));
+  }
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  std::string name_;
+  std::vector<std::string> others_;  // each name once, until the one wanted is seen
+  bool is_found_ = false;
+};
+
+}  // namespace detail
 
 /// A token that uses a unit.
 struct UnitUse {
@@ -33,7 +71,7 @@ template <Scalar S>
 class UnitMeter {
  public:
   /// Keeps the `most` uses of largest value of each unit. Throws OptionError unless most >= 0.
-  explicit UnitMeter(std::string half_step, Index most = 10) : name_(std::move(half_step)), most_(most) {
+  explicit UnitMeter(std::string half_step, Index most = 10) : search_(std::move(half_step)), most_(most) {
     check_option(most >= 0, "uses kept of a unit >= 0", most);
   }
   UnitMeter(const UnitMeter&) = delete;
@@ -43,15 +81,12 @@ class UnitMeter {
     return [this](const HalfStep<S>& step) { see(step); };
   }
 
-  /// Throws ShapeError on another number of units than before.
+  /// Throws ShapeError on another number of units than before, OptionError when a second pass begins and the first had
+  /// no half-step of the name.
   void see(const HalfStep<S>& step) {
-    if (step.name != name_) {
-      if (tokens_ == 0) others_.emplace_back(step.name);
-      return;
-    }
-    others_.clear();
+    if (!search_.finds(step.name)) return;
     if (units_.empty()) units_.resize(static_cast<std::size_t>(step.activation.rows()));
-    check_size(name_ + ": units", step.activation.rows(), static_cast<Index>(units_.size()));
+    check_size(search_.name() + ": units", step.activation.rows(), static_cast<Index>(units_.size()));
     for (Index s = 0; s < step.layout.sets(); ++s, ++sets_)
       for (Index j = 0; j < step.layout.visible(s); ++j, ++tokens_)
         for (Index i = 0; i < step.activation.rows(); ++i)
@@ -60,11 +95,12 @@ class UnitMeter {
   }
 
   [[nodiscard]] Index units() const {
-    check_seen();
+    search_.check_found();
     return std::ssize(units_);
   }
 
-  /// The share of tokens for which the unit is not exactly zero. Throws OptionError where there is no such unit, or no
+  /// The share of tokens for which the unit is not exactly zero: about 1 behind a GELU, which hardly ever makes a zero.
+  /// Throws OptionError where there is no such unit, or no
   /// such half-step was seen.
   [[nodiscard]] double firing_rate(Index unit) const {
     return static_cast<double>(at(unit).firings) / static_cast<double>(tokens_);
@@ -101,20 +137,14 @@ class UnitMeter {
     std::push_heap(unit.uses.begin(), unit.uses.end(), before);
   }
 
-  void check_seen() const {
-    if (units_.empty())
-      throw OptionError(concatenate("half-step: expected one of ", quoted_list(others_), ", found '", name_, "'"));
-  }
-
   [[nodiscard]] const Unit& at(Index unit) const {
     check_option(unit >= 0 && unit < units(), concatenate("a unit from 0 to ", units() - 1), unit);
     return units_[static_cast<std::size_t>(unit)];
   }
 
-  std::string name_;
+  detail::HalfStepSearch search_;
   Index most_;
   std::vector<Unit> units_;
-  std::vector<std::string> others_;  // half-steps seen, until the one of this name is
   Index sets_ = 0, tokens_ = 0;
 };
 
@@ -125,40 +155,31 @@ class Steering {
  public:
   /// Throws OptionError unless unit >= 0 and the value is finite.
   Steering(std::string half_step, Index unit, double value)
-      : name_(std::move(half_step)), unit_(unit), value_(static_cast<S>(value)) {
+      : search_(std::move(half_step)), unit_(unit), value_(static_cast<S>(value)) {
     check_option(unit >= 0, "a unit >= 0", unit);
     check_option(std::isfinite(value), "a finite value of a unit", value);
   }
   Steering(const Steering&) = delete;
   Steering& operator=(const Steering&) = delete;
 
-  /// Throws OptionError while the model runs, if the half-step has no such unit.
+  /// Throws OptionError while the model runs, if the half-step has no such unit, or when a second pass begins and the
+  /// first had no half-step of the name.
   [[nodiscard]] Observer<S> observer() {
     return [this](HalfStep<S> step) {
-      if (step.name != name_) {
-        if (times_ == 0) others_.emplace_back(step.name);
-        return;
-      }
+      if (!search_.finds(step.name)) return;
       check_option(unit_ < step.activation.rows(),
-                   concatenate("a unit of '", name_, "' from 0 to ", step.activation.rows() - 1), unit_);
+                   concatenate("a unit of '", search_.name(), "' from 0 to ", step.activation.rows() - 1), unit_);
       step.activation.row(unit_).setConstant(value_);
-      others_.clear();
-      ++times_;
     };
   }
 
   /// Throws OptionError, which lists the half-steps that there are, if none was set so far.
-  void check_happened() const {
-    if (times_ == 0)
-      throw OptionError(concatenate("half-step: expected one of ", quoted_list(others_), ", found '", name_, "'"));
-  }
+  void check_happened() const { search_.check_found(); }
 
  private:
-  std::string name_;
+  detail::HalfStepSearch search_;
   Index unit_;
   S value_;
-  Index times_ = 0;
-  std::vector<std::string> others_;  // half-steps seen, until the one of this name is
 };
 
 /// What a model computes of an input while a unit has a value, as Steering. Throws OptionError where there is no such

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "crate/core/matrix.hpp"
 
@@ -73,6 +74,14 @@ template <class... Parts>
 [[gnu::cold]] [[nodiscard]] std::string concatenate(const Parts&... parts) {
   const std::array<detail::TextPart, sizeof...(Parts)> list{detail::text_part(parts)...};
   return detail::print(list.data(), list.size());
+}
+
+/// "'a', 'b' and 'c'", to name what there is to whom asked for something else.
+[[nodiscard]] inline std::string quoted_list(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    text += concatenate(i == 0 ? "" : i + 1 == names.size() ? " and " : ", ", "'", names[i], "'");
+  return text.empty() ? "none" : text;
 }
 
 /// Throws ShapeError unless `found == expected`; `what` names the size, as in "tokens: rows".

@@ -15,31 +15,31 @@ namespace crate {
 
 namespace detail {
 
-template <class L, class Visit, class Member>
+template <class... Ls, class Visit, class Member>
 void visit_layers(const Visit& visit, const std::string& name, const Member& member) {
-  if constexpr (std::is_same_v<Member, L>) {
+  if constexpr ((std::is_same_v<Member, Ls> || ...)) {
     visit(std::string_view(name), member);
   } else if constexpr (HasParts<Member>) {
     const auto visit_entry = [&]<class Get>(const Part<Get>& entry) {
       if constexpr (std::is_reference_v<std::invoke_result_t<Get, const Member&>>)  // not a view made on the spot
-        visit_layers<L>(visit, join_names(name, entry.name), std::invoke(entry.get, member));
+        visit_layers<Ls...>(visit, join_names(name, entry.name), std::invoke(entry.get, member));
     };
     std::apply([&](const auto&... entries) { (visit_entry(entries), ...); }, links_of<Member>());
   } else if constexpr (is_vector_of_parts<Member>) {
     for (std::size_t i = 0; i < member.size(); ++i)
-      visit_layers<L>(visit, join_names(name, std::to_string(i)), member[i]);
+      visit_layers<Ls...>(visit, join_names(name, std::to_string(i)), member[i]);
   } else if constexpr (is_optional_part<Member>) {
-    if (member) visit_layers<L>(visit, name, *member);
+    if (member) visit_layers<Ls...>(visit, name, *member);
   }
 }
 
 }  // namespace detail
 
-/// Calls visit(name, layer) for every layer of type L that a model computes with, under the name that observers use,
-/// such as "layers.3.compress" for the Mssa of a block.
-template <class L, class Model, class Visit>
+/// Calls visit(name, layer) for every layer of one of these types that a model computes with, in its order, under the
+/// name that observers use, such as "layers.3.compress" for the Mssa of a block.
+template <class... Ls, class Model, class Visit>
 void for_each_layer(const Model& model, const Visit& visit) {
-  detail::visit_layers<L>(visit, std::string(), model);
+  detail::visit_layers<Ls...>(visit, std::string(), model);
 }
 
 /// The layer of type L that has this name in the model, or nullptr, as in

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <new>
 #include <optional>
 #include <string>
@@ -107,13 +108,15 @@ struct ImageFolderOptions {
   PictureFit fit = PictureFit::cover;
   PixelOrientation orientation = PixelOrientation::upright;
   UnreadablePicture unreadable = UnreadablePicture::leave_out;
+  Index most_of_class = std::numeric_limits<Index>::max();  ///< pictures of each class that are read, the first, >= 1
 
-  /// Throws OptionError unless sizes and channels are in their ranges.
+  /// Throws OptionError unless sizes, channels and numbers are in their ranges.
   void check() const {
     check_option(height >= 1 && width >= 1, "pictures of at least 1 x 1 pixels", concatenate(height, " x ", width));
     check_option(height <= maximal_pixels / width, concatenate("pictures of at most ", maximal_pixels, " pixels"),
                  concatenate(height, " x ", width));
     check_option(channels == 1 || channels == 3, "pictures of 1 or 3 channels", channels);
+    check_option(most_of_class >= 1, "at least 1 picture of a class", most_of_class);
   }
 };
 
@@ -212,7 +215,8 @@ inline void leave_out(const std::vector<std::optional<std::string>>& reasons, Im
   std::vector<std::filesystem::path> pictures;
   const std::vector<std::filesystem::path> class_folders = find_class_folders(folder);
   for (const std::filesystem::path& class_folder : class_folders) {
-    const auto found = find_pictures(class_folder);
+    auto found = find_pictures(class_folder);
+    found.resize(static_cast<std::size_t>(std::min(std::ssize(found), options.most_of_class)));
     data.labels.insert(data.labels.end(), found.size(), data.classes());
     data.class_names.push_back(class_folder.filename().string());
     pictures.insert(pictures.end(), found.begin(), found.end());
