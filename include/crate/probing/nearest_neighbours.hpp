@@ -107,7 +107,7 @@ template <Scalar S>
   check_option(examples.size() >= options.neighbours,
                concatenate("at least as many examples as neighbours, ", options.neighbours), examples.size());
   check_size("features: rows", features.rows(), examples.dim());
-  detail::check_finite_features("features", features);
+  check_finite_features("features", features);
   const Matrix<S> known = unit_columns<S>(examples.features), asked = unit_columns<S>(features);
   Matrix<double> votes = Matrix<double>::Zero(examples.classes, features.cols());
   constexpr Index queries = 256;

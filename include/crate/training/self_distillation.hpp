@@ -137,7 +137,7 @@ struct SelfDistillationObjective {
   };
 
   /// A loss by features, of which the measures tell.
-  struct Comparison {
+  struct BatchLoss {
     Measures measures;
     std::vector<Matrix<Scalar>> by_student;
   };
@@ -159,28 +159,29 @@ struct SelfDistillationObjective {
 
   static constexpr auto parts() { return std::tuple{part("centre", &SelfDistillationObjective::centre)}; }
 
-  [[nodiscard]] Comparison compare(const ViewFeatures<Scalar>& student, const ViewFeatures<Scalar>& teacher,
-                                   const StepPlace& place, Threads& threads) const {
+  [[nodiscard]] BatchLoss loss(const ViewFeatures<Scalar>& student, const ViewFeatures<Scalar>& teacher,
+                               const StepPlace& place, Threads& threads) const {
     const Index images = student.front().cols();
     const double m = static_cast<double>(images);
     if (const auto* const dino = std::get_if<DinoTrainingOptions>(&rule)) {
       const auto targets = dino_targets(teacher, centre, dino->teacher_temperature_at(place.step), threads);
-      auto loss = dino_loss(student, targets, dino->student_temperature, threads);
+      auto found = dino_loss(student, targets, dino->student_temperature, threads);
       Measures measures = measures_of(output_entropies(targets));
-      measures.loss = {m * loss.loss, images};
-      return {measures, std::move(loss.by_student)};
+      measures.loss = {m * found.loss, images};
+      return {measures, std::move(found.by_student)};
     }
-    auto loss = coding_rate_distillation_loss(student, teacher, std::get<CodingRateDistillationOptions>(rule), threads);
-    return {{.loss = {m * loss.loss, images},
-             .spreads = m * loss.spread,
+    auto found =
+        coding_rate_distillation_loss(student, teacher, std::get<CodingRateDistillationOptions>(rule), threads);
+    return {{.loss = {m * found.loss, images},
+             .spreads = m * found.spread,
              .images = images,
-             .comparisons = m * loss.comparison,
+             .comparisons = m * found.comparison,
              .compared_images = images},
-            std::move(loss.by_student)};
+            std::move(found.by_student)};
   }
 
-  /// Moves the centre.
-  void absorb(const ViewFeatures<Scalar>& teacher) {
+  /// DINO's centre behind a step, by the teacher's features in it.
+  void update_centre(const ViewFeatures<Scalar>& teacher) {
     if (const auto* const dino = std::get_if<DinoTrainingOptions>(&rule); dino && dino->centre_momentum < 1)
       centre = dino_centre(centre, teacher, dino->centre_momentum);
   }

@@ -194,7 +194,7 @@ class Trainer {
     state_.optimiser.step(state_.model, gradient_.gradient(), factors, threads_);
     if constexpr (HasAfterStep<typename State::Objective, typename State::Model>)
       state_.objective.after_step(state_.model, sums, place, threads_);
-    if constexpr (is_joint) state_.objective.absorb(gradient_.teacher_features());
+    if constexpr (is_joint) state_.objective.update_centre(gradient_.teacher_features());
     if (state_.average && options_.average_decay)
       state_.average->update(state_.model, options_.average_decay->at(state_.step, total_steps()), threads_);
     else if (state_.average)
@@ -205,7 +205,7 @@ class Trainer {
     return sums;
   }
 
-  /// The sums over the test examples of what would be kept.
+  /// The sums over the test examples of what would be kept; of a joint objective what it evaluates, without these.
   [[nodiscard]] Measures test() {
     if constexpr (is_joint)
       return state_.objective.evaluate(state_.result(), threads_);
