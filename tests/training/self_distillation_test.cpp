@@ -100,7 +100,7 @@ struct Training {
                  .decay_factor = CosineRamp{1, 10},
                  .average_decay = CosineRamp{0.9, 1},
                  .frozen_part = "projection.outputs",
-                 .frozen_epochs = 1,
+                 .frozen_epochs = r.outputs > 0 ? 1 : 0,
                  .seed = seed,
                  .checkpoint = checkpoint},
                 threads) {
