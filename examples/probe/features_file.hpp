@@ -17,8 +17,8 @@ struct Features {
 };
 
 /// training_features [N, d], training_labels [N], test_features [M, d], test_labels [M]; "classes" of the metadata
-/// names the classes, a line each. Throws FileError if the file cannot be written, PrecisionError, and writes nothing, if
-/// a feature is not finite.
+/// names the classes, a line each. Throws FileError if the file cannot be written, PrecisionError, and writes nothing,
+/// if a feature is not finite.
 void write_features(const std::filesystem::path& path, const Features& features);
 
 /// Throws FileError if the file cannot be read or does not hold these.

@@ -58,7 +58,8 @@ template <Scalar S>
 /// Ridge regression to the classes: W and b that minimise the mean over the examples of
 ///   ||W x + b - y||^2 + a ||W||^2,
 /// where x are scaled features, y is 1 for the example's class and 0 for the others, and a is the penalty times the
-/// mean variance of a feature of x. Of features that are all alike W is 0, and the largest class is told. In closed form, W = Y X^T (X X^T + N a I)^-1, in double: O(N d^2 + d^3).
+/// mean variance of a feature of x. In closed form, W = Y X^T (X X^T + N a I)^-1, in double: O(N d^2 + d^3). Of
+/// features that are all alike W is 0, and the largest class is told.
 /// Throws ShapeError unless features and labels agree, OptionError on examples of one class and on options out of
 /// range, PrecisionError on features that are not finite, or that depend on each other too closely for the penalty.
 template <Scalar S>

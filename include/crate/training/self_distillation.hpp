@@ -81,8 +81,8 @@ struct SelfDistillationMeasures {
 /// Below this spread features say next to nothing of their images. Healthy runs have 0.3 and more.
 inline constexpr double collapsed_spread = 0.05;
 
-/// What has happened, and how to mend it, if measures have a spread below that of a collapse, or one that is not finite;
-/// nothing otherwise, and where no spread was measured.
+/// What has happened, and how to mend it, if measures have a spread below that of a collapse, or one that is not
+/// finite; nothing otherwise, and where no spread was measured.
 [[nodiscard]] inline std::optional<std::string> why_collapsed(const SelfDistillationMeasures& measures) {
   if (measures.images == 0) return std::nullopt;
   if (!std::isfinite(measures.spread()))

@@ -116,8 +116,8 @@ struct GradientOf<Model, O> {
 
 /// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads, steps by a schedule,
 /// test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe give the
-/// same bits on any number of threads, in one go or in several. The teacher of a joint objective is the moving average of
-/// the state, which then there must be.
+/// same bits on any number of threads, in one go or in several. The teacher of a joint objective is the moving average
+/// of the state, which then there must be.
 template <class State, ExampleSource Source>
 requires Objective<typename State::Objective, typename State::Model, typename Source::Examples> ||
     JointObjective<typename State::Objective, typename State::Model>
