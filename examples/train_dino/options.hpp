@@ -34,6 +34,7 @@ struct Options {
   double temperature_epochs = 0, centre_momentum = 0.9;
 
   // the recipe and the files
+  // Unlike DINO's own recipe, vectors are not decayed, and so neither is the class token, which is one here.
   std::string recipe = "small";  // small or published
   training_program::Options training = {.rate = 1e-3,
                                         .weight_decay = 0.04,
