@@ -81,7 +81,7 @@ concept HasPool = requires(const Model& model) {
 };
 
 template <class Model>
-FeatureOptions feature_options(const Options& options, const Model& model) {
+FeatureOptions feature_options(const Options& options) {
   FeatureOptions features{.layer = options.layer, .normalised = options.layer == 0 && !options.no_norm};
   if (!options.token.empty())
     features.token = options.token == "mean" ? FeatureToken::mean_of_patches : FeatureToken::class_token;
@@ -92,7 +92,7 @@ FeatureOptions feature_options(const Options& options, const Model& model) {
 
 template <class Model>
 Features features_of(const Model& model, const Images& images, const Options& options, Threads& threads) {
-  const FeatureOptions of = feature_options(options, model);
+  const FeatureOptions of = feature_options<Model>(options);
   return {labelled_features(model, images.training, images.classes, of, threads, options.batch),
           labelled_features(model, images.test, images.classes, of, threads, options.batch),
           images.sets.training.class_names};
@@ -109,7 +109,7 @@ const char* token_text(const Model& model, FeatureToken token) {
 
 template <class Model>
 void print_model(const Model& model, const Images& images, const Options& options) {
-  const FeatureOptions of = feature_options(options, model);
+  const FeatureOptions of = feature_options<Model>(options);
   std::printf("%s, %td parameters; %s behind layer %td of %td%s; %td training and %td test images of %td classes\n",
               std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), token_text(model, of.token),
               of.layer == 0 ? std::ssize(model.encoder.layers) : of.layer, std::ssize(model.encoder.layers),
