@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // What the features of a frozen model are worth: how many test images nearest neighbours and two linear classifiers
-// tell right by them, beside the same of an untrained encoder and of the pixels.
+// classify correctly by them, beside the same of an untrained encoder and of the pixels.
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -17,6 +17,7 @@
 #include "crate/io/pictures/prepare.hpp"
 #include "crate/io/pictures/read_image_data_set.hpp"
 #include "load_options.hpp"
+#include "most_probed_pixels.hpp"
 #include "probe/features_file.hpp"
 #include "probe/options.hpp"
 #include "probe/score.hpp"
@@ -25,12 +26,10 @@
 namespace {
 
 using namespace crate;
+using examples::most_probed_pixels;
 using probe::Features;
 using probe::Options;
 using Source = ImageSource<float>;
-
-/// A linear probe of more numbers than this takes minutes, and the square of their number in memory.
-constexpr Index most_pixels = 4096;
 
 /// Training and test images as the model takes them.
 struct Images {
@@ -77,29 +76,42 @@ ImageNormalisation normalisation_for(const Model& model, const ImageDataSet& tra
 }
 
 template <class Model>
-FeatureOptions feature_options(const Options& options, const Model& model) {
+concept HasPool = requires(const Model& model) {
+  model.pool.pooling;
+};
+
+template <class Model>
+FeatureOptions feature_options(const Options& options) {
   FeatureOptions features{.layer = options.layer, .normalised = options.layer == 0 && !options.no_norm};
-  bool is_mean = true;
-  if constexpr (requires { model.pool; }) is_mean = model.pool.pooling == Pooling::mean;
-  if (!options.token.empty()) is_mean = options.token == "mean";
-  features.token = is_mean ? FeatureToken::mean_of_patches : FeatureToken::class_token;
+  if (!options.token.empty())
+    features.token = options.token == "mean" ? FeatureToken::mean_of_patches : FeatureToken::class_token;
+  else
+    features.token = HasPool<Model> ? FeatureToken::pooled : FeatureToken::mean_of_patches;
   return features;
 }
 
 template <class Model>
 Features features_of(const Model& model, const Images& images, const Options& options, Threads& threads) {
-  const FeatureOptions of = feature_options(options, model);
+  const FeatureOptions of = feature_options<Model>(options);
   return {labelled_features(model, images.training, images.classes, of, threads, options.batch),
           labelled_features(model, images.test, images.classes, of, threads, options.batch),
           images.sets.training.class_names};
 }
 
+/// What features are of, in words.
+template <class Model>
+const char* token_text(const Model& model, FeatureToken token) {
+  if constexpr (HasPool<Model>)
+    if (token == FeatureToken::pooled)
+      return model.pool.pooling == Pooling::mean ? "mean of all tokens" : "class token";
+  return token == FeatureToken::class_token ? "class token" : "mean of the patches";
+}
+
 template <class Model>
 void print_model(const Model& model, const Images& images, const Options& options) {
-  const FeatureOptions of = feature_options(options, model);
+  const FeatureOptions of = feature_options<Model>(options);
   std::printf("%s, %td parameters; %s behind layer %td of %td%s; %td training and %td test images of %td classes\n",
-              std::string(FamilyOf<Model>::name).c_str(), parameter_count(model),
-              of.token == FeatureToken::class_token ? "class token" : "mean of the patches",
+              std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), token_text(model, of.token),
               of.layer == 0 ? std::ssize(model.encoder.layers) : of.layer, std::ssize(model.encoder.layers),
               of.normalised ? " and its norm" : "", images.training.size(), images.test.size(), images.classes);
   std::fflush(stdout);
@@ -123,8 +135,8 @@ void print_comparison(Model model, const Images& images, const Options& options,
   (void)probe_and_print("untrained encoder", options, threads,
                         [&] { return features_of(model, images, options, threads); });
   const Index pixels = images.sets.training.pixels.rows();
-  if (pixels > most_pixels)
-    return void(std::printf("  %-20s %7td  more than %td are not probed\n", "pixels", pixels, most_pixels));
+  if (pixels > most_probed_pixels)
+    return void(std::printf("  %-20s %7td  more than %td are not probed\n", "pixels", pixels, most_probed_pixels));
   (void)probe_and_print("pixels", options, threads, [&] {
     return Features{labelled_pixels(images.training, images.classes, threads),
                     labelled_pixels(images.test, images.classes, threads),
@@ -171,7 +183,8 @@ int probe_features(const Options& options) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "How many test images are told right by the features of a frozen model: by their nearest neighbours among the\n"
+      "How many test images are classified correctly by the features of a frozen model: by their nearest neighbours "
+      "among the\n"
       "training images, by ridge regression and by logistic regression; the penalty of these is chosen on a fifth of\n"
       "the training images. Beside it the same of an untrained encoder of this shape, and of the pixels.\n");
   program_options::set_up(app, "probe");

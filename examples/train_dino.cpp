@@ -7,11 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <iostream>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -20,7 +19,9 @@
 #include "crate/io/pictures/read_image_data_set.hpp"
 #include "crate/io/save_model.hpp"
 #include "crate/training/trainer.hpp"
-#include "load_options.hpp"
+#include "image_program/data.hpp"
+#include "image_program/options.hpp"
+#include "most_probed_pixels.hpp"
 #include "program_options/program_options.hpp"
 #include "train_dino/options.hpp"
 #include "train_dino/report.hpp"
@@ -36,7 +37,7 @@ struct Bench {
   const Options& options;
   const Metadata& described_options;
   const TrainingAndTest& data;
-  const TrainingAndTest& judges;  ///< images with which nearest neighbours judge
+  const ImageDataSet &known, &asked;  ///< training and test images with which nearest neighbours judge
   ImagePreprocessing preprocessing;
   Threads& threads;
 
@@ -45,16 +46,24 @@ struct Bench {
     const Index steps_per_epoch = data.training.size() / options.training.trainer.batch;
     return std::lround(std::min(epochs * static_cast<double>(steps_per_epoch), 1e15));
   }
+  /// Whether there are two classes to tell apart.
+  [[nodiscard]] bool is_labelled() const {
+    const auto [least, largest] = std::minmax_element(known.labels.begin(), known.labels.end());
+    return least != known.labels.end() && *least != *largest;
+  }
 };
 
-/// The first `count` images; all if it is 0.
-ImageDataSet first_images(const ImageDataSet& data, Index count) {
-  if (count == 0 || count >= data.size()) return data;
-  ImageDataSet first{.height = data.height, .width = data.width, .channels = data.channels};
-  first.pixels = data.pixels.leftCols(count);
-  first.labels.assign(data.labels.begin(), data.labels.begin() + count);
-  first.class_names = data.class_names;
-  return first;
+/// `count` images by chance, the same ones every time, in their order; nothing if that, or 0, stands for all.
+std::optional<ImageDataSet> part_of(const ImageDataSet& data, Index count) {
+  if (count == 0 || count >= data.size()) return std::nullopt;
+  std::vector<Index> chosen = epoch_order(data.size(), 0, 0);
+  chosen.resize(static_cast<std::size_t>(count));
+  std::sort(chosen.begin(), chosen.end());
+  ImageDataSet part{.height = data.height, .width = data.width, .channels = data.channels};
+  part.pixels = data.pixels(Eigen::all, chosen);
+  part.labels = detail::labels_of(data, chosen);
+  part.class_names = data.class_names;
+  return part;
 }
 
 std::vector<Index> all_of(const ImageDataSet& data) {
@@ -63,20 +72,14 @@ std::vector<Index> all_of(const ImageDataSet& data) {
   return indices;
 }
 
-/// The sides of the patches that are asked for, or else the smallest of a few that cut an image into at most 256.
-std::pair<Index, Index> patch_of(const Options& o, const ImageDataSet& images) {
-  if (!o.patch.empty()) return examples::sides_from("--patch", o.patch);
-  for (const Index side : {4, 8, 16, 32})
-    if (images.height % side == 0 && images.width % side == 0 && images.height / side * (images.width / side) <= 256)
-      return {side, side};
-  throw OptionError(concatenate("option --patch: expected to be given for images of ", images.height, " x ",
-                                images.width, ", found nothing"));
-}
-
-/// --local-side, or whole patches that come nearest to half of an image.
-Index local_side(const Options& o, const ImageDataSet& images, Index patch) {
-  if (o.local_side > 0) return o.local_side;
-  return std::max<Index>(1, (images.height + patch) / (2 * patch)) * patch;
+/// --local-side, or whole patches that come nearest to half of an image. Throws OptionError unless patches fill it.
+Index local_side(const Options& o, const ImageDataSet& images, const PatchGrid& grid) {
+  const Index patches = std::lcm(grid.height, grid.width);
+  if (o.local_side == 0) return std::max<Index>(1, (images.height + patches) / (2 * patches)) * patches;
+  if (o.local_side % patches != 0)
+    throw OptionError(concatenate("option --local-side: expected a multiple of ", patches, ", which patches of ",
+                                  grid.height, " x ", grid.width, " fill; found ", o.local_side));
+  return o.local_side;
 }
 
 std::vector<ImageAugmentation> views_of(const Bench& bench, Index side_of_locals) {
@@ -112,7 +115,7 @@ template <class Classifier>
 SelfDistilled<Classifier> fresh_model(const Bench& bench) {
   const Options& o = bench.options;
   const ImageDataSet& images = bench.data.training;
-  const auto [patch_height, patch_width] = patch_of(o, images);
+  const auto [patch_height, patch_width] = image_program::patch_of(o.patch, images);
   typename Classifier::Options sizes{.image = {.height = images.height,
                                                .width = images.width,
                                                .channels = images.channels,
@@ -145,34 +148,33 @@ SelfDistillationMeasures judge(const LabelledFeatures<float>& known, const Label
 
 template <class Classifier>
 SelfDistillationMeasures judge_encoder(const Bench& bench, const Classifier& encoder) {
-  const FeatureOptions options{
-      .token = bench.options.pool == "mean" ? FeatureToken::mean_of_patches : FeatureToken::class_token,
-      .normalised = true};
+  if (!bench.is_labelled()) return {};
+  const FeatureOptions options{.token = FeatureToken::pooled, .normalised = true};
   const auto features = [&](const ImageDataSet& images) {
     return labelled_features(encoder, ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
                              options, bench.threads);
   };
-  return judge(features(bench.judges.training), features(bench.judges.test), bench.threads);
+  return judge(features(bench.known), features(bench.asked), bench.threads);
 }
 
-void print_pixels(const Bench& bench) {
+SelfDistillationMeasures judge_pixels(const Bench& bench) {
+  if (!bench.is_labelled() || bench.known.pixels.rows() > examples::most_probed_pixels) return {};
   const auto pixels = [&](const ImageDataSet& images) {
     return labelled_pixels(ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
                            bench.threads);
   };
-  const auto measures = judge(pixels(bench.judges.training), pixels(bench.judges.test), bench.threads);
-  std::printf("k-NN accuracy of pixels %.2f %%", 100 * measures.neighbour_accuracy());
+  return judge(pixels(bench.known), pixels(bench.asked), bench.threads);
 }
 
-/// The spread of the teacher's features of the first test images, and the verdict of nearest neighbours.
+/// The spread of the teacher's features of some test images, and the verdict of nearest neighbours.
 template <class State>
 auto evaluation_of(const Bench& bench, const State& state) {
   return [&](const auto& teacher, Threads& threads) {
     SelfDistillationMeasures measures = judge_encoder(bench, teacher.encoder);
     const Index most = 512;
-    const ImageDataSet first = first_images(bench.judges.test, most);
-    const Matrix<float> images =
-        ImageSource<float>{first, bench.preprocessing.normalisation}.take(all_of(first)).images;
+    const std::optional<ImageDataSet> part = part_of(bench.asked, most);
+    const ImageDataSet& some = part ? *part : bench.asked;
+    const Matrix<float> images = ImageSource<float>{some, bench.preprocessing.normalisation}.take(all_of(some)).images;
     measures += state.objective.gauges(forward(teacher, Images<float>(images), {.threads = &threads}).tokens,
                                        state.step, threads);
     return measures;
@@ -190,9 +192,9 @@ TrainerOptions trainer_options(const Bench& bench) {
   options.clip_each = true;
   if (o.training.weight_decay > 0) options.decay_factor = CosineRamp{1, o.final_weight_decay / o.training.weight_decay};
   options.average_decay = CosineRamp{o.teacher_momentum, 1};
-  if (bench.is_dino() && o.held_epochs > 0) {
-    options.held = "projection.outputs";
-    options.held_epochs = o.held_epochs;
+  if (bench.is_dino() && o.frozen_epochs > 0) {
+    options.frozen_part = "projection.outputs";
+    options.frozen_epochs = o.frozen_epochs;
   }
   return options;
 }
@@ -218,7 +220,7 @@ int train(const Bench& bench) {
   const Options& o = bench.options;
   Model model = fresh_model<Classifier>(bench);
   const PatchGrid& grid = patch_grid(model);
-  const Index side = local_side(o, bench.data.training, grid.height);
+  const Index side = local_side(o, bench.data.training, grid);
   std::printf(
       "%s, %td parameters and %td of the projection head, patches of %td x %td; %td images to train on, 2 + %td "
       "views of each\n",
@@ -236,11 +238,10 @@ int train(const Bench& bench) {
   state.objective.evaluation = evaluation_of(bench, state);
   Trainer trainer(state, training, training, trainer_options(bench), bench.threads, recipe);
   const auto begin = [&] {
-    if (state.step == 0) {
-      print_pixels(bench);
-      std::printf(", of the untrained encoder %.2f %%\n",
-                  100 * judge_encoder(bench, state.result().encoder).neighbour_accuracy());
-    }
+    if (state.step == 0)
+      std::printf("k-NN accuracy of pixels %s, of the untrained encoder %s\n",
+                  train_dino::percent_text(judge_pixels(bench).neighbour_accuracy()).c_str(),
+                  train_dino::percent_text(judge_encoder(bench, state.result().encoder).neighbour_accuracy()).c_str());
     train_dino::print_epoch_heading(bench.is_dino());
     std::fflush(stdout);
   };
@@ -267,16 +268,14 @@ Metadata describe_options(const CLI::App& app, const Options& options) {
       [&](std::string_view name) { return train_dino::why_without_effect(name, options); }, train_dino::is_of_recipe);
 }
 
-TrainingAndTest read_data(const Options& o, Threads& threads) {
-  ImageFolderOptions pictures{.fit = PictureFit::cover};
-  std::tie(pictures.height, pictures.width) = examples::sides_from("--image", o.image);
-  ImageFoldersSplit read = read_image_data_set(o.data, pictures, threads);
-  for (const std::string& reason : read.left_out) std::cerr << "train_dino: left out: " << reason << '\n';
-  read.sets.training = first_images(read.sets.training, o.images);
-  if (const Index found = read.sets.training.size(); found < o.training.trainer.batch)
-    throw OptionError(concatenate("option --batch: expected at most as many images as there are to train on, ", found,
-                                  ", found ", o.training.trainer.batch));
-  return std::move(read.sets);
+image_program::Data read_data(const Options& o, Threads& threads) {
+  image_program::DataOptions options;
+  options.folder = o.data;
+  options.image = o.image;
+  image_program::Data data = image_program::read_data(options, {}, "train_dino", threads);
+  if (std::optional<ImageDataSet> part = part_of(data.sets.training, o.images)) data.sets.training = std::move(*part);
+  image_program::check_batch(data.sets.training, o.training.trainer.batch);
+  return data;
 }
 
 int run(CLI::App& app, Options& options) {
@@ -288,12 +287,12 @@ int run(CLI::App& app, Options& options) {
   train_dino::check_options(app, options);
   Threads threads(t.threads);
   const Metadata described = describe_options(app, options);
-  const TrainingAndTest data = read_data(options, threads);
-  const TrainingAndTest judges{first_images(data.training, options.knn_images),
-                               first_images(data.test, options.knn_images)};
-  ImagePreprocessing preprocessing{.fit = PictureFit::cover};
-  preprocessing.normalisation = measure_normalisation(data.training);
-  const Bench bench{options, described, data, judges, preprocessing, threads};
+  const image_program::Data data = read_data(options, threads);
+  const ImageDataSet &training = data.sets.training, &test = data.sets.test;
+  const std::optional<ImageDataSet> known = part_of(training, options.knn_images),
+                                    asked = part_of(test, options.knn_images);
+  const Bench bench{options, described, data.sets, known ? *known : training, asked ? *asked : test, data.preprocessing,
+                    threads};
   return options.family == "vit" ? train<TransformerClassifier<float>>(bench) : train<CrateClassifier<float>>(bench);
 }
 

@@ -47,7 +47,7 @@ void write_features(const std::filesystem::path& path, const Features& features)
   std::vector<crate::Tensor> tensors;
   labels.reserve(2);
   const auto add = [&](const std::string& part, const crate::LabelledFeatures<float>& of_part) {
-    crate::detail::check_finite_features(part + " features to write", of_part.features);
+    crate::check_finite_features(part + " features to write", of_part.features);
     labels.emplace_back(of_part.labels.begin(), of_part.labels.end());
     tensors.push_back(crate::tokens_tensor(part + "_features", of_part.features));
     tensors.push_back(

@@ -30,7 +30,7 @@ struct Scores {
                                   crate::Threads& threads) {
   const auto start = std::chrono::steady_clock::now();
   const crate::LabelledFeatures<float>&training = features.training, &test = features.test;
-  crate::detail::check_labelled("features to be judged by", test);
+  crate::check_labelled("features to be judged by", test);
   const auto judge = [&](const std::vector<crate::Index>& told) {
     return crate::confusion_of(test.labels, told, test.classes);
   };

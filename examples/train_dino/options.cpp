@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train_dino/options.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -17,23 +18,9 @@ using crate::detail::is_among;
 using program_options::add_choice;
 using program_options::begin_group;
 
-constexpr std::array<std::string_view, 17> of_recipe = {"--patch",
-                                                        "--dim",
-                                                        "--depth",
-                                                        "--heads",
-                                                        "--hidden",
-                                                        "--bottleneck",
-                                                        "--outputs",
-                                                        "--drop-path",
-                                                        "--locals",
-                                                        "--rate",
-                                                        "--local-side",
-                                                        "--batch",
-                                                        "--warm-up",
-                                                        "--teacher-momentum",
-                                                        "--epochs",
-                                                        "--temperature-epochs",
-                                                        "--first-teacher-temperature"};
+constexpr std::array<std::string_view, 15> of_recipe = {
+    "--patch",  "--dim",  "--depth",      "--heads", "--hidden",  "--bottleneck",       "--outputs", "--drop-path",
+    "--locals", "--rate", "--local-side", "--batch", "--warm-up", "--teacher-momentum", "--epochs"};
 
 constexpr std::array<std::string_view, 7> of_dino = {"--outputs",
                                                      "--student-temperature",
@@ -41,7 +28,7 @@ constexpr std::array<std::string_view, 7> of_dino = {"--outputs",
                                                      "--first-teacher-temperature",
                                                      "--temperature-epochs",
                                                      "--centre-momentum",
-                                                     "--held-epochs"};
+                                                     "--frozen-epochs"};
 
 constexpr std::array<std::string_view, 3> of_coding_rate = {"--eps", "--comparison", "--expansion-of"};
 
@@ -49,17 +36,23 @@ void add_data_options(CLI::App& app, Options& o) {
   begin_group(app, "Data");
   app.add_option("--data", o.data,
                  "IDX files (MNIST, Fashion-MNIST), CIFAR binary, or train/CLASS/*.png and test/CLASS/*.png; classes "
-                 "are asked for by the k-NN evaluation alone")
+                 "are asked for by the k-NN evaluation alone: without labels, one folder for all")
       ->type_name("FOLDER");
-  app.add_option("--image", o.image, "size to which pictures in folders are brought")->type_name("HEIGHTxWIDTH");
-  app.add_option("--images", o.images, "train on the first so many images; 0 for all")->check(CLI::NonNegativeNumber);
-  app.add_option("--locals", o.locals, "local views of an image, beside two global ones")
+  app.add_option("--image", o.image, "size to which pictures in folders are brought [224x224]")
+      ->type_name("HEIGHTxWIDTH");
+  app.add_option("--images", o.images, "train on so many images, chosen by chance, the same ones every time; 0 for all")
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--local-side", o.local_side, "their side in pixels, whole patches; 0 for about half of an image")
+  app.add_option(
+         "--locals", o.locals,
+         "local views of an image, beside two global ones; a step keeps the activations of all views of its batch")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--local-side", o.local_side,
+                 "their side in pixels, whole patches either way; 0 for about half of an image")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--no-flip", o.no_flip, "no view is seen in a mirror: for digits and letters");
-  app.add_option("--knn-images", o.knn_images,
-                 "of training and of test, with which nearest neighbours judge the teacher; 0 for all")
+  app.add_option(
+         "--knn-images", o.knn_images,
+         "of training and of test, chosen by chance, with which nearest neighbours judge the teacher; 0 for all")
       ->check(CLI::NonNegativeNumber);
 }
 
@@ -92,7 +85,7 @@ void add_objective_options(CLI::App& app, Options& o) {
   app.add_option("--first-teacher-temperature", o.first_teacher_temperature, "at the first step");
   app.add_option("--temperature-epochs", o.temperature_epochs, "until the teacher's temperature is reached");
   app.add_option("--centre-momentum", o.centre_momentum, "of the centre of the teacher's outputs; 1 for no centring");
-  app.add_option("--held-epochs", o.held_epochs, "in which the last layer of the head stays as it is");
+  app.add_option("--frozen-epochs", o.frozen_epochs, "in which the last layer of the head stays as it is");
 }
 
 void add_recipe_options(CLI::App& app, Options& o) {
@@ -101,7 +94,7 @@ void add_recipe_options(CLI::App& app, Options& o) {
   add_choice(app, "--recipe", o.recipe, {"small", "published"},
              "what is not given: small (28 to 64 pixels, minutes) or published (DINO at 224 pixels)");
   app.add_option("--rate", t.rate, "learning rate of AdamW after the warm-up");
-  app.add_option("--last-rate", o.last_rate, "to which it falls as half a cosine");
+  app.add_option("--last-rate", o.last_rate, "to which it falls as half a cosine; --rate if that is less");
   app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
   app.add_option("--weight-decay", t.weight_decay, "of the matrices, at the first step");
   app.add_option("--final-weight-decay", o.final_weight_decay, "at the last one, as half a cosine");
@@ -125,7 +118,10 @@ void add_options(CLI::App& app, Options& options) {
 bool is_of_recipe(std::string_view name) { return is_among(of_recipe, name); }
 
 void apply_recipe(const CLI::App& app, Options& o) {
-  if (o.recipe != "published") return;
+  const auto clamp_last_rate = [&] {
+    if (app.count("--last-rate") == 0) o.last_rate = std::min(o.last_rate, o.training.rate);
+  };
+  if (o.recipe != "published") return clamp_last_rate();
   const auto set = [&]<class Value>(const char* name, Value& value, Value published) {
     if (app.count(name) == 0) value = published;
   };
@@ -145,6 +141,7 @@ void apply_recipe(const CLI::App& app, Options& o) {
   set("--warm-up", o.warm_up_epochs, 10.0);
   set("--rate", o.training.rate, 5e-4 * static_cast<double>(o.training.trainer.batch) / 256);
   set("--teacher-momentum", o.teacher_momentum, 0.996);
+  clamp_last_rate();
 }
 
 std::string_view why_without_effect(std::string_view name, const Options& o) {
@@ -171,7 +168,12 @@ void check_options(const CLI::App& app, const Options& o) {
   check_number(o.last_rate <= o.training.rate, "--last-rate: expected at most --rate", o.last_rate);
   check_number(o.teacher_momentum >= 0 && o.teacher_momentum < 1, "--teacher-momentum: expected a number in [0, 1)",
                o.teacher_momentum);
-  check_number(o.held_epochs >= 0, "--held-epochs: expected a number >= 0", static_cast<double>(o.held_epochs));
+  check_number(o.frozen_epochs >= 0, "--frozen-epochs: expected a number >= 0", static_cast<double>(o.frozen_epochs));
+  check_number(o.objective != "dino" || o.outputs >= 1, "--outputs: expected a number >= 1",
+               static_cast<double>(o.outputs));
+  check_number(o.training.weight_decay > 0 || o.final_weight_decay == 0,
+               "--final-weight-decay: expected 0 where --weight-decay is 0, from which it cannot rise",
+               o.final_weight_decay);
   check_number(o.drop_path >= 0 && o.drop_path < 1, "--drop-path: expected a number in [0, 1)", o.drop_path);
   training_program::check_options(o.training, {{"--data", o.data}});
 }

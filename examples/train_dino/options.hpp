@@ -17,8 +17,8 @@ using crate::Index;
 /// What the command line says; the defaults are the recipe "small".
 struct Options {
   // the data and its views
-  std::string data, image = "224x224";
-  Index images = 0, knn_images = 5000;  // images: of the training, 0 for all
+  std::string data, image;              // image: HEIGHTxWIDTH, empty for 224x224
+  Index images = 0, knn_images = 5000;  // 0 for all
   Index locals = 4, local_side = 0;     // local_side: 0 for about half of an image
   bool no_flip = false;
 
@@ -34,13 +34,14 @@ struct Options {
   double temperature_epochs = 0, centre_momentum = 0.9;
 
   // the recipe and the files
+  // Unlike DINO's own recipe, vectors are not decayed, and so neither is the class token, which is one here.
   std::string recipe = "small";  // small or published
   training_program::Options training = {.rate = 1e-3,
                                         .weight_decay = 0.04,
                                         .decay_matrices_only = true,
                                         .trainer = {.epochs = 3, .batch = 64, .largest_norm = 3}};
   double final_weight_decay = 0.4, warm_up_epochs = 0.5, last_rate = 1e-6, teacher_momentum = 0.99;
-  Index held_epochs = 1;
+  Index frozen_epochs = 1;
 };
 
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {

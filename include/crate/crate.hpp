@@ -119,6 +119,7 @@
 #include "crate/operators/subspace_attention.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
 #include "crate/operators/subspaces.hpp"
+#include "crate/operators/unit_columns.hpp"
 #include "crate/probing/confusion.hpp"
 #include "crate/probing/image_features.hpp"
 #include "crate/probing/labelled_features.hpp"

@@ -121,7 +121,7 @@ TEST_CASE("ridge regression solves its normal equations, in features as they are
   const Matrix<double> residual =
       probe.weight * (gram + 0.3 * gram.trace() / 6 * Matrix<double>::Identity(6, 6)) - y * x.transpose() / 90;
   CHECK(residual.norm() < 1e-12 * (y * x.transpose()).norm());
-  CHECK((probe.weight * mean + probe.bias - y.rowwise().mean()).norm() < 1e-12);
+  CHECK((probe.scores(mean, alone) - y.rowwise().mean()).norm() < 1e-12);
 }
 
 TEST_CASE("logistic regression ends where no direction leads down") {
@@ -132,7 +132,7 @@ TEST_CASE("logistic regression ends where no direction leads down") {
   const detail::FeatureScale scale = detail::measure_scale(examples.features, true);
   examples.features = detail::scaled(examples.features, scale, two);
   const Matrix<double> weight = probe.weight * scale.factor.cwiseInverse().asDiagonal();
-  const Vector<double> bias = probe.bias + probe.weight * scale.mean;
+  const Vector<double> bias = probe.scores(scale.mean, two);
   const double least = logistic_loss(examples, weight, bias, penalty);
   CHECK(least < logistic_loss(examples, Matrix<double>::Zero(3, 4), Vector<double>::Zero(3), penalty) / 1.5);
   for_random_draws(20, [&](Random& random) {
@@ -196,6 +196,25 @@ TEST_CASE("a feature that never varies counts for nothing") {
   const auto probe = fit_logistic_classifier(training, alone);
   CHECK(probe.weight.col(1) == Vector<float>::Zero(3));
   CHECK(accuracy_of(probe, training) > 0.9);
+}
+
+TEST_CASE("by features that are all alike every probe tells the largest class") {
+  LabelledFeatures<float> alike{Matrix<float>::Constant(3, 30, 0.7f), std::vector<Index>(30, 1), 3};
+  for (std::size_t i = 0; i < 10; ++i) alike.labels[i] = i % 2 == 0 ? 0 : 2;
+  Threads alone;
+  const std::vector<Index> largest(30, 1);
+  CHECK(fit_ridge_classifier(alike, alone).classify(alike.features, alone) == largest);
+  CHECK(fit_logistic_classifier(alike, alone).classify(alike.features, alone) == largest);
+  const LabelledFeatures<float> two{Matrix<float>::Identity(3, 2), {0, 1}, 2};
+  CHECK(accuracy_of(fit_ridge_classifier(two, alone), two) == 1);
+}
+
+TEST_CASE("features that differ by little beside their mean are told apart in float") {
+  auto training = drawn_examples<float>(4, 90, 3, 0.1, 12);
+  training.features.array() += 2e4f;
+  Threads alone;
+  CHECK(accuracy_of(fit_ridge_classifier(training, alone), training) > 0.95);
+  CHECK(accuracy_of(fit_logistic_classifier(training, alone), training) > 0.95);
 }
 
 TEST_CASE("a confusion counts who was taken for whom") {
@@ -265,12 +284,26 @@ TEST_CASE("the features of a classifier are what its head is given") {
   CHECK(labelled_pixels(source, 3, two).features == source.images);
 }
 
+TEST_CASE("pooled features are what the head reads, whatever it pools") {
+  for (const Pooling pooling : {Pooling::class_token, Pooling::mean}) {
+    CrateClassifier<float> model(
+        {.image = small_image, .classes = 3, .depth = 2, .pooling = pooling, .block = {.dim = 8, .heads = 2}});
+    initialise(model, 1);
+    Matrix<float> images(48, 5);
+    Random(2).fill_normal(images);
+    const Matrix<float> features = image_features(model, images, {.token = FeatureToken::pooled, .normalised = true});
+    const Matrix<float> logits = (model.head.linear.weight * features).colwise() + model.head.linear.bias;
+    CHECK(relative_error(logits, model.forward(images)) < 1e-5);
+  }
+}
+
 TEST_CASE("the features of a masked autoencoder are its latent of all patches") {
   CrateMaskedAutoencoder<float> model({.image = small_image, .dim = 8, .heads = 2, .depth = 2, .decoder_depth = 1});
   initialise(model, 1);
   Matrix<float> images(48, 3);
   Random(2).fill_normal(images);
   const Matrix<float> latent = autoencode(model, images).latent;
+  CHECK_THROWS_AS(image_features(model, images, {.token = FeatureToken::pooled}), OptionError);
   const Matrix<float> features = image_features(model, images, {.normalised = true});
   for (Index b = 0; b < 3; ++b) CHECK(relative_error(features.col(b), latent.col(7 * b)) < 1e-6);
 }

@@ -269,6 +269,27 @@ TEST_CASE("views depend on seed, epoch, image and view alone, whichever images s
   CHECK(views.views[2].col(0) != views.views[3].col(0));
 }
 
+TEST_CASE("views of several kinds draw numbers of their own") {
+  const ImageAugmentation moved{.padding = 100000}, greyed{.padding = 100000, .grey = 0.5};
+  std::set<Index> tops;
+  for (Index image = 0; image < 40; ++image) {
+    tops.insert(draw_view(moved, 8, 8, Random(1), image, 0, 2).top);
+    tops.insert(draw_view(greyed, 8, 8, Random(1), image, 1, 2).top);
+  }
+  CHECK(tops.size() == 80);
+}
+
+TEST_CASE("a mirrored crop is the crop in a mirror, and that of the whole picture is the picture in a mirror") {
+  const ImagePlanes image = ramp(9, 7, 3);
+  const ImageAugmentation cropped{.crop = RandomCrop{.height = 9, .width = 7}};
+  const PictureBox part{.top = 2, .left = 1, .height = 5, .width = 4}, whole{.height = 9, .width = 7};
+  ImagePlanes plain = seen(image, {.part = part}, cropped);
+  mirror(plain);
+  CHECK(seen(image, {.mirrored = true, .part = part}, cropped).pixels == plain.pixels);
+  CHECK(largest_difference(seen(image, {.mirrored = true, .part = whole}, cropped),
+                           seen(image, {.mirrored = true}, {})) < in_single);
+}
+
 TEST_CASE("an image that is cropped whole is normalised as one that is not varied") {
   const ImageDataSet data = drawn_data(9, 1, 3);
   const std::vector<Index> all{0, 1, 2};
@@ -293,7 +314,11 @@ TEST_CASE("augmentations that cannot be meant are refused by name") {
   CHECK_THAT(refusal({.jitter = {.hue = 0.6}}), ContainsSubstring("hue in [0, 0.5], found 0.6"));
   CHECK_THAT(refusal({.grey = 1.5}), ContainsSubstring("grey"));
   CHECK_THAT(refusal({.blur = {.least_deviation = 3}}), ContainsSubstring("found 3 to 2"));
+  CHECK_THAT(refusal({.blur = {.largest_deviation = 1e4}}), ContainsSubstring("<= 1000, found 0.1 to 10000"));
   CHECK_THAT(refusal({.solarise = -1}), ContainsSubstring("solarising"));
+  const ImageView of_part{.part = PictureBox{.height = 1, .width = 1}};
+  CHECK_THAT(message_of<OptionError>([&] { (void)seen(ramp(2, 2, 1), of_part, {}); }),
+             ContainsSubstring("with a crop for a view of a part"));
   const ImageDataSet two = drawn_data(4, 2, 1);
   const std::vector<Index> all{0};
   CHECK_THAT(message_of<OptionError>([&] {

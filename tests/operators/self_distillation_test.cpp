@@ -133,17 +133,38 @@ TEST_CASE("the spread of the expansion is 0 of equal features and 1 of orthogona
   Random random(1);
   for (const auto& [dim, images] : {std::pair<Index, Index>{7, 3}, {7, 7}, {4, 12}}) {
     const double squared_epsilon = 0.05;
-    const auto spread = [&, dim = dim, images = images](const Matrix<double>& z) {
-      return expansion_spread(coding_rate(z, {.epsilon = std::sqrt(squared_epsilon)}), dim, images, squared_epsilon);
-    };
+    const auto spread = [&](const Matrix<double>& z) { return expansion_spread<double>(z, squared_epsilon); };
     const Matrix<double> basis = draw_orthonormal(random, dim, std::min(dim, images));
     const Matrix<double> equal = basis.col(0).replicate(1, images);
     Matrix<double> flat(dim, images);
     for (Index b = 0; b < images; ++b) flat.col(b) = basis.col(b % basis.cols());
     CHECK(std::abs(spread(equal)) < 1e-12);
     CHECK(std::abs(spread(flat) - 1) < 1e-12);
+    CHECK(std::abs(spread(3 * flat) - 1) < 1e-12);  // lengths do not matter
+
+    const Matrix<double> z = unit_columns<double>(draw_normal(random, dim, images));
+    const double s = static_cast<double>(dim) / (static_cast<double>(images) * squared_epsilon);
+    const double energy = s * static_cast<double>(images), rank = static_cast<double>(basis.cols());
+    const double equal_rate = std::log1p(energy) / 2, flat_rate = rank / 2 * std::log1p(energy / rank);
+    const double rate = coding_rate(z, {.epsilon = std::sqrt(squared_epsilon)});
+    CHECK(relative_error(spread(z), (rate - equal_rate) / (flat_rate - equal_rate)) < 1e-10);
   }
-  CHECK(expansion_spread(1, 1, 5, 0.1) == 1);
+  CHECK(expansion_spread<double>(Matrix<double>::Ones(1, 5), 0.1) == 1);
+  CHECK(expansion_spread<double>(Matrix<double>::Zero(2, 5), 0.1) == 0);
+  CHECK(std::isnan(expansion_spread<double>(Matrix<double>::Constant(2, 5, std::nan("")), 0.1)));
+}
+
+TEST_CASE("however large epsilon is, the spread of features in float is the ratio of their rates") {
+  Random random(2);
+  const Matrix<float> z = unit_columns<float>(draw_normal(random, 8, 16).cast<float>());
+  const Matrix<double> gram =
+      unit_columns<double>(z.cast<double>()).transpose() * unit_columns<double>(z.cast<double>());
+  // As epsilon grows, R - R_0 goes to the sum over pairs of products of eigenvalues, (tr^2 - ||.||^2) / 2.
+  const double limit =
+      (gram.trace() * gram.trace() - gram.squaredNorm()) / (gram.trace() * gram.trace() * (1 - 1.0 / 8));
+  for (const double squared_epsilon : {1e8, 1e20, 1e60})
+    CHECK(relative_error(expansion_spread(z, squared_epsilon), limit) < 1e-6);
+  CHECK(expansion_spread<float>(z.col(0).replicate(1, 16), 1e20) < 1e-12);
 }
 
 TEST_CASE("outputs that are alike for all images have no spread, whether one wins or all are used alike") {

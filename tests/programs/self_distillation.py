@@ -35,9 +35,9 @@ def draw_image(label):
     return bytes(value for row in rows for value in row)
 
 
-def write_data(folder):
+def write_data(folder, classes=CLASSES):
     for split, count in (("train", 96), ("t10k", 48)):
-        labels = [i % CLASSES for i in range(count)]
+        labels = [i % classes for i in range(count)]
         with open(f"{folder}/{split}-images-idx3-ubyte", "wb") as file:
             file.write(struct.pack(">IIII", 2051, count, SIDE, SIDE) + b"".join(map(draw_image, labels)))
         with open(f"{folder}/{split}-labels-idx1-ubyte", "wb") as file:
@@ -83,6 +83,22 @@ def main():
 
         status, out = train("--data", folder, *small, "--outputs", 24, "--discard")
         check("options without effect are refused", status == 1 and "option --outputs would have no effect" in out, out)
+        for arguments, expected in (
+            (["--local-side", 6], "option --local-side: expected a multiple of 4"),
+            (["--objective", "dino", "--outputs", 0], "--outputs: expected a number >= 1, found 0"),
+            (["--weight-decay", 0], "--final-weight-decay: expected 0 where --weight-decay is 0"),
+            (["--image", "24x24"], "option --image would have no effect"),
+        ):
+            options = [option for option in small if arguments[0] != "--local-side" or option not in ("--local-side", 8)]
+            path = f"{folder}/refused"
+            status, out = train("--data", folder, *options, *arguments, "--epochs", 1, "--checkpoint", path)
+            check(f"{arguments} is refused, and nothing is written", status == 1 and expected in out and not os.path.exists(path), out)
+
+        os.makedirs(f"{folder}/unlabelled")
+        write_data(f"{folder}/unlabelled", classes=1)
+        status, out = train("--data", f"{folder}/unlabelled", *small, "--epochs", 1, "--discard")
+        check("images of one class are trained on, and not judged", status == 0 and
+              "k-NN accuracy of pixels -, of the untrained encoder -" in out and "COLLAPSED" not in out, out)
         status, out = train("--data", folder, *small, "--teacher-momentum", 1, "--discard")
         check("a teacher that never moves is refused", status == 1 and "expected a number in [0, 1), found 1" in out, out)
     if failures == 0:

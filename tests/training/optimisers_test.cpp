@@ -2,6 +2,7 @@
 // Optimisers against three steps of PyTorch's on the same numbers, and what they leave alone.
 
 #include <cmath>
+#include <limits>
 #include <span>
 #include <tuple>
 #include <type_traits>
@@ -129,6 +130,64 @@ TEST_CASE("Factors of a step are factors of the rate and of the gradient") {
         after_three_steps(Lion(start, {.rate = 0.1})).bias);
 }
 
+namespace {
+
+struct Wide {
+  using Scalar = float;
+  Matrix<float> weight;
+  Vector<float> bias;
+  explicit Wide(std::uint64_t seed) : weight(211, 307), bias(20011) {
+    Random random(seed);
+    random.fill_normal(weight);
+    random.fill_normal(bias);
+  }
+  static constexpr auto parts() { return std::tuple{part("weight", &Wide::weight), part("bias", &Wide::bias)}; }
+};
+
+}  // namespace
+
+TEST_CASE("Behind epochs in which a part is frozen, its first step under a constant gradient is as long as the rate") {
+  const auto check = [](auto rule) {
+    Affine model;
+    const Affine start, gradient = gradient_at(0);
+    Threads alone;
+    for (int step = 0; step < 30; ++step) rule.step(model, gradient, {.frozen_part = "weight"}, alone);
+    CHECK(model.weight == start.weight);
+    CHECK(model.bias != start.bias);
+    rule.step(model, gradient, {.frozen_part = "wei"}, alone);
+    for (Index i = 0; i < 6; ++i) {
+      const double g = gradient.weight.data()[i], moved = model.weight.data()[i] - start.weight.data()[i];
+      CHECK(std::abs(moved + (g > 0 ? 0.01 : g < 0 ? -0.01 : 0)) < 1e-6);
+    }
+  };
+  const Affine start;
+  check(AdamW(start, {.rate = 0.01, .weight_decay = 0}));
+  check(AnyOptimiser(start, AdamWOptions{.rate = 0.01, .weight_decay = 0}));
+  check(Lion(start, {.rate = 0.01}));
+  Affine still;
+  Threads alone;
+  Sgd sgd(start, {.rate = 0.1, .momentum = 0.9});
+  sgd.step(still, gradient_at(0), {.frozen_part = "weight"}, alone);
+  CHECK(still.weight == start.weight);
+}
+
+TEST_CASE("Each parameter is clipped by its own norm, and a norm that is not finite is returned") {
+  Threads two(2);
+  Wide gradient(3);
+  gradient.bias *= 1e-3f;
+  const Wide before = gradient;
+  const double norm = before.weight.cast<double>().norm();
+  CHECK(relative_error(clip_each_parameter(gradient, 5, two), norm) < 1e-12);
+  CHECK(relative_error(gradient.weight, (5 / norm * before.weight.cast<double>()).eval().cast<float>()) < 1e-6);
+  CHECK(gradient.bias == before.bias);
+  for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    Wide spoilt = before;
+    spoilt.bias(20000) = bad;
+    CHECK(!std::isfinite(clip_each_parameter(spoilt, 5, two)));
+    CHECK(spoilt.weight == before.weight);
+  }
+}
+
 TEST_CASE("Norm and clipping are PyTorch's: frozen parameters do not count") {
   Threads alone;
   const Affine gradient = gradient_at(1);
@@ -147,22 +206,6 @@ TEST_CASE("A moving average follows its model") {
   CHECK(average.average.bias == Vector<double>{{1, 0}});
   CHECK((average.average.frozen.array() == 7).all());
 }
-
-namespace {
-
-struct Wide {
-  using Scalar = float;
-  Matrix<float> weight;
-  Vector<float> bias;
-  explicit Wide(std::uint64_t seed) : weight(211, 307), bias(20011) {
-    Random random(seed);
-    random.fill_normal(weight);
-    random.fill_normal(bias);
-  }
-  static constexpr auto parts() { return std::tuple{part("weight", &Wide::weight), part("bias", &Wide::bias)}; }
-};
-
-}  // namespace
 
 namespace {
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Self-distillation: the layers of its head, its gradient in two phases, and its training.
 
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,9 +30,9 @@ using Student = SelfDistilled<CrateClassifier<double>>;
 using SelfDistillation = SelfDistillationObjective<Student>;
 using State = TrainingState<Student, AnyOptimiser<Student>, SelfDistillation>;
 
-Student draw_student(Index outputs) {
+Student draw_student(Index outputs, Index width = 8) {
   CrateClassifier<double> encoder(
-      {.image = {.height = 8, .width = 8, .channels = 1, .patch_height = 2, .patch_width = 2},
+      {.image = {.height = 8, .width = width, .channels = 1, .patch_height = 2, .patch_width = 2},
        .classes = 3,
        .depth = 2,
        .pooling = Pooling::mean,
@@ -46,10 +50,10 @@ SelfDistillation objective_of(const SelfDistillationRule& rule, Index outputs) {
   return SelfDistillation(rule, outputs > 0 ? outputs : 5, 2, {.height = 4, .width = 4});
 }
 
-ImageDataSet draw_data() {
-  ImageDataSet data{.height = 8, .width = 8, .channels = 1};
+ImageDataSet draw_data(Index width = 8) {
+  ImageDataSet data{.height = 8, .width = width, .channels = 1};
   Random random(4);
-  data.pixels.resize(64, 12);
+  data.pixels.resize(8 * width, 12);
   for (Index i = 0; i < data.pixels.size(); ++i) data.pixels(i) = static_cast<std::uint8_t>(random.below(256));
   for (Index i = 0; i < data.size(); ++i) data.labels.push_back(i % 3);
   data.class_names = {"a", "b", "c"};
@@ -57,7 +61,9 @@ ImageDataSet draw_data() {
 }
 
 ViewSource<double> views_of(const ImageDataSet& data) {
-  return {data, {{0.5}, {0.3}}, multi_crop_views(small_grey_multi_crop(8, 4, 2))};
+  std::vector<ImageAugmentation> views = multi_crop_views(small_grey_multi_crop(8, 4, 2));
+  for (std::size_t global = 0; global < 2; ++global) views[global].crop->width = data.width;
+  return {data, {{0.5}, {0.3}}, views};
 }
 
 struct RuleOfTest {
@@ -93,8 +99,8 @@ struct Training {
                  .clip_each = true,
                  .decay_factor = CosineRamp{1, 10},
                  .average_decay = CosineRamp{0.9, 1},
-                 .held = "projection.outputs",
-                 .held_epochs = 1,
+                 .frozen_part = "projection.outputs",
+                 .frozen_epochs = r.outputs > 0 ? 1 : 0,
                  .seed = seed,
                  .checkpoint = checkpoint},
                 threads) {
@@ -149,12 +155,12 @@ TEST_CASE("drop-path leaves out branches of whole sets, and its adjoint the same
 }
 
 TEST_CASE("the two phases give the gradient of the loss of the whole batch, through views of two sizes") {
-  const ImageDataSet data = draw_data();
-  const ViewSource<double> source = views_of(data);
   const StepPlace place{.seed = seed, .epoch = 1, .step = 2};
-  for (const RuleOfTest& r : rules) {
-    INFO("outputs " << r.outputs);
-    const Student student = draw_student(r.outputs), teacher = student;
+  for (const auto& [r, width] : {std::pair{rules[0], Index{8}}, {rules[1], 8}, {rules[0], 12}}) {
+    INFO("outputs " << r.outputs << ", width " << width);
+    const ImageDataSet data = draw_data(width);
+    const ViewSource<double> source = views_of(data);
+    const Student student = draw_student(r.outputs, width), teacher = student;
     const SelfDistillation objective = objective_of(r.rule, r.outputs);
     Threads alone;
     JointGradient<Student, SelfDistillation> joint(student, objective, {.micro_batch = 2, .lanes = 2}, alone);
@@ -170,7 +176,57 @@ TEST_CASE("the two phases give the gradient of the loss of the whole batch, thro
     };
     CHECK(relative_error((loss_at(step) - loss_at(-step)) / (2 * step), norm) < 1e-5);
     CHECK(gradient.encoder.tokens.positions.norm() > 0);
+
+    JointGradient<Student, SelfDistillation> whole(student, objective, {.micro_batch = 5, .lanes = 1}, alone);
+    (void)whole.compute(student, teacher, source, batch, place);
+    for_each_parameter(
+        [&](std::string_view, ParameterKind, const auto& a, const auto& b) { CHECK((a - b).norm() < 1e-12 * norm); },
+        gradient, std::as_const(whole).gradient());
   }
+}
+
+TEST_CASE("a step compares with the teacher and the centre from before, and moves both behind") {
+  for (const RuleOfTest& r : rules) {
+    Training training(r, 1, "");
+    State& state = training.state;
+    for (Index step = 0; step < 2; ++step) {
+      const Student student = state.model, teacher = state.average->average;
+      const SelfDistillation objective = state.objective;
+      JointGradient<Student, SelfDistillation> joint(student, objective, {.micro_batch = 1, .lanes = 3},
+                                                     training.threads);
+      const std::vector<Index> order = epoch_order(12, seed, 0);
+      const auto expected = joint.compute(student, teacher, training.source,
+                                          std::span<const Index>(order).subspan(static_cast<std::size_t>(4 * step), 4),
+                                          {.seed = seed, .epoch = 0, .step = step});
+      CHECK(training.trainer.step().loss.sum == expected.loss.sum);
+      if (r.outputs > 0) CHECK(state.objective.centre == dino_centre(objective.centre, joint.teacher_features(), 0.9));
+
+      const double m = CosineRamp{0.9, 1}.at(step, 6);
+      const Matrix<double> moved = m * teacher.projection.first.weight + (1 - m) * state.model.projection.first.weight;
+      CHECK(relative_error(state.average->average.projection.first.weight, moved) < rounding<double>);
+      CHECK(state.model.projection.first.weight != student.projection.first.weight);
+    }
+  }
+}
+
+TEST_CASE("a part to freeze that the model does not have is refused by name") {
+  Training training(rules[1], 1, "");
+  using SelfTrainer = Trainer<State, ViewSource<double>>;
+  const auto refusal = [&](const TrainerOptions& options) {
+    return message_of<OptionError>(
+        [&] { SelfTrainer(training.state, training.source, training.source, options, training.threads); });
+  };
+  CHECK(refusal({.batch = 4, .frozen_part = "projection.out", .frozen_epochs = 1}) ==
+        "option: expected training: a part of the model that is frozen, found 'projection.out'");
+  CHECK(refusal({.batch = 4, .average_decay = CosineRamp{0.5, 1.5}}) ==
+        "option: expected training: decay of the average in [0, 1], found 1.5");
+}
+
+TEST_CASE("an epoch reports nothing of what was not measured") {
+  EpochReport<SelfDistillationMeasures> report;
+  report.training.loss = {.sum = 2, .count = 1};
+  const std::vector<std::pair<std::string, double>> only{{"training_loss", 2}};
+  CHECK(report.numbers() == only);
 }
 
 TEST_CASE("steps of self-distillation have the same bits on any number of threads") {
@@ -211,7 +267,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("the last layer of DINO is held in the first epoch, and moves in the second") {
+TEST_CASE("the last layer of DINO is frozen in the first epoch, and moves in the second") {
   Training training(rules[1], 1, "");
   const auto outputs = [&] { return Matrix<double>(training.state.model.projection.outputs->directions); };
   const Matrix<double> start = outputs();
@@ -231,6 +287,7 @@ TEST_CASE("a collapse is named with what mends it, of either objective and eithe
     return text && text->find(cure) != std::string::npos;
   };
   CHECK(names(advice(0.01, 0, 0), "a smaller epsilon"));
+  CHECK(names(advice(std::nan(""), 0, 0), "no finite spread"));
   CHECK(names(advice(0.01, 0.9, 1), "every output is used alike"));
   CHECK(names(advice(0.01, 0.1, 1), "a few outputs win everywhere; centring"));
 }

@@ -33,7 +33,8 @@ struct PictureBox {
 }
 
 /// A Gaussian blur of this deviation, in pixels. Beyond the borders the picture goes on in a mirror, so that the mean
-/// of every channel stays what it is.
+/// of every channel stays what it is. Pillow's GaussianBlur, which DINO's recipe takes, repeats box filters instead,
+/// repeats the pixels at the borders, and rounds to 8 bits.
 inline void blur(ImagePlanes& image, double deviation) {
   image.check();
   const auto across = blurring_taps<float>(image.width, deviation);

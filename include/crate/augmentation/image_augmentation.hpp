@@ -61,8 +61,8 @@ struct RandomBlur {
 
   void check() const {
     check_option(probability >= 0 && probability <= 1, "probability of blur in [0, 1]", probability);
-    check_option(least_deviation >= 0 && least_deviation <= largest_deviation && largest_deviation <= 1e6,
-                 "deviations of a blur with 0 <= least <= largest <= 1e6",
+    check_option(least_deviation >= 0 && least_deviation <= largest_deviation && largest_deviation <= largest_blur,
+                 concatenate("deviations of a blur with 0 <= least <= largest <= ", largest_blur),
                  concatenate(least_deviation, " to ", largest_deviation));
   }
 };
@@ -115,7 +115,7 @@ struct ImageView {
 
 namespace detail {
 
-/// How many random numbers belong to a view: to one that moves alone, and to any other.
+/// How many random numbers belong to a view: to the only one of a picture if it moves alone, and to any other.
 inline constexpr std::uint64_t draws_per_move = 16, draws_per_view = 64;
 
 inline PictureBox draw_part(const RandomCrop& crop, Index height, Index width, Random& random) {
@@ -152,7 +152,8 @@ inline ColourChange draw_colours(const ColourJitter& jitter, Random& random) {
 /// the seed, the stream, the index and the view alone. Give each epoch its own stream.
 [[nodiscard]] inline ImageView draw_view(const ImageAugmentation& augmentation, Index height, Index width,
                                          Random random, Index index, Index view = 0, Index views = 1) {
-  const std::uint64_t draws = augmentation.moves_alone() ? detail::draws_per_move : detail::draws_per_view;
+  const std::uint64_t draws =
+      views == 1 && augmentation.moves_alone() ? detail::draws_per_move : detail::draws_per_view;
   const std::uint64_t start = draws * static_cast<std::uint64_t>(index * views + view);
   random.seek(start);
   ImageView drawn;
@@ -203,12 +204,14 @@ inline void change_colours(ImagePlanes& image, const ColourChange& change) {
 }  // namespace detail
 
 /// The view of a picture. Throws ShapeError unless the picture is what it says, and of 1 or 3 channels if colours
-/// change.
+/// change, OptionError on a view of a part where the augmentation has no crop.
 [[nodiscard]] inline ImagePlanes seen(const ImagePlanes& image, const ImageView& view,
                                       const ImageAugmentation& augmentation) {
   image.check();
   const bool is_moved = view.top != 0 || view.left != 0;
   ImagePlanes result = is_moved ? detail::moved(image, view.top, view.left) : image;
+  if (view.part)
+    check_option(augmentation.crop.has_value(), "an augmentation with a crop for a view of a part", "one without");
   if (view.part) result = crop_and_resize(result, *view.part, augmentation.crop->height, augmentation.crop->width);
   if (view.mirrored) mirror(result);
   if (view.colours) detail::change_colours(result, *view.colours);

@@ -66,7 +66,7 @@ struct ProjectionHead : Chain<ProjectionHead<S>, S> {
 };
 
 /// Images (C H W) x B to features for comparison, p or K x B: projection(LN(pooled tokens)). The encoder is a
-/// classifier, so that it is kept and used as one; its last map stays as it is.
+/// classifier, so that it is kept and used as one; its last map gets no gradient: nothing but weight decay changes it.
 template <class Classifier>
 struct SelfDistilled : Chain<SelfDistilled<Classifier>, typename Classifier::Scalar> {
   using Scalar = typename Classifier::Scalar;

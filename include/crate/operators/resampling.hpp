@@ -73,13 +73,17 @@ template <Scalar S>
   return taps;
 }
 
+/// The largest deviation of a blur, in samples: time grows with it.
+inline constexpr double largest_blur = 1000;
+
 /// Blurs an axis of `size` samples by a Gaussian of this deviation, in samples, cut at four deviations. Beyond the ends
 /// the axis goes on in a mirror, x[-1] = x[0], x[-2] = x[1], ..., so that the mean over the axis stays what it is.
-/// Throws ShapeError unless size >= 1, OptionError unless the deviation is finite and >= 0.
+/// Throws ShapeError unless size >= 1, OptionError unless the deviation is in [0, largest_blur].
 template <Scalar S>
 [[nodiscard]] AxisTaps<S> blurring_taps(Index size, double deviation) {
   if (size < 1) throw ShapeError(concatenate("blurred axis: expected at least 1 sample, found ", size));
-  check_option(deviation >= 0 && deviation <= 1e6, "deviation of a blur in [0, 1e6]", deviation);
+  check_option(deviation >= 0 && deviation <= largest_blur,
+               concatenate("deviation of a blur in [0, ", largest_blur, "]"), deviation);
   const auto radius = static_cast<Index>(std::ceil(4 * deviation));
   Vector<double> bell(radius + 1);
   for (Index t = 0; t <= radius; ++t) {

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/operators/coding_rate.hpp"
+#include "crate/operators/unit_columns.hpp"
 
 // What self-distillation makes small: a student's features of V views of each image are compared with a teacher's of
 // the first G, the global ones. Every view of the student meets every global view of the teacher but itself.
@@ -101,7 +104,7 @@ template <Scalar S>
 struct CodingRateViewLoss : ViewLoss<S> {
   double comparison = 0;  ///< mean of cos(t_g, s_v) over pairs g != v and images
   double expansion = 0;   ///< gamma (mean over global views of R(W_v))
-  double spread = 0;      ///< expansion_spread of it
+  double spread = 0;      ///< mean over global views of expansion_spread of W_v
 };
 
 /// -c comparison - expansion of features of length 1, with gamma = (p + B) / (p B) and
@@ -116,11 +119,13 @@ template <Scalar S>
                                                                   const CodingRateDistillationOptions& options,
                                                                   Threads& threads);
 
-/// Where the rate R of B features of length 1 in p dimensions stands between that of equal ones, 0, and that of a flat
-/// spectrum, 1:
+/// Where the rate R of B features in p dimensions, brought to length 1, stands between that of equal ones, 0, and that
+/// of a flat spectrum, 1:
 ///   (R - R_0) / (R_1 - R_0),   R_0 = 1/2 log(1 + s B),   R_1 = r/2 log(1 + s B / r),   s = p / (B epsilon^2),
-/// r = min(p, B). 1 where r = 1. Throws OptionError unless p, B >= 1 and epsilon^2 > 0.
-[[nodiscard]] double expansion_spread(double rate, Index dim, Index images, double squared_epsilon);
+/// r = min(p, B). 1 where r = 1. In double, from the spectrum, without the difference of close rates: a large epsilon
+/// costs no digits. NaN of features that are not finite. Throws OptionError unless p, B >= 1 and epsilon^2 > 0.
+template <Scalar S>
+[[nodiscard]] double expansion_spread(const Matrix<S>& features, double squared_epsilon);
 
 }  // namespace crate
 

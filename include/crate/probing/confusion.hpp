@@ -13,11 +13,11 @@ namespace crate {
 /// Which classes were taken for which.
 struct Confusion {
   using Counts = Eigen::Matrix<Index, Eigen::Dynamic, Eigen::Dynamic>;
-  Counts counts = {};  ///< classes x classes: how many of the row's class were told to be of the column's
+  Counts counts = {};  ///< classes x classes: how many of the row's class were classified as the column's
 
   [[nodiscard]] Index size() const { return counts.sum(); }
   [[nodiscard]] Index correct() const { return counts.diagonal().sum(); }
-  /// The share that was told right. Of no examples 0.
+  /// The share that was classified correctly. Of no examples 0.
   [[nodiscard]] double accuracy() const {
     return size() == 0 ? 0 : static_cast<double>(correct()) / static_cast<double>(size());
   }

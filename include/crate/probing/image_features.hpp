@@ -6,6 +6,7 @@
 #include <numeric>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -24,13 +25,15 @@ namespace crate {
 /// Of which token features are.
 enum class FeatureToken {
   class_token,
-  mean_of_patches  ///< the mean of all but the class token
+  mean_of_patches,  ///< the mean of all but the class token
+  pooled            ///< what a classifier pools, as its head reads it
 };
 
 struct FeatureOptions {
   Index layer = 0;  ///< how many layers of the encoder the images pass, 1, ..., depth; 0 for all
   FeatureToken token = FeatureToken::class_token;
-  bool normalised = false;  ///< by the norm that stands behind the encoder, before the mean is taken
+  bool normalised =
+      false;  ///< by the norm behind the encoder: of a mean of patches before it is taken, of pooled tokens behind
 };
 
 /// What has an encoder of images: image classifiers, masked autoencoders, and whatever else names its parts so.
@@ -61,10 +64,19 @@ template <class Model>
     return model.head.norm;
 }
 
+template <class Model, class Sets, class R>
+[[nodiscard]] Sets pooled(const Model& model, const Sets& z, const R& run) {
+  if constexpr (requires { model.pool; })
+    return forward(model.pool, z, run);
+  else
+    throw OptionError("features: expected a model that pools tokens, found one that does not");
+}
+
 }  // namespace detail
 
 /// The features of images (C H W) x B, in the order channel, row, column: d x B. A masked autoencoder sees all patches.
-/// Throws OptionError on a layer that the encoder does not have, ShapeError unless the images are of the model's size.
+/// Throws OptionError on a layer that the encoder does not have and on pooled tokens of a model that pools none,
+/// ShapeError unless the images are of the model's size.
 template <HasImageEncoder Model>
 [[nodiscard]] Matrix<typename Model::Scalar> image_features(const Model& model,
                                                             const Matrix<typename Model::Scalar>& images,
@@ -78,7 +90,9 @@ template <HasImageEncoder Model>
   z = forward(model.tokens, z, run);
   for (Index l = 0; l < (options.layer == 0 ? depth : options.layer); ++l)
     z = forward(model.encoder.layers[static_cast<std::size_t>(l)], z, run);
+  if (options.token == FeatureToken::pooled) z = detail::pooled(model, z, run);
   if (options.normalised) z = forward(detail::encoder_norm_of(model), z, run);
+  if (options.token == FeatureToken::pooled) return std::move(z.tokens);
   Matrix<S> features(z.tokens.rows(), images.cols());
   for (Index b = 0; b < images.cols(); ++b) {
     const auto set = z.tokens.middleCols(z.layout.begin(b), z.layout.length(b));

@@ -23,8 +23,6 @@ struct LabelledFeatures {
   [[nodiscard]] Index dim() const { return features.rows(); }
 };
 
-namespace detail {
-
 /// Throws PrecisionError unless all features are finite.
 template <class Derived>
 void check_finite_features(std::string_view what, const Eigen::MatrixBase<Derived>& features) {
@@ -36,7 +34,7 @@ void check_finite_features(std::string_view what, const Eigen::MatrixBase<Derive
 /// Throws ShapeError unless every example has features and a label in range, PrecisionError unless all are finite.
 template <Scalar S>
 void check_labelled(std::string_view what, const LabelledFeatures<S>& examples) {
-  crate::check_not_empty(what, examples.features);
+  check_not_empty(what, examples.features);
   if (std::ssize(examples.labels) != examples.size())
     throw ShapeError(
         concatenate(what, ": expected ", examples.size(), " labels, one an example, found ", examples.labels.size()));
@@ -46,6 +44,8 @@ void check_labelled(std::string_view what, const LabelledFeatures<S>& examples) 
           concatenate(what, ": label ", i, ": expected 0 to ", examples.classes - 1, ", found ", examples.labels[i]));
   check_finite_features(what, examples.features);
 }
+
+namespace detail {
 
 /// The same of examples to learn from. Throws OptionError unless they are of at least two classes.
 template <Scalar S>

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -22,18 +23,21 @@
 
 namespace crate {
 
-/// Scores W x + b of features x; the class of the largest is told.
+/// Scores W (x - mean) + b of features x; the class of the largest is told. The mean comes off first: beside it what
+/// tells features apart may be small.
 template <Scalar S>
 struct LinearClassifier {
   Matrix<S> weight = {};  ///< classes x d
   Vector<S> bias = {};    ///< classes
+  Vector<S> mean = {};    ///< d, of the features that it was fitted to
   double penalty = 0;     ///< with which it was fitted
 
   /// Scores of features, d x M: classes x M. Throws ShapeError unless they have d rows.
   [[nodiscard]] Matrix<S> scores(const Matrix<S>& features, Threads& threads) const {
     check_size("linear classifier: rows of the features", features.rows(), weight.cols());
+    const Matrix<S> centred = features.colwise() - mean;
     Matrix<S> scores(weight.rows(), features.cols());
-    multiply(weight, features, scores, {.shift = bias.data()}, threads);
+    multiply(weight, centred, scores, {.shift = bias.data()}, threads);
     return scores;
   }
 
@@ -67,9 +71,10 @@ struct FeatureScale {
   Vector<double> mean, factor;  ///< d
 };
 
-/// A feature that does not vary becomes 0.
+/// A feature that does not vary by more than rounding becomes 0.
 template <Scalar S>
 [[nodiscard]] FeatureScale measure_scale(const Matrix<S>& features, bool standardised) {
+  constexpr double rounding = 16 * static_cast<double>(std::numeric_limits<S>::epsilon());
   const auto count = static_cast<double>(features.cols());
   FeatureScale scale{Vector<double>::Zero(features.rows()), Vector<double>::Ones(features.rows())};
   for (Index j = 0; j < features.cols(); ++j) scale.mean += features.col(j).template cast<double>();
@@ -80,7 +85,7 @@ template <Scalar S>
     squares += (features.col(j).template cast<double>() - scale.mean).cwiseAbs2();
   for (Index i = 0; i < features.rows(); ++i) {
     const double deviation = std::sqrt(squares(i) / count);
-    const bool varies = deviation > 1e-6 * std::abs(scale.mean(i)) && deviation > 0;
+    const bool varies = deviation > rounding * std::abs(scale.mean(i)) && deviation > 0;
     scale.factor(i) = varies ? 1 / deviation : 0;
   }
   return scale;
@@ -101,7 +106,7 @@ template <Scalar S>
 [[nodiscard]] LinearClassifier<S> unscaled(const Matrix<double>& weight, const Vector<double>& bias,
                                            const FeatureScale& scale, double penalty) {
   const Matrix<double> of_raw = weight * scale.factor.asDiagonal();
-  return {of_raw.cast<S>(), (bias - of_raw * scale.mean).cast<S>(), penalty};
+  return {of_raw.cast<S>(), bias.cast<S>(), scale.mean.cast<S>(), penalty};
 }
 
 template <Scalar S>

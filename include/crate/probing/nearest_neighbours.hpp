@@ -10,6 +10,7 @@
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/kernels/product.hpp"
+#include "crate/operators/unit_columns.hpp"
 #include "crate/probing/confusion.hpp"
 #include "crate/probing/labelled_features.hpp"
 
@@ -28,16 +29,6 @@ struct NearestNeighbourOptions {
 };
 
 namespace detail {
-
-/// Columns of length 1; those of zeros stay.
-template <Scalar S>
-[[nodiscard]] Matrix<S> unit_columns(Matrix<S> features) {
-  for (Index j = 0; j < features.cols(); ++j) {
-    const S length = features.col(j).stableNorm();
-    if (length > S(0)) features.col(j) /= length;
-  }
-  return features;
-}
 
 /// The k examples of largest similarity; of equal ones the earlier.
 template <Scalar S>
@@ -116,8 +107,8 @@ template <Scalar S>
   check_option(examples.size() >= options.neighbours,
                concatenate("at least as many examples as neighbours, ", options.neighbours), examples.size());
   check_size("features: rows", features.rows(), examples.dim());
-  detail::check_finite_features("features", features);
-  const Matrix<S> known = detail::unit_columns<S>(examples.features), asked = detail::unit_columns<S>(features);
+  check_finite_features("features", features);
+  const Matrix<S> known = unit_columns<S>(examples.features), asked = unit_columns<S>(features);
   Matrix<double> votes = Matrix<double>::Zero(examples.classes, features.cols());
   constexpr Index queries = 256;
   threads.for_each_range(features.cols(), queries, [&](Index first, Index count, int) {

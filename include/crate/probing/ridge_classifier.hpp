@@ -58,9 +58,10 @@ template <Scalar S>
 /// Ridge regression to the classes: W and b that minimise the mean over the examples of
 ///   ||W x + b - y||^2 + a ||W||^2,
 /// where x are scaled features, y is 1 for the example's class and 0 for the others, and a is the penalty times the
-/// mean variance of a feature of x. In closed form, W = Y X^T (X X^T + N a I)^-1, in double: O(N d^2 + d^3).
+/// mean variance of a feature of x. In closed form, W = Y X^T (X X^T + N a I)^-1, in double: O(N d^2 + d^3). Of
+/// features that are all alike W is 0, and the largest class is told.
 /// Throws ShapeError unless features and labels agree, OptionError on examples of one class and on options out of
-/// range, PrecisionError on features that are not finite, or too alike for the penalty.
+/// range, PrecisionError on features that are not finite, or that depend on each other too closely for the penalty.
 template <Scalar S>
 [[nodiscard]] LinearClassifier<S> fit_ridge_classifier(const LabelledFeatures<S>& training, Threads& threads,
                                                        const LinearProbeOptions& options = ridge_options()) {
@@ -68,7 +69,9 @@ template <Scalar S>
     const detail::FeatureScale scale = detail::measure_scale(examples.features, options.standardised);
     return [scale, sums = detail::sum_for_ridge(examples, scale, threads)](double penalty) {
       const double variance = sums.gram.trace() / static_cast<double>(sums.gram.rows());
-      if (!(variance > 0)) throw PrecisionError("ridge regression: expected features that differ, found all alike");
+      if (!(variance > 0))  // features all alike: W = 0
+        return detail::unscaled<S>(Matrix<double>::Zero(sums.shares.size(), sums.gram.rows()), sums.shares, scale,
+                                   penalty);
       Matrix<double> regular = sums.gram;
       regular.diagonal().array() += penalty * variance;
       const Eigen::LLT<Matrix<double>> factor(regular);

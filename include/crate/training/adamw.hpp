@@ -50,6 +50,7 @@ void take_adamw_step(const AdamWOptions& options, const StepFactors& factors, In
     const auto g = numbers.of<S>(gradient);
     m = keep1 * m + take1 * (scale * g);
     v = keep2 * v + take2 * (scale * g).square();
+    if (is_frozen(model[numbers.parameter].name, factors)) return;
     p = (numbers.in_vector && !options.decay_vectors ? S(1) : decayed) * p -
         step_size * (m / (v.sqrt() * root_factor + epsilon));
   });
@@ -83,9 +84,8 @@ struct AdamW {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    detail::take_adamw_step<Scalar>(options, factors, steps + 1, detail::moved_by(list_parameters(model), factors),
-                                    list_parameters(gradient), list_parameters(first_moment),
-                                    list_parameters(second_moment), threads);
+    detail::take_adamw_step<Scalar>(options, factors, steps + 1, list_parameters(model), list_parameters(gradient),
+                                    list_parameters(first_moment), list_parameters(second_moment), threads);
     ++steps;
   }
 };

@@ -52,7 +52,7 @@ struct AnyOptimiser {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    const ParameterList parameters = detail::moved_by(list_parameters(model), factors);
+    const ParameterList parameters = list_parameters(model);
     const ConstParameterList gradients = list_parameters(gradient);
     if (const auto* const adamw = std::get_if<AdamWOptions>(&options))
       detail::take_adamw_step<Scalar>(*adamw, factors, steps + 1, parameters, gradients,

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "crate/core/matrix.hpp"
@@ -58,10 +59,11 @@ void sum_squares(const std::array<std::span<const float>, runs>& numbers, double
   }
 }
 
+/// The sum of squares of each run, in double.
 template <Scalar S>
-[[nodiscard]] double norm_of_trained(const ConstParameterList& gradient, Threads& threads) {
+[[nodiscard]] std::vector<double> squares_of_runs(const ConstParameterList& gradient,
+                                                  const std::vector<TrainedNumbers>& runs, Threads& threads) {
   constexpr std::size_t together = std::is_same_v<S, float> ? 8 : 1;
-  const std::vector<TrainedNumbers> runs = cut_trained(gradient).runs;
   std::vector<double> squares((runs.size() + together - 1) / together * together);
   threads.for_each(static_cast<Index>(squares.size() / together), [&](Index piece, int) {
     const std::size_t begin = static_cast<std::size_t>(piece) * together;
@@ -76,9 +78,26 @@ template <Scalar S>
       squares[begin] = runs[begin].of<double>(gradient).square().sum();
     }
   });
+  squares.resize(runs.size());
+  return squares;
+}
+
+template <Scalar S>
+[[nodiscard]] double norm_of_trained(const ConstParameterList& gradient, Threads& threads) {
   double sum = 0;
-  for (const double square : squares) sum += square;
+  for (const double square : squares_of_runs<S>(gradient, cut_trained(gradient).runs, threads)) sum += square;
   return std::sqrt(sum);
+}
+
+/// The norm of each trainable parameter, 0 of the others.
+template <Scalar S>
+[[nodiscard]] std::vector<double> norms_of_trained(const ConstParameterList& gradient, Threads& threads) {
+  const std::vector<TrainedNumbers> runs = cut_trained(gradient).runs;
+  const std::vector<double> squares = squares_of_runs<S>(gradient, runs, threads);
+  std::vector<double> norms(gradient.size());
+  for (std::size_t i = 0; i < runs.size(); ++i) norms[runs[i].parameter] += squares[i];
+  for (double& norm : norms) norm = std::sqrt(norm);
+  return norms;
 }
 
 }  // namespace detail
@@ -116,20 +135,23 @@ template <class Model>
 }
 
 /// Clips every trainable parameter by its own norm: G_i <- min(1, largest / (||G_i|| + 1e-6)) G_i. Norms are summed in
-/// double, in an order that does not depend on the number of threads.
+/// double, in an order that does not depend on the number of threads. Returns the largest norm before; if one is not
+/// finite, that one, and clips nothing.
 template <class Model>
-void clip_each_parameter(Model& gradient, double largest, Threads& threads) {
+double clip_each_parameter(Model& gradient, double largest, Threads& threads) {
   using S = typename Model::Scalar;
+  const std::vector<double> norms = detail::norms_of_trained<S>(list_parameters(std::as_const(gradient)), threads);
+  double largest_found = 0;
+  for (const double norm : norms) {
+    if (!std::isfinite(norm)) return norm;
+    largest_found = std::max(largest_found, norm);
+  }
   const ParameterList parameters = list_parameters(gradient);
-  threads.for_each(static_cast<Index>(parameters.size()), [&](Index i, int) {
-    const Parameter& parameter = parameters[static_cast<std::size_t>(i)];
-    if (parameter.kind != ParameterKind::trainable) return;
-    double squares = 0;
-    for (const S x : parameter.numbers<S>()) squares += static_cast<double>(x) * static_cast<double>(x);
-    const double factor = clipping_factor(std::sqrt(squares), largest);
-    if (factor < 1)
-      for (S& x : parameter.numbers<S>()) x *= static_cast<S>(factor);
+  detail::for_each_trained(parameters, threads, [&](const detail::TrainedNumbers& numbers) {
+    const double factor = clipping_factor(norms[numbers.parameter], largest);
+    if (factor < 1) numbers.of<S>(parameters) *= static_cast<S>(factor);
   });
+  return largest_found;
 }
 
 }  // namespace crate

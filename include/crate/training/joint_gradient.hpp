@@ -35,20 +35,26 @@
 namespace crate {
 
 /// A loss of the features that a student and its teacher have of views of a batch of images.
-///   compare(student, teacher, place, threads)   the measures of the whole batch, and dL/d(features) of every view
-///   absorb(teacher, threads)                    changes what the objective keeps from step to step, behind each
-///   views, global_views                         how many there are, and how many the teacher sees, the first ones
-///   other_size                                  the size of views that are not of the model's own
-///   evaluate(model, threads)                    what is told of the teacher after an epoch
+///   loss(student, teacher, place, threads)   the `measures` of the whole batch, and `by_student`, dL/d(features) of
+///                                            every view
+///   update_centre(teacher)                   changes what the objective keeps from step to step, behind each
+///   views, global_views                      how many there are, and how many the teacher sees, the first ones
+///   other_size                               height and width of views that are not of the model's own size
+///   evaluate(model, threads)                 what is told of the teacher after an epoch: the examples that a trainer
+///                                            is given to test are not asked for
 template <class O, class Model>
 concept JointObjective = Measures<typename O::Measures> &&
     requires(const O& objective, O& changed, const ViewFeatures<typename Model::Scalar>& features,
              const StepPlace& place, const Model& model, Threads& threads) {
-  { objective.compare(features, features, place, threads).measures } -> std::convertible_to<typename O::Measures>;
-  changed.absorb(features);
+  { objective.loss(features, features, place, threads).measures } -> std::convertible_to<typename O::Measures>;
+  {
+    objective.loss(features, features, place, threads).by_student
+    } -> std::convertible_to<std::vector<Matrix<typename Model::Scalar>>>;
+  changed.update_centre(features);
   { objective.views } -> std::convertible_to<Index>;
   { objective.global_views } -> std::convertible_to<Index>;
   { objective.other_size.height } -> std::convertible_to<Index>;
+  { objective.other_size.width } -> std::convertible_to<Index>;
   { objective.evaluate(model, threads) } -> std::same_as<typename O::Measures>;
 };
 
@@ -99,7 +105,7 @@ class JointGradient {
                  run_of(std::ssize(own), worker, alone));
     });
     share_features();
-    const auto loss = objective_.compare(views_of(student_), views_of(teacher_), place, threads_);
+    const auto loss = objective_.loss(views_of(student_), views_of(teacher_), place, threads_);
     go_back(student, loss.by_student);
     return loss.measures;
   }

@@ -42,7 +42,8 @@ void take_lion_step(const LionOptions& options, const StepFactors& factors, cons
     auto p = numbers.of<S>(model), m = numbers.of<S>(moment);
     const auto g = numbers.of<S>(gradient);
     const S keep = numbers.in_vector && !options.decay_vectors ? S(1) : decayed;
-    for (Index i = 0; i < numbers.size; ++i) {  // Eigen's sign() goes number by number
+    const bool moves = !is_frozen(model[numbers.parameter].name, factors);
+    for (Index i = 0; moves && i < numbers.size; ++i) {  // Eigen's sign() goes number by number
       const S direction = keep1 * m[i] + take1 * (scale * g[i]);
       p[i] = keep * p[i] - eta * (static_cast<S>(direction > 0) - static_cast<S>(direction < 0));
     }
@@ -74,8 +75,8 @@ struct Lion {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    detail::take_lion_step<Scalar>(options, factors, detail::moved_by(list_parameters(model), factors),
-                                   list_parameters(gradient), list_parameters(moment), threads);
+    detail::take_lion_step<Scalar>(options, factors, list_parameters(model), list_parameters(gradient),
+                                   list_parameters(moment), threads);
     ++steps;
   }
 };

@@ -13,21 +13,24 @@ namespace crate {
 
 /// What changes from step to step.
 struct StepFactors {
-  double rate = 1;             ///< times the optimiser's rate: what the schedule says
-  double gradient = 1;         ///< times the gradient: what clipping says
-  double decay = 1;            ///< times the optimiser's weight decay
-  std::string_view held = {};  ///< parameters inside the part of this name stay as they are; empty for none
+  double rate = 1;      ///< times the optimiser's rate: what the schedule says
+  double gradient = 1;  ///< times the gradient: what clipping says
+  double decay = 1;     ///< times the optimiser's weight decay
+  /// The part of the model whose parameters stay as they are; empty for none. Their moments go on, so that the first
+  /// step behind it is as long as any other.
+  std::string_view frozen_part = {};
 };
 
 namespace detail {
 
-/// The parameters of a model, of which those that a step holds pass for frozen.
-[[nodiscard]] inline ParameterList moved_by(ParameterList parameters, const StepFactors& factors) {
-  if (!factors.held.empty())
-    for (Parameter& parameter : parameters)
-      if (parameter.name == factors.held || parameter.name.starts_with(concatenate(factors.held, '.')))
-        parameter.kind = ParameterKind::frozen;
-  return parameters;
+/// Whether a parameter of this name belongs to a part of the model, or is it.
+[[nodiscard]] inline bool is_inside(std::string_view parameter, std::string_view part) {
+  return parameter.starts_with(part) && (parameter.size() == part.size() || parameter[part.size()] == '.');
+}
+
+/// Whether a step leaves a parameter of this name as it is.
+[[nodiscard]] inline bool is_frozen(std::string_view parameter, const StepFactors& factors) {
+  return !factors.frozen_part.empty() && is_inside(parameter, factors.frozen_part);
 }
 
 }  // namespace detail

@@ -81,9 +81,14 @@ struct SelfDistillationMeasures {
 /// Below this spread features say next to nothing of their images. Healthy runs have 0.3 and more.
 inline constexpr double collapsed_spread = 0.05;
 
-/// What has happened, and how to mend it, if measures have a spread below that of a collapse; nothing otherwise.
+/// What has happened, and how to mend it, if measures have a spread below that of a collapse, or one that is not
+/// finite; nothing otherwise, and where no spread was measured.
 [[nodiscard]] inline std::optional<std::string> why_collapsed(const SelfDistillationMeasures& measures) {
-  if (!(measures.spread() < collapsed_spread)) return std::nullopt;
+  if (measures.images == 0) return std::nullopt;
+  if (!std::isfinite(measures.spread()))
+    return concatenate("the features have no finite spread (", measures.spread(),
+                       "); a smaller rate, clipping, or an epsilon of the coding rate nearer to 1 may help");
+  if (measures.spread() >= collapsed_spread) return std::nullopt;
   const std::string found = concatenate("all images get nearly the same features (spread ", measures.spread(),
                                         ", expected at least ", collapsed_spread, ")");
   if (measures.told_images == 0)
@@ -132,7 +137,7 @@ struct SelfDistillationObjective {
   };
 
   /// A loss by features, of which the measures tell.
-  struct Comparison {
+  struct BatchLoss {
     Measures measures;
     std::vector<Matrix<Scalar>> by_student;
   };
@@ -154,28 +159,29 @@ struct SelfDistillationObjective {
 
   static constexpr auto parts() { return std::tuple{part("centre", &SelfDistillationObjective::centre)}; }
 
-  [[nodiscard]] Comparison compare(const ViewFeatures<Scalar>& student, const ViewFeatures<Scalar>& teacher,
-                                   const StepPlace& place, Threads& threads) const {
+  [[nodiscard]] BatchLoss loss(const ViewFeatures<Scalar>& student, const ViewFeatures<Scalar>& teacher,
+                               const StepPlace& place, Threads& threads) const {
     const Index images = student.front().cols();
     const double m = static_cast<double>(images);
     if (const auto* const dino = std::get_if<DinoTrainingOptions>(&rule)) {
       const auto targets = dino_targets(teacher, centre, dino->teacher_temperature_at(place.step), threads);
-      auto loss = dino_loss(student, targets, dino->student_temperature, threads);
+      auto found = dino_loss(student, targets, dino->student_temperature, threads);
       Measures measures = measures_of(output_entropies(targets));
-      measures.loss = {m * loss.loss, images};
-      return {measures, std::move(loss.by_student)};
+      measures.loss = {m * found.loss, images};
+      return {measures, std::move(found.by_student)};
     }
-    auto loss = coding_rate_distillation_loss(student, teacher, std::get<CodingRateDistillationOptions>(rule), threads);
-    return {{.loss = {m * loss.loss, images},
-             .spreads = m * loss.spread,
+    auto found =
+        coding_rate_distillation_loss(student, teacher, std::get<CodingRateDistillationOptions>(rule), threads);
+    return {{.loss = {m * found.loss, images},
+             .spreads = m * found.spread,
              .images = images,
-             .comparisons = m * loss.comparison,
+             .comparisons = m * found.comparison,
              .compared_images = images},
-            std::move(loss.by_student)};
+            std::move(found.by_student)};
   }
 
-  /// Moves the centre.
-  void absorb(const ViewFeatures<Scalar>& teacher) {
+  /// DINO's centre behind a step, by the teacher's features in it.
+  void update_centre(const ViewFeatures<Scalar>& teacher) {
     if (const auto* const dino = std::get_if<DinoTrainingOptions>(&rule); dino && dino->centre_momentum < 1)
       centre = dino_centre(centre, teacher, dino->centre_momentum);
   }
@@ -191,9 +197,7 @@ struct SelfDistillationObjective {
       return measures_of(output_entropies(
           dino_targets<Scalar>({map_of(features)}, centre, dino->teacher_temperature_at(step), threads)));
     const double squared_epsilon = std::get<CodingRateDistillationOptions>(rule).squared_epsilon;
-    const double rate = coding_rate(features, {.epsilon = std::sqrt(squared_epsilon)});
-    return {.spreads = m * expansion_spread(rate, features.rows(), features.cols(), squared_epsilon),
-            .images = features.cols()};
+    return {.spreads = m * expansion_spread(features, squared_epsilon), .images = features.cols()};
   }
 
  private:
@@ -221,6 +225,7 @@ inline void describe(Recipe& recipe, const DinoTrainingOptions& o) {
                                {"student temperature", exact_text(o.student_temperature)},
                                {"teacher temperature", exact_text(o.teacher_temperature)},
                                {"first teacher temperature", exact_text(o.first_teacher_temperature)},
+                               {"steps of the teacher temperature", exact_text(o.temperature_steps)},
                                {"centre momentum", exact_text(o.centre_momentum)}});
 }
 inline void describe(Recipe& recipe, const SelfDistillationRule& rule) {

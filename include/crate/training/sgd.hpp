@@ -41,6 +41,7 @@ void take_sgd_step(const SgdOptions& options, const StepFactors& factors, const 
     const auto decay =
         static_cast<S>(numbers.in_vector && !options.decay_vectors ? 0 : options.weight_decay * factors.decay);
     v = mu * v + (scale * g + decay * p);
+    if (is_frozen(model[numbers.parameter].name, factors)) return;
     if (options.nesterov)
       p -= rate * (scale * g + decay * p + mu * v);
     else
@@ -71,8 +72,8 @@ struct Sgd {
 
   /// Throws ShapeError if the gradient has another structure than the model.
   void step(Model& model, const Model& gradient, const StepFactors& factors, Threads& threads) {
-    detail::take_sgd_step<Scalar>(options, factors, detail::moved_by(list_parameters(model), factors),
-                                  list_parameters(gradient), list_parameters(velocity), threads);
+    detail::take_sgd_step<Scalar>(options, factors, list_parameters(model), list_parameters(gradient),
+                                  list_parameters(velocity), threads);
     ++steps;
   }
 };

@@ -48,11 +48,11 @@ struct TrainerOptions {
   BatchCut cut = {};
   Schedule schedule = {};
   double largest_norm = 0;                       ///< to which the gradient is clipped; 0 for as it is
-  bool clip_each = false;                        ///< every parameter by its own norm, not all by that of all
+  bool clip_each = false;                        ///< clips each parameter by its own norm instead of the global norm
   std::optional<CosineRamp> decay_factor = {};   ///< of the optimiser's weight decay, over the training
   std::optional<CosineRamp> average_decay = {};  ///< of the moving average, in place of its own
-  std::string held = {};                         ///< a part of the model that stays as it is ...
-  Index held_epochs = 0;                         ///< ... for so many epochs
+  std::string frozen_part = {};                  ///< a part of the model that stays as it is ...
+  Index frozen_epochs = 0;                       ///< ... for so many epochs
   std::uint64_t seed = 0;                        ///< of the order, the augmentation and the dropout
 
   std::filesystem::path checkpoint = {};  ///< written at the start and after every epoch; empty for none
@@ -69,11 +69,14 @@ struct TrainerOptions {
     check_option(batch >= 1, "training: batch >= 1", batch);
     check_option(largest_norm >= 0 && std::isfinite(largest_norm), "training: largest norm >= 0 and finite",
                  largest_norm);
-    check_option(held_epochs >= 0, "training: epochs in which a part is held >= 0", held_epochs);
-    for (const auto& [what, ramp] : {std::pair{"decay factor", decay_factor}, {"average decay", average_decay}})
-      if (ramp)
-        check_option(ramp->begin >= 0 && ramp->end >= 0 && std::isfinite(ramp->begin + ramp->end),
-                     concatenate("training: ", what, " from and to finite numbers >= 0"), ramp->begin);
+    check_option(frozen_epochs >= 0, "training: epochs in which a part is frozen >= 0", frozen_epochs);
+    if (decay_factor)
+      for (const double factor : {decay_factor->begin, decay_factor->end})
+        check_option(factor >= 0 && std::isfinite(factor), "training: factors of the weight decay >= 0 and finite",
+                     factor);
+    if (average_decay)
+      for (const double decay : {average_decay->begin, average_decay->end})
+        check_option(decay >= 0 && decay <= 1, "training: decay of the average in [0, 1]", decay);
     check_option(checkpoint_every >= 0, "training: steps between checkpoints >= 0", checkpoint_every);
     check_option(history_every >= 0, "training: steps between lines of history >= 0", history_every);
     check_option(ranks != nullptr, "training: ranks that train together", "none");
@@ -91,12 +94,13 @@ struct EpochReport {
   M test;              ///< of the test examples, after the epoch
   double seconds = 0;  ///< in this program, test included
 
-  /// What is told of both, as "training_loss", ..., "test_loss", ...
+  /// What is told of both, as "training_loss", ..., "test_loss", ...; nothing of what was not measured (NaN).
   [[nodiscard]] std::vector<std::pair<std::string, double>> numbers() const {
     std::vector<std::pair<std::string, double>> numbers;
     for (const ListedNumber& number : list_numbers(training))
       if (number.told_of == ToldOf::training_and_test) numbers.emplace_back("training_" + number.name, number.value);
     for (const ListedNumber& number : list_numbers(test)) numbers.emplace_back("test_" + number.name, number.value);
+    std::erase_if(numbers, [](const auto& number) { return std::isnan(number.second); });
     return numbers;
   }
 };
@@ -131,7 +135,8 @@ class Trainer {
 
   /// Works on `state`; it, the sources and the threads must outlive this. `recipe` adds to what checkpoints must agree
   /// in: whatever the trainer does not know of, such as the options of the optimiser.
-  /// Throws OptionError on an option out of range and if there are fewer examples than a batch takes.
+  /// Throws OptionError on an option out of range, on a part to freeze that the model does not have, and if there are
+  /// fewer examples than a batch takes.
   Trainer(State& state, const Source& training, const Source& test, TrainerOptions options, Threads& threads,
           Recipe recipe = {})
       : state_(state),
@@ -144,6 +149,7 @@ class Trainer {
         gradient_(state.model, state.objective, options_.cut, threads, ranks_) {
     if constexpr (is_joint)
       check_option(state.average.has_value(), "training: a moving average, the teacher of a joint objective", "none");
+    check_frozen_part();
     check_option(training.size() >= options_.batch, concatenate("training: examples >= batch = ", options_.batch),
                  training.size());
     describe_options();
@@ -189,13 +195,14 @@ class Trainer {
     check_finite("loss", sums.loss.mean());
     StepFactors factors = factors_of_step(epoch);
     if (options_.largest_norm > 0 && options_.clip_each)
-      clip_each_parameter(gradient_.gradient(), options_.largest_norm, threads_);
+      check_finite("norm of the gradient of each parameter",
+                   clip_each_parameter(gradient_.gradient(), options_.largest_norm, threads_));
     else if (options_.largest_norm > 0)
       factors.gradient = clipping_factor(finite_norm(), options_.largest_norm);
     state_.optimiser.step(state_.model, gradient_.gradient(), factors, threads_);
     if constexpr (HasAfterStep<typename State::Objective, typename State::Model>)
       state_.objective.after_step(state_.model, sums, place, threads_);
-    if constexpr (is_joint) state_.objective.absorb(gradient_.teacher_features());
+    if constexpr (is_joint) state_.objective.update_centre(gradient_.teacher_features());
     if (state_.average && options_.average_decay)
       state_.average->update(state_.model, options_.average_decay->at(state_.step, total_steps()), threads_);
     else if (state_.average)
@@ -206,7 +213,7 @@ class Trainer {
     return sums;
   }
 
-  /// The sums over the test examples of what would be kept.
+  /// The sums over the test examples of what would be kept; of a joint objective what it evaluates, without these.
   [[nodiscard]] Measures test() {
     if constexpr (is_joint)
       return state_.objective.evaluate(state_.result(), threads_);
@@ -268,9 +275,10 @@ class Trainer {
   }
 
   [[nodiscard]] StepFactors factors_of_step(Index epoch) const {
-    return {.rate = options_.schedule.factor(state_.step),
-            .decay = options_.decay_factor ? options_.decay_factor->at(state_.step, total_steps()) : 1,
-            .held = epoch < options_.held_epochs ? std::string_view(options_.held) : std::string_view()};
+    return {
+        .rate = options_.schedule.factor(state_.step),
+        .decay = options_.decay_factor ? options_.decay_factor->at(state_.step, total_steps()) : 1,
+        .frozen_part = epoch < options_.frozen_epochs ? std::string_view(options_.frozen_part) : std::string_view()};
   }
 
   void describe_options() {
@@ -289,8 +297,18 @@ class Trainer {
     describe_ramp("average decay by step", options_.average_decay);
     describe_ramp("factor of the weight decay", options_.decay_factor);
     if (options_.clip_each) recipe_.emplace_back("clipping", "each parameter");
-    if (options_.held_epochs > 0)
-      recipe_.emplace_back("held", concatenate(options_.held, " for ", options_.held_epochs, " epochs"));
+    if (options_.frozen_epochs > 0)
+      recipe_.emplace_back("frozen", concatenate(options_.frozen_part, " for ", options_.frozen_epochs, " epochs"));
+  }
+
+  void check_frozen_part() const {
+    if (options_.frozen_epochs == 0) return;
+    const auto is_found = [&](const auto& parameter) {
+      return detail::is_inside(parameter.name, options_.frozen_part);
+    };
+    const ParameterList parameters = list_parameters(state_.model);
+    check_option(std::any_of(parameters.begin(), parameters.end(), is_found),
+                 "training: a part of the model that is frozen", quote(options_.frozen_part));
   }
 
   /// What ranks must agree in before the first step.

@@ -32,18 +32,24 @@ template <class Derived>
   return sum;
 }
 
+/// sum of log(1 + a_k) - log(1 + sum of a_k) for a_k >= 0, as a sum of terms none of which is negative.
+[[nodiscard]] inline double log_excess(const Vector<double>& a) {
+  double excess = 0, before = 0;
+  for (Index k = 0; k < a.size(); ++k) {
+    excess += std::log1p(a(k) * (before / (1 + before + a(k))));
+    before += a(k);
+  }
+  return excess;
+}
+
 /// A length, or 1 for that of zeros.
 [[nodiscard]] inline double nonzero(double length) { return length > 0 ? length : 1; }
 
-/// The sum over g != v of t_g / ||t_g|| of image b.
-template <Scalar S>
-[[nodiscard]] Vector<double> sum_of_directions(const ViewFeatures<S>& teacher, std::size_t v, Index b) {
-  Vector<double> sum = Vector<double>::Zero(teacher.front().rows());
-  for (std::size_t g = 0; g < teacher.size(); ++g) {
-    if (g == v) continue;
-    const Vector<double> t = teacher[g].col(b).template cast<double>();
-    sum += t / nonzero(t.norm());
-  }
+/// The sum over g != v of column b.
+[[nodiscard]] inline Vector<double> sum_of_others(const std::vector<Matrix<double>>& views, std::size_t v, Index b) {
+  Vector<double> sum = Vector<double>::Zero(views.front().rows());
+  for (std::size_t g = 0; g < views.size(); ++g)
+    if (g != v) sum += views[g].col(b);
   return sum;
 }
 
@@ -83,11 +89,12 @@ ViewLoss<S> dino_loss(const ViewFeatures<S>& student, const std::vector<Matrix<d
     Vector<double> x = student[view].col(b).template cast<double>() / student_temperature;
     x.array() -= x.maxCoeff();
     const double log_sum = std::log(x.array().exp().sum());
+    const Vector<double> told = (x.array() - log_sum).exp();
     Vector<double> gradient = Vector<double>::Zero(x.size());
     for (std::size_t g = 0; g < targets.size(); ++g) {
       if (g == view) continue;
       losses(b, v) += log_sum - targets[g].col(b).dot(x);
-      gradient += (x.array() - log_sum).exp().matrix() - targets[g].col(b);
+      gradient += told - targets[g].col(b);
     }
     result.by_student[view].col(b) = (weight / student_temperature * gradient).template cast<S>();
   });
@@ -141,14 +148,17 @@ CodingRateViewLoss<S> coding_rate_distillation_loss(const ViewFeatures<S>& stude
   const double half = options.expansion_of == ExpansionOf::student ? 1 : 0.5;
   const CodingRateOptions precision{.epsilon = std::sqrt(options.squared_epsilon)};
 
+  std::vector<Matrix<double>> directions;  // of the teacher's features
+  for (const auto& view : teacher) directions.push_back(unit_columns<double>(view.template cast<double>()));
+
   CodingRateViewLoss<S> result;
   result.by_student.resize(student.size());
-  std::vector<double> comparisons(student.size()), rates(teacher.size());
+  std::vector<double> comparisons(student.size()), rates(teacher.size()), spreads(teacher.size());
   threads.for_each(static_cast<Index>(student.size()), [&](Index view, int) {
     const auto v = static_cast<std::size_t>(view);
     result.by_student[v].resize(dim, images);
     for (Index b = 0; b < images; ++b) {
-      const Vector<double> others = detail::sum_of_directions(teacher, v, b),
+      const Vector<double> others = detail::sum_of_others(directions, v, b),
                            s = student[v].col(b).template cast<double>();
       const double length = detail::nonzero(s.norm()), cosines = others.dot(s) / length;
       comparisons[v] += cosines;
@@ -159,22 +169,30 @@ CodingRateViewLoss<S> coding_rate_distillation_loss(const ViewFeatures<S>& stude
     Matrix<S> w = student[v];
     if (options.expansion_of == ExpansionOf::student_and_teacher) w = S(0.5) * (w + teacher[v]);
     rates[v] = coding_rate(w, precision);
+    spreads[v] = expansion_spread(w, options.squared_epsilon);
     result.by_student[v] -= static_cast<S>(half * gamma / globals) * coding_rate_gradient(w, precision);
   });
   for (const double sum : comparisons) result.comparison += pair * sum;
   for (const double rate : rates) result.expansion += gamma / globals * rate;
   result.loss = -options.comparison_weight * result.comparison - result.expansion;
-  result.spread = expansion_spread(result.expansion / gamma, dim, images, options.squared_epsilon);
+  for (const double spread : spreads) result.spread += spread / globals;
   return result;
 }
 
-inline double expansion_spread(double rate, Index dim, Index images, double squared_epsilon) {
-  check_option(dim >= 1 && images >= 1, "spread: at least 1 x 1 features", concatenate(dim, " x ", images));
+template <Scalar S>
+double expansion_spread(const Matrix<S>& features, double squared_epsilon) {
+  const Index dim = features.rows(), images = features.cols(), rank = std::min(dim, images);
+  check_option(rank >= 1, "spread: at least 1 x 1 features", concatenate(dim, " x ", images));
   check_option(squared_epsilon > 0, "spread: epsilon^2 > 0", squared_epsilon);
-  if (std::min(dim, images) == 1) return 1;
-  const double energy = static_cast<double>(dim) / squared_epsilon, r = static_cast<double>(std::min(dim, images));
-  const double equal = std::log1p(energy) / 2, flat = r / 2 * std::log1p(energy / r);
-  return (rate - equal) / (flat - equal);
+  if (rank == 1) return 1;
+  const Matrix<double> z = unit_columns<double>(features.template cast<double>());
+  const Matrix<double> gram = dim <= images ? Matrix<double>(z * z.transpose()) : Matrix<double>(z.transpose() * z);
+  if (!gram.allFinite()) return std::numeric_limits<double>::quiet_NaN();
+  const Eigen::SelfAdjointEigenSolver<Matrix<double>> spectrum(gram, Eigen::EigenvaluesOnly);
+  const double scale = static_cast<double>(dim) / (static_cast<double>(images) * squared_epsilon);
+  const Vector<double> energies = scale * spectrum.eigenvalues().cwiseMax(0);
+  if (energies.sum() == 0) return 0;
+  return detail::log_excess(energies) / detail::log_excess(Vector<double>::Constant(rank, energies.mean()));
 }
 
 }  // namespace crate
