@@ -116,7 +116,7 @@ def check_programs():
     check_same_bits("train_autoencoder", ("--data", "images", "--patch", "4x4", "--epochs", 2, "--batch", 20, "--decoder-depth", 1,
                                           "--dim", 16, "--depth", 2, "--heads", 2, "--average-decay", 0.9, "--clip", 0.5,
                                           "--micro-batch", 3, "--lanes", 4))
-    for objective in (("coding-rate",), ("dino", "--outputs", 24, "--held-epochs", 1)):
+    for objective in (("coding-rate",), ("dino", "--outputs", 24, "--frozen-epochs", 1)):
         check_same_bits("train_dino", ("--data", "images", "--patch", "4x4", *MODEL, "--hidden", 32, "--bottleneck", 16, "--locals", 1,
                                        "--local-side", 4, "--drop-path", 0.1, "--batch", 20, "--micro-batch", 3, "--epochs", 2,
                                        "--objective", *objective))

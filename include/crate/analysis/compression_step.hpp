@@ -23,8 +23,8 @@ struct StepComparison {
 /// Compares the step S, d x N, from tokens X, d x N, with the one down the gradient of eq. (9) of arXiv 2311.13110. An
 /// MSSA step need not lower R^c: as published, it leaves out the term a Z of the gradient. Cost: that of three rates
 /// and a gradient, in double: changes are small differences of rates. Where the subspaces' map has a bias b, K p, rates
-/// are those of U^T X + b 1^T. Throws as subspace_coding_rate, and ShapeError unless S is of X's size and b, where there
-/// is one, has K p entries.
+/// are those of U^T X + b 1^T. Throws as subspace_coding_rate, and ShapeError unless S is of X's size and b, if any, of
+/// K p entries.
 template <class XDerived, class Bases, class StepDerived>
 [[nodiscard]] StepComparison compare_with_exact_step(const Eigen::MatrixBase<XDerived>& tokens,
                                                      const Subspaces<Bases>& subspaces,

@@ -34,7 +34,7 @@ struct MaskCutOptions {
 
 namespace detail {
 
-/// A graph of patches, of affinities W: 1 where the cosine of two exceeds tau, 1e-5 elsewhere, so that it hangs together.
+/// A graph of patches, of affinities W: 1 where the cosine of two exceeds tau, 1e-5 elsewhere, so that it is connected.
 /// A template, here and below, so that only those pay for compiling it who use it.
 template <Scalar S>
 class PatchGraph {
@@ -158,9 +158,9 @@ template <Scalar S>
 /// U_k^T z. Each is the side of a normalised cut that is taken for the object, as far as it hangs together with its
 /// strongest patch; its patches leave the graph before the next cut. Source: arXiv 2301.11320 (MaskCut), with n = 3 and
 /// tau = 0.15 as in arXiv 2308.16271, without the conditional random field that smooths masks there.
-/// An image whose patches are all alike, or all unlike, has no masks. Cost: of N patches O(N^2 (n + m) + N m^2) a mask and N^2 bytes, m <= N turns of an iteration, few where objects
-/// stand out. Throws
-/// ShapeError on a wrong number of patches, OptionError on an option out of range or features that are not finite.
+/// An image whose patches are all alike, or all unlike, has no masks. Cost: of N patches O(N^2 (n + m) + N m^2) a mask
+/// and N^2 bytes, m <= N turns of an iteration, few where objects stand out. Throws ShapeError on a wrong number of
+/// patches, OptionError on an option out of range or features that are not finite.
 template <class FDerived>
 [[nodiscard]] std::vector<Mask> mask_cut(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
                                          const MaskCutOptions& options = {}) {

@@ -98,9 +98,9 @@ template <class Derived>
 
 /// Foreground and colours of features F, n x N, the patches of one or more images of rows x columns each, side by side.
 /// The sign of the first component is that by which patches at the images' borders score lower. Images whose patches
-/// are all alike have no foreground; components beyond the rank of the features colour nothing. Source: arXiv 2308.16271, which thresholds the first component and colours the
-/// next three. Throws ShapeError unless there are whole images of at least 4 features, OptionError on a threshold
-/// outside [0, 1] or features that are not finite.
+/// are all alike have no foreground; components beyond the rank of the features colour nothing. Source: arXiv
+/// 2308.16271, which thresholds the first component and colours the next three. Throws ShapeError unless there are
+/// whole images of at least 4 features, OptionError on a threshold outside [0, 1] or features that are not finite.
 template <class FDerived>
 [[nodiscard]] ComponentPicture component_picture(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
                                                  double threshold = 0.5) {

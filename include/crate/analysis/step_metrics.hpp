@@ -24,8 +24,8 @@ struct StepMetrics {
 };
 
 /// Compares the step of every layer with subspaces with the exact step on X, the tokens that its subspaces act on: S is
-/// what the layer adds, Z^{l+1/2} - Z^l, and on directions by how much these move. While a model runs: hand `observer()` to its forward passes, then read `layers()`.
-/// Sets without rate count as unchanged.
+/// what the layer adds, Z^{l+1/2} - Z^l, and on directions by how much these move. While a model runs: hand
+/// `observer()` to its forward passes, then read `layers()`. Sets without rate count as unchanged.
 template <Scalar S>
 class StepMeter {
  public:
