@@ -19,28 +19,28 @@ namespace detail {
 [[nodiscard]] inline Matrix<float> grey_plane(const ImagePlanes& image) {
   if (image.channels == 1) return image.plane(0);
   check_size("colours: channels", image.channels, 3);
-  return 0.299f * image.plane(0) + 0.587f * image.plane(1) + 0.114f * image.plane(2);
+  return 0.299F * image.plane(0) + 0.587F * image.plane(1) + 0.114F * image.plane(2);
 }
 
 /// A value after the hue is turned: `place` = 5, 3, 1 for red, green, blue, hue in [0, 6).
 [[nodiscard]] inline float value_of_hue(float hue, float place, float largest, float chroma) {
   float k = place + hue;
   k = k >= 6 ? k - 6 : k;
-  return largest - chroma * std::max(0.0f, std::min(std::min(k, 4 - k), 1.0f));
+  return largest - chroma * std::max(0.0F, std::min(std::min(k, 4 - k), 1.0F));
 }
 
 }  // namespace detail
 
 /// f x, cut to [0, 1].
 inline void scale_brightness(ImagePlanes& image, double factor) {
-  image.pixels = (static_cast<float>(factor) * image.pixels.array()).max(0.0f).min(1.0f);
+  image.pixels = (static_cast<float>(factor) * image.pixels.array()).max(0.0F).min(1.0F);
 }
 
 /// m + f (x - m), cut to [0, 1], where m is the mean grey of the picture.
 inline void scale_contrast(ImagePlanes& image, double factor) {
   const double mean = detail::grey_plane(image).cast<double>().mean();
   image.pixels =
-      (static_cast<float>(factor) * image.pixels.array() + static_cast<float>((1 - factor) * mean)).max(0.0f).min(1.0f);
+      (static_cast<float>(factor) * image.pixels.array() + static_cast<float>((1 - factor) * mean)).max(0.0F).min(1.0F);
 }
 
 /// g + f (x - g), cut to [0, 1], where g is the grey of the pixel.
@@ -49,7 +49,7 @@ inline void scale_saturation(ImagePlanes& image, double factor) {
   const Matrix<float> grey = detail::grey_plane(image);
   const auto f = static_cast<float>(factor);
   for (Index c = 0; c < image.channels; ++c)
-    image.plane(c) = (f * image.plane(c).array() + (1 - f) * grey.array()).max(0.0f).min(1.0f);
+    image.plane(c) = (f * image.plane(c).array() + (1 - f) * grey.array()).max(0.0F).min(1.0F);
 }
 
 /// Turns the hue of every pixel by a part of the circle, in [-1/2, 1/2]; saturation and value of the HSV model stay.
@@ -65,7 +65,7 @@ inline void turn_hue(ImagePlanes& image, double turn) {
   for (Index i = 0; i < plane; ++i) {
     const float r = red[i], g = green[i], b = blue[i];
     const float largest = std::max(std::max(r, g), b), chroma = largest - std::min(std::min(r, g), b);
-    const float part = 1 / (chroma > 0 ? chroma : 1.0f);
+    const float part = 1 / (chroma > 0 ? chroma : 1.0F);
     const float of_red = (g - b) * part, of_green = 2 + (b - r) * part, of_blue = 4 + (r - g) * part;
     float hue = sixths + (largest == r ? of_red : largest == g ? of_green : of_blue);
     hue = hue < 0 ? hue + 6 : hue;

@@ -28,7 +28,7 @@ struct PictureBox {
   const auto down = resizing_taps<float>(part.height, height, Interpolation::cubic);
   ImagePlanes result{height, width, image.channels,
                      map_axes(image.pixels, image.height, across, part.left, down, part.top)};
-  result.pixels = result.pixels.array().max(0.0f).min(1.0f);
+  result.pixels = result.pixels.array().max(0.0F).min(1.0F);
   return result;
 }
 

@@ -138,7 +138,8 @@ class Mpi final : public Communicator {
   }
 
   /// Ends all ranks after an error, with this exit code. Rank 0 does so at once. Another one first waits a few seconds,
-  /// in which rank 0 may come to the same error, and tell it alone; if rank 0 asks to wait, until that ends all.
+  /// in which rank 0 may come to the same error, and tell it alone; if rank 0 asks to wait, until that ends all, an
+  /// hour at most.
   [[noreturn]] void end_all(int exit_code, const std::string& sentence) {
     std::signal(SIGTERM, SIG_DFL);
     const bool asked_to_wait = rank_ > 0 && comes_soon([&] {
@@ -146,7 +147,7 @@ class Mpi final : public Communicator {
                                  MPI_Iprobe(0, wait_for_rank_0, world_, &found, MPI_STATUS_IGNORE);
                                  return found != 0;
                                });
-    while (asked_to_wait) std::this_thread::sleep_for(std::chrono::seconds(1));
+    if (asked_to_wait) std::this_thread::sleep_for(std::chrono::hours(1));
     if (rank_ > 0 || !sentence.empty()) std::fprintf(stderr, "%s: %s\n", name_of(rank_).c_str(), sentence.c_str());
     std::fflush(nullptr);
     MPI_Abort(world_, exit_code);

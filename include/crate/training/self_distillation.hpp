@@ -182,7 +182,7 @@ struct SelfDistillationObjective {
 
   /// DINO's centre behind a step, by the teacher's features in it.
   void update_centre(const ViewFeatures<Scalar>& teacher) {
-    if (const auto* const dino = std::get_if<DinoTrainingOptions>(&rule); dino && dino->centre_momentum < 1)
+    if (const auto* const dino = std::get_if<DinoTrainingOptions>(&rule); dino != nullptr && dino->centre_momentum < 1)
       centre = dino_centre(centre, teacher, dino->centre_momentum);
   }
 

@@ -158,7 +158,7 @@ namespace detail {
 /// Image `index` in numbers, of pixel values over 255.
 [[nodiscard]] inline ImagePlanes planes_of(const ImageDataSet& data, Index index) {
   return {data.height, data.width, data.channels,
-          data.pixels.col(index).cast<float>().reshaped(data.width, data.height * data.channels) / 255.0f};
+          data.pixels.col(index).cast<float>().reshaped(data.width, data.height * data.channels) / 255.0F};
 }
 
 /// A picture as models take it.
