@@ -17,6 +17,7 @@
 #include "crate/layers/patch_embedding.hpp"
 #include "crate/layers/unit_length.hpp"
 #include "crate/layers/weight_normalised_linear.hpp"
+#include "crate/models/encoder.hpp"
 #include "crate/operators/positions.hpp"
 
 // What self-distillation trains: the encoder of a classifier with a projection head in the place of its last map.
