@@ -175,13 +175,9 @@ AnyModel<float, Classifiers> first_model(const Options& o, Index vocabulary, Ind
 }
 
 Metadata describe_options(const CLI::App& app, const Options& o) {
-  Options untouched;
-  CLI::App defaults;
-  defaults.option_defaults()->always_capture_default();
-  classify_text::add_options(defaults, untouched);
-  return training_program::describe_options(
-      app, defaults, classify_text::continued_options(),
-      [&](std::string_view name) { return o.why_without_effect(name); }, [](std::string_view) { return false; });
+  return training_program::describe_options<Options>(app, classify_text::add_options,
+                                                     classify_text::continued_options(),
+                                                     [&](std::string_view name) { return o.why_without_effect(name); });
 }
 
 int run_training(CLI::App& app, Options& o) {

@@ -38,16 +38,6 @@ struct Bench {
   Threads& threads;
 };
 
-ImageOptions image_options(const Bench& bench) {
-  const ImageDataSet& images = bench.data.sets.training;
-  const auto [patch_height, patch_width] = image_program::patch_of(bench.options.patch, images);
-  return {.height = images.height,
-          .width = images.width,
-          .channels = images.channels,
-          .patch_height = patch_height,
-          .patch_width = patch_width};
-}
-
 void set_blocks(const Options& o, MaskedAutoencoderOptions& sizes) {
   sizes.dim = o.dim;
   sizes.heads = o.heads;
@@ -65,7 +55,7 @@ template <class Model>
 Model fresh_model(const Bench& bench) {
   const Options& o = bench.options;
   typename Model::Options sizes;
-  sizes.image = image_options(bench);
+  sizes.image = image_program::image_options(o.patch, bench.data.sets.training);
   sizes.depth = o.depth;
   sizes.decoder_depth = o.decoder_depth;
   sizes.mask_ratio = o.mask_ratio;
@@ -156,21 +146,10 @@ AnyModel<float, Families> fresh_model_of_family(const Bench& bench) {
   return std::move(model).value();
 }
 
-/// The images of a checkpoint's model; the trainer fills it, and compares the rest.
-void check_images(const ImageDataSet& images, const PatchGrid& grid) {
-  check_size("images to go on with: height", images.height, grid.image_height());
-  check_size("images to go on with: width", images.width, grid.image_width());
-}
-
 Metadata describe_options(const CLI::App& app, const Options& options) {
-  Options untouched;
-  CLI::App defaults;
-  defaults.option_defaults()->always_capture_default();
-  train_autoencoder::add_options(defaults, untouched);
-  return training_program::describe_options(
-      app, defaults, train_autoencoder::continued_options(),
-      [&](std::string_view name) { return train_autoencoder::why_without_effect(name, options); },
-      [](std::string_view) { return false; });
+  return training_program::describe_options<Options>(
+      app, train_autoencoder::add_options, train_autoencoder::continued_options(),
+      [&](std::string_view name) { return train_autoencoder::why_without_effect(name, options); });
 }
 
 int run(CLI::App& app, Options& options) {
@@ -193,7 +172,7 @@ int run(CLI::App& app, Options& options) {
   if (!model) model = fresh_model_of_family(bench);
   return std::visit(
       [&](auto& trained) {
-        check_images(data.sets.training, patch_grid(trained));
+        image_program::check_images(data.sets.training, patch_grid(trained));
         return train(bench, std::move(trained));
       },
       *model);

@@ -60,12 +60,7 @@ void set_block(const Options& o, auto& block) {
 template <class Model>
 Model fresh_model(const Bench& bench) {
   const Options& o = bench.options;
-  const auto [patch_height, patch_width] = image_program::patch_of(o.patch, bench.data.training);
-  typename Model::Options sizes{.image = {.height = bench.data.training.height,
-                                          .width = bench.data.training.width,
-                                          .channels = bench.data.training.channels,
-                                          .patch_height = patch_height,
-                                          .patch_width = patch_width},
+  typename Model::Options sizes{.image = image_program::image_options(o.patch, bench.data.training),
                                 .classes = bench.data.training.classes(),
                                 .depth = o.depth,
                                 .pooling = pooling_of(o),
@@ -192,20 +187,9 @@ int train_fresh(const Bench& bench) {
   return status;
 }
 
-/// The images of a checkpoint's model; the trainer fills it, and compares the rest.
-void check_images(const ImageDataSet& images, const auto& model) {
-  check_size("images to go on with: height", images.height, patch_grid(model).image_height());
-  check_size("images to go on with: width", images.width, patch_grid(model).image_width());
-  check_size("images to go on with: classes", images.classes(), model.output_dim());
-}
-
 Metadata describe_options(const CLI::App& app, const Options& options) {
-  Options untouched;
-  CLI::App defaults;
-  defaults.option_defaults()->always_capture_default();
-  train_classifier::add_options(defaults, untouched);
-  return training_program::describe_options(
-      app, defaults, image_program::continued_options(),
+  return training_program::describe_options<Options>(
+      app, train_classifier::add_options, image_program::continued_options(),
       [&](std::string_view name) { return train_classifier::why_without_effect(name, options); },
       [&](std::string_view name) { return (name == "--heads" || name == "--pool") && !options.from.empty(); });
 }
@@ -231,7 +215,8 @@ int run(CLI::App& app, Options& options) {
   if (begun && begun->model)
     return with_classifier(*std::move(begun->model), options.training.checkpoint, [&](auto model) {
       return with_input_of(model, [&](const Bench& bench) {
-        check_images(bench.data.training, model);
+        image_program::check_images(bench.data.training, patch_grid(model));
+        check_size("images to go on with: classes", bench.data.training.classes(), model.output_dim());
         return train(bench, std::move(model));
       });
     });

@@ -115,12 +115,7 @@ template <class Classifier>
 SelfDistilled<Classifier> fresh_model(const Bench& bench) {
   const Options& o = bench.options;
   const ImageDataSet& images = bench.data.training;
-  const auto [patch_height, patch_width] = image_program::patch_of(o.patch, images);
-  typename Classifier::Options sizes{.image = {.height = images.height,
-                                               .width = images.width,
-                                               .channels = images.channels,
-                                               .patch_height = patch_height,
-                                               .patch_width = patch_width},
+  typename Classifier::Options sizes{.image = image_program::image_options(o.patch, images),
                                      .classes = images.classes(),
                                      .depth = o.depth,
                                      .pooling = o.pool == "mean" ? Pooling::mean : Pooling::class_token};
@@ -259,12 +254,8 @@ int train(const Bench& bench) {
 }
 
 Metadata describe_options(const CLI::App& app, const Options& options) {
-  Options untouched;
-  CLI::App defaults;
-  defaults.option_defaults()->always_capture_default();
-  train_dino::add_options(defaults, untouched);
-  return training_program::describe_options(
-      app, defaults, train_dino::continued_options(),
+  return training_program::describe_options<Options>(
+      app, train_dino::add_options, train_dino::continued_options(),
       [&](std::string_view name) { return train_dino::why_without_effect(name, options); }, train_dino::is_of_recipe);
 }
 

@@ -65,8 +65,8 @@ inline crate::ImageNormalisation normalisation_of(const DataOptions& options, co
 }
 
 /// The data set in the folder, of whichever kind it is, for a model of this input. The program names pictures that it
-/// leaves out. Images that are no pictures in
-/// folders stay of the size they have. Throws FileError if it is none, OptionError if an option does not fit it.
+/// leaves out. Images that are no pictures in folders stay of the size they have. Throws FileError if it is none,
+/// OptionError if an option does not fit it.
 inline Data read_data(const DataOptions& options, const Input& input, std::string_view program,
                       crate::Threads& threads) {
   const bool is_folders = crate::find_image_data_set_kind(options.folder) == crate::ImageDataSetKind::picture_folders;
@@ -88,6 +88,12 @@ inline Data read_data(const DataOptions& options, const Input& input, std::strin
   }
   data.preprocessing.normalisation = normalisation_of(options, input, data.sets.training);
   return data;
+}
+
+/// The images of a checkpoint's model; the trainer fills it, and compares the rest.
+inline void check_images(const crate::ImageDataSet& images, const crate::PatchGrid& grid) {
+  crate::check_size("images to go on with: height", images.height, grid.image_height());
+  crate::check_size("images to go on with: width", images.width, grid.image_width());
 }
 
 /// Throws OptionError unless there is a batch of images.

@@ -9,6 +9,7 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/io/pictures/image_data_set.hpp"
+#include "crate/models/image_classifier.hpp"
 #include "load_options.hpp"
 #include "program_options/program_options.hpp"
 #include "training_program/begun_training.hpp"
@@ -86,6 +87,16 @@ inline void add_patch_option(CLI::App& app, std::string& patch) {
   throw crate::OptionError(crate::concatenate("option --patch: expected to be given for images of ", images.height,
                                               " x ", images.width,
                                               ", which square patches of 4, 8, 16 or 32 do not fill; found nothing"));
+}
+
+/// What a new model takes: images of this size, cut into those patches.
+[[nodiscard]] inline crate::ImageOptions image_options(const std::string& patch, const crate::ImageDataSet& images) {
+  const auto [patch_height, patch_width] = patch_of(patch, images);
+  return {.height = images.height,
+          .width = images.width,
+          .channels = images.channels,
+          .patch_height = patch_height,
+          .patch_width = patch_width};
 }
 
 }  // namespace image_program

@@ -186,13 +186,8 @@ int run(const Program& program, CLI::App& app, Options& o, const Add& add) {
   if (begun) training_program::complete_options(app, begun->notes, continued_options());
   o.has_ista = has_ista<Program>(o.family);
   check_options(app, o);
-  Options untouched;
-  CLI::App defaults;
-  defaults.option_defaults()->always_capture_default();
-  add(defaults, untouched);
-  crate::Metadata notes = training_program::describe_options(
-      app, defaults, continued_options(), [&](std::string_view name) { return o.why_without_effect(name); },
-      [](std::string_view) { return false; });
+  crate::Metadata notes = training_program::describe_options<Options>(
+      app, add, continued_options(), [&](std::string_view name) { return o.why_without_effect(name); });
   note_completed(o, notes);
 
   const std::string text = read_text(o.text);

@@ -7,6 +7,7 @@
 
 #include "crate/core/dropout.hpp"
 #include "crate/io/formats/detail/is_among.hpp"
+#include "image_program/options.hpp"
 #include "program_options/program_options.hpp"
 #include "training_program/check_options.hpp"
 
@@ -59,9 +60,7 @@ void add_data_options(CLI::App& app, Options& o) {
 void add_model_options(CLI::App& app, Options& o) {
   begin_group(app, "Model");
   add_choice(app, "--family", o.family, {"crate", "vit"}, "crate or vit");
-  app.add_option("--patch", o.patch,
-                 "size of the patches [the smallest of 4x4, 8x8, 16x16, 32x32 that cut an image into at most 256]")
-      ->type_name("HEIGHTxWIDTH");
+  image_program::add_patch_option(app, o.patch);
   app.add_option("--dim", o.dim, "width of the tokens");
   app.add_option("--depth", o.depth, "blocks");
   app.add_option("--heads", o.heads, "number of heads");

@@ -142,11 +142,16 @@ inline void complete_options(CLI::App& app, const crate::Metadata& begun_with, c
 
 /// The options, given or not, as texts by name: those that a training is begun with, for its checkpoint. Of the options
 /// that were not given, those for which leave_out(name) holds are left out, as are those without effect; the texts of
-/// the others are those of `defaults`, a command line on which nothing was given.
-[[nodiscard]] inline crate::Metadata describe_options(
-    const CLI::App& app, const CLI::App& defaults, const ContinuedOptions& continued,
+/// the others are those of a command line on which nothing was given, with the options that `add` gives it.
+template <class Options>
+[[nodiscard]] crate::Metadata describe_options(
+    const CLI::App& app, const std::function<void(CLI::App&, Options&)>& add, const ContinuedOptions& continued,
     const std::function<std::string_view(std::string_view)>& why_without_effect,
-    const std::function<bool(std::string_view)>& leave_out) {
+    const std::function<bool(std::string_view)>& leave_out = [](std::string_view) { return false; }) {
+  Options untouched;
+  CLI::App defaults;
+  defaults.option_defaults()->always_capture_default();
+  add(defaults, untouched);
   const crate::Metadata texts_of_defaults = detail::default_texts(defaults);
   crate::Metadata texts;
   for (const CLI::Option* const option : app.get_options()) {
