@@ -10,17 +10,11 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, end
+
 PROGRAM = os.path.join(sys.argv[1], "generate")
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures")
 HEADS, CONTEXT, VOCABULARY = 3, 24, 65
-failures = 0
-
-
-def check(what, holds, seen=""):
-    global failures
-    if not holds:
-        failures += 1
-        print(f"FAILED: {what}\n{seen}")
 
 
 def run(*arguments):
@@ -80,7 +74,7 @@ def main():
         ]:
             found = run(*arguments)
             check(what, found[0] == 1 and message in found[2] and found[1] == "", found)
-    return 1 if failures else 0
+    return end()
 
 
 if __name__ == "__main__":

@@ -8,25 +8,17 @@ import json
 import math
 import os
 import struct
-import subprocess
 import sys
 import tempfile
 
+import checks
+from checks import check, end
+
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures")
-failures = 0
-
-
-def check(what, holds, seen=""):
-    global failures
-    if not holds:
-        failures += 1
-        print(f"FAILED: {what}\n{seen}")
 
 
 def run(*arguments):
-    path = os.path.join(sys.argv[1], "inspect_model")
-    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-    return done.returncode, done.stdout + done.stderr
+    return checks.run("inspect_model", *arguments)
 
 
 def fixture(name):
@@ -114,7 +106,7 @@ def main():
         check_published(folder)
         check_texts(folder)
         check_refusals(folder)
-    return 1 if failures else 0
+    return end()
 
 
 if __name__ == "__main__":

@@ -9,17 +9,11 @@ import re
 import subprocess
 import sys
 
+from checks import check, end
+
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples")
 README = os.path.join(EXAMPLES, "../README.md")
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
-failures = 0
-
-
-def check(what, holds, seen=""):
-    global failures
-    if not holds:
-        failures += 1
-        print(f"FAILED: {what}\n{seen}")
 
 
 def source_of(example):
@@ -88,8 +82,7 @@ def main():
     for example in sys.argv[2:]:
         check(f"the README shows {example}", example in shown)
         check_output(example)
-    print(f"{failures} failures" if failures else "the examples print what they say, and the README shows them")
-    sys.exit(1 if failures else 0)
+    sys.exit(end())
 
 
 if __name__ == "__main__":

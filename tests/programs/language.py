@@ -6,24 +6,10 @@ and loads with its tokeniser; a masked one serves a classifier; texts and vocabu
 import os
 import random
 import re
-import subprocess
 import sys
 import tempfile
 
-failures = 0
-
-
-def check(what, holds, seen=""):
-    global failures
-    if not holds:
-        failures += 1
-        print(f"FAILED: {what}\n{seen}")
-
-
-def run(program, *arguments):
-    path = os.path.join(sys.argv[1], program)
-    done = subprocess.run([path, *map(str, arguments)], capture_output=True, timeout=300)
-    return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+from checks import check, end, run
 
 
 def check_refused(what, words, program, *arguments):
@@ -170,7 +156,7 @@ def main():
         check_pairs(folder, text)
         check_texts(folder, text)
         check_classifiers(folder)
-    sys.exit(1 if failures else 0)
+    sys.exit(end())
 
 
 main()

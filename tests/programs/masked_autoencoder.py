@@ -12,7 +12,8 @@ import sys
 import tempfile
 
 import train_and_use
-from train_and_use import MODEL, SIDE, check, run, write_data
+from checks import check, end, run
+from train_and_use import MODEL, SIDE, write_data
 
 RECIPE = MODEL + ("--decoder-depth", 1, "--mask-ratio", 0.5, "--schedule", "constant")
 SMALLEST = ("--dim", 8, "--depth", 1, "--decoder-depth", 1, "--heads", 2, "--batch", 24)
@@ -110,9 +111,7 @@ def main():
             use(family, classifier)
         lend()
         refuse()
-    failures = train_and_use.failures
-    print("all agree" if failures == 0 else f"{failures} failed")
-    return 0 if failures == 0 else 1
+    return end()
 
 
 if __name__ == "__main__":

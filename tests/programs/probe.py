@@ -8,25 +8,12 @@ import os
 import random
 import re
 import struct
-import subprocess
 import sys
 import tempfile
 
+from checks import check, end, run
+
 SIDE, CLASSES = 8, 3
-failures = 0
-
-
-def check(what, holds, seen=""):
-    global failures
-    if not holds:
-        failures += 1
-        print(f"FAILED: {what}\n{seen}")
-
-
-def run(program, *arguments):
-    path = os.path.join(sys.argv[1], program)
-    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-    return done.returncode, done.stdout + done.stderr
 
 
 def draw_image(label):
@@ -106,8 +93,7 @@ def main():
             check(f"{' '.join(map(str, options))} probes other features", code == 0 and scores(text, "this model") != trained
                   and "untrained" not in text and min(scores(text, "this model")) > 34, text)
         check_refusals()
-    print("all agree" if failures == 0 else f"{failures} failed")
-    return 0 if failures == 0 else 1
+    return end()
 
 
 if __name__ == "__main__":

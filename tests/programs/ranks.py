@@ -15,18 +15,11 @@ import sys
 import tempfile
 import time
 
+from checks import check, end
+
 MPIRUN = (os.environ.get("CRATE_MPIRUN", "mpirun"), "--oversubscribe", "--allow-run-as-root")
 
 HOSTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "on_several_hosts")
-
-failures = 0
-
-
-def check(what, holds, seen=""):
-    global failures
-    if not holds:
-        failures += 1
-        print(f"FAILED: {what}\n{seen}", flush=True)
 
 
 def content(path):
@@ -282,8 +275,7 @@ def main():
                      check_several_hosts):
             part()
         os.chdir("/")
-    print("all agree" if failures == 0 else f"{failures} failed")
-    return 0 if failures == 0 else 1
+    return end()
 
 
 if __name__ == "__main__":

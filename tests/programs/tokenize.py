@@ -9,18 +9,12 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, end
+
 PROGRAM = os.path.join(sys.argv[1], "tokenize")
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures")
 GPT2 = ["--tokeniser", "gpt2", "--vocabulary", f"{FIXTURES}/gpt2-bpe"]
 BERT = ["--tokeniser", "bert", "--vocabulary", f"{FIXTURES}/bert-wordpiece"]
-failures = 0
-
-
-def check(what, holds, seen=""):
-    global failures
-    if not holds:
-        failures += 1
-        print(f"FAILED: {what}\n{seen}")
 
 
 def run(*arguments, text=b""):
@@ -102,8 +96,7 @@ def main():
         check_round_trip(["--tokeniser", "bytes"], bytes(range(256)), folder)
         check_learned(folder)
         check_refusals(f"{folder}/empty")
-    print("tokenize:", "passed" if failures == 0 else f"{failures} failed")
-    return 1 if failures else 0
+    return end()
 
 
 sys.exit(main())

@@ -7,26 +7,13 @@ import os
 import random
 import re
 import struct
-import subprocess
 import sys
 import tempfile
 import zlib
 
+from checks import check, end, run
+
 SIDE, CLASSES = 8, 3
-failures = 0
-
-
-def check(what, holds, seen=""):
-    global failures
-    if not holds:
-        failures += 1
-        print(f"FAILED: {what}\n{seen}")
-
-
-def run(program, *arguments):
-    path = os.path.join(sys.argv[1], program)
-    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-    return done.returncode, done.stdout + done.stderr
 
 
 def draw_image(label):
@@ -126,8 +113,7 @@ def main():
         for option in ("--lambda", "--step-size", "--head-dim"):
             text = run("train_classifier", "--data", "idx", "--family", "vit", *MODEL, "--discard", option, 1)[1]
             check(f"{option} of a vision transformer is refused", f"{option} would have no effect" in text, text)
-    print("all agree" if failures == 0 else f"{failures} failed")
-    return 0 if failures == 0 else 1
+    return end()
 
 
 if __name__ == "__main__":
