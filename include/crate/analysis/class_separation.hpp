@@ -5,11 +5,11 @@
 #include <cmath>
 #include <vector>
 
-#include "crate/analysis/detail/of_unit_length.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/kernels/product.hpp"
+#include "crate/operators/unit_columns.hpp"
 
 // How well tokens of one class keep together and apart from the others, where their classes are known.
 
@@ -39,7 +39,7 @@ template <Scalar S>
 [[nodiscard]] double separation(const Matrix<S>& tokens, const std::vector<Index>& classes, Threads& threads) {
   const Matrix<S> centred = tokens.colwise() - tokens.rowwise().mean();
   double within = 0, between = 0, pairs_within = 0, pairs_between = 0;
-  for_each_token_cosines(of_unit_length<S>(centred), threads, [&](Index j, const auto& cosines) {
+  for_each_token_cosines(unit_columns<S>(centred), threads, [&](Index j, const auto& cosines) {
     for (Index i = 0; i < j; ++i) {
       const bool same = classes[static_cast<std::size_t>(i)] == classes[static_cast<std::size_t>(j)];
       (same ? within : between) += std::abs(static_cast<double>(cosines(i)));
@@ -55,7 +55,7 @@ template <Scalar S>
 [[nodiscard]] double nearest_neighbour_share(const Matrix<S>& tokens, const std::vector<Index>& classes,
                                              Threads& threads) {
   Index right = 0;
-  for_each_token_cosines(of_unit_length<S>(tokens), threads, [&](Index j, auto cosines) {
+  for_each_token_cosines(unit_columns<S>(tokens), threads, [&](Index j, auto cosines) {
     cosines(j) = -2;
     Index nearest = 0;
     cosines.maxCoeff(&nearest);

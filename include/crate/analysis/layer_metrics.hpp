@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "crate/analysis/detail/of_unit_length.hpp"
 #include "crate/analysis/layer_subspaces.hpp"
 #include "crate/analysis/spread.hpp"
 #include "crate/core/errors.hpp"
@@ -22,6 +21,7 @@
 #include "crate/layers/pass.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "crate/operators/rate_reduction.hpp"
+#include "crate/operators/unit_columns.hpp"
 
 // What every layer of a model does to the objective that it is derived from, R - R^c - lambda ||Z||_0.
 //
@@ -42,7 +42,7 @@ template <class HDerived>
   const Index p = projected.rows() / heads;
   double rate = 0;
   for (Index k = 0; k < heads; ++k)
-    rate += coding_rate(detail::of_unit_length<double>(projected.middleRows(k * p, p).template cast<double>()),
+    rate += coding_rate(unit_columns<double>(projected.middleRows(k * p, p).template cast<double>()),
                         {.epsilon = std::sqrt(eps)});
   return rate;
 }

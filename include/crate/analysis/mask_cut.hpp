@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "crate/analysis/detail/of_unit_length.hpp"
 #include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/analysis/masks.hpp"
 #include "crate/core/errors.hpp"
@@ -17,6 +16,7 @@
 #include "crate/core/random.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/kernels/product.hpp"
+#include "crate/operators/unit_columns.hpp"
 
 // Objects of an image from how alike the features of its patches are, by normalised cuts.
 
@@ -41,7 +41,7 @@ class PatchGraph {
  public:
   PatchGraph(const Matrix<S>& features, S threshold) : neighbours_(features.cols(), features.cols()) {
     constexpr Index most_columns = 256;
-    const Matrix<S> unit = of_unit_length<S>(features);
+    const Matrix<S> unit = unit_columns<S>(features);
     Matrix<S> cosines;
     Threads alone;
     for (Index first = 0; first < patches(); first += most_columns) {

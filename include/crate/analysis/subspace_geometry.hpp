@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "crate/analysis/detail/of_unit_length.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/operators/subspaces.hpp"
+#include "crate/operators/unit_columns.hpp"
 
 // How the subspaces of a layer lie to each other, to those of another layer, and to tokens; and how near a dictionary
 // is to the orthonormal one that the derivation assumes. All in double.
@@ -24,7 +24,7 @@ namespace detail {
 /// compiling it who use it.
 template <Scalar S>
 [[nodiscard]] Matrix<S> column_cosines(const Matrix<S>& a) {
-  const Matrix<S> unit = of_unit_length<S>(a);
+  const Matrix<S> unit = unit_columns<S>(a);
   return (unit.transpose() * unit).cwiseAbs();
 }
 

@@ -100,8 +100,7 @@ class UnitMeter {
   }
 
   /// The share of tokens for which the unit is not exactly zero: about 1 behind a GELU, which hardly ever makes a zero.
-  /// Throws OptionError where there is no such unit, or no
-  /// such half-step was seen.
+  /// Throws OptionError where there is no such unit, or no such half-step was seen.
   [[nodiscard]] double firing_rate(Index unit) const {
     return static_cast<double>(at(unit).firings) / static_cast<double>(tokens_);
   }

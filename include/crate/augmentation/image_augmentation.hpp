@@ -208,11 +208,14 @@ inline void change_colours(ImagePlanes& image, const ColourChange& change) {
 [[nodiscard]] inline ImagePlanes seen(const ImagePlanes& image, const ImageView& view,
                                       const ImageAugmentation& augmentation) {
   image.check();
-  const bool is_moved = view.top != 0 || view.left != 0;
-  ImagePlanes result = is_moved ? detail::moved(image, view.top, view.left) : image;
   if (view.part)
     check_option(augmentation.crop.has_value(), "an augmentation with a crop for a view of a part", "one without");
-  if (view.part) result = crop_and_resize(result, *view.part, augmentation.crop->height, augmentation.crop->width);
+  const auto part_of = [&](const ImagePlanes& whole) {
+    return crop_and_resize(whole, *view.part, augmentation.crop->height, augmentation.crop->width);
+  };
+  const bool is_moved = view.top != 0 || view.left != 0;
+  ImagePlanes result = is_moved ? detail::moved(image, view.top, view.left) : view.part ? part_of(image) : image;
+  if (is_moved && view.part) result = part_of(result);
   if (view.mirrored) mirror(result);
   if (view.colours) detail::change_colours(result, *view.colours);
   if (view.grey) make_grey(result);

@@ -72,6 +72,23 @@ template <class Model, class Sets, class R>
     throw OptionError("features: expected a model that pools tokens, found one that does not");
 }
 
+/// features_of(images, worker) of all examples of a source, `batch` at a time on every thread.
+template <Scalar S, class Source, class FeaturesOf>
+[[nodiscard]] LabelledFeatures<S> labelled_by(const Source& source, Index dim, Index classes, Threads& threads,
+                                              Index batch, const FeaturesOf& features_of) {
+  check_option(batch >= 1, "images at a time >= 1", batch);
+  LabelledFeatures<S> result{Matrix<S>(dim, source.size()), std::vector<Index>(static_cast<std::size_t>(source.size())),
+                             classes};
+  threads.for_each_range(source.size(), batch, [&](Index first, Index count, int worker) {
+    std::vector<Index> indices(static_cast<std::size_t>(count));
+    std::iota(indices.begin(), indices.end(), first);
+    const auto examples = source.take(std::span<const Index>(indices));
+    result.features.middleCols(first, count) = features_of(examples.images, worker);
+    std::copy(examples.labels.begin(), examples.labels.end(), result.labels.begin() + first);
+  });
+  return result;
+}
+
 }  // namespace detail
 
 /// The features of images (C H W) x B, in the order channel, row, column: d x B. A masked autoencoder sees all patches.
@@ -111,41 +128,24 @@ template <HasImageEncoder Model, class Source>
                                                                          Index classes, const FeatureOptions& options,
                                                                          Threads& threads, Index batch = 16) {
   using S = typename Model::Scalar;
-  check_option(batch >= 1, "images at a time >= 1", batch);
-  LabelledFeatures<S> result{Matrix<S>(model.tokens.output_dim(), source.size()),
-                             std::vector<Index>(static_cast<std::size_t>(source.size())), classes};
   std::vector<Workspace> workspaces(static_cast<std::size_t>(threads.count()));
-  threads.for_each_range(source.size(), batch, [&](Index first, Index count, int worker) {
-    std::vector<Index> indices(static_cast<std::size_t>(count));
-    std::iota(indices.begin(), indices.end(), first);
-    const auto examples = source.take(std::span<const Index>(indices));
-    Threads alone;
-    result.features.middleCols(first, count) =
-        image_features(model, examples.images, options,
-                       {.threads = &alone, .workspace = &workspaces[static_cast<std::size_t>(worker)]});
-    std::copy(examples.labels.begin(), examples.labels.end(), result.labels.begin() + first);
-  });
-  return result;
+  return detail::labelled_by<S>(
+      source, model.tokens.output_dim(), classes, threads, batch, [&](const Matrix<S>& images, int worker) {
+        Threads alone;
+        return image_features(model, images, options,
+                              {.threads = &alone, .workspace = &workspaces[static_cast<std::size_t>(worker)]});
+      });
 }
 
 /// The images of a source themselves, as a model would be given them. Throws ShapeError on an empty source.
 template <class Source>
 [[nodiscard]] auto labelled_pixels(const Source& source, Index classes, Threads& threads) {
   using Pixels = std::remove_cvref_t<decltype(source.take(std::span<const Index>()).images)>;
-  const Index batch = 256, size = source.size();
-  const std::vector<Index> none, first_alone{0};
-  if (size < 1) throw ShapeError("pixels: expected at least an image, found none");
+  const std::vector<Index> first_alone{0};
+  if (source.size() < 1) throw ShapeError("pixels: expected at least an image, found none");
   const Index values = source.take(std::span<const Index>(first_alone)).images.rows();
-  LabelledFeatures<typename Pixels::Scalar> result{Pixels(values, size),
-                                                   std::vector<Index>(static_cast<std::size_t>(size)), classes};
-  threads.for_each_range(size, batch, [&](Index first, Index count, int) {
-    std::vector<Index> indices(static_cast<std::size_t>(count));
-    std::iota(indices.begin(), indices.end(), first);
-    const auto examples = source.take(std::span<const Index>(indices));
-    result.features.middleCols(first, count) = examples.images;
-    std::copy(examples.labels.begin(), examples.labels.end(), result.labels.begin() + first);
-  });
-  return result;
+  return detail::labelled_by<typename Pixels::Scalar>(source, values, classes, threads, 256,
+                                                      [](const Pixels& images, int) { return images; });
 }
 
 }  // namespace crate

@@ -89,8 +89,30 @@ struct RankShare {
   [[nodiscard]] static Index first_of(Index total, Index rank, Index size) { return (total * rank + size - 1) / size; }
 };
 
-/// Fills in `values` those that other ranks own, as owner(i) says. Throws as gather, and Error if there are several
-/// ranks and values cannot be copied byte by byte.
+/// Fills in the blocks of memory that other ranks own: for_each_block(rank, visit) calls visit(bytes) for each block of
+/// this rank, as many and as long ones on every rank. Throws as gather, and Error if a rank has fewer bytes.
+template <class ForEachBlock>
+void share_blocks(Communicator& ranks, std::string_view what, const ForEachBlock& for_each_block) {
+  if (ranks.size() == 1) return;
+  std::string own;
+  for_each_block(ranks.rank(), [&](std::span<const std::byte> block) {
+    own.append(reinterpret_cast<const char*>(block.data()), block.size());
+  });
+  const std::vector<std::string> all = ranks.gather(what, own);
+  for (int rank = 0; rank < ranks.size(); ++rank) {
+    std::string_view rest = all[static_cast<std::size_t>(rank)];
+    for_each_block(rank, [&](std::span<std::byte> block) {
+      if (rest.size() < block.size())
+        throw Error(concatenate(what, ": expected more of ", ranks.name_of(rank), ", found ",
+                                all[static_cast<std::size_t>(rank)].size(), " bytes"));
+      std::memcpy(block.data(), rest.data(), block.size());
+      rest.remove_prefix(block.size());
+    });
+  }
+}
+
+/// Fills in `values` those that other ranks own, as owner(i) says. Throws as share_blocks, and Error if there are
+/// several ranks and values cannot be copied byte by byte.
 template <class Value, class Owner>
 void share_values(Communicator& ranks, std::string_view what, std::vector<Value>& values, const Owner& owner) {
   if (ranks.size() == 1) return;
@@ -99,20 +121,10 @@ void share_values(Communicator& ranks, std::string_view what, std::vector<Value>
                             ": expected values that can be copied byte by byte, found others, which cannot go to ",
                             "another process"));
   } else {
-    std::string own;
-    for (std::size_t i = 0; i < values.size(); ++i)
-      if (owner(static_cast<Index>(i)) == ranks.rank())
-        own.append(reinterpret_cast<const char*>(&values[i]), sizeof(Value));
-    const std::vector<std::string> all = ranks.gather(what, own);
-    std::vector<std::size_t> taken(all.size(), 0);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const auto rank = static_cast<std::size_t>(owner(static_cast<Index>(i)));
-      if (taken[rank] + sizeof(Value) > all[rank].size())
-        throw Error(concatenate(what, ": expected more of ", ranks.name_of(static_cast<int>(rank)), ", found ",
-                                all[rank].size(), " bytes"));
-      std::memcpy(&values[i], all[rank].data() + taken[rank], sizeof(Value));
-      taken[rank] += sizeof(Value);
-    }
+    share_blocks(ranks, what, [&](int rank, const auto& visit) {
+      for (std::size_t i = 0; i < values.size(); ++i)
+        if (owner(static_cast<Index>(i)) == rank) visit(std::as_writable_bytes(std::span(&values[i], 1)));
+    });
   }
 }
 

@@ -5,11 +5,8 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <span>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -162,38 +159,18 @@ class JointGradient {
     }
   }
 
-  /// Calls visit(bytes) for the features that a rank has: of each of its pieces those of all views.
-  template <class Visit>
-  void for_each_block(int rank, const Visit& visit) {
-    for (Index piece = 0; piece < pieces(); ++piece) {
-      if (owner(piece) != rank) continue;
-      for (auto* const features : {&student_, &teacher_})
-        for (Matrix<Scalar>& view : *features) {
-          auto block = view.middleCols(first(piece), size(piece));
-          visit(std::as_writable_bytes(std::span(block.data(), static_cast<std::size_t>(block.size()))));
-        }
-    }
-  }
-
-  /// Fills in the features that other ranks have.
+  /// Fills in the features that other ranks have: of each of their pieces those of all views.
   void share_features() {
-    if (ranks_.size() == 1) return;
-    constexpr std::string_view what = "features of a batch";
-    std::string own;
-    for_each_block(ranks_.rank(), [&](std::span<const std::byte> block) {
-      own.append(reinterpret_cast<const char*>(block.data()), block.size());
+    share_blocks(ranks_, "features of a batch", [&](int rank, const auto& visit) {
+      for (Index piece = 0; piece < pieces(); ++piece) {
+        if (owner(piece) != rank) continue;
+        for (auto* const features : {&student_, &teacher_})
+          for (Matrix<Scalar>& view : *features) {
+            auto block = view.middleCols(first(piece), size(piece));
+            visit(std::as_writable_bytes(std::span(block.data(), static_cast<std::size_t>(block.size()))));
+          }
+      }
     });
-    const std::vector<std::string> all = ranks_.gather(what, own);
-    for (int rank = 0; rank < ranks_.size(); ++rank) {
-      std::string_view rest = all[static_cast<std::size_t>(rank)];
-      for_each_block(rank, [&](std::span<std::byte> block) {
-        if (rest.size() < block.size())
-          throw Error(concatenate(what, ": expected more of ", ranks_.name_of(rank), ", found ",
-                                  all[static_cast<std::size_t>(rank)].size(), " bytes"));
-        std::memcpy(block.data(), rest.data(), block.size());
-        rest.remove_prefix(block.size());
-      });
-    }
   }
 
   void go_back(const Model& student, const std::vector<Matrix<Scalar>>& by_student) {
