@@ -38,7 +38,7 @@ class Communicator {
   [[nodiscard]] virtual std::vector<std::string> gather(std::string_view what, std::string_view own) = 0;
 
   /// Makes the same of `pieces` on all ranks: each goes from rank 0 to the last, where add(piece) is called on every
-  /// rank to add its part in place, and the last one's is what all get. Rank 0 finds in a piece what it left there.
+  /// rank to add its part in place, and the last one's is what all get. On rank 0 a piece holds old numbers: assign.
   virtual void add_in_order(std::span<const std::span<std::byte>> pieces,
                             const std::function<void(std::size_t piece)>& add) = 0;
 

@@ -101,9 +101,9 @@ class Mpi final : public Communicator {
     return texts;
   }
 
-  /// Piece after piece: a rank has one in its hands while the next ranks have those before. Each rank sends and
-  /// receives every piece once on the way up, and once on the way down; the first and the last do one of each. An error
-  /// ends all ranks here, as messages under way still write into the pieces.
+  /// A pipeline: while a rank adds to a piece, the ranks behind it add to the pieces before. Then the sums come back
+  /// down the chain. Each rank sends every piece up and down once, but the last one only down and the first only up. An
+  /// error ends all ranks here, as messages under way still write into the pieces.
   void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<void(std::size_t)>& add) override
       try {
     const int last = size_ - 1;
