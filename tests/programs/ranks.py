@@ -48,7 +48,7 @@ def start(*commands, of_mpirun=()):
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def end(process):
+def wait_for(process):
     """Exit code and output; "hangs" for what does not end by itself, which is ended with its ranks."""
     try:
         seen = process.communicate(timeout=120)[0]
@@ -64,7 +64,7 @@ def end(process):
 
 
 def run(*commands):
-    return end(start(*commands))
+    return wait_for(start(*commands))
 
 
 def lines_without_seconds(path):
@@ -199,7 +199,7 @@ def check_signals():
         check("mpirun has two ranks", len(children) == 2 or process.poll() is not None, children)
         if len(children) == 2:
             os.kill(children[1], number)
-        status, seen = end(process)
+        status, seen = wait_for(process)
         check(f"signal {number} at one rank ends both", status not in (0, "hangs") and words in seen, (status, seen[-2000:]))
     status, seen = run(command(2, LANGUAGE, (*LONG, *steps, *kept)))
     check("after signals it goes on", status == 0, seen[-2000:])
@@ -211,7 +211,7 @@ def check_signal_at_mpirun():
     process = begin_long((*LONG, "--steps", 1000000, "--checkpoint", "of mpirun"),
                          of_mpirun=("--mca", "odls_base_sigkill_timeout", "4"))
     process.send_signal(signal.SIGINT)
-    status, seen = end(process)
+    status, seen = wait_for(process)
     check("Ctrl-C at mpirun ends both", status not in (0, "hangs") and "interrupted after step" in seen, (status, seen[-2000:]))
 
 
@@ -219,7 +219,7 @@ def check_lost_folder():
     os.mkdir("lost")
     process = begin_long((*LONG, "--steps", 100000, "--checkpoint", "lost/run"))
     os.rename("lost", "gone")
-    status, seen = end(process)
+    status, seen = wait_for(process)
     check("a checkpoint that cannot be written ends both", status not in (0, "hangs") and "file 'lost/run': cannot be written" in seen,
           (status, seen[-2000:]))
     status, seen = run(command(None, LANGUAGE, ("--checkpoint", "gone/run", "--resume", "--steps", 10)))
@@ -242,8 +242,8 @@ def check_several_hosts():
         return print("without hosts of their own, as there are no network namespaces to be had")
     arguments = (*LONG, "--steps", 20)
     run(command(None, LANGUAGE, (*arguments, "--output", "one.st")))
-    status, seen = end(subprocess.Popen([HOSTS, "3", *command(None, LANGUAGE, (*arguments, "--output", "hosts.st"))],
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    status, seen = wait_for(subprocess.Popen([HOSTS, "3", *command(None, LANGUAGE, (*arguments, "--output", "hosts.st"))],
+                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
     check("three hosts train", status == 0, seen)
     sent = [int(line.split()[2]) for line in seen.splitlines() if line.startswith("host")]
     check("three hosts give the bits of one process", status == 0 and content("hosts.st") == content("one.st"))
