@@ -82,10 +82,12 @@ Index local_side(const Options& o, const ImageDataSet& images, const PatchGrid& 
   return o.local_side;
 }
 
+bool is_published(const Options& o) { return o.preset == "published"; }
+
 std::vector<ImageAugmentation> views_of(const Bench& bench, Index side_of_locals) {
   const Options& o = bench.options;
   const ImageDataSet& images = bench.data.training;
-  MultiCrop crop = o.recipe == "published" ? MultiCrop{}
+  MultiCrop crop = is_published(o)        ? MultiCrop{}
                    : images.channels == 1  ? small_grey_multi_crop()
                                            : small_multi_crop();
   crop.global_side = images.height;
@@ -182,7 +184,7 @@ TrainerOptions trainer_options(const Bench& bench) {
   Schedule schedule{.decay = Decay::cosine,
                     .warm_up = std::min(bench.steps(o.warm_up_epochs), total),
                     .steps = total,
-                    .final_factor = o.training.rate > 0 ? o.last_rate / o.training.rate : 1};
+                    .final_factor = o.last_rate < o.training.rate ? o.last_rate / o.training.rate : 1};
   TrainerOptions options = training_program::trainer_options(o.training, schedule, bench.described_options);
   options.clip_each = true;
   if (o.training.weight_decay > 0) options.decay_factor = CosineRamp{1, o.final_weight_decay / o.training.weight_decay};
@@ -204,7 +206,7 @@ Recipe recipe_of(const Bench& bench, const OptimiserOptions& rule, Index side_of
   recipe.insert(recipe.end(), {{"local views", exact_text(o.locals)},
                                {"side of local views", exact_text(side_of_locals)},
                                {"flip", exact_text(!o.no_flip)},
-                               {"views", o.recipe},
+                               {"views", is_published(o) ? "published" : "small"},
                                {"drop-path", exact_text(o.drop_path)}});
   return recipe;
 }
@@ -256,7 +258,7 @@ int train(const Bench& bench) {
 Metadata describe_options(const CLI::App& app, const Options& options) {
   return training_program::describe_options<Options>(
       app, train_dino::add_options, train_dino::continued_options(),
-      [&](std::string_view name) { return train_dino::why_without_effect(name, options); }, train_dino::is_of_recipe);
+      [&](std::string_view name) { return train_dino::why_without_effect(name, options); });
 }
 
 image_program::Data read_data(const Options& o, Threads& threads) {
@@ -270,13 +272,12 @@ image_program::Data read_data(const Options& o, Threads& threads) {
 }
 
 int run(CLI::App& app, Options& options) {
-  training_program::Options& t = options.training;
-  if (t.resume && !t.checkpoint.empty() && path_exists(t.checkpoint))
-    training_program::complete_options(app, checkpoint_notes(read_safetensors(t.checkpoint)),
-                                       train_dino::continued_options());
-  train_dino::apply_recipe(app, options);
+  if (const auto begun = training_program::read_begun_checkpoint(options.training))
+    training_program::complete_options(app, checkpoint_notes(*begun), train_dino::continued_options());
+  else
+    train_dino::apply_preset(app, options);
   train_dino::check_options(app, options);
-  Threads threads(t.threads);
+  Threads threads(options.training.threads);
   const Metadata described = describe_options(app, options);
   const image_program::Data data = read_data(options, threads);
   const ImageDataSet &training = data.sets.training, &test = data.sets.test;
