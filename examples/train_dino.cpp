@@ -41,6 +41,7 @@ struct Bench {
   ImagePreprocessing preprocessing;
   Threads& threads;
 
+  [[nodiscard]] Communicator& ranks() const { return *options.training.trainer.ranks; }
   [[nodiscard]] bool is_dino() const { return options.objective == "dino"; }
   [[nodiscard]] Index steps(double epochs) const {
     const Index steps_per_epoch = data.training.size() / options.training.trainer.batch;
@@ -87,9 +88,7 @@ bool is_published(const Options& o) { return o.preset == "published"; }
 std::vector<ImageAugmentation> views_of(const Bench& bench, Index side_of_locals) {
   const Options& o = bench.options;
   const ImageDataSet& images = bench.data.training;
-  MultiCrop crop = is_published(o)        ? MultiCrop{}
-                   : images.channels == 1  ? small_grey_multi_crop()
-                                           : small_multi_crop();
+  MultiCrop crop = is_published(o) ? MultiCrop{} : images.channels == 1 ? small_grey_multi_crop() : small_multi_crop();
   crop.global_side = images.height;
   crop.local_side = side_of_locals;
   crop.locals = o.locals;
@@ -135,9 +134,9 @@ SelfDistilled<Classifier> fresh_model(const Bench& bench) {
 
 /// How many test images have the class of their nearest neighbours among training images.
 SelfDistillationMeasures judge(const LabelledFeatures<float>& known, const LabelledFeatures<float>& asked,
-                               Threads& threads) {
+                               const Bench& bench) {
   const NearestNeighbourOptions options{.neighbours = std::min<Index>(20, known.size())};
-  const std::vector<Index> found = classify_by_neighbours(known, asked.features, options, threads);
+  const std::vector<Index> found = classify_by_neighbours(known, asked.features, options, bench.threads, bench.ranks());
   SelfDistillationMeasures measures{.neighbours_asked = asked.size()};
   for (std::size_t i = 0; i < found.size(); ++i) measures.neighbours_right += found[i] == asked.labels[i] ? 1 : 0;
   return measures;
@@ -147,11 +146,12 @@ template <class Classifier>
 SelfDistillationMeasures judge_encoder(const Bench& bench, const Classifier& encoder) {
   if (!bench.is_labelled()) return {};
   const FeatureOptions options{.token = FeatureToken::pooled, .normalised = true};
+  constexpr Index at_a_time = 16;
   const auto features = [&](const ImageDataSet& images) {
     return labelled_features(encoder, ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
-                             options, bench.threads);
+                             options, bench.threads, at_a_time, bench.ranks());
   };
-  return judge(features(bench.known), features(bench.asked), bench.threads);
+  return judge(features(bench.known), features(bench.asked), bench);
 }
 
 SelfDistillationMeasures judge_pixels(const Bench& bench) {
@@ -160,13 +160,13 @@ SelfDistillationMeasures judge_pixels(const Bench& bench) {
     return labelled_pixels(ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
                            bench.threads);
   };
-  return judge(pixels(bench.known), pixels(bench.asked), bench.threads);
+  return judge(pixels(bench.known), pixels(bench.asked), bench);
 }
 
 /// The spread of the teacher's features of some test images, and the verdict of nearest neighbours.
 template <class State>
 auto evaluation_of(const Bench& bench, const State& state) {
-  return [&](const auto& teacher, Threads& threads) {
+  return [&](const auto& teacher, Threads& threads, Communicator&) {
     SelfDistillationMeasures measures = judge_encoder(bench, teacher.encoder);
     const Index most = 512;
     const std::optional<ImageDataSet> part = part_of(bench.asked, most);
