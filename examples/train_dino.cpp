@@ -197,11 +197,11 @@ TrainerOptions trainer_options(const Bench& bench) {
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
-Recipe recipe_of(const Bench& bench, const OptimiserOptions& rule, Index side_of_locals) {
+Recipe recipe_of(const Bench& bench, Index side_of_locals) {
   using detail::exact_text;
   const Options& o = bench.options;
   Recipe recipe;
-  describe(recipe, rule);
+  describe(recipe, training_program::optimiser_options(o.training));
   describe(recipe, rule_of(bench));
   recipe.insert(recipe.end(), {{"local views", exact_text(o.locals)},
                                {"side of local views", exact_text(side_of_locals)},
@@ -209,6 +209,15 @@ Recipe recipe_of(const Bench& bench, const OptimiserOptions& rule, Index side_of
                                {"views", is_published(o) ? "published" : "small"},
                                {"drop-path", exact_text(o.drop_path)}});
   return recipe;
+}
+
+/// What there is to beat.
+template <class Classifier>
+void print_untrained(const Bench& bench, const Classifier& encoder) {
+  const double of_pixels = judge_pixels(bench).neighbour_accuracy(),
+               of_encoder = judge_encoder(bench, encoder).neighbour_accuracy();
+  std::printf("k-NN accuracy of pixels %s, of the untrained encoder %s\n", train_dino::percent_text(of_pixels).c_str(),
+              train_dino::percent_text(of_encoder).c_str());
 }
 
 template <class Classifier>
@@ -224,29 +233,21 @@ int train(const Bench& bench) {
       std::string(FamilyOf<Classifier>::name).c_str(), parameter_count(model.encoder),
       parameter_count(model.projection), grid.height, grid.width, bench.data.training.size(), o.locals);
   const ViewSource<float> training{bench.data.training, bench.preprocessing.normalisation, views_of(bench, side)};
-  AnyOptimiser<Model> rule(model, training_program::optimiser_options(o.training));
-  const Recipe recipe = recipe_of(bench, rule.options, side);
+  const Recipe recipe = recipe_of(bench, side);
   SelfDistillationObjective<Model> objective(rule_of(bench), model.output_dim(), o.locals, {side, side});
-  MovingAverage<Model> teacher(model, o.teacher_momentum);
-  TrainingState<Model, AnyOptimiser<Model>, SelfDistillationObjective<Model>> state{.model = std::move(model),
-                                                                                    .optimiser = std::move(rule),
-                                                                                    .objective = std::move(objective),
-                                                                                    .average = std::move(teacher)};
+  auto state = training_program::first_state(std::move(model), o.training, std::move(objective));
+  state.average.emplace(state.model, o.teacher_momentum);
   state.objective.evaluation = evaluation_of(bench, state);
   Trainer trainer(state, training, training, trainer_options(bench), bench.threads, recipe);
   const auto begin = [&] {
-    if (state.step == 0)
-      std::printf("k-NN accuracy of pixels %s, of the untrained encoder %s\n",
-                  train_dino::percent_text(judge_pixels(bench).neighbour_accuracy()).c_str(),
-                  train_dino::percent_text(judge_encoder(bench, state.result().encoder).neighbour_accuracy()).c_str());
+    if (state.step == 0) print_untrained(bench, state.result().encoder);
     train_dino::print_epoch_heading(bench.is_dino());
     std::fflush(stdout);
   };
-  const training_program::Length length{"--epochs", concatenate(o.training.trainer.epochs, " epochs")};
-  const bool finished = training_program::run(trainer, state, o.training, length, begin, [&](const auto& report) {
-    train_dino::print_epoch(report, bench.is_dino());
-  });
-  if (!finished) return training_program::interrupted;
+  const auto on_epoch = [&](const auto& report) { train_dino::print_epoch(report, bench.is_dino()); };
+  if (!training_program::run(trainer, state, o.training, training_program::length_in_epochs(o.training), begin,
+                             on_epoch))
+    return training_program::interrupted;
   if (!o.training.output.empty())
     std::printf(
         "\nthe teacher's encoder is in %s, as a classifier whose last map is untrained: for probe, and for\n"
