@@ -36,8 +36,8 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
   app.add_option(
          "--from", o.from,
-         "fine-tune: weights to begin with, of a classifier or a masked autoencoder, whose encoder is taken; the head "
-         "is new, sizes are theirs")
+         "fine-tune: weights to begin with, of a classifier, of train_dino or of a masked autoencoder, whose encoder is "
+         "taken; the head is new, sizes are theirs")
       ->type_name("FILE");
   examples::add_weights_at(app, o.weights_at);
 }
