@@ -14,6 +14,7 @@
 #include "crate/augmentation/view_presets.hpp"
 #include "crate/io/pictures/image_data_set.hpp"
 #include "crate/io/pictures/image_source.hpp"
+#include "crate/models/image_classifier.hpp"
 #include "crate/models/self_distillation.hpp"
 #include "crate/training/adamw.hpp"
 #include "crate/training/joint_gradient.hpp"
