@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
@@ -27,6 +26,7 @@
 #include "crate/training/trainer.hpp"
 #include "program_options/program_options.hpp"
 #include "text_program/save.hpp"
+#include "training_program/attention_dropout.hpp"
 #include "training_program/run.hpp"
 
 namespace {
@@ -63,11 +63,9 @@ struct Bench {
 
 TrainerOptions trainer_options(const Bench& bench) {
   const training_program::Options& training = bench.options.training;
-  const Index steps_per_epoch = std::ssize(bench.training.texts) / training.trainer.batch;
-  const double warm_up = std::min(bench.options.warm_up_epochs * static_cast<double>(steps_per_epoch), 1e15);
   return training_program::trainer_options(
       training,
-      training_program::schedule_of(training, std::lround(warm_up), training.trainer.epochs * steps_per_epoch),
+      training_program::schedule_in_epochs(training, bench.options.warm_up_epochs, std::ssize(bench.training.texts)),
       bench.described_options);
 }
 
@@ -95,7 +93,6 @@ void print_epoch(const EpochReport<ClassificationMeasures>& report) {
 
 template <class Model>
 int train(const Bench& bench, Model model) {
-  using Objective = ClassificationObjective<Model, LabelledTokens>;
   const training_program::Options& o = bench.options.training;
   const Tokeniser& tokeniser = bench.chosen.tokeniser;
   text_program::check_vocabulary(tokeniser, model.vocabulary());
@@ -108,19 +105,14 @@ int train(const Bench& bench, Model model) {
               std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), training.size(), test.size(),
               model.output_dim());
   Threads threads(o.threads);
-  AnyOptimiser rule(model, training_program::optimiser_options(o));
-  TrainingState<Model, AnyOptimiser<Model>, Objective> state{
-      .model = std::move(model),
-      .optimiser = std::move(rule),
-      .objective = {.loss = {.label_smoothing = o.label_smoothing}}};
-  if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
+  auto state = training_program::first_state<ClassificationObjective<Model, LabelledTokens>>(
+      std::move(model), o, {.loss = {.label_smoothing = o.label_smoothing}});
   Trainer trainer(state, training, test, trainer_options(bench), threads, recipe_of(bench));
   const auto begin = [&] {
     if (!o.checkpoint.empty()) text_program::write_beside(o.checkpoint, bench.chosen);
     print_heading();
   };
-  const training_program::Length length{"--epochs", concatenate(o.trainer.epochs, " epochs")};
-  if (!training_program::run(trainer, state, o, length, begin, print_epoch,
+  if (!training_program::run(trainer, state, o, training_program::length_in_epochs(o), begin, print_epoch,
                              text_program::SaveWithTokeniser{bench.chosen}))
     return training_program::interrupted;
   if (!o.output.empty())
@@ -146,19 +138,12 @@ Model fresh_model(const Options& o, Index vocabulary, Index classes) {
   return model;
 }
 
-auto& attention_of(auto& block) {
-  if constexpr (requires { block.attend; })
-    return block.attend.branch.layer;
-  else
-    return block.compress.branch.layer;
-}
-
 /// The encoder of a masked language model under a new head.
 template <class Block>
 SentenceClassifier<Block> with_new_head(MaskedLanguageModel<Block> model, const Options& o, Index classes) {
   SentenceClassifier<Block> classifier(std::move(model.text), classes);
   initialise(classifier.head, o.training.trainer.seed);
-  for (auto& block : classifier.text.encoder.layers) attention_of(block).dropout = o.dropout;
+  training_program::set_attention_dropout(classifier.text.encoder.layers, o.dropout);
   classifier.text.tokens.dropout = o.token_dropout;
   return classifier;
 }

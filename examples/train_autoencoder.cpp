@@ -67,9 +67,9 @@ Model fresh_model(const Bench& bench) {
 }
 
 /// What a checkpoint must agree in beside the trainer's own options and the model.
-Recipe recipe_of(const Bench& bench, const OptimiserOptions& rule) {
+Recipe recipe_of(const Bench& bench) {
   Recipe recipe;
-  describe(recipe, rule);
+  describe(recipe, training_program::optimiser_options(bench.options.training));
   image_program::describe(recipe, bench.options.images.augmentation_of(bench.data.sets.training),
                           bench.data.preprocessing.normalisation);
   return recipe;
@@ -115,21 +115,17 @@ int train(const Bench& bench, Model model) {
   const ImageNormalisation& pixels = bench.data.preprocessing.normalisation;
   const Source training{bench.data.sets.training, pixels, o.images.augmentation_of(bench.data.sets.training)};
   const Source test{bench.data.sets.test, pixels, {}};
-  AnyOptimiser rule(model, training_program::optimiser_options(o.training));
-  const Recipe recipe = recipe_of(bench, rule.options);
-  TrainingState<Model, AnyOptimiser<Model>, MaskedAutoencodingObjective<Model>> state{.model = std::move(model),
-                                                                                      .optimiser = std::move(rule)};
-  if (o.training.average_decay > 0) state.average.emplace(state.model, o.training.average_decay);
+  auto state = training_program::first_state<MaskedAutoencodingObjective<Model>>(std::move(model), o.training);
   const Schedule schedule = training_program::schedule_in_epochs(o.training, o.warm_up_epochs, training.size());
   Trainer trainer(state, training, test,
                   training_program::trainer_options(o.training, schedule, bench.described_options), bench.threads,
-                  recipe);
+                  recipe_of(bench));
   const auto on_epoch = [&](const auto& report) {
     print_epoch(report);
     if (!o.grid.empty()) write_png(o.grid, train_autoencoder::picture_of(state.result(), test, bench.threads));
   };
-  const training_program::Length length{"--epochs", concatenate(o.training.trainer.epochs, " epochs")};
-  if (!training_program::run(trainer, state, o.training, length, print_heading, on_epoch))
+  if (!training_program::run(trainer, state, o.training, training_program::length_in_epochs(o.training), print_heading,
+                             on_epoch))
     return training_program::interrupted;
   print_grid(o.grid, state.model.about.normalise_pixels);
   if (!o.training.output.empty())

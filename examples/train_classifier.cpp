@@ -26,6 +26,7 @@
 #include "train_classifier/check_options.hpp"
 #include "train_classifier/options.hpp"
 #include "train_classifier/report.hpp"
+#include "training_program/attention_dropout.hpp"
 #include "training_program/run.hpp"
 
 namespace {
@@ -72,14 +73,6 @@ Model fresh_model(const Bench& bench) {
   return model;
 }
 
-/// The attention of a block.
-auto& attention_of(auto& block) {
-  if constexpr (requires { block.attend; })
-    return block.attend.branch.layer;
-  else
-    return block.compress.branch.layer;
-}
-
 /// The model of --from with a new head, its positions stretched to the images at hand.
 template <class Model>
 Model with_new_head(Model model, const Bench& bench) {
@@ -88,7 +81,7 @@ Model with_new_head(Model model, const Bench& bench) {
     model.resize_images(images.height, images.width);
   model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes(), model.head.norm.options);
   initialise(model.head, bench.options.training.trainer.seed);
-  for (auto& block : model.encoder.layers) attention_of(block).dropout = bench.options.dropout;
+  training_program::set_attention_dropout(model.encoder.layers, bench.options.dropout);
   model.tokens.token_dropout = bench.options.token_dropout;
   return model;
 }
@@ -103,10 +96,10 @@ TrainerOptions trainer_options(const Bench& bench) {
 
 /// What a checkpoint must agree in beside the trainer's own options.
 template <class Model>
-Recipe recipe_of(const Bench& bench, const Model& model, const OptimiserOptions& rule) {
+Recipe recipe_of(const Bench& bench, const Model& model) {
   const detail::FirstLayer first = detail::first_layer(model);
   Recipe recipe;
-  describe(recipe, rule);
+  describe(recipe, training_program::optimiser_options(bench.options.training));
   recipe.emplace_back("label smoothing", detail::exact_text(bench.options.training.label_smoothing));
   image_program::describe(recipe, bench.options.images.augmentation_of(bench.data.training),
                           bench.preprocessing.normalisation);
@@ -135,17 +128,12 @@ int train(const Bench& bench, Model model) {
   const Source training{bench.data.training, bench.preprocessing.normalisation,
                         o.images.augmentation_of(bench.data.training)};
   const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
-  AnyOptimiser rule(model, training_program::optimiser_options(o.training));
-  const Recipe recipe = recipe_of(bench, model, rule.options);
-  TrainingState<Model, AnyOptimiser<Model>, ClassificationObjective<Model>> state{
-      .model = std::move(model),
-      .optimiser = std::move(rule),
-      .objective = {.loss = {.label_smoothing = o.training.label_smoothing}}};
-  if (o.training.average_decay > 0) state.average.emplace(state.model, o.training.average_decay);
+  const Recipe recipe = recipe_of(bench, model);
+  auto state = training_program::first_state<ClassificationObjective<Model>>(
+      std::move(model), o.training, {.loss = {.label_smoothing = o.training.label_smoothing}});
   Trainer trainer(state, training, test, trainer_options(bench), bench.threads, recipe);
-  const training_program::Length length{"--epochs", concatenate(o.training.trainer.epochs, " epochs")};
-  if (!training_program::run(trainer, state, o.training, length, train_classifier::print_epoch_heading,
-                             train_classifier::print_epoch))
+  if (!training_program::run(trainer, state, o.training, training_program::length_in_epochs(o.training),
+                             train_classifier::print_epoch_heading, train_classifier::print_epoch))
     return training_program::interrupted;
   train_classifier::print_layers(state.result(), test, bench.threads);
   if (!o.training.output.empty()) std::printf("\nweights written to %s\n", o.training.output.c_str());

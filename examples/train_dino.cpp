@@ -41,6 +41,7 @@ struct Bench {
   ImagePreprocessing preprocessing;
   Threads& threads;
 
+  [[nodiscard]] Communicator& ranks() const { return *options.training.trainer.ranks; }
   [[nodiscard]] bool is_dino() const { return options.objective == "dino"; }
   [[nodiscard]] Index steps(double epochs) const {
     const Index steps_per_epoch = data.training.size() / options.training.trainer.batch;
@@ -82,12 +83,12 @@ Index local_side(const Options& o, const ImageDataSet& images, const PatchGrid& 
   return o.local_side;
 }
 
+bool is_published(const Options& o) { return o.preset == "published"; }
+
 std::vector<ImageAugmentation> views_of(const Bench& bench, Index side_of_locals) {
   const Options& o = bench.options;
   const ImageDataSet& images = bench.data.training;
-  MultiCrop crop = o.recipe == "published" ? MultiCrop{}
-                   : images.channels == 1  ? small_grey_multi_crop()
-                                           : small_multi_crop();
+  MultiCrop crop = is_published(o) ? MultiCrop{} : images.channels == 1 ? small_grey_multi_crop() : small_multi_crop();
   crop.global_side = images.height;
   crop.local_side = side_of_locals;
   crop.locals = o.locals;
@@ -133,9 +134,9 @@ SelfDistilled<Classifier> fresh_model(const Bench& bench) {
 
 /// How many test images have the class of their nearest neighbours among training images.
 SelfDistillationMeasures judge(const LabelledFeatures<float>& known, const LabelledFeatures<float>& asked,
-                               Threads& threads) {
+                               const Bench& bench) {
   const NearestNeighbourOptions options{.neighbours = std::min<Index>(20, known.size())};
-  const std::vector<Index> found = classify_by_neighbours(known, asked.features, options, threads);
+  const std::vector<Index> found = classify_by_neighbours(known, asked.features, options, bench.threads, bench.ranks());
   SelfDistillationMeasures measures{.neighbours_asked = asked.size()};
   for (std::size_t i = 0; i < found.size(); ++i) measures.neighbours_right += found[i] == asked.labels[i] ? 1 : 0;
   return measures;
@@ -145,11 +146,12 @@ template <class Classifier>
 SelfDistillationMeasures judge_encoder(const Bench& bench, const Classifier& encoder) {
   if (!bench.is_labelled()) return {};
   const FeatureOptions options{.token = FeatureToken::pooled, .normalised = true};
+  constexpr Index at_a_time = 16;
   const auto features = [&](const ImageDataSet& images) {
     return labelled_features(encoder, ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
-                             options, bench.threads);
+                             options, bench.threads, at_a_time, bench.ranks());
   };
-  return judge(features(bench.known), features(bench.asked), bench.threads);
+  return judge(features(bench.known), features(bench.asked), bench);
 }
 
 SelfDistillationMeasures judge_pixels(const Bench& bench) {
@@ -158,13 +160,13 @@ SelfDistillationMeasures judge_pixels(const Bench& bench) {
     return labelled_pixels(ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
                            bench.threads);
   };
-  return judge(pixels(bench.known), pixels(bench.asked), bench.threads);
+  return judge(pixels(bench.known), pixels(bench.asked), bench);
 }
 
 /// The spread of the teacher's features of some test images, and the verdict of nearest neighbours.
 template <class State>
 auto evaluation_of(const Bench& bench, const State& state) {
-  return [&](const auto& teacher, Threads& threads) {
+  return [&](const auto& teacher, Threads& threads, Communicator&) {
     SelfDistillationMeasures measures = judge_encoder(bench, teacher.encoder);
     const Index most = 512;
     const std::optional<ImageDataSet> part = part_of(bench.asked, most);
@@ -182,7 +184,7 @@ TrainerOptions trainer_options(const Bench& bench) {
   Schedule schedule{.decay = Decay::cosine,
                     .warm_up = std::min(bench.steps(o.warm_up_epochs), total),
                     .steps = total,
-                    .final_factor = o.training.rate > 0 ? o.last_rate / o.training.rate : 1};
+                    .final_factor = o.last_rate < o.training.rate ? o.last_rate / o.training.rate : 1};
   TrainerOptions options = training_program::trainer_options(o.training, schedule, bench.described_options);
   options.clip_each = true;
   if (o.training.weight_decay > 0) options.decay_factor = CosineRamp{1, o.final_weight_decay / o.training.weight_decay};
@@ -195,18 +197,27 @@ TrainerOptions trainer_options(const Bench& bench) {
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
-Recipe recipe_of(const Bench& bench, const OptimiserOptions& rule, Index side_of_locals) {
+Recipe recipe_of(const Bench& bench, Index side_of_locals) {
   using detail::exact_text;
   const Options& o = bench.options;
   Recipe recipe;
-  describe(recipe, rule);
+  describe(recipe, training_program::optimiser_options(o.training));
   describe(recipe, rule_of(bench));
   recipe.insert(recipe.end(), {{"local views", exact_text(o.locals)},
                                {"side of local views", exact_text(side_of_locals)},
                                {"flip", exact_text(!o.no_flip)},
-                               {"views", o.recipe},
+                               {"views", is_published(o) ? "published" : "small"},
                                {"drop-path", exact_text(o.drop_path)}});
   return recipe;
+}
+
+/// What there is to beat.
+template <class Classifier>
+void print_untrained(const Bench& bench, const Classifier& encoder) {
+  const double of_pixels = judge_pixels(bench).neighbour_accuracy(),
+               of_encoder = judge_encoder(bench, encoder).neighbour_accuracy();
+  std::printf("k-NN accuracy of pixels %s, of the untrained encoder %s\n", train_dino::percent_text(of_pixels).c_str(),
+              train_dino::percent_text(of_encoder).c_str());
 }
 
 template <class Classifier>
@@ -222,29 +233,21 @@ int train(const Bench& bench) {
       std::string(FamilyOf<Classifier>::name).c_str(), parameter_count(model.encoder),
       parameter_count(model.projection), grid.height, grid.width, bench.data.training.size(), o.locals);
   const ViewSource<float> training{bench.data.training, bench.preprocessing.normalisation, views_of(bench, side)};
-  AnyOptimiser<Model> rule(model, training_program::optimiser_options(o.training));
-  const Recipe recipe = recipe_of(bench, rule.options, side);
+  const Recipe recipe = recipe_of(bench, side);
   SelfDistillationObjective<Model> objective(rule_of(bench), model.output_dim(), o.locals, {side, side});
-  MovingAverage<Model> teacher(model, o.teacher_momentum);
-  TrainingState<Model, AnyOptimiser<Model>, SelfDistillationObjective<Model>> state{.model = std::move(model),
-                                                                                    .optimiser = std::move(rule),
-                                                                                    .objective = std::move(objective),
-                                                                                    .average = std::move(teacher)};
+  auto state = training_program::first_state(std::move(model), o.training, std::move(objective));
+  state.average.emplace(state.model, o.teacher_momentum);
   state.objective.evaluation = evaluation_of(bench, state);
   Trainer trainer(state, training, training, trainer_options(bench), bench.threads, recipe);
   const auto begin = [&] {
-    if (state.step == 0)
-      std::printf("k-NN accuracy of pixels %s, of the untrained encoder %s\n",
-                  train_dino::percent_text(judge_pixels(bench).neighbour_accuracy()).c_str(),
-                  train_dino::percent_text(judge_encoder(bench, state.result().encoder).neighbour_accuracy()).c_str());
+    if (state.step == 0) print_untrained(bench, state.result().encoder);
     train_dino::print_epoch_heading(bench.is_dino());
     std::fflush(stdout);
   };
-  const training_program::Length length{"--epochs", concatenate(o.training.trainer.epochs, " epochs")};
-  const bool finished = training_program::run(trainer, state, o.training, length, begin, [&](const auto& report) {
-    train_dino::print_epoch(report, bench.is_dino());
-  });
-  if (!finished) return training_program::interrupted;
+  const auto on_epoch = [&](const auto& report) { train_dino::print_epoch(report, bench.is_dino()); };
+  if (!training_program::run(trainer, state, o.training, training_program::length_in_epochs(o.training), begin,
+                             on_epoch))
+    return training_program::interrupted;
   if (!o.training.output.empty())
     std::printf(
         "\nthe teacher's encoder is in %s, as a classifier whose last map is untrained: for probe, and for\n"
@@ -256,7 +259,7 @@ int train(const Bench& bench) {
 Metadata describe_options(const CLI::App& app, const Options& options) {
   return training_program::describe_options<Options>(
       app, train_dino::add_options, train_dino::continued_options(),
-      [&](std::string_view name) { return train_dino::why_without_effect(name, options); }, train_dino::is_of_recipe);
+      [&](std::string_view name) { return train_dino::why_without_effect(name, options); });
 }
 
 image_program::Data read_data(const Options& o, Threads& threads) {
@@ -270,13 +273,12 @@ image_program::Data read_data(const Options& o, Threads& threads) {
 }
 
 int run(CLI::App& app, Options& options) {
-  training_program::Options& t = options.training;
-  if (t.resume && !t.checkpoint.empty() && path_exists(t.checkpoint))
-    training_program::complete_options(app, checkpoint_notes(read_safetensors(t.checkpoint)),
-                                       train_dino::continued_options());
-  train_dino::apply_recipe(app, options);
+  if (const auto begun = training_program::read_begun_checkpoint(options.training))
+    training_program::complete_options(app, checkpoint_notes(*begun), train_dino::continued_options());
+  else
+    train_dino::apply_preset(app, options);
   train_dino::check_options(app, options);
-  Threads threads(t.threads);
+  Threads threads(options.training.threads);
   const Metadata described = describe_options(app, options);
   const image_program::Data data = read_data(options, threads);
   const ImageDataSet &training = data.sets.training, &test = data.sets.test;

@@ -113,10 +113,7 @@ int train(const Program& program, const Options& o, const SplitText& text, const
   crate::Threads threads(o.training.threads);
   const auto training = program.drawn(text.training, o, chosen.tokeniser);
   const auto test = program.spread(text.validation, o, chosen.tokeniser, o.validation_windows);
-  crate::AnyOptimiser rule(model, training_program::optimiser_options(o.training));
-  crate::TrainingState<Model, crate::AnyOptimiser<Model>, crate::TokenPredictionObjective<Model>> state{
-      .model = std::move(model), .optimiser = std::move(rule)};
-  if (o.training.average_decay > 0) state.average.emplace(state.model, o.training.average_decay);
+  auto state = training_program::first_state<crate::TokenPredictionObjective<Model>>(std::move(model), o.training);
   crate::Trainer trainer(
       state, training, test,
       training_program::trainer_options(o.training, training_program::schedule_of(o.training, o.warm_up, o.steps),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "train_autoencoder/options.hpp"
 
+#include <array>
 #include <cmath>
 #include <filesystem>
-#include <utility>
 #include <vector>
 
 #include "crate/io/formats/file_error.hpp"
@@ -12,6 +12,7 @@
 #include "crate/io/pictures/image.hpp"
 #include "program_options/program_options.hpp"
 #include "training_program/check_options.hpp"
+#include "training_program/presets.hpp"
 
 namespace train_autoencoder {
 
@@ -20,32 +21,45 @@ namespace {
 using program_options::add_choice;
 using program_options::begin_group;
 
-using OptionTexts = std::vector<std::pair<std::string, std::string>>;
+/// Size of the published models.
+struct Size {
+  std::string_view preset;
+  const char *dim, *heads, *depth;
+};
 
-/// The recipe of arXiv 2404.02446 for ImageNet-1k: 3e-5 for every 256 images of a batch of 4,096.
-OptionTexts published(const std::string& dim, const std::string& heads, const std::string& depth) {
-  return {{"--patch", "16x16"},       {"--dim", dim},      {"--heads", heads},   {"--depth", depth},
-          {"--decoder-depth", depth}, {"--lambda", "0.5"}, {"--rate", "4.8e-4"}, {"--weight-decay", "0.1"},
-          {"--batch", "4096"},        {"--epochs", "800"}, {"--warm-up", "40"},  {"--decay-matrices-only", "true"},
-          {"--crop-area", "0.2"},     {"--flip", "true"}};
-}
+constexpr std::array<Size, 4> published_sizes{{{"crate-mae-tiny", "384", "6", "12"},
+                                               {"crate-mae-small", "576", "12", "12"},
+                                               {"crate-mae-base", "768", "12", "12"},
+                                               {"crate-mae-large", "1024", "16", "24"}}};
 
-const std::vector<std::pair<std::string, OptionTexts>>& presets() {
-  static const std::vector<std::pair<std::string, OptionTexts>> all{{"small-images", {}},
-                                                                    {"crate-mae-tiny", published("384", "6", "12")},
-                                                                    {"crate-mae-small", published("576", "12", "12")},
-                                                                    {"crate-mae-base", published("768", "12", "12")},
-                                                                    {"crate-mae-large", published("1024", "16", "24")}};
-  return all;
+/// The recipe of arXiv 2404.02446 for ImageNet-1k; nothing for small images.
+crate::Metadata texts_of_preset(const CLI::App& app, const Options& o) {
+  for (const auto& [preset, dim, heads, depth] : published_sizes) {
+    if (o.preset != preset) continue;
+    crate::Metadata texts = training_program::batch_and_rate(app, o.training, 4096, 3e-5);
+    texts.insert(texts.end(), {{"--patch", "16x16"},
+                               {"--dim", dim},
+                               {"--heads", heads},
+                               {"--depth", depth},
+                               {"--decoder-depth", depth},
+                               {"--lambda", "0.5"},
+                               {"--weight-decay", "0.1"},
+                               {"--epochs", "800"},
+                               {"--warm-up", "40"},
+                               {"--decay-matrices-only", "true"},
+                               {"--crop-area", "0.2"},
+                               {"--flip", "true"}});
+    return texts;
+  }
+  return {};
 }
 
 void add_model_options(CLI::App& app, Options& o) {
   begin_group(app, "Model");
-  std::vector<std::string> names, families;
-  for (const auto& [name, texts] : presets()) names.push_back(name);
-  add_choice(app, "--preset", o.preset, names,
-             "what options are that are not given: small-images, the defaults below, which take minutes; or size and "
-             "recipe of a published model, of pictures of 224 x 224, which take days");
+  std::vector<std::string> presets{o.preset}, families;
+  for (const Size& size : published_sizes) presets.emplace_back(size.preset);
+  training_program::add_preset_option(
+      app, o.preset, presets, "size and recipe of a published model, of pictures of 224 x 224, which take days");
   crate::detail::FamilyList<Families>::for_each([&]<class Family>(Family) { families.emplace_back(Family::name); });
   add_choice(app, "--family", o.family, families,
              "crate-mae, or transformer-mae, the same with ordinary transformer blocks");
@@ -110,16 +124,9 @@ void add_options(CLI::App& app, Options& options) {
   add_grid_option(app, options);
 }
 
-void apply_preset(CLI::App& app, const Options& options) {
-  for (const auto& [name, texts] : presets()) {
-    if (name != options.preset) continue;
-    for (const auto& [option_name, text] : texts) {
-      CLI::Option& option = *app.get_option(option_name);
-      if (option.count() > 0 || !why_without_effect(option_name, options).empty()) continue;
-      option.add_result(text);
-      option.run_callback();
-    }
-  }
+void apply_preset(CLI::App& app, const Options& o) {
+  training_program::apply_preset(app, texts_of_preset(app, o),
+                                 [&](std::string_view name) { return why_without_effect(name, o); });
 }
 
 std::string_view why_without_effect(std::string_view name, const Options& o) {

@@ -34,10 +34,10 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--lambda", o.lambda, "lambda of ISTA");
   app.add_option("--dropout", o.dropout, "in the attention");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
-  app.add_option(
-         "--from", o.from,
-         "fine-tune: weights to begin with, of a classifier or a masked autoencoder, whose encoder is taken; the head "
-         "is new, sizes are theirs")
+  app.add_option("--from", o.from,
+                 "fine-tune: weights to begin with, of a classifier, of train_dino or of a masked autoencoder, whose "
+                 "encoder is "
+                 "taken; the head is new, sizes are theirs")
       ->type_name("FILE");
   examples::add_weights_at(app, o.weights_at);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "train_dino/options.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -10,6 +9,7 @@
 #include "image_program/options.hpp"
 #include "program_options/program_options.hpp"
 #include "training_program/check_options.hpp"
+#include "training_program/presets.hpp"
 
 namespace train_dino {
 
@@ -19,9 +19,26 @@ using crate::detail::is_among;
 using program_options::add_choice;
 using program_options::begin_group;
 
-constexpr std::array<std::string_view, 15> of_recipe = {
-    "--patch",  "--dim",  "--depth",      "--heads", "--hidden",  "--bottleneck",       "--outputs", "--drop-path",
-    "--locals", "--rate", "--local-side", "--batch", "--warm-up", "--teacher-momentum", "--epochs"};
+/// DINO's recipe for ImageNet-1k, and SimDINO's; nothing for small images. Their models are of ordinary blocks.
+crate::Metadata texts_of_preset(const CLI::App& app, const Options& o) {
+  if (o.preset != "published") return {};
+  const bool crate = o.family == "crate";
+  crate::Metadata texts = training_program::batch_and_rate(app, o.training, 256, 5e-4);
+  texts.insert(texts.end(), {{"--patch", "16x16"},
+                             {"--dim", crate ? "576" : "384"},
+                             {"--depth", "12"},
+                             {"--heads", crate ? "12" : "6"},
+                             {"--hidden", "2048"},
+                             {"--bottleneck", "256"},
+                             {"--outputs", "65536"},
+                             {"--drop-path", "0.1"},
+                             {"--locals", o.objective == "dino" ? "8" : "10"},
+                             {"--local-side", "96"},
+                             {"--epochs", "100"},
+                             {"--warm-up", "10"},
+                             {"--teacher-momentum", "0.996"}});
+  return texts;
+}
 
 constexpr std::array<std::string_view, 7> of_dino = {"--outputs",
                                                      "--student-temperature",
@@ -59,6 +76,8 @@ void add_data_options(CLI::App& app, Options& o) {
 
 void add_model_options(CLI::App& app, Options& o) {
   begin_group(app, "Model");
+  training_program::add_preset_option(app, o.preset, {o.preset, "published"},
+                                      "published, DINO's recipe and views, of pictures of 224 x 224, which takes days");
   add_choice(app, "--family", o.family, {"crate", "vit"}, "crate or vit");
   image_program::add_patch_option(app, o.patch);
   app.add_option("--dim", o.dim, "width of the tokens");
@@ -90,8 +109,6 @@ void add_objective_options(CLI::App& app, Options& o) {
 void add_recipe_options(CLI::App& app, Options& o) {
   begin_group(app, "Recipe");
   training_program::Options& t = o.training;
-  add_choice(app, "--recipe", o.recipe, {"small", "published"},
-             "what is not given: small (28 to 64 pixels, minutes) or published (DINO at 224 pixels)");
   app.add_option("--rate", t.rate, "learning rate of AdamW after the warm-up");
   app.add_option("--last-rate", o.last_rate, "to which it falls as half a cosine; --rate if that is less");
   app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
@@ -114,33 +131,9 @@ void add_options(CLI::App& app, Options& options) {
   training_program::add_file_options(app, options.training, "epoch", "--epochs, the files and --data");
 }
 
-bool is_of_recipe(std::string_view name) { return is_among(of_recipe, name); }
-
-void apply_recipe(const CLI::App& app, Options& o) {
-  const auto clamp_last_rate = [&] {
-    if (app.count("--last-rate") == 0) o.last_rate = std::min(o.last_rate, o.training.rate);
-  };
-  if (o.recipe != "published") return clamp_last_rate();
-  const auto set = [&]<class Value>(const char* name, Value& value, Value published) {
-    if (app.count(name) == 0) value = published;
-  };
-  const bool dino = o.objective == "dino";
-  set("--patch", o.patch, std::string("16x16"));
-  set("--dim", o.dim, o.family == "vit" ? Index{384} : Index{576});
-  set("--depth", o.depth, Index{12});
-  set("--heads", o.heads, o.family == "vit" ? Index{6} : Index{12});
-  set("--hidden", o.hidden, Index{2048});
-  set("--bottleneck", o.bottleneck, Index{256});
-  set("--outputs", o.outputs, Index{65536});
-  set("--drop-path", o.drop_path, 0.1);
-  set("--locals", o.locals, dino ? Index{8} : Index{10});
-  set("--local-side", o.local_side, Index{96});
-  set("--batch", o.training.trainer.batch, Index{256});
-  set("--epochs", o.training.trainer.epochs, Index{100});
-  set("--warm-up", o.warm_up_epochs, 10.0);
-  set("--rate", o.training.rate, 5e-4 * static_cast<double>(o.training.trainer.batch) / 256);
-  set("--teacher-momentum", o.teacher_momentum, 0.996);
-  clamp_last_rate();
+void apply_preset(CLI::App& app, const Options& o) {
+  training_program::apply_preset(app, texts_of_preset(app, o),
+                                 [&](std::string_view name) { return why_without_effect(name, o); });
 }
 
 std::string_view why_without_effect(std::string_view name, const Options& o) {
@@ -164,7 +157,6 @@ void check_options(const CLI::App& app, const Options& o) {
                                     {"--rate", o.training.rate},
                                     {"--weight-decay", o.training.weight_decay}})
     check_number(std::isfinite(value) && value >= 0, crate::concatenate(name, ": expected a number >= 0"), value);
-  check_number(o.last_rate <= o.training.rate, "--last-rate: expected at most --rate", o.last_rate);
   check_number(o.teacher_momentum >= 0 && o.teacher_momentum < 1, "--teacher-momentum: expected a number in [0, 1)",
                o.teacher_momentum);
   check_number(o.frozen_epochs >= 0, "--frozen-epochs: expected a number >= 0", static_cast<double>(o.frozen_epochs));

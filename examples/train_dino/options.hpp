@@ -14,8 +14,10 @@ namespace train_dino {
 
 using crate::Index;
 
-/// What the command line says; the defaults are the recipe "small".
+/// What the command line says; the defaults are a recipe for small images.
 struct Options {
+  std::string preset = "small-images";
+
   // the data and its views
   std::string data, image;              // image: HEIGHTxWIDTH, empty for 224x224
   Index images = 0, knn_images = 5000;  // 0 for all
@@ -35,7 +37,6 @@ struct Options {
 
   // the recipe and the files
   // Unlike DINO's own recipe, vectors are not decayed, and so neither is the class token, which is one here.
-  std::string recipe = "small";  // small or published
   training_program::Options training = {.rate = 1e-3,
                                         .weight_decay = 0.04,
                                         .decay_matrices_only = true,
@@ -51,11 +52,8 @@ struct Options {
 
 void add_options(CLI::App& app, Options& options);
 
-/// Gives the options that were not given the values of --recipe.
-void apply_recipe(const CLI::App& app, Options& options);
-
-/// Whether --recipe says what an option is that is not given.
-[[nodiscard]] bool is_of_recipe(std::string_view name);
+/// Gives the options that were not given what the preset says.
+void apply_preset(CLI::App& app, const Options& options);
 
 /// Why an option means nothing beside the others; empty if it does mean something.
 [[nodiscard]] std::string_view why_without_effect(std::string_view name, const Options& options);

@@ -30,13 +30,20 @@ struct BegunTraining {
       model;  ///< with all sizes and settings; checkpoints of older versions have none
 };
 
-/// The training to go on with, if that is wanted and there is one. Throws FileError if the checkpoint cannot be read.
+/// The checkpoint of the training to go on with, if that is wanted and there is one. Throws FileError if it cannot be
+/// read.
+[[nodiscard]] inline std::optional<crate::TensorTable> read_begun_checkpoint(const Options& options) {
+  if (!options.resume || options.checkpoint.empty() || !crate::path_exists(options.checkpoint)) return std::nullopt;
+  return crate::read_safetensors(options.checkpoint);
+}
+
+/// The training in it. Throws as read_begun_checkpoint.
 template <class Families>
 [[nodiscard]] std::optional<BegunTraining<Families>> read_begun_training(const Options& options) {
-  if (!options.resume || options.checkpoint.empty() || !crate::path_exists(options.checkpoint)) return std::nullopt;
-  const crate::TensorTable file = crate::read_safetensors(options.checkpoint);
-  BegunTraining<Families> training{.notes = crate::checkpoint_notes(file), .model = {}};
-  if (!training.notes.empty()) training.model = crate::any_model_from<float, Families>(crate::find_weights(file));
+  const auto file = read_begun_checkpoint(options);
+  if (!file) return std::nullopt;
+  BegunTraining<Families> training{.notes = crate::checkpoint_notes(*file), .model = {}};
+  if (!training.notes.empty()) training.model = crate::any_model_from<float, Families>(crate::find_weights(*file));
   return training;
 }
 

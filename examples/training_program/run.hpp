@@ -3,10 +3,13 @@
 
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "crate/core/errors.hpp"
 #include "crate/io/save_model.hpp"
+#include "crate/training/any_optimiser.hpp"
 #include "crate/training/trainer.hpp"
+#include "crate/training/training_state.hpp"
 #include "training_program/options.hpp"
 #include "training_program/ranks.hpp"
 
@@ -14,10 +17,26 @@
 
 namespace training_program {
 
+/// The state that a training of the model begins with: the rule of steps and the average are those of the options.
+template <class Objective, class Model>
+[[nodiscard]] crate::TrainingState<Model, crate::AnyOptimiser<Model>, Objective> first_state(Model model,
+                                                                                             const Options& o,
+                                                                                             Objective objective = {}) {
+  crate::AnyOptimiser<Model> rule(model, optimiser_options(o));
+  crate::TrainingState<Model, crate::AnyOptimiser<Model>, Objective> state{
+      .model = std::move(model), .optimiser = std::move(rule), .objective = std::move(objective)};
+  if (o.average_decay > 0) state.average.emplace(state.model, o.average_decay);
+  return state;
+}
+
 /// How long a training is, in words: the option that says it, and "5 epochs", "2000 steps".
 struct Length {
   std::string option, text;
 };
+
+[[nodiscard]] inline Length length_in_epochs(const Options& o) {
+  return {"--epochs", crate::concatenate(o.trainer.epochs, " epochs")};
+}
 
 /// Writes the weights of --output.
 struct SaveWeights {

@@ -157,6 +157,7 @@
 #include "crate/training/schedule.hpp"
 #include "crate/training/self_distillation.hpp"
 #include "crate/training/sgd.hpp"
+#include "crate/training/shared_columns.hpp"
 #include "crate/training/text_windows.hpp"
 #include "crate/training/token_prediction.hpp"
 #include "crate/training/training_extent.hpp"

@@ -95,6 +95,7 @@ def refuse():
     check_refused("--image would have no effect", "--image", "8x8")
     check_refused("or a picture to replace", "--grid", "images.st")
     check_refused("image height a multiple of 3", "--patch", "3x4")
+    check_refused("image height a multiple of 16", "--preset", "crate-mae-tiny")
     check("a training is not replaced", train("--checkpoint", "crate-mae.run")[0] == 1)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Self-distillation from a shell: self_distillation.py FOLDER_OF_PROGRAMS. A training that goes on is the one that was never stopped, on any
-number of threads; a collapse that is provoked is named; options without effect are refused."""
+number of threads; a classifier begins with its encoder; a collapse that is provoked is named; options without effect are refused."""
 
 import json
 import os
@@ -42,6 +42,36 @@ def read(path):
         return file.read()
 
 
+def fine_tune(folder, name):
+    """Classifiers of other classes than the encoder was trained on begin with teacher and student, also from the checkpoint."""
+    os.makedirs(f"{folder}/two", exist_ok=True)
+    write_data(f"{folder}/two", classes=2)
+
+    def tune(output, *arguments):
+        status, out = checks.run("train_classifier", "--data", f"{folder}/two", "--batch", 32, "--output", f"{name}-{output}", *arguments)
+        check(f"{output}: a classifier is trained", status == 0, out)
+        return read(f"{name}-{output}")
+
+    begun = ["--threads", 1, "--schedule", "constant", "--epochs"]
+    of_weights = tune("of-weights", "--from", f"{name}-resumed", *begun, 2)
+    check("a checkpoint stands for its teacher", of_weights == tune("of-checkpoint", "--from", f"{name}-checkpoint", *begun, 2))
+    student = ["--from", f"{name}-checkpoint", "--weights-at", "model", "--pool", "mean"]
+    whole = tune("of-student", *student, *begun, 2)
+    check("and holds the student too", whole != of_weights)
+    tune("first-half", *student, *begun, 1, "--checkpoint", f"{name}-tuned")
+    check("what was begun so goes on", whole == tune("second-half", "--checkpoint", f"{name}-tuned", "--resume", "--epochs", 2))
+
+
+def take_preset(folder, small):
+    path = f"{folder}/published"
+    status, out = train("--data", folder, *small, "--preset", "published", "--epochs", 1, "--checkpoint", path)
+    check("a preset gives what is not given", status == 0 and b'"note: --teacher-momentum":"0.996"' in read(path), out)
+    check("its rate goes with the batch", b'"note: --rate":"3.125e-05"' in read(path))
+    check("and leaves what is given", b'"note: --locals":"2"' in read(path))
+    status, out = train("--checkpoint", path, "--resume", "--preset", "small-images")
+    check("a training goes on with its own", status == 1 and "expected 'published', found 'small-images'" in out, out)
+
+
 def main():
     random.seed(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -69,6 +99,9 @@ def main():
             status, out = train("--checkpoint", f"{name}-checkpoint", "--resume", "--output", f"{name}-resumed")
             check("it goes on with its own options", status == 0 and "goes on after step" in out, out)
             check("to the same bits", read(f"{name}-whole") == read(f"{name}-resumed"))
+            if objective[0] == "coding-rate":
+                fine_tune(folder, name)
+        take_preset(folder, small)
 
         collapse = ["--data", folder, *small, "--objective", "dino", "--outputs", 24, "--teacher-momentum", 0, "--centre-momentum", 1]
         status, out = train(*collapse, "--rate", 0.01, "--warm-up", 0, "--epochs", 3, "--discard")

@@ -3,6 +3,8 @@
 
 #include "crate/training/communicator.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -12,6 +14,8 @@
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "crate/core/launched_process.hpp"
+#include "crate/core/threads.hpp"
+#include "crate/training/shared_columns.hpp"
 
 using namespace crate;
 using namespace crate::test;
@@ -68,6 +72,36 @@ TEST_CASE("Ranks share values in the order of those who own them") {
   CHECK(message_of<Error>([&] {
           share_values(short_of_one, "values", values, [](Index i) { return i % 2 == 0 ? 0 : 1; });
         }) == "values: expected more of rank 0 on node0, found 4 bytes");
+}
+
+TEST_CASE("Ranks share out the columns of matrices, in ranges that do not depend on them") {
+  const auto bytes_of = [](const auto& matrix) {
+    return std::string(reinterpret_cast<const char*>(matrix.data()),
+                       sizeof(*matrix.data()) * std::size_t(matrix.size()));
+  };
+  const Matrix<double> whole = Matrix<double>::Random(3, 5);
+  const Eigen::RowVectorXi whole_of_labels = Eigen::RowVectorXi::Random(5);
+  Threads threads;
+  for (int rank = 0; rank < 2; ++rank) {
+    Matrix<double> columns = Matrix<double>::Zero(3, 5);
+    Eigen::RowVectorXi labels = Eigen::RowVectorXi::Zero(5);
+    std::vector<Index> begun;
+    std::string of_other;  // who has the ranges 0 and 1, or 2: columns 0, 1 and 2, 3, or 4
+    for (const Index first : {0, 2, 4})
+      if ((first == 4) == (rank == 0))
+        of_other += bytes_of(whole.middleCols(first, std::min<Index>(2, 5 - first)).eval()) +
+                    bytes_of(whole_of_labels.middleCols(first, std::min<Index>(2, 5 - first)).eval());
+    RankAmongOthers ranks(rank, 2, {of_other});
+    const auto compute = [&](Index first, Index count, int) {
+      begun.push_back(first);
+      columns.middleCols(first, count) = whole.middleCols(first, count);
+      labels.middleCols(first, count) = whole_of_labels.middleCols(first, count);
+    };
+    compute_shared_columns(ranks, "columns", 2, threads, compute, columns, labels);
+    CHECK(begun == (rank == 0 ? std::vector<Index>{0, 2} : std::vector<Index>{4}));
+    CHECK(columns == whole);
+    CHECK(labels == whole_of_labels);
+  }
 }
 
 TEST_CASE("The first text in which ranks differ is named, with what they have") {

@@ -17,6 +17,8 @@
 #include "crate/layers/layer.hpp"
 #include "crate/layers/patch_embedding.hpp"
 #include "crate/probing/labelled_features.hpp"
+#include "crate/training/communicator.hpp"
+#include "crate/training/shared_columns.hpp"
 
 // What models say of images before they are asked for classes or pixels.
 
@@ -72,20 +74,22 @@ template <class Model, class Sets, class R>
     throw OptionError("features: expected a model that pools tokens, found one that does not");
 }
 
-/// features_of(images, worker) of all examples of a source, `batch` at a time on every thread.
+/// features_of(images, worker) of all examples of a source, `batch` at a time on every thread of every rank.
 template <Scalar S, class Source, class FeaturesOf>
 [[nodiscard]] LabelledFeatures<S> labelled_by(const Source& source, Index dim, Index classes, Threads& threads,
-                                              Index batch, const FeaturesOf& features_of) {
+                                              Index batch, Communicator& ranks, const FeaturesOf& features_of) {
   check_option(batch >= 1, "images at a time >= 1", batch);
   LabelledFeatures<S> result{Matrix<S>(dim, source.size()), std::vector<Index>(static_cast<std::size_t>(source.size())),
                              classes};
-  threads.for_each_range(source.size(), batch, [&](Index first, Index count, int worker) {
+  Eigen::Map<Eigen::Matrix<Index, 1, Eigen::Dynamic>> labels(result.labels.data(), source.size());
+  const auto compute = [&](Index first, Index count, int worker) {
     std::vector<Index> indices(static_cast<std::size_t>(count));
     std::iota(indices.begin(), indices.end(), first);
     const auto examples = source.take(std::span<const Index>(indices));
     result.features.middleCols(first, count) = features_of(examples.images, worker);
     std::copy(examples.labels.begin(), examples.labels.end(), result.labels.begin() + first);
-  });
+  };
+  compute_shared_columns(ranks, "features of images", batch, threads, compute, result.features, labels);
   return result;
 }
 
@@ -121,16 +125,17 @@ template <HasImageEncoder Model>
   return features;
 }
 
-/// The features of all examples of a source of labelled images, `batch` at a time on every thread: any number of
-/// threads gives the same bits. Throws as image_features.
+/// The features of all examples of a source of labelled images, `batch` at a time on every thread; ranks share them
+/// out. Any number of threads and ranks gives the same bits. Throws as image_features.
 template <HasImageEncoder Model, class Source>
 [[nodiscard]] LabelledFeatures<typename Model::Scalar> labelled_features(const Model& model, const Source& source,
                                                                          Index classes, const FeatureOptions& options,
-                                                                         Threads& threads, Index batch = 16) {
+                                                                         Threads& threads, Index batch = 16,
+                                                                         Communicator& ranks = single_process()) {
   using S = typename Model::Scalar;
   std::vector<Workspace> workspaces(static_cast<std::size_t>(threads.count()));
   return detail::labelled_by<S>(
-      source, model.tokens.output_dim(), classes, threads, batch, [&](const Matrix<S>& images, int worker) {
+      source, model.tokens.output_dim(), classes, threads, batch, ranks, [&](const Matrix<S>& images, int worker) {
         Threads alone;
         return image_features(model, images, options,
                               {.threads = &alone, .workspace = &workspaces[static_cast<std::size_t>(worker)]});
@@ -144,7 +149,7 @@ template <class Source>
   const std::vector<Index> first_alone{0};
   if (source.size() < 1) throw ShapeError("pixels: expected at least an image, found none");
   const Index values = source.take(std::span<const Index>(first_alone)).images.rows();
-  return detail::labelled_by<typename Pixels::Scalar>(source, values, classes, threads, 256,
+  return detail::labelled_by<typename Pixels::Scalar>(source, values, classes, threads, 256, single_process(),
                                                       [](const Pixels& images, int) { return images; });
 }
 

@@ -13,6 +13,8 @@
 #include "crate/operators/unit_columns.hpp"
 #include "crate/probing/confusion.hpp"
 #include "crate/probing/labelled_features.hpp"
+#include "crate/training/communicator.hpp"
+#include "crate/training/shared_columns.hpp"
 
 // What an example is, by the examples that are most like it.
 
@@ -97,11 +99,13 @@ template <Scalar S, class Queries>
 ///   votes(c, j) = sum over neighbours i of class c of exp((s_ij - 1) / temperature),
 /// where s_ij is the cosine of the features of i and j, each d. O(N M d). Source: the published evaluation of DINO
 /// (arXiv 2104.14294), up to the factor exp(-1 / temperature), without which votes overflow.
+/// Ranks share the M out. Any number of threads and ranks gives the same bits.
 /// Throws ShapeError unless features and labels agree, OptionError on fewer examples than k, or of one class,
 /// PrecisionError on features that are not finite.
 template <Scalar S>
 [[nodiscard]] Matrix<double> neighbour_votes(const LabelledFeatures<S>& examples, const Matrix<S>& features,
-                                             const NearestNeighbourOptions& options, Threads& threads) {
+                                             const NearestNeighbourOptions& options, Threads& threads,
+                                             Communicator& ranks = single_process()) {
   options.check();
   detail::check_training(examples);
   check_option(examples.size() >= options.neighbours,
@@ -110,22 +114,24 @@ template <Scalar S>
   check_finite_features("features", features);
   const Matrix<S> known = unit_columns<S>(examples.features), asked = unit_columns<S>(features);
   Matrix<double> votes = Matrix<double>::Zero(examples.classes, features.cols());
-  constexpr Index queries = 256;
-  threads.for_each_range(features.cols(), queries, [&](Index first, Index count, int) {
+  const auto vote = [&](Index first, Index count, int) {
     const auto nearest = detail::most_similar<S>(known, asked.middleCols(first, count), options.neighbours);
     for (Index j = 0; j < count; ++j)
       for (const auto& neighbour : nearest[static_cast<std::size_t>(j)].found())
         votes(examples.labels[static_cast<std::size_t>(neighbour.example)], first + j) +=
             std::exp((static_cast<double>(neighbour.similarity) - 1) / options.temperature);
-  });
+  };
+  constexpr Index queries = 256;
+  compute_shared_columns(ranks, "votes of neighbours", queries, threads, vote, votes);
   return votes;
 }
 
 /// The class that gets most of the votes, M. Throws as neighbour_votes.
 template <Scalar S>
 [[nodiscard]] std::vector<Index> classify_by_neighbours(const LabelledFeatures<S>& examples, const Matrix<S>& features,
-                                                        const NearestNeighbourOptions& options, Threads& threads) {
-  return largest_rows(neighbour_votes(examples, features, options, threads));
+                                                        const NearestNeighbourOptions& options, Threads& threads,
+                                                        Communicator& ranks = single_process()) {
+  return largest_rows(neighbour_votes(examples, features, options, threads, ranks));
 }
 
 }  // namespace crate

@@ -37,12 +37,12 @@ namespace crate {
 ///   update_centre(teacher)                   changes what the objective keeps from step to step, behind each
 ///   views, global_views                      how many there are, and how many the teacher sees, the first ones
 ///   other_size                               height and width of views that are not of the model's own size
-///   evaluate(model, threads)                 what is told of the teacher after an epoch: the examples that a trainer
-///                                            is given to test are not asked for
+///   evaluate(model, threads, ranks)          what is told of the teacher after an epoch, the same on all ranks: the
+///                                            examples that a trainer is given to test are not asked for
 template <class O, class Model>
 concept JointObjective = Measures<typename O::Measures> &&
     requires(const O& objective, O& changed, const ViewFeatures<typename Model::Scalar>& features,
-             const StepPlace& place, const Model& model, Threads& threads) {
+             const StepPlace& place, const Model& model, Threads& threads, Communicator& ranks) {
   { objective.loss(features, features, place, threads).measures } -> std::convertible_to<typename O::Measures>;
   {
     objective.loss(features, features, place, threads).by_student
@@ -52,7 +52,7 @@ concept JointObjective = Measures<typename O::Measures> &&
   { objective.global_views } -> std::convertible_to<Index>;
   { objective.other_size.height } -> std::convertible_to<Index>;
   { objective.other_size.width } -> std::convertible_to<Index>;
-  { objective.evaluate(model, threads) } -> std::same_as<typename O::Measures>;
+  { objective.evaluate(model, threads, ranks) } -> std::same_as<typename O::Measures>;
 };
 
 /// The gradient of a joint objective over a batch, on several threads and ranks: micro-batches go forward and stay

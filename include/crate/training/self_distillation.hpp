@@ -17,6 +17,7 @@
 #include "crate/core/part.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/operators/self_distillation.hpp"
+#include "crate/training/communicator.hpp"
 #include "crate/training/measures.hpp"
 #include "crate/training/objective.hpp"
 #include "crate/training/recipe.hpp"
@@ -143,11 +144,12 @@ struct SelfDistillationObjective {
   };
 
   SelfDistillationRule rule;
-  Index views = 2;                                                  ///< of an image, global ones first
-  Index global_views = 2;                                           ///< which the teacher sees
-  Size other_size = {};                                             ///< of the local ones, in pixels
-  Vector<Scalar> centre = {};                                       ///< of DINO: K entries, zero at the start
-  std::function<Measures(const Model&, Threads&)> evaluation = {};  ///< of the teacher after an epoch, if there is one
+  Index views = 2;             ///< of an image, global ones first
+  Index global_views = 2;      ///< which the teacher sees
+  Size other_size = {};        ///< of the local ones, in pixels
+  Vector<Scalar> centre = {};  ///< of DINO: K entries, zero at the start
+  /// Of the teacher after an epoch, if there is one: the same on all ranks, which may share it out.
+  std::function<Measures(const Model&, Threads&, Communicator&)> evaluation = {};
 
   /// For features of `dim` entries. Throws OptionError on an option out of range.
   SelfDistillationObjective(SelfDistillationRule what, Index dim, Index local_views = 0, Size local_size = {})
@@ -186,8 +188,8 @@ struct SelfDistillationObjective {
       centre = dino_centre(centre, teacher, dino->centre_momentum);
   }
 
-  [[nodiscard]] Measures evaluate(const Model& model, Threads& threads) const {
-    return evaluation ? evaluation(model, threads) : Measures{};
+  [[nodiscard]] Measures evaluate(const Model& model, Threads& threads, Communicator& ranks) const {
+    return evaluation ? evaluation(model, threads, ranks) : Measures{};
   }
 
   /// The gauges of a teacher's features of one view of images, p x B.

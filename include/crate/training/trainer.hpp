@@ -216,7 +216,7 @@ class Trainer {
   /// The sums over the test examples of what would be kept; of a joint objective what it evaluates, without these.
   [[nodiscard]] Measures test() {
     if constexpr (is_joint)
-      return state_.objective.evaluate(state_.result(), threads_);
+      return state_.objective.evaluate(state_.result(), threads_, ranks_);
     else
       return measure(test_);
   }
