@@ -32,11 +32,13 @@ struct AttentionHeads {
   S scale = 1;  ///< of the logits
 };
 
-/// Keys and values of a set, `past` of them of tokens that went before, then those of the queries.
+/// Keys and values of a set, head after head `head_step` numbers apart, of each the p numbers of a token behind those of
+/// the token before: what one query reads lies in one piece. `past` are of tokens that went before, then come those of
+/// the queries.
 template <Scalar S>
 struct CachedSet {
-  Columns<const S> keys, values;
-  Index past = 0;
+  const S *keys, *values;
+  Index head_step, past;
 };
 
 /// The heads of queries, one below the other in (K p) x (total queries), each of which sees what went before it in its
