@@ -32,9 +32,9 @@ struct AttentionHeads {
   S scale = 1;  ///< of the logits
 };
 
-/// Keys and values of a set, head after head `head_step` numbers apart, of each the p numbers of a token behind those of
-/// the token before: what one query reads lies in one piece. `past` are of tokens that went before, then come those of
-/// the queries.
+/// Keys and values of a set, heads `head_step` numbers apart. Of each head the p numbers of a token lie behind those of
+/// the token before, so that one query reads one piece. `past` are of tokens that went before, then come those of the
+/// queries.
 template <Scalar S>
 struct CachedSet {
   const S *keys, *values;
