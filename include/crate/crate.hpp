@@ -42,6 +42,7 @@
 #include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/random.hpp"
+#include "crate/core/shared_pages.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"

@@ -32,11 +32,13 @@ struct AttentionHeads {
   S scale = 1;  ///< of the logits
 };
 
-/// Keys and values of a set, `past` of them of tokens that went before, then those of the queries.
+/// Keys and values of a set, heads `head_step` numbers apart. Of each head the p numbers of a token lie behind those of
+/// the token before, so that one query reads one piece. `past` are of tokens that went before, then come those of the
+/// queries.
 template <Scalar S>
 struct CachedSet {
-  Columns<const S> keys, values;
-  Index past = 0;
+  const S *keys, *values;
+  Index head_step, past;
 };
 
 /// The heads of queries, one below the other in (K p) x (total queries), each of which sees what went before it in its

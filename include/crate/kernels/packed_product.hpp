@@ -60,7 +60,7 @@ void for_each_piece(const PackedWeights<W>& weights, Index cols, Index column_by
 
 /// The numbers of room for a panel that is widened to floats, with a gap up to the next thread's.
 [[nodiscard]] inline Index widened_room(const PackedWeights<bfloat16>& weights) {
-  return round_up((2 * weights.depth() + tile_steps_ahead) * weights.panel_rows(), 16);
+  return round_up(2 * weights.depth() * weights.panel_rows() + numbers_ahead(weights.panel_rows(), sizeof(float)), 16);
 }
 
 /// The bytes of workspace that multiply_packed takes.
@@ -85,7 +85,7 @@ class StepsOfColumn {
       count += is_zero(x[k]) ? 0U : 1U;
     }
     if (static_cast<double>(count) > largest_share * static_cast<double>(depth)) return;
-    std::fill_n(steps_.begin() + static_cast<std::ptrdiff_t>(count), column_steps_ahead, std::int32_t{0});
+    std::fill_n(steps_.begin() + static_cast<std::ptrdiff_t>(count), listed_steps_ahead, std::int32_t{0});
     few_ = std::span<const std::int32_t>(steps_).first(count);
   }
   StepsOfColumn(const StepsOfColumn&) = delete;
@@ -106,7 +106,7 @@ class StepsOfColumn {
       return number == 0;
   }
 
-  std::array<std::int32_t, static_cast<std::size_t>(most_steps + column_steps_ahead)> steps_;
+  std::array<std::int32_t, static_cast<std::size_t>(most_steps + listed_steps_ahead)> steps_;
   std::optional<std::span<const std::int32_t>> few_;
 };
 

@@ -5,10 +5,12 @@
 #include <bit>
 #include <concepts>
 #include <cstddef>
+#include <memory>
 #include <type_traits>
 
 #include "crate/core/matrix.hpp"
 #include "crate/core/pages.hpp"
+#include "crate/core/shared_pages.hpp"
 #include "crate/kernels/bfloat16.hpp"
 #include "crate/kernels/tile_shape.hpp"
 #include "crate/kernels/views.hpp"
@@ -38,7 +40,8 @@ template <FoldedWeight W, class Number>
 }
 
 /// A matrix of fixed weights, arranged for the micro-kernel of an instruction set: panels as high as its tiles, and in
-/// each panel the rows' numbers of a step next to each other. Rows beyond the last, up to whole vectors, are 0.
+/// each panel the rows' numbers of a step next to each other. Rows beyond the last, up to whole vectors, are 0. Copies
+/// share what is never changed.
 template <FoldedWeight W>
 class PackedWeights {
  public:
@@ -49,11 +52,14 @@ class PackedWeights {
   /// Rounds every entry of `weights` once.
   template <class Derived>
   explicit PackedWeights(const Eigen::MatrixBase<Derived>& weights, InstructionSet set = crate::instruction_set())
-      : set_(set), rows_(weights.rows()), cols_(weights.cols()), units_(round_up(rows_, lanes()) * depth()) {
-    provide_pages(units_.data(), bytes_held());
+      : set_(set), rows_(weights.rows()), cols_(weights.cols()) {
+    const std::shared_ptr<std::byte> memory = pages_of_weights().take(bytes_held());
+    auto* const units = reinterpret_cast<Unit*>(memory.get());
+    units_ = {memory, units};
+    provide_pages(units, bytes_held());
     for (Index panel = 0; panel < panels(); ++panel) {
       const Index first = panel * panel_rows(), width = round_up(rows_of(panel), lanes());
-      Unit* to = units_.data() + first * depth();
+      Unit* to = units + first * depth();
       for (Index k = 0; k < depth(); ++k)
         for (Index i = first; i < first + width; ++i)
           *to++ = i < rows_ ? packed_unit<W>(k, cols_, [&](Index j) { return weights(i, j); }) : Unit{};
@@ -68,14 +74,16 @@ class PackedWeights {
   [[nodiscard]] Index panel_rows() const { return tile_rows(set_, sizeof(Unit)); }
   [[nodiscard]] Index panels() const { return (rows_ + panel_rows() - 1) / panel_rows(); }
   [[nodiscard]] Index rows_of(Index panel) const { return std::min(panel_rows(), rows_ - panel * panel_rows()); }
-  [[nodiscard]] const Unit* panel(Index index) const { return units_.data() + index * panel_rows() * depth(); }
+  [[nodiscard]] const Unit* panel(Index index) const { return units_.get() + index * panel_rows() * depth(); }
 
-  [[nodiscard]] std::size_t bytes_held() const { return static_cast<std::size_t>(units_.size()) * sizeof(Unit); }
+  [[nodiscard]] std::size_t bytes_held() const {
+    return static_cast<std::size_t>(round_up(rows_, lanes()) * depth()) * sizeof(Unit);
+  }
 
  private:
   InstructionSet set_ = InstructionSet::portable;
   Index rows_ = 0, cols_ = 0;
-  Eigen::Array<Unit, Eigen::Dynamic, 1> units_;  // aligned to whole vectors
+  std::shared_ptr<const Unit> units_;  // begins on a cache line
 };
 
 }  // namespace crate::detail

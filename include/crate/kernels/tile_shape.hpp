@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+
 #include "crate/core/matrix.hpp"
 #include "crate/kernels/instruction_set.hpp"
 
@@ -34,12 +36,21 @@ struct TileShape {
 #endif
 }
 
-/// How many steps ahead of its use the micro-kernel fetches a panel, and so beyond the end of it: there must not lie
-/// what another thread writes.
+/// How many steps ahead of its use the micro-kernel fetches a panel, from the second cache.
 inline constexpr Index tile_steps_ahead = 16;
 
-/// How many steps of a column that are no 0 are fetched ahead: from memory, as each is needed once.
-inline constexpr Index column_steps_ahead = 16;
+/// How many bytes ahead for a single column: into the second cache and from memory, as each step is needed once. More
+/// than a page of 4 KiB, at the end of which the processor's own fetching stops.
+inline constexpr Index column_bytes_ahead = 4608;
+
+/// How many of the steps listed of a single column are fetched ahead.
+inline constexpr Index listed_steps_ahead = 16;
+
+/// The numbers (or pairs of bfloat16) of `size` bytes behind a panel of so many rows that may be fetched with it: there
+/// must not lie what another thread writes.
+[[nodiscard]] constexpr Index numbers_ahead(Index rows, std::size_t size) {
+  return std::max(tile_steps_ahead * rows, column_bytes_ahead / static_cast<Index>(size));
+}
 
 /// How many numbers (or pairs of bfloat16) of `size` bytes a register holds.
 [[nodiscard]] constexpr Index lanes_in(InstructionSet set, std::size_t size) {

@@ -103,11 +103,13 @@ class TokenCache {
   /// The tokens that the pass's set s had before.
   [[nodiscard]] Index past(Index s) const { return length(set_of(s)); }
 
-  /// What one layer keeps of the pass's sets: of set s a column for each token.
+  /// What one layer keeps of the pass's sets.
   class Layer {
    public:
-    [[nodiscard]] detail::Columns<S> of(Index s) const {
-      return {first_ + cache_.set_of(s) * cache_.longest_ * stride_, stride_};
+    /// Of set s the rows from `first` on, a column for each token, one behind the other: rows that are read together,
+    /// as those of a head, lie together, longest() columns of them. Rows are always asked for in the same groups.
+    [[nodiscard]] detail::Columns<S> rows(Index s, Index first, Index count) const {
+      return {first_ + cache_.longest_ * (cache_.set_of(s) * stride_ + first), count};
     }
 
    private:
@@ -132,7 +134,7 @@ class TokenCache {
   [[nodiscard]] static Index stride(Index rows) { return detail::round_up(rows, 64 / Index{sizeof(S)}); }
 
   std::vector<Index> rows_;    // of every layer that keeps something
-  std::vector<Index> begins_;  // of its numbers: set after set, token after token
+  std::vector<Index> begins_;  // of its numbers: set after set, rows in groups, token after token
   Index longest_;
   std::vector<Index> lengths_;  // of every set
   std::vector<Index> chosen_;   // the pass's set s is chosen_[s]

@@ -146,7 +146,7 @@ struct Head {
 template <Scalar S>
 [[nodiscard]] Index numbers_of_worker(Index head_dim, const TokenLayout& layout) {
   using T = Tiles<Arithmetic<S>>;
-  constexpr Index gap = tile_steps_ahead * T::rows;
+  constexpr Index gap = numbers_ahead(T::rows, sizeof(S));
   const Index tokens = round_up(layout.longest(), T::lanes);
   return tokens * (head_dim + round_up(head_dim, T::lanes)) + strip_stride<S>(tokens) * T::columns + gap;
 }

@@ -20,25 +20,38 @@ void scores_of(const S* q, Columns<const S> k, Index dim, Index seen, S* scores)
   }
 }
 
-/// out = scale sum over j of weights[j] v_j, by whole vectors and two sums of each.
-template <Scalar S, class Out>
-void average(const S* weights, Columns<const S> v, Index dim, Index seen, S scale, Out* out) {
+/// out = scale sum over j of weights[j] v_j, of `vectors` vectors of rows, the first `count` rows of each; by two sums,
+/// of even and odd j.
+template <int vectors, Scalar S, class Out>
+[[gnu::always_inline]] inline void average_rows(const S* weights, Columns<const S> v, auto count, Index seen, S scale,
+                                                Out* out) {
   using V = Simd<S>;
   constexpr Index lanes = lanes_of<V>;
-  for (Index i = 0; i < dim; i += lanes) {
-    const Index count = std::min(lanes, dim - i);
-    V even{}, odd{};
-    const auto value = [&](Index j) __attribute__((always_inline)) {
-      return count == lanes ? load<V>(v.at(i, j)) : load_first<V>(v.at(i, j), count);
-    };
-    Index j = 0;
-    for (; j + 1 < seen; j += 2) {
-      even += value(j) * weights[j];
-      odd += value(j + 1) * weights[j + 1];
-    }
-    if (j < seen) even += value(j) * weights[j];
-    store_rounded(V((even + odd) * scale), out + i, count);
+  Registers<V, vectors> even = {}, odd = {};
+  const auto add = [&](Registers<V, vectors> & sums, Index j) __attribute__((always_inline)) {
+    unrolled<vectors>([&](auto i) __attribute__((always_inline)) {
+      sums[i] += load_first<V>(v.at(i * lanes, j), count) * weights[j];
+    });
+  };
+  Index j = 0;
+  for (; j + 1 < seen; j += 2) {
+    add(even, j);
+    add(odd, j + 1);
   }
+  if (j < seen) add(even, j);
+  unrolled<vectors>([&](auto i) { store_rounded(V((even[i] + odd[i]) * scale), out + i * lanes, count); });
+}
+
+/// out = scale sum over j of weights[j] v_j.
+template <Scalar S, class Out>
+void average(const S* weights, Columns<const S> v, Index dim, Index seen, S scale, Out* out) {
+  constexpr Index lanes = lanes_of<Simd<S>>;
+  constexpr std::integral_constant<Index, lanes> whole;
+  const auto from = [&](Index i) { return Columns<const S>{v.at(i, 0), v.stride}; };
+  Index i = 0;
+  for (; i + 4 * lanes <= dim; i += 4 * lanes) average_rows<4>(weights, from(i), whole, seen, scale, out + i);
+  for (; i + lanes <= dim; i += lanes) average_rows<1>(weights, from(i), whole, seen, scale, out + i);
+  if (i < dim) average_rows<1>(weights, from(i), dim - i, seen, scale, out + i);
 }
 
 /// See kernels/attention.hpp.
@@ -53,12 +66,14 @@ void attend_cached(const CachedHeads<S>& heads, Columns<Out> out, Workspace& wor
   for (Index s = 0; s < layout.sets(); ++s) {
     const CachedSet<S>& set = heads.sets[s];
     threads.for_each(heads.count * layout.length(s), [&](Index piece, int worker) {
-      const Index j = piece / heads.count, row = piece % heads.count * heads.dim, token = layout.begin(s) + j;
+      const Index j = piece / heads.count, head = piece % heads.count, row = head * heads.dim;
+      const Index token = layout.begin(s) + j;
       const Index seen = set.past + j + 1;
       S* const scores = rooms + worker * each;
-      scores_of<S>(heads.queries.at(row, token), {set.keys.at(row, 0), set.keys.stride}, heads.dim, seen, scores);
+      scores_of<S>(heads.queries.at(row, token), {set.keys + head * set.head_step, heads.dim}, heads.dim, seen, scores);
       const S inverse_sum = exponentials_in_place<S>(scores, seen, seen, heads.scale).inverse_sum;
-      average<S>(scores, {set.values.at(row, 0), set.values.stride}, heads.dim, seen, inverse_sum, out.at(row, token));
+      average<S>(scores, {set.values + head * set.head_step, heads.dim}, heads.dim, seen, inverse_sum,
+                 out.at(row, token));
     });
   }
 }

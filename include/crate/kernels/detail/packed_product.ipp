@@ -136,7 +136,7 @@ void multiply_steps(const typename A::Unit* panel, std::span<const std::int32_t>
   const std::int32_t* k = steps.data();
   for (const std::int32_t* const end = k + steps.size(); k != end; ++k) {
     const auto* const rows = panel + *k * step;
-    const auto* const ahead = panel + k[column_steps_ahead] * step;
+    const auto* const ahead = panel + k[listed_steps_ahead] * step;
     const auto number = x[*k];
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
       if constexpr (v * sizeof(Units) % 64 == 0) __builtin_prefetch(ahead + v * lanes_of<Units>);

@@ -156,7 +156,7 @@ void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout
   Room<S> size(nullptr);
   static_cast<void>(SeparateAdjointRoom<S>(size, heads.dim, layout.longest(), drops));
   constexpr Index gap =
-      tile_steps_ahead * Tiles<Arithmetic<S>>::rows;  // what is fetched ahead must not be the next worker's
+      numbers_ahead(Tiles<Arithmetic<S>>::rows, sizeof(S));  // what is fetched ahead must not be the next worker's
   Workspace::Frame frame(workspace);
   S* const rooms = frame.array<S>((size.taken() + gap) * threads.count());
   threads.for_each(layout.sets() * heads.count, [&](Index piece, int worker) {

@@ -14,7 +14,9 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
                    Index x_stride, typename A::Scalar* sums, Index sums_stride) {
   using Sums = typename A::Sums;
   using Units = typename A::Units;
-  constexpr int cache_line = 64;
+  constexpr int cache_line = 64, first_cache = 3, second_cache = 2;
+  const Index ahead =
+      columns == 1 ? column_bytes_ahead / Index{sizeof(Units)} * lanes_of<Units> : tile_steps_ahead * panel_step;
   [&]<int... v, int... cell>(std::integer_sequence<int, v...>, std::integer_sequence<int, cell...>)
       __attribute__((always_inline)) {
     Registers<Registers<Sums, vectors>, columns> sum;
@@ -24,9 +26,9 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
 #endif
     for (Index k = 0; k < depth; ++k, panel += panel_step, ++x) {
       Registers<Units, vectors> rows;
-      // From the second cache; harmless beyond the end.
+      // Harmless beyond the end.
       ((v * sizeof(Units) % cache_line == 0
-            ? __builtin_prefetch(panel + v * lanes_of<Units> + tile_steps_ahead * panel_step)
+            ? __builtin_prefetch(panel + v * lanes_of<Units> + ahead, 0, columns == 1 ? second_cache : first_cache)
             : void()),
        ...);
       ((rows[v] = load<Units>(panel + v * lanes_of<Units>)), ...);

@@ -19,16 +19,19 @@ inline void check_goes_on(const AttentionOptions& attention) {
 template <Scalar S>
 void keep_in_cache(const AttentionHeads<S>& heads, const typename TokenCache<S>::Layer& kept,
                    const TokenCache<S>& cache) {
-  using Numbers = Eigen::Map<Vector<S>>;
-  using ConstNumbers = Eigen::Map<const Vector<S>>;
-  const Index width = heads.count * heads.dim;
-  for (Index s = 0; s < heads.layout.sets(); ++s)
-    for (Index j = 0; j < heads.layout.length(s); ++j) {
-      const Index token = heads.layout.begin(s) + j, column = cache.past(s) + j;
-      Numbers(kept.of(s).at(0, column), width) = ConstNumbers(heads.keys.at(0, token), width);
-      if (heads.values.first != heads.keys.first)
-        Numbers(kept.of(s).at(width, column), width) = ConstNumbers(heads.values.at(0, token), width);
+  const auto keep = [&](Columns<const S> tokens, Index s, Index row) {
+    const Index first = heads.layout.begin(s), count = heads.layout.length(s), width = heads.count * heads.dim;
+    for (Index head = 0; head < width; head += heads.dim) {
+      const Columns<S> to = kept.rows(s, row + head, heads.dim);
+      Eigen::Map<Matrix<S>>(to.at(0, cache.past(s)), heads.dim, count) =
+          Eigen::Map<const Matrix<S>, 0, Eigen::OuterStride<>>(tokens.at(head, first), heads.dim, count,
+                                                               Eigen::OuterStride<>(tokens.stride));
     }
+  };
+  for (Index s = 0; s < heads.layout.sets(); ++s) {
+    keep(heads.keys, s, 0);
+    if (heads.values.first != heads.keys.first) keep(heads.values, s, heads.count * heads.dim);
+  }
 }
 
 /// attend_heads among the tokens of a pass; with a cache, also to those that went before, and leaves in it what the
@@ -47,8 +50,8 @@ void attend_in_pass(InstructionSet set, const AttentionHeads<S>& heads, bool fir
   auto* const sets = frame.array<CachedSet<S>>(heads.layout.sets());
   bool has_past = false;
   for (Index s = 0; s < heads.layout.sets(); ++s) {
-    const Columns<S> keys = kept.of(s);
-    sets[s] = {{keys.first, keys.stride}, {keys.at(is_one ? 0 : width, 0), keys.stride}, cache->past(s)};
+    const Columns<S> keys = kept.rows(s, 0, heads.dim), values = is_one ? keys : kept.rows(s, width, heads.dim);
+    sets[s] = {keys.first, values.first, heads.dim * cache->longest(), cache->past(s)};
     has_past = has_past || sets[s].past > 0;
   }
   if (!has_past) return attend_within();
