@@ -15,6 +15,7 @@
 #include "crate/io/read_weights.hpp"
 #include "inspect_model/inputs.hpp"
 #include "inspect_model/options.hpp"
+#include "inspect_model/show_inputs.hpp"
 #include "inspect_model/tables.hpp"
 #include "program_options/program_options.hpp"
 
@@ -47,6 +48,7 @@ void print_summary(const std::vector<LayerMetrics>& layers, const std::vector<St
 template <class Model>
 void inspect(const Model& model, const Options& options, Threads& threads) {
   using S = typename Model::Scalar;
+  inspect_model::shown_layers(model, options.show);  // before anything is computed
   LayerMeter<S> meter(model, options.meter, &threads);
   StepMeter<S> step_meter(model, {.epsilon = options.meter.epsilon}, &threads);
   Workspace workspace;
@@ -56,6 +58,7 @@ void inspect(const Model& model, const Options& options, Threads& threads) {
                          step_meter.see(step);
                        }});
   print_summary(meter.layers(), step_meter.layers(), examples, options.meter);
+  inspect_model::show_inputs(model, options, threads, nullptr);
   if (options.output.empty()) return;
   std::error_code error;
   std::filesystem::create_directories(options.output, error);  // where that fails, so does writing, and says why

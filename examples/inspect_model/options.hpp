@@ -8,6 +8,7 @@
 
 #include "crate/analysis/layer_metrics.hpp"
 #include "crate/io/families/load_options.hpp"
+#include "inspect_model/show_options.hpp"
 #include "load_options.hpp"
 #include "program_options/program_options.hpp"
 
@@ -20,6 +21,7 @@ struct Options {
   Index examples = 256, batch = 16;
   int threads = 1;
   crate::LayerMeterOptions meter;
+  ShowOptions show;
   crate::LoadOptions model;
 
   /// Fills the options.
@@ -48,6 +50,7 @@ struct Options {
     program_options::begin_group(app, "What is measured");
     app.add_option("--epsilon", meter.epsilon, "precision of the paper's rates");
     app.add_option("--lambda", meter.lambda, "weight of the number of non-zero entries in the objective");
+    show.add_to(app);
     program_options::begin_group(app, "The model, where its file does not tell");
     model_options.add_sizes(app);
     program_options::begin_group(app, "Run");
@@ -56,8 +59,10 @@ struct Options {
     program_options::check_effects(app, [&](std::string_view option) {
       return option == "--split" && data.empty() ? std::string_view("there is no --data") : "";
     });
-    if (input.empty() && data.empty())
-      throw crate::OptionError("options: expected --input or --data to say on what the model is inspected, found none");
+    if (input.empty() && data.empty() && show.pictures.empty())
+      throw crate::OptionError(
+          "options: expected --input or --data or --picture to say on what the model is inspected, found none");
+    show.finish(app, !output.empty(), !input.empty() || !data.empty());
     meter.check();
     model = model_options.parsed();
     return std::nullopt;
