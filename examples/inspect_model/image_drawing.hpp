@@ -165,21 +165,18 @@ inline void copy_into(Image& to, const Image& from, Index top, Index left) {
   return all;
 }
 
-/// The patch of this number and those around it, framed; at the borders of the image those that there are.
+/// The patch of this number, framed, and those around it; grey beyond the borders of the image.
 [[nodiscard]] inline Image surroundings(const Image& image, const crate::PatchGrid& grid, Index patch) {
-  const Index row = patch / grid.columns, column = patch % grid.columns;
-  const Index top = std::max(Index{0}, row - 1) * grid.height, left = std::max(Index{0}, column - 1) * grid.width;
-  const Index bottom = std::min(grid.rows, row + 2) * grid.height,
-              right = std::min(grid.columns, column + 2) * grid.width;
-  Image part = blank_image(bottom - top, right - left, 0);
+  const Index top = (patch / grid.columns - 1) * grid.height, left = (patch % grid.columns - 1) * grid.width;
+  Image part = blank_image(3 * grid.height, 3 * grid.width, 128);
   for_each_pixel(part, [&](Index y, Index x, std::uint8_t* pixel) {
-    const auto from = static_cast<std::size_t>(3 * ((top + y) * image.width + left + x));
-    std::copy_n(image.pixels.begin() + static_cast<std::ptrdiff_t>(from), 3, pixel);
+    const Index from_y = top + y, from_x = left + x;
+    if (from_y < 0 || from_x < 0 || from_y >= image.height || from_x >= image.width) return;
+    std::copy_n(image.pixels.begin() + static_cast<std::ptrdiff_t>(3 * (from_y * image.width + from_x)), 3, pixel);
   });
   const Index factor = magnification(part.height);
   Image large = magnified(part, factor);
-  frame(large, factor * (row * grid.height - top), factor * (column * grid.width - left), factor * grid.height,
-        factor * grid.width);
+  frame(large, factor * grid.height, factor * grid.width, factor * grid.height, factor * grid.width);
   return large;
 }
 
