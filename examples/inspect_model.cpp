@@ -82,6 +82,7 @@ void inspect(const Model& model, const Options& options, Threads& threads) {
   if (!options.figure.empty()) plots::write_svg(options.figure, inspect_model::paper_figure(all));
   if (options.page.empty()) return;
   Page page(inspect_model::title_of(all), inspect_model::introduction_of(all, options));
+  inspect_model::summary_section(page, all);
   inspect_model::depth_section(page, all);
   inspect_model::half_layer_section(page, all);
   inspect_model::head_section(page, all);

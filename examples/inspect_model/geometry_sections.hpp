@@ -157,21 +157,27 @@ inline void step_section(Page& page, const std::vector<Measurement>& all) {
       legend, depth, {""}, 1, [](std::vector<Curve>& curves, double x, const Measurement& one, std::size_t i) {
         curves[0].add(x, one.steps[i].cosine);
       });
-  const std::vector<Curve> changes =
-      curves_over_layers(legend, depth, {"the layer's step", "exact step as long"}, 100,
-                         [](std::vector<Curve>& curves, double x, const Measurement& one, std::size_t i) {
-                           curves[0].add(x, one.steps[i].change);
-                           curves[1].add(x, one.steps[i].exact_change);
-                         });
+  const auto changes = [&](crate::Spread crate::StepMetrics::*member) {
+    return curves_over_layers(legend, depth, {""}, 100,
+                              [&](std::vector<Curve>& curves, double x, const Measurement& one, std::size_t i) {
+                                curves[0].add(x, one.steps[i].*member);
+                              });
+  };
   detail::add_chart(
       page, plot_of("Direction of the step", depth.axis(), {.label = "cosine to −∇Rᶜ"}, cosines),
       "1: the layer goes straight down the rate. 0: across it. −1: straight up. A layer with the exact step has "
       "1. The published one has a free output map instead and comes out near 0; clearly negative values "
       "over many layers mean that it expands.");
+  const plots::Axis change = {.label = "change of Rᶜ, %", .from_zero = true};
+  detail::add_chart(page,
+                    plot_of("What the step does to Rᶜ", depth.axis(), change, changes(&crate::StepMetrics::change)),
+                    "In per cent of Rᶜ before the step, of the tokens that the subspaces see. A healthy compression is "
+                    "below zero.");
   detail::add_chart(
-      page, plot_of("What the step does to Rᶜ", depth.axis(), {.label = "change of Rᶜ, %", .from_zero = true}, changes),
-      "In per cent of Rᶜ before the step, of the tokens that the subspaces see. A healthy compression is below "
-      "zero. Where the exact step is above zero, it is so long that it overshoots.");
+      page,
+      plot_of("What an exact step as long does", depth.axis(), change, changes(&crate::StepMetrics::exact_change)),
+      "The same of the exact step: what a healthy layer comes near to. Where it is above zero, it is so long that it "
+      "overshoots, and the layer does more than compress.");
   page.table(step_table(all), "The numbers behind these plots");
 }
 

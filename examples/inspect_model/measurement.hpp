@@ -66,6 +66,23 @@ inline std::string_view list_of(std::string_view half_layer) {
   return half_layer;
 }
 
+/// What tells measurements apart: their models, their data, or both.
+inline std::vector<std::string> legend_of(const std::vector<Measurement>& all) {
+  const auto differ = [&](std::string Measurement::*member) {
+    return std::any_of(all.begin(), all.end(), [&](const Measurement& one) { return one.*member != all[0].*member; });
+  };
+  const bool has_models = differ(&Measurement::model), has_data = differ(&Measurement::data);
+  std::vector<std::string> names;
+  for (const Measurement& one : all)
+    names.push_back(has_models && has_data ? one.model + ", " + one.data : has_data ? one.data : one.model);
+  return names;
+}
+
+/// What a block hands on.
+inline const crate::TokenMetrics& behind(const crate::LayerMetrics& layer) {
+  return layer.after.is_measured() ? layer.after : layer.between;
+}
+
 namespace detail {
 
 /// Averages over squares that leave at most `most` rows and columns.

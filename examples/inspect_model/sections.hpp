@@ -18,23 +18,6 @@
 
 namespace inspect_model {
 
-/// What tells measurements apart: their models, their data, or both.
-inline std::vector<std::string> legend_of(const std::vector<Measurement>& all) {
-  const auto differ = [&](std::string Measurement::*member) {
-    return std::any_of(all.begin(), all.end(), [&](const Measurement& one) { return one.*member != all[0].*member; });
-  };
-  const bool has_models = differ(&Measurement::model), has_data = differ(&Measurement::data);
-  std::vector<std::string> names;
-  for (const Measurement& one : all)
-    names.push_back(has_models && has_data ? one.model + ", " + one.data : has_data ? one.data : one.model);
-  return names;
-}
-
-/// What a block hands on.
-inline const crate::TokenMetrics& behind(const crate::LayerMetrics& layer) {
-  return layer.after.is_measured() ? layer.after : layer.between;
-}
-
 using SpreadOfLayer = std::function<const crate::Spread&(const crate::LayerMetrics&)>;
 
 inline Legend with_legend(const std::vector<Measurement>& all) {
@@ -101,6 +84,11 @@ inline std::string bands(const std::vector<Measurement>& all) {
 }
 
 }  // namespace detail
+
+inline void summary_section(Page& page, const std::vector<Measurement>& all) {
+  page.section("Summary", "Where the tokens start, where they end, and how the layers step on average.");
+  page.open_table(summary_table(all), "The sections below show every layer");
+}
 
 inline void depth_section(Page& page, const std::vector<Measurement>& all) {
   page.section("Over the depth", "What the layers make of the tokens, one after another." + detail::bands(all));

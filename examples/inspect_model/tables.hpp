@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <initializer_list>
@@ -144,10 +145,49 @@ inline Table dictionary_table(const std::vector<Measurement>& all) {
   return table;
 }
 
+/// A column for each measurement: the first and the last layer, and means over all.
+inline Table summary_table(const std::vector<Measurement>& all) {
+  std::vector<std::string> columns = legend_of(all);
+  columns.insert(columns.begin(), "quantity");
+  Table table("summary", columns);
+  const auto add_row = [&](const char* quantity, const auto& value) {
+    table.add(quantity);
+    for (const Measurement& one : all) table.add(value(one));
+    table.end_row();
+  };
+  const auto mean_step = [](const Measurement& one, crate::Spread crate::StepMetrics::*member) {
+    crate::Spread over_layers;
+    for (const crate::StepMetrics& layer : one.steps) over_layers.add((layer.*member).mean());
+    return over_layers.mean();
+  };
+  add_row("model", [](const Measurement& one) { return one.kind; });
+  add_row("parameters", [](const Measurement& one) { return one.parameters; });
+  add_row("layers", [](const Measurement& one) { return one.layers.size(); });
+  add_row("examples", [](const Measurement& one) { return one.examples; });
+  if (std::any_of(all.begin(), all.end(), [](const Measurement& one) { return one.layers.empty(); })) return table;
+  add_row("published R^c entering the first layer, nats",
+          [](const Measurement& one) { return one.layers.front().before.published_rate.mean(); });
+  add_row("published R^c entering the last layer, nats",
+          [](const Measurement& one) { return one.layers.back().before.published_rate.mean(); });
+  add_row("R - R^c behind the first layer, nats",
+          [](const Measurement& one) { return behind(one.layers.front()).rate_reduction.mean(); });
+  add_row("R - R^c behind the last layer, nats",
+          [](const Measurement& one) { return behind(one.layers.back()).rate_reduction.mean(); });
+  add_row("non-zero entries behind the first layer, %",
+          [](const Measurement& one) { return 100 * behind(one.layers.front()).non_zero.mean(); });
+  add_row("non-zero entries behind the last layer, %",
+          [](const Measurement& one) { return 100 * behind(one.layers.back()).non_zero.mean(); });
+  add_row("cosine of steps to exact ones, mean over layers",
+          [&](const Measurement& one) { return mean_step(one, &crate::StepMetrics::cosine); });
+  add_row("change of R^c by a step, mean over layers, %",
+          [&](const Measurement& one) { return 100 * mean_step(one, &crate::StepMetrics::change); });
+  return table;
+}
+
 /// All of them that have lines.
 inline std::vector<Table> all_tables(const std::vector<Measurement>& all) {
-  std::vector<Table> tables = {layer_table(all),    head_table(all),  code_table(all),      step_table(all),
-                               subspace_table(all), angle_table(all), dictionary_table(all)};
+  std::vector<Table> tables = {summary_table(all), layer_table(all),    head_table(all),  code_table(all),
+                               step_table(all),    subspace_table(all), angle_table(all), dictionary_table(all)};
   std::erase_if(tables, [](const Table& table) { return table.is_empty(); });
   return tables;
 }

@@ -126,7 +126,7 @@ def check_page(what, path, tables=None):
     loaded = [value for element in page.iter() for name, value in element.attrib.items()
               if name in ("src", "href") and not value.startswith(("data:", "#"))]
     check(f"{what} loads nothing", not loaded and "url(" not in text and "<script" not in text, loaded)
-    figures = page.findall(f".//{HTML}figure")
+    figures = page.findall(f".//{HTML}section/{HTML}figure")
     bare = [words_of(figure) for figure in figures if len(words_of(figure.find(f"{HTML}figcaption"))) < 20]
     check(f"{what} explains every figure", figures and not bare, bare)
     plots = page.findall(f".//{SVG}svg")
@@ -137,7 +137,8 @@ def check_page(what, path, tables=None):
     sections = page.findall(f".//{HTML}section")
     links = [link.get("href")[1:] for link in page.findall(f".//{HTML}nav//{HTML}a")]
     check(f"{what} lists its sections", links == [section.get("id") for section in sections], links)
-    check(f"{what} has no empty section", all(section.findall(f"{HTML}figure") for section in sections))
+    check(f"{what} has no empty section", all(section.findall(f"{HTML}figure") + section.findall(f"{HTML}details[@open]")
+                                             for section in sections))
     files = {link.get("download"): base64.b64decode(link.get("href").split(",")[1])
              for link in page.findall(f".//{HTML}a") if link.get("download")}
     for name in os.listdir(tables) if tables else []:
