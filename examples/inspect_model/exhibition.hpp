@@ -32,7 +32,7 @@ class Exhibition {
     if (page_ != nullptr) page_->section(title, sentence);
   }
 
-  /// Rows of images, as name.png; on the page with their names, and the caption below the last. Throws FileError if the
+  /// Rows of images: as name.png, told by the caption, and on the page, each row with its own. Throws FileError if the
   /// file cannot be written.
   void add_pictures(const std::string& name, const std::vector<ImageRow>& rows, const std::string& caption) {
     if (rows.empty()) return;
@@ -44,9 +44,7 @@ class Exhibition {
     for (const ImageRow& row : rows) {
       std::vector<Picture> pictures;
       for (const NamedImage& image : row.images) pictures.push_back(picture_of(image));
-      const bool is_last = &row == &rows.back();
-      const std::string between = row.caption.empty() || !is_last ? "" : ". ";
-      if (page_ != nullptr) page_->pictures(pictures, row.caption + between + (is_last ? caption : ""));
+      if (page_ != nullptr) page_->pictures(pictures, row.caption);
     }
   }
 

@@ -33,7 +33,7 @@ struct NamedImage {
 /// Images beside each other.
 struct ImageRow {
   std::vector<NamedImage> images;
-  std::string caption = {};
+  std::string caption;
 };
 
 /// Calls body(y, x, pixel), where pixel is the first of the three values of a pixel.

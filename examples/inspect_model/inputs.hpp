@@ -128,9 +128,9 @@ crate::ImageDataSet read_data(const Model& model, const Options& options, crate:
                                                      threads),
                                            grid.channels);
   if (data.height != grid.image_height() || data.width != grid.image_width() || data.size() == 0)
-    throw crate::OptionError(crate::concatenate("option --data: expected images of ", grid.image_height(), " x ",
-                                                grid.image_width(), ", as the model takes them, found ", data.size(),
-                                                " of ", data.height, " x ", data.width));
+    throw crate::OptionError(crate::concatenate(
+        "option --data: expected images of ", grid.image_height(), " x ", grid.image_width(), ", as the model in '",
+        options.weights, "' takes them, found ", data.size(), " of ", data.height, " x ", data.width));
   return data;
 }
 

@@ -15,6 +15,8 @@ namespace inspect_model {
 
 namespace {
 
+const char* const seen_images = "The images, as the model sees them";
+
 std::vector<Index> shown_heads(const crate::AttentionLayer& layer, const ShowOptions& options) {
   if (options.head) return {*options.head};
   std::vector<Index> all(static_cast<std::size_t>(layer.heads));
@@ -62,6 +64,9 @@ void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLa
   const std::vector<Index> heads = shown_heads(shown.layer, options);
   const Index query = query_token(shown.grid(), options);
   const std::string asked = options.query ? "the framed patch" : "the class token";
+  char text[16];
+  std::snprintf(text, sizeof text, "%.0f %%", 100 * options.mass);
+  const std::string share = text;
   exhibition.begin_section(
       "Attention in " + shown.layer.name,
       "How much " + asked + " attends to every patch, head by head: the softmax over all tokens of the scaled inner "
@@ -80,12 +85,11 @@ void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLa
       kept.push_back({name + overlaps.add(shown.images, image, "attention", name, most),
                       masked(shown.picture(image), most)});
     }
-    char share[16];
-    std::snprintf(share, sizeof share, "%.0f %%", 100 * options.mass);
-    exhibition.add_pictures("attention-" + shown.name(image), {{maps}, {kept}},
-                            "Attention of " + asked + " to the patches of " + shown.name(image) + " in " +
-                                shown.layer.name + ", yellow where it is largest; below, the patches that hold " +
-                                share + " of it");
+    const std::string what = "Attention of " + asked + " in " + shown.layer.name + " to the patches of " +
+                             shown.name(image) + ", yellow where it is largest";
+    const std::string held = "patches that hold " + share + " of it";
+    exhibition.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The " + held}},
+                            what + "; below, the " + held);
   }
 }
 
@@ -119,10 +123,11 @@ void components_section(Exhibition& exhibition, Overlaps& overlaps, const ShownL
                                                      crate::at_image_resolution(foreground, grid)),
                      std::move(colours)});
   }
-  exhibition.add_pictures("components", {{pictures}, {scores}, {parts}},
-                          "Principal components of the keys of " + shown.layer.name +
-                              " over these images: the first, yellow where patches are most unlike the border; red, "
-                              "green and blue of the next three where the first exceeds half its range");
+  const std::string first = "The first component of the keys of " + shown.layer.name +
+                            ", yellow where patches are most unlike those at the border";
+  const std::string next = "The next three in red, green and blue, where the first exceeds half its range";
+  exhibition.add_pictures("components", {{pictures, seen_images}, {scores, first}, {parts, next}},
+                          first + "; below, the next three in red, green and blue, where it exceeds half its range");
 }
 
 void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown,
@@ -146,9 +151,9 @@ void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLay
     segments.push_back({masks.empty() ? "no object" : std::to_string(masks.size()) + " masks" + of_first,
                         tinted(shown.picture(image), masks)});
   }
-  exhibition.add_pictures("segments", {{pictures}, {segments}},
-                          "Masks by normalised cuts of the keys of " + shown.layer.name +
-                              ": the first found in orange, the second in blue, the third in green");
+  const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name +
+                           ": the first found in orange, the second in blue, the third in green";
+  exhibition.add_pictures("segments", {{pictures, seen_images}, {segments, what}}, what);
 }
 
 }  // namespace inspect_model

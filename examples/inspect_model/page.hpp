@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -89,8 +90,8 @@ class Page {
   }
 
   [[nodiscard]] static std::string figure(std::string_view kind, const std::string& what, std::string_view caption) {
-    return "<figure class=\"" + std::string(kind) + "\">\n" + what + "<figcaption>" + plots::xml_text(caption) +
-           "</figcaption>\n</figure>\n";
+    return "<figure class=\"" + std::string(kind) + "\">\n" + what +
+           (caption.empty() ? "" : "<figcaption>" + plots::xml_text(caption) + "</figcaption>\n") + "</figure>\n";
   }
 
   [[nodiscard]] static std::string cell(const Picture& picture) {
@@ -107,7 +108,7 @@ class Page {
                        plots::xml_text(file) + "\" href=\"data:text/csv;charset=utf-8;base64," +
                        plots::base64(table.csv()) + "\">" + plots::xml_text(file) +
                        "</a></p>\n<div class=\"scroll\"><table>\n<thead><tr>";
-    for (const std::string& column : table.columns()) text += "<th>" + plots::xml_text(spaced(column)) + "</th>";
+    for (const std::string& column : table.columns()) text += "<th>" + heading(column) + "</th>";
     text += "</tr></thead>\n<tbody>\n";
     for (const std::vector<Cell>& row : table.rows()) {
       text += "<tr>";
@@ -118,10 +119,11 @@ class Page {
     return text + "</tbody>\n</table></div>\n";
   }
 
-  /// Names of columns may be broken between their words.
-  [[nodiscard]] static std::string spaced(std::string name) {
-    for (char& c : name) c = c == '_' ? ' ' : c;
-    return name;
+  /// As XML. Names of columns may be broken behind underscores.
+  [[nodiscard]] static std::string heading(std::string_view name) {
+    std::string text = plots::xml_text(name);
+    for (std::size_t at = 0; (at = text.find('_', at)) != std::string::npos; at += 7) text.insert(at + 1, "<wbr/>");
+    return text;
   }
 
   std::string title_, introduction_;

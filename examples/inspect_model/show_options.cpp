@@ -95,9 +95,9 @@ void ShowOptions::add_to(CLI::App& app) {
 std::string_view ShowOptions::without_effect(std::string_view option, bool writes, bool has_inputs) const {
   for (const std::string_view of_pages :
        {"--picture-size", "--mask", "--show", "--head", "--query", "--mass", "--cuts", "--threshold"})
-    if (option == of_pages && !writes) return "there is no --output";
+    if (option == of_pages && !writes) return "there is no --output or --page";
   if (option == "--show" && (!pictures.empty() || !has_inputs)) return "all of --picture are shown";
-  if (option == "--picture" && !writes && has_inputs) return "there is no --output";
+  if (option == "--picture" && !writes && has_inputs) return "there is no --output or --page";
   if ((option == "--picture-size" || option == "--mask") && pictures.empty()) return "there is no --picture";
   if ((option == "--prompt" || option == "--tokens") && steered_.empty()) return "there is no --steer";
   return "";

@@ -225,7 +225,7 @@ void units_section(Exhibition& exhibition, const UnitReport& units, const crate:
   std::vector<ImageRow> rows;
   for (const ShownUnit& shown : units.shown) {
     std::printf("  %s\n", title_of(units, shown).c_str());
-    ImageRow row{{}, title_of(units, shown)};
+    ImageRow row{{}, title_of(units, shown) + "; below each picture its image and the value of the unit"};
     Index rank = 0;
     for (const crate::UnitUse& use : shown.uses) {
       table.add(shown.unit).add(rate_of(units, shown.unit)).add(++rank).add(use.set).add(use.token).add(use.value);
@@ -240,7 +240,7 @@ void units_section(Exhibition& exhibition, const UnitReport& units, const crate:
   exhibition.add_pictures("units", rows,
                           "The patches for which each unit of " + units.half_step +
                               " is largest, with their surroundings, a unit a row; a whole image stands for its class "
-                              "token. Below each: its image and the value of the unit");
+                              "token");
   exhibition.add_table(table, "Uses of largest value");
   exhibition.add_table(rates_table(units), "Share of tokens for which each unit is not zero");
 }
