@@ -48,7 +48,7 @@ Matrix<S> read_noise(const Tensor& tensor, const Model& model, Index images) {
 template <Scalar S>
 class LayerRecord {
  public:
-  LayerRecord(const auto& model, Threads& threads) : meter_(model, {}, &threads) {}
+  LayerRecord(const auto& model, Threads& threads) : meter_(model, {.paper_rates = false}, &threads) {}
 
   Observer<S> observer() {
     return [this](const HalfStep<S>& step) {

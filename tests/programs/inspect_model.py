@@ -12,6 +12,7 @@ import struct
 import sys
 import tempfile
 import xml.etree.ElementTree as xml
+import zlib
 
 import checks
 from checks import check, end
@@ -192,6 +193,104 @@ def check_pages(folder):
     check_page("the page of images of zeros", page)
 
 
+def write_png(path, height, width, pixel):
+    """RGB, where pixel(y, x) gives three bytes."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + b"".join(bytes(pixel(y, x)) for x in range(width)) for y in range(height))
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)) +
+                   chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def size_of_png(*path):
+    """(width, height)."""
+    with open(os.path.join(*path), "rb") as file:
+        return struct.unpack(">2I", file.read(24)[16:])
+
+
+def write_disk(folder):
+    """A picture of stripes with a disk of other stripes, and the mask of the disk. Returns the paths."""
+    def inside(y, x):
+        return (y - 20) ** 2 + (x - 30) ** 2 < 150
+    picture, mask = (os.path.join(folder, name) for name in ["disk.png", "mask.png"])
+    write_png(picture, 40, 60, lambda y, x: (220, 60, 40) if (x if inside(y, x) else y) // 2 % 2 else (30, 40, 200))
+    write_png(mask, 40, 60, lambda y, x: (255, 255, 255) if inside(y, x) else (0, 0, 0))
+    return picture, mask
+
+
+def check_maps(folder):
+    of_model = ["--weights", os.path.join(FIXTURES, "classifier_weights.safetensors"), "--heads", 3]
+    out, page = os.path.join(folder, "maps"), os.path.join(folder, "maps.html")
+    picture, mask = write_disk(folder)
+    status, said = run(*of_model, "--picture", picture, "--mask", mask, "--picture", picture, "--mask", mask,
+                       "--output", out, "--page", page, "--steer", "3=2", "--unit", 5, "--unit", 7)
+    check("pictures are shown", status == 0, said)
+    if status != 0:
+        return
+    check_page("the page with pictures", page, out)
+    check("the attention of three heads beside the picture, above what they keep",
+          size_of_png(out, "attention-disk.png") == (6 + 4 * 102, 6 + 2 * 102), size_of_png(out, "attention-disk.png"))
+    for name in ["attention-disk", "attention-disk-2", "components", "segments", "units"]:
+        check(f"{name}.png is named", os.path.join(out, name + ".png") in said, said)
+    overlaps = table(out, "overlaps.csv")
+    check("every head, the components and the cuts are compared with the mask",
+          {row["method"] for row in overlaps} >= {"attention", "first component"} and
+          [row["part"] for row in overlaps if row["image"] == "disk-2" and row["method"] == "attention"] ==
+          ["head 0", "head 1", "head 2"], overlaps)
+    check("overlaps are shares", all(0 <= float(row["intersection_over_union"]) <= 1 for row in overlaps), overlaps)
+    check("two pictures that are the same are shown as the same", len({
+        (row["method"], row["part"], row["intersection_over_union"]) for row in overlaps}) == len(overlaps) / 2)
+    check("the units that were asked for are shown", {row["unit"] for row in table(out, "units.csv")} == {"5", "7"})
+    rates = [float(row["firing_rate"]) for row in table(out, "unit_rates.csv")]
+    check("all units have a rate", len(rates) == 48 and all(0 <= rate <= 1 for rate in rates), rates)
+    steered = table(out, "steering.csv")
+    check("a unit that is set changes probabilities", "unit 3 = 2" in said and any(
+        abs(float(row["probability_before"]) - float(row["probability_after"])) > 1e-6 for row in steered), steered)
+
+    white = os.path.join(folder, "white.png")
+    write_png(white, 40, 60, lambda y, x: (255, 255, 255))
+    for mass, overlap in [(1, 1.0), (0, 0.0)]:
+        status, said = run(*of_model, "--picture", picture, "--mask", white, "--mass", mass, "--head", 2, "--query",
+                           "3,0", "--picture-size", "64x96", "--block", "layers.0", "--output", out)
+        found = [(row["part"], float(row["intersection_over_union"])) for row in
+                 (table(out, "overlaps.csv") if status == 0 else []) if row["method"] == "attention"]
+        check(f"a share {mass} of the attention covers {overlap} of the image", found == [("head 2", overlap)],
+              f"{found} {said}")
+    check("one head at twice and three times the size", size_of_png(out, "attention-disk.png") ==
+          (6 + 2 * 102, 6 + 2 * 70), size_of_png(out, "attention-disk.png"))
+    constant = os.path.join(folder, "white.png")
+    status, said = run(*of_model, "--picture", constant, "--output", out, "--page", page)
+    check("a constant picture is shown", status == 0, said)
+    check_page("the page of a constant picture", page)
+
+
+def check_uses_of_units(folder):
+    """Of a language model: snippets, and what it writes when a unit is set; of an autoencoder its prediction."""
+    tokens, out = os.path.join(folder, "words.safetensors"), os.path.join(folder, "uses")
+    write_tensor(tokens, "tokens", "I64", [3, 6], struct.pack("<18q", *range(18)))
+    of_model = ["--weights", os.path.join(FIXTURES, "gpt_checkpoint.pth"), "--heads", 3, "--input", tokens]
+    status, said = run(*of_model, "--steer", "1=30", "--tokens", 5, "--output", out)
+    check("a language model is steered", status == 0 and "goes on, unit 1 = 30" in said, said)
+    texts = [row["text"] for row in table(out, "steering.csv")] if status == 0 else []
+    check("and writes something else", len(texts) == 2 and texts[0] != texts[1] and
+          all(len(text.split()) == 5 for text in texts), texts)
+    uses = table(out, "units.csv") if status == 0 else []
+    check("the largest uses are in brackets among their neighbours", uses and all(
+        f"[{6 * int(use['text_number']) + int(use['token'])}]" in use["text"] for use in uses), uses[:3])
+    check("largest first", all(float(a["value"]) >= float(b["value"]) for a, b in zip(uses, uses[1:])
+                               if a["unit"] == b["unit"]))
+    status, said = run(*of_model, "--unit", 2)
+    check("without a folder they are told", status == 0 and "unit 2 is not zero for" in said and "[" in said, said)
+    autoencoder = os.path.join(folder, "mae.safetensors")
+    write_weights(autoencoder, "mae")
+    picture, _ = write_disk(folder)
+    status, said = run("--weights", autoencoder, "--heads", 3, "--picture", picture, "--steer", "0=0", "--block",
+                       "encoder.layers.0", "--picture-size", "64x64", "--output", out)
+    check("an autoencoder is shown larger pictures and steered", status == 0 and "predicted patches change" in said,
+          said)
+
+
 def check_texts(folder):
     tokens = os.path.join(folder, "tokens.safetensors")
     write_tensor(tokens, "tokens", "I64", [3, 5], struct.pack("<15q", *range(15)))
@@ -225,12 +324,51 @@ def check_refusals(folder):
         check(f"{arguments} is refused", status in (1, 2) and message in said, said)
 
 
+def check_refused_pictures(folder):
+    weights = os.path.join(FIXTURES, "classifier_weights.safetensors")
+    picture, mask = write_disk(folder)
+    other = os.path.join(folder, "other.png")
+    write_png(other, 40, 61, lambda y, x: (255, 255, 255))
+    dark = os.path.join(folder, "dark.png")
+    write_png(dark, 40, 60, lambda y, x: (0, 0, 0))
+    out = ["--output", os.path.join(folder, "refused")]
+    of_picture = ["--weights", weights, "--heads", 3, "--picture", picture]
+    tokens = os.path.join(folder, "tokens.safetensors")
+    write_tensor(tokens, "tokens", "I64", [1, 3], struct.pack("<3q", 1, 2, 3))
+    of_text = ["--weights", os.path.join(FIXTURES, "gpt_checkpoint.pth"), "--heads", 3]
+    for arguments, message in [
+            ([*of_picture, "--block", "layers.3", *out], "expected one of 'layers.0', 'layers.1' and 'layers.2'"),
+            ([*of_picture, "--head", 3, *out], "a head of 'layers.2.compress' from 0 to 2, found 3"),
+            ([*of_picture, "--query", "4,0", *out], "a patch from 0,0 to 3,3, found 4,0"),
+            ([*of_picture, "--query", "4", *out], "expected ROW,COLUMN of a patch"),
+            ([*of_picture, "--unit", 48, *out], "a unit of 'layers.2.sparsify' from 0 to 47, found 48"),
+            ([*of_picture, "--steer", "48=1", *out], "option --steer: expected a unit"),
+            ([*of_picture, "--steer", "1=nan", *out], "expected UNIT=VALUE"),
+            ([*of_picture, "--mask", other, *out], "expected a mask of 40 x 60, as"),
+            ([*of_picture, "--mask", dark, *out], "at least half brightness where the object is, found none"),
+            ([*of_picture, "--mask", mask, "--mask", mask, *out], "one for each of 1 pictures, found 2"),
+            ([*of_picture, "--picture-size", "30x32", *out], "a multiple of 8, found 30"),
+            ([*of_picture, "--show", 3, *out], "--show would have no effect"),
+            ([*of_picture, "--mass", 0.5], "--mass would have no effect: there is no --output or --page"),
+            ([*of_picture, "--prompt", "a", *out], "--prompt would have no effect: there is no --steer"),
+            ([*of_picture, "--prompt", "a", "--steer", "1=1", *out], "expected a model of texts, found one of images"),
+            ([*of_picture[:-1], tokens, *out], "expected a PNG or JPEG image"),
+            ([*of_text, "--picture", picture, *out], "expected a model of images, found one of texts"),
+            ([*of_text, "--input", tokens, "--head", 1, *out], "expected a model of images, found one of texts"),
+            ([*of_text, "--input", tokens, "--steer", "1=1", "--prompt", "a", *out], "expected a tokeniser")]:
+        status, said = run(*arguments)
+        check(f"{arguments} is refused", status in (1, 2) and message in said, said)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         check_published(folder)
         check_pages(folder)
+        check_maps(folder)
+        check_uses_of_units(folder)
         check_texts(folder)
         check_refusals(folder)
+        check_refused_pictures(folder)
     return end()
 
 
