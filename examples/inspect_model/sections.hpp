@@ -87,7 +87,7 @@ inline std::string bands(const std::vector<Measurement>& all) {
 
 inline void summary_section(Page& page, const std::vector<Measurement>& all) {
   page.section("Summary", "Where the tokens start, where they end, and how the layers step on average.");
-  page.open_table(summary_table(all), "The sections below show every layer");
+  page.open_table(summary_table(all), "The first and the last layer, and means over all");
 }
 
 inline void depth_section(Page& page, const std::vector<Measurement>& all) {
