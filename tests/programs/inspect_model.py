@@ -224,7 +224,7 @@ def check_maps(folder):
     out, page = os.path.join(folder, "maps"), os.path.join(folder, "maps.html")
     picture, mask = write_disk(folder)
     status, said = run(*of_model, "--picture", picture, "--mask", mask, "--picture", picture, "--mask", mask,
-                       "--output", out, "--page", page, "--steer", "3=2", "--unit", 5, "--unit", 7)
+                       "--output", out, "--page", page, "--steer", "3=2", "--unit", 26, "--unit", 43)
     check("pictures are shown", status == 0, said)
     if status != 0:
         return
@@ -241,7 +241,7 @@ def check_maps(folder):
     check("overlaps are shares", all(0 <= float(row["intersection_over_union"]) <= 1 for row in overlaps), overlaps)
     check("two pictures that are the same are shown as the same", len({
         (row["method"], row["part"], row["intersection_over_union"]) for row in overlaps}) == len(overlaps) / 2)
-    check("the units that were asked for are shown", {row["unit"] for row in table(out, "units.csv")} == {"5", "7"})
+    check("the units that were asked for are shown", {row["unit"] for row in table(out, "units.csv")} == {"26", "43"})
     rates = [float(row["firing_rate"]) for row in table(out, "unit_rates.csv")]
     check("all units have a rate", len(rates) == 48 and all(0 <= rate <= 1 for rate in rates), rates)
     steered = table(out, "steering.csv")
