@@ -89,14 +89,13 @@ template <class Model>
                        const std::optional<Setting>& setting) {
       if (!setting) return crate::generate(model, prompts, how, crate::Run<S>{.threads = &threads});
       crate::Steering<S> steering(setting->half_step, setting->unit, setting->value);
-      return crate::generate(model, prompts, how,
-                             crate::Run<S>{.threads = &threads, .observer = steering.observer()});
+      return crate::generate(model, prompts, how, crate::Run<S>{.threads = &threads, .observer = steering.observer()});
     };
   result.outputs = [&](const crate::LabelledTokens& texts, const std::optional<Setting>& setting) -> Matrix<double> {
     const crate::Run<S> run{.threads = &threads};
-    const Matrix<S> logits = setting ? crate::forward_steered(model, texts.input(), setting->half_step, setting->unit,
-                                                              setting->value, run)
-                                     : Matrix<S>(model.forward(texts.input(), run));
+    const Matrix<S> logits =
+        setting ? crate::forward_steered(model, texts.input(), setting->half_step, setting->unit, setting->value, run)
+                : Matrix<S>(model.forward(texts.input(), run));
     return crate::softmax_columns(logits.template cast<double>().eval());
   };
   return result;

@@ -149,8 +149,7 @@ crate::Matrix<typename Model::Scalar> read_pictures(const Model& model, const st
 
 /// What the model is inspected on: the images of --input or --data, or else the pictures.
 template <class Model>
-ExampleImages<typename Model::Scalar> read_images(const Model& model, const Options& options,
-                                                  crate::Threads& threads) {
+ExampleImages<typename Model::Scalar> read_images(const Model& model, const Options& options, crate::Threads& threads) {
   using S = typename Model::Scalar;
   if (!options.input.empty())
     return ExampleImages<S>(read_input_images<S>(options.input, patch_grid(model), options.examples));

@@ -67,10 +67,10 @@ void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLa
   char text[16];
   std::snprintf(text, sizeof text, "%.0f %%", 100 * options.mass);
   const std::string share = text;
-  exhibition.begin_section(
-      "Attention in " + shown.layer.name,
-      "How much " + asked + " attends to every patch, head by head: the softmax over all tokens of the scaled inner "
-      "products of projected tokens. In a trained model some heads mark the object, others a part of it.");
+  exhibition.begin_section("Attention", "How much " + asked + " attends to every patch in " + shown.layer.name +
+                                            ", head by head: the softmax over all tokens of the scaled inner products "
+                                            "of projected tokens. In a trained model some heads mark the object, "
+                                            "others a part of it.");
   for (Index image = 0; image < shown.count(); ++image) {
     std::vector<NamedImage> maps{{shown.name(image), picture_with_query(shown, image, options)}};
     std::vector<NamedImage> kept{{shown.name(image), shown.picture(image)}};
@@ -82,8 +82,8 @@ void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLa
       const crate::Mask most = crate::at_image_resolution(crate::top_mass(map, options.mass), shown.grid());
       const std::string name = "head " + std::to_string(head);
       maps.push_back({name, heated(shown.picture(image), crate::at_image_resolution(map, shown.grid()))});
-      kept.push_back({name + overlaps.add(shown.images, image, "attention", name, most),
-                      masked(shown.picture(image), most)});
+      kept.push_back(
+          {name + overlaps.add(shown.images, image, "attention", name, most), masked(shown.picture(image), most)});
     }
     const std::string what = "Attention of " + asked + " in " + shown.layer.name + " to the patches of " +
                              shown.name(image) + ", yellow where it is largest";
@@ -99,10 +99,12 @@ void components_section(Exhibition& exhibition, Overlaps& overlaps, const ShownL
   for (Index image = 0; image < shown.count(); ++image)
     keys.middleCols(grid.patches() * image, grid.patches()) = shown.features.patch_keys(image);
   if (keys.rows() < 4) return;  // of fewer features there are no colours
-  exhibition.begin_section("Principal components of the keys of " + shown.layer.name,
-                            "What varies most among the patches of all images together. In a trained model the first "
-                            "component tells objects from their background, and the next three tell their parts apart "
-                            "by colours that mean the same in every image.");
+  exhibition.begin_section(
+      "Principal components of keys",
+      "What varies most among the keys, in " + shown.layer.name +
+          ", of the patches of all images together. In a trained model the first "
+          "component tells objects from their background, and the next three tell their parts apart "
+          "by colours that mean the same in every image.");
   const crate::ComponentPicture found = crate::component_picture(keys, grid.rows, grid.columns);
   std::vector<NamedImage> pictures, scores, parts;
   for (Index image = 0; image < shown.count(); ++image) {
@@ -115,8 +117,8 @@ void components_section(Exhibition& exhibition, Overlaps& overlaps, const ShownL
       const Index patch = first + y / grid.height * grid.columns + x / grid.width;
       for (Index c = 0; c < 3; ++c) pixel[c] = blend(0, 255, found.colours(c, patch));
     });
-    const Matrix<double> score = crate::over_patches(found.foreground_score.segment(first, grid.patches()).eval(),
-                                                     grid.rows, grid.columns);
+    const Matrix<double> score =
+        crate::over_patches(found.foreground_score.segment(first, grid.patches()).eval(), grid.rows, grid.columns);
     pictures.push_back({shown.name(image), shown.picture(image)});
     scores.push_back({"first component", heated(shown.picture(image), crate::at_image_resolution(score, grid))});
     parts.push_back({"the next three" + overlaps.add(shown.images, image, "first component", "foreground",
@@ -130,11 +132,10 @@ void components_section(Exhibition& exhibition, Overlaps& overlaps, const ShownL
                           first + "; below, the next three in red, green and blue, where it exceeds half its range");
 }
 
-void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown,
-                      const ShowOptions& options) {
-  exhibition.begin_section("Objects by the keys of " + shown.layer.name,
-                            "Normalised cuts of the graph in which patches of like keys are neighbours, one after "
-                            "another. In a trained model the first mask covers one object.");
+void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options) {
+  exhibition.begin_section(
+      "Objects", "Normalised cuts of the graph in which patches of like keys in " + shown.layer.name +
+                     " are neighbours, one after another. In a trained model the first mask covers one object.");
   std::vector<NamedImage> pictures, segments;
   for (Index image = 0; image < shown.count(); ++image) {
     std::vector<crate::Mask> masks;
@@ -143,8 +144,8 @@ void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLay
          crate::mask_cut(shown.features.patch_keys(image), shown.grid().rows, shown.grid().columns,
                          {.masks = static_cast<int>(options.cuts), .threshold = options.threshold})) {
       masks.push_back(crate::at_image_resolution(mask, shown.grid()));
-      const std::string overlap = overlaps.add(shown.images, image, "normalised cuts",
-                                               "mask " + std::to_string(masks.size()), masks.back());
+      const std::string overlap =
+          overlaps.add(shown.images, image, "normalised cuts", "mask " + std::to_string(masks.size()), masks.back());
       if (masks.size() == 1) of_first = overlap;
     }
     pictures.push_back({shown.name(image), shown.picture(image)});

@@ -89,31 +89,26 @@ template <class Model, crate::Scalar S>
   return images;
 }
 
-/// Of a model that takes images of the size that is shown.
-template <class Model, crate::Scalar S>
-void show_maps(const Model& model, const ExampleImages<S>& inputs, const ShownLayers& layers,
-               const ShowOptions& options, crate::Threads& threads, Exhibition& exhibition) {
-  const ShownImages images = shown_images(model, inputs, options);
-  const ImageModel any = image_model(model, threads);
-  if (exhibition.shows() && images.values.cols() > 0)
-    map_sections(exhibition, {any, images, layers.attention, any.features(images.values, layers.attention)}, options);
-  steering_section(exhibition, layers.units.half_step, any, images, options);
-}
-
 template <class Model, crate::Scalar S>
 void show(const Model& model, const ExampleImages<S>& inputs, const ShownLayers& layers, const UnitReport& units,
           const Options& options, crate::Threads& threads, Exhibition& exhibition) {
-  if (options.show.size) {
-    Model resized = model;
-    resized.resize_images(options.show.size->first, options.show.size->second);
-    show_maps(resized, inputs, layers, options.show, threads, exhibition);
-  } else {
-    show_maps(model, inputs, layers, options.show, threads, exhibition);
-  }
-  units_section(exhibition, units, patch_grid(model), [&](Index image) {
+  const ImageOfInput image_of = [&](Index image) {
     return image_of_values(inputs.take(image, 1).template cast<double>().col(0).eval(), patch_grid(model),
                            model.about.preprocessing.normalisation);
-  });
+  };
+  const auto show_by = [&](const Model& of_shown_size) {
+    const ShownImages images = shown_images(of_shown_size, inputs, options.show);
+    const ImageModel any = image_model(of_shown_size, threads);
+    if (exhibition.shows() && images.values.cols() > 0)
+      map_sections(exhibition, {any, images, layers.attention, any.features(images.values, layers.attention)},
+                   options.show);
+    units_section(exhibition, units, patch_grid(model), image_of);
+    steering_section(exhibition, layers.units.half_step, any, images, options.show);
+  };
+  if (!options.show.size) return show_by(model);
+  Model resized = model;
+  resized.resize_images(options.show.size->first, options.show.size->second);
+  show_by(resized);
 }
 
 template <class Model>

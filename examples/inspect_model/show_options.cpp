@@ -50,9 +50,10 @@ Steer steer_from(const std::string& text) {
 
 void ShowOptions::add_to(CLI::App& app) {
   program_options::begin_group(app, "What is shown of single images and texts");
-  app.add_option("--picture", pictures,
-                 "PNG or JPEG file to show, and without --data or --input to inspect the model on; may be given several "
-                 "times [the first images of --data or --input]")
+  app.add_option(
+         "--picture", pictures,
+         "PNG or JPEG file to show, and without --data or --input to inspect the model on; may be given several "
+         "times [the first images of --data or --input]")
       ->type_name("FILE")
       ->allow_extra_args(false);
   app.add_option("--picture-size", size_,
@@ -72,8 +73,10 @@ void ShowOptions::add_to(CLI::App& app) {
       ->type_name("ROW,COLUMN");
   app.add_option("--mass", mass, "share of the attention that its mask keeps, as published")
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--cuts", cuts, "objects that normalised cuts look for at most")->check(CLI::Range(Index{1}, Index{100}));
-  app.add_option("--threshold", threshold, "cosine of keys above which normalised cuts take two patches for neighbours");
+  app.add_option("--cuts", cuts, "objects that normalised cuts look for at most")
+      ->check(CLI::Range(Index{1}, Index{100}));
+  app.add_option("--threshold", threshold,
+                 "cosine of keys above which normalised cuts take two patches for neighbours");
   app.add_option("--unit", units,
                  "unit of the block's codes whose largest uses are shown; may be given several times [the most used]")
       ->type_name("N")
@@ -104,11 +107,12 @@ std::string_view ShowOptions::without_effect(std::string_view option, bool write
 }
 
 void ShowOptions::check_for_texts() const {
-  for (const auto& [option, is_given] : {std::pair{"--picture", !pictures.empty()},
-                                         std::pair{"--head", head.has_value()},
-                                         std::pair{"--query", query.has_value()}})
+  for (const auto& [option, is_given] :
+       {std::pair{"--picture", !pictures.empty()}, std::pair{"--head", head.has_value()},
+        std::pair{"--query", query.has_value()}})
     if (is_given)
-      throw crate::OptionError(crate::concatenate("option ", option, ": expected a model of images, found one of texts"));
+      throw crate::OptionError(
+          crate::concatenate("option ", option, ": expected a model of images, found one of texts"));
 }
 
 void ShowOptions::check_for_images() const {
@@ -116,12 +120,13 @@ void ShowOptions::check_for_images() const {
        {std::pair{"--prompt", !prompts.empty()}, std::pair{"--tokeniser", !tokeniser.kind.empty()},
         std::pair{"--vocabulary", !tokeniser.vocabulary.empty()}})
     if (is_given)
-      throw crate::OptionError(crate::concatenate("option ", option, ": expected a model of texts, found one of images"));
+      throw crate::OptionError(
+          crate::concatenate("option ", option, ": expected a model of texts, found one of images"));
 }
 
 void ShowOptions::finish(const CLI::App& app, bool writes, bool has_inputs) {
-  program_options::check_effects(
-      app, [&](std::string_view option) { return without_effect(option, writes, has_inputs); });
+  program_options::check_effects(app,
+                                 [&](std::string_view option) { return without_effect(option, writes, has_inputs); });
   if (!masks.empty() && masks.size() != pictures.size())
     throw crate::OptionError(crate::concatenate("option --mask: expected one for each of ", pictures.size(),
                                                 " pictures, found ", masks.size()));

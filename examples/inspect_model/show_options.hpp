@@ -25,9 +25,9 @@ struct Steer {
 class ShowOptions {
  public:
   std::vector<std::string> pictures, masks, prompts;
-  std::string block;           // empty: the last of the encoder
-  std::optional<Index> head;   // empty: all
-  std::vector<Index> units;    // empty: the most used
+  std::string block;          // empty: the last of the encoder
+  std::optional<Index> head;  // empty: all
+  std::vector<Index> units;   // empty: the most used
   Index shown = 4, cuts = 3, tokens = 120;
   double mass = 0.6, threshold = 0.15;
   text_program::TokeniserOptions tokeniser;

@@ -17,9 +17,9 @@ namespace inspect_model {
 /// Images of which maps are shown.
 struct ShownImages {
   std::vector<std::string> names;
-  Matrix<double> values;                 ///< as the model takes them, (C H W) x images
-  std::vector<Image> pictures;           ///< the same in RGB
-  std::vector<crate::Mask> masks = {};   ///< where the object of each is; empty if that is not known
+  Matrix<double> values;                ///< as the model takes them, (C H W) x images
+  std::vector<Image> pictures;          ///< the same in RGB
+  std::vector<crate::Mask> masks = {};  ///< where the object of each is; empty if that is not known
 };
 
 /// What a layer makes of them.

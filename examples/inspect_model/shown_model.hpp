@@ -82,8 +82,8 @@ struct TextModel {
                                                        std::string_view block) {
   for (const crate::LayerUnits& layer : layers)
     if (layer.half_step.starts_with(std::string(block) + ".")) return layer;
-  throw crate::OptionError(crate::concatenate("option --block: expected a block with a dictionary or an MLP, found ",
-                                              crate::quote(block)));
+  throw crate::OptionError(
+      crate::concatenate("option --block: expected a block with a dictionary or an MLP, found ", crate::quote(block)));
 }
 
 }  // namespace inspect_model

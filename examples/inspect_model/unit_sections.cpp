@@ -48,10 +48,10 @@ Table rates_table(const UnitReport& units) {
 
 void begin_units(Exhibition& exhibition, const UnitReport& units, const std::string& what) {
   print_rates(units);
-  exhibition.begin_section("Units of " + units.half_step,
-                           "A unit is one coordinate of the sparse codes, or one neuron. Shown are " + what +
-                               " for which it is largest. In a trained model a unit is used for few tokens, and these "
-                               "are alike.");
+  exhibition.begin_section(
+      "Units", "A unit of " + units.half_step + " is one coordinate of sparse codes, or one neuron. Shown are " + what +
+                   " for which it is largest. In a trained model a unit is used for few tokens, and these "
+                   "are alike.");
 }
 
 std::string text_of(const std::vector<Index>& ids, const std::optional<crate::Tokeniser>& tokeniser) {
@@ -122,8 +122,13 @@ void steer_classifier(Exhibition& exhibition, const std::string& half_step, cons
                   percent(before(first, i)).c_str(), name(first).c_str(), percent(after(then, i)).c_str(),
                   name(then).c_str());
       for (const Index c : changed_classes(before, after, i))
-        table.add(images.names[static_cast<std::size_t>(i)]).add(steer.unit).add(steer.value).add(name(c))
-            .add(before(c, i)).add(after(c, i)).end_row();
+        table.add(images.names[static_cast<std::size_t>(i)])
+            .add(steer.unit)
+            .add(steer.value)
+            .add(name(c))
+            .add(before(c, i))
+            .add(after(c, i))
+            .end_row();
     }
   }
   exhibition.add_open_table(table, "Probabilities of classes before and after a unit of " + half_step + " is set");
@@ -189,8 +194,10 @@ void steer_writer(Exhibition& exhibition, const std::string& half_step, const Te
   for (const Steer& steer : options.steered)
     add(title_of(steer) + " of " + half_step, std::to_string(steer.unit), short_number(steer.value),
         setting_of(half_step, steer));
-  exhibition.add_open_table(table, "What the model writes, drawn at temperature 0.8 by the same random numbers, when a "
-                                   "unit of " + half_step + " has a value for all tokens");
+  exhibition.add_open_table(table,
+                            "What the model writes, drawn at temperature 0.8 by the same random numbers, when a "
+                            "unit of " +
+                                half_step + " has a value for all tokens");
 }
 
 }  // namespace
@@ -267,10 +274,10 @@ void units_section(Exhibition& exhibition, const UnitReport& units, const crate:
 void steering_section(Exhibition& exhibition, const std::string& half_step, const ImageModel& model,
                       const ShownImages& images, const ShowOptions& options) {
   if (options.steered.empty() || images.values.cols() == 0) return;
-  exhibition.begin_section("Steering",
-                           "A unit of " + half_step +
-                               " is set to a value for all tokens, and the rest of the model computed from there. A unit "
-                               "with a meaning changes the prediction in a way that its largest uses let expect.");
+  exhibition.begin_section(
+      "Steering", "A unit of " + half_step +
+                      " is set to a value for all tokens, and the rest of the model computed from there. A unit "
+                      "with a meaning changes the prediction in a way that its largest uses let expect.");
   const bool classifies = !model.class_names.empty();
   classifies ? steer_classifier(exhibition, half_step, model, images, options)
              : steer_predictor(exhibition, half_step, model, images, options);
@@ -280,10 +287,10 @@ void steering_section(Exhibition& exhibition, const std::string& half_step, cons
                       const crate::LabelledTokens& texts, const std::optional<crate::Tokeniser>& tokeniser,
                       const ShowOptions& options) {
   if (options.steered.empty()) return;
-  exhibition.begin_section("Steering",
-                           "A unit of " + half_step +
-                               " is set to a value for all tokens, and the rest of the model computed from there. A unit "
-                               "with a meaning changes what is written in a way that its largest uses let expect.");
+  exhibition.begin_section(
+      "Steering", "A unit of " + half_step +
+                      " is set to a value for all tokens, and the rest of the model computed from there. A unit "
+                      "with a meaning changes what is written in a way that its largest uses let expect.");
   if (model.write)
     return steer_writer(exhibition, half_step, model, prompts_of(texts, tokeniser, options), tokeniser, options);
   Table table("steering", {"unit", "value", "outputs", "share_of_other_likeliest", "mean_change_of_probability"});
