@@ -134,7 +134,8 @@ crate::ImageDataSet read_data(const Model& model, const Options& options, crate:
   return data;
 }
 
-/// The pictures in files, as the model takes them, (C H W) x pictures. Throws FileError if one cannot be read or fitted.
+/// The pictures in files, as the model takes them, (C H W) x pictures. Throws FileError if one cannot be read or
+/// fitted.
 template <class Model>
 crate::Matrix<typename Model::Scalar> read_pictures(const Model& model, const std::vector<std::string>& paths) {
   crate::Matrix<typename Model::Scalar> images(patch_grid(model).values_per_image(), std::ssize(paths));
