@@ -100,10 +100,9 @@ inline void depth_section(Page& page, const std::vector<Measurement>& all) {
       "that of the same model before training. The last layers may rise.");
   detail::add_chart(page, plots[1],
                     "Share of the tokens' entries that are not exactly zero. In the published models it falls with the "
-                    "depth and rises "
-                    "again in the last layer, which mixes for the classifier. Thresholds make tokens of an untrained "
-                    "model sparse, too: "
-                    "a small share alone is no sign of health. Blocks without thresholds stay at 100 %.");
+                    "depth and rises again in the last layer, which mixes for the classifier. Thresholds make tokens "
+                    "of an untrained model sparse, too: a small share alone is no sign of health. Blocks without "
+                    "thresholds stay at 100 %.");
   detail::add_chart(
       page,
       depth_plot(all, "Rate reduction behind each layer", {.label = "R − Rᶜ, nats"}, 1,
