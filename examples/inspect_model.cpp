@@ -17,6 +17,7 @@
 #include "crate/io/load_model.hpp"
 #include "crate/io/read_weights.hpp"
 #include "inspect_model/geometry_sections.hpp"
+#include "inspect_model/head_sections.hpp"
 #include "inspect_model/introduction.hpp"
 #include "inspect_model/measurement.hpp"
 #include "inspect_model/options.hpp"
