@@ -17,6 +17,7 @@
 #include "crate/io/load_model.hpp"
 #include "crate/io/read_weights.hpp"
 #include "inspect_model/geometry_sections.hpp"
+#include "inspect_model/head_sections.hpp"
 #include "inspect_model/introduction.hpp"
 #include "inspect_model/measurement.hpp"
 #include "inspect_model/options.hpp"
@@ -59,7 +60,7 @@ std::vector<Measurement> measure_file_in(const TensorTable& weights, const std::
 template <class Model>
 std::vector<Measurement> measure_second(const std::string& name, const Model& first, const Options& options,
                                         Threads& threads) {
-  if (options.against == inspect_model::untrained) {
+  if (!options.has_second_file()) {
     Model model = first;
     initialise(model, /*seed*/ 1);
     return measure_on_all(name, model, options, threads);
@@ -109,6 +110,8 @@ int main(int count, char** arguments) {
     Options options;
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
     const TensorTable weights = read_weights(options.weights, options.model.weights_at);
+    if (options.has_second_file())  // before anything is computed
+      (void)read_weights(options.against, options.of_second().model.weights_at);
     if (holds_doubles(weights))
       inspect_in<double>(weights, options);
     else

@@ -28,7 +28,8 @@ class Depth {
         if (place.list >= lists_.size()) lists_.resize(place.list + 1);
         List& list = lists_[place.list];
         list.length = std::max(list.length, place.number + 1);
-        if (list.name.empty()) list.name = place.name.substr(0, place.name.find('.'));
+        // A model of one list has it as "layers", beside one of two it is that of the encoder.
+        if (list.name.empty() || list.name == "layers") list.name = place.name.substr(0, place.name.find('.'));
       }
   }
 

@@ -38,6 +38,9 @@ struct Options {
     return split == "both" ? std::vector<std::string>{"training", "test"} : std::vector<std::string>{split};
   }
 
+  /// Whether the second model is that of a file.
+  [[nodiscard]] bool has_second_file() const { return !against.empty() && against != untrained; }
+
   /// The same for the second model.
   [[nodiscard]] Options of_second() const {
     Options second = *this;

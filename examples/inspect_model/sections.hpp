@@ -98,11 +98,11 @@ inline void depth_section(Page& page, const std::vector<Measurement>& all) {
       "Coding rate in the subspaces of each layer, in nats, as the published code computes it: of projected "
       "tokens at length 1, eps 0.01. A healthy CRATE compresses: it falls with the depth, and stays below "
       "that of the same model before training. The last layers may rise.");
-  detail::add_chart(
-      page, plots[1],
-      "Share of the tokens' entries that are not exactly zero. A healthy CRATE makes tokens sparser from "
-      "layer to layer; in a classifier the last layer may mix them again. About a half is what thresholds "
-      "leave before training. Blocks without thresholds stay at 100 %.");
+  detail::add_chart(page, plots[1],
+                    "Share of the tokens' entries that are not exactly zero. In the published models it falls with the "
+                    "depth and rises again in the last layer, which mixes for the classifier. Thresholds make tokens "
+                    "of an untrained model sparse, too: a small share alone is no sign of health. Blocks without "
+                    "thresholds stay at 100 %.");
   detail::add_chart(
       page,
       depth_plot(all, "Rate reduction behind each layer", {.label = "R − Rᶜ, nats"}, 1,
@@ -114,8 +114,8 @@ inline void depth_section(Page& page, const std::vector<Measurement>& all) {
       page,
       depth_plot(all, "Objective behind each layer", {.label = "R − Rᶜ − λ‖Z‖₀, nats"}, 1,
                  [](const crate::LayerMetrics& layer) -> const crate::Spread& { return behind(layer).objective; }),
-      "What every layer is derived to raise: the rate reduction less λ for every entry that is not zero. "
-      "A healthy model climbs; where entries are many, their number outweighs the rates.");
+      "What every layer is derived to raise: the rate reduction less λ for every entry that is not zero. A healthy "
+      "model climbs. Where entries are many, their number outweighs the rates, and the curve is that of sparsity.");
 }
 
 inline void half_layer_section(Page& page, const std::vector<Measurement>& all) {
