@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What it costs to measure every layer of a model while it runs: rates, sparsity and objective, beside a plain pass over
-// the same images.
+// What it costs to measure every layer of a model while it runs: rates, sparsity and objective, beside a plain pass
+// over the same images.
 
 #include <benchmark/benchmark.h>
 

@@ -159,8 +159,8 @@ struct Legend {
   std::vector<std::string> names;
 };
 
-/// For each measurement curves of these names, "trained: mean" where there are several of both. add(curves, x, measurement,
-/// i) adds the points of its i-th layer, whose middle x is, to the curves of a measurement.
+/// For each measurement curves of these names, "trained: mean" where there are several of both.
+/// add(curves, x, measurement, i) adds the points of its i-th layer, whose middle x is, to the curves of a measurement.
 template <class Add>
 std::vector<Curve> curves_over_layers(const Legend& legend, const Depth& depth, const std::vector<std::string>& names,
                                       double factor, const Add& add) {

@@ -13,8 +13,8 @@
 #include "plots/indexed_png.hpp"
 #include "plots/xml_text.hpp"
 
-// One HTML file that holds all it shows and loads nothing: sections of charts, pictures and tables in the order in which
-// they come, on light and dark screens, wide and narrow ones, and on paper. It is XML too.
+// One HTML file that holds all it shows and loads nothing: sections of charts, pictures and tables in the order in
+// which they come, on light and dark screens, wide and narrow ones, and on paper. It is XML too.
 
 namespace inspect_model {
 
@@ -42,8 +42,8 @@ class Page {
     sections_.push_back({.title = std::move(title), .sentence = std::move(sentence), .body = {}});
   }
 
-  /// SVG as plots::svg writes it. The caption says what is shown, in which units, and what a healthy model shows. Charts
-  /// stand beside each other where there is room.
+  /// SVG as plots::svg writes it. The caption says what is shown, in which units, and what a healthy model shows.
+  /// Charts stand beside each other where there is room.
   void chart(std::string_view svg, std::string_view caption, Width width = Width::column) {
     body() += figure(width == Width::row ? "chart row" : "chart", std::string(svg), caption);
   }

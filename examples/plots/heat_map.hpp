@@ -41,8 +41,8 @@ struct HeatMap {
   double side = 240;  ///< of the longer side of a map, in pixels, until it is scaled
 };
 
-/// Throws ShapeError if a matrix is empty or does not fit the marks or names, or a mark has no name, OptionError if the range of
-/// colours is empty, PrecisionError unless all values are finite.
+/// Throws ShapeError if a matrix is empty or does not fit the marks or names, or a mark has no name, OptionError if the
+/// range of colours is empty, PrecisionError unless all values are finite.
 inline void check(const HeatMap& plot) {
   if (plot.range)
     crate::check_option(plot.range->low < plot.range->high, "range of colours: low < high", plot.range->low);
