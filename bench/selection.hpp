@@ -59,6 +59,7 @@ Names are parts with slashes between them: what, the pass, the sizes. Filters th
   ^product                           products of matrices at the shapes of training
   '^crate/', '^vit/', ^crate_mae     published models as published, images to outputs
   ^folded, time_of_stages            models folded for inference, and where the time of a pass goes
+  ^layer_meter                       what measuring every layer costs beside a plain pass
   _step                              training steps
   ^arithmetic                        the multiply-add peak itself
 

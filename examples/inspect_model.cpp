@@ -1,68 +1,99 @@
 // SPDX-License-Identifier: MIT
 
 // Looks into a model while it runs on images or texts: coding rates and sparsity before and behind every half-layer,
-// its steps beside exact ones, its subspaces and dictionaries. Prints a summary and writes the tables as CSV.
+// its steps beside exact ones, its subspaces and dictionaries; alone or beside another model. Prints a summary, and
+// writes a page of plots and the tables behind them.
 
-#include <cstdio>
+#include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "crate/crate.hpp"
 #include "crate/io/load_model.hpp"
 #include "crate/io/read_weights.hpp"
-#include "inspect_model/inputs.hpp"
+#include "inspect_model/geometry_sections.hpp"
+#include "inspect_model/head_sections.hpp"
+#include "inspect_model/introduction.hpp"
+#include "inspect_model/measurement.hpp"
 #include "inspect_model/options.hpp"
+#include "inspect_model/page.hpp"
+#include "inspect_model/sections.hpp"
+#include "inspect_model/show_inputs.hpp"
+#include "inspect_model/summary.hpp"
 #include "inspect_model/tables.hpp"
+#include "plots/figure.hpp"
 #include "program_options/program_options.hpp"
 
 namespace {
 
 using namespace crate;
+using inspect_model::Measurement;
 using inspect_model::Options;
+using inspect_model::Page;
 using inspect_model::Table;
 
-void print_summary(const std::vector<LayerMetrics>& layers, const std::vector<StepMetrics>& steps, Index examples,
-                   const LayerMeterOptions& options) {
-  std::printf("on %td examples, rates in nats at epsilon %g, objective at lambda %g\n\n", examples, options.epsilon,
-              options.lambda);
-  std::printf(
-      "  layer                      place          R       R^c   R - R^c   objective   published R^c   "
-      "non-zero\n");
-  for (const LayerMetrics& layer : layers)
-    inspect_model::for_each_place(layer, [&](const char* place, const TokenMetrics& metrics) {
-      std::printf("  %-24s   %-7s  %8.2f  %8.2f  %8.2f  %10.2f   %6.1f +- %4.1f   %6.2f %%\n", layer.name.c_str(),
-                  place, metrics.rate.mean(), metrics.subspace_rate.mean(), metrics.rate_reduction.mean(),
-                  metrics.objective.mean(), metrics.published_rate.mean(), metrics.published_rate.deviation(),
-                  100 * metrics.non_zero.mean());
-    });
-  std::printf("\n  layer                      cosine to the exact step   change of R^c   by an exact step as long\n");
-  for (const StepMetrics& layer : steps)
-    std::printf("  %-24s   %12.3f +- %5.3f     %+11.2f %%   %+22.2f %%\n", layer.name.c_str(), layer.cosine.mean(),
-                layer.cosine.deviation(), 100 * layer.change.mean(), 100 * layer.exact_change.mean());
+/// Of one model, on each part of the data that is asked for.
+template <class Model>
+std::vector<Measurement> measure_on_all(const std::string& name, const Model& model, Options options,
+                                        Threads& threads) {
+  std::vector<Measurement> all;
+  for (const std::string& split : options.splits()) {
+    options.split = split;
+    all.push_back(inspect_model::measure(name, model, options, threads));
+  }
+  return all;
+}
+
+template <Scalar S>
+std::vector<Measurement> measure_file_in(const TensorTable& weights, const std::string& name, const Options& options,
+                                         Threads& threads) {
+  const AnyModel<S> any_model = any_model_from<S>(weights, options.model);
+  return std::visit([&](const auto& model) { return measure_on_all(name, model, options, threads); }, any_model);
+}
+
+/// Of the second model.
+template <class Model>
+std::vector<Measurement> measure_second(const std::string& name, const Model& first, const Options& options,
+                                        Threads& threads) {
+  if (!options.has_second_file()) {
+    Model model = first;
+    initialise(model, /*seed*/ 1);
+    return measure_on_all(name, model, options, threads);
+  }
+  const Options of_second = options.of_second();
+  const TensorTable weights = read_weights(of_second.weights, of_second.model.weights_at);
+  return holds_doubles(weights) ? measure_file_in<double>(weights, name, of_second, threads)
+                                : measure_file_in<float>(weights, name, of_second, threads);
 }
 
 template <class Model>
 void inspect(const Model& model, const Options& options, Threads& threads) {
-  using S = typename Model::Scalar;
-  LayerMeter<S> meter(model, options.meter, &threads);
-  StepMeter<S> step_meter(model, {.epsilon = options.meter.epsilon}, &threads);
-  Workspace workspace;
-  const Index examples = inspect_model::run_on_all(
-      model, options, {.threads = &threads, .workspace = &workspace, .observer = [&](const HalfStep<S>& step) {
-                         meter.see(step);
-                         step_meter.see(step);
-                       }});
-  print_summary(meter.layers(), step_meter.layers(), examples, options.meter);
-  if (options.output.empty()) return;
-  std::error_code error;
-  std::filesystem::create_directories(options.output, error);  // where that fails, so does writing, and says why
-  for (const Table& table : {inspect_model::layer_table(meter.layers()), inspect_model::head_table(meter.layers()),
-                             inspect_model::step_table(step_meter.layers()), inspect_model::subspace_table(model),
-                             inspect_model::dictionary_table(model)})
-    table.write(options.output);
+  inspect_model::shown_layers(model, options.show);  // before anything is computed
+  const auto [name, name_of_second] = inspect_model::names_of_models(options);
+  std::vector<Measurement> all = measure_on_all(name, model, options, threads);
+  if (!options.against.empty()) {
+    std::vector<Measurement> of_second = measure_second(name_of_second, model, options, threads);
+    std::move(of_second.begin(), of_second.end(), std::back_inserter(all));
+  }
+  inspect_model::print_summary(all, options.meter);
+  if (!options.output.empty()) inspect_model::write_tables(options.output, inspect_model::all_tables(all));
+  if (!options.figure.empty()) plots::write_svg(options.figure, inspect_model::paper_figure(all));
+  if (options.page.empty()) return inspect_model::show_inputs(model, options, threads, nullptr);
+  Page page(inspect_model::title_of(all), inspect_model::introduction_of(all, options));
+  inspect_model::summary_section(page, all);
+  inspect_model::depth_section(page, all);
+  inspect_model::half_layer_section(page, all);
+  inspect_model::head_section(page, all);
+  inspect_model::step_section(page, all);
+  inspect_model::subspace_section(page, all);
+  inspect_model::dictionary_section(page, all);
+  inspect_model::show_inputs(model, options, threads, &page);
+  page.write(options.page);
 }
 
 template <Scalar S>
@@ -79,6 +110,8 @@ int main(int count, char** arguments) {
     Options options;
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
     const TensorTable weights = read_weights(options.weights, options.model.weights_at);
+    if (options.has_second_file())  // before anything is computed
+      (void)read_weights(options.against, options.of_second().model.weights_at);
     if (holds_doubles(weights))
       inspect_in<double>(weights, options);
     else

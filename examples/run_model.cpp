@@ -19,6 +19,7 @@
 #include "crate/io/load_model.hpp"
 #include "crate/io/read_weights.hpp"
 #include "crate/io/save_model.hpp"
+#include "image_program/input_images.hpp"
 #include "output_file.hpp"
 #include "program_options/program_options.hpp"
 #include "run_model/options.hpp"
@@ -28,27 +29,9 @@
 namespace {
 
 using namespace crate;
+using image_program::InputImages;
 using run_model::Options;
 using run_model::Outputs;
-
-/// Images [B, C, H, W].
-template <Scalar S>
-struct InputImages {
-  Index height, width, channels;
-  Matrix<S> pixels;  // (C H W) x B
-};
-
-template <Scalar S>
-InputImages<S> read_images(const TensorTable& input) {
-  const Tensor& tensor = input.at("images");
-  const std::vector<Index>& shape = tensor.shape;
-  if (shape.size() != 4 || shape[0] < 1 || shape[1] < 1 || shape[2] < 1 || shape[3] < 1)
-    throw tensor_error(tensor, "expected shape [images, channels, height, width], none of them 0, found ",
-                       shape_text(shape));
-  InputImages<S> images{shape[2], shape[3], shape[1], Matrix<S>(shape[1] * shape[2] * shape[3], shape[0])};
-  copy_values(tensor, std::span<S>(images.pixels.data(), static_cast<std::size_t>(images.pixels.size())));
-  return images;
-}
 
 /// Noise [B, patches].
 template <class Model, Scalar S = typename Model::Scalar>
@@ -65,7 +48,7 @@ Matrix<S> read_noise(const Tensor& tensor, const Model& model, Index images) {
 template <Scalar S>
 class LayerRecord {
  public:
-  LayerRecord(const auto& model, Threads& threads) : meter_(model, {}, &threads) {}
+  LayerRecord(const auto& model, Threads& threads) : meter_(model, {.paper_rates = false}, &threads) {}
 
   Observer<S> observer() {
     return [this](const HalfStep<S>& step) {
@@ -244,7 +227,7 @@ void run_on_input(const Model& model, const TensorTable& weights, const TensorTa
   if constexpr (requires { model.context(); }) {
     run_on_text(model, weights, input, options, run, outputs);
   } else {
-    const InputImages<S> images = read_images<S>(input);
+    const InputImages<S> images = image_program::read_images<S>(input);
     compute(model, images, input, run, outputs);
     if (options.gradients) differentiate(model, images, input, options, Run<S>{.threads = run.threads}, outputs);
   }

@@ -9,16 +9,19 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "crate/crate.hpp"
 #include "crate/io/formats/safetensors.hpp"
 #include "crate/io/pictures/image_data_set.hpp"
+#include "crate/io/pictures/prepare.hpp"
 #include "crate/io/pictures/read_image_data_set.hpp"
+#include "image_program/input_images.hpp"
 #include "inspect_model/options.hpp"
 #include "run_model/texts.hpp"
 
-// The images or texts on which a model is inspected, a batch at a time.
+// The images or texts on which a model is inspected.
 
 namespace inspect_model {
 
@@ -39,37 +42,61 @@ inline crate::LabelledTokens part_of(const crate::LabelledTokens& texts, Index f
           .types = texts.types.empty() ? std::vector<Index>() : cut(texts.types)};
 }
 
-/// Calls body(texts) for every batch of them. Returns how many texts there were.
-template <class Body>
-Index for_each_batch_of_texts(const Options& options, const Body& body) {
+/// The first texts of --input. Throws FileError if there are none, OptionError on images.
+inline crate::LabelledTokens read_texts(const Options& options) {
   if (options.input.empty())
     throw crate::OptionError(
-        "option --data: expected --input with `tokens`, as the model is one of texts; found --data");
+        crate::concatenate("option ", options.data.empty() ? "--picture" : "--data",
+                           ": expected --input with `tokens`, as the model is one of texts; found images"));
   const crate::LabelledTokens texts = run_model::read_texts(crate::read_safetensors(options.input));
-  const Index count = std::min(texts.layout.sets(), options.examples);
-  for (Index first = 0; first < count; first += options.batch)
-    body(part_of(texts, first, std::min(options.batch, count - first)));
-  return count;
+  return part_of(texts, 0, std::min(texts.layout.sets(), options.examples));
 }
+
+/// Images, as a model takes them.
+template <crate::Scalar S>
+class ExampleImages {
+ public:
+  explicit ExampleImages(crate::Matrix<S> images) : images_(std::move(images)) {}
+  /// The first of a data set, at most.
+  ExampleImages(crate::ImageDataSet data, crate::ImageNormalisation normalisation, Index most)
+      : images_(Pictures{std::move(data), std::move(normalisation), most}) {}
+
+  [[nodiscard]] Index size() const {
+    if (const auto* const images = std::get_if<crate::Matrix<S>>(&images_)) return images->cols();
+    const Pictures& pictures = std::get<Pictures>(images_);
+    return std::min(pictures.most, pictures.data.size());
+  }
+
+  /// Images first to first + count - 1, (C H W) x count.
+  [[nodiscard]] crate::Matrix<S> take(Index first, Index count) const {
+    if (const auto* const images = std::get_if<crate::Matrix<S>>(&images_)) return images->middleCols(first, count);
+    const Pictures& pictures = std::get<Pictures>(images_);
+    std::vector<Index> indices(static_cast<std::size_t>(count));
+    std::iota(indices.begin(), indices.end(), first);
+    return crate::normalised_images<S>(pictures.data, indices, pictures.normalisation);
+  }
+
+ private:
+  struct Pictures {
+    crate::ImageDataSet data;
+    crate::ImageNormalisation normalisation;
+    Index most;
+  };
+
+  std::variant<crate::Matrix<S>, Pictures> images_;
+};
 
 /// The first images of [B, C, H, W] of a file, as (C H W) x `most`, or fewer if it has fewer. Throws FileError unless
 /// they are of the size that the model takes.
 template <crate::Scalar S>
 crate::Matrix<S> read_input_images(const std::string& path, const crate::PatchGrid& grid, Index most) {
   const crate::TensorTable table = crate::read_safetensors(path);
-  crate::Tensor tensor = table.at("images");
+  image_program::InputImages<S> images = image_program::read_images<S>(table, most);
   const std::vector<Index> wanted{grid.channels, grid.image_height(), grid.image_width()};
-  if (tensor.shape.size() != 4 || tensor.shape[0] < 1 ||
-      !std::equal(wanted.begin(), wanted.end(), tensor.shape.begin() + 1))
-    throw crate::tensor_error(tensor, "expected images of shape ", crate::shape_text(wanted), ", found ",
-                              crate::shape_text(tensor.shape));
-  const Index count = std::min(most, tensor.shape[0]);
-  const std::size_t bytes_per_image = tensor.bytes.size() / static_cast<std::size_t>(tensor.shape[0]);
-  tensor.bytes = tensor.bytes.first(static_cast<std::size_t>(count) * bytes_per_image);
-  tensor.shape[0] = count;
-  crate::Matrix<S> images(grid.values_per_image(), count);
-  crate::copy_values(tensor, std::span<S>(images.data(), static_cast<std::size_t>(images.size())));
-  return images;
+  if (wanted != std::vector<Index>{images.channels, images.height, images.width})
+    throw crate::tensor_error(table.at("images"), "expected images of shape ", crate::shape_text(wanted), ", found ",
+                              crate::shape_text(table.at("images").shape));
+  return std::move(images.pixels);
 }
 
 /// The images of one part of a data set, of folders of pictures as many of each class as the examples ask for.
@@ -101,52 +128,84 @@ crate::ImageDataSet read_data(const Model& model, const Options& options, crate:
                                                      threads),
                                            grid.channels);
   if (data.height != grid.image_height() || data.width != grid.image_width() || data.size() == 0)
-    throw crate::OptionError(crate::concatenate("option --data: expected images of ", grid.image_height(), " x ",
-                                                grid.image_width(), ", as the model takes them, found ", data.size(),
-                                                " of ", data.height, " x ", data.width));
+    throw crate::OptionError(crate::concatenate(
+        "option --data: expected images of ", grid.image_height(), " x ", grid.image_width(), ", as the model in '",
+        options.weights, "' takes them, found ", data.size(), " of ", data.height, " x ", data.width));
   return data;
 }
 
-/// Calls body(images), (C H W) x (a batch), for every batch of them. Returns how many images there were.
-template <class Model, class Body>
-Index for_each_batch_of_images(const Model& model, const Options& options, crate::Threads& threads, const Body& body) {
-  using S = typename Model::Scalar;
-  const auto in_batches = [&](Index size, const auto& take) {
-    const Index count = std::min(size, options.examples);
-    for (Index first = 0; first < count; first += options.batch) {
-      const crate::Matrix<S> images = take(first, std::min(options.batch, count - first));
-      body(images);
-    }
-    return count;
-  };
-  if (!options.input.empty()) {
-    const crate::Matrix<S> images = read_input_images<S>(options.input, patch_grid(model), options.examples);
-    return in_batches(images.cols(), [&](Index first, Index count) { return images.middleCols(first, count); });
+/// The pictures in files, as the model takes them, (C H W) x pictures. Throws FileError if one cannot be read or
+/// fitted.
+template <class Model>
+crate::Matrix<typename Model::Scalar> read_pictures(const Model& model, const std::vector<std::string>& paths) {
+  crate::Matrix<typename Model::Scalar> images(patch_grid(model).values_per_image(), std::ssize(paths));
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    const crate::Image picture = crate::read_image(paths[i], model.about.preprocessing.orientation);
+    try {
+      images.col(static_cast<Index>(i)) = prepare(model, picture);
+    } catch (const crate::ShapeError& error) { throw crate::file_error(paths[i], error.what()); }
   }
-  const crate::ImageDataSet data = read_data(model, options, threads);
-  return in_batches(data.size(), [&](Index first, Index count) {
-    std::vector<Index> indices(static_cast<std::size_t>(count));
-    std::iota(indices.begin(), indices.end(), first);
-    return crate::normalised_images<S>(data, indices, model.about.preprocessing.normalisation);
-  });
+  return images;
 }
 
-/// Sends every batch through the model under the eyes of the observer. Returns how many examples there were.
+/// What the model is inspected on: the images of --input or --data, or else the pictures.
+template <class Model>
+ExampleImages<typename Model::Scalar> read_images(const Model& model, const Options& options, crate::Threads& threads) {
+  using S = typename Model::Scalar;
+  if (!options.input.empty())
+    return ExampleImages<S>(read_input_images<S>(options.input, patch_grid(model), options.examples));
+  if (options.data.empty()) return ExampleImages<S>(read_pictures(model, options.show.pictures));
+  return {read_data(model, options, threads), model.about.preprocessing.normalisation, options.examples};
+}
+
+/// What a model computes of images; a masked autoencoder, of which nothing is hidden.
+template <class Model, class ImagesMatrix>
+auto forward_images(const Model& model, const ImagesMatrix& images, const crate::Run<typename Model::Scalar>& run) {
+  using S = typename Model::Scalar;
+  if constexpr (std::is_same_v<typename Model::Input, crate::MaskedImages<S>>) {
+    const crate::Matrix<S> nothing_hidden = crate::Matrix<S>::Zero(patch_grid(model).patches(), images.cols());
+    return model.forward(crate::MaskedImages<S>(images, nothing_hidden), run);
+  } else {
+    return model.forward(images, run);
+  }
+}
+
+/// Texts or images, whichever the model takes: LabelledTokens or ExampleImages.
+template <class Model>
+auto read_inputs(const Model& model, const Options& options, crate::Threads& threads) {
+  if constexpr (requires { model.context(); })
+    return read_texts(options);
+  else
+    return read_images(model, options, threads);
+}
+
+[[nodiscard]] inline Index count_of(const crate::LabelledTokens& texts) { return texts.layout.sets(); }
+template <crate::Scalar S>
+[[nodiscard]] Index count_of(const ExampleImages<S>& images) {
+  return images.size();
+}
+
+/// Sends inputs through the model under the eyes of the observer, a batch at a time.
+template <class Model, class Inputs>
+void run_on(const Model& model, const Inputs& inputs, Index batch, const crate::Run<typename Model::Scalar>& run) {
+  for (Index first = 0; first < count_of(inputs); first += batch) {
+    const Index count = std::min(batch, count_of(inputs) - first);
+    if constexpr (std::is_same_v<Inputs, crate::LabelledTokens>) {
+      const crate::LabelledTokens texts = part_of(inputs, first, count);
+      (void)model.forward(texts.input(), run);
+    } else {
+      const crate::Matrix<typename Model::Scalar> images = inputs.take(first, count);
+      (void)forward_images(model, images, run);
+    }
+  }
+}
+
+/// The same with all inputs that the options name. Returns how many there were.
 template <class Model>
 Index run_on_all(const Model& model, const Options& options, const crate::Run<typename Model::Scalar>& run) {
-  using S = typename Model::Scalar;
-  if constexpr (requires { model.context(); }) {
-    return for_each_batch_of_texts(
-        options, [&](const crate::LabelledTokens& texts) { (void)model.forward(texts.input(), run); });
-  } else if constexpr (std::is_same_v<typename Model::Input, crate::MaskedImages<S>>) {
-    return for_each_batch_of_images(model, options, *run.threads, [&](const crate::Matrix<S>& images) {
-      const crate::Matrix<S> nothing_hidden = crate::Matrix<S>::Zero(patch_grid(model).patches(), images.cols());
-      (void)model.forward(crate::MaskedImages<S>(images, nothing_hidden), run);
-    });
-  } else {
-    return for_each_batch_of_images(model, options, *run.threads,
-                                    [&](const crate::Matrix<S>& images) { (void)model.forward(images, run); });
-  }
+  const auto inputs = read_inputs(model, options, *run.threads);
+  run_on(model, inputs, options.batch, run);
+  return count_of(inputs);
 }
 
 }  // namespace inspect_model

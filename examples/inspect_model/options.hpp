@@ -5,29 +5,59 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "crate/analysis/layer_metrics.hpp"
 #include "crate/io/families/load_options.hpp"
+#include "crate/io/formats/file_replacement.hpp"
+#include "inspect_model/show_options.hpp"
 #include "load_options.hpp"
+#include "output_file.hpp"
 #include "program_options/program_options.hpp"
 
 namespace inspect_model {
 
 using crate::Index;
 
+/// The second model that is the first before its training.
+inline constexpr std::string_view untrained = "untrained";
+
 struct Options {
-  std::string weights, input, data, split = "test", output;
+  std::string weights, input, data, split = "test", output, page, figure, against;
   Index examples = 256, batch = 16;
   int threads = 1;
   crate::LayerMeterOptions meter;
+  ShowOptions show;
   crate::LoadOptions model;
+  std::optional<Index> against_heads = {};
+  std::string against_weights_at;
+
+  /// The parts of --data on which is measured; "" without.
+  [[nodiscard]] std::vector<std::string> splits() const {
+    if (data.empty()) return {""};
+    return split == "both" ? std::vector<std::string>{"training", "test"} : std::vector<std::string>{split};
+  }
+
+  /// Whether the second model is that of a file.
+  [[nodiscard]] bool has_second_file() const { return !against.empty() && against != untrained; }
+
+  /// The same for the second model.
+  [[nodiscard]] Options of_second() const {
+    Options second = *this;
+    second.weights = against;
+    if (against_heads) second.model.heads = against_heads;
+    second.model.weights_at.reset();
+    if (!against_weights_at.empty()) second.model.weights_at = against_weights_at;
+    return second;
+  }
 
   /// Fills the options.
   /// Returns the exit status if there is nothing to run: --help or a mistake, which is then reported.
   std::optional<int> parse(int count, char** arguments) {
     CLI::App app(
         "Looks into a model: what every half-layer does to the coding rates and the sparsity of tokens, how its steps\n"
-        "compare with exact ones, how its subspaces and dictionaries lie. Prints a summary; writes tables as CSV.\n");
+        "compare with exact ones, how its subspaces and dictionaries lie; alone or beside another model. Prints a\n"
+        "summary; writes a page of plots, and the numbers behind them as CSV.\n");
     program_options::set_up(app, "inspect_model");
     examples::LoadOptionsParser model_options;
     program_options::begin_group(app, "What is inspected, and on what");
@@ -38,29 +68,67 @@ struct Options {
     app.add_option("--data", data, "data set of images, as train_classifier takes it")
         ->type_name("FOLDER")
         ->excludes(of_input);
-    program_options::add_choice(app, "--split", split, {"training", "test"},
-                                "which images of --data: training or test");
+    program_options::add_choice(app, "--split", split, {"training", "test", "both"},
+                                "which images of --data: training, test or both, side by side");
     app.add_option("--examples", examples,
                    "how many images or texts at most: the first, of folders of pictures the first of each class")
         ->check(CLI::Range(Index{1}, Index{1} << 40));
     app.add_option("--batch", batch, "how many at a time")->check(CLI::Range(Index{1}, Index{1} << 20));
+    add_second_model(app);
+    program_options::begin_group(app, "What is written");
+    app.add_option("--page", page, "HTML file with all plots and tables, for any browser [none]")->type_name("FILE");
+    app.add_option("--figure", figure,
+                   "SVG file with the figure of the paper: R^c and non-zero entries over the depth [none]")
+        ->type_name("FILE");
     app.add_option("--output", output, "folder in which the tables are written as CSV [none are]")->type_name("FOLDER");
     program_options::begin_group(app, "What is measured");
     app.add_option("--epsilon", meter.epsilon, "precision of the paper's rates");
     app.add_option("--lambda", meter.lambda, "weight of the number of non-zero entries in the objective");
+    show.add_to(app);
     program_options::begin_group(app, "The model, where its file does not tell");
     model_options.add_sizes(app);
     program_options::begin_group(app, "Run");
     program_options::add_threads(app, threads);
     if (const auto ended = program_options::parse(app, count, arguments)) return ended;
     program_options::check_effects(app, [&](std::string_view option) {
-      return option == "--split" && data.empty() ? std::string_view("there is no --data") : "";
+      if (option == "--split" && data.empty()) return std::string_view("there is no --data");
+      const bool is_of_second = option == "--against-heads" || option == "--against-weights-at";
+      if (is_of_second && against.empty()) return std::string_view("there is no --against");
+      if (is_of_second && against == untrained)
+        return std::string_view("--against untrained is of the shape of --weights");
+      return std::string_view();
     });
-    if (input.empty() && data.empty())
-      throw crate::OptionError("options: expected --input or --data to say on what the model is inspected, found none");
+    if (input.empty() && data.empty() && show.pictures.empty())
+      throw crate::OptionError(
+          "options: expected --input or --data or --picture to say on what the model is inspected, found none");
+    show.finish(app, !output.empty() || !page.empty(), !input.empty() || !data.empty());
     meter.check();
     model = model_options.parsed();
+    for (const std::string& file : {page, figure})
+      if (!file.empty()) check_written(file);
     return std::nullopt;
+  }
+
+ private:
+  void add_second_model(CLI::App& app) {
+    app.add_option("--against", against,
+                   "second model, in the same plots: a file of weights, or `untrained`, the first one before its "
+                   "training [none]")
+        ->type_name("FILE");
+    app.add_option("--against-heads", against_heads, "number of heads of the second model [as of the first]");
+    app.add_option("--against-weights-at", against_weights_at,
+                   "of the second model what --weights-at is of the first [the only one]")
+        ->type_name("NAME");
+  }
+
+  /// Before anything is computed. Throws FileError where the file cannot be written, or is one that is read.
+  void check_written(const std::string& file) const {
+    crate::check_replaceable(file);
+    for (const std::string& read : {weights, input, against})
+      if (!read.empty() && examples::same_file(file, read))
+        throw crate::file_error(file, "expected another file to write than the program reads, found the same");
+    if (!page.empty() && !figure.empty() && examples::same_file(page, figure))
+      throw crate::file_error(file, "expected different files for --page and --figure, found the same");
   }
 };
 

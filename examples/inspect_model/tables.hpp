@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
-#include <optional>
-#include <string_view>
+#include <filesystem>
+#include <initializer_list>
+#include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
-#include "crate/crate.hpp"
+#include "inspect_model/measurement.hpp"
 #include "inspect_model/table.hpp"
 
-// What was measured, as tables.
+// What was measured, as tables. Every line names the model and, where it matters, the data.
 
 namespace inspect_model {
 
-using crate::Index;
-
+/// Calls body(place, metrics) for every place of a layer where something was measured.
 template <class Body>
 void for_each_place(const crate::LayerMetrics& layer, const Body& body) {
   for (const auto& [place, metrics] :
@@ -23,104 +25,178 @@ void for_each_place(const crate::LayerMetrics& layer, const Body& body) {
     if (metrics->is_measured()) body(place, *metrics);
 }
 
+inline void add_spreads(Table& table, std::initializer_list<const crate::Spread*> spreads) {
+  for (const crate::Spread* const spread : spreads) table.add(spread->mean()).add(spread->deviation());
+}
+
 /// A line for each layer and place: before its half-layer with subspaces, between both halves, and after the other.
-inline Table layer_table(const std::vector<crate::LayerMetrics>& layers) {
-  Table table("layers",
-              {"layer", "place", "sets", "rate_mean", "rate_deviation", "subspace_rate_mean", "subspace_rate_deviation",
-               "rate_reduction_mean", "rate_reduction_deviation", "objective_mean", "objective_deviation",
-               "published_coding_rate_mean", "published_coding_rate_deviation", "non_zero_mean", "non_zero_deviation"});
-  for (const crate::LayerMetrics& layer : layers)
-    for_each_place(layer, [&](const char* place, const crate::TokenMetrics& metrics) {
-      table.add(layer.name).add(place).add(metrics.rate.count());
-      for (const crate::Spread* const spread : {&metrics.rate, &metrics.subspace_rate, &metrics.rate_reduction,
-                                                &metrics.objective, &metrics.published_rate, &metrics.non_zero})
-        table.add(spread->mean()).add(spread->deviation());
-      table.end_row();
-    });
+inline Table layer_table(const std::vector<Measurement>& all) {
+  Table table("layers", {"model", "data", "layer", "place", "sets", "rate_mean", "rate_deviation", "subspace_rate_mean",
+                         "subspace_rate_deviation", "rate_reduction_mean", "rate_reduction_deviation", "objective_mean",
+                         "objective_deviation", "published_coding_rate_mean", "published_coding_rate_deviation",
+                         "non_zero_mean", "non_zero_deviation"});
+  for (const Measurement& one : all)
+    for (const crate::LayerMetrics& layer : one.layers)
+      for_each_place(layer, [&](const char* place, const crate::TokenMetrics& metrics) {
+        table.add(one.model).add(one.data).add(layer.name).add(place).add(metrics.rate.count());
+        add_spreads(table, {&metrics.rate, &metrics.subspace_rate, &metrics.rate_reduction, &metrics.objective,
+                            &metrics.published_rate, &metrics.non_zero});
+        table.end_row();
+      });
   return table;
 }
 
 /// A line for each head, layer and place.
-inline Table head_table(const std::vector<crate::LayerMetrics>& layers) {
-  Table table("heads", {"layer", "place", "head", "rate_mean", "rate_deviation"});
-  for (const crate::LayerMetrics& layer : layers)
-    for_each_place(layer, [&](const char* place, const crate::TokenMetrics& metrics) {
-      for (std::size_t k = 0; k < metrics.head_rates.size(); ++k) {
-        const crate::Spread& rate = metrics.head_rates[k];
-        table.add(layer.name).add(place).add(k).add(rate.mean()).add(rate.deviation()).end_row();
+inline Table head_table(const std::vector<Measurement>& all) {
+  Table table("heads", {"model", "data", "layer", "place", "head", "rate_mean", "rate_deviation"});
+  for (const Measurement& one : all)
+    for (const crate::LayerMetrics& layer : one.layers)
+      for_each_place(layer, [&](const char* place, const crate::TokenMetrics& metrics) {
+        for (std::size_t k = 0; k < metrics.head_rates.size(); ++k) {
+          table.add(one.model).add(one.data).add(layer.name).add(place).add(k);
+          add_spreads(table, {&metrics.head_rates[k]});
+          table.end_row();
+        }
+      });
+  return table;
+}
+
+/// A line for each layer whose other half has codes of its own.
+inline Table code_table(const std::vector<Measurement>& all) {
+  Table table("codes", {"model", "data", "layer", "non_zero_mean", "non_zero_deviation"});
+  for (const Measurement& one : all)
+    for (const crate::LayerMetrics& layer : one.layers)
+      if (layer.code_non_zero.count() > 0) {
+        table.add(one.model).add(one.data).add(layer.name);
+        add_spreads(table, {&layer.code_non_zero});
+        table.end_row();
       }
-    });
   return table;
 }
 
 /// A line for each layer: its step beside the exact one.
-inline Table step_table(const std::vector<crate::StepMetrics>& layers) {
-  Table table("steps", {"layer", "cosine_mean", "cosine_deviation", "relative_change_mean", "relative_change_deviation",
-                        "exact_relative_change_mean", "exact_relative_change_deviation"});
-  for (const crate::StepMetrics& layer : layers) {
-    table.add(layer.name);
-    for (const crate::Spread* const spread : {&layer.cosine, &layer.change, &layer.exact_change})
-      table.add(spread->mean()).add(spread->deviation());
-    table.end_row();
-  }
+inline Table step_table(const std::vector<Measurement>& all) {
+  Table table("steps", {"model", "data", "layer", "cosine_mean", "cosine_deviation", "relative_change_mean",
+                        "relative_change_deviation", "exact_relative_change_mean", "exact_relative_change_deviation"});
+  for (const Measurement& one : all)
+    for (const crate::StepMetrics& layer : one.steps) {
+      table.add(one.model).add(one.data).add(layer.name);
+      add_spreads(table, {&layer.cosine, &layer.change, &layer.exact_change});
+      table.end_row();
+    }
   return table;
 }
 
-/// "encoder.layers" of "encoder.layers.3.compress", the list in which a half-layer's block stands.
-inline std::string_view list_of(std::string_view half_layer) {
-  for (int part = 0; part < 2; ++part) {
-    const std::size_t dot = half_layer.rfind('.');
-    half_layer = half_layer.substr(0, dot == std::string_view::npos ? 0 : dot);
-  }
-  return half_layer;
+/// The first of the measurements of each model, as what does not depend on the data stands once.
+inline std::vector<const Measurement*> models_of(const std::vector<Measurement>& all) {
+  std::vector<const Measurement*> firsts;
+  for (const Measurement& one : all)
+    if (firsts.empty() || firsts.back()->model != one.model) firsts.push_back(&one);
+  return firsts;
 }
 
-/// The mean over heads of the largest angle between head k of both layers, in degrees; none where their heads differ
-/// in number or dimension.
-template <crate::Scalar S>
-std::optional<double> mean_largest_angle(const crate::LayerSubspaces<S>& a, const crate::LayerSubspaces<S>& b) {
-  if (a.subspaces.heads() != b.subspaces.heads() || a.subspaces.dim() != b.subspaces.dim()) return std::nullopt;
-  crate::Spread angle;
-  for (Index k = 0; k < a.subspaces.heads(); ++k)
-    if (const auto angles = crate::principal_angles(a.subspaces.basis(k), b.subspaces.basis(k)); !angles.empty())
-      angle.add(angles.back());
-  return angle.count() > 0 ? std::optional(angle.mean()) : std::nullopt;
+/// The angles between a layer and the one before it; null where there are none.
+inline const LayerAngles* angles_to_layer_before(const Measurement& one, std::size_t layer) {
+  for (const LayerAngles& angles : one.angles)
+    if (angles.second == layer && angles.first + 1 == layer) return &angles;
+  return nullptr;
 }
 
 /// A line for each layer: how its subspaces lie to each other, and to those of the layer before it in the same list.
-template <class Model>
-Table subspace_table(const Model& model) {
+inline Table subspace_table(const std::vector<Measurement>& all) {
   Table table("subspaces",
-              {"layer", "largest_cosine_within", "mean_cosine_within", "largest_cosine_between", "mean_cosine_between",
-               "effective_rank", "mean_head_effective_rank", "mean_largest_angle_to_layer_before"});
-  const auto layers = crate::layer_subspaces(model);
-  for (std::size_t l = 0; l < layers.size(); ++l) {
-    const auto& u = layers[l].subspaces;
-    const crate::SubspaceCoherence coherence = crate::subspace_coherence(u);
-    crate::Spread rank;
-    for (Index k = 0; k < u.heads(); ++k) rank.add(crate::effective_rank(u.basis(k)));
-    table.add(layers[l].name).add(coherence.within.largest).add(coherence.within.mean);
-    table.add(coherence.between.largest).add(coherence.between.mean);
-    table.add(crate::effective_rank(u.bases())).add(rank.mean());
-    std::optional<double> angle;
-    if (l > 0 && list_of(layers[l - 1].name) == list_of(layers[l].name))
-      angle = mean_largest_angle(layers[l - 1], layers[l]);
-    angle ? table.add(*angle) : table.add("");
-    table.end_row();
-  }
+              {"model", "layer", "heads", "head_dim", "largest_cosine_within", "mean_cosine_within",
+               "largest_cosine_between", "mean_cosine_between", "effective_rank", "mean_head_effective_rank",
+               "mean_largest_angle_to_layer_before", "mean_angle_to_layer_before"});
+  for (const Measurement* const one : models_of(all))
+    for (std::size_t l = 0; l < one->subspaces.size(); ++l) {
+      const SubspaceGeometry& u = one->subspaces[l];
+      table.add(one->model).add(u.name).add(u.heads).add(u.head_dim);
+      table.add(u.coherence.within.largest).add(u.coherence.within.mean);
+      table.add(u.coherence.between.largest).add(u.coherence.between.mean);
+      table.add(u.effective_rank).add(u.head_effective_rank.mean());
+      const LayerAngles* const angles = angles_to_layer_before(*one, l);
+      angles != nullptr ? table.add(angles->largest.mean()).add(angles->mean.mean()) : table.add("").add("");
+      table.end_row();
+    }
+  return table;
+}
+
+/// A line for each pair of layers of one list: the angles between heads of the same number.
+inline Table angle_table(const std::vector<Measurement>& all) {
+  Table table("angles", {"model", "layer", "other_layer", "mean_angle", "mean_largest_angle"});
+  for (const Measurement* const one : models_of(all))
+    for (const LayerAngles& angles : one->angles) {
+      table.add(one->model).add(one->subspaces[angles.first].name).add(one->subspaces[angles.second].name);
+      table.add(angles.mean.mean()).add(angles.largest.mean()).end_row();
+    }
   return table;
 }
 
 /// A line for each dictionary.
-template <class Model>
-Table dictionary_table(const Model& model) {
-  Table table("dictionaries", {"layer", "atoms", "largest_cosine", "mean_cosine", "departure_from_orthonormal"});
-  for (const auto& layer : crate::layer_dictionaries(model)) {
-    const crate::DictionaryIncoherence incoherence = crate::dictionary_incoherence(layer.atoms);
-    table.add(layer.name).add(layer.atoms.cols()).add(incoherence.atoms.largest).add(incoherence.atoms.mean);
-    table.add(incoherence.departure).end_row();
-  }
+inline Table dictionary_table(const std::vector<Measurement>& all) {
+  Table table("dictionaries",
+              {"model", "layer", "atoms", "largest_cosine", "mean_cosine", "departure_from_orthonormal"});
+  for (const Measurement* const one : models_of(all))
+    for (const DictionaryGeometry& d : one->dictionaries) {
+      table.add(one->model).add(d.name).add(d.atoms).add(d.incoherence.atoms.largest).add(d.incoherence.atoms.mean);
+      table.add(d.incoherence.departure).end_row();
+    }
   return table;
+}
+
+/// A column for each measurement: the first and the last layer, and means over all.
+inline Table summary_table(const std::vector<Measurement>& all) {
+  std::vector<std::string> columns = legend_of(all);
+  columns.insert(columns.begin(), "quantity");
+  Table table("summary", columns);
+  const auto add_row = [&](const char* quantity, const auto& value) {
+    table.add(quantity);
+    for (const Measurement& one : all) table.add(value(one));
+    table.end_row();
+  };
+  const auto mean_step = [](const Measurement& one, crate::Spread crate::StepMetrics::*member) {
+    crate::Spread over_layers;
+    for (const crate::StepMetrics& layer : one.steps) over_layers.add((layer.*member).mean());
+    return over_layers.mean();
+  };
+  add_row("model", [](const Measurement& one) { return one.kind; });
+  add_row("parameters", [](const Measurement& one) { return one.parameters; });
+  add_row("layers", [](const Measurement& one) { return one.layers.size(); });
+  add_row("examples", [](const Measurement& one) { return one.examples; });
+  if (std::any_of(all.begin(), all.end(), [](const Measurement& one) { return one.layers.empty(); })) return table;
+  add_row("published R^c entering the first layer, nats",
+          [](const Measurement& one) { return one.layers.front().before.published_rate.mean(); });
+  add_row("published R^c entering the last layer, nats",
+          [](const Measurement& one) { return one.layers.back().before.published_rate.mean(); });
+  add_row("R - R^c behind the first layer, nats",
+          [](const Measurement& one) { return behind(one.layers.front()).rate_reduction.mean(); });
+  add_row("R - R^c behind the last layer, nats",
+          [](const Measurement& one) { return behind(one.layers.back()).rate_reduction.mean(); });
+  add_row("non-zero entries behind the first layer, %",
+          [](const Measurement& one) { return 100 * behind(one.layers.front()).non_zero.mean(); });
+  add_row("non-zero entries behind the last layer, %",
+          [](const Measurement& one) { return 100 * behind(one.layers.back()).non_zero.mean(); });
+  add_row("cosine of steps to exact ones, mean over layers",
+          [&](const Measurement& one) { return mean_step(one, &crate::StepMetrics::cosine); });
+  add_row("change of R^c by a step, mean over layers, %",
+          [&](const Measurement& one) { return 100 * mean_step(one, &crate::StepMetrics::change); });
+  return table;
+}
+
+/// All of them that have lines.
+inline std::vector<Table> all_tables(const std::vector<Measurement>& all) {
+  std::vector<Table> tables = {summary_table(all), layer_table(all),    head_table(all),  code_table(all),
+                               step_table(all),    subspace_table(all), angle_table(all), dictionary_table(all)};
+  std::erase_if(tables, [](const Table& table) { return table.is_empty(); });
+  return tables;
+}
+
+/// Throws FileError if one cannot be written.
+inline void write_tables(const std::filesystem::path& folder, const std::vector<Table>& tables) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);  // where that fails, so does writing, and says why
+  for (const Table& table : tables) table.write(folder);
 }
 
 }  // namespace inspect_model

@@ -21,9 +21,15 @@ struct Axis {
   std::string label;  ///< with the unit, as in "coding rate, nats per token"
   Scale scale = Scale::linear;
   std::vector<double> ticks = {};       ///< where numbers stand; chosen if empty
-  std::vector<std::string> names = {};  ///< what stands at 0, 1, 2, ... in place of numbers; none if empty
+  std::vector<std::string> names = {};  ///< what stands there in place of numbers, at 0, 1, 2, ... without ticks
+  std::vector<double> dividers = {};    ///< where lines lie across the plot
   bool from_zero = false;               ///< the axis begins at 0, or ends there if all values are negative
 };
+
+/// Where the i-th name stands.
+[[nodiscard]] inline double place_of_name(const Axis& axis, std::size_t i) {
+  return axis.ticks.empty() ? static_cast<double>(i) : axis.ticks[i];
+}
 
 /// Throws PrecisionError, which names the quantity, unless the value is finite and of a size that can be drawn.
 inline void check_drawable(std::string_view quantity, double value) {
@@ -140,10 +146,10 @@ struct Unit {
 /// An axis laid out for the values that it must show: where each of them stands, and the ticks.
 class AxisScale {
  public:
-  /// Throws OptionError if a logarithmic axis is to show values <= 0.
+  /// Throws OptionError if a logarithmic axis is to show values <= 0, ShapeError unless there is a tick for each name.
   AxisScale(const Axis& axis, Range values) : is_logarithmic_(axis.scale == Scale::logarithmic) {
     for (const double tick : axis.ticks) values.include(tick);
-    if (!axis.names.empty()) values = {0, static_cast<double>(axis.names.size()) - 1};
+    if (!axis.names.empty() && axis.ticks.empty()) values = {0, static_cast<double>(axis.names.size()) - 1};
     if (values.is_empty()) values = is_logarithmic_ ? Range{1, 10} : Range{0, 1};
     if (is_logarithmic_ && !(values.low > 0))
       throw crate::OptionError(
@@ -176,8 +182,11 @@ class AxisScale {
   }
 
   void set_ticks(const Axis& axis) {
+    if (!axis.names.empty() && !axis.ticks.empty())
+      crate::check_size("axis '" + axis.label + "': names", static_cast<crate::Index>(axis.names.size()),
+                        static_cast<crate::Index>(axis.ticks.size()));
     if (!axis.names.empty())
-      for (std::size_t i = 0; i < axis.names.size(); ++i) ticks_.push_back({static_cast<double>(i), axis.names[i]});
+      for (std::size_t i = 0; i < axis.names.size(); ++i) ticks_.push_back({place_of_name(axis, i), axis.names[i]});
     else if (!axis.ticks.empty())
       for (const double tick : axis.ticks) ticks_.push_back({tick, detail::short_number(tick)});
     else

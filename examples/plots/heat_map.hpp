@@ -36,17 +36,24 @@ struct HeatMap {
   std::string value_label;          ///< of the colour bar, with the unit
   std::optional<Range> range = {};  ///< of the colours, clamped to it; that of the values if empty
   std::string row_label = {}, column_label = {};
-  std::optional<ClassMarks> marks = {};  ///< of square matrices
-  double side = 240;                     ///< of the longer side of a map, in pixels, until it is scaled
+  std::optional<ClassMarks> marks = {};                        ///< of square matrices
+  std::vector<std::string> row_names = {}, column_names = {};  ///< shown where there is room; none if empty
+  double side = 240;  ///< of the longer side of a map, in pixels, until it is scaled
 };
 
-/// Throws ShapeError if a matrix is empty or does not fit the marks, or a mark has no name, OptionError if the range of
-/// colours is empty, PrecisionError unless all values are finite.
+/// Throws ShapeError if a matrix is empty or does not fit the marks or names, or a mark has no name, OptionError if the
+/// range of colours is empty, PrecisionError unless all values are finite.
 inline void check(const HeatMap& plot) {
   if (plot.range)
     crate::check_option(plot.range->low < plot.range->high, "range of colours: low < high", plot.range->low);
   for (const NamedMatrix& map : plot.maps) {
     crate::check_not_empty(map.name, map.values);
+    if (!plot.row_names.empty())
+      crate::check_size("map '" + map.name + "': rows, as named", map.values.rows(),
+                        static_cast<crate::Index>(plot.row_names.size()));
+    if (!plot.column_names.empty())
+      crate::check_size("map '" + map.name + "': columns, as named", map.values.cols(),
+                        static_cast<crate::Index>(plot.column_names.size()));
     for (crate::Index i = 0; i < map.values.size(); ++i) check_drawable("map '" + map.name + "'", map.values.data()[i]);
     if (!plot.marks) continue;
     for (const crate::Index mark : plot.marks->of_rows)
@@ -108,7 +115,7 @@ inline constexpr int colour_levels = 128;
 }
 
 struct HeatMapLayout {
-  static constexpr double strip = 8, gap = 22, bar_width = 14;
+  static constexpr double strip = 8, gap = 22, bar_width = 14, least_bar = 100;
   double marks, names, bar;  ///< widths: of strips with names, of the names alone, of the colour bar with its numbers
 };
 
@@ -116,6 +123,7 @@ struct HeatMapLayout {
   double names = 0;
   if (plot.marks)
     for (const std::string& name : plot.marks->names) names = std::max(names, width_of(name, tick_size));
+  for (const std::string& name : plot.row_names) names = std::max(names, width_of(name, tick_size));
   names = names > 0 ? std::min(names, 110.0) + 6 : 0;
   return {plot.marks ? HeatMapLayout::strip + 3 : 0, names, 90};
 }
@@ -171,14 +179,14 @@ inline void draw_colour_bar(Drawing& drawing, const Box& bar, const Range& range
 
 [[nodiscard]] inline Size size_of(const HeatMap& plot) {
   const detail::HeatMapLayout layout = detail::layout_of(plot);
-  double width = 28 + layout.names + layout.bar, height = 0;
+  double width = 28 + layout.names + layout.bar, height = detail::HeatMapLayout::least_bar;
   for (const NamedMatrix& map : plot.maps) {
     const Size size = detail::map_size(plot, map.values);
     width += size.width + layout.marks + detail::HeatMapLayout::gap;
     height = std::max(height, size.height);
   }
   const double titles = static_cast<double>(wrapped(plot.title, width - 24, title_size).size()) * (title_size + 4);
-  return {width, height + layout.marks + titles + 66};
+  return {width, height + layout.marks + titles + (plot.column_names.empty() ? 66 : 66 + tick_size + 4)};
 }
 
 /// What the maps show, for those who cannot see them.
@@ -193,6 +201,26 @@ inline void draw_colour_bar(Drawing& drawing, const Box& bar, const Range& range
 
 namespace detail {
 
+/// Every so many of the names are shown, that none touches the next.
+[[nodiscard]] inline std::size_t step_between_names(double room_for_one, double size) {
+  return std::max<std::size_t>(1, static_cast<std::size_t>(std::ceil(size / room_for_one)));
+}
+
+/// The names of rows left of a map, those of columns below it.
+inline void draw_names(Drawing& drawing, const HeatMap& plot, const Box& map, bool with_rows) {
+  const double height = map.height / static_cast<double>(std::max<std::size_t>(1, plot.row_names.size()));
+  const std::size_t rows = with_rows ? plot.row_names.size() : 0;
+  for (std::size_t i = 0; i < rows; i += step_between_names(height, tick_size + 2))
+    drawing.text({map.left - 6, map.top + height * (static_cast<double>(i) + 0.5) + 4},
+                 shortened(plot.row_names[i], 104, tick_size), {.anchor = Anchor::end, .size = tick_size});
+  const double width = map.width / static_cast<double>(std::max<std::size_t>(1, plot.column_names.size()));
+  double widest_name = 0;
+  for (const std::string& name : plot.column_names) widest_name = std::max(widest_name, width_of(name, tick_size));
+  for (std::size_t j = 0; j < plot.column_names.size(); j += step_between_names(width, widest_name + 6))
+    drawing.text({map.left + width * (static_cast<double>(j) + 0.5), map.bottom() + tick_size + 4},
+                 plot.column_names[j], {.size = tick_size});
+}
+
 /// One map and its marks, the first of them with their names.
 inline void draw_map(Drawing& drawing, const HeatMap& plot, const NamedMatrix& map, const Box& inside, bool is_first) {
   const HeatMapLayout layout = layout_of(plot);
@@ -200,7 +228,10 @@ inline void draw_map(Drawing& drawing, const HeatMap& plot, const NamedMatrix& m
   drawing.pixels(inside, picture_of(map.values, colour_range(plot)));
   drawing.rectangle(inside, "frame");
   if (plot.marks) draw_marks(drawing, *plot.marks, inside, is_first, layout.names);
-  if (!plot.column_label.empty()) drawing.text({inside.centre(), inside.bottom() + label_size + 6}, plot.column_label);
+  draw_names(drawing, plot, inside, is_first);
+  const double below = plot.column_names.empty() ? 6 : tick_size + 10;
+  if (!plot.column_label.empty())
+    drawing.text({inside.centre(), inside.bottom() + label_size + below}, plot.column_label);
 }
 
 }  // namespace detail
@@ -210,7 +241,8 @@ inline void draw(Drawing& drawing, const HeatMap& plot, Box box) {
   check(plot);
   draw_title(drawing, box, plot.title);
   const HeatMapLayout layout = detail::layout_of(plot);
-  double left = box.left + (plot.row_label.empty() ? 0 : label_size + 8) + layout.names, tallest = 20;
+  double left = box.left + (plot.row_label.empty() ? 0 : label_size + 8) + layout.names,
+         tallest = HeatMapLayout::least_bar;
   const double top = box.top + label_size + 8 + layout.marks;
   for (const NamedMatrix& map : plot.maps) {
     const Size size = detail::map_size(plot, map.values);

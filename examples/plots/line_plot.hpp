@@ -16,6 +16,7 @@ struct Series {
   std::string name;
   std::vector<double> x, y;
   std::vector<double> low = {}, high = {};  ///< of an error band about y; none if empty
+  std::vector<std::size_t> begins = {};     ///< points, rising, that no line joins to the one before
 };
 
 /// Lines over a common axis.
@@ -26,7 +27,8 @@ struct LinePlot {
   Size size = {420, 320};  ///< in pixels, until it is scaled
 };
 
-/// Throws ShapeError unless all vectors of a series are of one length, PrecisionError unless all numbers are finite.
+/// Throws ShapeError unless all vectors of a series are of one length, and its lines begin at points that it has;
+/// PrecisionError unless all numbers are finite.
 inline void check(const LinePlot& plot) {
   for (const Series& series : plot.series) {
     const auto points = static_cast<crate::Index>(series.x.size());
@@ -35,6 +37,10 @@ inline void check(const LinePlot& plot) {
     crate::check_size(what + "high", static_cast<crate::Index>(series.high.size()),
                       static_cast<crate::Index>(series.low.size()));
     if (!series.low.empty()) crate::check_size(what + "low", static_cast<crate::Index>(series.low.size()), points);
+    for (const std::size_t begin : series.begins)
+      if (begin >= series.x.size())
+        throw crate::ShapeError(crate::concatenate(what, "expected lines that begin at one of the ", points,
+                                                   " points, found one at ", begin));
     for (const auto* values : {&series.x, &series.y, &series.low, &series.high})
       for (const double value : *values) check_drawable(what + "coordinates", value);
   }
@@ -45,8 +51,9 @@ inline void check(const LinePlot& plot) {
 /// What the plot shows, for those who cannot see it.
 [[nodiscard]] inline std::string describe(const LinePlot& plot) {
   const auto at = [&](double x) {
-    return x >= 0 && x < static_cast<double>(plot.x.names.size()) ? plot.x.names[static_cast<std::size_t>(x)]
-                                                                  : detail::short_number(x);
+    for (std::size_t i = 0; i < plot.x.names.size(); ++i)
+      if (place_of_name(plot.x, i) == x) return plot.x.names[i];
+    return detail::short_number(x);
   };
   std::string text = plot.title + ": " + plot.y.label + " against " + plot.x.label + ".";
   for (const Series& series : plot.series)
@@ -69,20 +76,43 @@ namespace detail {
   return range;
 }
 
+/// Calls body(first, last) for the points first to last - 1 of every line of a series.
+template <class Body>
+void for_each_line(const Series& series, const Body& body) {
+  std::size_t first = 0;
+  for (const std::size_t begin : series.begins) {
+    if (begin > first) body(first, begin);
+    first = begin;
+  }
+  if (first < series.x.size()) body(first, series.x.size());
+}
+
+/// About a line; of a single point a bar.
 inline void draw_band(Drawing& drawing, const Axes& axes, const Series& series, std::size_t number) {
-  std::vector<Point> edge;
-  for (std::size_t i = 0; i < series.low.size(); ++i) edge.push_back(axes.point(series.x[i], series.high[i]));
-  for (std::size_t i = series.low.size(); i > 0; --i) edge.push_back(axes.point(series.x[i - 1], series.low[i - 1]));
-  drawing.polygon(edge, series_class('b', number));
+  if (series.low.empty()) return;
+  for_each_line(series, [&](std::size_t first, std::size_t last) {
+    std::vector<Point> edge;
+    for (std::size_t i = first; i < last; ++i) edge.push_back(axes.point(series.x[i], series.high[i]));
+    for (std::size_t i = last; i > first; --i) edge.push_back(axes.point(series.x[i - 1], series.low[i - 1]));
+    if (last - first > 1) return drawing.polygon(edge, series_class('b', number));
+    constexpr double half_width = 5;
+    const double x = edge[0].x, top = edge[0].y, height = edge[1].y - top;
+    drawing.rectangle({x - half_width, top, 2 * half_width, height}, series_class('b', number));
+  });
 }
 
 inline void draw_series(Drawing& drawing, const Axes& axes, const Series& series, std::size_t number) {
   std::vector<Point> points;
   for (std::size_t i = 0; i < series.x.size(); ++i) points.push_back(axes.point(series.x[i], series.y[i]));
-  drawing.path(points, series_class('s', number), dashes_of(number));
   constexpr std::size_t most_marks = 40;
-  for (std::size_t i = 0; i < points.size() && points.size() <= most_marks; ++i)
-    draw_mark(drawing, points[i], number, series.name + ": " + short_number(series.y[i]));
+  for_each_line(series, [&](std::size_t first, std::size_t last) {
+    const auto begin = points.begin();
+    drawing.path({begin + static_cast<std::ptrdiff_t>(first), begin + static_cast<std::ptrdiff_t>(last)},
+                 series_class('s', number), dashes_of(number));
+    if (points.size() > most_marks && last - first > 1) return;
+    for (std::size_t i = first; i < last; ++i)
+      draw_mark(drawing, points[i], number, series.name + ": " + short_number(series.y[i]));
+  });
 }
 
 }  // namespace detail

@@ -110,7 +110,7 @@ inline void draw_legend(Drawing& drawing, Box& box, const std::vector<std::strin
 class Axes {
  public:
   Axes(const Axis& x, const Range& x_values, const Axis& y, const Range& y_values, const Box& outside)
-      : x_label_(x.label), y_label_(y.label), x_(x, x_values), y_(y, y_values) {
+      : x_label_(x.label), y_label_(y.label), dividers_(x.dividers), x_(x, x_values), y_(y, y_values) {
     const double left = widest(y_.ticks()) + 10 + (y_label_.empty() ? 0 : label_size + 8);
     const double plot_width = outside.width - left - 12;
     const double slot = plot_width / std::max(1.0, static_cast<double>(x_.ticks().size()));
@@ -130,6 +130,10 @@ class Axes {
 
   /// The frame, the grid, numbers and labels.
   void draw(Drawing& drawing) const {
+    for (const double divider : dividers_) {
+      const double x = inside_.left + inside_.width * x_.position(divider);
+      drawing.line({x, inside_.top}, {x, inside_.bottom()}, "grid");
+    }
     for (const Tick& tick : y_.ticks()) {
       const double y = inside_.bottom() - inside_.height * y_.position(tick.value);
       drawing.line({inside_.left, y}, {inside_.right(), y}, "grid");
@@ -153,6 +157,7 @@ class Axes {
 
  private:
   std::string x_label_, y_label_;
+  std::vector<double> dividers_;
   AxisScale x_, y_;
   bool turned_ = false;
   std::size_t every_ = 1;

@@ -125,10 +125,11 @@ TEST_CASE("what is measured is the forward pass, bit for bit, and the paper's ra
   CHECK(steps.at("layers.0.compress") == half.tokens);
   CHECK(steps.at("layers.0.sparsify") == forward(block.sparsify, half).tokens);
 
-  LayerMeter<double> meter(model, {.epsilon = 0.3, .lambda = 0.2});
+  LayerMeter<double> meter(model, {.epsilon = 0.3, .lambda = 0.2}), of_published(model, {.paper_rates = false});
   for (Index b = 0; b < 3; ++b) {
     const Matrix<double> image = images.col(b);
     (void)model.forward(image, {.observer = meter.observer()});
+    (void)model.forward(image, {.observer = of_published.observer()});
   }
   const LayerMetrics& layer = meter.layers()[0];
   Spread rate, subspace_rate, objective, head;
@@ -148,6 +149,10 @@ TEST_CASE("what is measured is the forward pass, bit for bit, and the paper's ra
   CHECK(layer.between.subspace_rate.mean() == Approx(subspace_rate.mean()).epsilon(1e-10));
   CHECK(layer.between.objective.mean() == Approx(objective.mean()).epsilon(1e-10));
   CHECK(layer.between.head_rates[1].mean() == Approx(head.mean()).epsilon(1e-10));
+  const TokenMetrics& alone = of_published.layers()[0].between;
+  CHECK(alone.published_rate.mean() == layer.between.published_rate.mean());
+  CHECK(alone.non_zero.mean() == layer.between.non_zero.mean());
+  CHECK(alone.rate.count() + alone.objective.count() + alone.head_rates[1].count() == 0);
 }
 
 TEST_CASE("of a strict block the objective is that of its tokens, and its exact step lowers the rate") {
@@ -301,6 +306,22 @@ TEST_CASE("a causal query sees no token behind it, and heads and tokens that are
   CHECK_THROWS_AS(attention_of(features, 1, 0, 0), OptionError);
   CHECK_THROWS_AS(attention_of(features, 0, 3, 0), OptionError);
   CHECK_THROWS_AS(attention_of(features, 0, 0, 5), OptionError);
+}
+
+TEST_CASE("a model lists its attention layers and its units, under the names that observers see") {
+  const auto model = small_language_model();
+  REQUIRE(attention_layers(model).size() == 2);
+  CHECK(attention_layers(model)[1].name == "layers.1.compress");
+  CHECK(attention_layers(model)[1].attention.mask == AttentionMask::causal);
+  REQUIRE(layer_units(model).size() == 2);
+  CHECK(layer_units(model)[1].half_step == "layers.1.sparsify.codes");
+  CHECK(layer_units(model)[1].units == 48);
+  const auto transformer = small_classifier<TransformerClassifier<double>>();
+  const AttentionLayer attend = attention_layers(transformer)[0];
+  CHECK(attend.first_key == attend.width);
+  Random random(7);
+  const auto steps = half_steps(transformer, draw_normal(random, 96, 1));
+  for (const LayerUnits& layer : layer_units(transformer)) CHECK(steps.at(layer.half_step).rows() == layer.units);
 }
 
 TEST_CASE("a unit is told how often it fires and for which tokens it is largest, over all batches") {

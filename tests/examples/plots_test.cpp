@@ -147,6 +147,53 @@ TEST_CASE("colours need a range") {
   REQUIRE_THROWS_AS(svg(map), crate::OptionError);
 }
 
+TEST_CASE("a line is interrupted where a series begins anew") {
+  LinePlot plot = rates();
+  plot.series = {{"R", {0, 1, 1, 2}, {3, 2, 4, 1}, {2, 1, 3, 0}, {4, 3, 5, 2}, {2}}};
+  plot.x.names = {};
+  const std::string text = svg(plot);
+  REQUIRE(occurrences(text, "class=\"line s0\"") == 2);
+  REQUIRE(occurrences(text, "class=\"b0\"") == 2);
+  plot.series[0].begins = {4};
+  REQUIRE_THROWS_AS(svg(plot), crate::ShapeError);
+}
+
+TEST_CASE("the band of a single point is a bar") {
+  LinePlot plot = rates();
+  plot.series = {{"R", {0}, {3}, {2}, {4}}};
+  REQUIRE_THAT(svg(plot), ContainsSubstring("<rect class=\"b0\""));
+}
+
+TEST_CASE("names stand at the ticks of an axis, and lines lie at its dividers") {
+  const Axis axis = {.label = "layer", .ticks = {0.5, 2}, .names = {"1", "two"}, .dividers = {1, 1.5}};
+  const AxisScale scale(axis, {0, 3});
+  REQUIRE(labels_of(scale.ticks()) == std::vector<std::string>{"1", "two"});
+  REQUIRE(scale.ticks()[0].value == 0.5);
+  LinePlot plot = rates();
+  const std::size_t lines = occurrences(svg(plot), "class=\"grid\"");
+  plot.x.dividers = axis.dividers;
+  REQUIRE(occurrences(svg(plot), "class=\"grid\"") == lines + 2);
+  plot.x = axis;
+  plot.series[0].x = {0.5, 2};
+  REQUIRE_THAT(svg(plot), ContainsSubstring("R goes from 30 at 1 to 25 at two."));
+  REQUIRE_THROWS_AS(AxisScale({.label = "layer", .ticks = {1}, .names = {"a", "b"}}, {0, 3}), crate::ShapeError);
+}
+
+TEST_CASE("rows and columns of a map have names where there is room for them") {
+  HeatMap map = two_maps();
+  map.row_names = {"first", "second"};
+  map.column_names = {"1", "2"};
+  const std::string text = svg(map);
+  REQUIRE(occurrences(text, ">first</text>") == 1);
+  REQUIRE(occurrences(text, ">1</text>") == 2);
+  map.maps[1].values.resize(2, 3);
+  map.maps[1].values.setZero();
+  REQUIRE_THROWS_AS(svg(map), crate::ShapeError);
+  map = {.title = "", .maps = {{"", crate::Matrix<double>::Zero(1, 400)}}, .value_label = ""};
+  for (int i = 0; i < 400; ++i) map.column_names.push_back("layer");
+  REQUIRE(occurrences(svg(map), ">layer</text>") < 8);
+}
+
 TEST_CASE("plots of nothing are drawn") {
   for (const Plot& plot : {Plot(LinePlot{}), Plot(HeatMap{}), Plot(BarChart{}), Plot(PictureRow{}),
                            Plot(LinePlot{.title = "", .x = {}, .y = {}, .series = {{"a", {}, {}}}})})

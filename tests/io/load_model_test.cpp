@@ -23,7 +23,8 @@ std::string fixture_path(const std::string& name) { return std::string(CRATE_TES
 
 const std::string weights_file = fixture_path("classifier_weights.safetensors");
 
-Matrix<float> some_images(const CrateClassifier<float>& model) {
+template <class Model>
+Matrix<float> some_images(const Model& model) {
   Random random(1);
   Matrix<float> images(patch_grid(model).values_per_image(), 2);
   random.fill_normal(images);
@@ -315,6 +316,25 @@ TEST_CASE("a loaded classifier runs on images of another size, and is saved for 
   const auto path = folder.file("resized.safetensors");
   save_model(path, model);
   CHECK(load_classifier<float>(path).forward(images) == logits);
+}
+
+TEST_CASE("a masked autoencoder runs on images of another size, and is saved for them") {
+  auto model = small_model<CrateMaskedAutoencoder<float>>(
+      {.image = {.height = 8, .width = 12, .channels = 1, .patch_height = 4, .patch_width = 4},
+       .dim = 4,
+       .heads = 1,
+       .depth = 1,
+       .decoder_depth = 1},
+      1);
+  const Matrix<float> positions = model.tokens.positions;
+  model.resize_images(16, 20);
+  CHECK(model.tokens.positions == interpolate_positions(positions, 2, 3, 4, 5));
+  const Matrix<float> images = some_images(model), prediction = autoencode(model, images).prediction;
+  CHECK(prediction.cols() == 2 * 20);
+  const TemporaryFolder folder;
+  const auto path = folder.file("resized.safetensors");
+  save_model(path, model);
+  CHECK(autoencode(load_masked_autoencoder<float>(path), images).prediction == prediction);
 }
 
 TEST_CASE("all faults are listed at once, by name and with both shapes, and the model stays as it was") {

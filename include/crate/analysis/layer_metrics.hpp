@@ -51,6 +51,8 @@ struct LayerMeterOptions {
   double epsilon = 0.5;         ///< of the paper's rates, > 0
   double lambda = 0.1;          ///< weight of ||Z||_0 in the objective, >= 0
   double published_eps = 0.01;  ///< of the published code's rate, which stands where epsilon^2 stands, > 0
+  bool paper_rates = true;      ///< whether R, R^c and what follows of them are measured, or the published rate
+                                ///< and the non-zero entries alone
 
   void check() const {
     SparseRateReductionOptions{.epsilon = epsilon, .lambda = lambda}.check();
@@ -59,7 +61,7 @@ struct LayerMeterOptions {
 };
 
 /// Of token sets at one place of a model, each over the sets; rates in nats. Padding does not count. A set of zeros has
-/// the rates 0 and no entries that are not zero.
+/// the rates 0 and no entries that are not zero. What the meter's options leave out is of no sets.
 struct TokenMetrics {
   Spread rate;                     ///< R(X)
   Spread subspace_rate;            ///< R^c(X | U_[K])
@@ -69,7 +71,7 @@ struct TokenMetrics {
   Spread non_zero;                 ///< ||Z||_0 / (d N), the share of entries that are not exactly zero
   std::vector<Spread> head_rates;  ///< R(U_k^T X) of every head
 
-  [[nodiscard]] bool is_measured() const { return rate.count() > 0; }
+  [[nodiscard]] bool is_measured() const { return non_zero.count() > 0; }
 };
 
 /// Of the block round one half-layer with subspaces; all in the basis of this layer.
@@ -205,21 +207,23 @@ class LayerMeter {
     threads_.for_each(layout.sets() * (heads + 1), [&](Index piece, int) {
       const Index s = piece / (heads + 1), k = piece % (heads + 1);
       if (k == heads) {
-        rates(s) = coding_rate(visible(x, layout, s), {.epsilon = options_.epsilon});
+        if (options_.paper_rates) rates(s) = coding_rate(visible(x, layout, s), {.epsilon = options_.epsilon});
       } else {
         const auto of_head = visible(h, layout, s).middleRows(k * p, p);
-        paper(k, s) = coding_rate(of_head, {.epsilon = options_.epsilon});
+        if (options_.paper_rates) paper(k, s) = coding_rate(of_head, {.epsilon = options_.epsilon});
         published(k, s) = projected_coding_rate(of_head, 1, options_.published_eps);
       }
     });
     for (Index s = 0; s < layout.sets(); ++s) {
-      const double reduction = rates(s) - paper.col(s).sum(), share = non_zero_share(visible(z, layout, s));
+      const double share = non_zero_share(visible(z, layout, s));
+      metrics.published_rate.add(published.col(s).sum());
+      metrics.non_zero.add(share);
+      if (!options_.paper_rates) continue;
+      const double reduction = rates(s) - paper.col(s).sum();
       metrics.rate.add(rates(s));
       metrics.subspace_rate.add(paper.col(s).sum());
       metrics.rate_reduction.add(reduction);
       metrics.objective.add(reduction - options_.lambda * share * static_cast<double>(z.rows() * layout.visible(s)));
-      metrics.published_rate.add(published.col(s).sum());
-      metrics.non_zero.add(share);
       for (Index k = 0; k < heads; ++k) metrics.head_rates[static_cast<std::size_t>(k)].add(paper(k, s));
     }
   }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -60,50 +62,65 @@ template <Scalar S>
   return attention;
 }
 
-namespace detail {
-
-/// What a layer's half-step "projection" holds.
-struct ProjectionRows {
-  Index width = 0, first_key = 0, heads = 0;
-  AttentionOptions attention = {};
+/// An attention layer of a model, and where its half-step "projection" holds queries and keys.
+struct AttentionLayer {
+  std::string name;  ///< "layers.5.compress", "layers.5.attend"
+  Index heads;
+  Index width;      ///< rows of the queries, which come first, and of the keys
+  Index first_key;  ///< first row of the keys; 0 in MSSA, whose keys are its queries
+  AttentionOptions attention;
 };
 
+/// The attention layers of a model, in its order.
 template <class Model>
-[[nodiscard]] ProjectionRows projection_rows(const Model& model, std::string_view name) {
+[[nodiscard]] std::vector<AttentionLayer> attention_layers(const Model& model) {
   using S = typename Model::Scalar;
-  if (const auto* const mssa = find_layer<Mssa<S>>(model, name))
-    return {mssa->subspaces.bases().cols(), 0, mssa->subspaces.heads(), mssa->attention};
-  if (const auto* const layer = find_layer<SelfAttention<S>>(model, name))
-    return {layer->output.input_dim(), layer->output.input_dim(), layer->heads, layer->attention};
-  std::vector<std::string> names;
-  for_each_layer<Mssa<S>, SelfAttention<S>>(model,
-                                            [&](std::string_view found, const auto&) { names.emplace_back(found); });
-  throw OptionError(concatenate("attention layer: expected one of ", quoted_list(names), ", found '", name, "'"));
+  std::vector<AttentionLayer> layers;
+  for_each_layer<Mssa<S>, SelfAttention<S>>(model, [&]<class L>(std::string_view name, const L& layer) {
+    if constexpr (std::is_same_v<L, Mssa<S>>) {
+      const auto& subspaces = layer.subspaces;
+      layers.push_back({std::string(name), subspaces.heads(), subspaces.bases().cols(), 0, layer.attention});
+    } else {
+      const Index width = layer.output.input_dim();
+      layers.push_back({std::string(name), layer.heads, width, width, layer.attention});
+    }
+  });
+  return layers;
 }
 
-}  // namespace detail
-
-/// Sends images, words or tokens through a model and returns the queries and keys of the attention layer of this name,
-/// such as "layers.5.compress". For larger images than the model was trained on, see ImageClassifier::resize_images.
-/// Throws OptionError, which lists the layers, if there is none of this name.
+/// Sends images, words or tokens through a model and returns the queries and keys of one of its attention layers. For
+/// larger images than the model was trained on, see ImageClassifier::resize_images.
 template <class Model, class Input>
 [[nodiscard]] TokenFeatures<typename Model::Scalar> token_features(const Model& model, const Input& input,
-                                                                   std::string_view layer,
+                                                                   const AttentionLayer& layer,
                                                                    Run<typename Model::Scalar> run = {}) {
   using S = typename Model::Scalar;
-  const detail::ProjectionRows rows = detail::projection_rows(model, layer);
-  TokenFeatures<S> features{{}, {}, rows.heads, rows.attention, TokenLayout::equal(0, 1)};
-  const std::string wanted = join_names(layer, "projection");
+  TokenFeatures<S> features{{}, {}, layer.heads, layer.attention, TokenLayout::equal(0, 1)};
+  const std::string wanted = join_names(layer.name, "projection");
   const Observer<S> before = run.observer;
   run.observer = [&](HalfStep<S> step) {
     if (before) before(step);
     if (step.name != wanted) return;
-    features.queries = step.activation.topRows(rows.width);
-    features.keys = step.activation.middleRows(rows.first_key, rows.width);
+    features.queries = step.activation.topRows(layer.width);
+    features.keys = step.activation.middleRows(layer.first_key, layer.width);
     features.layout = step.layout;
   };
   (void)model.forward(input, run);
   return features;
+}
+
+/// The same of the layer of this name, such as "layers.5.compress". Throws OptionError, which lists the layers, if
+/// there is none of this name.
+template <class Model, class Input>
+[[nodiscard]] TokenFeatures<typename Model::Scalar> token_features(const Model& model, const Input& input,
+                                                                   std::string_view layer,
+                                                                   Run<typename Model::Scalar> run = {}) {
+  std::vector<std::string> names;
+  for (const AttentionLayer& found : attention_layers(model)) {
+    if (found.name == layer) return token_features(model, input, found, std::move(run));
+    names.push_back(found.name);
+  }
+  throw OptionError(concatenate("attention layer: expected one of ", quoted_list(names), ", found '", layer, "'"));
 }
 
 }  // namespace crate

@@ -6,11 +6,17 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
+#include "crate/layers/dictionary.hpp"
+#include "crate/layers/find_layer.hpp"
+#include "crate/layers/ista.hpp"
+#include "crate/layers/mlp.hpp"
+#include "crate/layers/overcomplete_ista.hpp"
 #include "crate/layers/pass.hpp"
 
 // Which tokens use a unit of a layer, and what a model computes when one is set. A unit is a row of a half-step: of
@@ -57,6 +63,29 @@ class HalfStepSearch {
 };
 
 }  // namespace detail
+
+/// The units of one layer: rows of this half-step.
+struct LayerUnits {
+  std::string half_step;  ///< "layers.3.sparsify", "layers.3.sparsify.codes", "layers.3.transform.activation"
+  Index units;
+};
+
+/// The units of every layer of a model, in its order: of ISTA, complete and overcomplete, of decoders and of MLPs.
+template <class Model>
+[[nodiscard]] std::vector<LayerUnits> layer_units(const Model& model) {
+  using S = typename Model::Scalar;
+  std::vector<LayerUnits> list;
+  for_each_layer<Ista<S>, OvercompleteIsta<S>, Dictionary<S>, Mlp<S>>(
+      model, [&]<class L>(std::string_view name, const L& layer) {
+        if constexpr (std::is_same_v<L, OvercompleteIsta<S>>)
+          list.push_back({join_names(name, "codes"), layer.dictionary.cols()});
+        else if constexpr (std::is_same_v<L, Mlp<S>>)
+          list.push_back({join_names(name, "activation"), layer.activation.output_dim()});
+        else
+          list.push_back({std::string(name), layer.output_dim()});
+      });
+  return list;
+}
 
 /// A token that uses a unit.
 struct UnitUse {

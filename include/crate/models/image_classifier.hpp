@@ -40,6 +40,23 @@ struct ImageOptions {
   }
 };
 
+namespace detail {
+
+/// Patches as before over images of another size, and positions stretched to their grid.
+template <crate::Scalar S>
+void resize_images(PatchGrid& grid, Matrix<S>& positions, Index height, Index width) {
+  const PatchGrid resized = ImageOptions{.height = height,
+                                         .width = width,
+                                         .channels = grid.channels,
+                                         .patch_height = grid.height,
+                                         .patch_width = grid.width}
+                                .grid();
+  positions = interpolate_positions(positions, grid.rows, grid.columns, resized.rows, resized.columns);
+  grid = resized;
+}
+
+}  // namespace detail
+
 /// W LN(z) + b.
 template <crate::Scalar S>
 struct ClassifierHead : Chain<ClassifierHead<S>, S> {
@@ -113,15 +130,7 @@ struct ImageClassifier : Chain<ImageClassifier<Block, Embedding>, typename Block
   /// The same model for images of another size: its positions stretched to the new grid of patches, as published.
   /// Throws OptionError unless whole patches fill the image.
   void resize_images(Index height, Index width) {
-    PatchGrid& grid = embedding.grid;
-    const PatchGrid resized = ImageOptions{.height = height,
-                                           .width = width,
-                                           .channels = grid.channels,
-                                           .patch_height = grid.height,
-                                           .patch_width = grid.width}
-                                  .grid();
-    tokens.positions = interpolate_positions(tokens.positions, grid.rows, grid.columns, resized.rows, resized.columns);
-    grid = resized;
+    detail::resize_images(embedding.grid, tokens.positions, height, width);
   }
 };
 

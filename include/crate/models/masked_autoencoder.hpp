@@ -181,6 +181,13 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
   }
 
   [[nodiscard]] Index dim() const { return patches.dim; }
+
+  /// The same model for images of another size: its positions stretched to the new grid of patches, so that patches lie
+  /// between those that it knows. Throws OptionError unless whole patches fill the image.
+  void resize_images(Index height, Index width) {
+    detail::resize_images(embedding.embedding.grid, tokens.positions, height, width);
+    unused_positions = tokens.positions;
+  }
 };
 
 /// The masked autoencoder CRATE-MAE.

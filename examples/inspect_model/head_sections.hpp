@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "inspect_model/depth.hpp"
+#include "inspect_model/layer_runs.hpp"
+#include "inspect_model/measurement.hpp"
+#include "inspect_model/page.hpp"
+#include "inspect_model/sections.hpp"
+#include "inspect_model/tables.hpp"
+#include "plots/figure.hpp"
+
+// The sections of a page on the heads of a layer and on its steps.
+
+namespace inspect_model {
+
+namespace detail {
+
+/// By how much the half with the subspaces changes the mean rate of a head, relative to what it was.
+inline double head_change(const crate::LayerMetrics& layer, std::size_t head) {
+  const double before = layer.before.head_rates[head].mean();
+  return before > 0 && layer.between.is_measured() ? layer.between.head_rates[head].mean() / before - 1 : 0;
+}
+
+inline Index most_heads(const Measurement& one) {
+  Index most = 0;
+  for (const SubspaceGeometry& u : one.subspaces) most = std::max(most, u.heads);
+  return most;
+}
+
+/// A line a head. add(curve, x, layer, head) adds a point.
+template <class Add>
+plots::LinePlot head_lines(const Measurement& one, std::string title, plots::Axis y, double factor, const Add& add) {
+  const Depth depth({one});
+  std::vector<std::string> names;
+  for (Index k = 1; k <= most_heads(one); ++k) names.push_back("head " + std::to_string(k));
+  const auto add_layer = [&](std::vector<Curve>& curves, double x, const Measurement&, std::size_t i) {
+    for (std::size_t k = 0; k < one.layers[i].before.head_rates.size(); ++k) add(curves[k], x, one.layers[i], k);
+  };
+  return plot_of(std::move(title), depth.axis(), std::move(y),
+                 curves_over_layers({{&one}, {""}}, depth, names, factor, add_layer));
+}
+
+/// A map of heads and layers for each run of layers, those with numbers that cannot be drawn left out.
+template <class Value>
+void add_head_maps(Page& page, const Measurement& one, const std::string& title, const std::string& unit,
+                   std::string_view caption, const Value& value) {
+  for (const Run& run : runs_in(one)) {
+    crate::Matrix<double> values(one.subspaces[run.first].heads, run.length());
+    for (Index k = 0; k < values.rows(); ++k)
+      for (Index l = 0; l < values.cols(); ++l)
+        values(k, l) = value(one.layers[run.first + static_cast<std::size_t>(l)], static_cast<std::size_t>(k));
+    if (!values.allFinite() || !one.layers[run.first].before.is_measured()) continue;
+    plots::HeatMap map{.title = title + of_run(one, run),
+                       .maps = {{"", values}},
+                       .value_label = unit,
+                       .row_label = "head",
+                       .column_label = "layer",
+                       .column_names = run.names()};
+    for (Index k = 0; k < values.rows(); ++k) map.row_names.push_back(std::to_string(k + 1));
+    page.chart(plots::svg(map), caption);
+  }
+}
+
+}  // namespace detail
+
+/// Models of one head have none.
+inline void head_section(Page& page, const std::vector<Measurement>& all) {
+  page.section("Heads", "The subspaces of a layer, one by one." + detail::bands(all));
+  const std::vector<std::string> legend = legend_of(all);
+  constexpr Index most_lines = 8;
+  bool is_shown = false;
+  for (std::size_t m = 0; m < all.size(); ++m) {
+    const Measurement& one = all[m];
+    const std::string which = all.size() > 1 ? ", " + legend[m] : "", rate_title = "Rate in each head" + which,
+                      change_title = "Change of each head's rate" + which;
+    const std::string_view rate_caption =
+        "R of the tokens' projections onto the subspace of each head, entering the layer, in nats. A healthy model "
+        "uses "
+        "all of its heads: none stays near zero, and each codes a share of its own.";
+    const std::string_view change_caption =
+        "By how much the compression half of a layer changes that rate, in per cent of what it was. In a healthy CRATE "
+        "most heads are negative; where a head is far above zero its layer expands what it was to compress.";
+    if (detail::most_heads(one) < 2) continue;
+    is_shown = true;
+    if (detail::most_heads(one) <= most_lines) {
+      detail::add_chart(page,
+                        detail::head_lines(one, rate_title, {.label = "R(Uₖᵀ Z), nats"}, 1,
+                                           [](Curve& curve, double x, const crate::LayerMetrics& layer, std::size_t k) {
+                                             curve.add(x, layer.before.head_rates[k]);
+                                           }),
+                        rate_caption);
+      detail::add_chart(page,
+                        detail::head_lines(one, change_title, {.label = "change of R(Uₖᵀ Z), %"}, 100,
+                                           [](Curve& curve, double x, const crate::LayerMetrics& layer, std::size_t k) {
+                                             curve.add(x, detail::head_change(layer, k));
+                                           }),
+                        change_caption);
+    } else {
+      detail::add_head_maps(
+          page, one, rate_title, "nats", rate_caption,
+          [](const crate::LayerMetrics& layer, std::size_t k) { return layer.before.head_rates[k].mean(); });
+      detail::add_head_maps(
+          page, one, change_title, "%", change_caption,
+          [](const crate::LayerMetrics& layer, std::size_t k) { return 100 * detail::head_change(layer, k); });
+    }
+  }
+  if (is_shown) page.table(head_table(all), "Rates of all heads at all places");
+}
+
+inline void step_section(Page& page, const std::vector<Measurement>& all) {
+  page.section(
+      "Steps beside exact ones",
+      "What a layer's half with subspaces adds to its tokens, beside a step of the same length straight down the "
+      "gradient of Rᶜ in the same subspaces." +
+          detail::bands(all));
+  const Depth depth(all);
+  const Legend legend = with_legend(all);
+  const std::vector<Curve> cosines = curves_over_layers(
+      legend, depth, {""}, 1, [](std::vector<Curve>& curves, double x, const Measurement& one, std::size_t i) {
+        curves[0].add(x, one.steps[i].cosine);
+      });
+  const auto changes = [&](crate::Spread crate::StepMetrics::*member) {
+    return curves_over_layers(legend, depth, {""}, 100,
+                              [&](std::vector<Curve>& curves, double x, const Measurement& one, std::size_t i) {
+                                curves[0].add(x, one.steps[i].*member);
+                              });
+  };
+  detail::add_chart(
+      page, plot_of("Direction of the step", depth.axis(), {.label = "cosine to −∇Rᶜ"}, cosines),
+      "1: the layer goes straight down the rate. 0: across it. −1: straight up. A layer with the exact step has "
+      "1. The published one has a free output map instead and comes out near 0; clearly negative values "
+      "over many layers mean that it expands.");
+  const plots::Axis change = {.label = "change of Rᶜ, %", .from_zero = true};
+  detail::add_chart(page,
+                    plot_of("What the step does to Rᶜ", depth.axis(), change, changes(&crate::StepMetrics::change)),
+                    "In per cent of Rᶜ before the step, of the tokens that the subspaces see. A healthy compression is "
+                    "below zero.");
+  detail::add_chart(
+      page,
+      plot_of("What an exact step as long does", depth.axis(), change, changes(&crate::StepMetrics::exact_change)),
+      "The same of the exact step: what a healthy layer comes near to. Where it is above zero, it is so long that it "
+      "overshoots, and the layer does more than compress.");
+  page.table(step_table(all), "The numbers behind these plots");
+}
+
+}  // namespace inspect_model

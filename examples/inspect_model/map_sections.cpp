@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include "inspect_model/map_sections.hpp"
+
+#include <cstdint>
+#include <cstdio>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "crate/analysis/mask_cut.hpp"
+#include "crate/analysis/masks.hpp"
+#include "crate/analysis/principal_components.hpp"
+
+namespace inspect_model {
+
+namespace {
+
+const char* const seen_images = "The images, as the model sees them";
+
+std::vector<Index> shown_heads(const crate::AttentionLayer& layer, const ShowOptions& options) {
+  if (options.head) return {*options.head};
+  std::vector<Index> all(static_cast<std::size_t>(layer.heads));
+  std::iota(all.begin(), all.end(), Index{0});
+  return all;
+}
+
+/// The token whose attention is shown: the class token, which comes first, or a patch.
+Index query_token(const crate::PatchGrid& grid, const ShowOptions& options) {
+  return options.query ? 1 + options.query->first * grid.columns + options.query->second : 0;
+}
+
+/// The picture, with a frame around the patch whose attention is shown.
+Image picture_with_query(const ShownLayer& shown, Index image, const ShowOptions& options) {
+  Image picture = shown.picture(image);
+  const crate::PatchGrid& grid = shown.grid();
+  if (options.query)
+    frame(picture, options.query->first * grid.height, options.query->second * grid.width, grid.height, grid.width);
+  return picture;
+}
+
+}  // namespace
+
+void check_maps(const crate::AttentionLayer& layer, const crate::PatchGrid& grid, const ShowOptions& options) {
+  if (options.head && (*options.head < 0 || *options.head >= layer.heads))
+    throw crate::OptionError(crate::concatenate("option --head: expected a head of ", crate::quote(layer.name),
+                                                " from 0 to ", layer.heads - 1, ", found ", *options.head));
+  if (options.query && (options.query->first >= grid.rows || options.query->second >= grid.columns))
+    throw crate::OptionError(crate::concatenate("option --query: expected a patch from 0,0 to ", grid.rows - 1, ",",
+                                                grid.columns - 1, ", found ", options.query->first, ",",
+                                                options.query->second));
+}
+
+void map_sections(Exhibition& exhibition, const ShownLayer& shown, const ShowOptions& options) {
+  Overlaps overlaps;
+  attention_section(exhibition, overlaps, shown, options);
+  components_section(exhibition, overlaps, shown);
+  segments_section(exhibition, overlaps, shown, options);
+  exhibition.add_table(overlaps.table(), "Overlaps with the given masks, intersection over union");
+  overlaps.print();
+}
+
+void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown,
+                       const ShowOptions& options) {
+  const std::vector<Index> heads = shown_heads(shown.layer, options);
+  const Index query = query_token(shown.grid(), options);
+  const std::string asked = options.query ? "the framed patch" : "the class token";
+  char text[16];
+  std::snprintf(text, sizeof text, "%.0f %%", 100 * options.mass);
+  const std::string share = text;
+  exhibition.begin_section("Attention", "How much " + asked + " attends to every patch in " + shown.layer.name +
+                                            ", head by head: the softmax over all tokens of the scaled inner products "
+                                            "of projected tokens. In a trained model some heads mark the object, "
+                                            "others a part of it.");
+  for (Index image = 0; image < shown.count(); ++image) {
+    std::vector<NamedImage> maps{{shown.name(image), picture_with_query(shown, image, options)}};
+    std::vector<NamedImage> kept{{shown.name(image), shown.picture(image)}};
+    if (!shown.images.masks.empty())
+      kept.front() = {"given mask", masked(shown.picture(image), shown.images.masks[static_cast<std::size_t>(image)])};
+    for (const Index head : heads) {
+      const Matrix<double> map = crate::over_patches(crate::attention_of(shown.features, image, head, query),
+                                                     shown.grid().rows, shown.grid().columns);
+      const crate::Mask most = crate::at_image_resolution(crate::top_mass(map, options.mass), shown.grid());
+      const std::string name = "head " + std::to_string(head);
+      maps.push_back({name, heated(shown.picture(image), crate::at_image_resolution(map, shown.grid()))});
+      kept.push_back(
+          {name + overlaps.add(shown.images, image, "attention", name, most), masked(shown.picture(image), most)});
+    }
+    const std::string what = "Attention of " + asked + " in " + shown.layer.name + " to the patches of " +
+                             shown.name(image) + ", yellow where it is largest";
+    const std::string held = "patches that hold " + share + " of it";
+    exhibition.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The " + held}},
+                            what + "; below, the " + held);
+  }
+}
+
+void components_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown) {
+  const crate::PatchGrid& grid = shown.grid();
+  Matrix<double> keys(shown.features.keys.rows(), grid.patches() * shown.count());
+  for (Index image = 0; image < shown.count(); ++image)
+    keys.middleCols(grid.patches() * image, grid.patches()) = shown.features.patch_keys(image);
+  if (keys.rows() < 4) return;  // of fewer features there are no colours
+  exhibition.begin_section(
+      "Principal components of keys",
+      "What varies most among the keys, in " + shown.layer.name +
+          ", of the patches of all images together. In a trained model the first "
+          "component tells objects from their background, and the next three tell their parts apart "
+          "by colours that mean the same in every image.");
+  const crate::ComponentPicture found = crate::component_picture(keys, grid.rows, grid.columns);
+  std::vector<NamedImage> pictures, scores, parts;
+  for (Index image = 0; image < shown.count(); ++image) {
+    const Index first = image * grid.patches();
+    crate::Mask foreground(grid.rows, grid.columns);
+    Image colours = blank_image(grid.image_height(), grid.image_width(), 0);
+    for (Index i = 0; i < grid.patches(); ++i)
+      foreground(i / grid.columns, i % grid.columns) = found.is_foreground[static_cast<std::size_t>(first + i)];
+    for_each_pixel(colours, [&](Index y, Index x, std::uint8_t* pixel) {
+      const Index patch = first + y / grid.height * grid.columns + x / grid.width;
+      for (Index c = 0; c < 3; ++c) pixel[c] = blend(0, 255, found.colours(c, patch));
+    });
+    const Matrix<double> score =
+        crate::over_patches(found.foreground_score.segment(first, grid.patches()).eval(), grid.rows, grid.columns);
+    pictures.push_back({shown.name(image), shown.picture(image)});
+    scores.push_back({"first component", heated(shown.picture(image), crate::at_image_resolution(score, grid))});
+    parts.push_back({"the next three" + overlaps.add(shown.images, image, "first component", "foreground",
+                                                     crate::at_image_resolution(foreground, grid)),
+                     std::move(colours)});
+  }
+  const std::string first = "The first component of the keys of " + shown.layer.name +
+                            ", yellow where patches are most unlike those at the border";
+  const std::string next = "The next three in red, green and blue, where the first exceeds half its range";
+  exhibition.add_pictures("components", {{pictures, seen_images}, {scores, first}, {parts, next}},
+                          first + "; below, the next three in red, green and blue, where it exceeds half its range");
+}
+
+void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options) {
+  exhibition.begin_section(
+      "Objects", "Normalised cuts of the graph in which patches of like keys in " + shown.layer.name +
+                     " are neighbours, one after another. In a trained model the first mask covers one object.");
+  std::vector<NamedImage> pictures, segments;
+  for (Index image = 0; image < shown.count(); ++image) {
+    std::vector<crate::Mask> masks;
+    std::string of_first;
+    for (const crate::Mask& mask :
+         crate::mask_cut(shown.features.patch_keys(image), shown.grid().rows, shown.grid().columns,
+                         {.masks = static_cast<int>(options.cuts), .threshold = options.threshold})) {
+      masks.push_back(crate::at_image_resolution(mask, shown.grid()));
+      const std::string overlap =
+          overlaps.add(shown.images, image, "normalised cuts", "mask " + std::to_string(masks.size()), masks.back());
+      if (masks.size() == 1) of_first = overlap;
+    }
+    pictures.push_back({shown.name(image), shown.picture(image)});
+    segments.push_back({masks.empty() ? "no object" : std::to_string(masks.size()) + " masks" + of_first,
+                        tinted(shown.picture(image), masks)});
+  }
+  const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name +
+                           ": the first found in orange, the second in blue, the third in green";
+  exhibition.add_pictures("segments", {{pictures, seen_images}, {segments, what}}, what);
+}
+
+}  // namespace inspect_model

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#include "inspect_model/show_options.hpp"
+
+#include <charconv>
+#include <cmath>
+#include <system_error>
+#include <utility>
+
+#include "crate/core/errors.hpp"
+#include "load_options.hpp"
+#include "program_options/program_options.hpp"
+
+namespace inspect_model {
+
+namespace {
+
+/// The number at the front of a text, which goes on behind it; nothing where there is none.
+template <class Number>
+std::optional<Number> take_number(std::string_view& text) {
+  Number number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return number;
+}
+
+}  // namespace
+
+std::pair<Index, Index> place_from(const std::string& text) {
+  std::string_view rest = text;
+  const auto row = take_number<Index>(rest);
+  if (row && *row >= 0 && rest.starts_with(',')) {
+    rest.remove_prefix(1);
+    const auto column = take_number<Index>(rest);
+    if (column && *column >= 0 && rest.empty()) return {*row, *column};
+  }
+  throw crate::OptionError("option --query: expected ROW,COLUMN of a patch, as in 3,7, found " + crate::quote(text));
+}
+
+Steer steer_from(const std::string& text) {
+  std::string_view rest = text;
+  const auto unit = take_number<Index>(rest);
+  if (unit && *unit >= 0 && rest.starts_with('=')) {
+    rest.remove_prefix(1);
+    const auto value = take_number<double>(rest);
+    if (value && std::isfinite(*value) && rest.empty()) return {*unit, *value};
+  }
+  throw crate::OptionError("option --steer: expected UNIT=VALUE, as in 12=0.5, found " + crate::quote(text));
+}
+
+void ShowOptions::add_to(CLI::App& app) {
+  program_options::begin_group(app, "What is shown of single images and texts");
+  app.add_option(
+         "--picture", pictures,
+         "PNG or JPEG file to show, and without --data or --input to inspect the model on; may be given several "
+         "times [the first images of --data or --input]")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  app.add_option("--picture-size", size_,
+                 "size to which pictures are brought; positions are stretched to the patches [the model's]")
+      ->type_name("HEIGHTxWIDTH");
+  app.add_option("--mask", masks,
+                 "PNG or JPEG file of a picture's size, bright where its object is: overlaps with it are measured; one "
+                 "for each --picture")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  app.add_option("--show", shown, "how many images of --data or --input are shown; 0 for none")
+      ->check(CLI::Range(Index{0}, Index{1000}));
+  app.add_option("--block", block, "whose attention and units are shown, as in layers.3 [the last of the encoder]")
+      ->type_name("NAME");
+  app.add_option("--head", head, "whose attention is shown, from 0 [all]")->type_name("N");
+  app.add_option("--query", query_, "patch whose attention is shown, from 0,0 [the class token]")
+      ->type_name("ROW,COLUMN");
+  app.add_option("--mass", mass, "share of the attention that its mask keeps, as published")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--cuts", cuts, "objects that normalised cuts look for at most")
+      ->check(CLI::Range(Index{1}, Index{100}));
+  app.add_option("--threshold", threshold,
+                 "cosine of keys above which normalised cuts take two patches for neighbours");
+  app.add_option("--unit", units,
+                 "unit of the block's codes whose largest uses are shown; may be given several times [the most used]")
+      ->type_name("N")
+      ->allow_extra_args(false);
+  app.add_option("--steer", steered_,
+                 "set a unit of the block's codes to a value, and show what the model then computes; may be given "
+                 "several times")
+      ->type_name("UNIT=VALUE")
+      ->allow_extra_args(false);
+  app.add_option("--prompt", prompts, "text that a steered language model goes on with [the first tokens of --input]")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  app.add_option("--tokens", tokens, "how many tokens a steered language model writes")
+      ->check(CLI::Range(Index{1}, Index{1} << 20));
+  text_program::add_tokeniser_options(app, tokeniser, "as its files tell",
+                                      "the one beside the weights; tokens are shown as numbers if there is none");
+}
+
+std::string_view ShowOptions::without_effect(std::string_view option, bool writes, bool has_inputs) const {
+  for (const std::string_view of_pages :
+       {"--picture-size", "--mask", "--show", "--head", "--query", "--mass", "--cuts", "--threshold"})
+    if (option == of_pages && !writes) return "there is no --output or --page";
+  if (option == "--show" && (!pictures.empty() || !has_inputs)) return "all of --picture are shown";
+  if (option == "--picture" && !writes && has_inputs) return "there is no --output or --page";
+  if ((option == "--picture-size" || option == "--mask") && pictures.empty()) return "there is no --picture";
+  if ((option == "--prompt" || option == "--tokens") && steered_.empty()) return "there is no --steer";
+  return "";
+}
+
+void ShowOptions::check_for_texts() const {
+  for (const auto& [option, is_given] :
+       {std::pair{"--picture", !pictures.empty()}, std::pair{"--head", head.has_value()},
+        std::pair{"--query", query.has_value()}})
+    if (is_given)
+      throw crate::OptionError(
+          crate::concatenate("option ", option, ": expected a model of images, found one of texts"));
+}
+
+void ShowOptions::check_for_images() const {
+  for (const auto& [option, is_given] :
+       {std::pair{"--prompt", !prompts.empty()}, std::pair{"--tokeniser", !tokeniser.kind.empty()},
+        std::pair{"--vocabulary", !tokeniser.vocabulary.empty()}})
+    if (is_given)
+      throw crate::OptionError(
+          crate::concatenate("option ", option, ": expected a model of texts, found one of images"));
+}
+
+void ShowOptions::finish(const CLI::App& app, bool writes, bool has_inputs) {
+  program_options::check_effects(app,
+                                 [&](std::string_view option) { return without_effect(option, writes, has_inputs); });
+  if (!masks.empty() && masks.size() != pictures.size())
+    throw crate::OptionError(crate::concatenate("option --mask: expected one for each of ", pictures.size(),
+                                                " pictures, found ", masks.size()));
+  if (!query_.empty()) query = place_from(query_);
+  if (!size_.empty()) size = examples::sides_from("--picture-size", size_);
+  for (const std::string& text : steered_) steered.push_back(steer_from(text));
+}
+
+}  // namespace inspect_model

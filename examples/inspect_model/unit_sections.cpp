@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+#include "inspect_model/unit_sections.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdio>
+#include <numeric>
+#include <set>
+#include <string_view>
+
+#include "crate/core/errors.hpp"
+
+namespace inspect_model {
+
+namespace {
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f %%", 100 * share);
+  return text;
+}
+
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
+  return text;
+}
+
+double rate_of(const UnitReport& units, Index unit) { return units.firing_rates[static_cast<std::size_t>(unit)]; }
+
+std::string title_of(const UnitReport& units, const ShownUnit& shown) {
+  return "unit " + std::to_string(shown.unit) + " is not zero for " + percent(rate_of(units, shown.unit)) +
+         " of the tokens";
+}
+
+void print_rates(const UnitReport& units) {
+  const auto never = std::count(units.firing_rates.begin(), units.firing_rates.end(), 0.0);
+  std::printf("\n%s: %zu units, %td of them zero for all tokens\n", units.half_step.c_str(), units.firing_rates.size(),
+              never);
+}
+
+Table rates_table(const UnitReport& units) {
+  Table table("unit_rates", {"unit", "firing_rate"});
+  for (std::size_t unit = 0; unit < units.firing_rates.size(); ++unit)
+    table.add(unit).add(units.firing_rates[unit]).end_row();
+  return table;
+}
+
+void begin_units(Exhibition& exhibition, const UnitReport& units, const std::string& what) {
+  print_rates(units);
+  exhibition.begin_section(
+      "Units", "A unit of " + units.half_step + " is one coordinate of sparse codes, or one neuron. Shown are " + what +
+                   " for which it is largest. In a trained model a unit is used for few tokens, and these "
+                   "are alike.");
+}
+
+std::string text_of(const std::vector<Index>& ids, const std::optional<crate::Tokeniser>& tokeniser) {
+  if (tokeniser) return tokeniser->decode(std::vector<crate::TokenId>(ids.begin(), ids.end()));
+  std::string text;
+  for (const Index id : ids) text += (text.empty() ? "" : " ") + std::to_string(id);
+  return text;
+}
+
+/// On one line.
+std::string in_line(const std::string& text) {
+  std::string line;
+  for (const char c : text) line += c == '\n' ? std::string("\\n") : c == '\t' ? " " : std::string(1, c);
+  return line;
+}
+
+/// The token in brackets, some before it and a few behind.
+std::string snippet(const crate::LabelledTokens& texts, const crate::UnitUse& use,
+                    const std::optional<crate::Tokeniser>& tokeniser) {
+  constexpr Index most_before = 16, most_behind = 4;
+  const Index begin = texts.layout.begin(use.set), place = begin + use.token;
+  const auto part = [&](Index first, Index last) {
+    const std::vector<Index> ids(texts.ids.begin() + first, texts.ids.begin() + last);
+    return in_line(text_of(ids, tokeniser));
+  };
+  const std::string space = tokeniser ? "" : " ";
+  return part(std::max(begin, place - most_before), place) + space + "[" + part(place, place + 1) + "]" + space +
+         part(place + 1, std::min(begin + texts.layout.visible(use.set), place + 1 + most_behind));
+}
+
+Index largest_of(const Matrix<double>& columns, Index column) {
+  Index row = 0;
+  columns.col(column).maxCoeff(&row);
+  return row;
+}
+
+Setting setting_of(const std::string& half_step, const Steer& steer) { return {half_step, steer.unit, steer.value}; }
+
+std::string title_of(const Steer& steer) {
+  return "unit " + std::to_string(steer.unit) + " = " + short_number(steer.value);
+}
+
+/// The three likeliest classes before, and the three likeliest after.
+std::set<Index> changed_classes(const Matrix<double>& before, const Matrix<double>& after, Index image) {
+  std::set<Index> classes;
+  for (const auto* const outputs : {&before, &after}) {
+    std::vector<Index> order(static_cast<std::size_t>(outputs->rows()));
+    std::iota(order.begin(), order.end(), Index{0});
+    const auto end = order.begin() + std::min<Index>(3, outputs->rows());
+    std::partial_sort(order.begin(), end, order.end(),
+                      [&](Index a, Index b) { return (*outputs)(a, image) > (*outputs)(b, image); });
+    classes.insert(order.begin(), end);
+  }
+  return classes;
+}
+
+void steer_classifier(Exhibition& exhibition, const std::string& half_step, const ImageModel& model,
+                      const ShownImages& images, const ShowOptions& options) {
+  Table table("steering", {"image", "unit", "value", "class", "probability_before", "probability_after"});
+  const Matrix<double> before = model.outputs(images.values, std::nullopt);
+  const auto name = [&](Index c) { return model.class_names[static_cast<std::size_t>(c)]; };
+  for (const Steer& steer : options.steered) {
+    std::printf("\n%s of %s\n", title_of(steer).c_str(), half_step.c_str());
+    const Matrix<double> after = model.outputs(images.values, setting_of(half_step, steer));
+    for (Index i = 0; i < before.cols(); ++i) {
+      const Index first = largest_of(before, i), then = largest_of(after, i);
+      std::printf("  %-20s  %s of %s, becomes %s of %s\n", images.names[static_cast<std::size_t>(i)].c_str(),
+                  percent(before(first, i)).c_str(), name(first).c_str(), percent(after(then, i)).c_str(),
+                  name(then).c_str());
+      for (const Index c : changed_classes(before, after, i))
+        table.add(images.names[static_cast<std::size_t>(i)])
+            .add(steer.unit)
+            .add(steer.value)
+            .add(name(c))
+            .add(before(c, i))
+            .add(after(c, i))
+            .end_row();
+    }
+  }
+  exhibition.add_open_table(table, "Probabilities of classes before and after a unit of " + half_step + " is set");
+}
+
+void steer_predictor(Exhibition& exhibition, const std::string& half_step, const ImageModel& model,
+                     const ShownImages& images, const ShowOptions& options) {
+  Table table("steering", {"image", "unit", "value", "relative_change"});
+  const Matrix<double> before = model.outputs(images.values, std::nullopt);
+  const Index patches = model.grid.patches();
+  for (const Steer& steer : options.steered) {
+    std::printf("\n%s of %s\n", title_of(steer).c_str(), half_step.c_str());
+    const Matrix<double> after = model.outputs(images.values, setting_of(half_step, steer));
+    for (Index i = 0; i < images.values.cols(); ++i) {
+      const auto of_image = [&](const Matrix<double>& all) { return all.middleCols(patches * i, patches); };
+      const double change = (of_image(after) - of_image(before)).norm() / of_image(before).norm();
+      std::printf("  %-20s  the predicted patches change by %s\n", images.names[static_cast<std::size_t>(i)].c_str(),
+                  percent(change).c_str());
+      table.add(images.names[static_cast<std::size_t>(i)]).add(steer.unit).add(steer.value).add(change).end_row();
+    }
+  }
+  exhibition.add_open_table(table, "|after - before| / |before| of all predicted patches of an image when a unit of " +
+                                       half_step + " is set");
+}
+
+/// The ids of the prompts that are given, or else the first of the first text.
+std::vector<std::vector<Index>> prompts_of(const crate::LabelledTokens& texts,
+                                           const std::optional<crate::Tokeniser>& tokeniser,
+                                           const ShowOptions& options) {
+  if (options.prompts.empty()) {
+    constexpr Index most = 16;
+    const auto begin = texts.ids.begin() + texts.layout.begin(0);
+    return {{begin, begin + std::min(most, texts.layout.visible(0))}};
+  }
+  if (!tokeniser)
+    throw crate::OptionError("option --prompt: expected a tokeniser beside the weights, or --tokeniser, found neither");
+  std::vector<std::vector<Index>> prompts;
+  for (const std::string& prompt : options.prompts) {
+    const std::vector<crate::TokenId> ids = tokeniser->encode_with_special_tokens(prompt);
+    if (ids.empty()) throw crate::OptionError("option --prompt: expected at least 1 token, found an empty text");
+    prompts.emplace_back(ids.begin(), ids.end());
+  }
+  return prompts;
+}
+
+void steer_writer(Exhibition& exhibition, const std::string& half_step, const TextModel& model,
+                  const std::vector<std::vector<Index>>& prompts, const std::optional<crate::Tokeniser>& tokeniser,
+                  const ShowOptions& options) {
+  crate::GenerationOptions how{.tokens = options.tokens, .slide = std::max(Index{1}, model.context / 2)};
+  how.sampling.temperature = 0.8;
+  if (tokeniser) how.vocabulary = tokeniser->vocabulary_size();
+  Table table("steering", {"prompt", "unit", "value", "text"});
+  const auto add = [&](const std::string& title, const std::string& unit, const std::string& value,
+                       const std::optional<Setting>& setting) {
+    const auto written = model.write(prompts, how, setting);
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      const std::string prompt = in_line(text_of(prompts[i], tokeniser)), text = text_of(written[i], tokeniser);
+      std::printf("\n== %s goes on, %s\n%s\n", prompt.c_str(), title.c_str(), text.c_str());
+      table.add(prompt).add(unit).add(value).add(in_line(text)).end_row();
+    }
+  };
+  add("no unit set", "", "", std::nullopt);
+  for (const Steer& steer : options.steered)
+    add(title_of(steer) + " of " + half_step, std::to_string(steer.unit), short_number(steer.value),
+        setting_of(half_step, steer));
+  exhibition.add_open_table(table,
+                            "What the model writes, drawn at temperature 0.8 by the same random numbers, when a "
+                            "unit of " +
+                                half_step + " has a value for all tokens");
+}
+
+}  // namespace
+
+std::vector<Index> shown_units(const std::vector<double>& firing_rates, const ShowOptions& options) {
+  if (!options.units.empty()) return options.units;
+  constexpr std::size_t most = 8;
+  std::vector<Index> order(firing_rates.size());
+  std::iota(order.begin(), order.end(), Index{0});
+  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) {
+    return firing_rates[static_cast<std::size_t>(a)] > firing_rates[static_cast<std::size_t>(b)];
+  });
+  order.resize(std::min(most, order.size()));
+  return order;
+}
+
+void check_units(const crate::LayerUnits& layer, const ShowOptions& options) {
+  const auto check = [&](std::string_view option, Index unit) {
+    if (unit < 0 || unit >= layer.units)
+      throw crate::OptionError(crate::concatenate("option ", option, ": expected a unit of ",
+                                                  crate::quote(layer.half_step), " from 0 to ", layer.units - 1,
+                                                  ", found ", unit));
+  };
+  for (const Index unit : options.units) check("--unit", unit);
+  for (const Steer& steer : options.steered) check("--steer", steer.unit);
+}
+
+void units_section(Exhibition& exhibition, const UnitReport& units, const crate::PatchGrid& grid,
+                   const ImageOfInput& image_of) {
+  begin_units(exhibition, units, "the patches, framed, of the inspected images");
+  Table table("units", {"unit", "firing_rate", "rank", "image", "token", "value"});
+  std::vector<ImageRow> rows;
+  for (const ShownUnit& shown : units.shown) {
+    std::printf("  %s\n", title_of(units, shown).c_str());
+    ImageRow row{{}, title_of(units, shown) + "; below each picture its image and the value of the unit"};
+    Index rank = 0;
+    for (const crate::UnitUse& use : shown.uses) {
+      table.add(shown.unit).add(rate_of(units, shown.unit)).add(++rank).add(use.set).add(use.token).add(use.value);
+      table.end_row();
+      if (!exhibition.shows()) continue;
+      const Image image = image_of(use.set);
+      row.images.push_back({std::to_string(use.set) + ": " + short_number(use.value),
+                            use.token == 0 ? image : surroundings(image, grid, use.token - 1)});
+    }
+    if (!row.images.empty()) rows.push_back(std::move(row));
+  }
+  exhibition.add_pictures("units", rows,
+                          "The patches for which each unit of " + units.half_step +
+                              " is largest, with their surroundings, a unit a row; a whole image stands for its class "
+                              "token");
+  exhibition.add_table(table, "Uses of largest value");
+  exhibition.add_table(rates_table(units), "Share of tokens for which each unit is not zero");
+}
+
+void units_section(Exhibition& exhibition, const UnitReport& units, const crate::LabelledTokens& texts,
+                   const std::optional<crate::Tokeniser>& tokeniser) {
+  begin_units(exhibition, units, "the tokens, in brackets among their neighbours,");
+  Table table("units", {"unit", "firing_rate", "rank", "text_number", "token", "value", "text"});
+  for (const ShownUnit& shown : units.shown) {
+    std::printf("  %s\n", title_of(units, shown).c_str());
+    Index rank = 0;
+    for (const crate::UnitUse& use : shown.uses) {
+      const std::string words = snippet(texts, use, tokeniser);
+      table.add(shown.unit).add(rate_of(units, shown.unit)).add(++rank).add(use.set).add(use.token).add(use.value);
+      table.add(words).end_row();
+      constexpr Index most_printed = 3;
+      if (rank <= most_printed) std::printf("    %10.3g  %s\n", use.value, words.c_str());
+    }
+  }
+  exhibition.add_open_table(table, "The tokens for which each unit of " + units.half_step + " is largest");
+  exhibition.add_table(rates_table(units), "Share of tokens for which each unit is not zero");
+}
+
+void steering_section(Exhibition& exhibition, const std::string& half_step, const ImageModel& model,
+                      const ShownImages& images, const ShowOptions& options) {
+  if (options.steered.empty() || images.values.cols() == 0) return;
+  exhibition.begin_section(
+      "Steering", "A unit of " + half_step +
+                      " is set to a value for all tokens, and the rest of the model computed from there. A unit "
+                      "with a meaning changes the prediction in a way that its largest uses let expect.");
+  const bool classifies = !model.class_names.empty();
+  classifies ? steer_classifier(exhibition, half_step, model, images, options)
+             : steer_predictor(exhibition, half_step, model, images, options);
+}
+
+void steering_section(Exhibition& exhibition, const std::string& half_step, const TextModel& model,
+                      const crate::LabelledTokens& texts, const std::optional<crate::Tokeniser>& tokeniser,
+                      const ShowOptions& options) {
+  if (options.steered.empty()) return;
+  exhibition.begin_section(
+      "Steering", "A unit of " + half_step +
+                      " is set to a value for all tokens, and the rest of the model computed from there. A unit "
+                      "with a meaning changes what is written in a way that its largest uses let expect.");
+  if (model.write)
+    return steer_writer(exhibition, half_step, model, prompts_of(texts, tokeniser, options), tokeniser, options);
+  Table table("steering", {"unit", "value", "outputs", "share_of_other_likeliest", "mean_change_of_probability"});
+  const Matrix<double> before = model.outputs(texts, std::nullopt);
+  for (const Steer& steer : options.steered) {
+    const Matrix<double> after = model.outputs(texts, setting_of(half_step, steer));
+    Index others = 0;
+    for (Index i = 0; i < before.cols(); ++i)
+      if (largest_of(before, i) != largest_of(after, i)) ++others;
+    const double share = static_cast<double>(others) / static_cast<double>(before.cols());
+    const double change = (after - before).cwiseAbs().sum() / (2 * static_cast<double>(before.cols()));
+    std::printf("\n%s of %s: the likeliest is another for %s of %td outputs\n", title_of(steer).c_str(),
+                half_step.c_str(), percent(share).c_str(), before.cols());
+    table.add(steer.unit).add(steer.value).add(before.cols()).add(share).add(change).end_row();
+  }
+  exhibition.add_open_table(table, "How outputs change when a unit of " + half_step + " is set");
+}
+
+}  // namespace inspect_model
