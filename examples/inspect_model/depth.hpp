@@ -192,6 +192,8 @@ inline plots::LinePlot plot_of(std::string title, plots::Axis x, plots::Axis y, 
   plots::LinePlot plot{.title = std::move(title), .x = std::move(x), .y = std::move(y), .series = {}};
   for (const Curve& curve : curves)
     if (!curve.series().x.empty()) plot.series.push_back(curve.series());
+  const bool is_one_of_several = curves.size() > 1 && plot.series.size() == 1;  // one has no legend
+  if (is_one_of_several) plot.title += ", " + plot.series[0].name;
   return plot;
 }
 
