@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <type_traits>
 
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
@@ -51,6 +52,13 @@ concept Objective = Measures<typename O::Measures> && std::default_initializable
              typename O::Memory& memory, const Run<typename Model::Scalar>& run) {
   { objective.accumulate(model, examples, weight, gradient, memory, run) } -> std::same_as<typename O::Measures>;
   { objective.measure(model, examples, run) } -> std::same_as<typename O::Measures>;
+};
+
+/// An objective that calls backward once in accumulate, with the gradient and the run that it was given, and then leaves
+/// the gradient alone, may say so: `static constexpr bool goes_back_once = true`.
+template <class O>
+concept GoesBackOnce = requires {
+  requires std::remove_cvref_t<O>::goes_back_once;
 };
 
 }  // namespace crate

@@ -46,6 +46,7 @@ struct TokenPredictionObjective {
   using Examples = LabelledTokens;
   using Memory = Recording<Model>;
   using Measures = TokenPredictionMeasures;
+  static constexpr bool goes_back_once = true;
 
   CrossEntropyOptions loss = {};
 
