@@ -14,13 +14,16 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <limits>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,12 +35,48 @@
 
 namespace crate {
 
+namespace detail {
+
+/// While it lives, it ends the process when so long has passed: MPI waits for ever for a process that died before it had
+/// begun, and mpirun for those that wait.
+class MpiStartLimit {
+ public:
+  explicit MpiStartLimit(std::chrono::seconds longest)
+      : watch_([this, longest] {
+          std::unique_lock lock(mutex_);
+          if (changed_.wait_for(lock, longest, [this] { return has_begun_; })) return;
+          std::fprintf(stderr, "MPI: expected all processes to begin within %td s, found some that did not\n",
+                       static_cast<std::ptrdiff_t>(longest.count()));
+          std::_Exit(1);
+        }) {}
+  MpiStartLimit(const MpiStartLimit&) = delete;
+  MpiStartLimit& operator=(const MpiStartLimit&) = delete;
+  ~MpiStartLimit() {
+    {
+      const std::lock_guard lock(mutex_);
+      has_begun_ = true;
+    }
+    changed_.notify_one();
+    watch_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool has_begun_ = false;
+  std::thread watch_;  // begins last, as it uses the others
+};
+
+}  // namespace detail
+
 /// The processes that mpirun started. Made once in a process, by its first thread, before anything is printed. Its
 /// destructor waits for all ranks; called because of an exception, it ends them as end_all does.
 class Mpi final : public Communicator {
  public:
-  /// Throws Error if MPI cannot be begun, was begun before, or does not let several threads call it in turn.
-  Mpi() {
+  /// Throws Error if MPI cannot be begun, was begun before, or does not let several threads call it in turn. Ends the
+  /// process if others do not begin in time.
+  explicit Mpi(std::chrono::seconds longest_start = std::chrono::minutes(5)) {
+    const detail::MpiStartLimit limit(longest_start);
     int begun = 0, found = MPI_THREAD_SINGLE;
     check(MPI_Initialized(&begun), "MPI_Initialized");
     if (begun != 0) throw Error("MPI: expected none that was begun before in this process, found one");
