@@ -287,7 +287,9 @@ std::string told_of(const Model& model) {
 TEST_CASE("a backward pass tells of gradients when no link in front adds to them") {
   CHECK(told_of(with_random_weights(TiedModel())) == "norm.weight norm.bias embedding.weight embedding.bias ");
   CHECK(told_of(with_random_weights(SharedModel())) == "");
-  CHECK(told_of(with_random_weights(CrateBlock<double>({.dim = 4, .heads = 2}))) == "");
+  CHECK(told_of(with_random_weights(CrateBlock<double>({.dim = 4, .heads = 2}))) ==
+        "sparsify.norm.weight sparsify.norm.bias sparsify.dictionary compress.norm.weight compress.norm.bias "
+        "compress.subspaces compress.output.weight compress.output.bias ");
 }
 
 namespace {

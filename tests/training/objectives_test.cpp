@@ -141,7 +141,7 @@ LabelledTokens draw_tokens() {
   Random random(3);
   LabelledTokens tokens{.ids = {}, .layout = TokenLayout({5, 3}), .labels = {}};
   for (Index i = 0; i < 8; ++i) {
-    tokens.ids.push_back(static_cast<TokenId>(random.below(11)));
+    tokens.ids.push_back(random.below(11));
     tokens.labels.push_back(random.below(11));
   }
   return tokens;

@@ -14,6 +14,7 @@
 #include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/layers/chain.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/training/communicator.hpp"
 #include "crate/training/detail/sum_over_ranks.hpp"
@@ -80,7 +81,7 @@ class BatchGradient {
         Worker& memory = workers_[static_cast<std::size_t>(worker)];
         Run<typename Model::Scalar> run{.threads = own.count > 1 ? &alone : &threads_, .workspace = &memory.workspace};
         run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
-        if constexpr (GoesBackOnce<O>)
+        if constexpr (GoesBackOnce<O> && detail::IsChain<Model>)
           if (piece + lanes >= pieces) run.on_complete = sum.observer(i);
         sums[static_cast<std::size_t>(piece)] =
             objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),

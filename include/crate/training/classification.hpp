@@ -55,7 +55,7 @@ struct ClassificationObjective {
   using Examples = ExamplesOfModel;
   using Memory = Recording<Model>;
   using Measures = ClassificationMeasures;
-  static constexpr bool goes_back_once = true;
+  using OnceBackward = ClassificationObjective;
 
   CrossEntropyOptions loss = {};
 

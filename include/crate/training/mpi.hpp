@@ -260,7 +260,7 @@ class Mpi final : public Communicator {
     if (have_computed)
       std::this_thread::yield();
     else
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      std::this_thread::sleep_for(std::chrono::microseconds(500));
   }
 
   MPI_Comm world_ = MPI_COMM_NULL;

@@ -46,7 +46,7 @@ struct TokenPredictionObjective {
   using Examples = LabelledTokens;
   using Memory = Recording<Model>;
   using Measures = TokenPredictionMeasures;
-  static constexpr bool goes_back_once = true;
+  using OnceBackward = TokenPredictionObjective;
 
   CrossEntropyOptions loss = {};
 

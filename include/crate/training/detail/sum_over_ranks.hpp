@@ -40,8 +40,8 @@ template <class Model>
 }
 
 /// sum <- all gradients of all ranks, added in the order of the ranks and of each one's gradients, over the trainable
-/// parameters: ((g_1 + g_2) + g_3) + ..., as one process adds them. A rank may have none. A thread of its own adds and
-/// passes on what is complete, while the others still compute the rest.
+/// parameters, of which there must be some: ((g_1 + g_2) + g_3) + ..., as one process adds them. A rank may have none. A
+/// thread of its own adds and passes on what is complete, while the others still compute the rest.
 template <Scalar S>
 class SumOverRanks {
  public:
@@ -57,6 +57,7 @@ class SumOverRanks {
         complete_(gradients_.size()) {
     place_in(memory);
     adding_ = std::async(std::launch::async, [this] {
+      for (const std::atomic<std::size_t>& count : complete_) count.wait(0);
       ranks_.add_in_order(
           pieces_, [this](std::size_t piece) { return is_complete(piece); }, [this](std::size_t piece) { add(piece); });
     });
@@ -74,11 +75,11 @@ class SumOverRanks {
     std::size_t count = complete_[g].load(std::memory_order_relaxed);
     for (const ConstParameter& parameter : parameters)
       if (count < gradients_[g].size() && gradients_[g][count].data == parameter.data) ++count;
-    complete_[g].store(count, std::memory_order_release);
+    tell(g, count);
   }
 
   /// Nor to any other.
-  void complete(std::size_t g) { complete_[g].store(gradients_[g].size(), std::memory_order_release); }
+  void complete(std::size_t g) { tell(g, gradients_[g].size()); }
 
   /// Waits until the sum is there. All gradients must be complete. Throws as Communicator::add_in_order.
   void wait() {
@@ -98,6 +99,11 @@ class SumOverRanks {
       for (; run < end; ++run) next = numbers_.emplace_back(next) + cut_.runs[run].size;
       pieces_.push_back(std::as_writable_bytes(std::span(begin, next)));
     }
+  }
+
+  void tell(std::size_t g, std::size_t count) {
+    complete_[g].store(count, std::memory_order_release);
+    complete_[g].notify_one();
   }
 
   [[nodiscard]] auto in_memory(std::size_t run) const {
