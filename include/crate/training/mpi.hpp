@@ -37,8 +37,8 @@ namespace crate {
 
 namespace detail {
 
-/// While it lives, it ends the process when so long has passed: MPI waits for ever for a process that died before it had
-/// begun, and mpirun for those that wait.
+/// While it lives, it ends the process when so long has passed: MPI waits for ever for a process that died before it
+/// had begun, and mpirun for those that wait.
 class MpiStartLimit {
  public:
   explicit MpiStartLimit(std::chrono::seconds longest)

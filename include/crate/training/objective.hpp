@@ -54,9 +54,9 @@ concept Objective = Measures<typename O::Measures> && std::default_initializable
   { objective.measure(model, examples, run) } -> std::same_as<typename O::Measures>;
 };
 
-/// An objective that calls backward once in accumulate, with the gradient and the run that it was given, and then leaves
-/// the gradient alone, may say so by its own name, `using OnceBackward = ClassificationObjective`: one that derives from
-/// it has not said so.
+/// An objective that calls backward once in accumulate, with the gradient and the run that it was given, and then
+/// leaves the gradient alone, may say so by its own name, `using OnceBackward = ClassificationObjective`: one that
+/// derives from it has not said so.
 template <class O>
 concept GoesBackOnce = std::same_as<typename std::remove_cvref_t<O>::OnceBackward, std::remove_cvref_t<O>>;
 

@@ -40,8 +40,8 @@ template <class Model>
 }
 
 /// sum <- all gradients of all ranks, added in the order of the ranks and of each one's gradients, over the trainable
-/// parameters, of which there must be some: ((g_1 + g_2) + g_3) + ..., as one process adds them. A rank may have none. A
-/// thread of its own adds and passes on what is complete, while the others still compute the rest.
+/// parameters, of which there must be some: ((g_1 + g_2) + g_3) + ..., as one process adds them. A rank may have none.
+/// A thread of its own adds and passes on what is complete, while the others still compute the rest.
 template <Scalar S>
 class SumOverRanks {
  public:
