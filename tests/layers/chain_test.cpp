@@ -265,6 +265,35 @@ TEST_CASE("parts that are shared in any order go backward and fold") {
 
 namespace {
 
+/// The names of the parameters that a backward pass tells of.
+template <class Model>
+std::string told_of(const Model& model) {
+  Model gradient = zeros_like(model);
+  std::string names;
+  const Run<double> run{.on_complete = [&](const ConstParameterList& parameters) {
+    for (const ConstParameter& told : parameters)
+      for (const ConstParameter& known : list_parameters(std::as_const(gradient)))
+        if (told.data == known.data) names += known.name + ' ';
+  }};
+  const TokenSets<double> sets = uneven_sets(model.input_dim());
+  Recording<Model> recording;
+  const Matrix<double> out = forward(model, sets, recording, run).tokens;
+  static_cast<void>(backward(model, out, recording, gradient, run));
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("a backward pass tells of gradients when no link in front adds to them") {
+  CHECK(told_of(with_random_weights(TiedModel())) == "norm.weight norm.bias embedding.weight embedding.bias ");
+  CHECK(told_of(with_random_weights(SharedModel())) == "");
+  CHECK(told_of(with_random_weights(CrateBlock<double>({.dim = 4, .heads = 2}))) ==
+        "sparsify.norm.weight sparsify.norm.bias sparsify.dictionary compress.norm.weight compress.norm.bias "
+        "compress.subspaces compress.output.weight compress.output.bias ");
+}
+
+namespace {
+
 struct Tail : Chain<Tail, double> {
   Linear<double> map{3, 3};
   Pool<double> pool{3, Pooling::mean};

@@ -4,6 +4,7 @@
 give the same bytes, also where a training is stopped, killed and continued by other ranks, and on several hosts; whatever goes
 wrong at one rank ends all of them with a sentence that says what."""
 
+import contextlib
 import os
 import random
 import re
@@ -184,6 +185,33 @@ def begin_long(arguments, **further):
     return process
 
 
+def has_ended(pid):
+    try:
+        return content(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] == b"Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def check_killed_at_start():
+    """All ranks end; mpirun of Open MPI 4 may still wait for itself then, which no program can change (openpmix, issue 1233)."""
+    for attempt in range(8):
+        process = start(command(2, LANGUAGE, ("--version",)))
+        deadline = time.monotonic() + 60
+        while len(ranks_of(process)) < 2 and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.001)
+        ranks = ranks_of(process)
+        time.sleep(random.random() / 2)
+        with contextlib.suppress(ProcessLookupError, IndexError):  # it has ended
+            os.kill(ranks[attempt % 2], signal.SIGKILL)
+        while not all(map(has_ended, ranks)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        check("one that is killed while MPI begins ends all", all(map(has_ended, ranks)), ranks)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=2)
+        process.kill()
+        process.communicate()
+
+
 LONG = (*TEXT, "--schedule", "constant", "--sample", 0, "--threads", 1)
 
 
@@ -271,8 +299,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_data()
-        for part in (check_programs, check_goes_on, check_differences, check_signals, check_signal_at_mpirun, check_lost_folder,
-                     check_several_hosts):
+        for part in (check_programs, check_goes_on, check_differences, check_killed_at_start, check_signals, check_signal_at_mpirun,
+                     check_lost_folder, check_several_hosts):
             part()
         os.chdir("/")
     return end()

@@ -15,6 +15,8 @@
 #include "comparison.hpp"
 #include "crate/core/launched_process.hpp"
 #include "crate/core/threads.hpp"
+#include "crate/layers/linear.hpp"
+#include "crate/training/detail/sum_over_ranks.hpp"
 #include "crate/training/shared_columns.hpp"
 
 using namespace crate;
@@ -35,7 +37,10 @@ class RankAmongOthers final : public Communicator {
     all.insert(all.begin() + rank_, std::string(own));
     return all;
   }
-  void add_in_order(std::span<const std::span<std::byte>>, const std::function<void(std::size_t)>&) override {}
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<bool(std::size_t)>& is_complete,
+                    const std::function<void(std::size_t)>& add) override {
+    single_process().add_in_order(pieces, is_complete, add);
+  }
   void ask_to_wait() override {}
 
  private:
@@ -102,6 +107,34 @@ TEST_CASE("Ranks share out the columns of matrices, in ranges that do not depend
     CHECK(columns == whole);
     CHECK(labels == whole_of_labels);
   }
+}
+
+TEST_CASE("A rank adds its lanes to what those before have added, each part when it is complete") {
+  Threads threads(2);
+  std::vector<Linear<float>> lanes(3, zeros_like(Linear<float>(200, 300)));
+  std::vector<float> passed_on(200 * 300 + 300, 0.25F);  // of the rank before
+  for (std::size_t lane = 0; lane < 3; ++lane) lanes[lane].weight.setConstant(static_cast<float>(lane + 1));
+  RankAmongOthers ranks(1, 2);
+  detail::LaneSum<Linear<float>> sum(ranks, lanes, 2, passed_on, threads);
+  for (std::size_t lane = 0; lane < 2; ++lane) {
+    lanes[lane].bias.setConstant(7);  // which the sum waits for
+    sum.complete(static_cast<Index>(lane));
+  }
+  sum.wait();
+  CHECK(lanes[0].weight == Matrix<float>::Constant(300, 200, 3.25F));
+  CHECK(lanes[0].bias == Vector<float>::Constant(300, 14.25F));
+}
+
+TEST_CASE("An error in a lane ends a step though its gradient is not complete") {
+  Threads threads(1);
+  std::vector<Linear<float>> lanes(1, zeros_like(Linear<float>(2, 3)));
+  std::vector<float> passed_on;
+  RankAmongOthers ranks(0, 2);
+  const auto fail = [&] {
+    detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, passed_on, threads);
+    throw Error("no gradient");
+  };
+  CHECK(message_of<Error>(fail) == "no gradient");
 }
 
 TEST_CASE("The first text in which ranks differ is named, with what they have") {

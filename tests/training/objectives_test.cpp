@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What objectives accumulate is the gradient of what they measure.
 
+#include <algorithm>
+#include <cstddef>
 #include <tuple>
 #include <vector>
 
@@ -104,4 +106,62 @@ TEST_CASE("masked autoencoding measures the mean visible pixel beside its loss")
   CHECK(mask.sum() == 4 * 3);
   CHECK(relative_error(measures.mean_pixel_loss(), expected) < rounding<double>);
   CHECK(relative_error(measures.loss_over_mean_pixel(), measures.loss.mean() / expected) < rounding<double>);
+}
+
+namespace {
+
+/// Of how many parameters the objective does not tell that their gradient is complete. It tells of the others in the
+/// order that ranks count on, and then leaves their gradient alone.
+template <class Model, class O, class Examples>
+std::size_t parameters_not_told(Model model, const O& objective, const Examples& examples) {
+  static_assert(GoesBackOnce<O>);
+  initialise(model, 1);
+  Model gradient = zeros_like(model);
+  const ConstParameterList expected = detail::list_as_completed(gradient);
+  CHECK(expected.size() == list_parameters(gradient).size());
+  std::vector<std::vector<double>> told;
+  Run<double> run;
+  run.on_complete = [&](const ConstParameterList& parameters) {
+    for (const ConstParameter& parameter : parameters) {
+      REQUIRE(parameter.data == expected[told.size()].data);
+      const auto numbers = parameter.numbers<double>();
+      told.emplace_back(numbers.begin(), numbers.end());
+    }
+  };
+  typename O::Memory memory;
+  objective.accumulate(model, examples, 1, gradient, memory, run);
+  for (std::size_t i = 0; i < told.size(); ++i) {
+    const auto numbers = expected[i].numbers<double>();
+    CHECK(std::equal(numbers.begin(), numbers.end(), told[i].begin()));
+  }
+  return expected.size() - told.size();
+}
+
+LabelledTokens draw_tokens() {
+  Random random(3);
+  LabelledTokens tokens{.ids = {}, .layout = TokenLayout({5, 3}), .labels = {}};
+  for (Index i = 0; i < 8; ++i) {
+    tokens.ids.push_back(random.below(11));
+    tokens.labels.push_back(random.below(11));
+  }
+  return tokens;
+}
+
+}  // namespace
+
+TEST_CASE("objectives tell of a layer's gradient when nothing is added to it any more") {
+  const CrateBlockOptions block{.dim = 12, .heads = 3};
+  using Classifier = CrateClassifier<double>;
+  CHECK(parameters_not_told(Classifier({.image = tiny_image, .classes = 3, .depth = 2, .block = block}),
+                            ClassificationObjective<Classifier>(), draw_examples(2)) == 0);
+  using Autoencoder = CrateMaskedAutoencoder<double>;
+  CHECK(parameters_not_told(Autoencoder({.image = tiny_image, .dim = 12, .heads = 3, .depth = 1, .decoder_depth = 1}),
+                            MaskedAutoencodingObjective<Autoencoder>(),
+                            draw_examples(2)) == 3);  // those that are unused
+  using Language = CrateLanguageModel<double>;
+  CHECK(parameters_not_told(Language({.vocabulary = 11, .context = 5, .depth = 2, .block = block}),
+                            TokenPredictionObjective<Language>(), draw_tokens()) == 0);
+  using Masked = CrateMaskedLanguageModel<double>;
+  CHECK(parameters_not_told(Masked({.text = {.vocabulary = 11, .context = 5, .depth = 2, .block = block}}),
+                            TokenPredictionObjective<Masked>(), draw_tokens()) == 1);  // the bias of the tied decoder
 }

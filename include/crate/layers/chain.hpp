@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/layers/layer.hpp"
 #include "crate/layers/linked.hpp"
@@ -90,13 +91,42 @@ inline constexpr bool any_link_changes_layout = []<class... Gets>(const std::tup
   return (ChangesLayout<typename LayerOf<Entry<Gets, Self>>::type> || ...);
 }(links_of<Self>());
 
+template <class L>
+concept IsChain = requires {
+  typename L::Scalar;
+}
+&&std::is_base_of_v<Chain<L, typename L::Scalar>, L>;
+
+template <class Get, class OtherGet>
+[[nodiscard]] constexpr bool are_different_members(const Get& get, const OtherGet& other) {
+  if constexpr (!std::is_member_object_pointer_v<Get> || !std::is_member_object_pointer_v<OtherGet>)
+    return false;  // a view may be of any part
+  else if constexpr (std::is_same_v<Get, OtherGet>)
+    return get != other;
+  else
+    return true;
+}
+
+/// Whether the gradient of this link is complete when the backward pass is through it: no link in front of it has parts
+/// of the same.
+template <class Self, std::size_t entry>
+[[nodiscard]] constexpr bool completes_gradient() {
+  const auto links = links_of<Self>();
+  const auto& own = std::get<entry>(links).get;
+  if (!std::is_member_object_pointer_v<std::remove_cvref_t<decltype(own)>>) return false;
+  return [&]<std::size_t... i>(std::index_sequence<i...>) {
+    return (are_different_members(std::get<i>(links).get, own) && ...);
+  }
+  (std::make_index_sequence<entry>());
+}
+
 /// Whether what the layer returned may be overwritten before the backward pass: its tape does not view it. A layer says
 /// so by `static constexpr bool frees_output = true`, a chain is as its last link.
 template <class L>
 [[nodiscard]] constexpr bool frees_output() {
   if constexpr (requires { L::frees_output; })
     return L::frees_output;
-  else if constexpr (requires { typename L::Scalar; } && std::is_base_of_v<Chain<L, typename L::Scalar>, L>)
+  else if constexpr (IsChain<L>)
     return []<class... Gets>(const std::tuple<Part<Gets>...>&) {
       using Last = std::tuple_element_t<sizeof...(Gets) - 1, std::tuple<Gets...>>;
       return frees_output<typename LayerOf<Entry<Last, L>>::type>();
@@ -186,6 +216,23 @@ struct Chain : detail::Linked<Self, S> {
     return this->layout_behind_all(layout);
   }
 
+  /// Calls visit(part of the gradient) in the order in which the backward pass tells that they are complete.
+  template <class Visit>
+  static void for_each_complete(const Self& gradient, const Visit& visit) {
+    for_each_entry_backwards([&](const auto& entry, auto index) {
+      if constexpr (detail::completes_gradient<Self, index>()) {
+        const auto& gradients = std::invoke(entry.get, gradient);
+        using Link = typename detail::LayerOf<std::remove_cvref_t<decltype(gradients)>>::type;
+        for (std::size_t i = detail::layer_count(gradients); i > 0; --i) {
+          if constexpr (detail::IsChain<Link>)
+            Link::for_each_complete(detail::layer_at(gradients, i - 1), visit);
+          else if constexpr (HasParts<Link>)
+            visit(detail::layer_at(gradients, i - 1));
+        }
+      }
+    });
+  }
+
   /// The first link.
   [[nodiscard]] const auto& front() const {
     return detail::layer_at(std::invoke(std::get<0>(detail::links_of<Self>()).get, self()), 0);
@@ -220,6 +267,7 @@ struct Chain : detail::Linked<Self, S> {
     detail::TwoRooms<S> rooms(pass.workspace, largest_activation(entering));
     std::optional<Eigen::Ref<const Matrix<S>>> current(std::in_place, out_cotangent);
     std::size_t left = link_count();
+    const auto* const told = pass.tell_of_complete(nullptr);
     const auto go_back_through = [&](const auto& link, const auto& link_tape, auto& link_gradient) {
       if constexpr (requires { link_tape.entering; }) pass.enter(*link_tape.entering);
       if (--left == 0 && z_cotangent == nullptr)
@@ -235,10 +283,18 @@ struct Chain : detail::Linked<Self, S> {
       const auto& layers = std::invoke(entry.get, self());
       auto&& gradients = std::invoke(entry.get, gradient);
       const auto& tapes = std::get<index>(tape.links);
-      for (std::size_t i = detail::layer_count(layers); i > 0; --i)
+      using Link = typename detail::LayerOf<std::remove_cvref_t<decltype(layers)>>::type;
+      constexpr bool completes = detail::completes_gradient<Self, index>();
+      if constexpr (completes && detail::IsChain<Link>) pass.tell_of_complete(told);
+      for (std::size_t i = detail::layer_count(layers); i > 0; --i) {
         go_back_through(detail::layer_at(layers, i - 1), detail::layer_at(tapes, i - 1),
                         detail::layer_at(gradients, i - 1));
+        if constexpr (completes && !detail::IsChain<Link> && HasParts<Link>)
+          if (told != nullptr && *told) (*told)(list_parameters(std::as_const(detail::layer_at(gradients, i - 1))));
+      }
+      pass.tell_of_complete(nullptr);
     });
+    pass.tell_of_complete(told);
     pass.enter(entering);
   }
 

@@ -8,6 +8,7 @@
 
 #include "crate/core/dropout.hpp"
 #include "crate/core/matrix.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
@@ -29,7 +30,10 @@ struct HalfStep {
 template <Scalar S>
 using Observer = std::function<void(HalfStep<S>)>;
 
-/// What the caller lends to a forward pass. Without threads it runs on one, without a workspace it allocates its own.
+/// Is told, in a backward pass, of parameters whose gradient is complete: the pass adds nothing to it any more.
+using GradientObserver = std::function<void(const ConstParameterList&)>;
+
+/// What the caller lends to a pass. Without threads it runs on one, without a workspace it allocates its own.
 template <Scalar S>
 struct Run {
   Threads* threads = nullptr;
@@ -38,7 +42,8 @@ struct Run {
   bool shows_attention = false;  ///< whether the observer sees attention probabilities too, which cost N^2 K numbers
   DropoutStream dropout =
       {};  ///< the numbers that dropout draws; for passes that are recorded, the only ones that drop
-  TokenCache<S>* cache = nullptr;  ///< of tokens that went before those of the pass; see inference/generate.hpp
+  TokenCache<S>* cache = nullptr;     ///< of tokens that went before those of the pass; see inference/generate.hpp
+  GradientObserver on_complete = {};  ///< of a chain's backward pass, link by link, of those whose parts no other has
 };
 
 /// The threads and the workspace of a run, or one thread and a new workspace where the caller lent none.
@@ -120,6 +125,11 @@ class Pass {
     Workspace::Frame* before_;
   };
 
+  /// From here on, chains tell `observer`, if there is one, of what is complete. Returns who was told before.
+  const GradientObserver* tell_of_complete(const GradientObserver* observer) {
+    return std::exchange(on_complete_, observer);
+  }
+
   /// Room for an activation of a pass that is recorded.
   [[nodiscard]] auto keep(Index rows, Index cols) { return kept_->template matrix<S>(rows, cols); }
 
@@ -158,6 +168,7 @@ class Pass {
   const TokenLayout* layout_;
   const Run<S>& run_;
   Workspace::Frame* kept_ = nullptr;
+  const GradientObserver* on_complete_ = nullptr;
   std::string scope_;
 };
 

@@ -14,6 +14,7 @@
 #include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/layers/chain.hpp"
 #include "crate/layers/pass.hpp"
 #include "crate/training/communicator.hpp"
 #include "crate/training/detail/sum_over_ranks.hpp"
@@ -38,8 +39,9 @@ struct BatchCut {
 
 /// The gradient of an objective's mean over a batch, on several threads and ranks. The batch is cut into micro-batches,
 /// these are dealt out to lanes in turn, lanes to ranks, each lane sums its gradient, and lanes are summed in order:
-/// any number of threads and ranks gives the same bits, to all ranks. Of an O that is a reference, the objective must
-/// outlive this, and may change between steps.
+/// any number of threads and ranks gives the same bits, to all ranks. What the last backward pass of each of a rank's
+/// lanes is through with goes to the other ranks while it still goes back, if the objective GoesBackOnce. Of an O that
+/// is a reference, the objective must outlive this, and may change between steps.
 template <class Model, class O>
 class BatchGradient {
  public:
@@ -68,6 +70,7 @@ class BatchGradient {
     const RankShare own(lanes, ranks_);
     while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(model));
     std::vector<Measures> sums(static_cast<std::size_t>(pieces));
+    detail::LaneSum<Model> sum(ranks_, lanes_, own.count, passed_on_, threads_);
     threads_.for_each(own.count, [&](Index i, int worker) {
       Model& gradient = lanes_[static_cast<std::size_t>(i)];
       Threads alone;
@@ -78,12 +81,15 @@ class BatchGradient {
         Worker& memory = workers_[static_cast<std::size_t>(worker)];
         Run<typename Model::Scalar> run{.threads = own.count > 1 ? &alone : &threads_, .workspace = &memory.workspace};
         run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
+        if constexpr (GoesBackOnce<O> && detail::IsChain<Model>)
+          if (piece + lanes >= pieces) run.on_complete = sum.observer(i);
         sums[static_cast<std::size_t>(piece)] =
             objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),
                                   gradient, memory.memory, run);
       }
+      sum.complete(i);
     });
-    detail::sum_lanes(ranks_, lanes_, own.count, passed_on_, threads_);
+    sum.wait();
     share_values(ranks_, "sums over a batch", sums,
                  [&](Index piece) { return RankShare::owner(piece % lanes, lanes, ranks_); });
     return total_of(sums);

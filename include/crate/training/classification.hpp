@@ -55,6 +55,7 @@ struct ClassificationObjective {
   using Examples = ExamplesOfModel;
   using Memory = Recording<Model>;
   using Measures = ClassificationMeasures;
+  using OnceBackward = ClassificationObjective;
 
   CrossEntropyOptions loss = {};
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -19,7 +20,7 @@
 namespace crate {
 
 /// The processes that train one model together, called ranks: 0, ..., size() - 1. All of them call the same functions
-/// in the same order, each from one thread. Every function throws Error where the others cannot be reached.
+/// in the same order, each from one thread at a time. Every function throws Error where the others cannot be reached.
 class Communicator {
  public:
   Communicator() = default;
@@ -39,7 +40,9 @@ class Communicator {
 
   /// Makes the same of `pieces` on all ranks: each goes from rank 0 to the last, where add(piece) is called on every
   /// rank to add its part in place, and the last one's is what all get. On rank 0 a piece holds old numbers: assign.
+  /// is_complete(piece) says whether the rank has its part, which it comes to have in the order of the pieces.
   virtual void add_in_order(std::span<const std::span<std::byte>> pieces,
+                            const std::function<bool(std::size_t piece)>& is_complete,
                             const std::function<void(std::size_t piece)>& add) = 0;
 
   /// Called by the first rank where an error ends the training, but something is left to do, such as to write weights:
@@ -59,9 +62,12 @@ class SingleProcess final : public Communicator {
   [[nodiscard]] std::vector<std::string> gather(std::string_view, std::string_view own) override {
     return {std::string(own)};
   }
-  void add_in_order(std::span<const std::span<std::byte>> pieces,
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<bool(std::size_t)>& is_complete,
                     const std::function<void(std::size_t)>& add) override {
-    for (std::size_t piece = 0; piece < pieces.size(); ++piece) add(piece);
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      while (!is_complete(piece)) std::this_thread::yield();
+      add(piece);
+    }
   }
   void ask_to_wait() override {}
 };

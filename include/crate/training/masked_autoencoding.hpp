@@ -62,6 +62,7 @@ struct MaskedAutoencodingObjective {
   using Examples = LabelledImages<Scalar>;
   using Memory = Recording<Model>;
   using Measures = MaskedAutoencodingMeasures;
+  using OnceBackward = MaskedAutoencodingObjective;
 
   /// Throws OptionError if the model hides no patch.
   Measures accumulate(const Model& model, const Examples& examples, double weight, Model& gradient, Memory& recording,

@@ -14,13 +14,16 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <limits>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,19 +35,55 @@
 
 namespace crate {
 
+namespace detail {
+
+/// While it lives, it ends the process when so long has passed: MPI waits for ever for a process that died before it
+/// had begun, and mpirun for those that wait.
+class MpiStartLimit {
+ public:
+  explicit MpiStartLimit(std::chrono::seconds longest)
+      : watch_([this, longest] {
+          std::unique_lock lock(mutex_);
+          if (changed_.wait_for(lock, longest, [this] { return has_begun_; })) return;
+          std::fprintf(stderr, "MPI: expected all processes to begin within %td s, found some that did not\n",
+                       static_cast<std::ptrdiff_t>(longest.count()));
+          std::_Exit(1);
+        }) {}
+  MpiStartLimit(const MpiStartLimit&) = delete;
+  MpiStartLimit& operator=(const MpiStartLimit&) = delete;
+  ~MpiStartLimit() {
+    {
+      const std::lock_guard lock(mutex_);
+      has_begun_ = true;
+    }
+    changed_.notify_one();
+    watch_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool has_begun_ = false;
+  std::thread watch_;  // begins last, as it uses the others
+};
+
+}  // namespace detail
+
 /// The processes that mpirun started. Made once in a process, by its first thread, before anything is printed. Its
 /// destructor waits for all ranks; called because of an exception, it ends them as end_all does.
 class Mpi final : public Communicator {
  public:
-  /// Throws Error if MPI cannot be begun, was begun before, or does not let a process have several threads.
-  Mpi() {
+  /// Throws Error if MPI cannot be begun, was begun before, or does not let several threads call it in turn. Ends the
+  /// process if others do not begin in time.
+  explicit Mpi(std::chrono::seconds longest_start = std::chrono::minutes(5)) {
+    const detail::MpiStartLimit limit(longest_start);
     int begun = 0, found = MPI_THREAD_SINGLE;
     check(MPI_Initialized(&begun), "MPI_Initialized");
     if (begun != 0) throw Error("MPI: expected none that was begun before in this process, found one");
-    check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &found), "MPI_Init_thread");
-    if (found < MPI_THREAD_FUNNELED)
-      throw Error(concatenate("MPI: expected one for processes of several threads (MPI_THREAD_FUNNELED = ",
-                              MPI_THREAD_FUNNELED, "), found level ", found));
+    check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &found), "MPI_Init_thread");
+    if (found < MPI_THREAD_SERIALIZED)
+      throw Error(concatenate("MPI: expected one that several threads may call in turn (MPI_THREAD_SERIALIZED = ",
+                              MPI_THREAD_SERIALIZED, "), found level ", found));
     check(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
     check(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
     check(MPI_Comm_rank(world_, &rank_), "MPI_Comm_rank");
@@ -101,28 +140,36 @@ class Mpi final : public Communicator {
     return texts;
   }
 
-  /// A pipeline: while a rank adds to a piece, the ranks behind it add to the pieces before. Then the sums come back
-  /// down the chain. Each rank sends every piece up and down once, but the last one only down and the first only up. An
-  /// error ends all ranks here, as messages under way still write into the pieces.
-  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<void(std::size_t)>& add) override
-      try {
-    const int last = size_ - 1;
-    std::vector<Requests> coming(pieces.size());
-    Requests going;
-    if (rank_ > 0) receive(pieces, rank_ - 1, coming);
-    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
-      wait(coming[piece]);
-      add(piece);
-      if (size_ > 1) send(pieces[piece], rank_ < last ? rank_ + 1 : rank_ - 1, going);
+  /// A pipeline: every piece goes up the chain of ranks, which add to it, and its sum comes down again, while other
+  /// pieces are elsewhere. Each rank sends every piece up and down once, but the last one only down and the first only
+  /// up. An error ends all ranks here, as messages under way still write into the pieces.
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<bool(std::size_t)>& is_complete,
+                    const std::function<void(std::size_t)>& add) override try {
+    const std::size_t count = pieces.size();
+    const bool is_last = rank_ == size_ - 1;
+    std::vector<Requests> partial_sum(count), going_up(count), sum(count);
+    Requests going_down;
+    std::size_t added = 0, sent_up = 0, done = 0;  // pieces
+    if (rank_ > 0)
+      for (std::size_t i = 0; i < count; ++i) receive(pieces[i], rank_ - 1, partial_sum[i]);
+    while (done < count) {
+      const std::size_t before = added + sent_up + done;
+      if (added < count && is_complete(added) && is_through(partial_sum[added])) {
+        add(added);
+        if (!is_last) send(pieces[added], rank_ + 1, going_up[added]);
+        ++added;
+      }
+      if (sent_up < added && is_through(going_up[sent_up])) {  // its memory is free for the sum
+        if (!is_last) receive(pieces[sent_up], rank_ + 1, sum[sent_up]);
+        ++sent_up;
+      }
+      if (done < sent_up && is_through(sum[done])) {
+        if (rank_ > 0) send(pieces[done], rank_ - 1, going_down);
+        ++done;
+      }
+      if (added + sent_up + done == before) let_others_compute(is_complete(count - 1));
     }
-    wait(going);
-    if (rank_ == last) return;
-    receive(pieces, rank_ + 1, coming);
-    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
-      wait(coming[piece]);
-      if (rank_ > 0) send(pieces[piece], rank_ - 1, going);
-    }
-    wait(going);
+    check(MPI_Waitall(static_cast<int>(going_down.size()), going_down.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
   } catch (const std::exception& error) { end_all(1, error.what()); }
 
   void ask_to_wait() override {
@@ -189,21 +236,31 @@ class Mpi final : public Communicator {
             "MPI_Isend");
   }
 
-  void receive(std::span<const std::span<std::byte>> pieces, int from, std::vector<Requests>& requests) {
-    for (std::size_t i = 0; i < pieces.size(); ++i)
-      for (auto piece = pieces[i]; !piece.empty(); piece = piece.subspan(std::min(longest_message, piece.size())))
-        check(MPI_Irecv(piece.data(), length_of_next(piece), MPI_BYTE, from, part_of_a_sum, world_,
-                        &requests[i].emplace_back(MPI_REQUEST_NULL)),
-              "MPI_Irecv");
+  void receive(std::span<std::byte> piece, int from, Requests& requests) {
+    for (; !piece.empty(); piece = piece.subspan(std::min(longest_message, piece.size())))
+      check(MPI_Irecv(piece.data(), length_of_next(piece), MPI_BYTE, from, part_of_a_sum, world_,
+                      &requests.emplace_back(MPI_REQUEST_NULL)),
+            "MPI_Irecv");
   }
 
   [[nodiscard]] static int length_of_next(std::span<const std::byte> piece) {
     return static_cast<int>(std::min(longest_message, piece.size()));
   }
 
-  static void wait(Requests& requests) {
-    check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
-    requests.clear();
+  [[nodiscard]] static bool is_through(Requests& requests) {
+    int through = 0;
+    check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &through, MPI_STATUSES_IGNORE),
+          "MPI_Testall");
+    return through != 0;
+  }
+
+  /// Between two looks at messages: messages move on by looks alone, but a thread that looks without pause would take a
+  /// core from those of this rank that still compute.
+  static void let_others_compute(bool have_computed) {
+    if (have_computed)
+      std::this_thread::yield();
+    else
+      std::this_thread::sleep_for(std::chrono::microseconds(500));
   }
 
   MPI_Comm world_ = MPI_COMM_NULL;

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <type_traits>
 
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
@@ -52,5 +53,11 @@ concept Objective = Measures<typename O::Measures> && std::default_initializable
   { objective.accumulate(model, examples, weight, gradient, memory, run) } -> std::same_as<typename O::Measures>;
   { objective.measure(model, examples, run) } -> std::same_as<typename O::Measures>;
 };
+
+/// An objective that calls backward once in accumulate, with the gradient and the run that it was given, and then
+/// leaves the gradient alone, may say so by its own name, `using OnceBackward = ClassificationObjective`: one that
+/// derives from it has not said so.
+template <class O>
+concept GoesBackOnce = std::same_as<typename std::remove_cvref_t<O>::OnceBackward, std::remove_cvref_t<O>>;
 
 }  // namespace crate

@@ -46,6 +46,7 @@ struct TokenPredictionObjective {
   using Examples = LabelledTokens;
   using Memory = Recording<Model>;
   using Measures = TokenPredictionMeasures;
+  using OnceBackward = TokenPredictionObjective;
 
   CrossEntropyOptions loss = {};
 
