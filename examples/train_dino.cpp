@@ -85,6 +85,16 @@ Index local_side(const Options& o, const ImageDataSet& images, const PatchGrid& 
 
 bool is_published(const Options& o) { return o.preset == "published"; }
 
+/// The patches that are asked for, or the largest of a few that cut an image into at least 16: where the features are
+/// means over few tokens that each see much, they tell more, and more views are seen in the same time.
+std::string patch_of(const Options& o, const ImageDataSet& images) {
+  if (!o.patch.empty()) return o.patch;
+  for (const Index side : {16, 8, 7, 4})
+    if (images.height % side == 0 && images.width % side == 0 && images.height * images.width >= 16 * side * side)
+      return concatenate(side, "x", side);
+  return "";
+}
+
 std::vector<ImageAugmentation> views_of(const Bench& bench, Index side_of_locals) {
   const Options& o = bench.options;
   const ImageDataSet& images = bench.data.training;
@@ -116,7 +126,7 @@ template <class Classifier>
 SelfDistilled<Classifier> fresh_model(const Bench& bench) {
   const Options& o = bench.options;
   const ImageDataSet& images = bench.data.training;
-  typename Classifier::Options sizes{.image = image_program::image_options(o.patch, images),
+  typename Classifier::Options sizes{.image = image_program::image_options(patch_of(o, images), images),
                                      .classes = images.classes(),
                                      .depth = o.depth,
                                      .pooling = o.pool == "mean" ? Pooling::mean : Pooling::class_token};

@@ -71,10 +71,10 @@ inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& o
           .paths = {"--data", "--output", "--history", "--from"}};
 }
 
-inline void add_patch_option(CLI::App& app, std::string& patch) {
-  app.add_option("--patch", patch,
-                 "size of the patches [the smallest of 4x4, 8x8, 16x16, 32x32 that cut an image into at most 256]")
-      ->type_name("HEIGHTxWIDTH");
+inline void add_patch_option(
+    CLI::App& app, std::string& patch,
+    const std::string& otherwise = "the smallest of 4x4, 8x8, 16x16, 32x32 that cut an image into at most 256") {
+  app.add_option("--patch", patch, "size of the patches [" + otherwise + "]")->type_name("HEIGHTxWIDTH");
 }
 
 /// The sides of the patches that are asked for, or else the smallest of a few that cut an image into at most 256:

@@ -31,6 +31,7 @@ crate::Metadata texts_of_preset(const CLI::App& app, const Options& o) {
                              {"--hidden", "2048"},
                              {"--bottleneck", "256"},
                              {"--outputs", "65536"},
+                             {"--pool", "cls"},
                              {"--drop-path", "0.1"},
                              {"--locals", o.objective == "dino" ? "8" : "10"},
                              {"--local-side", "96"},
@@ -79,7 +80,8 @@ void add_model_options(CLI::App& app, Options& o) {
   training_program::add_preset_option(app, o.preset, {o.preset, "published"},
                                       "published, DINO's recipe and views, of pictures of 224 x 224, which takes days");
   add_choice(app, "--family", o.family, {"crate", "vit"}, "crate or vit");
-  image_program::add_patch_option(app, o.patch);
+  image_program::add_patch_option(app, o.patch,
+                                  "the largest of 4x4, 7x7, 8x8, 16x16 that cut an image into at least 16");
   app.add_option("--dim", o.dim, "width of the tokens");
   app.add_option("--depth", o.depth, "blocks");
   app.add_option("--heads", o.heads, "number of heads");

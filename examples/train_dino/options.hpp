@@ -25,7 +25,7 @@ struct Options {
   bool no_flip = false;
 
   // the model
-  std::string family = "crate", patch, pool = "cls";  // pool: cls or mean
+  std::string family = "crate", patch, pool = "mean";  // pool: cls or mean
   Index dim = 96, depth = 4, heads = 4, hidden = 256, bottleneck = 64, outputs = 1024;
   double drop_path = 0;
 
@@ -37,10 +37,10 @@ struct Options {
 
   // the recipe and the files
   // Unlike DINO's own recipe, vectors are not decayed, and so neither is the class token, which is one here.
-  training_program::Options training = {.rate = 1e-3,
+  training_program::Options training = {.rate = 4e-3,
                                         .weight_decay = 0.04,
                                         .decay_matrices_only = true,
-                                        .trainer = {.epochs = 3, .batch = 64, .largest_norm = 3}};
+                                        .trainer = {.epochs = 8, .batch = 64, .largest_norm = 3}};
   double final_weight_decay = 0.4, warm_up_epochs = 0.5, last_rate = 1e-6, teacher_momentum = 0.99;
   Index frozen_epochs = 1;
 };
