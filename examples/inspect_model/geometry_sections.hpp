@@ -64,7 +64,7 @@ inline plots::LinePlot angle_plot(const std::vector<Measurement>& all, const Dep
 }
 
 /// Of all pairs of layers of a run; empty where a pair has no angles.
-inline crate::Matrix<double> angles_of_run(const Measurement& one, const Run& run) {
+inline crate::Matrix<double> angles_of_run(const Measurement& one, const HeadRun& run) {
   crate::Matrix<double> angles = crate::Matrix<double>::Zero(run.length(), run.length());
   Index pairs = 0;
   for (const LayerAngles& pair : one.angles)
@@ -77,7 +77,7 @@ inline crate::Matrix<double> angles_of_run(const Measurement& one, const Run& ru
 }
 
 inline void add_angle_maps(Page& page, const Measurement& one, const std::string& which) {
-  for (const Run& run : runs_in(one)) {
+  for (const HeadRun& run : runs_in(one)) {
     const crate::Matrix<double> angles = angles_of_run(one, run);
     if (angles.rows() < 3) continue;  // the plot above shows two
     page.chart(

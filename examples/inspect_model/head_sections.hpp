@@ -39,7 +39,7 @@ template <class Add>
 plots::LinePlot head_lines(const Measurement& one, std::string title, plots::Axis y, double factor, const Add& add) {
   const Depth depth({one});
   std::vector<std::string> names;
-  for (Index k = 1; k <= most_heads(one); ++k) names.push_back("head " + std::to_string(k));
+  for (Index k = 0; k < most_heads(one); ++k) names.push_back("head " + std::to_string(k));
   const auto add_layer = [&](std::vector<Curve>& curves, double x, const Measurement&, std::size_t i) {
     for (std::size_t k = 0; k < one.layers[i].before.head_rates.size(); ++k) add(curves[k], x, one.layers[i], k);
   };
@@ -51,7 +51,7 @@ plots::LinePlot head_lines(const Measurement& one, std::string title, plots::Axi
 template <class Value>
 void add_head_maps(Page& page, const Measurement& one, const std::string& title, const std::string& unit,
                    std::string_view caption, const Value& value) {
-  for (const Run& run : runs_in(one)) {
+  for (const HeadRun& run : runs_in(one)) {
     crate::Matrix<double> values(one.subspaces[run.first].heads, run.length());
     for (Index k = 0; k < values.rows(); ++k)
       for (Index l = 0; l < values.cols(); ++l)
@@ -63,7 +63,7 @@ void add_head_maps(Page& page, const Measurement& one, const std::string& title,
                        .row_label = "head",
                        .column_label = "layer",
                        .column_names = run.names()};
-    for (Index k = 0; k < values.rows(); ++k) map.row_names.push_back(std::to_string(k + 1));
+    for (Index k = 0; k < values.rows(); ++k) map.row_names.push_back(std::to_string(k));
     page.chart(plots::svg(map), caption);
   }
 }
