@@ -94,24 +94,34 @@ inline void add_angle_maps(Page& page, const Measurement& one, const std::string
   }
 }
 
+/// The |cosines| between the basis vectors of a layer, and strips that show where a head ends.
+inline plots::HeatMap cosine_map(const SubspaceGeometry& u, std::string title) {
+  const std::string side = std::to_string(u.block_side);
+  plots::HeatMap map{.title = std::move(title),
+                     .maps = {{"", u.cosines}},
+                     .value_label = u.block_side == 1 ? "|cosine|" : "|cosine|, mean of " + side + " x " + side,
+                     .range = plots::Range{0, 1},
+                     .row_label = u.block_side == 1 ? "basis vector" : side + " basis vectors",
+                     .column_label = "the same, head by head"};
+  if (u.heads < 2) return map;
+  map.marks.emplace();
+  for (Index i = 0; i < u.cosines.rows(); ++i) map.marks->of_rows.push_back(i * u.block_side / u.head_dim);
+  for (Index k = 0; k < u.heads; ++k) map.marks->names.push_back("head " + std::to_string(k));
+  return map;
+}
+
 /// Of the first, a middle and the last layer.
 inline void add_cosine_maps(Page& page, const Measurement& one, const std::string& which) {
   std::vector<std::size_t> layers = {0, one.subspaces.size() / 2, one.subspaces.size() - 1};
   layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
   std::string_view caption =
       "|cosines| between the basis vectors of all heads, head by head. The derivation assumes orthonormal bases of "
-      "orthogonal subspaces: only the diagonal is light. Light blocks on it are heads of few directions, light blocks "
+      "orthogonal subspaces: only the diagonal, each vector beside itself, is light. Light blocks on it are heads of few directions, light blocks "
       "beside it heads that look at the same.";
   for (const std::size_t i : layers) {
     const SubspaceGeometry& u = one.subspaces[i];
     if (u.cosines.rows() < 2 || !u.cosines.allFinite()) continue;
-    page.chart(plots::svg(plots::HeatMap{.title = "Codebook of " + u.name + which,
-                                         .maps = {{"", u.cosines}},
-                                         .value_label = "|cosine|",
-                                         .range = plots::Range{0, 1},
-                                         .row_label = "basis vector",
-                                         .column_label = "basis vector, head by head"}),
-               caption);
+    page.chart(plots::svg(cosine_map(u, "Codebook of " + u.name + which)), caption);
     caption = "The same, deeper in the model.";
   }
 }

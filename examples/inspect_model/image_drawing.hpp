@@ -81,9 +81,9 @@ template <class Values>
   return image;
 }
 
-/// The image in grey under the colours of a map of its size: dark blue is 0, yellow the largest value.
-[[nodiscard]] inline Image heated(Image image, const Matrix<double>& map) {
-  const double largest = std::max(map.maxCoeff(), 1e-300);
+/// The image in grey under the colours of a map of its size: dark blue is 0, yellow `largest` and more.
+[[nodiscard]] inline Image heated(Image image, const Matrix<double>& map, double largest) {
+  largest = std::max(largest, 1e-300);
   for_each_pixel(image, [&](Index y, Index x, std::uint8_t* pixel) {
     const double grey = (pixel[0] + pixel[1] + pixel[2]) / 3.0, value = std::clamp(map(y, x) / largest, 0.0, 1.0);
     const plots::Colour colour =

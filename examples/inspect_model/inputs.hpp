@@ -87,7 +87,7 @@ class ExampleImages {
 };
 
 /// The first images of [B, C, H, W] of a file, as (C H W) x `most`, or fewer if it has fewer. Throws FileError unless
-/// they are of the size that the model takes.
+/// they are finite and of the size that the model takes.
 template <crate::Scalar S>
 crate::Matrix<S> read_input_images(const std::string& path, const crate::PatchGrid& grid, Index most) {
   const crate::TensorTable table = crate::read_safetensors(path);
@@ -96,6 +96,8 @@ crate::Matrix<S> read_input_images(const std::string& path, const crate::PatchGr
   if (wanted != std::vector<Index>{images.channels, images.height, images.width})
     throw crate::tensor_error(table.at("images"), "expected images of shape ", crate::shape_text(wanted), ", found ",
                               crate::shape_text(table.at("images").shape));
+  if (!images.pixels.allFinite())
+    throw crate::tensor_error(table.at("images"), "expected finite numbers, found NaN or infinity");
   return std::move(images.pixels);
 }
 

@@ -36,6 +36,15 @@ inline std::string title_of(const std::vector<Measurement>& all) {
   return title;
 }
 
+/// The paths of what the models are inspected on.
+inline std::string data_of(const Options& options) {
+  if (!options.data.empty()) return options.data;
+  if (!options.input.empty()) return options.input;
+  std::string pictures;
+  for (const std::string& path : options.show.pictures) pictures += (pictures.empty() ? "" : ", ") + path;
+  return pictures;
+}
+
 inline std::string introduction_of(const std::vector<Measurement>& all, const Options& options) {
   const auto number = [](double value) { return plots::detail::short_number(value); };
   std::string text;
@@ -47,8 +56,7 @@ inline std::string introduction_of(const std::vector<Measurement>& all, const Op
     text +=
         "on " + std::to_string(one.examples) + (one.examples == 1 ? " example (" : " examples (") + one.data + "). ";
   }
-  const std::string& data = options.data.empty() ? options.input : options.data;
-  return text + "Data: " + data + ". Rates are in nats at ε = " + number(options.meter.epsilon) +
+  return text + "Data: " + data_of(options) + ". Rates are in nats at ε = " + number(options.meter.epsilon) +
          ", those as published at eps = " + number(options.meter.published_eps) +
          ", the objective at λ = " + number(options.meter.lambda) + ".";
 }
