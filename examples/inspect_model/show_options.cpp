@@ -130,6 +130,11 @@ void ShowOptions::finish(const CLI::App& app, bool writes, bool has_inputs) {
   if (!masks.empty() && masks.size() != pictures.size())
     throw crate::OptionError(crate::concatenate("option --mask: expected one for each of ", pictures.size(),
                                                 " pictures, found ", masks.size()));
+  if (!(mass >= 0 && mass <= 1))
+    throw crate::OptionError(crate::concatenate("option --mass: expected a share from 0 to 1, found ", mass));
+  if (!(threshold >= -1 && threshold < 1))
+    throw crate::OptionError(
+        crate::concatenate("option --threshold: expected a cosine from -1 to below 1, found ", threshold));
   if (!query_.empty()) query = place_from(query_);
   if (!size_.empty()) size = examples::sides_from("--picture-size", size_);
   for (const std::string& text : steered_) steered.push_back(steer_from(text));

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "crate/core/errors.hpp"
+#include "inspect_model/text_parts.hpp"
 
 namespace inspect_model {
 
@@ -61,10 +62,22 @@ std::string text_of(const std::vector<Index>& ids, const std::optional<crate::To
   return text;
 }
 
-/// On one line.
+/// Without the control characters, "\x1b" in place of each, that would command a terminal; lines stay.
+std::string printable(const std::string& text) {
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    char escaped[8];
+    std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+    shown += c == '\n' || c == '\t' || (byte >= 0x20 && byte != 0x7f) ? std::string(1, c) : std::string(escaped);
+  }
+  return shown;
+}
+
+/// The same on one line.
 std::string in_line(const std::string& text) {
   std::string line;
-  for (const char c : text) line += c == '\n' ? std::string("\\n") : c == '\t' ? " " : std::string(1, c);
+  for (const char c : printable(text)) line += c == '\n' ? std::string("\\n") : c == '\t' ? " " : std::string(1, c);
   return line;
 }
 
@@ -154,16 +167,9 @@ void steer_predictor(Exhibition& exhibition, const std::string& half_step, const
                                        half_step + " is set");
 }
 
-/// The ids of the prompts that are given, or else the first of the first text.
-std::vector<std::vector<Index>> prompts_of(const crate::LabelledTokens& texts,
-                                           const std::optional<crate::Tokeniser>& tokeniser,
-                                           const ShowOptions& options) {
-  if (options.prompts.empty()) {
-    constexpr Index most = 16;
-    const auto begin = texts.ids.begin() + texts.layout.begin(0);
-    return {{begin, begin + std::min(most, texts.layout.visible(0))}};
-  }
-  if (!tokeniser)
+std::vector<std::vector<Index>> given_prompts(const std::optional<crate::Tokeniser>& tokeniser,
+                                              const ShowOptions& options) {
+  if (!options.prompts.empty() && !tokeniser)
     throw crate::OptionError("option --prompt: expected a tokeniser beside the weights, or --tokeniser, found neither");
   std::vector<std::vector<Index>> prompts;
   for (const std::string& prompt : options.prompts) {
@@ -174,6 +180,16 @@ std::vector<std::vector<Index>> prompts_of(const crate::LabelledTokens& texts,
   return prompts;
 }
 
+/// The ids of the prompts that are given, or else the first of the first text.
+std::vector<std::vector<Index>> prompts_of(const crate::LabelledTokens& texts,
+                                           const std::optional<crate::Tokeniser>& tokeniser,
+                                           const ShowOptions& options) {
+  if (!options.prompts.empty()) return given_prompts(tokeniser, options);
+  constexpr Index most = 16;
+  const auto begin = texts.ids.begin() + texts.layout.begin(0);
+  return {{begin, begin + std::min(most, texts.layout.visible(0))}};
+}
+
 void steer_writer(Exhibition& exhibition, const std::string& half_step, const TextModel& model,
                   const std::vector<std::vector<Index>>& prompts, const std::optional<crate::Tokeniser>& tokeniser,
                   const ShowOptions& options) {
@@ -181,23 +197,57 @@ void steer_writer(Exhibition& exhibition, const std::string& half_step, const Te
   how.sampling.temperature = 0.8;
   if (tokeniser) how.vocabulary = tokeniser->vocabulary_size();
   Table table("steering", {"prompt", "unit", "value", "text"});
-  const auto add = [&](const std::string& title, const std::string& unit, const std::string& value,
-                       const std::optional<Setting>& setting) {
-    const auto written = model.write(prompts, how, setting);
+  const auto add = [&](const std::string& title, const std::optional<Steer>& steer) {
+    const auto written =
+        model.write(prompts, how, steer ? std::optional(setting_of(half_step, *steer)) : std::optional<Setting>());
     for (std::size_t i = 0; i < prompts.size(); ++i) {
-      const std::string prompt = in_line(text_of(prompts[i], tokeniser)), text = text_of(written[i], tokeniser);
-      std::printf("\n== %s goes on, %s\n%s\n", prompt.c_str(), title.c_str(), text.c_str());
-      table.add(prompt).add(unit).add(value).add(in_line(text)).end_row();
+      const std::string prompt = text_of(prompts[i], tokeniser), text = text_of(written[i], tokeniser);
+      std::printf("\n== %s goes on, %s\n%s\n", in_line(prompt).c_str(), title.c_str(), printable(text).c_str());
+      table.add(prompt, in_line(prompt));
+      steer ? table.add(steer->unit).add(steer->value) : table.add("").add("");
+      table.add(text, in_line(text)).end_row();
     }
   };
-  add("no unit set", "", "", std::nullopt);
-  for (const Steer& steer : options.steered)
-    add(title_of(steer) + " of " + half_step, std::to_string(steer.unit), short_number(steer.value),
-        setting_of(half_step, steer));
+  add("no unit set", std::nullopt);
+  for (const Steer& steer : options.steered) add(title_of(steer) + " of " + half_step, steer);
   exhibition.add_open_table(table,
                             "What the model writes, drawn at temperature 0.8 by the same random numbers, when a "
                             "unit of " +
                                 half_step + " has a value for all tokens");
+}
+
+/// How probabilities of texts change.
+struct OutputChange {
+  Index outputs = 0;
+  Index others = 0;  ///< of which the likeliest is another
+  double sum = 0;    ///< of the total variations, in [0, outputs]
+
+  /// Adds a column of each text, or of each of its tokens that are no padding.
+  void add(const Matrix<double>& before, const Matrix<double>& after, const crate::TokenLayout& layout) {
+    const bool is_of_texts = before.cols() == layout.sets();
+    for (Index s = 0; s < layout.sets(); ++s) {
+      const Index first = is_of_texts ? s : layout.begin(s), count = is_of_texts ? 1 : layout.visible(s);
+      for (Index i = first; i < first + count; ++i) {
+        ++outputs;
+        if (largest_of(before, i) != largest_of(after, i)) ++others;
+        sum += (after.col(i) - before.col(i)).cwiseAbs().sum() / 2;
+      }
+    }
+  }
+};
+
+/// By each setting.
+std::vector<OutputChange> changes_of(const std::string& half_step, const TextModel& model,
+                                     const crate::LabelledTokens& texts, const std::vector<Steer>& steered,
+                                     Index batch) {
+  std::vector<OutputChange> changes(steered.size());
+  for (Index first = 0; first < texts.layout.sets(); first += batch) {
+    const crate::LabelledTokens part = part_of(texts, first, std::min(batch, texts.layout.sets() - first));
+    const Matrix<double> before = model.outputs(part, std::nullopt);
+    for (std::size_t i = 0; i < steered.size(); ++i)
+      changes[i].add(before, model.outputs(part, setting_of(half_step, steered[i])), part.layout);
+  }
+  return changes;
 }
 
 }  // namespace
@@ -223,6 +273,10 @@ void check_units(const crate::LayerUnits& layer, const ShowOptions& options) {
   };
   for (const Index unit : options.units) check("--unit", unit);
   for (const Steer& steer : options.steered) check("--steer", steer.unit);
+}
+
+void check_prompts(const std::optional<crate::Tokeniser>& tokeniser, const ShowOptions& options) {
+  (void)given_prompts(tokeniser, options);
 }
 
 void units_section(Exhibition& exhibition, const UnitReport& units, const crate::PatchGrid& grid,
@@ -285,7 +339,7 @@ void steering_section(Exhibition& exhibition, const std::string& half_step, cons
 
 void steering_section(Exhibition& exhibition, const std::string& half_step, const TextModel& model,
                       const crate::LabelledTokens& texts, const std::optional<crate::Tokeniser>& tokeniser,
-                      const ShowOptions& options) {
+                      const ShowOptions& options, Index batch) {
   if (options.steered.empty()) return;
   exhibition.begin_section(
       "Steering", "A unit of " + half_step +
@@ -294,17 +348,14 @@ void steering_section(Exhibition& exhibition, const std::string& half_step, cons
   if (model.write)
     return steer_writer(exhibition, half_step, model, prompts_of(texts, tokeniser, options), tokeniser, options);
   Table table("steering", {"unit", "value", "outputs", "share_of_other_likeliest", "mean_change_of_probability"});
-  const Matrix<double> before = model.outputs(texts, std::nullopt);
-  for (const Steer& steer : options.steered) {
-    const Matrix<double> after = model.outputs(texts, setting_of(half_step, steer));
-    Index others = 0;
-    for (Index i = 0; i < before.cols(); ++i)
-      if (largest_of(before, i) != largest_of(after, i)) ++others;
-    const double share = static_cast<double>(others) / static_cast<double>(before.cols());
-    const double change = (after - before).cwiseAbs().sum() / (2 * static_cast<double>(before.cols()));
+  const std::vector<OutputChange> changes = changes_of(half_step, model, texts, options.steered, batch);
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const Steer& steer = options.steered[i];
+    const auto outputs = static_cast<double>(changes[i].outputs);
+    const double share = static_cast<double>(changes[i].others) / outputs, change = changes[i].sum / outputs;
     std::printf("\n%s of %s: the likeliest is another for %s of %td outputs\n", title_of(steer).c_str(),
-                half_step.c_str(), percent(share).c_str(), before.cols());
-    table.add(steer.unit).add(steer.value).add(before.cols()).add(share).add(change).end_row();
+                half_step.c_str(), percent(share).c_str(), changes[i].outputs);
+    table.add(steer.unit).add(steer.value).add(changes[i].outputs).add(share).add(change).end_row();
   }
   exhibition.add_open_table(table, "How outputs change when a unit of " + half_step + " is set");
 }

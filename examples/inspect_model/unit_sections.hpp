@@ -46,6 +46,9 @@ template <crate::Scalar S>
 /// Throws OptionError unless there are the units that are asked for.
 void check_units(const crate::LayerUnits& layer, const ShowOptions& options);
 
+/// Throws OptionError unless the prompts, if there are any, can be read by a tokeniser, and are not empty.
+void check_prompts(const std::optional<crate::Tokeniser>& tokeniser, const ShowOptions& options);
+
 /// The image that has this number among those that were run.
 using ImageOfInput = std::function<Image(Index)>;
 
@@ -61,9 +64,10 @@ void units_section(Exhibition& exhibition, const UnitReport& units, const crate:
 void steering_section(Exhibition& exhibition, const std::string& half_step, const ImageModel& model,
                       const ShownImages& images, const ShowOptions& options);
 
-/// What a language model writes when a unit is set, and how another model's outputs change.
+/// What a language model writes when a unit is set, and how another model's outputs change, of `batch` texts at a
+/// time.
 void steering_section(Exhibition& exhibition, const std::string& half_step, const TextModel& model,
                       const crate::LabelledTokens& texts, const std::optional<crate::Tokeniser>& tokeniser,
-                      const ShowOptions& options);
+                      const ShowOptions& options, Index batch);
 
 }  // namespace inspect_model

@@ -352,6 +352,8 @@ def check_refused_pictures(folder):
             ([*of_picture, "--mask", dark, *out], "at least half brightness where the object is, found none"),
             ([*of_picture, "--mask", mask, "--mask", mask, *out], "one for each of 1 pictures, found 2"),
             ([*of_picture, "--picture-size", "30x32", *out], "a multiple of 8, found 30"),
+            ([*of_picture, "--mass", "nan", *out], "--mass"),
+            ([*of_picture, "--threshold", 1, *out], "a cosine from -1 to below 1, found 1"),
             ([*of_picture, "--show", 3, *out], "--show would have no effect"),
             ([*of_picture, "--mass", 0.5], "--mass would have no effect: there is no --output or --page"),
             ([*of_picture, "--prompt", "a", *out], "--prompt would have no effect: there is no --steer"),
