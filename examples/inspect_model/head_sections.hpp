@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,10 +24,12 @@ namespace inspect_model {
 
 namespace detail {
 
-/// By how much the half with the subspaces changes the mean rate of a head, relative to what it was.
+/// By how much the half with the subspaces changes the mean rate of a head, relative to what it was; NaN of a head
+/// whose rate was 0.
 inline double head_change(const crate::LayerMetrics& layer, std::size_t head) {
   const double before = layer.before.head_rates[head].mean();
-  return before > 0 && layer.between.is_measured() ? layer.between.head_rates[head].mean() / before - 1 : 0;
+  return before > 0 && layer.between.is_measured() ? layer.between.head_rates[head].mean() / before - 1
+                                                   : std::numeric_limits<double>::quiet_NaN();
 }
 
 inline Index most_heads(const Measurement& one) {
@@ -82,11 +86,11 @@ inline void head_section(Page& page, const std::vector<Measurement>& all) {
                       change_title = "Change of each head's rate" + which;
     const std::string_view rate_caption =
         "R of the tokens' projections onto the subspace of each head, entering the layer, in nats. A healthy model "
-        "uses "
-        "all of its heads: none stays near zero, and each codes a share of its own.";
+        "uses all of its heads: none stays near zero, and each codes a share of its own.";
     const std::string_view change_caption =
-        "By how much the compression half of a layer changes that rate, in per cent of what it was. In a healthy CRATE "
-        "most heads are negative; where a head is far above zero its layer expands what it was to compress.";
+        "By how much the half with the subspaces changes that rate, in per cent of what it was: the mean over the "
+        "examples behind it beside the mean before. In a healthy CRATE most heads are negative; where a head is far "
+        "above zero its layer expands what it was to compress.";
     if (detail::most_heads(one) < 2) continue;
     is_shown = true;
     if (detail::most_heads(one) <= most_lines) {
@@ -106,9 +110,11 @@ inline void head_section(Page& page, const std::vector<Measurement>& all) {
       detail::add_head_maps(
           page, one, rate_title, "nats", rate_caption,
           [](const crate::LayerMetrics& layer, std::size_t k) { return layer.before.head_rates[k].mean(); });
-      detail::add_head_maps(
-          page, one, change_title, "%", change_caption,
-          [](const crate::LayerMetrics& layer, std::size_t k) { return 100 * detail::head_change(layer, k); });
+      detail::add_head_maps(page, one, change_title, "%", change_caption,
+                            [](const crate::LayerMetrics& layer, std::size_t k) {
+                              const double change = detail::head_change(layer, k);
+                              return std::isnan(change) ? 0 : 100 * change;  // maps have no colour for what is missing
+                            });
     }
   }
   if (is_shown) page.table(head_table(all), "Rates of all heads at all places");
@@ -119,7 +125,7 @@ inline void step_section(Page& page, const std::vector<Measurement>& all) {
       "Steps beside exact ones",
       "What a layer's half with subspaces adds to its tokens, beside a step of the same length straight down the "
       "gradient of Rᶜ in the same subspaces." +
-          detail::bands(all));
+          detail::bands(all) + detail::of_decoders(all));
   const Depth depth(all);
   const Legend legend = with_legend(all);
   const std::vector<Curve> cosines = curves_over_layers(

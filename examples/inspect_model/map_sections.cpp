@@ -90,7 +90,8 @@ void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLa
           {name + overlaps.add(shown.images, image, "attention", name, most), masked(shown.picture(image), most)});
     }
     const std::string what = "Attention of " + asked + " in " + shown.layer.name + " to the patches of " +
-                             shown.name(image) + ", yellow at its largest share, which is below each map. "
+                             shown.name(image) +
+                             ", yellow at its largest share, which is below each map. "
                              "A head with one small share everywhere looks at nothing";
     const std::string held = "patches that hold " + percent(options.mass) + " of it";
     exhibition.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The " + held}},

@@ -160,7 +160,9 @@ Measurement measure(const std::string& name, const Model& model, const Options& 
   crate::StepMeter<S> step_meter(model, {.epsilon = options.meter.epsilon}, &threads);
   crate::Workspace workspace;
   Measurement result{.model = name,
-                     .data = !options.data.empty() ? options.split : options.input.empty() ? "pictures" : "input",
+                     .data = !options.data.empty()   ? options.split
+                             : options.input.empty() ? "pictures"
+                                                     : "input",
                      .kind = std::string(crate::FamilyOf<Model>::title),
                      .parameters = crate::parameter_count(model)};
   result.examples = run_on_all(

@@ -78,7 +78,8 @@ void ShowOptions::add_to(CLI::App& app) {
   app.add_option("--threshold", threshold,
                  "cosine of keys above which normalised cuts take two patches for neighbours");
   app.add_option("--unit", units,
-                 "unit of the block's codes whose largest uses are shown; may be given several times [the most used]")
+                 "unit of the block's codes whose largest uses are shown; may be given several times [the most "
+                 "used of those for at most a fifth of the tokens]")
       ->type_name("N")
       ->allow_extra_args(false);
   app.add_option("--steer", steered_,

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "crate/core/errors.hpp"
+#include "crate/text/streaming_decoder.hpp"
 #include "inspect_model/text_parts.hpp"
 
 namespace inspect_model {
@@ -30,6 +31,7 @@ std::string short_number(double value) {
 double rate_of(const UnitReport& units, Index unit) { return units.firing_rates[static_cast<std::size_t>(unit)]; }
 
 std::string title_of(const UnitReport& units, const ShownUnit& shown) {
+  if (shown.uses.empty()) return "unit " + std::to_string(shown.unit) + " is zero for all tokens";
   return "unit " + std::to_string(shown.unit) + " is not zero for " + percent(rate_of(units, shown.unit)) +
          " of the tokens";
 }
@@ -86,13 +88,20 @@ std::string snippet(const crate::LabelledTokens& texts, const crate::UnitUse& us
                     const std::optional<crate::Tokeniser>& tokeniser) {
   constexpr Index most_before = 16, most_behind = 4;
   const Index begin = texts.layout.begin(use.set), place = begin + use.token;
-  const auto part = [&](Index first, Index last) {
-    const std::vector<Index> ids(texts.ids.begin() + first, texts.ids.begin() + last);
-    return in_line(text_of(ids, tokeniser));
+  const Index first = std::max(begin, place - most_before),
+              last = std::min(begin + texts.layout.visible(use.set), place + 1 + most_behind);
+  const auto part = [&](Index from, Index to) {
+    return text_of(std::vector<Index>(texts.ids.begin() + from, texts.ids.begin() + to), tokeniser);
   };
-  const std::string space = tokeniser ? "" : " ";
-  return part(std::max(begin, place - most_before), place) + space + "[" + part(place, place + 1) + "]" + space +
-         part(place + 1, std::min(begin + texts.layout.visible(use.set), place + 1 + most_behind));
+  const auto in_brackets = [](const std::string& before, const std::string& token, const std::string& behind) {
+    return crate::valid_utf8(before) + "[" + crate::valid_utf8(token) + "]" + crate::valid_utf8(behind);
+  };
+  if (!tokeniser) return in_brackets(part(first, place) + " ", part(place, place + 1), " " + part(place + 1, last));
+  // What stands between words depends on those before, so that all is decoded together and then cut.
+  const std::string before = part(first, place), with_token = part(first, place + 1), all = part(first, last);
+  if (with_token.starts_with(before) && all.starts_with(with_token))
+    return in_brackets(before, with_token.substr(before.size()), all.substr(with_token.size()));
+  return in_brackets(before, part(place, place + 1), part(place + 1, last));
 }
 
 Index largest_of(const Matrix<double>& columns, Index column) {
@@ -201,7 +210,8 @@ void steer_writer(Exhibition& exhibition, const std::string& half_step, const Te
     const auto written =
         model.write(prompts, how, steer ? std::optional(setting_of(half_step, *steer)) : std::optional<Setting>());
     for (std::size_t i = 0; i < prompts.size(); ++i) {
-      const std::string prompt = text_of(prompts[i], tokeniser), text = text_of(written[i], tokeniser);
+      const std::string prompt = crate::valid_utf8(text_of(prompts[i], tokeniser)),
+                        text = crate::valid_utf8(text_of(written[i], tokeniser));
       std::printf("\n== %s goes on, %s\n%s\n", in_line(prompt).c_str(), title.c_str(), printable(text).c_str());
       table.add(prompt, in_line(prompt));
       steer ? table.add(steer->unit).add(steer->value) : table.add("").add("");
@@ -252,13 +262,19 @@ std::vector<OutputChange> changes_of(const std::string& half_step, const TextMod
 
 }  // namespace
 
-std::vector<Index> shown_units(const std::vector<double>& firing_rates, const ShowOptions& options) {
+std::vector<Index> shown_units(const std::vector<double>& firing_rates, const std::vector<double>& largest,
+                               const ShowOptions& options) {
   if (!options.units.empty()) return options.units;
   constexpr std::size_t most = 8;
-  std::vector<Index> order(firing_rates.size());
-  std::iota(order.begin(), order.end(), Index{0});
+  constexpr double rare = 0.2;
+  std::vector<Index> order;
+  for (std::size_t unit = 0; unit < firing_rates.size(); ++unit)
+    if (firing_rates[unit] > 0) order.push_back(static_cast<Index>(unit));
   std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) {
-    return firing_rates[static_cast<std::size_t>(a)] > firing_rates[static_cast<std::size_t>(b)];
+    const auto i = static_cast<std::size_t>(a), j = static_cast<std::size_t>(b);
+    const bool a_is_rare = firing_rates[i] <= rare, b_is_rare = firing_rates[j] <= rare;
+    if (a_is_rare != b_is_rare) return a_is_rare;
+    return a_is_rare ? firing_rates[i] > firing_rates[j] : largest[i] > largest[j];
   });
   order.resize(std::min(most, order.size()));
   return order;
@@ -288,6 +304,8 @@ void units_section(Exhibition& exhibition, const UnitReport& units, const crate:
     std::printf("  %s\n", title_of(units, shown).c_str());
     ImageRow row{{}, title_of(units, shown) + "; below each picture its image and the value of the unit"};
     Index rank = 0;
+    if (shown.uses.empty())
+      table.add(shown.unit).add(rate_of(units, shown.unit)).add("").add("").add("").add("").end_row();
     for (const crate::UnitUse& use : shown.uses) {
       table.add(shown.unit).add(rate_of(units, shown.unit)).add(++rank).add(use.set).add(use.token).add(use.value);
       table.end_row();
@@ -313,12 +331,14 @@ void units_section(Exhibition& exhibition, const UnitReport& units, const crate:
   for (const ShownUnit& shown : units.shown) {
     std::printf("  %s\n", title_of(units, shown).c_str());
     Index rank = 0;
+    if (shown.uses.empty())
+      table.add(shown.unit).add(rate_of(units, shown.unit)).add("").add("").add("").add("").add("").end_row();
     for (const crate::UnitUse& use : shown.uses) {
       const std::string words = snippet(texts, use, tokeniser);
       table.add(shown.unit).add(rate_of(units, shown.unit)).add(++rank).add(use.set).add(use.token).add(use.value);
-      table.add(words).end_row();
+      table.add(words, in_line(words)).end_row();
       constexpr Index most_printed = 3;
-      if (rank <= most_printed) std::printf("    %10.3g  %s\n", use.value, words.c_str());
+      if (rank <= most_printed) std::printf("    %10.3g  %s\n", use.value, in_line(words).c_str());
     }
   }
   exhibition.add_open_table(table, "The tokens for which each unit of " + units.half_step + " is largest");
@@ -331,7 +351,7 @@ void steering_section(Exhibition& exhibition, const std::string& half_step, cons
   exhibition.begin_section(
       "Steering", "A unit of " + half_step +
                       " is set to a value for all tokens, and the rest of the model computed from there. A unit "
-                      "with a meaning changes the prediction in a way that its largest uses let expect.");
+                      "with a meaning changes the prediction towards what it is most used for.");
   const bool classifies = !model.class_names.empty();
   classifies ? steer_classifier(exhibition, half_step, model, images, options)
              : steer_predictor(exhibition, half_step, model, images, options);
@@ -344,7 +364,7 @@ void steering_section(Exhibition& exhibition, const std::string& half_step, cons
   exhibition.begin_section(
       "Steering", "A unit of " + half_step +
                       " is set to a value for all tokens, and the rest of the model computed from there. A unit "
-                      "with a meaning changes what is written in a way that its largest uses let expect.");
+                      "with a meaning changes what is written towards what it is most used for.");
   if (model.write)
     return steer_writer(exhibition, half_step, model, prompts_of(texts, tokeniser, options), tokeniser, options);
   Table table("steering", {"unit", "value", "outputs", "share_of_other_likeliest", "mean_change_of_probability"});

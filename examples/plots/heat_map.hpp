@@ -193,8 +193,8 @@ inline void draw_colour_bar(Drawing& drawing, const Box& bar, const Range& range
 [[nodiscard]] inline std::string describe(const HeatMap& plot) {
   std::string text = plot.title + ": " + plot.value_label + ".";
   for (const NamedMatrix& map : plot.maps)
-    text += " " + map.name + ": " + std::to_string(map.values.rows()) + " x " + std::to_string(map.values.cols()) +
-            " values from " + detail::short_number(map.values.minCoeff()) + " to " +
+    text += " " + map.name + (map.name.empty() ? "" : ": ") + std::to_string(map.values.rows()) + " x " +
+            std::to_string(map.values.cols()) + " values from " + detail::short_number(map.values.minCoeff()) + " to " +
             detail::short_number(map.values.maxCoeff()) + ".";
   return text;
 }
