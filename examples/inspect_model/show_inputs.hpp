@@ -14,6 +14,7 @@
 #include "inspect_model/any_model.hpp"
 #include "inspect_model/exhibition.hpp"
 #include "inspect_model/inputs.hpp"
+#include "inspect_model/introduction.hpp"
 #include "inspect_model/map_sections.hpp"
 #include "inspect_model/options.hpp"
 #include "inspect_model/unit_sections.hpp"
@@ -100,7 +101,7 @@ ShownLayers shown_layers(const Model& model, const Options& options) {
   ShownLayers shown{layer, units_in(units, block_of(layer.name))};
   check_units(shown.units, options.show);
   if constexpr (requires { model.context(); }) {
-    options.show.check_for_texts();
+    options.show.check_for_texts(detail::writes_text<Model>);
     if (shows_inputs(options)) shown.tokeniser = detail::find_tokeniser(options, model.vocabulary());
     check_prompts(shown.tokeniser, options.show);
   } else {
@@ -157,6 +158,13 @@ void show(const Model& model, const crate::LabelledTokens& texts, const ShownLay
                    options.show, options.batch);
 }
 
+/// Of which model and data single inputs are shown, where there are several.
+[[nodiscard]] inline std::string subject_of(const Options& options) {
+  if (options.against.empty() && options.split != "both") return "";
+  return "Shown of " + names_of_models(options).first +
+         (options.split == "both" ? ", on the test part of the data." : ".");
+}
+
 }  // namespace detail
 
 /// Attention maps, principal components, segments, units and steering, as far as they are asked for: a folder or a page
@@ -166,7 +174,7 @@ void show_inputs(const Model& model, const ShownLayers& layers, const Options& o
                  Page* page) {
   using S = typename Model::Scalar;
   if (!shows_inputs(options)) return;
-  Exhibition exhibition(options.output, page);
+  Exhibition exhibition(options.output, page, detail::subject_of(options));
   const auto inputs = read_inputs(model, options, threads);
   crate::UnitMeter<S> meter(layers.units.half_step);
   run_on(model, inputs, options.batch, {.threads = &threads, .observer = meter.observer()});

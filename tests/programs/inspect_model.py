@@ -359,6 +359,10 @@ def check_refused_pictures(folder):
             ([*of_picture, "--prompt", "a", *out], "--prompt would have no effect: there is no --steer"),
             ([*of_picture, "--prompt", "a", "--steer", "1=1", *out], "expected a model of texts, found one of images"),
             ([*of_picture[:-1], tokens, *out], "expected a PNG or JPEG image"),
+            ([*of_picture, "--tokens", 3, "--steer", "1=1"], "expected a model of texts, found one of images"),
+            ([*of_text, "--input", tokens, "--mass", 0.5, *out], "expected a model of images, found one of texts"),
+            ([*of_picture[:-1], os.path.join(folder, "refused", "units.png"), *out], "that --output does not replace"),
+            ([*of_picture, "--against", weights, "--against-heads", 3, *out], "expected another model"),
             ([*of_text, "--picture", picture, *out], "expected a model of images, found one of texts"),
             ([*of_text, "--input", tokens, "--head", 1, *out], "expected a model of images, found one of texts"),
             ([*of_text, "--input", tokens, "--steer", "1=1", "--prompt", "a", *out], "expected a tokeniser")]:
