@@ -59,8 +59,8 @@ inline bool can_differ(const SubspaceGeometry& u) { return u.head_dim < u.dim; }
 inline std::string random_angles(const SubspaceGeometry& u) {
   const double square = static_cast<double>(u.head_dim) / static_cast<double>(u.dim);
   return "Squared cosines of random heads of " + std::to_string(u.head_dim) + " in " + std::to_string(u.dim) +
-         " dimensions are " + plots::detail::short_number(square) + " on average, as at " +
-         plots::detail::short_number(std::round(std::acos(std::sqrt(square)) * 180 / std::numbers::pi)) + " degrees.";
+         " dimensions are " + plots::short_number(square) + " on average, as at " +
+         plots::short_number(std::round(std::acos(std::sqrt(square)) * 180 / std::numbers::pi)) + " degrees.";
 }
 
 inline plots::LinePlot angle_plot(const std::vector<Measurement>& all, const Depth& depth) {
@@ -152,7 +152,7 @@ inline void subspace_section(Page& page, const std::vector<Measurement>& all) {
   detail::add_chart(
       page, detail::coherence_plot(all, depth),
       "Mean |cosine| between basis vectors, of one head and of different ones: 0 in the derivation, about " +
-          plots::detail::short_number(random) + " of random directions in " + std::to_string(all[0].subspaces[0].dim) +
+          plots::short_number(random) + " of random directions in " + std::to_string(all[0].subspaces[0].dim) +
           " dimensions. A healthy codebook stays near that; heads that grow alike rise.");
   detail::add_chart(
       page, detail::rank_plot(all, depth),

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,7 +52,13 @@ plots::LinePlot head_lines(const Measurement& one, std::string title, plots::Axi
                  curves_over_layers({{&one}, {""}}, depth, names, factor, add_layer));
 }
 
-/// A map of heads and layers for each run of layers, those with numbers that cannot be drawn left out.
+/// With 0 in the middle, of values that are not all 0.
+inline plots::Range symmetric_range(const crate::Matrix<double>& values) {
+  const double largest = values.cwiseAbs().maxCoeff();
+  return {-largest, largest};
+}
+
+/// A map of heads and layers, 0 in the middle of the colours where there are negative values, for each run of layers, those with numbers that cannot be drawn left out.
 template <class Value>
 void add_head_maps(Page& page, const Measurement& one, const std::string& title, const std::string& unit,
                    std::string_view caption, const Value& value) {
@@ -64,6 +71,7 @@ void add_head_maps(Page& page, const Measurement& one, const std::string& title,
     plots::HeatMap map{.title = title + of_run(one, run),
                        .maps = {{"", values}},
                        .value_label = unit,
+                       .range = values.minCoeff() < 0 ? std::optional(symmetric_range(values)) : std::nullopt,
                        .row_label = "head",
                        .column_label = "layer",
                        .column_names = run.names()};

@@ -65,7 +65,7 @@ inline std::string data_of(const Options& options) {
 }
 
 inline std::string introduction_of(const std::vector<Measurement>& all, const Options& options) {
-  const auto number = [](double value) { return plots::detail::short_number(value); };
+  const auto number = [](double value) { return plots::short_number(value); };
   std::string text;
   for (const Measurement& one : all) {
     const bool is_known = &one != all.data() && (&one - 1)->model == one.model;

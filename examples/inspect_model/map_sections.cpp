@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "inspect_model/map_sections.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <iterator>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -42,6 +44,14 @@ Image picture_with_query(const ShownLayer& shown, Index image, const ShowOptions
   if (options.query)
     frame(picture, options.query->first * grid.height, options.query->second * grid.width, grid.height, grid.width);
   return picture;
+}
+
+/// The colours of so many masks, as tinted() gives them.
+std::string colours_of(Index masks) {
+  constexpr const char* names[] = {"orange", "blue", "green", "purple", "yellow"};
+  std::string text;
+  for (Index i = 0; i < std::min(masks, std::ssize(names)); ++i) text += (i > 0 ? ", " : "") + std::string(names[i]);
+  return text + (masks > std::ssize(names) ? " and again" : "");
 }
 
 }  // namespace
@@ -158,8 +168,8 @@ void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLay
     segments.push_back({masks.empty() ? "no object" : std::to_string(masks.size()) + " masks" + of_first,
                         tinted(shown.picture(image), masks)});
   }
-  const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name +
-                           ": the first found in orange, the second in blue, the third in green";
+  const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name + ": " +
+                           colours_of(options.cuts) + ", in the order in which they are found";
   exhibition.add_pictures("segments", {{pictures, seen_images}, {segments, what}}, what);
 }
 

@@ -71,14 +71,14 @@ namespace detail {
 [[nodiscard]] inline std::string describe(const LinePlot& plot) {
   const auto at = [&](double x) {
     const std::string name = detail::name_at(plot.x, x);
-    return name.empty() ? detail::short_number(x) : name;
+    return name.empty() ? short_number(x) : name;
   };
   std::string text = plot.title + ": " + plot.y.label + " against " + plot.x.label + ".";
   for (const Series& series : plot.series)
     if (!series.x.empty())
-      text += " " + (series.name.empty() ? "The line" : series.name) + " goes from " +
-              detail::short_number(series.y.front()) + " at " + at(series.x.front()) + " to " +
-              detail::short_number(series.y.back()) + " at " + at(series.x.back()) + ".";
+      text += " " + (series.name.empty() ? "The line" : series.name) + " goes from " + short_number(series.y.front()) +
+              " at " + at(series.x.front()) + " to " + short_number(series.y.back()) + " at " + at(series.x.back()) +
+              ".";
   return text;
 }
 
