@@ -73,7 +73,7 @@ std::vector<Measurement> measure_second(const std::string& name, const Model& fi
 
 template <class Model>
 void inspect(const Model& model, const Options& options, Threads& threads) {
-  inspect_model::shown_layers(model, options.show);  // before anything is computed
+  const inspect_model::ShownLayers shown = inspect_model::shown_layers(model, options);  // before anything is computed
   const auto [name, name_of_second] = inspect_model::names_of_models(options);
   std::vector<Measurement> all = measure_on_all(name, model, options, threads);
   if (!options.against.empty()) {
@@ -83,7 +83,7 @@ void inspect(const Model& model, const Options& options, Threads& threads) {
   inspect_model::print_summary(all, options.meter);
   if (!options.output.empty()) inspect_model::write_tables(options.output, inspect_model::all_tables(all));
   if (!options.figure.empty()) plots::write_svg(options.figure, inspect_model::paper_figure(all));
-  if (options.page.empty()) return inspect_model::show_inputs(model, options, threads, nullptr);
+  if (options.page.empty()) return inspect_model::show_inputs(model, shown, options, threads, nullptr);
   Page page(inspect_model::title_of(all), inspect_model::introduction_of(all, options));
   inspect_model::summary_section(page, all);
   inspect_model::depth_section(page, all);
@@ -92,7 +92,7 @@ void inspect(const Model& model, const Options& options, Threads& threads) {
   inspect_model::step_section(page, all);
   inspect_model::subspace_section(page, all);
   inspect_model::dictionary_section(page, all);
-  inspect_model::show_inputs(model, options, threads, &page);
+  inspect_model::show_inputs(model, shown, options, threads, &page);
   page.write(options.page);
 }
 

@@ -18,7 +18,7 @@
 
 namespace inspect_model {
 
-/// The place of every layer on a common axis. Layers count from 1 in each list of a model ("encoder.layers"); the
+/// The place of every layer on a common axis. Layers count from 0 in each list of a model, as in their names ("encoder.layers"); the
 /// lists of a model follow each other, and the first lists of all models share their places, as further ones do.
 class Depth {
  public:
@@ -57,7 +57,7 @@ class Depth {
       if (l > 0) axis.dividers.push_back(begin_of(l, 0) - gap / 2);
       for (std::size_t i = 0; i < lists_[l].length; i += step) {
         axis.ticks.push_back(begin_of(l, i) + 0.5);
-        axis.names.push_back(std::to_string(i + 1));
+        axis.names.push_back(std::to_string(i));
       }
     }
     return axis;

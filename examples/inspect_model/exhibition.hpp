@@ -20,8 +20,10 @@ namespace inspect_model {
 /// Where pictures and tables of single inputs go: as files into a folder, named on standard output, and to a page.
 class Exhibition {
  public:
-  /// No folder if it is empty, no page if it is null, which must outlive this.
-  Exhibition(std::filesystem::path folder, Page* page) : folder_(std::move(folder)), page_(page) {
+  /// No folder if it is empty, no page if it is null, which must outlive this. `subject` is a sentence for every
+  /// section, perhaps empty.
+  Exhibition(std::filesystem::path folder, Page* page, std::string subject)
+      : folder_(std::move(folder)), page_(page), subject_(std::move(subject)) {
     std::error_code error;
     if (!folder_.empty()) std::filesystem::create_directories(folder_, error);  // where that fails, writing says why
   }
@@ -29,7 +31,7 @@ class Exhibition {
   [[nodiscard]] bool shows() const { return page_ != nullptr || !folder_.empty(); }
 
   void begin_section(const std::string& title, const std::string& sentence) {
-    if (page_ != nullptr) page_->section(title, sentence);
+    if (page_ != nullptr) page_->section(title, sentence + (subject_.empty() ? "" : " " + subject_));
   }
 
   /// Rows of images: as name.png, told by the caption, and on the page, each row with its own. Throws FileError if the
@@ -76,6 +78,7 @@ class Exhibition {
 
   std::filesystem::path folder_;
   Page* page_;
+  std::string subject_;
 };
 
 }  // namespace inspect_model

@@ -52,10 +52,21 @@ inline plots::LinePlot rank_plot(const std::vector<Measurement>& all, const Dept
                  curves_over_layers(legend_of_models(all), depth, {"all heads together", "one head"}, 100, add));
 }
 
+/// Whether heads have fewer dimensions than tokens, so that there are angles between them.
+inline bool can_differ(const SubspaceGeometry& u) { return u.head_dim < u.dim; }
+
+/// What random subspaces of the size of this layer's heads have: the mean of squared cosines is p / d.
+inline std::string random_angles(const SubspaceGeometry& u) {
+  const double square = static_cast<double>(u.head_dim) / static_cast<double>(u.dim);
+  return "Squared cosines of random heads of " + std::to_string(u.head_dim) + " in " + std::to_string(u.dim) +
+         " dimensions are " + plots::short_number(square) + " on average, as at " +
+         plots::short_number(std::round(std::acos(std::sqrt(square)) * 180 / std::numbers::pi)) + " degrees.";
+}
+
 inline plots::LinePlot angle_plot(const std::vector<Measurement>& all, const Depth& depth) {
   const auto add = [](std::vector<Curve>& curves, double x, const Measurement& one, std::size_t i) {
     const LayerAngles* const angles = angles_to_layer_before(one, i);
-    if (angles == nullptr) return;
+    if (angles == nullptr || !can_differ(one.subspaces[i])) return;
     curves[0].add(x, angles->mean);
     curves[1].add(x, angles->largest);
   };
@@ -64,7 +75,7 @@ inline plots::LinePlot angle_plot(const std::vector<Measurement>& all, const Dep
 }
 
 /// Of all pairs of layers of a run; empty where a pair has no angles.
-inline crate::Matrix<double> angles_of_run(const Measurement& one, const Run& run) {
+inline crate::Matrix<double> angles_of_run(const Measurement& one, const HeadRun& run) {
   crate::Matrix<double> angles = crate::Matrix<double>::Zero(run.length(), run.length());
   Index pairs = 0;
   for (const LayerAngles& pair : one.angles)
@@ -77,9 +88,9 @@ inline crate::Matrix<double> angles_of_run(const Measurement& one, const Run& ru
 }
 
 inline void add_angle_maps(Page& page, const Measurement& one, const std::string& which) {
-  for (const Run& run : runs_in(one)) {
+  for (const HeadRun& run : runs_in(one)) {
     const crate::Matrix<double> angles = angles_of_run(one, run);
-    if (angles.rows() < 3) continue;  // the plot above shows two
+    if (angles.rows() < 3 || !can_differ(one.subspaces[run.first])) continue;  // the plot above shows two
     page.chart(
         plots::svg(plots::HeatMap{.title = "Angles between all layers" + which + of_run(one, run),
                                   .maps = {{"", angles}},
@@ -90,8 +101,25 @@ inline void add_angle_maps(Page& page, const Measurement& one, const std::string
                                   .row_names = run.names(),
                                   .column_names = run.names()}),
         "Mean principal angle between heads of the same number, in degrees. Layers that share subspaces are dark "
-        "beside the diagonal; where all is light, each layer has subspaces of its own, as random ones have.");
+        "beside the diagonal; where all are near the angle of random ones, each layer has subspaces of its own. " +
+            random_angles(one.subspaces[run.first]));
   }
+}
+
+/// The |cosines| between the basis vectors of a layer, and strips that show where a head ends.
+inline plots::HeatMap cosine_map(const SubspaceGeometry& u, std::string title) {
+  const std::string side = std::to_string(u.block_side);
+  plots::HeatMap map{.title = std::move(title),
+                     .maps = {{"", u.cosines}},
+                     .value_label = u.block_side == 1 ? "|cosine|" : "|cosine|, mean of " + side + " x " + side,
+                     .range = plots::Range{0, 1},
+                     .row_label = u.block_side == 1 ? "basis vector" : side + " basis vectors",
+                     .column_label = "the same, head by head"};
+  if (u.heads < 2) return map;
+  map.marks.emplace();
+  for (Index i = 0; i < u.cosines.rows(); ++i) map.marks->of_rows.push_back(i * u.block_side / u.head_dim);
+  for (Index k = 0; k < u.heads; ++k) map.marks->names.push_back("head " + std::to_string(k));
+  return map;
 }
 
 /// Of the first, a middle and the last layer.
@@ -100,18 +128,13 @@ inline void add_cosine_maps(Page& page, const Measurement& one, const std::strin
   layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
   std::string_view caption =
       "|cosines| between the basis vectors of all heads, head by head. The derivation assumes orthonormal bases of "
-      "orthogonal subspaces: only the diagonal is light. Light blocks on it are heads of few directions, light blocks "
+      "orthogonal subspaces: only the diagonal, each vector beside itself, is light. Light blocks on it are heads of "
+      "few directions, light blocks "
       "beside it heads that look at the same.";
   for (const std::size_t i : layers) {
     const SubspaceGeometry& u = one.subspaces[i];
     if (u.cosines.rows() < 2 || !u.cosines.allFinite()) continue;
-    page.chart(plots::svg(plots::HeatMap{.title = "Codebook of " + u.name + which,
-                                         .maps = {{"", u.cosines}},
-                                         .value_label = "|cosine|",
-                                         .range = plots::Range{0, 1},
-                                         .row_label = "basis vector",
-                                         .column_label = "basis vector, head by head"}),
-               caption);
+    page.chart(plots::svg(cosine_map(u, "Codebook of " + u.name + which)), caption);
     caption = "The same, deeper in the model.";
   }
 }
@@ -129,7 +152,7 @@ inline void subspace_section(Page& page, const std::vector<Measurement>& all) {
   detail::add_chart(
       page, detail::coherence_plot(all, depth),
       "Mean |cosine| between basis vectors, of one head and of different ones: 0 in the derivation, about " +
-          plots::detail::short_number(random) + " of random directions in " + std::to_string(all[0].subspaces[0].dim) +
+          plots::short_number(random) + " of random directions in " + std::to_string(all[0].subspaces[0].dim) +
           " dimensions. A healthy codebook stays near that; heads that grow alike rise.");
   detail::add_chart(
       page, detail::rank_plot(all, depth),
@@ -138,7 +161,8 @@ inline void subspace_section(Page& page, const std::vector<Measurement>& all) {
   detail::add_chart(
       page, detail::angle_plot(all, depth),
       "Principal angles between each head and that of the same number in the layer before, in degrees, bands over "
-      "heads. Near 0 two layers share their subspaces, near 90 they have none in common.");
+      "heads. Near 0 two layers share their subspaces; in a healthy model the mean is near that of random ones. " +
+          detail::random_angles(all[0].subspaces[0]));
   for (const Measurement* const one : models) {
     const std::string which = models.size() > 1 ? ", " + one->model : "";
     detail::add_angle_maps(page, *one, which);
@@ -189,7 +213,9 @@ inline void dictionary_section(Page& page, const std::vector<Measurement>& all) 
   detail::add_chart(
       page, plots[1],
       "How far the Gram matrix of the atoms, scaled to a mean diagonal of 1, is from the identity: 0 of an "
-      "orthonormal dictionary, about 1 of a random square one. A step of ISTA is the derived one where it is "
+      "orthonormal dictionary, about 1 of a random square one. Of n atoms in d < n dimensions it is at least √(n/d − "
+      "1), "
+      "and about √(n/d) at random. A step of ISTA is the derived one where it is "
       "small; steady growth with training means atoms that line up.");
   page.table(dictionary_table(all), "The numbers behind these plots");
 }

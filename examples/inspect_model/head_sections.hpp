@@ -2,7 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,10 +25,12 @@ namespace inspect_model {
 
 namespace detail {
 
-/// By how much the half with the subspaces changes the mean rate of a head, relative to what it was.
+/// By how much the half with the subspaces changes the mean rate of a head, relative to what it was; NaN of a head
+/// whose rate was 0.
 inline double head_change(const crate::LayerMetrics& layer, std::size_t head) {
   const double before = layer.before.head_rates[head].mean();
-  return before > 0 && layer.between.is_measured() ? layer.between.head_rates[head].mean() / before - 1 : 0;
+  return before > 0 && layer.between.is_measured() ? layer.between.head_rates[head].mean() / before - 1
+                                                   : std::numeric_limits<double>::quiet_NaN();
 }
 
 inline Index most_heads(const Measurement& one) {
@@ -39,7 +44,7 @@ template <class Add>
 plots::LinePlot head_lines(const Measurement& one, std::string title, plots::Axis y, double factor, const Add& add) {
   const Depth depth({one});
   std::vector<std::string> names;
-  for (Index k = 1; k <= most_heads(one); ++k) names.push_back("head " + std::to_string(k));
+  for (Index k = 0; k < most_heads(one); ++k) names.push_back("head " + std::to_string(k));
   const auto add_layer = [&](std::vector<Curve>& curves, double x, const Measurement&, std::size_t i) {
     for (std::size_t k = 0; k < one.layers[i].before.head_rates.size(); ++k) add(curves[k], x, one.layers[i], k);
   };
@@ -47,11 +52,17 @@ plots::LinePlot head_lines(const Measurement& one, std::string title, plots::Axi
                  curves_over_layers({{&one}, {""}}, depth, names, factor, add_layer));
 }
 
-/// A map of heads and layers for each run of layers, those with numbers that cannot be drawn left out.
+/// With 0 in the middle, of values that are not all 0.
+inline plots::Range symmetric_range(const crate::Matrix<double>& values) {
+  const double largest = values.cwiseAbs().maxCoeff();
+  return {-largest, largest};
+}
+
+/// A map of heads and layers, 0 in the middle of the colours where there are negative values, for each run of layers, those with numbers that cannot be drawn left out.
 template <class Value>
 void add_head_maps(Page& page, const Measurement& one, const std::string& title, const std::string& unit,
                    std::string_view caption, const Value& value) {
-  for (const Run& run : runs_in(one)) {
+  for (const HeadRun& run : runs_in(one)) {
     crate::Matrix<double> values(one.subspaces[run.first].heads, run.length());
     for (Index k = 0; k < values.rows(); ++k)
       for (Index l = 0; l < values.cols(); ++l)
@@ -60,10 +71,11 @@ void add_head_maps(Page& page, const Measurement& one, const std::string& title,
     plots::HeatMap map{.title = title + of_run(one, run),
                        .maps = {{"", values}},
                        .value_label = unit,
+                       .range = values.minCoeff() < 0 ? std::optional(symmetric_range(values)) : std::nullopt,
                        .row_label = "head",
                        .column_label = "layer",
                        .column_names = run.names()};
-    for (Index k = 0; k < values.rows(); ++k) map.row_names.push_back(std::to_string(k + 1));
+    for (Index k = 0; k < values.rows(); ++k) map.row_names.push_back(std::to_string(k));
     page.chart(plots::svg(map), caption);
   }
 }
@@ -82,11 +94,11 @@ inline void head_section(Page& page, const std::vector<Measurement>& all) {
                       change_title = "Change of each head's rate" + which;
     const std::string_view rate_caption =
         "R of the tokens' projections onto the subspace of each head, entering the layer, in nats. A healthy model "
-        "uses "
-        "all of its heads: none stays near zero, and each codes a share of its own.";
+        "uses all of its heads: none stays near zero, and each codes a share of its own.";
     const std::string_view change_caption =
-        "By how much the compression half of a layer changes that rate, in per cent of what it was. In a healthy CRATE "
-        "most heads are negative; where a head is far above zero its layer expands what it was to compress.";
+        "By how much the half with the subspaces changes that rate, in per cent of what it was: the mean over the "
+        "examples behind it beside the mean before. In a healthy CRATE most heads are negative; where a head is far "
+        "above zero its layer expands what it was to compress.";
     if (detail::most_heads(one) < 2) continue;
     is_shown = true;
     if (detail::most_heads(one) <= most_lines) {
@@ -106,9 +118,11 @@ inline void head_section(Page& page, const std::vector<Measurement>& all) {
       detail::add_head_maps(
           page, one, rate_title, "nats", rate_caption,
           [](const crate::LayerMetrics& layer, std::size_t k) { return layer.before.head_rates[k].mean(); });
-      detail::add_head_maps(
-          page, one, change_title, "%", change_caption,
-          [](const crate::LayerMetrics& layer, std::size_t k) { return 100 * detail::head_change(layer, k); });
+      detail::add_head_maps(page, one, change_title, "%", change_caption,
+                            [](const crate::LayerMetrics& layer, std::size_t k) {
+                              const double change = detail::head_change(layer, k);
+                              return std::isnan(change) ? 0 : 100 * change;  // maps have no colour for what is missing
+                            });
     }
   }
   if (is_shown) page.table(head_table(all), "Rates of all heads at all places");
@@ -119,7 +133,7 @@ inline void step_section(Page& page, const std::vector<Measurement>& all) {
       "Steps beside exact ones",
       "What a layer's half with subspaces adds to its tokens, beside a step of the same length straight down the "
       "gradient of Rᶜ in the same subspaces." +
-          detail::bands(all));
+          detail::bands(all) + detail::of_decoders(all));
   const Depth depth(all);
   const Legend legend = with_legend(all);
   const std::vector<Curve> cosines = curves_over_layers(

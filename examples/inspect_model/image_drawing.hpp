@@ -81,13 +81,13 @@ template <class Values>
   return image;
 }
 
-/// The image in grey under the colours of a map of its size: dark blue is 0, yellow the largest value.
-[[nodiscard]] inline Image heated(Image image, const Matrix<double>& map) {
-  const double largest = std::max(map.maxCoeff(), 1e-300);
+/// The image in grey under the colours of a map of its size: dark blue is 0, yellow `largest` and more.
+[[nodiscard]] inline Image heated(Image image, const Matrix<double>& map, double largest) {
+  largest = std::max(largest, 1e-300);
   for_each_pixel(image, [&](Index y, Index x, std::uint8_t* pixel) {
     const double grey = (pixel[0] + pixel[1] + pixel[2]) / 3.0, value = std::clamp(map(y, x) / largest, 0.0, 1.0);
     const plots::Colour colour =
-        plots::detail::colour_of_level(static_cast<int>(std::lround(value * (plots::detail::colour_levels - 1))));
+        plots::colour_of_level(static_cast<int>(std::lround(value * (plots::colour_levels - 1))));
     for (std::size_t c = 0; c < 3; ++c) pixel[c] = blend(grey, colour[c], 0.65);
   });
   return image;

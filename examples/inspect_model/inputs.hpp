@@ -19,28 +19,12 @@
 #include "crate/io/pictures/read_image_data_set.hpp"
 #include "image_program/input_images.hpp"
 #include "inspect_model/options.hpp"
+#include "inspect_model/text_parts.hpp"
 #include "run_model/texts.hpp"
 
 // The images or texts on which a model is inspected.
 
 namespace inspect_model {
-
-/// Texts first to first + count - 1 of several.
-inline crate::LabelledTokens part_of(const crate::LabelledTokens& texts, Index first, Index count) {
-  std::vector<Index> lengths, visible;
-  for (Index s = first; s < first + count; ++s) {
-    lengths.push_back(texts.layout.length(s));
-    visible.push_back(texts.layout.visible(s));
-  }
-  const auto cut = [&](const std::vector<Index>& numbers) {
-    const auto begin = numbers.begin() + texts.layout.begin(first);
-    return std::vector<Index>(begin, begin + std::accumulate(lengths.begin(), lengths.end(), Index{0}));
-  };
-  return {.ids = cut(texts.ids),
-          .layout = crate::TokenLayout(lengths).with_visible(visible),
-          .labels = {},
-          .types = texts.types.empty() ? std::vector<Index>() : cut(texts.types)};
-}
 
 /// The first texts of --input. Throws FileError if there are none, OptionError on images.
 inline crate::LabelledTokens read_texts(const Options& options) {
@@ -87,7 +71,7 @@ class ExampleImages {
 };
 
 /// The first images of [B, C, H, W] of a file, as (C H W) x `most`, or fewer if it has fewer. Throws FileError unless
-/// they are of the size that the model takes.
+/// they are finite and of the size that the model takes.
 template <crate::Scalar S>
 crate::Matrix<S> read_input_images(const std::string& path, const crate::PatchGrid& grid, Index most) {
   const crate::TensorTable table = crate::read_safetensors(path);
@@ -96,6 +80,8 @@ crate::Matrix<S> read_input_images(const std::string& path, const crate::PatchGr
   if (wanted != std::vector<Index>{images.channels, images.height, images.width})
     throw crate::tensor_error(table.at("images"), "expected images of shape ", crate::shape_text(wanted), ", found ",
                               crate::shape_text(table.at("images").shape));
+  if (!images.pixels.allFinite())
+    throw crate::tensor_error(table.at("images"), "expected finite numbers, found NaN or infinity");
   return std::move(images.pixels);
 }
 

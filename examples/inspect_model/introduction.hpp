@@ -15,19 +15,38 @@
 
 namespace inspect_model {
 
-/// Of the first and the second model: the names of their files, with all that is needed to tell them apart.
+/// The shortest ends of two paths that tell them apart, without extensions where these do not: "a/model" and "b/model"
+/// of "runs/a/model.pth" and "runs/b/model.pth". Of one path twice the name of its file.
+inline std::pair<std::string, std::string> short_names(const std::filesystem::path& a, const std::filesystem::path& b) {
+  std::filesystem::path first = a.stem(), second = b.stem();
+  std::filesystem::path of_first = a.lexically_normal().parent_path(), of_second = b.lexically_normal().parent_path();
+  while (first == second && (of_first.has_filename() || of_second.has_filename())) {
+    first = of_first.filename() / first;
+    second = of_second.filename() / second;
+    of_first = of_first.parent_path();
+    of_second = of_second.parent_path();
+  }
+  if (first == second) return {a.filename().string(), b.filename().string()};
+  return {first.string(), second.string()};
+}
+
+/// Of the first and the second model: the names of their files, with all that is needed to tell them apart. Throws
+/// OptionError if both are the same.
 inline std::pair<std::string, std::string> names_of_models(const Options& options) {
-  const auto stem = [](const std::string& path) { return std::filesystem::path(path).stem().string(); };
-  std::string first = stem(options.weights), second = stem(options.against);
-  if (first == second) {
-    first = options.weights;
-    second = options.against;
-  }
-  if (first == second) {
-    first += " at " + options.model.weights_at.value_or("its only weights");
-    second += " at " + (options.against_weights_at.empty() ? "its only weights" : options.against_weights_at);
-  }
-  return {first, second};
+  const std::filesystem::path weights(options.weights);
+  if (!options.has_second_file())
+    return {weights.stem() == options.against ? weights.filename().string() : weights.stem().string(), options.against};
+  const auto [first, second] = short_names(weights, options.against);
+  if (first != second) return {first, second};
+  const Options of_second = options.of_second();
+  const auto at = [](const Options& one) { return " at " + one.model.weights_at.value_or("its only weights"); };
+  if (at(options) != at(of_second)) return {first + at(options), second + at(of_second)};
+  const auto heads = [](const Options& one) {
+    return one.model.heads ? " of " + std::to_string(*one.model.heads) + " heads" : " of its own heads";
+  };
+  if (heads(options) != heads(of_second)) return {first + heads(options), second + heads(of_second)};
+  throw crate::OptionError("option --against: expected another model than that of --weights, found the same: " +
+                           crate::quote(options.against));
 }
 
 inline std::string title_of(const std::vector<Measurement>& all) {
@@ -36,8 +55,17 @@ inline std::string title_of(const std::vector<Measurement>& all) {
   return title;
 }
 
+/// The paths of what the models are inspected on.
+inline std::string data_of(const Options& options) {
+  if (!options.data.empty()) return options.data;
+  if (!options.input.empty()) return options.input;
+  std::string pictures;
+  for (const std::string& path : options.show.pictures) pictures += (pictures.empty() ? "" : ", ") + path;
+  return pictures;
+}
+
 inline std::string introduction_of(const std::vector<Measurement>& all, const Options& options) {
-  const auto number = [](double value) { return plots::detail::short_number(value); };
+  const auto number = [](double value) { return plots::short_number(value); };
   std::string text;
   for (const Measurement& one : all) {
     const bool is_known = &one != all.data() && (&one - 1)->model == one.model;
@@ -47,8 +75,7 @@ inline std::string introduction_of(const std::vector<Measurement>& all, const Op
     text +=
         "on " + std::to_string(one.examples) + (one.examples == 1 ? " example (" : " examples (") + one.data + "). ";
   }
-  const std::string& data = options.data.empty() ? options.input : options.data;
-  return text + "Data: " + data + ". Rates are in nats at ε = " + number(options.meter.epsilon) +
+  return text + "Data: " + data_of(options) + ". Rates are in nats at ε = " + number(options.meter.epsilon) +
          ", those as published at eps = " + number(options.meter.published_eps) +
          ", the objective at λ = " + number(options.meter.lambda) + ".";
 }

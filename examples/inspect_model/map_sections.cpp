@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "inspect_model/map_sections.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <iterator>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -29,6 +31,12 @@ Index query_token(const crate::PatchGrid& grid, const ShowOptions& options) {
   return options.query ? 1 + options.query->first * grid.columns + options.query->second : 0;
 }
 
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, share < 0.1 ? "%.1f %%" : "%.0f %%", 100 * share);
+  return text;
+}
+
 /// The picture, with a frame around the patch whose attention is shown.
 Image picture_with_query(const ShownLayer& shown, Index image, const ShowOptions& options) {
   Image picture = shown.picture(image);
@@ -36,6 +44,14 @@ Image picture_with_query(const ShownLayer& shown, Index image, const ShowOptions
   if (options.query)
     frame(picture, options.query->first * grid.height, options.query->second * grid.width, grid.height, grid.width);
   return picture;
+}
+
+/// The colours of so many masks, as tinted() gives them.
+std::string colours_of(Index masks) {
+  constexpr const char* names[] = {"orange", "blue", "green", "purple", "yellow"};
+  std::string text;
+  for (Index i = 0; i < std::min(masks, std::ssize(names)); ++i) text += (i > 0 ? ", " : "") + std::string(names[i]);
+  return text + (masks > std::ssize(names) ? " and again" : "");
 }
 
 }  // namespace
@@ -64,9 +80,6 @@ void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLa
   const std::vector<Index> heads = shown_heads(shown.layer, options);
   const Index query = query_token(shown.grid(), options);
   const std::string asked = options.query ? "the framed patch" : "the class token";
-  char text[16];
-  std::snprintf(text, sizeof text, "%.0f %%", 100 * options.mass);
-  const std::string share = text;
   exhibition.begin_section("Attention", "How much " + asked + " attends to every patch in " + shown.layer.name +
                                             ", head by head: the softmax over all tokens of the scaled inner products "
                                             "of projected tokens. In a trained model some heads mark the object, "
@@ -81,13 +94,16 @@ void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLa
                                                      shown.grid().rows, shown.grid().columns);
       const crate::Mask most = crate::at_image_resolution(crate::top_mass(map, options.mass), shown.grid());
       const std::string name = "head " + std::to_string(head);
-      maps.push_back({name, heated(shown.picture(image), crate::at_image_resolution(map, shown.grid()))});
+      maps.push_back({name + ", to " + percent(map.maxCoeff()),
+                      heated(shown.picture(image), crate::at_image_resolution(map, shown.grid()), map.maxCoeff())});
       kept.push_back(
           {name + overlaps.add(shown.images, image, "attention", name, most), masked(shown.picture(image), most)});
     }
     const std::string what = "Attention of " + asked + " in " + shown.layer.name + " to the patches of " +
-                             shown.name(image) + ", yellow where it is largest";
-    const std::string held = "patches that hold " + share + " of it";
+                             shown.name(image) +
+                             ", yellow at its largest share, which is below each map. "
+                             "A head with one small share everywhere looks at nothing";
+    const std::string held = "patches that hold " + percent(options.mass) + " of it";
     exhibition.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The " + held}},
                             what + "; below, the " + held);
   }
@@ -120,13 +136,13 @@ void components_section(Exhibition& exhibition, Overlaps& overlaps, const ShownL
     const Matrix<double> score =
         crate::over_patches(found.foreground_score.segment(first, grid.patches()).eval(), grid.rows, grid.columns);
     pictures.push_back({shown.name(image), shown.picture(image)});
-    scores.push_back({"first component", heated(shown.picture(image), crate::at_image_resolution(score, grid))});
+    scores.push_back({"first component", heated(shown.picture(image), crate::at_image_resolution(score, grid), 1)});
     parts.push_back({"the next three" + overlaps.add(shown.images, image, "first component", "foreground",
                                                      crate::at_image_resolution(foreground, grid)),
                      std::move(colours)});
   }
   const std::string first = "The first component of the keys of " + shown.layer.name +
-                            ", yellow where patches are most unlike those at the border";
+                            ", on one scale for all images, yellow where patches are most unlike those at the border";
   const std::string next = "The next three in red, green and blue, where the first exceeds half its range";
   exhibition.add_pictures("components", {{pictures, seen_images}, {scores, first}, {parts, next}},
                           first + "; below, the next three in red, green and blue, where it exceeds half its range");
@@ -152,8 +168,8 @@ void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLay
     segments.push_back({masks.empty() ? "no object" : std::to_string(masks.size()) + " masks" + of_first,
                         tinted(shown.picture(image), masks)});
   }
-  const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name +
-                           ": the first found in orange, the second in blue, the third in green";
+  const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name + ": " +
+                           colours_of(options.cuts) + ", in the order in which they are found";
   exhibition.add_pictures("segments", {{pictures, seen_images}, {segments, what}}, what);
 }
 

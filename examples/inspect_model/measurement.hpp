@@ -28,8 +28,8 @@ struct SubspaceGeometry {
   crate::SubspaceCoherence coherence;
   double effective_rank = 0;          ///< of U_[K]
   crate::Spread head_effective_rank;  ///< of U_k, over heads
-  crate::Matrix<double>
-      cosines;  ///< |cosines| between the columns of U_[K], blocks of them averaged where there are many
+  crate::Matrix<double> cosines;  ///< |cosines| between the columns of U_[K], means over blocks where there are many
+  Index block_side = 1;           ///< of these, a divisor of head_dim
 };
 
 /// The angles between the same heads of two layers, in degrees, over heads.
@@ -46,7 +46,7 @@ struct DictionaryGeometry {
 
 struct Measurement {
   std::string model;  ///< how readers tell it from others: "trained", "untrained"
-  std::string data;   ///< "test", "training", "input"
+  std::string data;   ///< "test", "training", "input", "pictures"
   std::string kind;   ///< "a CRATE classifier"
   Index parameters = 0;
   Index examples = 0;
@@ -85,19 +85,23 @@ inline const crate::TokenMetrics& behind(const crate::LayerMetrics& layer) {
 
 namespace detail {
 
-/// Averages over squares that leave at most `most` rows and columns.
-inline crate::Matrix<double> averaged(const crate::Matrix<double>& values, Index most) {
-  const Index side = (values.rows() + most - 1) / most;
-  if (side <= 1) return values;
-  const Index count = (values.rows() + side - 1) / side;
-  crate::Matrix<double> result(count, count);
+/// The least divisor of `head_dim` by which so many columns become at most `most` blocks, none in two heads; head_dim
+/// where there is no such.
+inline Index block_side(Index columns, Index head_dim, Index most) {
+  Index side = 1;
+  while (side < head_dim && (head_dim % side != 0 || columns > most * side)) ++side;
+  return side;
+}
+
+/// Means of |cosines| over blocks of side x side. Blocks on the diagonal, which hold each column beside itself, are 1.
+inline crate::Matrix<double> block_means(const crate::Matrix<double>& cosines, Index side) {
+  if (side <= 1) return cosines;
+  const Index count = cosines.rows() / side;
+  crate::Matrix<double> means = crate::Matrix<double>::Ones(count, count);
   for (Index i = 0; i < count; ++i)
     for (Index j = 0; j < count; ++j)
-      result(i, j) = values
-                         .block(i * side, j * side, std::min(side, values.rows() - i * side),
-                                std::min(side, values.cols() - j * side))
-                         .mean();
-  return result;
+      if (i != j) means(i, j) = cosines.block(i * side, j * side, side, side).mean();
+  return means;
 }
 
 template <crate::Scalar S>
@@ -105,6 +109,7 @@ SubspaceGeometry geometry_of(const crate::LayerSubspaces<S>& layer) {
   const auto& u = layer.subspaces;
   const crate::Matrix<double> bases = u.bases().template cast<double>(), unit = crate::unit_columns<double>(bases);
   constexpr Index most_shown = 192;
+  const Index side = block_side(bases.cols(), u.head_dim(), most_shown);
   SubspaceGeometry geometry{.name = layer.name,
                             .dim = u.dim(),
                             .heads = u.heads(),
@@ -112,7 +117,8 @@ SubspaceGeometry geometry_of(const crate::LayerSubspaces<S>& layer) {
                             .coherence = crate::subspace_coherence(u),
                             .effective_rank = crate::effective_rank(bases),
                             .head_effective_rank = {},
-                            .cosines = averaged((unit.transpose() * unit).cwiseAbs(), most_shown)};
+                            .cosines = block_means((unit.transpose() * unit).cwiseAbs(), side),
+                            .block_side = side};
   for (Index k = 0; k < u.heads(); ++k) geometry.head_effective_rank.add(crate::effective_rank(u.basis(k)));
   return geometry;
 }
@@ -154,7 +160,9 @@ Measurement measure(const std::string& name, const Model& model, const Options& 
   crate::StepMeter<S> step_meter(model, {.epsilon = options.meter.epsilon}, &threads);
   crate::Workspace workspace;
   Measurement result{.model = name,
-                     .data = options.data.empty() ? "input" : options.split,
+                     .data = !options.data.empty()   ? options.split
+                             : options.input.empty() ? "pictures"
+                                                     : "input",
                      .kind = std::string(crate::FamilyOf<Model>::title),
                      .parameters = crate::parameter_count(model)};
   result.examples = run_on_all(

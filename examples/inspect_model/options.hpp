@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -106,6 +107,7 @@ struct Options {
     model = model_options.parsed();
     for (const std::string& file : {page, figure})
       if (!file.empty()) check_written(file);
+    if (!output.empty()) check_pictures_kept();
     return std::nullopt;
   }
 
@@ -121,10 +123,25 @@ struct Options {
         ->type_name("NAME");
   }
 
+  /// Throws FileError if a picture or mask could be replaced by one that is written into the folder.
+  void check_pictures_kept() const {
+    for (const auto* const files : {&show.pictures, &show.masks})
+      for (const std::string& file : *files) {
+        const std::string name = std::filesystem::path(file).filename().string();
+        const bool is_written =
+            name == "components.png" || name == "segments.png" || name == "units.png" || name.starts_with("attention-");
+        if (is_written && examples::same_file((std::filesystem::path(output) / name).string(), file))
+          throw crate::file_error(file, "expected a picture that --output does not replace, found one in its folder");
+      }
+  }
+
   /// Before anything is computed. Throws FileError where the file cannot be written, or is one that is read.
   void check_written(const std::string& file) const {
     crate::check_replaceable(file);
-    for (const std::string& read : {weights, input, against})
+    std::vector<std::string> all_read = {weights, input, against};
+    for (const auto* const files : {&show.pictures, &show.masks})
+      all_read.insert(all_read.end(), files->begin(), files->end());
+    for (const std::string& read : all_read)
       if (!read.empty() && examples::same_file(file, read))
         throw crate::file_error(file, "expected another file to write than the program reads, found the same");
     if (!page.empty() && !figure.empty() && examples::same_file(page, figure))

@@ -83,6 +83,17 @@ inline std::string bands(const std::vector<Measurement>& all) {
   return has_spread ? " Points are means over the examples, bands one standard deviation to either side." : "";
 }
 
+/// What is different in decoders, if a model has one.
+inline std::string of_decoders(const std::vector<Measurement>& all) {
+  for (const Measurement& one : all)
+    for (const crate::LayerMetrics& layer : one.layers)
+      if (layer.name.starts_with("decoder"))
+        return " Layers of a decoder are derived to expand, not to compress; what enters them is measured in the "
+               "middle "
+               "of the block, before its half with the subspaces.";
+  return "";
+}
+
 }  // namespace detail
 
 inline void summary_section(Page& page, const std::vector<Measurement>& all) {
@@ -91,7 +102,8 @@ inline void summary_section(Page& page, const std::vector<Measurement>& all) {
 }
 
 inline void depth_section(Page& page, const std::vector<Measurement>& all) {
-  page.section("Over the depth", "What the layers make of the tokens, one after another." + detail::bands(all));
+  page.section("Over the depth", "What the layers make of the tokens, one after another." + detail::bands(all) +
+                                     detail::of_decoders(all));
   const std::vector<plots::LinePlot> plots = paper_plots(all);
   detail::add_chart(
       page, plots[0],
@@ -108,7 +120,7 @@ inline void depth_section(Page& page, const std::vector<Measurement>& all) {
       depth_plot(all, "Rate reduction behind each layer", {.label = "R − Rᶜ, nats"}, 1,
                  [](const crate::LayerMetrics& layer) -> const crate::Spread& { return behind(layer).rate_reduction; }),
       "What knowing the layer's subspaces saves when its tokens are coded, in nats. The derivation makes it "
-      "grow. It can be negative: learnt subspaces are no orthonormal ones, and heads that overlap code the "
+      "grow. It can be negative: learnt subspaces are not orthonormal, and heads that overlap code the "
       "same twice.");
   detail::add_chart(
       page,
@@ -135,20 +147,18 @@ inline void half_layer_section(Page& page, const std::vector<Measurement>& all) 
       "layer lowers it; the second, which spreads tokens over its dictionary, may raise it by less.");
   add("Rᶜ of the paper", {.label = "Rᶜ(Z | U), nats"}, 1, &Metrics::subspace_rate,
       "What the tokens cost to code in the subspaces of the layer, lengths included. The compression half is derived "
-      "as "
-      "a step down this rate: in a healthy CRATE the first part of each line falls.");
+      "as a step down this rate: in a healthy CRATE the first part of each line falls.");
   add("R", {.label = "R(Z), nats"}, 1, &Metrics::rate,
-      "What the tokens cost to code for who knows no subspaces. A healthy model keeps it up while Rᶜ falls; where "
+      "What the tokens cost to code without the subspaces. A healthy model keeps it up while Rᶜ falls; where "
       "it runs to zero, tokens have become alike.");
   add("Rate reduction", {.label = "R − Rᶜ, nats"}, 1, &Metrics::rate_reduction,
       "The difference of the two, which a healthy layer raises from its left end to its right one.");
   add("Non-zero entries", {.label = "non-zero entries, %", .from_zero = true}, 100, &Metrics::non_zero,
       "Compression mixes tokens and leaves few zeros; ISTA makes them. A healthy CRATE falls at the second half of "
-      "each "
-      "layer, further the deeper it is.");
+      "each layer, and more so in deep layers.");
   add("Objective", {.label = "R − Rᶜ − λ‖Z‖₀, nats"}, 1, &Metrics::objective,
       "The rate reduction less λ for every non-zero entry. It rises behind the half that makes zeros, and falls "
-      "behind the one that mixes; what counts is that it climbs from layer to layer.");
+      "behind the one that mixes. In a healthy model it climbs from layer to layer.");
   detail::add_chart(
       page,
       depth_plot(all, "Non-zero codes inside the second half", {.label = "non-zero codes, %", .from_zero = true}, 100,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iostream>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "inspect_model/any_model.hpp"
 #include "inspect_model/exhibition.hpp"
 #include "inspect_model/inputs.hpp"
+#include "inspect_model/introduction.hpp"
 #include "inspect_model/map_sections.hpp"
 #include "inspect_model/options.hpp"
 #include "inspect_model/unit_sections.hpp"
@@ -22,10 +24,11 @@
 
 namespace inspect_model {
 
-/// The layer whose attention is shown, and its block's units.
+/// The layer whose attention is shown, its block's units, and the tokeniser that writes tokens as text.
 struct ShownLayers {
   crate::AttentionLayer attention;
   crate::LayerUnits units;
+  std::optional<crate::Tokeniser> tokeniser = {};
 };
 
 /// The patches of the images that are shown.
@@ -41,35 +44,75 @@ template <class Model>
       .grid();
 }
 
-/// Throws OptionError if there is no such block, head, query or unit, or an option is for models of another kind.
+namespace detail {
+
+/// Calls body with a model of the size at which pictures are shown.
+template <class Model, class Body>
+void with_shown_size(const Model& model, const ShowOptions& options, const Body& body) {
+  if (!options.size) return body(model);
+  Model resized = model;
+  resized.resize_images(options.size->first, options.size->second);
+  body(resized);
+}
+
+/// Throws what would be thrown when they are shown.
 template <class Model>
-ShownLayers shown_layers(const Model& model, const ShowOptions& options) {
+void check_pictures(const Model& model, const ShowOptions& options) {
+  if (options.pictures.empty()) return;
+  with_shown_size(model, options, [&](const Model& of_shown_size) {
+    (void)read_pictures(of_shown_size, options.pictures);
+    (void)read_masks(options.masks, options.pictures, model.about.preprocessing, patch_grid(of_shown_size));
+  });
+}
+
+/// The tokeniser that is named, or the one beside the weights, if there is one that fits the model.
+[[nodiscard]] inline std::optional<crate::Tokeniser> find_tokeniser(const Options& options, Index vocabulary) {
+  const text_program::TokeniserOptions& named = options.show.tokeniser;
+  if (!named.kind.empty() || !named.vocabulary.empty()) {
+    text_program::ChosenTokeniser found = text_program::read_tokeniser(named, options.weights);
+    text_program::check_vocabulary(found.tokeniser, vocabulary);
+    return std::move(found.tokeniser);
+  }
+  try {
+    std::optional<text_program::ChosenTokeniser> found = text_program::read_beside(options.weights);
+    if (!found) return std::nullopt;
+    text_program::check_vocabulary(found->tokeniser, vocabulary);
+    return std::move(found->tokeniser);
+  } catch (const crate::Error& error) {  // nobody asked for it
+    std::cerr << "inspect_model: tokens are shown as numbers: " << error.what() << '\n';
+    return std::nullopt;
+  }
+}
+
+}  // namespace detail
+
+/// Whether anything is shown of single images or texts.
+[[nodiscard]] inline bool shows_inputs(const Options& options) {
+  return !options.output.empty() || !options.page.empty() || options.show.asks_for_units();
+}
+
+/// What is shown. Throws OptionError if there is no such block, head, query or unit, or an option is for models of
+/// another kind; FileError, and what prepare() and read_masks() throw, if a file for it cannot be read.
+template <class Model>
+ShownLayers shown_layers(const Model& model, const Options& options) {
   const auto attention = crate::attention_layers(model);
-  const crate::AttentionLayer& layer = attention_in(attention, options.block);
+  const crate::AttentionLayer& layer = attention_in(attention, options.show.block);
   const auto units = crate::layer_units(model);
-  const ShownLayers shown{layer, units_in(units, block_of(layer.name))};
-  if constexpr (requires { model.context(); })
-    options.check_for_texts();
-  else
-    options.check_for_images(), check_maps(layer, shown_grid(model, options), options);
-  check_units(shown.units, options);
+  ShownLayers shown{layer, units_in(units, block_of(layer.name))};
+  check_units(shown.units, options.show);
+  if constexpr (requires { model.context(); }) {
+    options.show.check_for_texts(detail::writes_text<Model>);
+    if (shows_inputs(options)) shown.tokeniser = detail::find_tokeniser(options, model.vocabulary());
+    check_prompts(shown.tokeniser, options.show);
+  } else {
+    options.show.check_for_images();
+    check_maps(layer, shown_grid(model, options.show), options.show);
+    detail::check_pictures(model, options.show);
+  }
   return shown;
 }
 
 namespace detail {
-
-/// The tokeniser that is named, or the one beside the weights, if there is one.
-[[nodiscard]] inline std::optional<crate::Tokeniser> find_tokeniser(const Options& options, Index vocabulary) {
-  const text_program::TokeniserOptions& named = options.show.tokeniser;
-  std::optional<text_program::ChosenTokeniser> found;
-  if (named.kind.empty() && named.vocabulary.empty())
-    found = text_program::read_beside(options.weights);
-  else
-    found = text_program::read_tokeniser(named, options.weights);
-  if (!found) return std::nullopt;
-  text_program::check_vocabulary(found->tokeniser, vocabulary);
-  return std::move(found->tokeniser);
-}
 
 /// The pictures that are named, or else the first of the inputs, for a model that takes images of their size.
 template <class Model, crate::Scalar S>
@@ -96,7 +139,7 @@ void show(const Model& model, const ExampleImages<S>& inputs, const ShownLayers&
     return image_of_values(inputs.take(image, 1).template cast<double>().col(0).eval(), patch_grid(model),
                            model.about.preprocessing.normalisation);
   };
-  const auto show_by = [&](const Model& of_shown_size) {
+  with_shown_size(model, options.show, [&](const Model& of_shown_size) {
     const ShownImages images = shown_images(of_shown_size, inputs, options.show);
     const ImageModel any = image_model(of_shown_size, threads);
     if (exhibition.shows() && images.values.cols() > 0)
@@ -104,19 +147,22 @@ void show(const Model& model, const ExampleImages<S>& inputs, const ShownLayers&
                    options.show);
     units_section(exhibition, units, patch_grid(model), image_of);
     steering_section(exhibition, layers.units.half_step, any, images, options.show);
-  };
-  if (!options.show.size) return show_by(model);
-  Model resized = model;
-  resized.resize_images(options.show.size->first, options.show.size->second);
-  show_by(resized);
+  });
 }
 
 template <class Model>
 void show(const Model& model, const crate::LabelledTokens& texts, const ShownLayers& layers, const UnitReport& units,
           const Options& options, crate::Threads& threads, Exhibition& exhibition) {
-  const std::optional<crate::Tokeniser> tokeniser = find_tokeniser(options, model.vocabulary());
-  units_section(exhibition, units, texts, tokeniser);
-  steering_section(exhibition, layers.units.half_step, text_model(model, threads), texts, tokeniser, options.show);
+  units_section(exhibition, units, texts, layers.tokeniser);
+  steering_section(exhibition, layers.units.half_step, text_model(model, threads), texts, layers.tokeniser,
+                   options.show, options.batch);
+}
+
+/// Of which model and data single inputs are shown, where there are several.
+[[nodiscard]] inline std::string subject_of(const Options& options) {
+  if (options.against.empty() && options.split != "both") return "";
+  return "Shown of " + names_of_models(options).first +
+         (options.split == "both" ? ", on the test part of the data." : ".");
 }
 
 }  // namespace detail
@@ -124,11 +170,11 @@ void show(const Model& model, const crate::LabelledTokens& texts, const ShownLay
 /// Attention maps, principal components, segments, units and steering, as far as they are asked for: a folder or a page
 /// to show them in, or units of which to tell. Runs the model on its inputs once more, to see what uses its units.
 template <class Model>
-void show_inputs(const Model& model, const Options& options, crate::Threads& threads, Page* page) {
+void show_inputs(const Model& model, const ShownLayers& layers, const Options& options, crate::Threads& threads,
+                 Page* page) {
   using S = typename Model::Scalar;
-  Exhibition exhibition(options.output, page);
-  if (!exhibition.shows() && !options.show.asks_for_units()) return;
-  const ShownLayers layers = shown_layers(model, options.show);
+  if (!shows_inputs(options)) return;
+  Exhibition exhibition(options.output, page, detail::subject_of(options));
   const auto inputs = read_inputs(model, options, threads);
   crate::UnitMeter<S> meter(layers.units.half_step);
   run_on(model, inputs, options.batch, {.threads = &threads, .observer = meter.observer()});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "inspect_model/show_options.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <system_error>
@@ -78,7 +79,8 @@ void ShowOptions::add_to(CLI::App& app) {
   app.add_option("--threshold", threshold,
                  "cosine of keys above which normalised cuts take two patches for neighbours");
   app.add_option("--unit", units,
-                 "unit of the block's codes whose largest uses are shown; may be given several times [the most used]")
+                 "unit of the block's codes whose largest uses are shown; may be given several times [the most "
+                 "used of those for at most a fifth of the tokens]")
       ->type_name("N")
       ->allow_extra_args(false);
   app.add_option("--steer", steered_,
@@ -96,40 +98,51 @@ void ShowOptions::add_to(CLI::App& app) {
 }
 
 std::string_view ShowOptions::without_effect(std::string_view option, bool writes, bool has_inputs) const {
-  for (const std::string_view of_pages :
-       {"--picture-size", "--mask", "--show", "--head", "--query", "--mass", "--cuts", "--threshold"})
-    if (option == of_pages && !writes) return "there is no --output or --page";
+  const auto is_of = [&](std::initializer_list<std::string_view> options) {
+    return std::find(options.begin(), options.end(), option) != options.end();
+  };
+  const bool of_maps = is_of({"--mask", "--head", "--query", "--mass", "--cuts", "--threshold"});
+  if (of_maps && !writes) return "there is no --output or --page";
+  // Predictions of pictures are printed when units are steered.
+  const bool of_pictures = is_of({"--picture-size", "--show"}) || (option == "--picture" && has_inputs);
+  if (of_pictures && !writes && steered_.empty()) return "there is no --output or --page, and no --steer";
   if (option == "--show" && (!pictures.empty() || !has_inputs)) return "all of --picture are shown";
-  if (option == "--picture" && !writes && has_inputs) return "there is no --output or --page";
-  if ((option == "--picture-size" || option == "--mask") && pictures.empty()) return "there is no --picture";
-  if ((option == "--prompt" || option == "--tokens") && steered_.empty()) return "there is no --steer";
+  if (is_of({"--picture-size", "--mask"}) && pictures.empty()) return "there is no --picture";
+  if (of_maps && pictures.empty() && shown == 0) return "--show 0 shows no image";
+  if (is_of({"--prompt", "--tokens"}) && steered_.empty()) return "there is no --steer";
   return "";
 }
 
-void ShowOptions::check_for_texts() const {
-  for (const auto& [option, is_given] :
-       {std::pair{"--picture", !pictures.empty()}, std::pair{"--head", head.has_value()},
-        std::pair{"--query", query.has_value()}})
-    if (is_given)
-      throw crate::OptionError(
-          crate::concatenate("option ", option, ": expected a model of images, found one of texts"));
+void ShowOptions::refuse(std::initializer_list<std::string_view> options, std::string_view expected) const {
+  for (const std::string_view option : options)
+    if (given_.contains(option))
+      throw crate::OptionError(crate::concatenate("option ", option, ": expected ", expected));
+}
+
+void ShowOptions::check_for_texts(bool writes_text) const {
+  refuse({"--picture", "--picture-size", "--mask", "--show", "--head", "--query", "--mass", "--cuts", "--threshold"},
+         "a model of images, found one of texts");
+  if (!writes_text) refuse({"--prompt", "--tokens"}, "a language model that writes, found one that does not");
 }
 
 void ShowOptions::check_for_images() const {
-  for (const auto& [option, is_given] :
-       {std::pair{"--prompt", !prompts.empty()}, std::pair{"--tokeniser", !tokeniser.kind.empty()},
-        std::pair{"--vocabulary", !tokeniser.vocabulary.empty()}})
-    if (is_given)
-      throw crate::OptionError(
-          crate::concatenate("option ", option, ": expected a model of texts, found one of images"));
+  refuse({"--prompt", "--tokens", "--tokeniser", "--vocabulary"}, "a model of texts, found one of images");
+  if (pictures.empty() && shown == 0) refuse({"--steer"}, "images to show its effect, found --show 0");
 }
 
 void ShowOptions::finish(const CLI::App& app, bool writes, bool has_inputs) {
   program_options::check_effects(app,
                                  [&](std::string_view option) { return without_effect(option, writes, has_inputs); });
+  for (const CLI::Option* const option : app.get_options())
+    if (option->count() > 0) given_.insert(option->get_name());
   if (!masks.empty() && masks.size() != pictures.size())
     throw crate::OptionError(crate::concatenate("option --mask: expected one for each of ", pictures.size(),
                                                 " pictures, found ", masks.size()));
+  if (!(mass >= 0 && mass <= 1))
+    throw crate::OptionError(crate::concatenate("option --mass: expected a share from 0 to 1, found ", mass));
+  if (!(threshold >= -1 && threshold < 1))
+    throw crate::OptionError(
+        crate::concatenate("option --threshold: expected a cosine from -1 to below 1, found ", threshold));
   if (!query_.empty()) query = place_from(query_);
   if (!size_.empty()) size = examples::sides_from("--picture-size", size_);
   for (const std::string& text : steered_) steered.push_back(steer_from(text));

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
+#include <initializer_list>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,13 +47,18 @@ class ShowOptions {
   /// Whether units are to be told of even where nothing is written.
   [[nodiscard]] bool asks_for_units() const { return !units.empty() || !steered.empty(); }
 
-  /// Throws OptionError if an option is given that is of models of images alone, or of texts alone.
-  void check_for_texts() const;
+  /// Throws OptionError if an option is given that is of models of images alone, of texts alone, or of those that
+  /// write texts.
+  void check_for_texts(bool writes_text) const;
   void check_for_images() const;
 
  private:
   [[nodiscard]] std::string_view without_effect(std::string_view option, bool writes, bool has_inputs) const;
 
+  /// Throws OptionError if one of these options is given.
+  void refuse(std::initializer_list<std::string_view> options, std::string_view expected) const;
+
+  std::set<std::string, std::less<>> given_;
   std::string query_, size_;
   std::vector<std::string> steered_;
 };

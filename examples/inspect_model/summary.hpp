@@ -32,6 +32,17 @@ inline void print_one(const Measurement& one) {
                 layer.cosine.deviation(), 100 * layer.change.mean(), 100 * layer.exact_change.mean());
 }
 
+/// The name of the i-th layer, or the names, where those of models differ.
+inline std::string names_of_layers(const std::vector<Measurement>& all, std::size_t i) {
+  std::vector<std::string> names;
+  for (const Measurement& one : all)
+    if (i < one.layers.size() && std::find(names.begin(), names.end(), one.layers[i].name) == names.end())
+      names.push_back(one.layers[i].name);
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : " | ") + name;
+  return text;
+}
+
 /// A line a layer, a column a measurement; shorter models leave lines empty.
 inline void print_side_by_side(const std::vector<Measurement>& all, const char* what,
                                const std::function<double(const Measurement&, std::size_t)>& value) {
@@ -45,9 +56,7 @@ inline void print_side_by_side(const std::vector<Measurement>& all, const char* 
   }
   std::printf("\n");
   for (std::size_t i = 0; i < layers; ++i) {
-    const auto named =
-        std::find_if(all.begin(), all.end(), [&](const Measurement& one) { return i < one.layers.size(); });
-    std::printf("  %-34s", named->layers[i].name.c_str());
+    std::printf("  %-34s", names_of_layers(all, i).c_str());
     for (std::size_t m = 0; m < all.size(); ++m) {
       const auto width = static_cast<int>(std::max(narrowest, legend[m].size()));
       i < all[m].layers.size() ? std::printf("  %*.3f", width, value(all[m], i)) : std::printf("  %*s", width, "");

@@ -30,6 +30,11 @@ class Table {
     rows_.back().push_back({.text = text, .shown = text});
     return *this;
   }
+  /// A text that readers see otherwise.
+  Table& add(std::string text, std::string shown) {
+    rows_.back().push_back({.text = std::move(text), .shown = std::move(shown)});
+    return *this;
+  }
   Table& add(const char* text) { return add(std::string(text)); }
   template <class Number>
   Table& add(Number number) {

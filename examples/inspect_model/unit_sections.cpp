@@ -9,6 +9,8 @@
 #include <string_view>
 
 #include "crate/core/errors.hpp"
+#include "crate/text/streaming_decoder.hpp"
+#include "inspect_model/text_parts.hpp"
 
 namespace inspect_model {
 
@@ -29,6 +31,7 @@ std::string short_number(double value) {
 double rate_of(const UnitReport& units, Index unit) { return units.firing_rates[static_cast<std::size_t>(unit)]; }
 
 std::string title_of(const UnitReport& units, const ShownUnit& shown) {
+  if (shown.uses.empty()) return "unit " + std::to_string(shown.unit) + " is zero for all tokens";
   return "unit " + std::to_string(shown.unit) + " is not zero for " + percent(rate_of(units, shown.unit)) +
          " of the tokens";
 }
@@ -61,10 +64,22 @@ std::string text_of(const std::vector<Index>& ids, const std::optional<crate::To
   return text;
 }
 
-/// On one line.
+/// Without the control characters, "\x1b" in place of each, that would command a terminal; lines stay.
+std::string printable(const std::string& text) {
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    char escaped[8];
+    std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+    shown += c == '\n' || c == '\t' || (byte >= 0x20 && byte != 0x7f) ? std::string(1, c) : std::string(escaped);
+  }
+  return shown;
+}
+
+/// The same on one line.
 std::string in_line(const std::string& text) {
   std::string line;
-  for (const char c : text) line += c == '\n' ? std::string("\\n") : c == '\t' ? " " : std::string(1, c);
+  for (const char c : printable(text)) line += c == '\n' ? std::string("\\n") : c == '\t' ? " " : std::string(1, c);
   return line;
 }
 
@@ -73,13 +88,20 @@ std::string snippet(const crate::LabelledTokens& texts, const crate::UnitUse& us
                     const std::optional<crate::Tokeniser>& tokeniser) {
   constexpr Index most_before = 16, most_behind = 4;
   const Index begin = texts.layout.begin(use.set), place = begin + use.token;
-  const auto part = [&](Index first, Index last) {
-    const std::vector<Index> ids(texts.ids.begin() + first, texts.ids.begin() + last);
-    return in_line(text_of(ids, tokeniser));
+  const Index first = std::max(begin, place - most_before),
+              last = std::min(begin + texts.layout.visible(use.set), place + 1 + most_behind);
+  const auto part = [&](Index from, Index to) {
+    return text_of(std::vector<Index>(texts.ids.begin() + from, texts.ids.begin() + to), tokeniser);
   };
-  const std::string space = tokeniser ? "" : " ";
-  return part(std::max(begin, place - most_before), place) + space + "[" + part(place, place + 1) + "]" + space +
-         part(place + 1, std::min(begin + texts.layout.visible(use.set), place + 1 + most_behind));
+  const auto in_brackets = [](const std::string& before, const std::string& token, const std::string& behind) {
+    return crate::valid_utf8(before) + "[" + crate::valid_utf8(token) + "]" + crate::valid_utf8(behind);
+  };
+  if (!tokeniser) return in_brackets(part(first, place) + " ", part(place, place + 1), " " + part(place + 1, last));
+  // What stands between words depends on those before, so that all is decoded together and then cut.
+  const std::string before = part(first, place), with_token = part(first, place + 1), all = part(first, last);
+  if (with_token.starts_with(before) && all.starts_with(with_token))
+    return in_brackets(before, with_token.substr(before.size()), all.substr(with_token.size()));
+  return in_brackets(before, part(place, place + 1), part(place + 1, last));
 }
 
 Index largest_of(const Matrix<double>& columns, Index column) {
@@ -154,16 +176,9 @@ void steer_predictor(Exhibition& exhibition, const std::string& half_step, const
                                        half_step + " is set");
 }
 
-/// The ids of the prompts that are given, or else the first of the first text.
-std::vector<std::vector<Index>> prompts_of(const crate::LabelledTokens& texts,
-                                           const std::optional<crate::Tokeniser>& tokeniser,
-                                           const ShowOptions& options) {
-  if (options.prompts.empty()) {
-    constexpr Index most = 16;
-    const auto begin = texts.ids.begin() + texts.layout.begin(0);
-    return {{begin, begin + std::min(most, texts.layout.visible(0))}};
-  }
-  if (!tokeniser)
+std::vector<std::vector<Index>> given_prompts(const std::optional<crate::Tokeniser>& tokeniser,
+                                              const ShowOptions& options) {
+  if (!options.prompts.empty() && !tokeniser)
     throw crate::OptionError("option --prompt: expected a tokeniser beside the weights, or --tokeniser, found neither");
   std::vector<std::vector<Index>> prompts;
   for (const std::string& prompt : options.prompts) {
@@ -174,6 +189,16 @@ std::vector<std::vector<Index>> prompts_of(const crate::LabelledTokens& texts,
   return prompts;
 }
 
+/// The ids of the prompts that are given, or else the first of the first text.
+std::vector<std::vector<Index>> prompts_of(const crate::LabelledTokens& texts,
+                                           const std::optional<crate::Tokeniser>& tokeniser,
+                                           const ShowOptions& options) {
+  if (!options.prompts.empty()) return given_prompts(tokeniser, options);
+  constexpr Index most = 16;
+  const auto begin = texts.ids.begin() + texts.layout.begin(0);
+  return {{begin, begin + std::min(most, texts.layout.visible(0))}};
+}
+
 void steer_writer(Exhibition& exhibition, const std::string& half_step, const TextModel& model,
                   const std::vector<std::vector<Index>>& prompts, const std::optional<crate::Tokeniser>& tokeniser,
                   const ShowOptions& options) {
@@ -181,34 +206,75 @@ void steer_writer(Exhibition& exhibition, const std::string& half_step, const Te
   how.sampling.temperature = 0.8;
   if (tokeniser) how.vocabulary = tokeniser->vocabulary_size();
   Table table("steering", {"prompt", "unit", "value", "text"});
-  const auto add = [&](const std::string& title, const std::string& unit, const std::string& value,
-                       const std::optional<Setting>& setting) {
-    const auto written = model.write(prompts, how, setting);
+  const auto add = [&](const std::string& title, const std::optional<Steer>& steer) {
+    const auto written =
+        model.write(prompts, how, steer ? std::optional(setting_of(half_step, *steer)) : std::optional<Setting>());
     for (std::size_t i = 0; i < prompts.size(); ++i) {
-      const std::string prompt = in_line(text_of(prompts[i], tokeniser)), text = text_of(written[i], tokeniser);
-      std::printf("\n== %s goes on, %s\n%s\n", prompt.c_str(), title.c_str(), text.c_str());
-      table.add(prompt).add(unit).add(value).add(in_line(text)).end_row();
+      const std::string prompt = crate::valid_utf8(text_of(prompts[i], tokeniser)),
+                        text = crate::valid_utf8(text_of(written[i], tokeniser));
+      std::printf("\n== %s goes on, %s\n%s\n", in_line(prompt).c_str(), title.c_str(), printable(text).c_str());
+      table.add(prompt, in_line(prompt));
+      steer ? table.add(steer->unit).add(steer->value) : table.add("").add("");
+      table.add(text, in_line(text)).end_row();
     }
   };
-  add("no unit set", "", "", std::nullopt);
-  for (const Steer& steer : options.steered)
-    add(title_of(steer) + " of " + half_step, std::to_string(steer.unit), short_number(steer.value),
-        setting_of(half_step, steer));
+  add("no unit set", std::nullopt);
+  for (const Steer& steer : options.steered) add(title_of(steer) + " of " + half_step, steer);
   exhibition.add_open_table(table,
                             "What the model writes, drawn at temperature 0.8 by the same random numbers, when a "
                             "unit of " +
                                 half_step + " has a value for all tokens");
 }
 
+/// How probabilities of texts change.
+struct OutputChange {
+  Index outputs = 0;
+  Index others = 0;  ///< of which the likeliest is another
+  double sum = 0;    ///< of the total variations, in [0, outputs]
+
+  /// Adds a column of each text, or of each of its tokens that are no padding.
+  void add(const Matrix<double>& before, const Matrix<double>& after, const crate::TokenLayout& layout) {
+    const bool is_of_texts = before.cols() == layout.sets();
+    for (Index s = 0; s < layout.sets(); ++s) {
+      const Index first = is_of_texts ? s : layout.begin(s), count = is_of_texts ? 1 : layout.visible(s);
+      for (Index i = first; i < first + count; ++i) {
+        ++outputs;
+        if (largest_of(before, i) != largest_of(after, i)) ++others;
+        sum += (after.col(i) - before.col(i)).cwiseAbs().sum() / 2;
+      }
+    }
+  }
+};
+
+/// By each setting.
+std::vector<OutputChange> changes_of(const std::string& half_step, const TextModel& model,
+                                     const crate::LabelledTokens& texts, const std::vector<Steer>& steered,
+                                     Index batch) {
+  std::vector<OutputChange> changes(steered.size());
+  for (Index first = 0; first < texts.layout.sets(); first += batch) {
+    const crate::LabelledTokens part = part_of(texts, first, std::min(batch, texts.layout.sets() - first));
+    const Matrix<double> before = model.outputs(part, std::nullopt);
+    for (std::size_t i = 0; i < steered.size(); ++i)
+      changes[i].add(before, model.outputs(part, setting_of(half_step, steered[i])), part.layout);
+  }
+  return changes;
+}
+
 }  // namespace
 
-std::vector<Index> shown_units(const std::vector<double>& firing_rates, const ShowOptions& options) {
+std::vector<Index> shown_units(const std::vector<double>& firing_rates, const std::vector<double>& largest,
+                               const ShowOptions& options) {
   if (!options.units.empty()) return options.units;
   constexpr std::size_t most = 8;
-  std::vector<Index> order(firing_rates.size());
-  std::iota(order.begin(), order.end(), Index{0});
+  constexpr double rare = 0.2;
+  std::vector<Index> order;
+  for (std::size_t unit = 0; unit < firing_rates.size(); ++unit)
+    if (firing_rates[unit] > 0) order.push_back(static_cast<Index>(unit));
   std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) {
-    return firing_rates[static_cast<std::size_t>(a)] > firing_rates[static_cast<std::size_t>(b)];
+    const auto i = static_cast<std::size_t>(a), j = static_cast<std::size_t>(b);
+    const bool a_is_rare = firing_rates[i] <= rare, b_is_rare = firing_rates[j] <= rare;
+    if (a_is_rare != b_is_rare) return a_is_rare;
+    return a_is_rare ? firing_rates[i] > firing_rates[j] : largest[i] > largest[j];
   });
   order.resize(std::min(most, order.size()));
   return order;
@@ -225,6 +291,10 @@ void check_units(const crate::LayerUnits& layer, const ShowOptions& options) {
   for (const Steer& steer : options.steered) check("--steer", steer.unit);
 }
 
+void check_prompts(const std::optional<crate::Tokeniser>& tokeniser, const ShowOptions& options) {
+  (void)given_prompts(tokeniser, options);
+}
+
 void units_section(Exhibition& exhibition, const UnitReport& units, const crate::PatchGrid& grid,
                    const ImageOfInput& image_of) {
   begin_units(exhibition, units, "the patches, framed, of the inspected images");
@@ -234,6 +304,8 @@ void units_section(Exhibition& exhibition, const UnitReport& units, const crate:
     std::printf("  %s\n", title_of(units, shown).c_str());
     ImageRow row{{}, title_of(units, shown) + "; below each picture its image and the value of the unit"};
     Index rank = 0;
+    if (shown.uses.empty())
+      table.add(shown.unit).add(rate_of(units, shown.unit)).add("").add("").add("").add("").end_row();
     for (const crate::UnitUse& use : shown.uses) {
       table.add(shown.unit).add(rate_of(units, shown.unit)).add(++rank).add(use.set).add(use.token).add(use.value);
       table.end_row();
@@ -259,12 +331,14 @@ void units_section(Exhibition& exhibition, const UnitReport& units, const crate:
   for (const ShownUnit& shown : units.shown) {
     std::printf("  %s\n", title_of(units, shown).c_str());
     Index rank = 0;
+    if (shown.uses.empty())
+      table.add(shown.unit).add(rate_of(units, shown.unit)).add("").add("").add("").add("").add("").end_row();
     for (const crate::UnitUse& use : shown.uses) {
       const std::string words = snippet(texts, use, tokeniser);
       table.add(shown.unit).add(rate_of(units, shown.unit)).add(++rank).add(use.set).add(use.token).add(use.value);
-      table.add(words).end_row();
+      table.add(words, in_line(words)).end_row();
       constexpr Index most_printed = 3;
-      if (rank <= most_printed) std::printf("    %10.3g  %s\n", use.value, words.c_str());
+      if (rank <= most_printed) std::printf("    %10.3g  %s\n", use.value, in_line(words).c_str());
     }
   }
   exhibition.add_open_table(table, "The tokens for which each unit of " + units.half_step + " is largest");
@@ -277,7 +351,7 @@ void steering_section(Exhibition& exhibition, const std::string& half_step, cons
   exhibition.begin_section(
       "Steering", "A unit of " + half_step +
                       " is set to a value for all tokens, and the rest of the model computed from there. A unit "
-                      "with a meaning changes the prediction in a way that its largest uses let expect.");
+                      "with a meaning changes the prediction towards what it is most used for.");
   const bool classifies = !model.class_names.empty();
   classifies ? steer_classifier(exhibition, half_step, model, images, options)
              : steer_predictor(exhibition, half_step, model, images, options);
@@ -285,26 +359,23 @@ void steering_section(Exhibition& exhibition, const std::string& half_step, cons
 
 void steering_section(Exhibition& exhibition, const std::string& half_step, const TextModel& model,
                       const crate::LabelledTokens& texts, const std::optional<crate::Tokeniser>& tokeniser,
-                      const ShowOptions& options) {
+                      const ShowOptions& options, Index batch) {
   if (options.steered.empty()) return;
   exhibition.begin_section(
       "Steering", "A unit of " + half_step +
                       " is set to a value for all tokens, and the rest of the model computed from there. A unit "
-                      "with a meaning changes what is written in a way that its largest uses let expect.");
+                      "with a meaning changes what is written towards what it is most used for.");
   if (model.write)
     return steer_writer(exhibition, half_step, model, prompts_of(texts, tokeniser, options), tokeniser, options);
   Table table("steering", {"unit", "value", "outputs", "share_of_other_likeliest", "mean_change_of_probability"});
-  const Matrix<double> before = model.outputs(texts, std::nullopt);
-  for (const Steer& steer : options.steered) {
-    const Matrix<double> after = model.outputs(texts, setting_of(half_step, steer));
-    Index others = 0;
-    for (Index i = 0; i < before.cols(); ++i)
-      if (largest_of(before, i) != largest_of(after, i)) ++others;
-    const double share = static_cast<double>(others) / static_cast<double>(before.cols());
-    const double change = (after - before).cwiseAbs().sum() / (2 * static_cast<double>(before.cols()));
+  const std::vector<OutputChange> changes = changes_of(half_step, model, texts, options.steered, batch);
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const Steer& steer = options.steered[i];
+    const auto outputs = static_cast<double>(changes[i].outputs);
+    const double share = static_cast<double>(changes[i].others) / outputs, change = changes[i].sum / outputs;
     std::printf("\n%s of %s: the likeliest is another for %s of %td outputs\n", title_of(steer).c_str(),
-                half_step.c_str(), percent(share).c_str(), before.cols());
-    table.add(steer.unit).add(steer.value).add(before.cols()).add(share).add(change).end_row();
+                half_step.c_str(), percent(share).c_str(), changes[i].outputs);
+    table.add(steer.unit).add(steer.value).add(changes[i].outputs).add(share).add(change).end_row();
   }
   exhibition.add_open_table(table, "How outputs change when a unit of " + half_step + " is set");
 }

@@ -114,16 +114,20 @@ struct Unit {
   return ticks;
 }
 
+}  // namespace detail
+
 /// Four significant digits at most.
 [[nodiscard]] inline std::string short_number(double value) {
   const double size = std::abs(value);
   if (size == 0) return "0";
-  const Unit unit = unit_for(size);
+  const detail::Unit unit = detail::unit_for(size);
   const double shown = size / unit.factor;
   int digits = 4;
   for (double power = 1; power <= 1000 && shown >= power; power *= 10) --digits;
-  return without_trailing_zeros(decimal(value / unit.factor, digits)) + unit.suffix;
+  return without_trailing_zeros(detail::decimal(value / unit.factor, digits)) + unit.suffix;
 }
+
+namespace detail {
 
 /// Powers of ten; 2 and 5 times them too where there are few, and every second or third where there are many.
 [[nodiscard]] inline std::vector<Tick> logarithmic_ticks(const Range& range) {
@@ -188,7 +192,7 @@ class AxisScale {
     if (!axis.names.empty())
       for (std::size_t i = 0; i < axis.names.size(); ++i) ticks_.push_back({place_of_name(axis, i), axis.names[i]});
     else if (!axis.ticks.empty())
-      for (const double tick : axis.ticks) ticks_.push_back({tick, detail::short_number(tick)});
+      for (const double tick : axis.ticks) ticks_.push_back({tick, short_number(tick)});
     else
       ticks_ = is_logarithmic_ ? detail::logarithmic_ticks(range_) : detail::linear_ticks(range_);
   }

@@ -54,7 +54,7 @@ inline constexpr double bar_height = 14, category_gap = 9;
   std::string text = chart.title + ": " + chart.value.label + ".";
   for (std::size_t c = 0; c < chart.categories.size(); ++c) {
     text += " " + chart.categories[c] + ":";
-    for (const Bars& bars : chart.bars) text += " " + bars.name + " " + detail::short_number(bars.values[c]);
+    for (const Bars& bars : chart.bars) text += " " + bars.name + " " + short_number(bars.values[c]);
     text += ".";
   }
   return text;

@@ -65,8 +65,6 @@ inline void check(const HeatMap& plot) {
   }
 }
 
-namespace detail {
-
 inline constexpr int colour_levels = 128;
 
 /// From dark blue through green to yellow, lighter for larger values: seen apart on light and dark pages, in grey, and
@@ -90,6 +88,8 @@ inline constexpr int colour_levels = 128;
     colour[c] = static_cast<std::uint8_t>(std::lround((1 - part) * anchors[below][c] + part * anchors[below + 1][c]));
   return colour;
 }
+
+namespace detail {
 
 [[nodiscard]] inline std::string picture_of(const crate::Matrix<double>& values, const Range& range) {
   IndexedPicture picture{values.rows(), values.cols(), {}, {}};
@@ -193,9 +193,9 @@ inline void draw_colour_bar(Drawing& drawing, const Box& bar, const Range& range
 [[nodiscard]] inline std::string describe(const HeatMap& plot) {
   std::string text = plot.title + ": " + plot.value_label + ".";
   for (const NamedMatrix& map : plot.maps)
-    text += " " + map.name + ": " + std::to_string(map.values.rows()) + " x " + std::to_string(map.values.cols()) +
-            " values from " + detail::short_number(map.values.minCoeff()) + " to " +
-            detail::short_number(map.values.maxCoeff()) + ".";
+    text += " " + map.name + (map.name.empty() ? "" : ": ") + std::to_string(map.values.rows()) + " x " +
+            std::to_string(map.values.cols()) + " values from " + short_number(map.values.minCoeff()) + " to " +
+            short_number(map.values.maxCoeff()) + ".";
   return text;
 }
 

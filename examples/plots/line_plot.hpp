@@ -48,18 +48,36 @@ inline void check(const LinePlot& plot) {
 
 [[nodiscard]] inline Size size_of(const LinePlot& plot) { return plot.size; }
 
+namespace detail {
+
+/// What stands at this place of an axis; empty if nothing does.
+[[nodiscard]] inline std::string name_at(const Axis& axis, double value) {
+  for (std::size_t i = 0; i < axis.names.size(); ++i)
+    if (place_of_name(axis, i) == value) return axis.names[i];
+  return "";
+}
+
+/// "head 0 at 3: 12.5", what appears where a pointer rests on a point; of a place between names only the value.
+[[nodiscard]] inline std::string tooltip(const Axis& x, const Series& series, std::size_t i) {
+  const std::string place = x.names.empty() ? short_number(series.x[i]) : name_at(x, series.x[i]);
+  std::string text = series.name;
+  if (!place.empty()) text += (text.empty() ? "at " : " at ") + place;
+  return text + (text.empty() ? "" : ": ") + short_number(series.y[i]);
+}
+
+}  // namespace detail
+
 /// What the plot shows, for those who cannot see it.
 [[nodiscard]] inline std::string describe(const LinePlot& plot) {
   const auto at = [&](double x) {
-    for (std::size_t i = 0; i < plot.x.names.size(); ++i)
-      if (place_of_name(plot.x, i) == x) return plot.x.names[i];
-    return detail::short_number(x);
+    const std::string name = detail::name_at(plot.x, x);
+    return name.empty() ? short_number(x) : name;
   };
   std::string text = plot.title + ": " + plot.y.label + " against " + plot.x.label + ".";
   for (const Series& series : plot.series)
     if (!series.x.empty())
-      text += " " + series.name + " goes from " + detail::short_number(series.y.front()) + " at " +
-              at(series.x.front()) + " to " + detail::short_number(series.y.back()) + " at " + at(series.x.back()) +
+      text += " " + (series.name.empty() ? "The line" : series.name) + " goes from " + short_number(series.y.front()) +
+              " at " + at(series.x.front()) + " to " + short_number(series.y.back()) + " at " + at(series.x.back()) +
               ".";
   return text;
 }
@@ -101,7 +119,7 @@ inline void draw_band(Drawing& drawing, const Axes& axes, const Series& series, 
   });
 }
 
-inline void draw_series(Drawing& drawing, const Axes& axes, const Series& series, std::size_t number) {
+inline void draw_series(Drawing& drawing, const Axes& axes, const Axis& x, const Series& series, std::size_t number) {
   std::vector<Point> points;
   for (std::size_t i = 0; i < series.x.size(); ++i) points.push_back(axes.point(series.x[i], series.y[i]));
   constexpr std::size_t most_marks = 40;
@@ -110,8 +128,7 @@ inline void draw_series(Drawing& drawing, const Axes& axes, const Series& series
     drawing.path({begin + static_cast<std::ptrdiff_t>(first), begin + static_cast<std::ptrdiff_t>(last)},
                  series_class('s', number), dashes_of(number));
     if (points.size() > most_marks && last - first > 1) return;
-    for (std::size_t i = first; i < last; ++i)
-      draw_mark(drawing, points[i], number, series.name + ": " + short_number(series.y[i]));
+    for (std::size_t i = first; i < last; ++i) draw_mark(drawing, points[i], number, tooltip(x, series, i));
   });
 }
 
@@ -127,7 +144,7 @@ inline void draw(Drawing& drawing, const LinePlot& plot, Box box) {
                   detail::range_of(plot.series, {&Series::y, &Series::low, &Series::high}), box);
   axes.draw(drawing);
   for (std::size_t i = 0; i < plot.series.size(); ++i) detail::draw_band(drawing, axes, plot.series[i], i);
-  for (std::size_t i = 0; i < plot.series.size(); ++i) detail::draw_series(drawing, axes, plot.series[i], i);
+  for (std::size_t i = 0; i < plot.series.size(); ++i) detail::draw_series(drawing, axes, plot.x, plot.series[i], i);
 }
 
 }  // namespace plots

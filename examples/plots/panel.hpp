@@ -20,21 +20,6 @@ struct Size {
   double width, height;
 };
 
-/// The words, cut between words into lines of at most this width.
-[[nodiscard]] inline std::vector<std::string> wrapped(std::string_view words, double width, double font_size) {
-  std::vector<std::string> lines;
-  while (!words.empty()) {
-    const std::size_t space = std::min(words.find(' '), words.size());
-    const std::string_view word = words.substr(0, space);
-    if (!lines.empty() && width_of(lines.back(), font_size) + width_of(word, font_size) + font_size / 2 <= width)
-      lines.back() += " " + std::string(word);
-    else
-      lines.emplace_back(word);
-    words.remove_prefix(std::min(space + 1, words.size()));
-  }
-  return lines;
-}
-
 /// The words, cut and ended by an ellipsis if they are wider.
 [[nodiscard]] inline std::string shortened(std::string words, double width, double font_size) {
   if (width_of(words, font_size) <= width) return words;
@@ -43,6 +28,21 @@ struct Size {
     if (!words.empty()) words.pop_back();
   }
   return words + "…";
+}
+
+/// The words, cut between words into lines of at most this width; words that are wider are shortened.
+[[nodiscard]] inline std::vector<std::string> wrapped(std::string_view words, double width, double font_size) {
+  std::vector<std::string> lines;
+  while (!words.empty()) {
+    const std::size_t space = std::min(words.find(' '), words.size());
+    const std::string_view word = words.substr(0, space);
+    if (!lines.empty() && width_of(lines.back(), font_size) + width_of(word, font_size) + font_size / 2 <= width)
+      lines.back() += " " + std::string(word);
+    else
+      lines.push_back(shortened(std::string(word), width, font_size));
+    words.remove_prefix(std::min(space + 1, words.size()));
+  }
+  return lines;
 }
 
 /// Draws the title and takes its height from the box.

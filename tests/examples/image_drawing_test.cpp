@@ -41,11 +41,12 @@ TEST_CASE("a mask darkens what is outside of it, and a map of zeros is of one co
   const Image image = masked(blank_image(4, 6, 200), mask);
   CHECK(pixel(image, 1, 2) == std::vector<int>{200, 200, 200});
   CHECK(pixel(image, 2, 1) == std::vector<int>{40, 40, 40});
-  const Image cold = heated(blank_image(4, 6, 200), Matrix<double>::Zero(4, 6));
+  const Image cold = heated(blank_image(4, 6, 200), Matrix<double>::Zero(4, 6), 0);
   CHECK(pixel(cold, 0, 0) == pixel(cold, 3, 5));
   Matrix<double> map = Matrix<double>::Zero(4, 6);
   map(3, 5) = 1e-9;
-  CHECK(pixel(heated(blank_image(4, 6, 200), map), 3, 5) != pixel(cold, 3, 5));
+  CHECK(pixel(heated(blank_image(4, 6, 200), map, 1e-9), 3, 5) != pixel(cold, 3, 5));
+  CHECK(pixel(heated(blank_image(4, 6, 200), map, 1), 3, 5) == pixel(cold, 3, 5));
 }
 
 TEST_CASE("a patch is framed among its neighbours, and grey stands beyond the border of the image") {

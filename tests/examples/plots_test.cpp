@@ -79,8 +79,8 @@ TEST_CASE("numbers are written without a locale, exponents or needless digits") 
   REQUIRE(coordinate(12.5) == "12.5");
   REQUIRE(coordinate(-0.001) == "0");
   REQUIRE(coordinate(1e21) == "1000000000000000000000");
-  REQUIRE(detail::short_number(28.749999) == "28.75");
-  REQUIRE(detail::short_number(-123456) == "−123.5k");
+  REQUIRE(short_number(28.749999) == "28.75");
+  REQUIRE(short_number(-123456) == "−123.5k");
 }
 
 TEST_CASE("words are escaped, and what is no XML is replaced") {
@@ -176,6 +176,10 @@ TEST_CASE("names stand at the ticks of an axis, and lines lie at its dividers") 
   plot.x = axis;
   plot.series[0].x = {0.5, 2};
   REQUIRE_THAT(svg(plot), ContainsSubstring("R goes from 30 at 1 to 25 at two."));
+  REQUIRE_THAT(svg(plot), ContainsSubstring("<title>R at two: 25</title>"));
+  plot.series[0].name = "";
+  REQUIRE_THAT(svg(plot), ContainsSubstring("<title>at two: 25</title>"));
+  REQUIRE(wrapped("a model/of-a-long-name", 60, 12)[1].ends_with("…"));
   REQUIRE_THROWS_AS(AxisScale({.label = "layer", .ticks = {1}, .names = {"a", "b"}}, {0, 3}), crate::ShapeError);
 }
 
@@ -226,10 +230,10 @@ TEST_CASE("base64 is that of RFC 4648") {
 
 TEST_CASE("larger values have lighter colours") {
   const auto lightness = [](int level) {
-    const Colour c = detail::colour_of_level(level);
+    const Colour c = colour_of_level(level);
     return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2];
   };
-  for (int level = 1; level < detail::colour_levels; ++level) REQUIRE(lightness(level) > lightness(level - 1));
+  for (int level = 1; level < colour_levels; ++level) REQUIRE(lightness(level) > lightness(level - 1));
 }
 
 TEST_CASE("marks of classes lie along both edges of every map") {

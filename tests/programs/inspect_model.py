@@ -306,8 +306,11 @@ def check_refusals(folder):
     weights = os.path.join(FIXTURES, "classifier_weights.safetensors")
     images = os.path.join(folder, "small.safetensors")
     write_tensor(images, "images", "F32", [1, 3, 2, 2], bytes(48))
+    no_numbers = os.path.join(folder, "nan.safetensors")
+    write_tensor(no_numbers, "images", "F32", [1, 3, 32, 32], struct.pack("<f", math.nan) * (3 * 32 * 32))
     for arguments, message in [
             (["--heads", 3], "expected --input or --data"),
+            (["--heads", 3, "--input", no_numbers], "expected finite numbers, found NaN or infinity"),
             (["--heads", 3, "--input", images], "expected images of shape [3, 32, 32], found [1, 3, 2, 2]"),
             (["--heads", 3, "--input", images, "--epsilon", 0], "epsilon > 0"),
             (["--heads", 3, "--input", images, "--split", "test"], "--split would have no effect"),
@@ -349,11 +352,17 @@ def check_refused_pictures(folder):
             ([*of_picture, "--mask", dark, *out], "at least half brightness where the object is, found none"),
             ([*of_picture, "--mask", mask, "--mask", mask, *out], "one for each of 1 pictures, found 2"),
             ([*of_picture, "--picture-size", "30x32", *out], "a multiple of 8, found 30"),
+            ([*of_picture, "--mass", "nan", *out], "--mass"),
+            ([*of_picture, "--threshold", 1, *out], "a cosine from -1 to below 1, found 1"),
             ([*of_picture, "--show", 3, *out], "--show would have no effect"),
             ([*of_picture, "--mass", 0.5], "--mass would have no effect: there is no --output or --page"),
             ([*of_picture, "--prompt", "a", *out], "--prompt would have no effect: there is no --steer"),
             ([*of_picture, "--prompt", "a", "--steer", "1=1", *out], "expected a model of texts, found one of images"),
             ([*of_picture[:-1], tokens, *out], "expected a PNG or JPEG image"),
+            ([*of_picture, "--tokens", 3, "--steer", "1=1"], "expected a model of texts, found one of images"),
+            ([*of_text, "--input", tokens, "--mass", 0.5, *out], "expected a model of images, found one of texts"),
+            ([*of_picture[:-1], os.path.join(folder, "refused", "units.png"), *out], "that --output does not replace"),
+            ([*of_picture, "--against", weights, "--against-heads", 3, *out], "expected another model"),
             ([*of_text, "--picture", picture, *out], "expected a model of images, found one of texts"),
             ([*of_text, "--input", tokens, "--head", 1, *out], "expected a model of images, found one of texts"),
             ([*of_text, "--input", tokens, "--steer", "1=1", "--prompt", "a", *out], "expected a tokeniser")]:
