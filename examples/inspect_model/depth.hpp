@@ -18,8 +18,9 @@
 
 namespace inspect_model {
 
-/// The place of every layer on a common axis. Layers count from 0 in each list of a model, as in their names ("encoder.layers"); the
-/// lists of a model follow each other, and the first lists of all models share their places, as further ones do.
+/// The place of every layer on a common axis. Layers count from 0 in each list of a model, as in their names
+/// ("encoder.layers"); the lists of a model follow each other, and the first lists of all models share their places, as
+/// further ones do.
 class Depth {
  public:
   explicit Depth(const std::vector<Measurement>& all) {

@@ -58,7 +58,8 @@ inline plots::Range symmetric_range(const crate::Matrix<double>& values) {
   return {-largest, largest};
 }
 
-/// A map of heads and layers, 0 in the middle of the colours where there are negative values, for each run of layers, those with numbers that cannot be drawn left out.
+/// A map of heads and layers for each run of layers, 0 in the middle of the colours where there are negative values.
+/// Maps with numbers that cannot be drawn are left out.
 template <class Value>
 void add_head_maps(Page& page, const Measurement& one, const std::string& title, const std::string& unit,
                    std::string_view caption, const Value& value) {

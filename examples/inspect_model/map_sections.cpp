@@ -31,12 +31,6 @@ Index query_token(const crate::PatchGrid& grid, const ShowOptions& options) {
   return options.query ? 1 + options.query->first * grid.columns + options.query->second : 0;
 }
 
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, share < 0.1 ? "%.1f %%" : "%.0f %%", 100 * share);
-  return text;
-}
-
 /// The picture, with a frame around the patch whose attention is shown.
 Image picture_with_query(const ShownLayer& shown, Index image, const ShowOptions& options) {
   Image picture = shown.picture(image);
