@@ -26,8 +26,9 @@ inline void advise_pages(void* begin, std::size_t bytes, int advice) {
 
 }  // namespace detail
 
-/// Asks the system for pages of 2 MiB where these bytes fill such, if they are many: large matrices are then read a
-/// quarter faster than in pages of 4 KiB. Of use before the first touch. Where the system cannot, nothing happens.
+/// Asks the system for pages of 2 MiB where these bytes fill such, if they are many: large matrices are then read
+/// faster than in pages of 4 KiB, by a tenth to a quarter. Of use before the first touch. Where the system cannot,
+/// nothing happens.
 inline void ask_for_huge_pages([[maybe_unused]] void* begin, [[maybe_unused]] std::size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr std::size_t worthwhile = std::size_t{1} << 21U;
