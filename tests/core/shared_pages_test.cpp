@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
 #include "crate/core/threads.hpp"
+#include "crate/kernels/packed_weights.hpp"
 
 using crate::detail::SharedPages;
 
@@ -95,4 +97,20 @@ TEST_CASE("threads take pieces of shared pages that do not overlap") {
   });
   for (std::size_t i = 0; i < taken.size(); ++i)
     CHECK(std::count(taken[i].get(), taken[i].get() + small, static_cast<std::byte>(i)) == small);
+}
+
+TEST_CASE("a copy of packed weights outlives the original, which holds nothing once moved from") {
+  using crate::detail::PackedWeights;
+  const crate::Matrix<float> ones = crate::Matrix<float>::Ones(200, 100);
+  auto original = std::make_unique<PackedWeights<float>>(ones);
+  PackedWeights<float> copy = *original;
+  original.reset();
+  const PackedWeights<float> other(2 * ones);
+  CHECK(copy.panel(0)[copy.panel_rows() * copy.depth() - 1] == 1);
+  const std::size_t bytes = copy.bytes_held();
+  CHECK(bytes >= 200 * 100 * sizeof(float));
+  const PackedWeights<float> moved = std::move(copy);
+  CHECK(moved.bytes_held() == bytes);
+  CHECK(copy.bytes_held() == 0);
+  CHECK(PackedWeights<float>(crate::Matrix<float>(0, 3)).bytes_held() == 0);
 }
