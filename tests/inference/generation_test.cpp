@@ -159,13 +159,22 @@ TEST_CASE("a text may forget many tokens at a time", "[generation]") {
   }
 }
 
-TEMPLATE_TEST_CASE("prompts of unequal length give beside each other what they give alone", "[generation]", float,
-                   bfloat16) {
-  const auto model = fold<TestType>(small_model<CrateLanguageModel, float>());
+namespace {
+
+template <class Model>
+void check_beside_each_other(const Model& model) {
   GenerationOptions options{.tokens = 20, .slide = 5, .sampling = {.top_k = 20, .seed = 4}};
   const std::vector<Ids> prompts{random_ids(3), random_ids(1), random_ids(context), random_ids(11), random_ids(40)};
   const std::vector<Ids> together = generate(model, prompts, options);
   for (std::size_t i = 0; i < prompts.size(); ++i) CHECK(together[i] == written_to(model, prompts[i], options));
+}
+
+}  // namespace
+
+TEST_CASE("prompts of unequal length give beside each other what they give alone", "[generation]") {
+  check_beside_each_other(fold(small_model<CrateLanguageModel, float>()));
+  check_beside_each_other(fold<bfloat16>(small_model<CrateLanguageModel, float>()));
+  check_beside_each_other(fold(small_model<TransformerLanguageModel, float>()));
 }
 
 TEST_CASE("texts end by themselves while others go on", "[generation]") {

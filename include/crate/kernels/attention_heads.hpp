@@ -32,8 +32,8 @@ struct AttentionHeads {
   S scale = 1;  ///< of the logits
 };
 
-/// Keys and values of a set, heads `head_step` numbers apart. Of each head the p numbers of a token lie behind those of
-/// the token before, so that one query reads one piece. `past` are of tokens that went before, then come those of the
+/// Keys and values of a set, heads `head_step` numbers apart. A head's tokens are contiguous, p numbers each: a
+/// query reads one run of memory. `past` are of tokens that went before, then come those of the
 /// queries.
 template <Scalar S>
 struct CachedSet {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 #include "crate/core/matrix.hpp"
 #include "crate/core/pages.hpp"
@@ -41,7 +42,8 @@ template <FoldedWeight W, class Number>
 
 /// A matrix of fixed weights, arranged for the micro-kernel of an instruction set: panels as high as its tiles, and in
 /// each panel the rows' numbers of a step next to each other. Rows beyond the last, up to whole vectors, are 0. Copies
-/// share what is never changed.
+/// share what is never changed. One of 64 KiB to 32 MiB lies in a block of 32 MiB with others, which is freed with the
+/// last of them.
 template <FoldedWeight W>
 class PackedWeights {
  public:
@@ -53,10 +55,11 @@ class PackedWeights {
   template <class Derived>
   explicit PackedWeights(const Eigen::MatrixBase<Derived>& weights, InstructionSet set = crate::instruction_set())
       : set_(set), rows_(weights.rows()), cols_(weights.cols()) {
-    const std::shared_ptr<std::byte> memory = pages_of_weights().take(bytes_held());
+    const std::size_t bytes = bytes_of_all();
+    std::shared_ptr<std::byte> memory = pages_of_weights().take(bytes);
     auto* const units = reinterpret_cast<Unit*>(memory.get());
-    units_ = {memory, units};
-    provide_pages(units, bytes_held());
+    units_ = {std::move(memory), units};
+    populate_pages(units, bytes);
     for (Index panel = 0; panel < panels(); ++panel) {
       const Index first = panel * panel_rows(), width = round_up(rows_of(panel), lanes());
       Unit* to = units + first * depth();
@@ -76,11 +79,14 @@ class PackedWeights {
   [[nodiscard]] Index rows_of(Index panel) const { return std::min(panel_rows(), rows_ - panel * panel_rows()); }
   [[nodiscard]] const Unit* panel(Index index) const { return units_.get() + index * panel_rows() * depth(); }
 
-  [[nodiscard]] std::size_t bytes_held() const {
+  /// Of copies, each counts what they share; 0 once moved from.
+  [[nodiscard]] std::size_t bytes_held() const { return units_ == nullptr ? 0 : bytes_of_all(); }
+
+ private:
+  [[nodiscard]] std::size_t bytes_of_all() const {
     return static_cast<std::size_t>(round_up(rows_, lanes()) * depth()) * sizeof(Unit);
   }
 
- private:
   InstructionSet set_ = InstructionSet::portable;
   Index rows_ = 0, cols_ = 0;
   std::shared_ptr<const Unit> units_;  // begins on a cache line

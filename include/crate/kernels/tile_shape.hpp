@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 
 #include "crate/core/matrix.hpp"
 #include "crate/kernels/instruction_set.hpp"
@@ -36,6 +37,9 @@ struct TileShape {
 #endif
 }
 
+/// Bytes; and what __builtin_prefetch calls the caches that it fetches into.
+inline constexpr int cache_line = 64, first_cache = 3, second_cache = 2;
+
 /// How many steps ahead of its use the micro-kernel fetches a panel, from the second cache.
 inline constexpr Index tile_steps_ahead = 16;
 
@@ -46,8 +50,8 @@ inline constexpr Index column_bytes_ahead = 4608;
 /// How many of the steps listed of a single column are fetched ahead.
 inline constexpr Index listed_steps_ahead = 16;
 
-/// The numbers (or pairs of bfloat16) of `size` bytes behind a panel of so many rows that may be fetched with it: there
-/// must not lie what another thread writes.
+/// The numbers (or pairs of bfloat16) of `size` bytes behind a panel of so many rows that may be fetched with it. What
+/// another thread writes had better not lie there, else its cache lines travel to and fro.
 [[nodiscard]] constexpr Index numbers_ahead(Index rows, std::size_t size) {
   return std::max(tile_steps_ahead * rows, column_bytes_ahead / static_cast<Index>(size));
 }

@@ -108,7 +108,7 @@ template <class Get, class OtherGet>
 }
 
 /// Whether the gradient of this link is complete when the backward pass is through it: no link in front of it has parts
-/// of the same.
+/// of the same. In front of the first is none, but a first that is a view completes none either.
 template <class Self, std::size_t entry>
 [[nodiscard]] constexpr bool completes_gradient() {
   const auto links = links_of<Self>();

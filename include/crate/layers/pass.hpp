@@ -43,7 +43,7 @@ struct Run {
   DropoutStream dropout =
       {};  ///< the numbers that dropout draws; for passes that are recorded, the only ones that drop
   TokenCache<S>* cache = nullptr;     ///< of tokens that went before those of the pass; see inference/generate.hpp
-  GradientObserver on_complete = {};  ///< of a chain's backward pass, link by link, of those whose parts no other has
+  GradientObserver on_complete = {};  ///< of a chain's backward pass, of links whose parts none in front has
 };
 
 /// The threads and the workspace of a run, or one thread and a new workspace where the caller lent none.

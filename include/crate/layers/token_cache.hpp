@@ -49,6 +49,8 @@ class TokenCache {
   [[nodiscard]] Index length(Index set) const { return lengths_[static_cast<std::size_t>(set)]; }
 
   /// The bytes held: those of sets * longest tokens, each layer's numbers of a token rounded up to whole cache lines.
+  /// In pages of 2 MiB the first token of a set touches nearly all that its set will need, as each head has its tokens'
+  /// room for itself.
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(numbers_.size()) * sizeof(S); }
 
   /// The bytes that a token takes.

@@ -142,7 +142,8 @@ class Mpi final : public Communicator {
 
   /// A pipeline: every piece goes up the chain of ranks, which add to it, and its sum comes down again, while other
   /// pieces are elsewhere. Each rank sends every piece up and down once, but the last one only down and the first only
-  /// up. An error ends all ranks here, as messages under way still write into the pieces.
+  /// up. An error, also one that `add` throws on the thread that adds, ends all ranks here, as messages under way still
+  /// write into the pieces.
   void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<bool(std::size_t)>& is_complete,
                     const std::function<void(std::size_t)>& add) override try {
     const std::size_t count = pieces.size();
@@ -170,7 +171,9 @@ class Mpi final : public Communicator {
       if (added + sent_up + done == before) let_others_compute(is_complete(count - 1));
     }
     check(MPI_Waitall(static_cast<int>(going_down.size()), going_down.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
-  } catch (const std::exception& error) { end_all(1, error.what()); }
+  } catch (const std::exception& error) { end_all(1, error.what()); } catch (...) {
+    end_all(1, "the sum over ranks failed, with what is no std::exception");
+  }
 
   void ask_to_wait() override {
     if (rank_ > 0) return;

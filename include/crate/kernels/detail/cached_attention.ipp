@@ -65,8 +65,9 @@ void attend_cached(const CachedHeads<S>& heads, Columns<Out> out, Workspace& wor
   S* const rooms = frame.array<S>(each * threads.count());
   for (Index s = 0; s < layout.sets(); ++s) {
     const CachedSet<S>& set = heads.sets[s];
-    threads.for_each(heads.count * layout.length(s), [&](Index piece, int worker) {
-      const Index j = piece / heads.count, head = piece % heads.count, row = head * heads.dim;
+    const Index length = layout.length(s);  // of each head the queries in turn, while the cache holds its keys
+    threads.for_each(heads.count * length, [&](Index piece, int worker) {
+      const Index head = piece / length, j = piece % length, row = head * heads.dim;
       const Index token = layout.begin(s) + j;
       const Index seen = set.past + j + 1;
       S* const scores = rooms + worker * each;

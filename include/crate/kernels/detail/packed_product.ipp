@@ -139,7 +139,8 @@ void multiply_steps(const typename A::Unit* panel, std::span<const std::int32_t>
     const auto* const ahead = panel + k[listed_steps_ahead] * step;
     const auto number = x[*k];
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
-      if constexpr (v * sizeof(Units) % 64 == 0) __builtin_prefetch(ahead + v * lanes_of<Units>);
+      if constexpr (v * sizeof(Units) % cache_line == 0)
+        __builtin_prefetch(ahead + v * lanes_of<Units>, 0, first_cache);
       A::multiply_add(sum[v], load<Units>(rows + v * lanes_of<Units>), number);
     });
   }

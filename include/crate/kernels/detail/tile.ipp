@@ -14,7 +14,6 @@ void multiply_tile(const typename A::Unit* panel, Index panel_step, Index depth,
                    Index x_stride, typename A::Scalar* sums, Index sums_stride) {
   using Sums = typename A::Sums;
   using Units = typename A::Units;
-  constexpr int cache_line = 64, first_cache = 3, second_cache = 2;
   const Index ahead =
       columns == 1 ? column_bytes_ahead / Index{sizeof(Units)} * lanes_of<Units> : tile_steps_ahead * panel_step;
   [&]<int... v, int... cell>(std::integer_sequence<int, v...>, std::integer_sequence<int, cell...>)

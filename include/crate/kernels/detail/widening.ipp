@@ -31,8 +31,8 @@ void multiply_widening(const BfloatPair* panel, Index depth, const float* x, Ind
   };
   for (; depth > 1; depth -= 2, panel += width, x += 2) {
     unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
-      if constexpr (!keeps && v * sizeof(V) % 64 == 0)
-        __builtin_prefetch(panel + column_bytes_ahead / Index{sizeof(V)} * lanes + v * lanes, 0, 2);
+      if constexpr (!keeps && v * sizeof(V) % cache_line == 0)
+        __builtin_prefetch(panel + column_bytes_ahead / Index{sizeof(V)} * lanes + v * lanes, 0, second_cache);
       else if constexpr (v == 0)
         __builtin_prefetch(panel + tile_steps_ahead * width);
     });

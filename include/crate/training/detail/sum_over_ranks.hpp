@@ -158,7 +158,7 @@ class LaneSum {
  public:
   using Scalar = typename Model::Scalar;
 
-  /// Begins. All else must live until the end.
+  /// Begins to sum; what is handed over must live as long as this.
   LaneSum(Communicator& ranks, std::vector<Model>& lanes, Index own, std::vector<Scalar>& memory, Threads& threads)
       : lanes_(lanes), own_(own), threads_(threads) {
     if (ranks.size() == 1) return;
@@ -197,7 +197,7 @@ class LaneSum {
   std::optional<SumOverRanks<Scalar>> over_ranks_;
 };
 
-/// The same of lanes that are complete.
+/// The sum over ranks of lanes that are complete already.
 template <class Model>
 void sum_lanes(Communicator& ranks, std::vector<Model>& lanes, Index own, std::vector<typename Model::Scalar>& memory,
                Threads& threads) {
