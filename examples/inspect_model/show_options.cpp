@@ -51,6 +51,14 @@ Steer steer_from(const std::string& text) {
 
 void ShowOptions::add_to(CLI::App& app) {
   program_options::begin_group(app, "What is shown of single images and texts");
+  add_picture_options(app);
+  add_attention_options(app);
+  add_unit_options(app);
+  text_program::add_tokeniser_options(app, tokeniser, "as its files tell",
+                                      "the one beside the weights; tokens are shown as numbers if there is none");
+}
+
+void ShowOptions::add_picture_options(CLI::App& app) {
   app.add_option(
          "--picture", pictures,
          "PNG or JPEG file to show, and without --data or --input to inspect the model on; may be given several "
@@ -67,6 +75,9 @@ void ShowOptions::add_to(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--show", shown, "how many images of --data or --input are shown; 0 for none")
       ->check(CLI::Range(Index{0}, Index{1000}));
+}
+
+void ShowOptions::add_attention_options(CLI::App& app) {
   app.add_option("--block", block, "whose attention and units are shown, as in layers.3 [the last of the encoder]")
       ->type_name("NAME");
   app.add_option("--head", head, "whose attention is shown, from 0 [all]")->type_name("N");
@@ -78,6 +89,9 @@ void ShowOptions::add_to(CLI::App& app) {
       ->check(CLI::Range(Index{1}, Index{100}));
   app.add_option("--threshold", threshold,
                  "cosine of keys above which normalised cuts take two patches for neighbours");
+}
+
+void ShowOptions::add_unit_options(CLI::App& app) {
   app.add_option("--unit", units,
                  "unit of the block's codes whose largest uses are shown; may be given several times [the most "
                  "used of those for at most a fifth of the tokens]")
@@ -93,8 +107,6 @@ void ShowOptions::add_to(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--tokens", tokens, "how many tokens a steered language model writes")
       ->check(CLI::Range(Index{1}, Index{1} << 20));
-  text_program::add_tokeniser_options(app, tokeniser, "as its files tell",
-                                      "the one beside the weights; tokens are shown as numbers if there is none");
 }
 
 std::string_view ShowOptions::without_effect(std::string_view option, bool writes, bool has_inputs) const {

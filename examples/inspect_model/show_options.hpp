@@ -53,6 +53,10 @@ class ShowOptions {
   void check_for_images() const;
 
  private:
+  void add_picture_options(CLI::App& app);
+  void add_attention_options(CLI::App& app);
+  void add_unit_options(CLI::App& app);
+
   [[nodiscard]] std::string_view without_effect(std::string_view option, bool writes, bool has_inputs) const;
 
   /// Throws OptionError if one of these options is given.

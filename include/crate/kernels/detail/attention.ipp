@@ -141,14 +141,12 @@ struct Head {
   }
 };
 
-/// Numbers that a worker takes: for packed keys and values, for a strip of scores, and for a gap as long as what is
-/// fetched ahead, since that must not be what the next worker writes.
+/// Numbers that a worker takes: for packed keys and values, for a strip of scores, and for the gap to the next worker.
 template <Scalar S>
 [[nodiscard]] Index numbers_of_worker(Index head_dim, const TokenLayout& layout) {
   using T = Tiles<Arithmetic<S>>;
-  constexpr Index gap = numbers_ahead(T::rows, sizeof(S));
   const Index tokens = round_up(layout.longest(), T::lanes);
-  return tokens * (head_dim + round_up(head_dim, T::lanes)) + strip_stride<S>(tokens) * T::columns + gap;
+  return tokens * (head_dim + round_up(head_dim, T::lanes)) + strip_stride<S>(tokens) * T::columns + gap_of_workers<S>;
 }
 
 /// See kernels/attention.hpp; the terms of the softmax are kept where there is room for them.

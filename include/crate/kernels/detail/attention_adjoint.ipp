@@ -275,17 +275,16 @@ void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout
   const bool drops = dropout.probability != 0;
   Room<S> size(nullptr);
   static_cast<void>(AdjointRoom<S>(size, heads.dim, layout.longest(), drops));
-  constexpr Index gap =
-      numbers_ahead(Tiles<Arithmetic<S>>::rows, sizeof(S));  // what is fetched ahead must not be the next worker's
   Workspace::Frame frame(workspace);
-  S* const rooms = frame.array<S>((size.taken() + gap) * threads.count());
+  const Index each = size.taken() + gap_of_workers<S>;
+  S* const rooms = frame.array<S>(each * threads.count());
   threads.for_each(layout.sets() * heads.count, [&](Index piece, int worker) {
     const Index set = piece / heads.count, k = piece % heads.count, row = k * heads.dim, token = layout.begin(set);
     const auto of_head = [&](auto columns) { return decltype(columns){columns.at(row, token), columns.stride}; };
     const auto of_queries = [&](auto columns) { return decltype(columns){columns.at(token, k), columns.stride}; };
     std::optional<ProbabilityDropout> drop;
     if (drops) drop.emplace(ProbabilityDropout{dropout, set, k, layout.length(set), layout.visible(set), heads.causal});
-    Room<S> own(rooms + worker * (size.taken() + gap));
+    Room<S> own(rooms + worker * each);
     const AdjointRoom<S> room(own, heads.dim, layout.longest(), drops);
     const HeadAdjoint<S> head{of_head(heads.queries),
                               of_head(out_cotangent),

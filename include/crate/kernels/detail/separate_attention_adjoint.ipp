@@ -155,10 +155,9 @@ void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout
   const bool drops = dropout.probability != 0;
   Room<S> size(nullptr);
   static_cast<void>(SeparateAdjointRoom<S>(size, heads.dim, layout.longest(), drops));
-  constexpr Index gap =
-      numbers_ahead(Tiles<Arithmetic<S>>::rows, sizeof(S));  // what is fetched ahead must not be the next worker's
   Workspace::Frame frame(workspace);
-  S* const rooms = frame.array<S>((size.taken() + gap) * threads.count());
+  const Index each = size.taken() + gap_of_workers<S>;
+  S* const rooms = frame.array<S>(each * threads.count());
   threads.for_each(layout.sets() * heads.count, [&](Index piece, int worker) {
     const Index set = piece / heads.count, head = piece % heads.count, token = layout.begin(set);
     const auto of_head = [&](auto columns) {
@@ -168,7 +167,7 @@ void attend_heads_adjoint(const AttentionHeads<S>& heads, const AttentionDropout
     std::optional<ProbabilityDropout> drop;
     if (drops)
       drop.emplace(ProbabilityDropout{dropout, set, head, layout.length(set), layout.visible(set), heads.causal});
-    Room<S> own(rooms + worker * (size.taken() + gap));
+    Room<S> own(rooms + worker * each);
     const SeparateAdjointRoom<S> room(own, heads.dim, layout.longest(), drops);
     const SeparateHeadAdjoint<S> adjoint{of_head(heads.queries),
                                          of_head(heads.keys),

@@ -65,5 +65,9 @@ struct Tiles {
   static constexpr auto table = all(std::make_integer_sequence<int, vectors * columns>{});
 };
 
+/// Numbers between what one worker of attention writes and the next: what is fetched ahead must not be the next one's.
+template <Scalar S>
+constexpr Index gap_of_workers = numbers_ahead(Tiles<Arithmetic<S>>::rows, sizeof(S));
+
 }  // namespace CRATE_UNIT
 }  // namespace crate::detail::CRATE_TARGET

@@ -78,7 +78,7 @@ class SumOverRanks {
     tell(g, count);
   }
 
-  /// Nor to any other.
+  /// Nothing is added any more to any parameter of gradient g.
   void complete(std::size_t g) { tell(g, gradients_[g].size()); }
 
   /// Waits until the sum is there. All gradients must be complete. Throws as Communicator::add_in_order.
