@@ -39,6 +39,14 @@ def command(ranks, program, arguments):
     return line if ranks is None else ["-n", str(ranks), *line]
 
 
+def begin(line):
+    """What it prints goes into a file: into a pipe that nobody reads yet, mpirun prints 64 KiB and, when ended, no more."""
+    printed = tempfile.TemporaryFile("w+", errors="replace")
+    process = subprocess.Popen(line, stdout=printed, stderr=subprocess.STDOUT)
+    process.printed = printed
+    return process
+
+
 def start(*commands, of_mpirun=()):
     """One process, or ranks where a command begins with their number; with further options of mpirun."""
     line = list(commands[0])
@@ -46,22 +54,21 @@ def start(*commands, of_mpirun=()):
         line += [":", *further]
     if line[0] == "-n":
         line = [*MPIRUN, *of_mpirun, *line]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return begin(line)
 
 
 def wait_for(process):
     """Exit code and output; "hangs" for what does not end by itself, which is ended with its ranks."""
     try:
-        seen = process.communicate(timeout=120)[0]
-        return process.returncode, seen
+        status = process.wait(timeout=120)
     except subprocess.TimeoutExpired:
-        pass
-    for pid in (*ranks_of(process), process.pid):
-        os.kill(pid, signal.SIGKILL)
-    try:
-        return "hangs", process.communicate(timeout=10)[0]
-    except subprocess.TimeoutExpired:
-        return "hangs", "and so does what it started"
+        status = "hangs"
+        for pid in (*ranks_of(process), process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+    with process.printed as printed:
+        printed.seek(0)
+        return status, printed.read()
 
 
 def run(*commands):
@@ -97,7 +104,8 @@ def check_same_bits(program, arguments, layouts=LAYOUTS):
 
 MODEL = ("--dim", 16, "--depth", 2, "--heads", 2)
 RANDOM = ("--dropout", 0.1, "--token-dropout", 0.1, "--average-decay", 0.9, "--clip", 0.5, "--micro-batch", 2, "--lanes", 4)
-TEXT = ("--text", "text", "--context", 16, "--evaluate-every", 10, "--warm-up", 3, "--batch", 20, *MODEL, *RANDOM)
+SILENT = ("--text", "text", "--context", 16, "--warm-up", 3, "--batch", 20, *MODEL, *RANDOM)
+TEXT = (*SILENT, "--evaluate-every", 10)
 LANGUAGE = "train_language_model"
 
 
@@ -178,7 +186,7 @@ def begin_long(arguments, **further):
     """A training of two ranks that has taken some steps."""
     if os.path.exists("history"):
         os.remove("history")
-    process = start(command(2, LANGUAGE, (*arguments, "--history", "history")), **further)
+    process = start(command(2, LANGUAGE, (*arguments, "--history", "history", "--history-every", 3)), **further)
     deadline = time.monotonic() + 60
     while lines_in("history") < 3 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
@@ -200,6 +208,7 @@ def check_killed_at_start():
         while len(ranks_of(process)) < 2 and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.001)
         ranks = ranks_of(process)
+        check("mpirun has begun two ranks", len(ranks) == 2, ranks)
         time.sleep(random.random() / 2)
         with contextlib.suppress(ProcessLookupError, IndexError):  # it has ended
             os.kill(ranks[attempt % 2], signal.SIGKILL)
@@ -207,12 +216,13 @@ def check_killed_at_start():
             time.sleep(0.01)
         check("one that is killed while MPI begins ends all", all(map(has_ended, ranks)), ranks)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=2)
+            process.wait(timeout=2)
         process.kill()
-        process.communicate()
+        process.wait()
 
 
-LONG = (*TEXT, "--schedule", "constant", "--sample", 0, "--threads", 1)
+CONSTANT = ("--schedule", "constant", "--sample", 0, "--threads", 1)
+LONG = (*TEXT, *CONSTANT)
 
 
 def check_signals():
@@ -235,8 +245,9 @@ def check_signals():
 
 
 def check_signal_at_mpirun():
-    """By itself it gives ranks one second, which is short on busy cores."""
-    process = begin_long((*LONG, "--steps", 1000000, "--checkpoint", "of mpirun"),
+    """By itself it gives ranks one second, which is short on busy cores. Before, it lets them train for two more seconds
+    and reads nothing, so that a rank which prints 16 KiB meanwhile waits until it is killed."""
+    process = begin_long((*SILENT, *CONSTANT, "--evaluate-every", 500, "--steps", 1000000, "--checkpoint", "of mpirun"),
                          of_mpirun=("--mca", "odls_base_sigkill_timeout", "4"))
     process.send_signal(signal.SIGINT)
     status, seen = wait_for(process)
@@ -270,8 +281,7 @@ def check_several_hosts():
         return print("without hosts of their own, as there are no network namespaces to be had")
     arguments = (*LONG, "--steps", 20)
     run(command(None, LANGUAGE, (*arguments, "--output", "one.st")))
-    status, seen = wait_for(subprocess.Popen([HOSTS, "3", *command(None, LANGUAGE, (*arguments, "--output", "hosts.st"))],
-                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    status, seen = wait_for(begin([HOSTS, "3", *command(None, LANGUAGE, (*arguments, "--output", "hosts.st"))]))
     check("three hosts train", status == 0, seen)
     sent = [int(line.split()[2]) for line in seen.splitlines() if line.startswith("host")]
     check("three hosts give the bits of one process", status == 0 and content("hosts.st") == content("one.st"))
