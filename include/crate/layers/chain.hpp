@@ -107,8 +107,8 @@ template <class Get, class OtherGet>
     return true;
 }
 
-/// Whether the gradient of this link is complete when the backward pass is through it: no link in front of it has parts
-/// of the same. In front of the first is none, but a first that is a view completes none either.
+/// Whether no link in front of this one has parts of the same: its gradient is complete when the backward pass is
+/// through it. In front of the first is none, but a first that is a view completes none either.
 template <class Self, std::size_t entry>
 [[nodiscard]] constexpr bool completes_gradient() {
   const auto links = links_of<Self>();
@@ -118,6 +118,21 @@ template <class Self, std::size_t entry>
     return (are_different_members(std::get<i>(links).get, own) && ...);
   }
   (std::make_index_sequence<entry>());
+}
+
+/// Who tells, in a backward pass, that the gradient of this link is complete.
+enum class ToldBy {
+  nobody,    ///< it is known at the end of the pass alone, or the link has no parts
+  chain,     ///< the chain that it is a link of, behind it
+  own_links  ///< the link, a chain itself, of one of its links after another
+};
+
+template <class Self, std::size_t entry>
+[[nodiscard]] constexpr ToldBy told_by() {
+  using Link = typename LayerOf<Entry<decltype(std::get<entry>(links_of<Self>()).get), Self>>::type;
+  if (!completes_gradient<Self, entry>()) return ToldBy::nobody;
+  if constexpr (IsChain<Link>) return ToldBy::own_links;
+  return HasParts<Link> ? ToldBy::chain : ToldBy::nobody;
 }
 
 /// Whether what the layer returned may be overwritten before the backward pass: its tape does not view it. A layer says
@@ -219,16 +234,14 @@ struct Chain : detail::Linked<Self, S> {
   /// Calls visit(part of the gradient) in the order in which the backward pass tells that they are complete.
   template <class Visit>
   static void for_each_complete(const Self& gradient, const Visit& visit) {
-    for_each_entry_backwards([&](const auto& entry, auto index) {
-      if constexpr (detail::completes_gradient<Self, index>()) {
-        const auto& gradients = std::invoke(entry.get, gradient);
-        using Link = typename detail::LayerOf<std::remove_cvref_t<decltype(gradients)>>::type;
-        for (std::size_t i = detail::layer_count(gradients); i > 0; --i) {
-          if constexpr (detail::IsChain<Link>)
-            Link::for_each_complete(detail::layer_at(gradients, i - 1), visit);
-          else if constexpr (HasParts<Link>)
-            visit(detail::layer_at(gradients, i - 1));
-        }
+    for_each_link_backwards(gradient, [&]<std::size_t index>(const auto& entry, detail::Slot<index> slot) {
+      constexpr detail::ToldBy told_by = detail::told_by<Self, index>();
+      if constexpr (told_by != detail::ToldBy::nobody) {
+        const auto& link = detail::layer_at(std::invoke(entry.get, gradient), slot.i);
+        if constexpr (told_by == detail::ToldBy::own_links)
+          std::remove_cvref_t<decltype(link)>::for_each_complete(link, visit);
+        else
+          visit(link);
       }
     });
   }
@@ -279,20 +292,16 @@ struct Chain : detail::Linked<Self, S> {
         current.emplace(next);
       }
     };
-    for_each_entry_backwards([&](const auto& entry, auto index) {
+    for_each_link_backwards(self(), [&]<std::size_t index>(const auto& entry, detail::Slot<index> slot) {
+      constexpr detail::ToldBy told_by = detail::told_by<Self, index>();
       const auto& layers = std::invoke(entry.get, self());
       auto&& gradients = std::invoke(entry.get, gradient);
-      const auto& tapes = std::get<index>(tape.links);
-      using Link = typename detail::LayerOf<std::remove_cvref_t<decltype(layers)>>::type;
-      constexpr bool completes = detail::completes_gradient<Self, index>();
-      if constexpr (completes && detail::IsChain<Link>) pass.tell_of_complete(told);
-      for (std::size_t i = detail::layer_count(layers); i > 0; --i) {
-        go_back_through(detail::layer_at(layers, i - 1), detail::layer_at(tapes, i - 1),
-                        detail::layer_at(gradients, i - 1));
-        if constexpr (completes && !detail::IsChain<Link> && HasParts<Link>)
-          if (told != nullptr && *told) (*told)(list_parameters(std::as_const(detail::layer_at(gradients, i - 1))));
-      }
-      pass.tell_of_complete(nullptr);
+      auto& link_gradient = detail::layer_at(gradients, slot.i);
+      pass.tell_of_complete(told_by == detail::ToldBy::own_links ? told : nullptr);
+      go_back_through(detail::layer_at(layers, slot.i), detail::layer_at(std::get<index>(tape.links), slot.i),
+                      link_gradient);
+      if constexpr (told_by == detail::ToldBy::chain)
+        if (told != nullptr && *told) (*told)(list_parameters(std::as_const(link_gradient)));
     });
     pass.tell_of_complete(told);
     pass.enter(entering);
@@ -317,13 +326,18 @@ struct Chain : detail::Linked<Self, S> {
     (std::make_index_sequence<std::tuple_size_v<decltype(detail::links_of<Self>())>>());
   }
 
-  /// The same, from the last to the first.
+  /// Calls visit(entry, slot) for every link of this chain, or of a gradient of it, from the last to the first.
   template <class Visit>
-  static void for_each_entry_backwards(const Visit& visit) {
+  static void for_each_link_backwards(const Self& chain, const Visit& visit) {
     static constexpr auto entries = detail::links_of<Self>();
     constexpr std::size_t count = std::tuple_size_v<decltype(detail::links_of<Self>())>;
+    const auto visit_entry = [&]<std::size_t index>(std::integral_constant<std::size_t, index>) {
+      const auto& entry = std::get<index>(entries);
+      for (std::size_t i = detail::layer_count(std::invoke(entry.get, chain)); i > 0; --i)
+        visit(entry, detail::Slot<index>{i - 1});
+    };
     [&]<std::size_t... i>(std::index_sequence<i...>) {
-      (visit(std::get<count - 1 - i>(entries), std::integral_constant<std::size_t, count - 1 - i>()), ...);
+      (visit_entry(std::integral_constant<std::size_t, count - 1 - i>()), ...);
     }
     (std::make_index_sequence<count>());
   }
