@@ -265,6 +265,31 @@ TEST_CASE("parts that are shared in any order go backward and fold") {
 
 namespace {
 
+/// A part that goes back through its links twice, for half of the cotangent each time.
+struct GoesBackTwice : Chain<GoesBackTwice, double> {
+  Linear<double> map{3, 3};
+  static constexpr auto parts() { return std::tuple{part("map", &GoesBackTwice::map)}; }
+
+  void backward(ConstTokens<double> out_cotangent, const Tape& tape, Tokens<double> z_cotangent,
+                GoesBackTwice& gradient, Pass<double>& pass) const {
+    const Matrix<double> half = 0.5 * out_cotangent;
+    Chain::backward(half, tape, z_cotangent, gradient, pass);
+    const Matrix<double> first = z_cotangent;
+    Chain::backward(half, tape, z_cotangent, gradient, pass);
+    z_cotangent += first;
+  }
+};
+
+struct HasGoesBackTwice : Chain<HasGoesBackTwice, double> {
+  LayerNorm<double> norm{3};
+  GoesBackTwice twice;
+  static constexpr auto parts() {
+    return std::tuple{part("norm", &HasGoesBackTwice::norm), part("twice", &HasGoesBackTwice::twice)};
+  }
+};
+
+static_assert(detail::GoesBackAsChain<HasGoesBackTwice> && !detail::GoesBackAsChain<GoesBackTwice>);
+
 /// The names of the parameters that a backward pass tells of.
 template <class Model>
 std::string told_of(const Model& model) {
@@ -287,6 +312,8 @@ std::string told_of(const Model& model) {
 TEST_CASE("a backward pass tells of gradients when no link in front adds to them") {
   CHECK(told_of(with_random_weights(TiedModel())) == "norm.weight norm.bias embedding.weight embedding.bias ");
   CHECK(told_of(with_random_weights(SharedModel())) == "");
+  CHECK(check_backward(with_random_weights(HasGoesBackTwice()), uneven_sets(3)));
+  CHECK(told_of(with_random_weights(HasGoesBackTwice())) == "twice.map.weight twice.map.bias norm.weight norm.bias ");
   CHECK(told_of(with_random_weights(CrateBlock<double>({.dim = 4, .heads = 2}))) ==
         "sparsify.norm.weight sparsify.norm.bias sparsify.dictionary compress.norm.weight compress.norm.bias "
         "compress.subspaces compress.output.weight compress.output.bias ");

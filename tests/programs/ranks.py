@@ -170,6 +170,23 @@ def check_differences():
     check("the version is printed once", status == 0 and seen.count("\n") == 1, seen)
 
 
+def check_one_rank():
+    """Errors in the middle of a step, on one rank alone, and ranks that are out of step."""
+    if not os.path.exists(os.path.join(sys.argv[1], "one_rank")):
+        return
+    for ranks, rank in ((2, 0), (2, 1), (3, 1), (3, 2)):
+        for what in ("draws", "goes back", "measures"):
+            name = f"rank {rank} of {ranks} alone {what} no more"
+            seen = ended_saying(name, f"this rank alone {what} no more", command(ranks, "one_rank", (rank, what)))
+            check(f"{name}: the first rank keeps what it has", "what rank 0 has is kept" in seen, seen)
+    whole = run(command(None, "one_rank", (0, "")))
+    check("the steps of one process", whole[0] == 0 and "gradients" in whole[1], whole)
+    for ranks in (2, 3, 6):  # of four lanes
+        for rank, what in ((0, "waits"), (ranks - 1, "waits"), (0, "starts late"), (1, "starts late")):
+            found = run(command(ranks, "one_rank", (rank, what)))
+            check(f"where rank {rank} of {ranks} {what}, gradients are those of one process", found == whole, (whole, found))
+
+
 def ranks_of(process):
     """The processes that mpirun started, in the order of their ranks."""
     try:
@@ -309,8 +326,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_data()
-        for part in (check_programs, check_goes_on, check_differences, check_killed_at_start, check_signals, check_signal_at_mpirun,
-                     check_lost_folder, check_several_hosts):
+        for part in (check_programs, check_goes_on, check_differences, check_one_rank, check_killed_at_start, check_signals,
+                     check_signal_at_mpirun, check_lost_folder, check_several_hosts):
             part()
         os.chdir("/")
     return end()

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,13 +39,19 @@ class RankAmongOthers final : public Communicator {
     all.insert(all.begin() + rank_, std::string(own));
     return all;
   }
-  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<bool(std::size_t)>& is_complete,
-                    const std::function<void(std::size_t)>& add) override {
-    single_process().add_in_order(pieces, is_complete, add);
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const Addend& addend) override {
+    for (const auto piece : pieces)
+      for (std::size_t at = 0; at < piece.size(); at += sizeof of_before_)
+        std::memcpy(&piece[at], &of_before_, sizeof of_before_);
+    single_process().add_in_order(pieces, addend);
   }
   void ask_to_wait() override {}
 
+  /// What each sum of floats is on the ranks before.
+  void give(float of_before) { of_before_ = of_before; }
+
  private:
+  float of_before_ = 0;
   int rank_, size_;
   std::vector<std::string> gathered_;
 };
@@ -112,26 +120,30 @@ TEST_CASE("Ranks share out the columns of matrices, in ranges that do not depend
 TEST_CASE("A rank adds its lanes to what those before have added, each part when it is complete") {
   Threads threads(2);
   std::vector<Linear<float>> lanes(3, zeros_like(Linear<float>(200, 300)));
-  std::vector<float> passed_on(200 * 300 + 300, 0.25F);  // of the rank before
   for (std::size_t lane = 0; lane < 3; ++lane) lanes[lane].weight.setConstant(static_cast<float>(lane + 1));
   RankAmongOthers ranks(1, 2);
-  detail::LaneSum<Linear<float>> sum(ranks, lanes, 2, passed_on, threads);
-  for (std::size_t lane = 0; lane < 2; ++lane) {
-    lanes[lane].bias.setConstant(7);  // which the sum waits for
-    sum.complete(static_cast<Index>(lane));
+  detail::SumOverRanks<float> over_ranks(ranks, threads);
+  for (const float of_before : {0.25F, 0.5F}) {
+    ranks.give(of_before);
+    detail::LaneSum<Linear<float>> sum(ranks, lanes, 2, over_ranks, threads);
+    for (std::size_t lane = 0; lane < 2; ++lane) {
+      lanes[lane].bias.setConstant(7);  // which the sum waits for
+      sum.complete(static_cast<Index>(lane));
+    }
+    sum.wait();
+    CHECK(lanes[0].weight == Matrix<float>::Constant(300, 200, 3.0F + of_before));
+    CHECK(lanes[0].bias == Vector<float>::Constant(300, 14.0F + of_before));
+    lanes[0].weight.setOnes();
   }
-  sum.wait();
-  CHECK(lanes[0].weight == Matrix<float>::Constant(300, 200, 3.25F));
-  CHECK(lanes[0].bias == Vector<float>::Constant(300, 14.25F));
 }
 
 TEST_CASE("An error in a lane ends a step though its gradient is not complete") {
   Threads threads(1);
   std::vector<Linear<float>> lanes(1, zeros_like(Linear<float>(2, 3)));
-  std::vector<float> passed_on;
   RankAmongOthers ranks(0, 2);
+  detail::SumOverRanks<float> over_ranks(ranks, threads);
   const auto fail = [&] {
-    detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, passed_on, threads);
+    detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, over_ranks, threads);
     throw Error("no gradient");
   };
   CHECK(message_of<Error>(fail) == "no gradient");

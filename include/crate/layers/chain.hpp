@@ -97,6 +97,13 @@ concept IsChain = requires {
 }
 &&std::is_base_of_v<Chain<L, typename L::Scalar>, L>;
 
+/// A chain that hides backward by none of its own, which might go through a link twice.
+template <class L>
+concept GoesBackAsChain = IsChain<L> && requires(void (*take)(void (Chain<L, typename L::Scalar>::*)(
+    ConstTokens<typename L::Scalar>, const typename L::Tape&, L&, Pass<typename L::Scalar>&) const)) {
+  take(&L::backward);
+};
+
 template <class Get, class OtherGet>
 [[nodiscard]] constexpr bool are_different_members(const Get& get, const OtherGet& other) {
   if constexpr (!std::is_member_object_pointer_v<Get> || !std::is_member_object_pointer_v<OtherGet>)
@@ -131,7 +138,7 @@ template <class Self, std::size_t entry>
 [[nodiscard]] constexpr ToldBy told_by() {
   using Link = typename LayerOf<Entry<decltype(std::get<entry>(links_of<Self>()).get), Self>>::type;
   if (!completes_gradient<Self, entry>()) return ToldBy::nobody;
-  if constexpr (IsChain<Link>) return ToldBy::own_links;
+  if constexpr (GoesBackAsChain<Link>) return ToldBy::own_links;
   return HasParts<Link> ? ToldBy::chain : ToldBy::nobody;
 }
 

@@ -50,7 +50,11 @@ class BatchGradient {
   /// Throws OptionError on a cut out of range.
   BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads,
                 Communicator& ranks = single_process())
-      : objective_(std::forward<O>(objective)), cut_(cut), threads_(threads), ranks_(ranks) {
+      : objective_(std::forward<O>(objective)),
+        cut_(cut),
+        threads_(threads),
+        ranks_(ranks),
+        over_ranks_(ranks, threads) {
     cut.check();
     lanes_.push_back(zeros_like(model));
     workers_ = std::vector<Worker>(static_cast<std::size_t>(threads.count()));
@@ -67,29 +71,8 @@ class BatchGradient {
     const auto count = static_cast<Index>(batch.size());
     const Index pieces = (count + cut_.micro_batch - 1) / cut_.micro_batch;
     const Index lanes = std::min(pieces, cut_.lanes);
-    const RankShare own(lanes, ranks_);
-    while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(model));
     std::vector<Measures> sums(static_cast<std::size_t>(pieces));
-    detail::LaneSum<Model> sum(ranks_, lanes_, own.count, passed_on_, threads_);
-    threads_.for_each(own.count, [&](Index i, int worker) {
-      Model& gradient = lanes_[static_cast<std::size_t>(i)];
-      Threads alone;
-      clear_gradient(gradient, alone);
-      for (Index piece = own.first + i; piece < pieces; piece += lanes) {
-        const Index first = piece * cut_.micro_batch, size = std::min(cut_.micro_batch, count - first);
-        const auto indices = batch.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
-        Worker& memory = workers_[static_cast<std::size_t>(worker)];
-        Run<typename Model::Scalar> run{.threads = own.count > 1 ? &alone : &threads_, .workspace = &memory.workspace};
-        run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
-        if constexpr (GoesBackOnce<O> && detail::IsChain<Model>)
-          if (piece + lanes >= pieces) run.on_complete = sum.observer(i);
-        sums[static_cast<std::size_t>(piece)] =
-            objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),
-                                  gradient, memory.memory, run);
-      }
-      sum.complete(i);
-    });
-    sum.wait();
+    do_or_tell(ranks_, [&] { sum_gradients(model, source, batch, place, lanes, sums); });
     share_values(ranks_, "sums over a batch", sums,
                  [&](Index piece) { return RankShare::owner(piece % lanes, lanes, ranks_); });
     return total_of(sums);
@@ -101,16 +84,18 @@ class BatchGradient {
     const Index pieces = (source.size() + cut_.micro_batch - 1) / cut_.micro_batch;
     std::vector<Measures> sums(static_cast<std::size_t>(pieces));
     const RankShare own(pieces, ranks_);
-    threads_.for_each(own.count, [&](Index i, int worker) {
-      const Index piece = own.first + i, first = piece * cut_.micro_batch;
-      std::vector<Index> indices(static_cast<std::size_t>(std::min(cut_.micro_batch, source.size() - first)));
-      std::iota(indices.begin(), indices.end(), first);
-      Threads alone;
-      sums[static_cast<std::size_t>(piece)] =
-          objective_.measure(model, source.take(indices),
-                             {.threads = &alone,
-                              .workspace = &workers_[static_cast<std::size_t>(worker)].workspace,
-                              .dropout = {.first_set = first}});
+    do_or_tell(ranks_, [&] {
+      threads_.for_each(own.count, [&](Index i, int worker) {
+        const Index piece = own.first + i, first = piece * cut_.micro_batch;
+        std::vector<Index> indices(static_cast<std::size_t>(std::min(cut_.micro_batch, source.size() - first)));
+        std::iota(indices.begin(), indices.end(), first);
+        Threads alone;
+        sums[static_cast<std::size_t>(piece)] =
+            objective_.measure(model, source.take(indices),
+                               {.threads = &alone,
+                                .workspace = &workers_[static_cast<std::size_t>(worker)].workspace,
+                                .dropout = {.first_set = first}});
+      });
     });
     share_values(ranks_, "sums over a source", sums,
                  [&](Index piece) { return RankShare::owner(piece, pieces, ranks_); });
@@ -123,6 +108,35 @@ class BatchGradient {
     typename std::remove_cvref_t<O>::Memory memory;
   };
 
+  /// The first lane becomes the sum of all lanes of all ranks; this rank's pieces get their sums.
+  template <class Source>
+  void sum_gradients(const Model& model, const Source& source, std::span<const Index> batch, const StepPlace& place,
+                     Index lanes, std::vector<Measures>& sums) {
+    const auto count = static_cast<Index>(batch.size());
+    const RankShare own(lanes, ranks_);
+    while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(model));
+    detail::LaneSum<Model> sum(ranks_, lanes_, own.count, over_ranks_, threads_);
+    threads_.for_each(own.count, [&](Index i, int worker) {
+      Model& gradient = lanes_[static_cast<std::size_t>(i)];
+      Worker& memory = workers_[static_cast<std::size_t>(worker)];
+      Threads alone;
+      clear_gradient(gradient, alone);
+      for (Index piece = own.first + i; piece < std::ssize(sums); piece += lanes) {
+        const Index first = piece * cut_.micro_batch, size = std::min(cut_.micro_batch, count - first);
+        const auto indices = batch.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
+        Run<typename Model::Scalar> run{.threads = own.count > 1 ? &alone : &threads_, .workspace = &memory.workspace};
+        run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
+        if constexpr (GoesBackOnce<O> && detail::GoesBackAsChain<Model>)
+          if (piece + lanes >= std::ssize(sums)) run.on_complete = sum.observer(i);
+        sums[static_cast<std::size_t>(piece)] =
+            objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),
+                                  gradient, memory.memory, run);
+      }
+      sum.complete(i);
+    });
+    sum.wait();
+  }
+
   [[nodiscard]] static Measures total_of(const std::vector<Measures>& sums) {
     Measures total;
     for (const Measures& sum : sums) total += sum;
@@ -134,7 +148,7 @@ class BatchGradient {
   Threads& threads_;
   Communicator& ranks_;
   std::vector<Model> lanes_;  // of this rank: as many as a batch has needed
-  std::vector<typename Model::Scalar> passed_on_;
+  detail::SumOverRanks<typename Model::Scalar> over_ranks_;
   std::vector<Worker> workers_;
 };
 

@@ -3,11 +3,11 @@
 
 #include <cstddef>
 #include <cstring>
+#include <exception>
 #include <functional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -38,12 +38,17 @@ class Communicator {
   /// both if another rank is at something else.
   [[nodiscard]] virtual std::vector<std::string> gather(std::string_view what, std::string_view own) = 0;
 
-  /// Makes the same of `pieces` on all ranks: each goes from rank 0 to the last, where add(piece) is called on every
-  /// rank to add its part in place, and the last one's is what all get. On rank 0 a piece holds old numbers: assign.
-  /// is_complete(piece) says whether the rank has its part, which it comes to have in the order of the pieces.
-  virtual void add_in_order(std::span<const std::span<std::byte>> pieces,
-                            const std::function<bool(std::size_t piece)>& is_complete,
-                            const std::function<void(std::size_t piece)>& add) = 0;
+  /// What one rank adds to a sum over all.
+  struct Addend {
+    std::function<bool(std::size_t piece)> is_complete;  ///< it comes to be so in the order of the pieces
+    std::function<void(std::size_t piece)> add;  ///< adds it in place; on rank 0, where old numbers are, assigns
+    std::function<void()> pause;                 ///< between two looks at messages in vain
+  };
+
+  /// Makes the same of `pieces` on all ranks, an all-reduce in the order of the ranks: each goes from rank 0 to the
+  /// last, where every rank adds its part, and the last one's is what all get. Called by one thread, while nobody else
+  /// calls a function.
+  virtual void add_in_order(std::span<const std::span<std::byte>> pieces, const Addend& addend) = 0;
 
   /// Called by the first rank where an error ends the training, but something is left to do, such as to write weights:
   /// others, which come to the same error, then do not end all before that is done. Throws nothing.
@@ -62,11 +67,10 @@ class SingleProcess final : public Communicator {
   [[nodiscard]] std::vector<std::string> gather(std::string_view, std::string_view own) override {
     return {std::string(own)};
   }
-  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<bool(std::size_t)>& is_complete,
-                    const std::function<void(std::size_t)>& add) override {
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const Addend& addend) override {
     for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
-      while (!is_complete(piece)) std::this_thread::yield();
-      add(piece);
+      while (!addend.is_complete(piece)) addend.pause();
+      addend.add(piece);
     }
   }
   void ask_to_wait() override {}
@@ -94,6 +98,18 @@ struct RankShare {
  private:
   [[nodiscard]] static Index first_of(Index total, Index rank, Index size) { return (total * rank + size - 1) / size; }
 };
+
+/// Calls work(), in which no rank gathers. What it throws here is told to the other ranks: at what they gather next, they
+/// throw Error that says it.
+template <class Work>
+void do_or_tell(Communicator& ranks, const Work& work) try {
+  work();
+} catch (const std::exception& failure) {
+  try {
+    if (ranks.size() > 1) static_cast<void>(ranks.gather(concatenate("an error: ", failure.what()), ""));
+  } catch (const Error&) {}  // which says that the others are at something else
+  throw;
+}
 
 /// Fills in the blocks of memory that other ranks own: for_each_block(rank, visit) calls visit(bytes) for each block of
 /// this rank, as many and as long ones on every rank. Throws as gather, and Error if a rank has fewer bytes.

@@ -73,6 +73,7 @@ class JointGradient {
         cut_(cut),
         threads_(threads),
         ranks_(ranks),
+        over_ranks_(ranks, threads),
         workspaces_(static_cast<std::size_t>(threads.count())) {
     cut.check();
     lanes_.push_back(zeros_like(model));
@@ -94,16 +95,20 @@ class JointGradient {
     std::vector<Index> own;
     for (Index piece = 0; piece < pieces(); ++piece)
       if (owner(piece) == ranks_.rank()) own.push_back(piece);
-    threads_.for_each(std::ssize(own), [&](Index i, int worker) {
-      const Index piece = own[static_cast<std::size_t>(i)];
-      const auto indices = batch.subspan(static_cast<std::size_t>(first(piece)), static_cast<std::size_t>(size(piece)));
-      Threads alone;
-      go_forward(student, teacher, source.draw(indices, place.seed, place.epoch), piece, place,
-                 run_of(std::ssize(own), worker, alone));
+    do_or_tell(ranks_, [&] {
+      threads_.for_each(std::ssize(own), [&](Index i, int worker) {
+        const Index piece = own[static_cast<std::size_t>(i)];
+        const auto indices =
+            batch.subspan(static_cast<std::size_t>(first(piece)), static_cast<std::size_t>(size(piece)));
+        Threads alone;
+        go_forward(student, teacher, source.draw(indices, place.seed, place.epoch), piece, place,
+                   run_of(std::ssize(own), worker, alone));
+      });
     });
     share_features();
     const auto loss = objective_.loss(views_of(student_), views_of(teacher_), place, threads_);
-    go_back(student, loss.by_student);
+    do_or_tell(ranks_, [&] { go_back(student, loss.by_student); });
+    static_cast<void>(ranks_.gather("gradients of a batch", ""));
     return loss.measures;
   }
 
@@ -176,6 +181,7 @@ class JointGradient {
   void go_back(const Model& student, const std::vector<Matrix<Scalar>>& by_student) {
     const RankShare own(lanes(), ranks_);
     while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(student));
+    detail::LaneSum<Model> sum(ranks_, lanes_, own.count, over_ranks_, threads_);
     threads_.for_each(own.count, [&](Index i, int worker) {
       Threads alone;
       const Run<Scalar> run = run_of(own.count, worker, alone);
@@ -189,19 +195,21 @@ class JointGradient {
           backward(as_student ? student : *other_, by_student[v].middleCols(first(piece), size(piece)),
                    recording(piece, v), as_student ? gradient : *by_other, run);
         }
-      if (!by_other) return;
-      resize_gradient(*by_other, patch_grid(student));
-      add_gradient(gradient, *by_other, alone);
+      if (by_other) {
+        resize_gradient(*by_other, patch_grid(student));
+        add_gradient(gradient, *by_other, alone);
+      }
+      sum.complete(i);
     });
-    detail::sum_lanes(ranks_, lanes_, own.count, passed_on_, threads_);
+    sum.wait();
   }
 
   const O& objective_;
   BatchCut cut_;
   Threads& threads_;
   Communicator& ranks_;
-  std::vector<Workspace> workspaces_;  // of each thread
-  std::vector<Scalar> passed_on_;
+  detail::SumOverRanks<Scalar> over_ranks_;
+  std::vector<Workspace> workspaces_;              // of each thread
   std::vector<Model> lanes_;                       // as many as a batch has needed
   std::optional<Model> other_;                     // the student, for views of another size
   Index count_ = 0;                                // images of the batch

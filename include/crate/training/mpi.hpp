@@ -144,19 +144,19 @@ class Mpi final : public Communicator {
   /// pieces are elsewhere. Each rank sends every piece up and down once, but the last one only down and the first only
   /// up. An error, also one that `add` throws on the thread that adds, ends all ranks here, as messages under way still
   /// write into the pieces.
-  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<bool(std::size_t)>& is_complete,
-                    const std::function<void(std::size_t)>& add) override try {
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const Addend& addend) override try {
+    constexpr int looks_before_pause = 1000;  // a fraction of a millisecond
     const std::size_t count = pieces.size();
     const bool is_last = rank_ == size_ - 1;
     std::vector<Requests> partial_sum(count), going_up(count), sum(count);
     Requests going_down;
-    std::size_t added = 0, sent_up = 0, done = 0;  // pieces
+    std::size_t added = 0, sent_up = 0, summed = 0;  // pieces
     if (rank_ > 0)
       for (std::size_t i = 0; i < count; ++i) receive(pieces[i], rank_ - 1, partial_sum[i]);
-    while (done < count) {
-      const std::size_t before = added + sent_up + done;
-      if (added < count && is_complete(added) && is_through(partial_sum[added])) {
-        add(added);
+    for (int looks_in_vain = 0; summed < count;) {
+      const std::size_t before = added + sent_up + summed;
+      if (added < count && is_through(partial_sum[added]) && addend.is_complete(added)) {
+        addend.add(added);
         if (!is_last) send(pieces[added], rank_ + 1, going_up[added]);
         ++added;
       }
@@ -164,11 +164,13 @@ class Mpi final : public Communicator {
         if (!is_last) receive(pieces[sent_up], rank_ + 1, sum[sent_up]);
         ++sent_up;
       }
-      if (done < sent_up && is_through(sum[done])) {
-        if (rank_ > 0) send(pieces[done], rank_ - 1, going_down);
-        ++done;
+      if (summed < sent_up && is_through(sum[summed])) {
+        if (rank_ > 0) send(pieces[summed], rank_ - 1, going_down);
+        ++summed;
       }
-      if (added + sent_up + done == before) let_others_compute(is_complete(count - 1));
+      looks_in_vain = added + sent_up + summed == before ? looks_in_vain + 1 : 0;
+      if (looks_in_vain > 0) move_messages();
+      if (looks_in_vain > (addend.is_complete(count - 1) ? looks_before_pause : 0)) addend.pause();
     }
     check(MPI_Waitall(static_cast<int>(going_down.size()), going_down.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
   } catch (const std::exception& error) { end_all(1, error.what()); } catch (...) {
@@ -257,13 +259,10 @@ class Mpi final : public Communicator {
     return through != 0;
   }
 
-  /// Between two looks at messages: messages move on by looks alone, but a thread that looks without pause would take a
-  /// core from those of this rank that still compute.
-  static void let_others_compute(bool have_computed) {
-    if (have_computed)
-      std::this_thread::yield();
-    else
-      std::this_thread::sleep_for(std::chrono::microseconds(500));
+  /// Messages under way move on where MPI looks for one that is not there, not where it finds a request through.
+  void move_messages() {
+    int found = 0;
+    check(MPI_Iprobe(MPI_ANY_SOURCE, wait_for_rank_0, world_, &found, MPI_STATUS_IGNORE), "MPI_Iprobe");
   }
 
   MPI_Comm world_ = MPI_COMM_NULL;

@@ -2,14 +2,18 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
-#include <future>
-#include <optional>
+#include <exception>
+#include <mutex>
 #include <span>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
@@ -25,7 +29,7 @@ namespace crate::detail {
 template <class Model>
 [[nodiscard]] ConstParameterList list_as_completed(const Model& gradient) {
   ConstParameterList others = list_parameters(gradient), list;
-  if constexpr (IsChain<Model>)
+  if constexpr (GoesBackAsChain<Model>)
     Model::for_each_complete(gradient, [&](const auto& part) {
       for (const ConstParameter& complete : list_parameters(part)) {
         const auto found =
@@ -41,59 +45,108 @@ template <class Model>
 
 /// sum <- all gradients of all ranks, added in the order of the ranks and of each one's gradients, over the trainable
 /// parameters, of which there must be some: ((g_1 + g_2) + g_3) + ..., as one process adds them. A rank may have none.
-/// A thread of its own adds and passes on what is complete, while the others still compute the rest.
+/// A thread of its own adds and passes on what is complete, while others still compute the rest. Memory and thread
+/// serve one sum after another. From begin() to end() nobody else may call the communicator.
 template <Scalar S>
 class SumOverRanks {
  public:
-  /// Begins to add. Lists are those of list_as_completed; what they are of, and all else, must live until the end.
-  /// `memory` is kept for the next time.
-  SumOverRanks(Communicator& ranks, ParameterList sum, std::vector<ConstParameterList> gradients,
-               std::vector<S>& memory, Threads& threads)
-      : ranks_(ranks),
-        sum_(std::move(sum)),
-        gradients_(std::move(gradients)),
-        threads_(threads),
-        cut_(cut_trained(sum_)),
-        complete_(gradients_.size()) {
-    place_in(memory);
-    adding_ = std::async(std::launch::async, [this] {
-      for (const std::atomic<std::size_t>& count : complete_) count.wait(0);
-      ranks_.add_in_order(
-          pieces_, [this](std::size_t piece) { return is_complete(piece); }, [this](std::size_t piece) { add(piece); });
-    });
+  /// Throws OptionError if there are several ranks and the system refuses to start the thread.
+  SumOverRanks(Communicator& ranks, Threads& threads) : ranks_(ranks), threads_(threads) {
+    if (ranks.size() == 1) return;
+    try {
+      adder_ = std::thread([this] { serve(); });
+    } catch (const std::system_error& refusal) {
+      throw OptionError(concatenate("threads: expected to start one that adds gradients, found ", refusal.what()));
+    }
   }
   SumOverRanks(const SumOverRanks&) = delete;
   SumOverRanks& operator=(const SumOverRanks&) = delete;
-
-  /// After an error all ranks still add, whatever is there, so that none waits for a message of this one.
   ~SumOverRanks() {
-    for (std::size_t g = 0; g < gradients_.size(); ++g) complete(g);
+    if (!adder_.joinable()) return;
+    change_to(State::over);
+    adder_.join();
+  }
+
+  /// Begins to add. Lists are those of list_as_completed; what they are of must live until the end.
+  void begin(ParameterList sum, std::vector<ConstParameterList> gradients) {
+    sum_ = std::move(sum);
+    gradients_ = std::move(gradients);
+    complete_of_.assign(gradients_.size(), 0);
+    complete_ = gradients_.empty() ? sum_.size() : 0;
+    cut_ = cut_trained(sum_);
+    place_in_memory();
+    change_to(State::adding);
   }
 
   /// Nothing is added any more to these parameters of gradient g. Those that come out of order wait for the end.
   void complete(std::size_t g, const ConstParameterList& parameters) {
-    std::size_t count = complete_[g].load(std::memory_order_relaxed);
+    std::size_t count = complete_of_[g];  // which one thread at a time changes
     for (const ConstParameter& parameter : parameters)
       if (count < gradients_[g].size() && gradients_[g][count].data == parameter.data) ++count;
     tell(g, count);
   }
 
   /// Nothing is added any more to any parameter of gradient g.
-  void complete(std::size_t g) { tell(g, gradients_[g].size()); }
+  void complete_all(std::size_t g) { tell(g, gradients_[g].size()); }
 
-  /// Waits until the sum is there. All gradients must be complete. Throws as Communicator::add_in_order.
-  void wait() {
-    adding_.get();
+  /// Waits until all is added. All gradients must be complete. Throws as Communicator::add_in_order.
+  void end() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return state_ == State::idle; });
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+
+  /// Behind the end: puts the sum in its place.
+  void assign() {
     for_each_run(cut_, threads_, [&](const TrainedNumbers& run, std::size_t i) { run.of<S>(sum_) = in_memory(i); });
   }
 
  private:
+  enum class State { idle, adding, over };
+
+  /// What the thread does: one sum after another.
+  void serve() {
+    for (;;) {
+      {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return state_ == State::over || (state_ == State::adding && complete_ > 0); });
+        if (state_ == State::over) return;
+      }
+      try {
+        ranks_.add_in_order(pieces_, {.is_complete = [this](std::size_t piece) { return is_complete(piece); },
+                                      .add = [this](std::size_t piece) { add(piece); },
+                                      .pause = [this] { let_others_compute(); }});
+      } catch (...) { failure_ = std::current_exception(); }
+      change_to(State::idle);
+    }
+  }
+
+  void change_to(State state) {
+    {
+      const std::lock_guard lock(mutex_);
+      state_ = state;
+    }
+    changed_.notify_all();
+  }
+
+  void tell(std::size_t g, std::size_t count) {
+    {
+      const std::lock_guard lock(mutex_);
+      complete_of_[g] = count;
+      const std::size_t before = std::exchange(complete_, *std::min_element(complete_of_.begin(), complete_of_.end()));
+      if (complete_ == before) return;
+    }
+    changed_.notify_all();
+  }
+
   /// Lays the runs side by side, and so the pieces.
-  void place_in(std::vector<S>& memory) {
+  void place_in_memory() {
     Index total = 0;
     for (const TrainedNumbers& run : cut_.runs) total += run.size;
-    memory.resize(static_cast<std::size_t>(total));
-    S* next = memory.data();
+    memory_.resize(static_cast<std::size_t>(total));
+    numbers_.clear();
+    pieces_.clear();
+    S* next = memory_.data();
     for (std::size_t run = 0; const std::size_t end : cut_.ends) {
       S* const begin = next;
       for (; run < end; ++run) next = numbers_.emplace_back(next) + cut_.runs[run].size;
@@ -101,20 +154,27 @@ class SumOverRanks {
     }
   }
 
-  void tell(std::size_t g, std::size_t count) {
-    complete_[g].store(count, std::memory_order_release);
-    complete_[g].notify_one();
-  }
-
   [[nodiscard]] auto in_memory(std::size_t run) const {
     return Eigen::Map<Eigen::Array<S, Eigen::Dynamic, 1>>(numbers_[run], cut_.runs[run].size);
   }
 
-  [[nodiscard]] bool is_complete(std::size_t piece) const {
+  [[nodiscard]] bool is_complete(std::size_t piece) {
     const std::size_t last_parameter = cut_.runs[cut_.ends[piece] - 1].parameter;
-    return std::all_of(complete_.begin(), complete_.end(), [&](const std::atomic<std::size_t>& count) {
-      return count.load(std::memory_order_acquire) > last_parameter;
-    });
+    const std::lock_guard lock(mutex_);
+    return complete_ > last_parameter;
+  }
+
+  /// Between two looks at messages. Messages move on by looks alone, but a thread that looks without pause would take a
+  /// core from those of this rank that still compute.
+  void let_others_compute() {
+    std::unique_lock lock(mutex_);
+    const std::size_t before = complete_;
+    if (before < sum_.size()) {
+      changed_.wait_for(lock, std::chrono::microseconds(500), [&] { return complete_ != before; });
+    } else {
+      lock.unlock();
+      std::this_thread::yield();
+    }
   }
 
   /// The team helps when it is through with the gradients, and is not taken away from them before.
@@ -141,14 +201,21 @@ class SumOverRanks {
   }
 
   Communicator& ranks_;
+  Threads& threads_;
   ParameterList sum_;
   std::vector<ConstParameterList> gradients_;
-  Threads& threads_;
   TrainedPieces cut_;
-  std::vector<S*> numbers_;                         // of every run, in the memory
-  std::vector<std::span<std::byte>> pieces_;        // of the memory
-  std::vector<std::atomic<std::size_t>> complete_;  // of every gradient, how many of its parameters
-  std::future<void> adding_;                        // ends first, as it needs the others
+  std::vector<S> memory_;
+  std::vector<S*> numbers_;                   // of every run, in the memory
+  std::vector<std::span<std::byte>> pieces_;  // of the memory
+
+  std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
+  State state_ = State::idle;
+  std::vector<std::size_t> complete_of_;  // of every gradient, how many of its parameters
+  std::size_t complete_ = 0;              // of all of them: the least of these
+  std::exception_ptr failure_;
+  std::thread adder_;  // of several ranks
 };
 
 /// Makes the first of the lanes the sum of all lanes of all ranks, while backward passes still add to them. This rank
@@ -159,51 +226,59 @@ class LaneSum {
   using Scalar = typename Model::Scalar;
 
   /// Begins to sum; what is handed over must live as long as this.
-  LaneSum(Communicator& ranks, std::vector<Model>& lanes, Index own, std::vector<Scalar>& memory, Threads& threads)
-      : lanes_(lanes), own_(own), threads_(threads) {
-    if (ranks.size() == 1) return;
+  LaneSum(Communicator& ranks, std::vector<Model>& lanes, Index own, SumOverRanks<Scalar>& over_ranks, Threads& threads)
+      : lanes_(lanes), own_(own), over_ranks_(over_ranks), threads_(threads), has_others_(ranks.size() > 1) {
+    if (!has_others_) return;
     std::vector<ConstParameterList> lists;
     for (Index lane = 0; lane < own; ++lane) lists.push_back(list_as_completed(lanes[static_cast<std::size_t>(lane)]));
-    over_ranks_.emplace(ranks, changeable(list_as_completed(std::as_const(lanes.front()))), std::move(lists), memory,
-                        threads);
+    over_ranks_.begin(changeable(own > 0 ? lists.front() : list_as_completed(std::as_const(lanes.front()))),
+                      std::move(lists));
+    is_adding_ = true;
+  }
+  LaneSum(const LaneSum&) = delete;
+  LaneSum& operator=(const LaneSum&) = delete;
+
+  /// After an error all ranks still add, whatever is there, so that none waits for a message of this one.
+  ~LaneSum() {
+    if (!is_adding_) return;
+    for (Index lane = 0; lane < own_; ++lane) complete(lane);
+    try {
+      over_ranks_.end();
+    } catch (...) {}  // NOLINT: the error that led here is told
   }
 
   /// To be told of the last backward pass that adds to this lane.
   [[nodiscard]] GradientObserver observer(Index lane) {
-    if (!over_ranks_) return {};
+    if (!has_others_) return {};
     return [this, lane](const ConstParameterList& parameters) {
-      over_ranks_->complete(static_cast<std::size_t>(lane), parameters);
+      over_ranks_.complete(static_cast<std::size_t>(lane), parameters);
     };
   }
 
   /// This lane is complete.
   void complete(Index lane) {
-    if (over_ranks_) over_ranks_->complete(static_cast<std::size_t>(lane));
+    if (has_others_) over_ranks_.complete_all(static_cast<std::size_t>(lane));
   }
 
-  /// Waits until the sum is there. All lanes must be complete.
+  /// Waits until the sum is there. All lanes must be complete. Throws as Communicator::add_in_order.
   void wait() {
-    if (over_ranks_)
-      over_ranks_->wait();
-    else if (own_ > 1)
+    if (has_others_) {
+      is_adding_ = false;
+      over_ranks_.end();
+      over_ranks_.assign();
+    } else if (own_ > 1) {
       add_gradients(lanes_.front(), std::span<const Model>(lanes_).subspan(1, static_cast<std::size_t>(own_) - 1),
                     threads_);
+    }
   }
 
  private:
   std::vector<Model>& lanes_;
   Index own_;
+  SumOverRanks<Scalar>& over_ranks_;
   Threads& threads_;
-  std::optional<SumOverRanks<Scalar>> over_ranks_;
+  bool has_others_;
+  bool is_adding_ = false;
 };
-
-/// The sum over ranks of lanes that are complete already.
-template <class Model>
-void sum_lanes(Communicator& ranks, std::vector<Model>& lanes, Index own, std::vector<typename Model::Scalar>& memory,
-               Threads& threads) {
-  LaneSum<Model> sum(ranks, lanes, own, memory, threads);
-  for (Index lane = 0; lane < own; ++lane) sum.complete(lane);
-  sum.wait();
-}
 
 }  // namespace crate::detail
