@@ -220,7 +220,7 @@ def has_ended(pid):
 def check_killed_at_start():
     """All ranks end; mpirun of Open MPI 4 may still wait for itself then, which no program can change (openpmix, issue 1233)."""
     for attempt in range(8):
-        process = start(command(2, LANGUAGE, ("--version",)))
+        process = start(command(2, LANGUAGE, ("--version",)), of_mpirun=("-x", "CRATE_MPI_START=20"))
         deadline = time.monotonic() + 60
         while len(ranks_of(process)) < 2 and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.001)

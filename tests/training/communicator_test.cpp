@@ -34,7 +34,8 @@ class RankAmongOthers final : public Communicator {
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
   [[nodiscard]] std::string name_of(int rank) const override { return concatenate("rank ", rank, " on node", rank); }
-  [[nodiscard]] std::vector<std::string> gather(std::string_view, std::string_view own) override {
+  [[nodiscard]] std::vector<std::string> gather(std::string_view what, std::string_view own) override {
+    told.emplace_back(what);
     std::vector<std::string> all = gathered_;
     all.insert(all.begin() + rank_, std::string(own));
     return all;
@@ -49,6 +50,8 @@ class RankAmongOthers final : public Communicator {
 
   /// What each sum of floats is on the ranks before.
   void give(float of_before) { of_before_ = of_before; }
+
+  std::vector<std::string> told;  // what it gathered
 
  private:
   float of_before_ = 0;
@@ -126,27 +129,26 @@ TEST_CASE("A rank adds its lanes to what those before have added, each part when
   for (const float of_before : {0.25F, 0.5F}) {
     ranks.give(of_before);
     detail::LaneSum<Linear<float>> sum(ranks, lanes, 2, over_ranks, threads);
-    for (std::size_t lane = 0; lane < 2; ++lane) {
-      lanes[lane].bias.setConstant(7);  // which the sum waits for
-      sum.complete(static_cast<Index>(lane));
-    }
-    sum.wait();
+    sum.compute([&](Index lane, int) { lanes[std::size_t(lane)].bias.setConstant(7); });  // which the sum waits for
     CHECK(lanes[0].weight == Matrix<float>::Constant(300, 200, 3.0F + of_before));
     CHECK(lanes[0].bias == Vector<float>::Constant(300, 14.0F + of_before));
     lanes[0].weight.setOnes();
   }
 }
 
-TEST_CASE("An error in a lane ends a step though its gradient is not complete") {
+TEST_CASE("An error in a lane ends a step, is told to the other ranks, and does not reach the next step") {
   Threads threads(1);
   std::vector<Linear<float>> lanes(1, zeros_like(Linear<float>(2, 3)));
   RankAmongOthers ranks(0, 2);
   detail::SumOverRanks<float> over_ranks(ranks, threads);
-  const auto fail = [&] {
-    detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, over_ranks, threads);
-    throw Error("no gradient");
-  };
-  CHECK(message_of<Error>(fail) == "no gradient");
+  CHECK(message_of<Error>([&] {
+          detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, over_ranks, threads);
+          sum.compute([](Index, int) { throw Error("no gradient"); });
+        }) == "no gradient");
+  CHECK(ranks.told == std::vector<std::string>{"an error: no gradient"});
+  detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, over_ranks, threads);
+  sum.compute([&](Index, int) { lanes[0].weight.setOnes(); });
+  CHECK(lanes[0].weight == Matrix<float>::Ones(3, 2));
 }
 
 TEST_CASE("The first text in which ranks differ is named, with what they have") {

@@ -72,7 +72,7 @@ class BatchGradient {
     const Index pieces = (count + cut_.micro_batch - 1) / cut_.micro_batch;
     const Index lanes = std::min(pieces, cut_.lanes);
     std::vector<Measures> sums(static_cast<std::size_t>(pieces));
-    do_or_tell(ranks_, [&] { sum_gradients(model, source, batch, place, lanes, sums); });
+    sum_gradients(model, source, batch, place, lanes, sums);
     share_values(ranks_, "sums over a batch", sums,
                  [&](Index piece) { return RankShare::owner(piece % lanes, lanes, ranks_); });
     return total_of(sums);
@@ -116,7 +116,7 @@ class BatchGradient {
     const RankShare own(lanes, ranks_);
     while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(model));
     detail::LaneSum<Model> sum(ranks_, lanes_, own.count, over_ranks_, threads_);
-    threads_.for_each(own.count, [&](Index i, int worker) {
+    sum.compute([&](Index i, int worker) {
       Model& gradient = lanes_[static_cast<std::size_t>(i)];
       Worker& memory = workers_[static_cast<std::size_t>(worker)];
       Threads alone;
@@ -132,9 +132,7 @@ class BatchGradient {
             objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),
                                   gradient, memory.memory, run);
       }
-      sum.complete(i);
     });
-    sum.wait();
   }
 
   [[nodiscard]] static Measures total_of(const std::vector<Measures>& sums) {

@@ -107,7 +107,7 @@ class JointGradient {
     });
     share_features();
     const auto loss = objective_.loss(views_of(student_), views_of(teacher_), place, threads_);
-    do_or_tell(ranks_, [&] { go_back(student, loss.by_student); });
+    go_back(student, loss.by_student);
     static_cast<void>(ranks_.gather("gradients of a batch", ""));
     return loss.measures;
   }
@@ -182,7 +182,7 @@ class JointGradient {
     const RankShare own(lanes(), ranks_);
     while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(student));
     detail::LaneSum<Model> sum(ranks_, lanes_, own.count, over_ranks_, threads_);
-    threads_.for_each(own.count, [&](Index i, int worker) {
+    sum.compute([&](Index i, int worker) {
       Threads alone;
       const Run<Scalar> run = run_of(own.count, worker, alone);
       Model& gradient = lanes_[static_cast<std::size_t>(i)];
@@ -195,13 +195,10 @@ class JointGradient {
           backward(as_student ? student : *other_, by_student[v].middleCols(first(piece), size(piece)),
                    recording(piece, v), as_student ? gradient : *by_other, run);
         }
-      if (by_other) {
-        resize_gradient(*by_other, patch_grid(student));
-        add_gradient(gradient, *by_other, alone);
-      }
-      sum.complete(i);
+      if (!by_other) return;
+      resize_gradient(*by_other, patch_grid(student));
+      add_gradient(gradient, *by_other, alone);
     });
-    sum.wait();
   }
 
   const O& objective_;

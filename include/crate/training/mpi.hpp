@@ -41,12 +41,28 @@ namespace detail {
 /// had begun, and mpirun for those that wait.
 class MpiStartLimit {
  public:
+  static constexpr const char* variable = "CRATE_MPI_START";
+
+  /// The seconds that the environment gives, or five minutes. Throws OptionError if it gives no number in range.
+  [[nodiscard]] static std::chrono::seconds of_environment() {
+    const char* const text = std::getenv(variable);
+    if (text == nullptr) return std::chrono::minutes(5);
+    constexpr long most = 1'000'000;
+    char* end = nullptr;
+    const long seconds = std::strtol(text, &end, 10);
+    check_option(end != text && *end == '\0' && seconds >= 1 && seconds <= most,
+                 concatenate(variable, ": seconds from 1 to ", most), concatenate('\'', text, '\''));
+    return std::chrono::seconds(seconds);
+  }
+
   explicit MpiStartLimit(std::chrono::seconds longest)
       : watch_([this, longest] {
           std::unique_lock lock(mutex_);
           if (changed_.wait_for(lock, longest, [this] { return has_begun_; })) return;
-          std::fprintf(stderr, "MPI: expected all processes to begin within %td s, found some that did not\n",
-                       static_cast<std::ptrdiff_t>(longest.count()));
+          std::fprintf(stderr,
+                       "MPI: expected all processes to begin within %td s, found some that did not; "
+                       "%s=SECONDS in the environment is another limit\n",
+                       static_cast<std::ptrdiff_t>(longest.count()), variable);
           std::_Exit(1);
         }) {}
   MpiStartLimit(const MpiStartLimit&) = delete;
@@ -74,8 +90,9 @@ class MpiStartLimit {
 class Mpi final : public Communicator {
  public:
   /// Throws Error if MPI cannot be begun, was begun before, or does not let several threads call it in turn. Ends the
-  /// process if others do not begin in time.
-  explicit Mpi(std::chrono::seconds longest_start = std::chrono::minutes(5)) {
+  /// process if others do not begin in time: by default five minutes, or the seconds that CRATE_MPI_START gives in the
+  /// environment.
+  explicit Mpi(std::chrono::seconds longest_start = detail::MpiStartLimit::of_environment()) {
     const detail::MpiStartLimit limit(longest_start);
     int begun = 0, found = MPI_THREAD_SINGLE;
     check(MPI_Initialized(&begun), "MPI_Initialized");

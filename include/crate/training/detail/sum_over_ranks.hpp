@@ -89,15 +89,13 @@ class SumOverRanks {
   /// Nothing is added any more to any parameter of gradient g.
   void complete_all(std::size_t g) { tell(g, gradients_[g].size()); }
 
-  /// Waits until all is added. All gradients must be complete. Throws as Communicator::add_in_order.
+  /// Waits until the sum is there. All gradients must be complete. Throws as Communicator::add_in_order.
   void end() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return state_ == State::idle; });
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return state_ == State::idle; });
+    }
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-  }
-
-  /// Behind the end: puts the sum in its place.
-  void assign() {
     for_each_run(cut_, threads_, [&](const TrainedNumbers& run, std::size_t i) { run.of<S>(sum_) = in_memory(i); });
   }
 
@@ -165,16 +163,13 @@ class SumOverRanks {
   }
 
   /// Between two looks at messages. Messages move on by looks alone, but a thread that looks without pause would take a
-  /// core from those of this rank that still compute.
+  /// core from those of this rank that still compute. When these are through, it sleeps for less, but does not yield:
+  /// where other programs run, that costs a rank a whole slice of time, and all others with it.
   void let_others_compute() {
     std::unique_lock lock(mutex_);
     const std::size_t before = complete_;
-    if (before < sum_.size()) {
-      changed_.wait_for(lock, std::chrono::microseconds(500), [&] { return complete_ != before; });
-    } else {
-      lock.unlock();
-      std::this_thread::yield();
-    }
+    const bool have_computed = before == sum_.size();
+    changed_.wait_for(lock, std::chrono::microseconds(have_computed ? 20 : 500), [&] { return complete_ != before; });
   }
 
   /// The team helps when it is through with the gradients, and is not taken away from them before.
@@ -225,60 +220,71 @@ class LaneSum {
  public:
   using Scalar = typename Model::Scalar;
 
-  /// Begins to sum; what is handed over must live as long as this.
+  /// Begins to sum, for compute() to end; what is handed over must live as long as this.
   LaneSum(Communicator& ranks, std::vector<Model>& lanes, Index own, SumOverRanks<Scalar>& over_ranks, Threads& threads)
-      : lanes_(lanes), own_(own), over_ranks_(over_ranks), threads_(threads), has_others_(ranks.size() > 1) {
-    if (!has_others_) return;
+      : ranks_(ranks), lanes_(lanes), own_(own), over_ranks_(over_ranks), threads_(threads) {
+    if (!has_others()) return;
     std::vector<ConstParameterList> lists;
     for (Index lane = 0; lane < own; ++lane) lists.push_back(list_as_completed(lanes[static_cast<std::size_t>(lane)]));
     over_ranks_.begin(changeable(own > 0 ? lists.front() : list_as_completed(std::as_const(lanes.front()))),
                       std::move(lists));
-    is_adding_ = true;
   }
   LaneSum(const LaneSum&) = delete;
   LaneSum& operator=(const LaneSum&) = delete;
 
-  /// After an error all ranks still add, whatever is there, so that none waits for a message of this one.
-  ~LaneSum() {
-    if (!is_adding_) return;
-    for (Index lane = 0; lane < own_; ++lane) complete(lane);
-    try {
-      over_ranks_.end();
-    } catch (...) {}  // NOLINT: the error that led here is told
-  }
-
   /// To be told of the last backward pass that adds to this lane.
   [[nodiscard]] GradientObserver observer(Index lane) {
-    if (!has_others_) return {};
+    if (!has_others()) return {};
     return [this, lane](const ConstParameterList& parameters) {
       over_ranks_.complete(static_cast<std::size_t>(lane), parameters);
     };
   }
 
-  /// This lane is complete.
-  void complete(Index lane) {
-    if (has_others_) over_ranks_.complete_all(static_cast<std::size_t>(lane));
-  }
-
-  /// Waits until the sum is there. All lanes must be complete. Throws as Communicator::add_in_order.
-  void wait() {
-    if (has_others_) {
-      is_adding_ = false;
-      over_ranks_.end();
-      over_ranks_.assign();
-    } else if (own_ > 1) {
-      add_gradients(lanes_.front(), std::span<const Model>(lanes_).subspan(1, static_cast<std::size_t>(own_) - 1),
-                    threads_);
-    }
+  /// Calls add_up(lane, worker), which computes the lane, for each one of this rank on the threads, and waits until the
+  /// sum is there. Throws what that throws, and tells the other ranks.
+  template <class AddUp>
+  void compute(const AddUp& add_up) {
+    do_or_tell(ranks_, [&] {
+      try {
+        threads_.for_each(own_, [&](Index lane, int worker) {
+          add_up(lane, worker);
+          complete(lane);
+        });
+      } catch (...) {
+        end_anyhow();
+        throw;
+      }
+      end();
+    });
   }
 
  private:
+  [[nodiscard]] bool has_others() const { return ranks_.size() > 1; }
+
+  void complete(Index lane) {
+    if (has_others()) over_ranks_.complete_all(static_cast<std::size_t>(lane));
+  }
+
+  void end() {
+    if (has_others())
+      over_ranks_.end();
+    else if (own_ > 1)
+      add_gradients(lanes_.front(), std::span<const Model>(lanes_).subspan(1, static_cast<std::size_t>(own_) - 1),
+                    threads_);
+  }
+
+  /// After an error all ranks still add, whatever is there, so that none waits for a message of this one.
+  void end_anyhow() {
+    if (!has_others()) return;
+    for (Index lane = 0; lane < own_; ++lane) complete(lane);
+    over_ranks_.end();
+  }
+
+  Communicator& ranks_;
   std::vector<Model>& lanes_;
   Index own_;
   SumOverRanks<Scalar>& over_ranks_;
   Threads& threads_;
-  bool has_others_;
-  bool is_adding_ = false;
 };
 
 }  // namespace crate::detail
