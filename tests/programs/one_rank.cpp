@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// one_rank RANK WHAT: ranks compute gradients, in steps of which the third is another one at RANK: "draws" or "goes back"
-// throw an error there, "measures" too, behind the steps; "waits" and "starts late" take longer, in the middle of its
-// backward passes and in front of them. Rank 0 prints a number that tells gradients apart; of an error it keeps
-// something before it ends.
+// one_rank RANK WHAT: ranks compute gradients of five steps and measure. At RANK one thing is different: in the third
+// step it "draws" or "goes back" with an error, or it "measures" with one; or in the third step it "waits" in the
+// middle of backward passes, or "starts late". Rank 0 prints a number by which gradients are told apart; after an
+// error it says that it keeps what it has, and ends all.
 
 #include <chrono>
 #include <cstdint>

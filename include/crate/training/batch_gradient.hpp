@@ -37,11 +37,11 @@ struct BatchCut {
   }
 };
 
-/// The gradient of an objective's mean over a batch, on several threads and ranks. The batch is cut into micro-batches,
-/// these are dealt out to lanes in turn, lanes to ranks, each lane sums its gradient, and lanes are summed in order:
-/// any number of threads and ranks gives the same bits, to all ranks. What the last backward pass of each of a rank's
-/// lanes is through with goes to the other ranks while it still goes back, if the objective GoesBackOnce. Of an O that
-/// is a reference, the objective must outlive this, and may change between steps.
+/// The gradient of an objective's mean over a batch, on several threads and ranks. The batch is cut into
+/// micro-batches, these are dealt out to lanes in turn, lanes to ranks, each lane sums its gradient, and lanes are
+/// summed in order: any number of threads and ranks gives the same bits, to all ranks. If the objective GoesBackOnce,
+/// gradients of layers go to the other ranks when the last micro-batches have gone back through these, while they go
+/// back through earlier ones. If O is a reference, the objective must outlive this, and may change between steps.
 template <class Model, class O>
 class BatchGradient {
  public:

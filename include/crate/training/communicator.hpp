@@ -99,8 +99,8 @@ struct RankShare {
   [[nodiscard]] static Index first_of(Index total, Index rank, Index size) { return (total * rank + size - 1) / size; }
 };
 
-/// Calls work(), in which no rank gathers. What it throws here is told to the other ranks: at what they gather next, they
-/// throw Error that says it.
+/// Calls work(), in which no rank gathers. What it throws here is told to the other ranks: at what they gather next,
+/// they throw Error that says it.
 template <class Work>
 void do_or_tell(Communicator& ranks, const Work& work) try {
   work();

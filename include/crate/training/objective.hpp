@@ -37,8 +37,9 @@ concept HasAfterStep = requires {
 ///                                                                examples' losses to `gradient`, a model, and returns
 ///                                                                its measures of them
 ///   measure(model, examples, run)                                returns these alone
-/// Both run on several threads at a time. `Measures` are the objective's own, sums that are told and kept by name;
-/// `Memory` holds what a thread needs for one call of accumulate, and keeps for the next.
+/// Both run on several threads at a time; neither calls a Communicator, over which gradients travel meanwhile.
+/// `Measures` are the objective's own, sums that are told and kept by name; `Memory` holds what a thread needs for
+/// one call of accumulate, and keeps for the next.
 ///
 /// An objective may have a state: what it lists as its parts(), such as a centre or a teacher, is saved in checkpoints
 /// and restored with the same bits. It changes between steps alone:
