@@ -8,7 +8,7 @@ int main() {
   crate::Mpi ranks;
   int sum = 0;
   const std::span<std::byte> piece = std::as_writable_bytes(std::span(&sum, 1));
-  ranks.add_in_order(
-      std::span(&piece, 1), [](std::size_t) { return true; }, [&](std::size_t) { ++sum; });
+  ranks.add_in_order(std::span(&piece, 1),
+                     {.is_complete = [](std::size_t) { return true; }, .add = [&](std::size_t) { ++sum; }});
   return sum == ranks.size() ? 0 : 1;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <exception>
@@ -8,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -42,7 +44,9 @@ class Communicator {
   struct Addend {
     std::function<bool(std::size_t piece)> is_complete;  ///< it comes to be so in the order of the pieces
     std::function<void(std::size_t piece)> add;  ///< adds it in place; on rank 0, where old numbers are, assigns
-    std::function<void()> pause;                 ///< between two looks at messages in vain
+    std::function<void()> pause = [] {           ///< between two looks at messages in vain
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    };
   };
 
   /// Makes the same of `pieces` on all ranks, an all-reduce in the order of the ranks: each goes from rank 0 to the
