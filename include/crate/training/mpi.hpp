@@ -45,7 +45,7 @@ class MpiStartLimit {
 
   /// The seconds that the environment gives, or five minutes. Throws OptionError if it gives no number in range.
   [[nodiscard]] static std::chrono::seconds of_environment() {
-    const char* const text = std::getenv(variable);
+    const char* const text = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): it is only read
     if (text == nullptr) return std::chrono::minutes(5);
     constexpr long most = 1'000'000;
     char* end = nullptr;
