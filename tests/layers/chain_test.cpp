@@ -280,6 +280,18 @@ struct GoesBackTwice : Chain<GoesBackTwice, double> {
   }
 };
 
+/// With a backward of its own beside Chain's, where dL/dZ is asked for.
+struct OverloadsBackward : Chain<OverloadsBackward, double> {
+  Linear<double> map{3, 3};
+  static constexpr auto parts() { return std::tuple{part("map", &OverloadsBackward::map)}; }
+
+  using Chain<OverloadsBackward, double>::backward;
+  void backward(ConstTokens<double> out_cotangent, const Tape& tape, Tokens<double> z_cotangent,
+                OverloadsBackward& gradient, Pass<double>& pass) const {
+    Chain::backward(out_cotangent, tape, z_cotangent, gradient, pass);
+  }
+};
+
 struct HasGoesBackTwice : Chain<HasGoesBackTwice, double> {
   LayerNorm<double> norm{3};
   GoesBackTwice twice;
@@ -288,7 +300,8 @@ struct HasGoesBackTwice : Chain<HasGoesBackTwice, double> {
   }
 };
 
-static_assert(detail::GoesBackAsChain<HasGoesBackTwice> && !detail::GoesBackAsChain<GoesBackTwice>);
+static_assert(detail::GoesBackAsChain<HasGoesBackTwice> && !detail::GoesBackAsChain<GoesBackTwice> &&
+              !detail::GoesBackAsChain<OverloadsBackward>);
 
 /// The names of the parameters that a backward pass tells of.
 template <class Model>

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <thread>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -97,6 +98,8 @@ struct SquaredOutput {
   }
   static LossMeasures measure(const Model&, const Source::Examples&, const Run<float>&) { return {}; }
 };
+
+static_assert(std::is_move_constructible_v<BatchGradient<Model, SquaredOutput>>);
 
 int train(Communicator& ranks, const Event& event) {
   Threads threads;

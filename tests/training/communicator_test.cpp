@@ -128,7 +128,7 @@ TEST_CASE("A rank adds its lanes to what those before have added, each part when
   detail::SumOverRanks<float> over_ranks(ranks, threads);
   for (const float of_before : {0.25F, 0.5F}) {
     ranks.give(of_before);
-    detail::LaneSum<Linear<float>> sum(ranks, lanes, 2, over_ranks, threads);
+    detail::LaneSum<Linear<float>> sum(ranks, lanes, 2, &over_ranks, threads);
     sum.compute([&](Index lane, int) { lanes[std::size_t(lane)].bias.setConstant(7); });  // which the sum waits for
     CHECK(lanes[0].weight == Matrix<float>::Constant(300, 200, 3.0F + of_before));
     CHECK(lanes[0].bias == Vector<float>::Constant(300, 14.0F + of_before));
@@ -142,11 +142,11 @@ TEST_CASE("An error in a lane ends a step, is told to the other ranks, and does 
   RankAmongOthers ranks(0, 2);
   detail::SumOverRanks<float> over_ranks(ranks, threads);
   CHECK(message_of<Error>([&] {
-          detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, over_ranks, threads);
+          detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, &over_ranks, threads);
           sum.compute([](Index, int) { throw Error("no gradient"); });
         }) == "no gradient");
   CHECK(ranks.told == std::vector<std::string>{"an error: no gradient"});
-  detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, over_ranks, threads);
+  detail::LaneSum<Linear<float>> sum(ranks, lanes, 1, &over_ranks, threads);
   sum.compute([&](Index, int) { lanes[0].weight.setOnes(); });
   CHECK(lanes[0].weight == Matrix<float>::Ones(3, 2));
 }

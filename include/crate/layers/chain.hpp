@@ -97,11 +97,19 @@ concept IsChain = requires {
 }
 &&std::is_base_of_v<Chain<L, typename L::Scalar>, L>;
 
-/// A chain that hides backward by none of its own, which might go through a link twice.
+/// A chain whose backward is Chain's own, with dL/dZ and without, which goes through each link once. One of its own may
+/// go through a link twice, so that nobody can tell on the way.
 template <class L>
-concept GoesBackAsChain = IsChain<L> && requires(void (*take)(void (Chain<L, typename L::Scalar>::*)(
-    ConstTokens<typename L::Scalar>, const typename L::Tape&, L&, Pass<typename L::Scalar>&) const)) {
-  take(&L::backward);
+concept GoesBackAsChain = IsChain<L> &&
+    requires(void (*take_with)(void (Chain<L, typename L::Scalar>::*)(ConstTokens<typename L::Scalar>,
+                                                                      const typename L::Tape&,
+                                                                      Tokens<typename L::Scalar>, L&,
+                                                                      Pass<typename L::Scalar>&) const),
+             void (*take_without)(void (Chain<L, typename L::Scalar>::*)(ConstTokens<typename L::Scalar>,
+                                                                         const typename L::Tape&, L&,
+                                                                         Pass<typename L::Scalar>&) const)) {
+  take_with(&L::backward);
+  take_without(&L::backward);
 };
 
 template <class Get, class OtherGet>
@@ -131,7 +139,7 @@ template <class Self, std::size_t entry>
 enum class ToldBy {
   nobody,    ///< it is known at the end of the pass alone, or the link has no parts
   chain,     ///< the chain that it is a link of, behind it
-  own_links  ///< the link, a chain itself, of one of its links after another
+  own_links  ///< the link itself, which is a chain: part by part, as each is complete
 };
 
 template <class Self, std::size_t entry>

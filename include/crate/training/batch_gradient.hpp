@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <numeric>
 #include <span>
 #include <type_traits>
@@ -41,20 +42,21 @@ struct BatchCut {
 /// micro-batches, these are dealt out to lanes in turn, lanes to ranks, each lane sums its gradient, and lanes are
 /// summed in order: any number of threads and ranks gives the same bits, to all ranks. If the objective GoesBackOnce,
 /// gradients of layers go to the other ranks when the last micro-batches have gone back through these, while they go
-/// back through earlier ones. If O is a reference, the objective must outlive this, and may change between steps.
+/// back through earlier ones. If O is a reference, the objective must outlive this, and may change between steps. Can be
+/// moved between steps, not copied.
 template <class Model, class O>
 class BatchGradient {
  public:
   using Measures = typename std::remove_cvref_t<O>::Measures;
 
-  /// Throws OptionError on a cut out of range.
+  /// Throws OptionError on a cut out of range, and if the system refuses the thread that adds over several ranks.
   BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads,
                 Communicator& ranks = single_process())
       : objective_(std::forward<O>(objective)),
         cut_(cut),
         threads_(threads),
         ranks_(ranks),
-        over_ranks_(ranks, threads) {
+        over_ranks_(detail::SumOverRanks<typename Model::Scalar>::of_several(ranks, threads)) {
     cut.check();
     lanes_.push_back(zeros_like(model));
     workers_ = std::vector<Worker>(static_cast<std::size_t>(threads.count()));
@@ -115,7 +117,7 @@ class BatchGradient {
     const auto count = static_cast<Index>(batch.size());
     const RankShare own(lanes, ranks_);
     while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(model));
-    detail::LaneSum<Model> sum(ranks_, lanes_, own.count, over_ranks_, threads_);
+    detail::LaneSum<Model> sum(ranks_, lanes_, own.count, over_ranks_.get(), threads_);
     sum.compute([&](Index i, int worker) {
       Model& gradient = lanes_[static_cast<std::size_t>(i)];
       Worker& memory = workers_[static_cast<std::size_t>(worker)];
@@ -126,7 +128,7 @@ class BatchGradient {
         const auto indices = batch.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
         Run<typename Model::Scalar> run{.threads = own.count > 1 ? &alone : &threads_, .workspace = &memory.workspace};
         run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
-        if constexpr (GoesBackOnce<O> && detail::GoesBackAsChain<Model>)
+        if constexpr (GoesBackOnce<O>)
           if (piece + lanes >= std::ssize(sums)) run.on_complete = sum.observer(i);
         sums[static_cast<std::size_t>(piece)] =
             objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),
@@ -146,7 +148,7 @@ class BatchGradient {
   Threads& threads_;
   Communicator& ranks_;
   std::vector<Model> lanes_;  // of this rank: as many as a batch has needed
-  detail::SumOverRanks<typename Model::Scalar> over_ranks_;
+  std::unique_ptr<detail::SumOverRanks<typename Model::Scalar>> over_ranks_;
   std::vector<Worker> workers_;
 };
 

@@ -40,12 +40,16 @@ class Communicator {
   /// both if another rank is at something else.
   [[nodiscard]] virtual std::vector<std::string> gather(std::string_view what, std::string_view own) = 0;
 
+  /// For so long a rank sleeps that has nothing to do but to look for messages: about as long as the system needs to
+  /// wake a thread.
+  static constexpr std::chrono::microseconds pause_between_looks{20};
+
   /// What one rank adds to a sum over all.
   struct Addend {
-    std::function<bool(std::size_t piece)> is_complete;  ///< it comes to be so in the order of the pieces
+    std::function<bool(std::size_t piece)> is_complete;  ///< becomes true for one piece after another
     std::function<void(std::size_t piece)> add;  ///< adds it in place; on rank 0, where old numbers are, assigns
-    std::function<void()> pause = [] {           ///< between two looks at messages in vain
-      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    std::function<void()> pause = [] {           ///< called when no message has come: sleeps a little
+      std::this_thread::sleep_for(pause_between_looks);
     };
   };
 
@@ -104,15 +108,24 @@ struct RankShare {
 };
 
 /// Calls work(), in which no rank gathers. What it throws here is told to the other ranks: at what they gather next,
-/// they throw Error that says it.
+/// they throw Error that says it. Behind it all ranks must gather before anything else: one that adds in order would
+/// wait for ever for one that failed.
 template <class Work>
-void do_or_tell(Communicator& ranks, const Work& work) try {
-  work();
-} catch (const std::exception& failure) {
+void do_or_tell(Communicator& ranks, const Work& work) {
+  const auto tell = [&](std::string_view failure) {
+    try {
+      if (ranks.size() > 1) static_cast<void>(ranks.gather(concatenate("an error: ", failure), ""));
+    } catch (const Error&) {}  // which says that the others are at something else
+  };
   try {
-    if (ranks.size() > 1) static_cast<void>(ranks.gather(concatenate("an error: ", failure.what()), ""));
-  } catch (const Error&) {}  // which says that the others are at something else
-  throw;
+    work();
+  } catch (const std::exception& failure) {
+    tell(failure.what());
+    throw;
+  } catch (...) {
+    tell("what was thrown is no std::exception");
+    throw;
+  }
 }
 
 /// Fills in the blocks of memory that other ranks own: for_each_block(rank, visit) calls visit(bytes) for each block of

@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -58,7 +59,7 @@ concept JointObjective = Measures<typename O::Measures> &&
 /// The gradient of a joint objective over a batch, on several threads and ranks: micro-batches go forward and stay
 /// recorded, the objective compares the features of all, of all ranks, then they go back, dealt out to lanes as in
 /// BatchGradient. Any number of threads and ranks gives the same bits. A step holds the activations of what a rank has
-/// of the batch.
+/// of the batch. Can be moved between steps, not copied.
 template <class Model, class O>
 requires JointObjective<O, Model>
 class JointGradient {
@@ -66,15 +67,16 @@ class JointGradient {
   using Scalar = typename Model::Scalar;
   using Measures = typename O::Measures;
 
-  /// The objective must outlive this, and may change between steps. Throws OptionError on a cut out of range.
+  /// The objective must outlive this, and may change between steps. Throws OptionError on a cut out of range,
+  /// and if the system refuses the thread that adds over several ranks.
   JointGradient(const Model& model, const O& objective, const BatchCut& cut, Threads& threads,
                 Communicator& ranks = single_process())
       : objective_(objective),
         cut_(cut),
         threads_(threads),
         ranks_(ranks),
-        over_ranks_(ranks, threads),
-        workspaces_(static_cast<std::size_t>(threads.count())) {
+        workspaces_(static_cast<std::size_t>(threads.count())),
+        over_ranks_(detail::SumOverRanks<Scalar>::of_several(ranks, threads)) {
     cut.check();
     lanes_.push_back(zeros_like(model));
   }
@@ -108,6 +110,7 @@ class JointGradient {
     share_features();
     const auto loss = objective_.loss(views_of(student_), views_of(teacher_), place, threads_);
     go_back(student, loss.by_student);
+    // Where a rank that failed is heard of, before the gradient is used.
     static_cast<void>(ranks_.gather("gradients of a batch", ""));
     return loss.measures;
   }
@@ -181,7 +184,7 @@ class JointGradient {
   void go_back(const Model& student, const std::vector<Matrix<Scalar>>& by_student) {
     const RankShare own(lanes(), ranks_);
     while (std::ssize(lanes_) < own.count) lanes_.push_back(zeros_like(student));
-    detail::LaneSum<Model> sum(ranks_, lanes_, own.count, over_ranks_, threads_);
+    detail::LaneSum<Model> sum(ranks_, lanes_, own.count, over_ranks_.get(), threads_);
     sum.compute([&](Index i, int worker) {
       Threads alone;
       const Run<Scalar> run = run_of(own.count, worker, alone);
@@ -205,10 +208,10 @@ class JointGradient {
   BatchCut cut_;
   Threads& threads_;
   Communicator& ranks_;
-  detail::SumOverRanks<Scalar> over_ranks_;
-  std::vector<Workspace> workspaces_;              // of each thread
-  std::vector<Model> lanes_;                       // as many as a batch has needed
-  std::optional<Model> other_;                     // the student, for views of another size
+  std::vector<Workspace> workspaces_;  // of each thread
+  std::vector<Model> lanes_;           // as many as a batch has needed
+  std::optional<Model> other_;         // the student, for views of another size
+  std::unique_ptr<detail::SumOverRanks<Scalar>> over_ranks_;
   Index count_ = 0;                                // images of the batch
   std::vector<Matrix<Scalar>> student_, teacher_;  // features of every view, p x B
   std::vector<Recording<Model>> recordings_;       // of every view of every piece

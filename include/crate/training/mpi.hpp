@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/launched_process.hpp"
 #include "crate/training/communicator.hpp"
 
 namespace crate {
@@ -41,17 +42,16 @@ namespace detail {
 /// had begun, and mpirun for those that wait.
 class MpiStartLimit {
  public:
-  static constexpr const char* variable = "CRATE_MPI_START";
+  static constexpr const char* limit_in_environment = "CRATE_MPI_START";
 
   /// The seconds that the environment gives, or five minutes. Throws OptionError if it gives no number in range.
   [[nodiscard]] static std::chrono::seconds of_environment() {
-    const char* const text = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): it is only read
+    const char* const text = std::getenv(limit_in_environment);  // NOLINT(concurrency-mt-unsafe): it is only read
     if (text == nullptr) return std::chrono::minutes(5);
-    constexpr long most = 1'000'000;
-    char* end = nullptr;
-    const long seconds = std::strtol(text, &end, 10);
-    check_option(end != text && *end == '\0' && seconds >= 1 && seconds <= most,
-                 concatenate(variable, ": seconds from 1 to ", most), concatenate('\'', text, '\''));
+    constexpr int most = 1'000'000;
+    const int seconds = number_in_environment(limit_in_environment).value_or(0);
+    check_option(seconds >= 1 && seconds <= most, concatenate(limit_in_environment, ": seconds from 1 to ", most),
+                 concatenate('\'', text, '\''));
     return std::chrono::seconds(seconds);
   }
 
@@ -62,7 +62,7 @@ class MpiStartLimit {
           std::fprintf(stderr,
                        "MPI: expected all processes to begin within %td s, found some that did not; "
                        "%s=SECONDS in the environment is another limit\n",
-                       static_cast<std::ptrdiff_t>(longest.count()), variable);
+                       static_cast<std::ptrdiff_t>(longest.count()), limit_in_environment);
           std::_Exit(1);
         }) {}
   MpiStartLimit(const MpiStartLimit&) = delete;
@@ -162,7 +162,7 @@ class Mpi final : public Communicator {
   /// up. An error, also one that `add` throws on the thread that adds, ends all ranks here, as messages under way still
   /// write into the pieces.
   void add_in_order(std::span<const std::span<std::byte>> pieces, const Addend& addend) override try {
-    constexpr int looks_before_pause = 1000;  // a fraction of a millisecond
+    constexpr int looks_before_pause = 1000;  // for less than a millisecond: what comes meanwhile waits for no pause
     const std::size_t count = pieces.size();
     const bool is_last = rank_ == size_ - 1;
     std::vector<Requests> partial_sum(count), going_up(count), sum(count);

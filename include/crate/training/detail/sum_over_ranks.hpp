@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <system_error>
@@ -50,9 +51,8 @@ template <class Model>
 template <Scalar S>
 class SumOverRanks {
  public:
-  /// Throws OptionError if there are several ranks and the system refuses to start the thread.
+  /// Throws OptionError if the system refuses to start the thread.
   SumOverRanks(Communicator& ranks, Threads& threads) : ranks_(ranks), threads_(threads) {
-    if (ranks.size() == 1) return;
     try {
       adder_ = std::thread([this] { serve(); });
     } catch (const std::system_error& refusal) {
@@ -61,13 +61,19 @@ class SumOverRanks {
   }
   SumOverRanks(const SumOverRanks&) = delete;
   SumOverRanks& operator=(const SumOverRanks&) = delete;
+  /// What was begun must have ended.
   ~SumOverRanks() {
-    if (!adder_.joinable()) return;
     change_to(State::over);
     adder_.join();
   }
 
-  /// Begins to add. Lists are those of list_as_completed; what they are of must live until the end.
+  /// None where one process is alone.
+  [[nodiscard]] static std::unique_ptr<SumOverRanks> of_several(Communicator& ranks, Threads& threads) {
+    return ranks.size() > 1 ? std::make_unique<SumOverRanks>(ranks, threads) : nullptr;
+  }
+
+  /// Begins to add. The lists are as list_as_completed gives them; the models must live, and stay where they are, until
+  /// end().
   void begin(ParameterList sum, std::vector<ConstParameterList> gradients) {
     sum_ = std::move(sum);
     gradients_ = std::move(gradients);
@@ -115,8 +121,18 @@ class SumOverRanks {
                                       .add = [this](std::size_t piece) { add(piece); },
                                       .pause = [this] { let_others_compute(); }});
       } catch (...) { failure_ = std::current_exception(); }
-      change_to(State::idle);
+      if (is_over_after_a_sum()) return;
     }
+  }
+
+  [[nodiscard]] bool is_over_after_a_sum() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (state_ == State::over) return true;
+      state_ = State::idle;
+    }
+    changed_.notify_all();
+    return false;
   }
 
   void change_to(State state) {
@@ -162,14 +178,17 @@ class SumOverRanks {
     return complete_ > last_parameter;
   }
 
-  /// Between two looks at messages. Messages move on by looks alone, but a thread that looks without pause would take a
-  /// core from those of this rank that still compute. When these are through, it sleeps for less, but does not yield:
-  /// where other programs run, that costs a rank a whole slice of time, and all others with it.
+  /// Called when no message has come. Messages move on by looks alone, but a thread that looks without pause would take
+  /// a core from those of this rank that still compute: it looks rarely then, for a small part of its time. When all
+  /// gradients are complete nothing else is to do here, and every look that comes late holds up the other ranks: it
+  /// sleeps for less, but does not yield: where other programs run, that costs a whole slice of time.
   void let_others_compute() {
+    constexpr std::chrono::microseconds while_others_compute(500);
     std::unique_lock lock(mutex_);
     const std::size_t before = complete_;
-    const bool have_computed = before == sum_.size();
-    changed_.wait_for(lock, std::chrono::microseconds(have_computed ? 20 : 500), [&] { return complete_ != before; });
+    const bool all_complete = before == sum_.size();
+    changed_.wait_for(lock, all_complete ? Communicator::pause_between_looks : while_others_compute,
+                      [&] { return complete_ != before; });
   }
 
   /// The team helps when it is through with the gradients, and is not taken away from them before.
@@ -210,7 +229,7 @@ class SumOverRanks {
   std::vector<std::size_t> complete_of_;  // of every gradient, how many of its parameters
   std::size_t complete_ = 0;              // of all of them: the least of these
   std::exception_ptr failure_;
-  std::thread adder_;  // of several ranks
+  std::thread adder_;  // begins last, as it uses the others
 };
 
 /// Makes the first of the lanes the sum of all lanes of all ranks, while backward passes still add to them. This rank
@@ -220,30 +239,27 @@ class LaneSum {
  public:
   using Scalar = typename Model::Scalar;
 
-  /// Begins to sum, for compute() to end; what is handed over must live as long as this.
-  LaneSum(Communicator& ranks, std::vector<Model>& lanes, Index own, SumOverRanks<Scalar>& over_ranks, Threads& threads)
-      : ranks_(ranks), lanes_(lanes), own_(own), over_ranks_(over_ranks), threads_(threads) {
-    if (!has_others()) return;
-    std::vector<ConstParameterList> lists;
-    for (Index lane = 0; lane < own; ++lane) lists.push_back(list_as_completed(lanes[static_cast<std::size_t>(lane)]));
-    over_ranks_.begin(changeable(own > 0 ? lists.front() : list_as_completed(std::as_const(lanes.front()))),
-                      std::move(lists));
-  }
+  /// `over_ranks` is there if there are several ranks. What is handed over must live as long as this.
+  LaneSum(Communicator& ranks, std::vector<Model>& lanes, Index own, SumOverRanks<Scalar>* over_ranks, Threads& threads)
+      : ranks_(ranks), lanes_(lanes), own_(own), over_ranks_(over_ranks), threads_(threads) {}
   LaneSum(const LaneSum&) = delete;
   LaneSum& operator=(const LaneSum&) = delete;
 
-  /// To be told of the last backward pass that adds to this lane.
+  /// To be told of the last backward pass that adds to this lane; nothing to tell if a pass might add to it twice.
   [[nodiscard]] GradientObserver observer(Index lane) {
-    if (!has_others()) return {};
-    return [this, lane](const ConstParameterList& parameters) {
-      over_ranks_.complete(static_cast<std::size_t>(lane), parameters);
-    };
+    if constexpr (GoesBackAsChain<Model>)
+      if (over_ranks_ != nullptr)
+        return [this, lane](const ConstParameterList& parameters) {
+          over_ranks_->complete(static_cast<std::size_t>(lane), parameters);
+        };
+    return {};
   }
 
   /// Calls add_up(lane, worker), which computes the lane, for each one of this rank on the threads, and waits until the
-  /// sum is there. Throws what that throws, and tells the other ranks.
+  /// sum is there. Throws what that throws, and tells the other ranks: behind it, all must gather before anything else.
   template <class AddUp>
   void compute(const AddUp& add_up) {
+    begin();
     do_or_tell(ranks_, [&] {
       try {
         threads_.for_each(own_, [&](Index lane, int worker) {
@@ -259,15 +275,21 @@ class LaneSum {
   }
 
  private:
-  [[nodiscard]] bool has_others() const { return ranks_.size() > 1; }
+  void begin() {
+    if (over_ranks_ == nullptr) return;
+    std::vector<ConstParameterList> lists;
+    for (Index lane = 0; lane < own_; ++lane)
+      lists.push_back(list_as_completed(std::as_const(lanes_[static_cast<std::size_t>(lane)])));
+    over_ranks_->begin(changeable(list_as_completed(std::as_const(lanes_.front()))), std::move(lists));
+  }
 
   void complete(Index lane) {
-    if (has_others()) over_ranks_.complete_all(static_cast<std::size_t>(lane));
+    if (over_ranks_ != nullptr) over_ranks_->complete_all(static_cast<std::size_t>(lane));
   }
 
   void end() {
-    if (has_others())
-      over_ranks_.end();
+    if (over_ranks_ != nullptr)
+      over_ranks_->end();
     else if (own_ > 1)
       add_gradients(lanes_.front(), std::span<const Model>(lanes_).subspan(1, static_cast<std::size_t>(own_) - 1),
                     threads_);
@@ -275,15 +297,15 @@ class LaneSum {
 
   /// After an error all ranks still add, whatever is there, so that none waits for a message of this one.
   void end_anyhow() {
-    if (!has_others()) return;
+    if (over_ranks_ == nullptr) return;
     for (Index lane = 0; lane < own_; ++lane) complete(lane);
-    over_ranks_.end();
+    over_ranks_->end();
   }
 
   Communicator& ranks_;
   std::vector<Model>& lanes_;
   Index own_;
-  SumOverRanks<Scalar>& over_ranks_;
+  SumOverRanks<Scalar>* over_ranks_;
   Threads& threads_;
 };
 
