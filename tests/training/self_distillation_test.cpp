@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Self-distillation: the layers of its head, its gradient in two phases, and its training.
 
+#include <algorithm>
+#include <array>
+#include <barrier>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -119,6 +125,50 @@ Matrix<double> all_numbers(const State& state) {
   return numbers;
 }
 
+/// What two threads need to be ranks of each other.
+struct TwoRanks {
+  std::barrier<> meeting{2};
+  std::array<std::string, 2> given;
+  std::string passed_on;
+};
+
+class RankOfTwo final : public Communicator {
+ public:
+  RankOfTwo(int rank, TwoRanks& both) : rank_(rank), both_(both) {}
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return 2; }
+  [[nodiscard]] std::string name_of(int rank) const override { return concatenate("thread ", rank); }
+  [[nodiscard]] std::vector<std::string> gather(std::string_view, std::string_view own) override {
+    both_.given[static_cast<std::size_t>(rank_)] = own;
+    both_.meeting.arrive_and_wait();
+    std::vector<std::string> all(both_.given.begin(), both_.given.end());
+    both_.meeting.arrive_and_wait();
+    return all;
+  }
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const std::function<bool(std::size_t)>& is_complete,
+                    const std::function<void(std::size_t)>& add) override {
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      while (!is_complete(piece)) std::this_thread::yield();
+      const std::span<std::byte> bytes = pieces[piece];
+      for (int adding = 0; adding < 2; ++adding) {
+        if (rank_ == adding) {
+          if (rank_ > 0) std::memcpy(bytes.data(), both_.passed_on.data(), bytes.size());
+          add(piece);
+          both_.passed_on.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        }
+        both_.meeting.arrive_and_wait();
+      }
+      std::memcpy(bytes.data(), both_.passed_on.data(), bytes.size());
+      both_.meeting.arrive_and_wait();
+    }
+  }
+  void ask_to_wait() override {}
+
+ private:
+  int rank_;
+  TwoRanks& both_;
+};
+
 }  // namespace
 
 TEST_CASE("the layers of the projection head have their adjoints") {
@@ -183,6 +233,63 @@ TEST_CASE("the two phases give the gradient of the loss of the whole batch, thro
         [&](std::string_view, ParameterKind, const auto& a, const auto& b) { CHECK((a - b).norm() < 1e-12 * norm); },
         gradient, std::as_const(whole).gradient());
   }
+}
+
+TEST_CASE("the gradient that two ranks add while the last view goes back has the bits of one process") {
+  const StepPlace place{.seed = seed, .epoch = 1, .step = 2};
+  const ImageDataSet data = draw_data();
+  const ViewSource<double> source = views_of(data);
+  for (const RuleOfTest& r : rules) {
+    const Student student = draw_student(r.outputs);
+    const SelfDistillation objective = objective_of(r.rule, r.outputs);
+    const auto gradient_at = [&](Communicator& ranks) {
+      Threads threads(2);
+      JointGradient<Student, SelfDistillation> joint(student, objective, {.micro_batch = 1, .lanes = 3}, threads, ranks);
+      (void)joint.compute(student, student, source, batch, place);
+      return joint.gradient();
+    };
+    const Student expected = gradient_at(single_process());
+    TwoRanks both;
+    std::array<Student, 2> found{student, student};
+    std::thread other([&] {
+      RankOfTwo second(1, both);
+      found[1] = gradient_at(second);
+    });
+    RankOfTwo first(0, both);
+    found[0] = gradient_at(first);
+    other.join();
+    for (const Student& gradient : found)
+      for_each_parameter([](std::string_view, ParameterKind, const auto& a, const auto& b) { CHECK(a == b); }, expected,
+                         gradient);
+  }
+}
+
+TEST_CASE("a backward pass of self-distillation tells of all that it adds to, and that is joined once") {
+  const Student student = draw_student(9), resized_student = resized(student, 4, 4);
+  const Matrix<double> images = Matrix<double>::Constant(16, 2, 0.5);
+  Recording<Student> recording;
+  const Matrix<double> out = forward(resized_student, Images<double>(images), recording).tokens;
+  Student sum = zeros_like(student), at_the_end = zeros_like(resized_student);
+  Threads alone;
+  detail::JoinedGradient<Student> by_resized(resized_student, sum);
+  const ConstParameterList expected = detail::list_as_completed(sum);
+  std::vector<std::string> told;
+  Run<double> run;
+  run.on_complete = [&](const ConstParameterList& complete) {
+    for (const ConstParameter& parameter : by_resized.join(complete)) told.push_back(parameter.name);
+  };
+  backward(resized_student, out, recording, by_resized.gradient, run);
+  std::vector<std::string> names;
+  for (const ConstParameter& parameter : expected)
+    if (parameter.name != "encoder.positions" && parameter.name.find("linear") == std::string::npos)
+      names.push_back(parameter.name);
+  CHECK(told == names);
+
+  by_resized.join_rest(patch_grid(student));
+  backward(resized_student, out, recording, at_the_end);
+  resize_gradient(at_the_end, patch_grid(student));
+  for_each_parameter([](std::string_view, ParameterKind, const auto& a, const auto& b) { CHECK(a == b); }, at_the_end,
+                     sum);
 }
 
 TEST_CASE("a step compares with the teacher and the centre from before, and moves both behind") {

@@ -85,18 +85,14 @@ struct SelfDistilled : Chain<SelfDistilled<Classifier>, typename Classifier::Sca
   }
 
   static constexpr auto links() {
-    return std::tuple{part(
-                          "embedding", [](auto& model) -> auto& { return model.encoder.embedding; }),
-                      part(
-                          "tokens", [](auto& model) -> auto& { return model.encoder.tokens; }),
-                      part(
-                          "", [](auto& model) -> auto& { return model.encoder.encoder; }),
-                      part(
-                          "pool", [](auto& model) -> auto& { return model.encoder.pool; }),
-                      part(
-                          "norm", [](auto& model) -> auto& { return model.encoder.head.norm; }),
-                      part(
-                          "projection", [](auto& model) -> auto& { return model.projection; })};
+    using Self = SelfDistilled;
+    using Head = decltype(Classifier::head);
+    return std::tuple{part("embedding", MemberOf{&Self::encoder, &Classifier::embedding}),
+                      part("tokens", MemberOf{&Self::encoder, &Classifier::tokens}),
+                      part("", MemberOf{&Self::encoder, &Classifier::encoder}),
+                      part("pool", MemberOf{&Self::encoder, &Classifier::pool}),
+                      part("norm", MemberOf{&Self::encoder, MemberOf{&Classifier::head, &Head::norm}}),
+                      part("projection", &Self::projection)};
   }
 
   /// What is kept and used without the rest: a model of a published family, in files and in checkpoints.
