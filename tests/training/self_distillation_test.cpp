@@ -244,7 +244,8 @@ TEST_CASE("the gradient that two ranks add while the last view goes back has the
     const SelfDistillation objective = objective_of(r.rule, r.outputs);
     const auto gradient_at = [&](Communicator& ranks) {
       Threads threads(2);
-      JointGradient<Student, SelfDistillation> joint(student, objective, {.micro_batch = 1, .lanes = 3}, threads, ranks);
+      JointGradient<Student, SelfDistillation> joint(student, objective, {.micro_batch = 1, .lanes = 3}, threads,
+                                                     ranks);
       (void)joint.compute(student, student, source, batch, place);
       return joint.gradient();
     };

@@ -27,8 +27,9 @@ class JoinedGradient {
   /// Adds those of these parameters of the gradient that have their size in the sum; returns these of the sum.
   ConstParameterList join(const ConstParameterList& complete) {
     return join_if([&](const ConstParameter& parameter, const Parameter& in_sum) {
-      return parameter.size() == in_sum.size() &&
-          std::any_of(complete.begin(), complete.end(), [&](const auto& told) { return told.data == parameter.data; });
+      return parameter.size() == in_sum.size() && std::any_of(complete.begin(), complete.end(), [&](const auto& told) {
+               return told.data == parameter.data;
+             });
     });
   }
 
