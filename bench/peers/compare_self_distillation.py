@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Self-distillation by train_dino and by the same recipe in PyTorch, each with random numbers of its own, on part of Fashion-MNIST:
-loss, spread and nearest neighbours of the teacher after every epoch, and the processor's milliseconds a step, on one thread.
+"""Self-distillation by train_dino and by the same recipe in PyTorch, each with random numbers of its own, on part of
+Fashion-MNIST: loss, spread and nearest neighbours of the teacher after every epoch, and the processor's milliseconds a
+step, on one thread.
 
     python3 bench/peers/compare_self_distillation.py build/run/examples/train_dino FOLDER_OF_FASHION_MNIST
-    python3 bench/peers/compare_self_distillation.py build/run/examples/train_dino FOLDER --images 1280 --seeds 1    (a minute)
+    python3 bench/peers/compare_self_distillation.py build/run/examples/train_dino FOLDER --images 1280 --seeds 1
 
-tests/pytorch/self_distillation.py holds single steps against each other, from the same weights and the same numbers drawn.
+The first takes ten minutes, the second one. tests/pytorch/self_distillation.py holds single steps against each other,
+from the same weights and the same numbers drawn.
 """
 
 import argparse
@@ -47,7 +49,8 @@ def milliseconds_of_ours(command, images):
 def run_ours(command, seed, epochs):
     with tempfile.TemporaryDirectory() as folder:
         history = pathlib.Path(folder) / "history"
-        printed, _ = processor_seconds([*command, "--discard", "--seed", seed, "--epochs", epochs, "--history", history])
+        printed, _ = processor_seconds([*command, "--discard", "--seed", seed, "--epochs", epochs,
+                                        "--history", history])
         untrained = float(re.search(r"untrained encoder ([\d.]+) %", printed)[1]) / 100
         return untrained, [json.loads(line) for line in history.read_text().splitlines()]
 
@@ -62,12 +65,15 @@ def run_pytorch(pytorch, objective, options, seed):
 def show(engine, seed, untrained, epochs):
     loss, spread, accuracy = (" then ".join(f"{epoch[name]:{form}}" for epoch in epochs) for name, form in
                               (("training_loss", ".3f"), ("test_spread", ".3f"), ("test_knn_accuracy", ".2%")))
-    print(f"  {engine:<9}seed {seed}   loss {loss}   spread {spread}   k-NN {accuracy}, untrained {untrained:.2%}", flush=True)
+    print(f"  {engine:<9}seed {seed}   loss {loss}   spread {spread}   k-NN {untrained:.2%} untrained, {accuracy}",
+          flush=True)
 
 
 def compare(objective, options, pytorch):
-    print(f"\n{objective}: {options.images} images, {options.epochs} epochs of {options.images // BATCH} steps", flush=True)
-    ours = [options.program, "--data", options.fashion_mnist, "--objective", objective, "--images", options.images, "--threads", 1]
+    steps = options.images // BATCH
+    print(f"\n{objective}: {options.images} images, {options.epochs} epochs of {steps} steps", flush=True)
+    ours = [options.program, "--data", options.fashion_mnist, "--objective", objective, "--images", options.images,
+            "--threads", 1]
     theirs = []
     for seed in options.seeds:
         show("crate", seed, *run_ours(ours, seed, options.epochs))
@@ -78,7 +84,8 @@ def compare(objective, options, pytorch):
     print(f"  crate    {milliseconds_of_ours(ours, options.images):.0f} ms of the processor a step, views included")
     if theirs:
         best = min(theirs, key=lambda epoch: epoch["milliseconds"])
-        print(f"  PyTorch  {best['milliseconds']:.0f} ms, and {best['milliseconds_drawing']:.0f} ms for the views, in NumPy")
+        drawing = best["milliseconds_drawing"]
+        print(f"  PyTorch  {best['milliseconds']:.0f} ms, and {drawing:.0f} ms for the views in NumPy")
 
 
 def main():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Self-distillation in PyTorch on part of Fashion-MNIST, with numbers drawn by PyTorch and Python. Prints a JSON object a line: first the
-untrained encoder's accuracy, then what every epoch brought.
+"""Self-distillation in PyTorch on part of Fashion-MNIST, with numbers drawn by PyTorch and Python. Prints a JSON object
+a line: first the untrained encoder's accuracy, then what every epoch brought.
 
 Usage: pytorch_self_distillation.py coding-rate|dino FOLDER IMAGES EPOCHS SEED
 """
@@ -18,8 +18,8 @@ import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "pytorch"))
 from counted_random import shuffled, stream_of_name  # noqa: E402
-from self_distillation_recipe import (CodingRate, Dino, OwnDraws, Training, Views, nearest_neighbour_accuracy,  # noqa: E402
-                                      small_student)
+from self_distillation_recipe import (CodingRate, Dino, OwnDraws, Training, Views,  # noqa: E402
+                                      nearest_neighbour_accuracy, small_student)
 
 BATCH, JUDGED, GAUGED, SIDE = 64, 5000, 512, 28
 ORDER = stream_of_name("order")  # of epoch 0, with seed 0
@@ -47,7 +47,8 @@ def part_of(images, labels, count):
 
 
 class Judge:
-    """Nearest neighbours of the features of images that were trained on and of test images, and the spread of some of these."""
+    """Nearest neighbours of the features of images that were trained on and of test images, and the spread of some of
+    these."""
 
     def __init__(self, known, asked, normalised):
         self.known, self.asked = (normalised(images) for images, _ in (known, asked))
@@ -56,12 +57,29 @@ class Judge:
 
     @torch.no_grad()
     def accuracy(self, model):
-        features = [torch.cat([model.pooled(some) for some in images.split(500)]) for images in (self.known, self.asked)]
-        return nearest_neighbour_accuracy(features[0], self.known_labels, features[1], self.asked_labels)
+        known, asked = (torch.cat([model.pooled(some) for some in images.split(500)])
+                        for images in (self.known, self.asked))
+        return nearest_neighbour_accuracy(known, self.known_labels, asked, self.asked_labels)
 
     @torch.no_grad()
     def spread(self, model, objective):
         return objective.spread(model(self.some))
+
+
+def train_epoch(training, images, views, draws, normalised, generator):
+    """The mean loss, and the processor's milliseconds a step."""
+    order, steps = generator.permutation(len(images)), len(images) // BATCH
+    losses, drawing, stepping = [], 0.0, 0.0
+    for step in range(steps):
+        start = time.process_time()
+        batch = images[order[step * BATCH:(step + 1) * BATCH]]
+        seen = [normalised(numpy.stack([views.draw(image, v, draws) for image in batch]))
+                for v in range(len(views.kinds))]
+        drawn = time.process_time()
+        losses.append(training.step(seen))
+        drawing, stepping = drawing + drawn - start, stepping + time.process_time() - drawn
+    return {"training_loss": sum(losses) / steps, "milliseconds_drawing": 1e3 * drawing / steps,
+            "milliseconds": 1e3 * stepping / steps}
 
 
 def main():
@@ -83,18 +101,10 @@ def main():
     training = Training(student, copy.deepcopy(student), objective, epochs * steps_per_epoch, steps_per_epoch)
     print(json.dumps({"untrained": judge.accuracy(student)}), flush=True)
     for epoch in range(epochs):
-        order, losses, drawing, stepping = numpy.random.default_rng([seed, epoch]).permutation(len(images)), [], 0.0, 0.0
-        for step in range(steps_per_epoch):
-            start = time.process_time()
-            batch = images[order[step * BATCH:(step + 1) * BATCH]]
-            seen = [normalised(numpy.stack([views.draw(image, v, draws) for image in batch])) for v in range(len(views.kinds))]
-            drawn = time.process_time()
-            losses.append(training.step(seen))
-            drawing, stepping = drawing + drawn - start, stepping + time.process_time() - drawn
+        brought = train_epoch(training, images, views, draws, normalised, numpy.random.default_rng([seed, epoch]))
         teacher = training.teacher
-        print(json.dumps({"training_loss": sum(losses) / len(losses), "test_spread": judge.spread(teacher, objective),
-                          "test_knn_accuracy": judge.accuracy(teacher), "milliseconds_drawing": 1e3 * drawing / steps_per_epoch,
-                          "milliseconds": 1e3 * stepping / steps_per_epoch}), flush=True)
+        print(json.dumps(brought | {"test_spread": judge.spread(teacher, objective),
+                                    "test_knn_accuracy": judge.accuracy(teacher)}), flush=True)
 
 
 if __name__ == "__main__":

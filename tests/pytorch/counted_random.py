@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The random numbers of the C++ library (core/random.hpp, Philox-4x32-10), so that what it draws can be drawn here too."""
+"""The random numbers of the C++ library (core/random.hpp, Philox-4x32-10): what it draws can be drawn here too."""
 
 
 def stream_of_name(name):

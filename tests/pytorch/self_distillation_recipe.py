@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Self-distillation in PyTorch, by the recipe that train_dino takes by itself for grey images: the student, both objectives, views,
-schedules and the judgement by nearest neighbours. Written from the papers (arXiv 2104.14294, 2502.10385); nothing is shared with
-the C++ library but the recipe.
+"""Self-distillation in PyTorch, by the recipe that train_dino takes by itself for grey images: the student, both
+objectives, views, schedules and the judgement by nearest neighbours. Written from the papers (arXiv 2104.14294,
+2502.10385); nothing is shared with the C++ library but the recipe.
 
 A row is an image or a token here, a view is [B, 1, height, width], features are [B, p].
 """
@@ -29,8 +29,8 @@ class WeightNormalised(nn.Module):
 
 
 class Student(nn.Module):
-    """The encoder of a classifier, and a projection head in the place of its last map. Features have length 1, unless `outputs`
-    of DINO follow."""
+    """The encoder of a classifier, and a projection head in the place of its last map. Features have length 1, unless
+    `outputs` of DINO follow."""
 
     def __init__(self, encoder, dim, hidden, bottleneck, outputs=0):
         super().__init__()
@@ -149,7 +149,7 @@ class Dino:
 def resizing(size, new_size):
     """The matrix new_size x size of PyTorch's own bicubic resizing."""
     identity = torch.eye(size, dtype=torch.float64)[None, None]
-    return F.interpolate(identity, size=(new_size, size), mode="bicubic", antialias=True, align_corners=False)[0, 0].numpy()
+    return F.interpolate(identity, size=(new_size, size), mode="bicubic", antialias=True)[0, 0].numpy()
 
 
 def blurring(size, deviation):
@@ -239,14 +239,16 @@ def half_cosine(begin, end, step, steps):
 
 
 class Training:
-    """Steps of a student against its moving average: AdamW with schedules by step, each parameter clipped by its own norm."""
+    """Steps of a student against its moving average: AdamW with schedules by step, each parameter clipped by its own
+    norm."""
 
     def __init__(self, student, teacher, objective, steps, steps_per_epoch, rate=4e-3, last_rate=1e-6, warm_up=0.5,
                  decays=(0.04, 0.4), momentum=0.99, clip=3, frozen_epochs=1):
-        self.student, self.teacher, self.objective, self.steps = student, teacher.requires_grad_(False), objective, steps
-        self.rate, self.last_rate, self.warm_up = rate, last_rate, min(math.floor(warm_up * steps_per_epoch + 0.5), steps)
-        self.decays, self.momentum, self.clip, self.frozen_steps = decays, momentum, clip, frozen_epochs * steps_per_epoch
-        self.step_number = 0
+        self.student, self.teacher, self.objective = student, teacher.requires_grad_(False), objective
+        self.steps, self.step_number, self.frozen_steps = steps, 0, frozen_epochs * steps_per_epoch
+        self.rate, self.last_rate = rate, last_rate
+        self.warm_up = min(math.floor(warm_up * steps_per_epoch + 0.5), steps)
+        self.decays, self.momentum, self.clip = decays, momentum, clip
         trained = [parameter for name, parameter in student.named_parameters() if "mlp_head.1" not in name]
         is_vector = lambda parameter: max(parameter.shape) == parameter.numel()
         groups = [{"params": [p for p in trained if not is_vector(p)]},
@@ -290,9 +292,11 @@ class Training:
 
 
 def nearest_neighbour_accuracy(known, known_labels, asked, asked_labels, neighbours=20, temperature=0.07):
-    """The share of the asked whose class most of their neighbours by cosine vote for, each by exp(cosine / temperature)."""
+    """For what share of the asked most neighbours vote rightly: those of largest cosine, each by
+    exp(cosine / temperature)."""
     known, asked = F.normalize(known, dim=1), F.normalize(asked, dim=1)
     similarity, index = (asked @ known.T).topk(neighbours, dim=1)
     classes = int(known_labels.max()) + 1
-    votes = torch.zeros(len(asked), classes).scatter_add_(1, known_labels[index], ((similarity - 1) / temperature).exp())
+    weights = ((similarity - 1) / temperature).exp()
+    votes = torch.zeros(len(asked), classes).scatter_add_(1, known_labels[index], weights)
     return (votes.argmax(1) == asked_labels).double().mean().item()
