@@ -266,6 +266,15 @@ TEST_CASE("the gradient that two ranks add while the last view goes back has the
 }
 
 TEST_CASE("a backward pass of self-distillation tells of all that it adds to, and that is joined once") {
+  using Encoder = CrateClassifier<double>;
+  constexpr auto head = MemberOf{&Student::encoder, &Encoder::head};
+  constexpr auto norm = MemberOf{&Student::encoder, MemberOf{&Encoder::head, &ClassifierHead<double>::norm}};
+  constexpr auto linear = MemberOf{&Student::encoder, MemberOf{&Encoder::head, &ClassifierHead<double>::linear}};
+  STATIC_REQUIRE(detail::are_different_members(norm, linear));
+  STATIC_REQUIRE(detail::are_different_members(&Student::projection, head));
+  STATIC_REQUIRE(!detail::are_different_members(norm, head));  // one is part of the other
+  STATIC_REQUIRE(!detail::are_different_members(head, &Student::encoder));
+
   const Student student = draw_student(9), resized_student = resized(student, 4, 4);
   const Matrix<double> images = Matrix<double>::Constant(16, 2, 0.5);
   Recording<Student> recording;

@@ -38,8 +38,8 @@ constexpr Part<Get> part(std::string_view name, Get get, ParameterKind kind = Pa
   return {name, get, kind};
 }
 
-/// A member of a member, as the `get` of a link: MemberOf{&Model::head, &Head::norm} is model.head.norm. `inner` may be
-/// one again.
+/// A member of a member, as the `get` of a link: MemberOf{&Model::head, &Head::norm} is model.head.norm. `inner` may be a
+/// MemberOf again.
 template <class Outer, class Inner>
 struct MemberOf {
   Outer outer;
@@ -47,11 +47,23 @@ struct MemberOf {
 
   template <class Whole>
   [[nodiscard]] constexpr auto& operator()(Whole& whole) const {
-    return std::invoke(inner, std::invoke(outer, whole));
+    if constexpr (std::is_member_object_pointer_v<Inner>)
+      return (whole.*outer).*inner;
+    else
+      return inner(whole.*outer);
   }
 };
 template <class Outer, class Inner>
 MemberOf(Outer, Inner) -> MemberOf<Outer, Inner>;
+
+namespace detail {
+
+template <class Get>
+inline constexpr bool is_member = std::is_member_object_pointer_v<Get>;
+template <class Outer, class Inner>
+inline constexpr bool is_member<MemberOf<Outer, Inner>> = true;
+
+}  // namespace detail
 
 /// A layer lists its parts: `static constexpr auto parts()` returns a tuple of `part(name, &Layer::member)`, in order.
 /// A part is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers

@@ -97,15 +97,10 @@ concept IsChain = requires {
 }
 &&std::is_base_of_v<Chain<L, typename L::Scalar>, L>;
 
-template <class Get>
-inline constexpr bool is_member = std::is_member_object_pointer_v<Get>;
-template <class Outer, class Inner>
-inline constexpr bool is_member<MemberOf<Outer, Inner>> = is_member<Outer>&& is_member<Inner>;
-
 template <class Get, class OtherGet>
 [[nodiscard]] constexpr bool are_different_members(const Get& get, const OtherGet& other) {
-  constexpr bool is_inner = requires { get.inner; }
-  , is_other_inner = requires { other.inner; };
+  constexpr bool is_inner = !std::is_member_object_pointer_v<Get>;
+  constexpr bool is_other_inner = !std::is_member_object_pointer_v<OtherGet>;
   if constexpr (!is_member<Get> || !is_member<OtherGet>)
     return false;  // a view may be of any part
   else if constexpr (is_inner && is_other_inner)
