@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Self-distillation: the layers of its head, its gradient in two phases, and its training.
 
+#include <algorithm>
+#include <array>
+#include <barrier>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
+#include <future>
 #include <optional>
 #include <span>
 #include <string>
@@ -119,6 +124,77 @@ Matrix<double> all_numbers(const State& state) {
   return numbers;
 }
 
+/// What two threads need to be ranks of each other. One that fails drops out, so that the other does not wait for it.
+struct TwoRanks {
+  std::barrier<> meeting{2};
+  std::array<std::string, 2> at, given;
+  std::string passed_on;
+};
+
+class RankOfTwo final : public Communicator {
+ public:
+  RankOfTwo(int rank, TwoRanks& both) : rank_(rank), both_(both) {}
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return 2; }
+  [[nodiscard]] std::string name_of(int rank) const override { return concatenate("thread ", rank); }
+  [[nodiscard]] std::vector<std::string> gather(std::string_view what, std::string_view own) override {
+    both_.given[static_cast<std::size_t>(rank_)] = own;
+    meet_at(what);
+    std::vector<std::string> all(both_.given.begin(), both_.given.end());
+    both_.meeting.arrive_and_wait();
+    return all;
+  }
+  void add_in_order(std::span<const std::span<std::byte>> pieces, const Addend& addend) override {
+    meet_at("a sum");
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      while (!addend.is_complete(piece)) addend.pause();
+      const std::span<std::byte> bytes = pieces[piece];
+      for (int adding = 0; adding < 2; ++adding) {
+        if (rank_ == adding) {
+          if (rank_ > 0) std::memcpy(bytes.data(), both_.passed_on.data(), bytes.size());
+          addend.add(piece);
+          both_.passed_on.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        }
+        both_.meeting.arrive_and_wait();
+      }
+      std::memcpy(bytes.data(), both_.passed_on.data(), bytes.size());
+      both_.meeting.arrive_and_wait();
+    }
+  }
+  void ask_to_wait() override {}
+
+ private:
+  /// Throws Error on both ranks unless they are at the same.
+  void meet_at(std::string_view what) {
+    both_.at[static_cast<std::size_t>(rank_)] = what;
+    both_.meeting.arrive_and_wait();
+    const auto [first, second] = both_.at;
+    both_.meeting.arrive_and_wait();
+    if (first != second) throw Error(concatenate("ranks are at '", first, "' and '", second, "'"));
+  }
+
+  int rank_;
+  TwoRanks& both_;
+};
+
+/// What compute(communicator) returns on each of two ranks. Throws what it throws on one of them.
+template <class Compute>
+auto on_two_ranks(const Compute& compute) {
+  TwoRanks both;
+  const auto compute_at = [&](int rank) {
+    try {
+      RankOfTwo ranks(rank, both);
+      return compute(ranks);
+    } catch (...) {
+      both.meeting.arrive_and_drop();
+      throw;
+    }
+  };
+  auto second = std::async(std::launch::async, compute_at, 1);  // whose destructor waits
+  auto first = compute_at(0);
+  return std::array{std::move(first), second.get()};
+}
+
 }  // namespace
 
 TEST_CASE("the layers of the projection head have their adjoints") {
@@ -183,6 +259,66 @@ TEST_CASE("the two phases give the gradient of the loss of the whole batch, thro
         [&](std::string_view, ParameterKind, const auto& a, const auto& b) { CHECK((a - b).norm() < 1e-12 * norm); },
         gradient, std::as_const(whole).gradient());
   }
+}
+
+TEST_CASE("the gradient that two ranks add while the last view goes back has the bits of one process") {
+  const StepPlace place{.seed = seed, .epoch = 1, .step = 2};
+  // Images of 8 x 2 have as many patches as views of 4 x 4, elsewhere.
+  for (const auto& [r, width] : {std::pair{rules[0], Index{8}}, {rules[1], 8}, {rules[0], 2}}) {
+    INFO("outputs " << r.outputs << ", width " << width);
+    const ImageDataSet data = draw_data(width);
+    const ViewSource<double> source = views_of(data);
+    const Student student = draw_student(r.outputs, width);
+    const SelfDistillation objective = objective_of(r.rule, r.outputs);
+    const auto gradient_at = [&](Communicator& ranks) {
+      Threads threads(2);
+      JointGradient<Student, SelfDistillation> joint(student, objective, {.micro_batch = 1, .lanes = 3}, threads,
+                                                     ranks);
+      (void)joint.compute(student, student, source, batch, place);
+      return joint.gradient();
+    };
+    const Student expected = gradient_at(single_process());
+    for (const Student& gradient : on_two_ranks(gradient_at))
+      for_each_parameter([](std::string_view, ParameterKind, const auto& a, const auto& b) { CHECK(a == b); }, expected,
+                         gradient);
+  }
+}
+
+TEST_CASE("a backward pass of self-distillation tells of all that it adds to, and that is joined once") {
+  using Encoder = CrateClassifier<double>;
+  constexpr auto head = MemberOf{&Student::encoder, &Encoder::head};
+  constexpr auto norm = MemberOf{&Student::encoder, MemberOf{&Encoder::head, &ClassifierHead<double>::norm}};
+  constexpr auto linear = MemberOf{&Student::encoder, MemberOf{&Encoder::head, &ClassifierHead<double>::linear}};
+  STATIC_REQUIRE(detail::are_different_members(norm, linear));
+  STATIC_REQUIRE(detail::are_different_members(&Student::projection, head));
+  STATIC_REQUIRE(!detail::are_different_members(norm, head));  // one is part of the other
+  STATIC_REQUIRE(!detail::are_different_members(head, &Student::encoder));
+
+  const Student student = draw_student(9), resized_student = resized(student, 4, 4);
+  const Matrix<double> images = Matrix<double>::Constant(16, 2, 0.5);
+  Recording<Student> recording;
+  const Matrix<double> out = forward(resized_student, Images<double>(images), recording).tokens;
+  Student sum = zeros_like(student), at_the_end = zeros_like(resized_student);
+  Threads alone;
+  detail::JoinedGradient<Student> by_resized(resized_student, sum);
+  const ConstParameterList expected = detail::list_as_completed(sum);
+  std::vector<std::string> told;
+  Run<double> run;
+  run.on_complete = [&](const ConstParameterList& complete) {
+    for (const ConstParameter& parameter : by_resized.join(complete)) told.push_back(parameter.name);
+  };
+  backward(resized_student, out, recording, by_resized.gradient(), run);
+  std::vector<std::string> names;
+  for (const ConstParameter& parameter : expected)
+    if (parameter.name != "encoder.positions" && !parameter.name.starts_with("encoder.head.linear."))
+      names.push_back(parameter.name);
+  CHECK(told == names);
+
+  by_resized.join_rest(patch_grid(student));
+  backward(resized_student, out, recording, at_the_end);
+  resize_gradient(at_the_end, patch_grid(student));
+  for_each_parameter([](std::string_view, ParameterKind, const auto& a, const auto& b) { CHECK(a == b); }, at_the_end,
+                     sum);
 }
 
 TEST_CASE("a step compares with the teacher and the centre from before, and moves both behind") {

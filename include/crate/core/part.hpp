@@ -24,8 +24,8 @@ enum class ParameterKind {
 };
 
 /// A member of a layer, under the name that files, printed summaries and observers use. The empty name is transparent:
-/// what the member holds is named as if the owner held it. `get` is a pointer to the member, or, among links, what
-/// makes a view of other parts.
+/// what the member holds is named as if the owner held it. `get` is a pointer to the member, or, among links, a MemberOf
+/// or what makes a view of other parts.
 template <class Get>
 struct Part {
   std::string_view name;
@@ -37,6 +37,33 @@ template <class Get>
 constexpr Part<Get> part(std::string_view name, Get get, ParameterKind kind = ParameterKind::trainable) {
   return {name, get, kind};
 }
+
+/// A member of a member, as the `get` of a link: MemberOf{&Model::head, &Head::norm} is model.head.norm. `inner` may be a
+/// MemberOf again.
+template <class Outer, class Inner>
+struct MemberOf {
+  Outer outer;
+  Inner inner;
+
+  template <class Whole>
+  [[nodiscard]] constexpr auto& operator()(Whole& whole) const {
+    if constexpr (std::is_member_object_pointer_v<Inner>)
+      return (whole.*outer).*inner;
+    else
+      return inner(whole.*outer);
+  }
+};
+template <class Outer, class Inner>
+MemberOf(Outer, Inner) -> MemberOf<Outer, Inner>;
+
+namespace detail {
+
+template <class Get>
+inline constexpr bool is_member = std::is_member_object_pointer_v<Get>;
+template <class Outer, class Inner>
+inline constexpr bool is_member<MemberOf<Outer, Inner>> = true;
+
+}  // namespace detail
 
 /// A layer lists its parts: `static constexpr auto parts()` returns a tuple of `part(name, &Layer::member)`, in order.
 /// A part is a matrix or vector (then it is a parameter; an empty one is absent), a layer, a std::vector of layers

@@ -114,8 +114,16 @@ concept GoesBackAsChain = IsChain<L> &&
 
 template <class Get, class OtherGet>
 [[nodiscard]] constexpr bool are_different_members(const Get& get, const OtherGet& other) {
-  if constexpr (!std::is_member_object_pointer_v<Get> || !std::is_member_object_pointer_v<OtherGet>)
+  constexpr bool is_inner = !std::is_member_object_pointer_v<Get>;
+  constexpr bool is_other_inner = !std::is_member_object_pointer_v<OtherGet>;
+  if constexpr (!is_member<Get> || !is_member<OtherGet>)
     return false;  // a view may be of any part
+  else if constexpr (is_inner && is_other_inner)
+    return are_different_members(get.outer, other.outer) || are_different_members(get.inner, other.inner);
+  else if constexpr (is_inner)
+    return are_different_members(get.outer, other);
+  else if constexpr (is_other_inner)
+    return are_different_members(get, other.outer);
   else if constexpr (std::is_same_v<Get, OtherGet>)
     return get != other;
   else
@@ -128,7 +136,7 @@ template <class Self, std::size_t entry>
 [[nodiscard]] constexpr bool completes_gradient() {
   const auto links = links_of<Self>();
   const auto& own = std::get<entry>(links).get;
-  if (!std::is_member_object_pointer_v<std::remove_cvref_t<decltype(own)>>) return false;
+  if (!is_member<std::remove_cvref_t<decltype(own)>>) return false;
   return [&]<std::size_t... i>(std::index_sequence<i...>) {
     return (are_different_members(std::get<i>(links).get, own) && ...);
   }
@@ -196,8 +204,9 @@ struct ChainTape {
 }  // namespace detail
 
 /// A layer that is its links, one after another: `struct Block : Chain<Block, S>`. Its links are its parts, unless it
-/// lists others, `static constexpr auto links()`: a link is a part, each of a std::vector of them, a std::optional one,
-/// or a view of parts that `get` makes on the spot, for which a part may stand in the chain more than once:
+/// lists others, `static constexpr auto links()`: a link is a part, or a part of one (MemberOf), each of a std::vector of
+/// them, a std::optional one, or a view of parts that `get` makes on the spot, for which a part may stand in the chain
+/// more than once:
 ///   return std::tuple{part("embedding", &Model::embedding), part("encoder", &Model::encoder),
 ///                     part("head", [](auto& model) { return Transposed{model.embedding}; })};
 /// `get` is called with the model, const, and with the gradient, which is none: the view's backward takes such a view

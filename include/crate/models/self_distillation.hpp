@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/random.hpp"
 #include "crate/layers/chain.hpp"
 #include "crate/layers/gelu.hpp"
@@ -85,18 +86,14 @@ struct SelfDistilled : Chain<SelfDistilled<Classifier>, typename Classifier::Sca
   }
 
   static constexpr auto links() {
-    return std::tuple{part(
-                          "embedding", [](auto& model) -> auto& { return model.encoder.embedding; }),
-                      part(
-                          "tokens", [](auto& model) -> auto& { return model.encoder.tokens; }),
-                      part(
-                          "", [](auto& model) -> auto& { return model.encoder.encoder; }),
-                      part(
-                          "pool", [](auto& model) -> auto& { return model.encoder.pool; }),
-                      part(
-                          "norm", [](auto& model) -> auto& { return model.encoder.head.norm; }),
-                      part(
-                          "projection", [](auto& model) -> auto& { return model.projection; })};
+    using Self = SelfDistilled;
+    using Head = decltype(Classifier::head);
+    return std::tuple{part("embedding", MemberOf{&Self::encoder, &Classifier::embedding}),
+                      part("tokens", MemberOf{&Self::encoder, &Classifier::tokens}),
+                      part("", MemberOf{&Self::encoder, &Classifier::encoder}),
+                      part("pool", MemberOf{&Self::encoder, &Classifier::pool}),
+                      part("norm", MemberOf{&Self::encoder, MemberOf{&Classifier::head, &Head::norm}}),
+                      part("projection", &Self::projection)};
   }
 
   /// What is kept and used without the rest: a model of a published family, in files and in checkpoints.
@@ -139,6 +136,12 @@ void resize_gradient(SelfDistilled<Classifier>& gradient, const PatchGrid& grid)
   positions =
       interpolate_positions_adjoint(positions, grid.rows, grid.columns, resized_grid.rows, resized_grid.columns);
   gradient.encoder.embedding.grid = grid;
+}
+
+/// Whether this parameter of the model is one that `resized` makes anew, and resize_gradient.
+template <class Classifier>
+[[nodiscard]] bool depends_on_image_size(const SelfDistilled<Classifier>& model, const ConstParameter& parameter) {
+  return parameter.data == model.encoder.tokens.positions.data();
 }
 
 /// Drop-path that grows in a line from 0 in the first block to `last` in the last, as in DINO.

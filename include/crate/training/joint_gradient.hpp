@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -21,6 +22,7 @@
 #include "crate/operators/self_distillation.hpp"
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/communicator.hpp"
+#include "crate/training/detail/joined_gradient.hpp"
 #include "crate/training/detail/sum_over_ranks.hpp"
 #include "crate/training/examples.hpp"
 #include "crate/training/gradient.hpp"
@@ -58,8 +60,8 @@ concept JointObjective = Measures<typename O::Measures> &&
 
 /// The gradient of a joint objective over a batch, on several threads and ranks: micro-batches go forward and stay
 /// recorded, the objective compares the features of all, of all ranks, then they go back, dealt out to lanes as in
-/// BatchGradient. Any number of threads and ranks gives the same bits. A step holds the activations of what a rank has
-/// of the batch. Can be moved between steps, not copied.
+/// BatchGradient, whose gradient goes to the other ranks as it does there. Any number of threads and ranks gives the
+/// same bits. A step holds the activations of what a rank has of the batch. Can be moved between steps, not copied.
 template <class Model, class O>
 requires JointObjective<O, Model>
 class JointGradient {
@@ -140,6 +142,7 @@ class JointGradient {
     teacher_.assign(static_cast<std::size_t>(objective_.global_views), none);
     const auto passes = static_cast<std::size_t>(pieces() * views());
     if (recordings_.size() != passes) recordings_ = std::vector<Recording<Model>>(passes);
+    other_.reset();
     if (views() > objective_.global_views)
       other_ = resized(student, objective_.other_size.height, objective_.other_size.width);
   }
@@ -187,21 +190,34 @@ class JointGradient {
     detail::LaneSum<Model> sum(ranks_, lanes_, own.count, over_ranks_.get(), threads_);
     sum.compute([&](Index i, int worker) {
       Threads alone;
-      const Run<Scalar> run = run_of(own.count, worker, alone);
-      Model& gradient = lanes_[static_cast<std::size_t>(i)];
-      clear_gradient(gradient, alone);
-      std::optional<Model> by_other;
-      if (other_) by_other = zeros_like(*other_);
-      for (Index piece = own.first + i; piece < pieces(); piece += lanes())
-        for (std::size_t v = 0; v < by_student.size(); ++v) {
-          const bool as_student = is_of_own_size(v);
-          backward(as_student ? student : *other_, by_student[v].middleCols(first(piece), size(piece)),
-                   recording(piece, v), as_student ? gradient : *by_other, run);
-        }
-      if (!by_other) return;
-      resize_gradient(*by_other, patch_grid(student));
-      add_gradient(gradient, *by_other, alone);
+      Run<Scalar> run = run_of(own.count, worker, alone);
+      run.on_complete = sum.observer(i);
+      go_back_through(own.first + i, student, by_student, lanes_[static_cast<std::size_t>(i)], run);
     });
+  }
+
+  /// Goes back through the pieces of a lane, from its first one on, view by view. Tells run.on_complete during the last
+  /// pass of parameters that are complete.
+  void go_back_through(Index first_piece, const Model& student, const std::vector<Matrix<Scalar>>& by_student,
+                       Model& gradient, Run<Scalar> run) {
+    Threads alone;
+    clear_gradient(gradient, alone);
+    const GradientObserver told = std::exchange(run.on_complete, {});
+    std::optional<detail::JoinedGradient<Model>> by_other;
+    if (other_) by_other.emplace(*other_, gradient);
+    for (Index piece = first_piece; piece < pieces(); piece += lanes())
+      for (std::size_t v = 0; v < by_student.size(); ++v) {
+        const auto cotangent = by_student[v].middleCols(first(piece), size(piece));
+        const bool is_last = piece + lanes() >= pieces() && v + 1 == by_student.size();
+        if (is_of_own_size(v)) {
+          if (is_last) run.on_complete = told;
+          backward(student, cotangent, recording(piece, v), gradient, run);
+        } else {
+          if (is_last && told) run.on_complete = [&](const auto& complete) { told(by_other->join(complete)); };
+          backward(*other_, cotangent, recording(piece, v), by_other->gradient(), run);
+        }
+      }
+    if (by_other) by_other->join_rest(patch_grid(student));
   }
 
   const O& objective_;
