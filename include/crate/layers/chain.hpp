@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -84,7 +83,7 @@ struct LayerOf<std::optional<T>> {
 };
 
 template <class Get, class Self>
-using Entry = std::remove_cvref_t<std::invoke_result_t<Get, const Self&>>;
+using Entry = std::remove_cvref_t<decltype(std::declval<const Part<Get>&>().of(std::declval<const Self&>()))>;
 
 template <class Self>
 inline constexpr bool any_link_changes_layout = []<class... Gets>(const std::tuple<Part<Gets>...>&) {
@@ -221,7 +220,7 @@ struct Chain : detail::Linked<Self, S> {
   static void for_each_complete(const Self& gradient, const Visit& visit) {
     for_each_entry_backwards([&](const auto& entry, auto index) {
       if constexpr (detail::completes_gradient<Self, index>()) {
-        const auto& gradients = std::invoke(entry.get, gradient);
+        const auto& gradients = entry.of(gradient);
         using Link = typename detail::LayerOf<std::remove_cvref_t<decltype(gradients)>>::type;
         for (std::size_t i = detail::layer_count(gradients); i > 0; --i) {
           if constexpr (detail::IsChain<Link>)
@@ -235,21 +234,20 @@ struct Chain : detail::Linked<Self, S> {
 
   /// The first link.
   [[nodiscard]] const auto& front() const {
-    return detail::layer_at(std::invoke(std::get<0>(detail::links_of<Self>()).get, self()), 0);
+    return detail::layer_at(std::get<0>(detail::links_of<Self>()).of(self()), 0);
   }
 
   /// Calls visit(name, link, slot) for each layer of the chain.
   template <class Visit>
   void walk(const Visit& visit) const {
     for_each_entry([&]<std::size_t entry>(const auto& part, std::integral_constant<std::size_t, entry>) {
-      const auto& layers = std::invoke(part.get, self());
+      const auto& layers = part.of(self());
       using Layers = std::remove_cvref_t<decltype(layers)>;
       static_assert(FrontEnd<typename detail::LayerOf<Layers>::type> == (FrontEnd<Self> && entry == 0) &&
                         FrontEnd<Layers> == FrontEnd<typename detail::LayerOf<Layers>::type>,
                     "the first link alone may be a front end, always one, and then the chain has the same Input");
-      static_assert(
-          std::is_reference_v<std::invoke_result_t<decltype(part.get), const Self&>> || !detail::owns_parts<Layers>(),
-          "a link that `get` makes on the spot views parts and has none: their gradient would be lost");
+      static_assert(std::is_reference_v<decltype(part.of(self()))> || !detail::owns_parts<Layers>(),
+                    "a link that `get` makes on the spot views parts and has none: their gradient would be lost");
       for (std::size_t i = 0; i < detail::layer_count(layers); ++i)
         visit(detail::layer_name<Layers>(part.name, i), detail::layer_at(layers, i), detail::Slot<entry>{i});
     });
@@ -280,8 +278,8 @@ struct Chain : detail::Linked<Self, S> {
       }
     };
     for_each_entry_backwards([&](const auto& entry, auto index) {
-      const auto& layers = std::invoke(entry.get, self());
-      auto&& gradients = std::invoke(entry.get, gradient);
+      const auto& layers = entry.of(self());
+      auto&& gradients = entry.of(gradient);
       const auto& tapes = std::get<index>(tape.links);
       using Link = typename detail::LayerOf<std::remove_cvref_t<decltype(layers)>>::type;
       constexpr bool completes = detail::completes_gradient<Self, index>();
@@ -301,7 +299,7 @@ struct Chain : detail::Linked<Self, S> {
   /// A tape for each layer of a vector.
   void make_room(Tape& tape) const {
     for_each_entry([&](const auto& entry, auto index) {
-      const auto& layers = std::invoke(entry.get, self());
+      const auto& layers = entry.of(self());
       auto& tapes = std::get<index>(tape.links);
       if constexpr (detail::is_vector_of_parts<std::remove_cvref_t<decltype(tapes)>>) tapes.resize(layers.size());
     });
