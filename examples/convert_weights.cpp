@@ -67,7 +67,7 @@ void print_input(const TensorTable& table) {
 bool reads_pictures(std::string_view family) {
   bool reads = false;
   for_each_family([&]<class Family>(Family) {
-    if (family == Family::name) reads = detail::has_option(Family::load_options, detail::load_option::fit);
+    if (family == Family::name) reads = detail::has_option(Family::load_options, detail::load_option::fit.what);
   });
   return reads;
 }
@@ -81,7 +81,7 @@ void print_model(const TensorTable& table, std::string_view family) {
   std::printf("model      %s", std::string(family).c_str());
   for_each_family([&]<class Family>(Family) {
     const auto print = [&](const auto& option) {
-      if (family == Family::name && detail::has_option(Family::load_options, option))
+      if (family == Family::name && detail::has_option(Family::load_options, option.what))
         std::printf(", %s: %s", std::string(option.what).c_str(), text(option.key).c_str());
     };
     print(detail::load_option::heads), print(detail::load_option::step), print(detail::load_option::lambda);

@@ -26,8 +26,8 @@ inline void print_epoch_heading() {
   std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   test top 5   seconds\n");
 }
 
-/// Of every layer, on the first 64 test images: how much of the code is not zero, and the coding rate of the projected
-/// tokens. Nothing of models without such layers.
+/// Of every layer, on the first 64 test images: the published R^c of the tokens that enter it, and how much of the code
+/// that leaves it is not zero. Nothing of models without such layers.
 template <class Model>
 void print_layers(const Model& model, const crate::ImageSource<typename Model::Scalar>& test, crate::Threads& threads) {
   std::vector<Index> first(static_cast<std::size_t>(std::min<Index>(64, test.size())));
@@ -36,11 +36,11 @@ void print_layers(const Model& model, const crate::ImageSource<typename Model::S
   crate::LayerMeter<typename Model::Scalar> meter(model, {}, &threads);
   (void)model.forward(images, {.threads = &threads, .observer = meter.observer()});
   if (meter.layers().empty() || !meter.layers().front().name.ends_with(".compress")) return;
-  std::printf("\n  on %td test images\n  layer   non-zero   coding rate\n", images.cols());
+  std::printf("\n  on %td test images\n  layer    published R^c before   non-zero after\n", images.cols());
   Index layer = 0;
   for (const crate::LayerMetrics& metrics : meter.layers())
-    std::printf("  %5td   %6.2f %%   %7.2f +- %.2f\n", ++layer, 100 * metrics.after.non_zero.mean(),
-                metrics.before.published_rate.mean(), metrics.before.published_rate.deviation());
+    std::printf("  %5td   %12.2f +- %6.2f   %12.2f %%\n", ++layer, metrics.before.published_rate.mean(),
+                metrics.before.published_rate.deviation(), 100 * metrics.after.non_zero.mean());
 }
 
 }  // namespace train_classifier

@@ -256,7 +256,7 @@ def check_table(data, test, weights):
     """The table printed after training, from the weights written."""
     table = run("--data", data, "--from", weights, "--mean", 0.4, "--deviation", 0.3, "--epochs", 0, "--warm-up", 0,
                 "--batch", BATCH)
-    found = re.findall(r"^ +(\d+) +([\d.]+) % +([\d.]+) \+- [\d.]+$", table, re.MULTILINE)
+    found = re.findall(r"^ +(\d+) +([\d.]+) \+- +[\d.]+ +([\d.]+) %$", table, re.MULTILINE)
     model = Crate((HEIGHT, WIDTH), PATCH, 1, CLASSES, 20, 2, 3, 5)
     model.load_state_dict(safetensors_file.load(weights))
     rates, seen = [], []
@@ -265,7 +265,7 @@ def check_table(data, test, weights):
     with torch.no_grad():
         model(images_of(test[0]), seen)
     check("layers in the table", len(found) == 2, table)
-    for (layer, non_zero, rate), expected, (_, out) in zip(found, rates, seen):
+    for (layer, rate, non_zero), expected, (_, out) in zip(found, rates, seen):
         share = 100 * (out != 0).double().mean().item()
         check(f"non-zero of layer {layer}", math.isclose(float(non_zero), share, abs_tol=0.006), f"{non_zero}, not {share}")
         check(f"coding rate of layer {layer}", math.isclose(float(rate), expected, abs_tol=0.006), f"{rate}, not {expected}")

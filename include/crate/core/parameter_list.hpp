@@ -5,11 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -106,9 +104,9 @@ void walk_parameters(ParameterWalk& walk, const Member& member) {
   if constexpr (HasParts<Member>) {
     const auto walk_part = [&](const auto& part) {
       const ParameterWalk::Inside inside(walk, part.name, part.kind);
-      walk_parameters(walk, std::invoke(part.get, member));
+      walk_parameters(walk, part.of(member));
     };
-    std::apply([&](const auto&... parts) { (walk_part(parts), ...); }, Member::parts());
+    for_each_entry(Member::parts(), walk_part);
   } else if constexpr (is_vector_of_parts<Member>) {
     for (std::size_t i = 0; i < member.size(); ++i) {
       const ParameterWalk::Inside inside(walk, std::to_string(i), ParameterKind::trainable);

@@ -3,12 +3,13 @@
 
 #include <algorithm>
 #include <concepts>
-#include <functional>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -31,6 +32,15 @@ struct Part {
   std::string_view name;
   Get get;
   ParameterKind kind;
+
+  /// The member of this owner, or the view that is made of it.
+  template <class Owner>
+  [[nodiscard]] constexpr decltype(auto) of(Owner& owner) const {
+    if constexpr (std::is_member_object_pointer_v<Get>)
+      return (owner.*get);
+    else
+      return get(owner);
+  }
 };
 
 template <class Get>
@@ -93,6 +103,17 @@ inline constexpr bool is_optional_part = false;
 template <class T>
 inline constexpr bool is_optional_part<std::optional<T>> = true;
 
+template <class Visit, class... Entries, std::size_t... i>
+constexpr void for_each_entry(const std::tuple<Entries...>& entries, const Visit& visit, std::index_sequence<i...>) {
+  (visit(std::get<i>(entries)), ...);
+}
+
+/// Calls visit(entry) for every entry. Compilers take longer over std::apply, which tells whether the call can throw.
+template <class Visit, class... Entries>
+constexpr void for_each_entry(const std::tuple<Entries...>& entries, const Visit& visit) {
+  for_each_entry(entries, visit, std::index_sequence_for<Entries...>());
+}
+
 inline std::string unequal_structure(const std::string& name) {
   return concatenate("parameters visited side by side: expected layers of one structure, found others at '", name, "'");
 }
@@ -103,10 +124,10 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
   using Member = std::remove_const_t<First>;
   if constexpr (HasParts<Member>) {
     const auto visit_part = [&](const auto& entry) {
-      visit_parameters(visit, join_names(name, entry.name), std::max(kind, entry.kind), std::invoke(entry.get, first),
-                       std::invoke(entry.get, others)...);
+      visit_parameters(visit, join_names(name, entry.name), std::max(kind, entry.kind), entry.of(first),
+                       entry.of(others)...);
     };
-    std::apply([&](const auto&... entries) { (visit_part(entries), ...); }, Member::parts());
+    for_each_entry(Member::parts(), visit_part);
   } else if constexpr (is_vector_of_parts<Member>) {
     if (((others.size() != first.size()) || ...)) throw ShapeError(unequal_structure(name));
     for (std::size_t i = 0; i < first.size(); ++i)

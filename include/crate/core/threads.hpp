@@ -21,7 +21,7 @@ namespace crate {
 /// A team of threads, owned by the caller of the library. Work is cut into pieces of which each gives the same result
 /// wherever it is done, so results do not depend on how many threads there are. Every thread begins with an equal share
 /// of neighbouring pieces and then helps the others: work that is cut alike again and again finds in a thread's cache
-/// what it left there.
+/// what it left there. A thread that gets no core, as on a busy machine, holds nobody up: the others do its pieces.
 ///
 /// Safe to use from several threads at once: whoever comes second, or calls from inside a piece, does its own pieces
 /// alone.
@@ -84,10 +84,9 @@ class Threads {
     }
     work_ = work;
     share_out(pieces);
-    working_.store(static_cast<int>(others_.size()), std::memory_order_relaxed);
-    announce();
+    begin_round();
     take_pieces(0);
-    await_others();
+    end_round();
     const std::exception_ptr failure = std::exchange(failure_, nullptr);
     busy_.clear(std::memory_order_release);
     if (failure) std::rethrow_exception(failure);
@@ -112,24 +111,50 @@ class Threads {
 
   void stop() {
     stopping_ = true;
-    announce();
+    begin_round();
     for (std::thread& other : others_) other.join();
   }
 
-  void announce() {
-    round_.fetch_add(1, std::memory_order_release);
+  // A round is open while its pieces may be taken: `round_` is odd then. Others join an open round, and only who has
+  // joined is waited for, so that a thread which the system gives no core to, as on a busy machine, holds nobody up. A
+  // thread joins and then looks whether the round is open, and the round is closed before it is looked who has joined:
+  // as all see these four in one order, either the thread finds the round closed or it is waited for.
+
+  static bool is_open(unsigned round) { return round % 2 == 1; }
+
+  void begin_round() {
+    round_.fetch_add(1);
     round_.notify_all();
+  }
+
+  /// Returns when all that have joined have left.
+  void end_round() {
+    round_.fetch_add(1);
+    for (int look = 0; look < looks_before_sleep && joined_.load() != 0; ++look) pause();
+    while (const int left = joined_.load()) joined_.wait(left);
   }
 
   void serve(int worker) {
     [[maybe_unused]] const OneOpenMpThread no_nested_threads;
-    for (unsigned seen = 0;;) {
-      for (int look = 0; look < looks_before_sleep && round_.load(std::memory_order_acquire) == seen; ++look) pause();
-      round_.wait(seen, std::memory_order_acquire);
-      seen = round_.load(std::memory_order_acquire);
+    for (unsigned done = 0;;) {
+      await_round_after(done);
       if (stopping_) return;
-      take_pieces(worker);
-      if (working_.fetch_sub(1, std::memory_order_acq_rel) == 1) working_.notify_one();
+      joined_.fetch_add(1);
+      done = round_.load();
+      if (is_open(done)) take_pieces(worker);
+      if (joined_.fetch_sub(1) == 1) joined_.notify_one();
+    }
+  }
+
+  /// Returns when a round is open that is not `done`.
+  void await_round_after(unsigned done) const {
+    for (int look = 0;; ++look) {
+      const unsigned round = round_.load();
+      if (is_open(round) && round != done) return;
+      if (look < looks_before_sleep)
+        pause();
+      else
+        round_.wait(round);
     }
   }
 
@@ -169,11 +194,6 @@ class Threads {
     }
   }
 
-  void await_others() {
-    for (int look = 0; look < looks_before_sleep && working_.load(std::memory_order_acquire) != 0; ++look) pause();
-    while (const int left = working_.load(std::memory_order_acquire)) working_.wait(left, std::memory_order_acquire);
-  }
-
   static void pause() {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -182,8 +202,8 @@ class Threads {
 
   std::vector<std::thread> others_;
   std::atomic_flag busy_;
-  std::atomic<unsigned> round_{0};  // goes up when there is new work
-  std::atomic<int> working_{0};     // other threads that have not finished this round
+  std::atomic<unsigned> round_{0};  // odd while pieces may be taken
+  std::atomic<int> joined_{0};      // other threads that may be taking pieces
   std::atomic<bool> stopping_{false};
   std::vector<Share> shares_;  // of every worker, if there are others
   Work work_;

@@ -3,7 +3,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <iterator>
 #include <optional>
 #include <tuple>
@@ -224,7 +223,7 @@ template <class C, std::size_t i, std::size_t... before>
 template <std::size_t i, FoldedWeight W, class C>
 [[nodiscard]] auto folded_view(Folding<W> how, C& chain) {
   if constexpr (is_view_entry<C, i>) {
-    auto layer = folded(how, std::invoke(std::get<i>(links_of<C>()).get, chain));
+    auto layer = folded(how, std::get<i>(links_of<C>()).of(chain));
     static_assert(
         !std::same_as<decltype(layer), LayersOfEntry<C, i>>,
         "a link made on the spot may view parts, which folding consumes, and so needs a rule: make a leaf that "
@@ -249,8 +248,7 @@ template <std::size_t i, FoldedWeight W, class C, class Views>
     return std::tuple<>();
   } else if constexpr (norm_goes_into_next<C, i>()) {
     auto rest = folded_links<i + 2>(how, chain, views);
-    FoldedLinear<W> map(std::invoke(std::get<i>(entries).get, chain),
-                        affine_map(std::invoke(std::get<i + 1>(entries).get, chain)));
+    FoldedLinear<W> map(std::get<i>(entries).of(chain), affine_map(std::get<i + 1>(entries).of(chain)));
     return std::tuple_cat(std::tuple(FoldedLink<FoldedLinear<W>>{std::get<i + 1>(entries).name, std::move(map)}),
                           std::move(rest));
   } else {
@@ -259,9 +257,9 @@ template <std::size_t i, FoldedWeight W, class C, class Views>
       if constexpr (is_view_entry<C, i>)
         return std::move(std::get<i>(views));
       else if constexpr (stood_before<C, i>(std::make_index_sequence<i>()))
-        return folded(how, LayersOfEntry<C, i>(std::invoke(std::get<i>(entries).get, chain)));
+        return folded(how, LayersOfEntry<C, i>(std::get<i>(entries).of(chain)));
       else
-        return folded(how, std::move(std::invoke(std::get<i>(entries).get, chain)));
+        return folded(how, std::move(std::get<i>(entries).of(chain)));
     }();
     return std::tuple_cat(std::tuple(FoldedLink<decltype(layers)>{std::get<i>(entries).name, std::move(layers)}),
                           std::move(rest));

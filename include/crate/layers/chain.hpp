@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -84,7 +83,7 @@ struct LayerOf<std::optional<T>> {
 };
 
 template <class Get, class Self>
-using Entry = std::remove_cvref_t<std::invoke_result_t<Get, const Self&>>;
+using Entry = std::remove_cvref_t<decltype(std::declval<const Part<Get>&>().of(std::declval<const Self&>()))>;
 
 template <class Self>
 inline constexpr bool any_link_changes_layout = []<class... Gets>(const std::tuple<Part<Gets>...>&) {
@@ -261,7 +260,7 @@ struct Chain : detail::Linked<Self, S> {
     for_each_link_backwards(gradient, [&]<std::size_t index>(const auto& entry, detail::Slot<index> slot) {
       constexpr detail::ToldBy told_by = detail::told_by<Self, index>();
       if constexpr (told_by != detail::ToldBy::nobody) {
-        const auto& link = detail::layer_at(std::invoke(entry.get, gradient), slot.i);
+        const auto& link = detail::layer_at(entry.of(gradient), slot.i);
         if constexpr (told_by == detail::ToldBy::own_links)
           std::remove_cvref_t<decltype(link)>::for_each_complete(link, visit);
         else
@@ -272,21 +271,20 @@ struct Chain : detail::Linked<Self, S> {
 
   /// The first link.
   [[nodiscard]] const auto& front() const {
-    return detail::layer_at(std::invoke(std::get<0>(detail::links_of<Self>()).get, self()), 0);
+    return detail::layer_at(std::get<0>(detail::links_of<Self>()).of(self()), 0);
   }
 
   /// Calls visit(name, link, slot) for each layer of the chain.
   template <class Visit>
   void walk(const Visit& visit) const {
     for_each_entry([&]<std::size_t entry>(const auto& part, std::integral_constant<std::size_t, entry>) {
-      const auto& layers = std::invoke(part.get, self());
+      const auto& layers = part.of(self());
       using Layers = std::remove_cvref_t<decltype(layers)>;
       static_assert(FrontEnd<typename detail::LayerOf<Layers>::type> == (FrontEnd<Self> && entry == 0) &&
                         FrontEnd<Layers> == FrontEnd<typename detail::LayerOf<Layers>::type>,
                     "the first link alone may be a front end, always one, and then the chain has the same Input");
-      static_assert(
-          std::is_reference_v<std::invoke_result_t<decltype(part.get), const Self&>> || !detail::owns_parts<Layers>(),
-          "a link that `get` makes on the spot views parts and has none: their gradient would be lost");
+      static_assert(std::is_reference_v<decltype(part.of(self()))> || !detail::owns_parts<Layers>(),
+                    "a link that `get` makes on the spot views parts and has none: their gradient would be lost");
       for (std::size_t i = 0; i < detail::layer_count(layers); ++i)
         visit(detail::layer_name<Layers>(part.name, i), detail::layer_at(layers, i), detail::Slot<entry>{i});
     });
@@ -318,8 +316,8 @@ struct Chain : detail::Linked<Self, S> {
     };
     for_each_link_backwards(self(), [&]<std::size_t index>(const auto& entry, detail::Slot<index> slot) {
       constexpr detail::ToldBy told_by = detail::told_by<Self, index>();
-      const auto& layers = std::invoke(entry.get, self());
-      auto&& gradients = std::invoke(entry.get, gradient);
+      const auto& layers = entry.of(self());
+      auto&& gradients = entry.of(gradient);
       auto& link_gradient = detail::layer_at(gradients, slot.i);
       pass.tell_of_complete(told_by == detail::ToldBy::own_links ? told : nullptr);
       go_back_through(detail::layer_at(layers, slot.i), detail::layer_at(std::get<index>(tape.links), slot.i),
@@ -334,7 +332,7 @@ struct Chain : detail::Linked<Self, S> {
   /// A tape for each layer of a vector.
   void make_room(Tape& tape) const {
     for_each_entry([&](const auto& entry, auto index) {
-      const auto& layers = std::invoke(entry.get, self());
+      const auto& layers = entry.of(self());
       auto& tapes = std::get<index>(tape.links);
       if constexpr (detail::is_vector_of_parts<std::remove_cvref_t<decltype(tapes)>>) tapes.resize(layers.size());
     });
@@ -357,8 +355,7 @@ struct Chain : detail::Linked<Self, S> {
     constexpr std::size_t count = std::tuple_size_v<decltype(detail::links_of<Self>())>;
     const auto visit_entry = [&]<std::size_t index>(std::integral_constant<std::size_t, index>) {
       const auto& entry = std::get<index>(entries);
-      for (std::size_t i = detail::layer_count(std::invoke(entry.get, chain)); i > 0; --i)
-        visit(entry, detail::Slot<index>{i - 1});
+      for (std::size_t i = detail::layer_count(entry.of(chain)); i > 0; --i) visit(entry, detail::Slot<index>{i - 1});
     };
     [&]<std::size_t... i>(std::index_sequence<i...>) {
       (visit_entry(std::integral_constant<std::size_t, count - 1 - i>()), ...);

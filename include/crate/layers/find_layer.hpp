@@ -2,10 +2,8 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 
 #include "crate/core/part.hpp"
@@ -20,11 +18,11 @@ void visit_layers(const Visit& visit, const std::string& name, const Member& mem
   if constexpr ((std::is_same_v<Member, Ls> || ...)) {
     visit(std::string_view(name), member);
   } else if constexpr (HasParts<Member>) {
-    const auto visit_entry = [&]<class Get>(const Part<Get>& entry) {
-      if constexpr (std::is_reference_v<std::invoke_result_t<Get, const Member&>>)  // not a view made on the spot
-        visit_layers<Ls...>(visit, join_names(name, entry.name), std::invoke(entry.get, member));
+    const auto visit_entry = [&](const auto& entry) {
+      if constexpr (std::is_reference_v<decltype(entry.of(member))>)  // not a view made on the spot
+        visit_layers<Ls...>(visit, join_names(name, entry.name), entry.of(member));
     };
-    std::apply([&](const auto&... entries) { (visit_entry(entries), ...); }, links_of<Member>());
+    for_each_entry(links_of<Member>(), visit_entry);
   } else if constexpr (is_vector_of_parts<Member>) {
     for (std::size_t i = 0; i < member.size(); ++i)
       visit_layers<Ls...>(visit, join_names(name, std::to_string(i)), member[i]);

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
-#include <tuple>
 
 #include "crate/core/part.hpp"
 #include "crate/core/random.hpp"
@@ -34,9 +32,9 @@ void initialise_parts(L& layer, std::uint64_t seed, const std::string& name) {
     if (layer) initialise_parts(*layer, seed, name);
   } else if constexpr (HasParts<L>) {
     const auto initialise_part = [&](const auto& entry) {
-      initialise_parts(std::invoke(entry.get, layer), seed, join_names(name, entry.name));
+      initialise_parts(entry.of(layer), seed, join_names(name, entry.name));
     };
-    std::apply([&](const auto&... entries) { (initialise_part(entries), ...); }, L::parts());
+    for_each_entry(L::parts(), initialise_part);
   }
 }
 

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
-#include <functional>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -290,8 +289,7 @@ void initialise_xavier(Mssa<S>& attention) {
 /// All that a block has of these.
 template <class L>
 void initialise_xavier(L& layer) {
-  if constexpr (HasParts<L>)
-    std::apply([&](const auto&... entries) { (initialise_xavier(std::invoke(entries.get, layer)), ...); }, L::parts());
+  if constexpr (HasParts<L>) for_each_entry(L::parts(), [&](const auto& entry) { initialise_xavier(entry.of(layer)); });
 }
 
 }  // namespace detail

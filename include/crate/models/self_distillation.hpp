@@ -153,10 +153,10 @@ void set_drop_path(BlockStack<Block>& encoder, double last) {
   for (std::size_t l = 0; l < encoder.layers.size(); ++l) {
     const double probability = last * static_cast<double>(l) / steps;
     const auto set = [&](const auto& part) {
-      auto& layer = std::invoke(part.get, encoder.layers[l]);
+      auto& layer = part.of(encoder.layers[l]);
       if constexpr (requires { layer.drop_path; }) layer.drop_path = probability;
     };
-    std::apply([&](const auto&... parts) { (set(parts), ...); }, Block::parts());
+    detail::for_each_entry(Block::parts(), set);
   }
 }
 

@@ -90,7 +90,7 @@ template <Measures M>
   const auto add = [&](const MeasuredNumber<M>& number) {
     list.push_back({std::string(number.name), (sums.*number.value)(), number.told_of});
   };
-  std::apply([&](const auto&... numbers) { (add(numbers), ...); }, M::numbers());
+  detail::for_each_entry(M::numbers(), add);
   return list;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 
 #include "crate/core/detail/number_text.hpp"
 #include "crate/core/errors.hpp"
+#include "crate/core/part.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 #include "crate/kernels/gelu_form.hpp"
@@ -202,16 +204,29 @@ inline void append(Metadata& metadata, const FixedText& fixed, const LoadOptions
   metadata.emplace_back(fixed.key, fixed.text);
 }
 
-/// Whether an option is among others.
-template <class... Options, class Option>
-[[nodiscard]] constexpr bool has_option(const std::tuple<Options...>& options, const Option& wanted) {
-  const auto is_wanted = [&](const auto& option) {
-    if constexpr (requires { option.what; })
-      return option.what == wanted.what;
-    else
-      return false;
-  };
-  return std::apply([&](const auto&... option) { return (is_wanted(option) || ...); }, options);
+/// The names of options that a caller can give.
+template <class... Options>
+[[nodiscard]] std::vector<std::string_view> names_of(const std::tuple<Options...>& options) {
+  std::vector<std::string_view> names;
+  for_each_entry(options, [&](const auto& option) {
+    if constexpr (requires { option.what; }) names.push_back(option.what);
+  });
+  return names;
+}
+
+template <class... Options>
+[[nodiscard]] bool has_option(const std::tuple<Options...>& options, std::string_view name) {
+  const std::vector<std::string_view> names = names_of(options);
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Throws OptionError if the caller gives others than a model of this kind has.
+inline void check_given(const LoadOptions& given, const std::vector<std::string_view>& known, std::string_view kind) {
+  for_each_entry(load_option::all, [&](const auto& option) {
+    if (given.*option.member && std::find(known.begin(), known.end(), option.what) == known.end())
+      throw OptionError(
+          concatenate(option.what, ": expected the weights of ", option.owner, ", found those of ", kind));
+  });
 }
 
 /// The options of the caller, completed from the metadata of our own files, for a model of this kind that has these
@@ -220,13 +235,8 @@ template <class... Options, class Option>
 template <class Options>
 [[nodiscard]] LoadOptions completed(LoadOptions given, const TensorTable& weights, const Options& options,
                                     std::string_view kind) {
-  const auto check = [&](const auto& option) {
-    if (given.*option.member && !has_option(options, option))
-      throw OptionError(
-          concatenate(option.what, ": expected the weights of ", option.owner, ", found those of ", kind));
-  };
-  std::apply([&](const auto&... option) { (check(option), ...); }, load_option::all);
-  std::apply([&](const auto&... option) { (complete(given, option, weights), ...); }, options);
+  check_given(given, names_of(options), kind);
+  for_each_entry(options, [&](const auto& option) { complete(given, option, weights); });
   return given;
 }
 

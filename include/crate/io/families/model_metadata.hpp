@@ -8,7 +8,6 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -86,7 +85,7 @@ template <class Model, PublishedFamily Family = FamilyOf<Model>>
   check_publishable(layers, published_layers);
   Metadata metadata{{"crate.family", std::string(Family::name)}};
   const LoadOptions untold = Family::untold(model);
-  std::apply([&](const auto&... option) { (append(metadata, option, untold), ...); }, Family::load_options);
+  for_each_entry(Family::load_options, [&](const auto& option) { append(metadata, option, untold); });
   append_input(metadata, model);
   for (auto& setting : unpublished_settings(layers, published_layers)) metadata.push_back(std::move(setting));
   return metadata;
@@ -99,7 +98,7 @@ template <class Model, PublishedFamily Family>
   const auto insert = [&](const auto& option) {
     if constexpr (requires { option.key; }) known.emplace(option.key);
   };
-  std::apply([&](const auto&... option) { (insert(option), ...); }, Family::load_options);
+  for_each_entry(Family::load_options, insert);
   if constexpr (HasPreprocessing<Model>) known.insert(preprocessing_keys.begin(), preprocessing_keys.end());
   for (const ListedLayer& layer : layers)
     for (const ListedSetting& setting : layer.settings) known.insert("crate." + setting.name);

@@ -3,11 +3,9 @@
 
 #include <array>
 #include <cmath>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <variant>
 #include <vector>
@@ -212,9 +210,9 @@ void append_layers(std::vector<ListedLayer>& layers, const std::string& name, La
   if constexpr (HasParts<Layer>) {
     layers.push_back(listed(name, layer));
     const auto append_part = [&](const auto& part) {
-      append_layers(layers, join_names(name, part.name), std::invoke(part.get, layer));
+      append_layers(layers, join_names(name, part.name), part.of(layer));
     };
-    std::apply([&](const auto&... parts) { (append_part(parts), ...); }, Layer::parts());
+    for_each_entry(Layer::parts(), append_part);
   } else if constexpr (is_vector_of_parts<Layer>) {
     for (std::size_t i = 0; i < layer.size(); ++i) append_layers(layers, join_names(name, std::to_string(i)), layer[i]);
   } else if constexpr (is_optional_part<Layer>) {
