@@ -28,6 +28,7 @@
 #include "inspect_model/tables.hpp"
 #include "plots/figure.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/tokeniser_options.hpp"
 
 namespace {
 
@@ -38,14 +39,11 @@ using inspect_model::Page;
 using inspect_model::Table;
 
 /// Of one model, on each part of the data that is asked for.
-template <class Model>
-std::vector<Measurement> measure_on_all(const std::string& name, const Model& model, Options options,
-                                        Threads& threads) {
+template <class Model, class All>
+std::vector<Measurement> measure_on_all(const std::string& name, const Model& model, const All& inputs,
+                                        const Options& options, Threads& threads) {
   std::vector<Measurement> all;
-  for (const std::string& split : options.splits()) {
-    options.split = split;
-    all.push_back(inspect_model::measure(name, model, options, threads));
-  }
+  for (const auto& part : inputs) all.push_back(inspect_model::measure(name, model, part, options, threads));
   return all;
 }
 
@@ -53,17 +51,21 @@ template <Scalar S>
 std::vector<Measurement> measure_file_in(const TensorTable& weights, const std::string& name, const Options& options,
                                          Threads& threads) {
   const AnyModel<S> any_model = any_model_from<S>(weights, options.model);
-  return std::visit([&](const auto& model) { return measure_on_all(name, model, options, threads); }, any_model);
+  return std::visit(
+      [&](const auto& model) {
+        return measure_on_all(name, model, inspect_model::read_inputs(model, options, threads), options, threads);
+      },
+      any_model);
 }
 
-/// Of the second model.
-template <class Model>
-std::vector<Measurement> measure_second(const std::string& name, const Model& first, const Options& options,
-                                        Threads& threads) {
+/// Of the second model; an untrained one is run on the inputs of the first.
+template <class Model, class All>
+std::vector<Measurement> measure_second(const std::string& name, const Model& first, const All& inputs,
+                                        const Options& options, Threads& threads) {
   if (!options.has_second_file()) {
     Model model = first;
     initialise(model, /*seed*/ 1);
-    return measure_on_all(name, model, options, threads);
+    return measure_on_all(name, model, inputs, options, threads);
   }
   const Options of_second = options.of_second();
   const TensorTable weights = read_weights(of_second.weights, of_second.model.weights_at);
@@ -71,19 +73,7 @@ std::vector<Measurement> measure_second(const std::string& name, const Model& fi
                                 : measure_file_in<float>(weights, name, of_second, threads);
 }
 
-template <class Model>
-void inspect(const Model& model, const Options& options, Threads& threads) {
-  const inspect_model::ShownLayers shown = inspect_model::shown_layers(model, options);  // before anything is computed
-  const auto [name, name_of_second] = inspect_model::names_of_models(options);
-  std::vector<Measurement> all = measure_on_all(name, model, options, threads);
-  if (!options.against.empty()) {
-    std::vector<Measurement> of_second = measure_second(name_of_second, model, options, threads);
-    std::move(of_second.begin(), of_second.end(), std::back_inserter(all));
-  }
-  inspect_model::print_summary(all, options.meter);
-  if (!options.output.empty()) inspect_model::write_tables(options.output, inspect_model::all_tables(all));
-  if (!options.figure.empty()) plots::write_svg(options.figure, inspect_model::paper_figure(all));
-  if (options.page.empty()) return inspect_model::show_inputs(model, shown, options, threads, nullptr);
+Page page_of(const std::vector<Measurement>& all, const Options& options) {
   Page page(inspect_model::title_of(all), inspect_model::introduction_of(all, options));
   inspect_model::summary_section(page, all);
   inspect_model::depth_section(page, all);
@@ -92,8 +82,32 @@ void inspect(const Model& model, const Options& options, Threads& threads) {
   inspect_model::step_section(page, all);
   inspect_model::subspace_section(page, all);
   inspect_model::dictionary_section(page, all);
-  inspect_model::show_inputs(model, shown, options, threads, &page);
-  page.write(options.page);
+  return page;
+}
+
+template <class Model>
+void inspect(const Model& model, const Options& options, Threads& threads) {
+  const inspect_model::ShownLayers shown = inspect_model::shown_layers(model, options);  // before anything is computed
+  const auto [name, name_of_second] = inspect_model::names_of_models(options);
+  const auto inputs = inspect_model::read_inputs(model, options, threads);
+  std::vector<Measurement> all = measure_on_all(name, model, inputs, options, threads);
+  if (!options.against.empty()) {
+    std::vector<Measurement> of_second = measure_second(name_of_second, model, inputs, options, threads);
+    std::move(of_second.begin(), of_second.end(), std::back_inserter(all));
+  }
+  inspect_model::print_summary(all, options.meter);
+  if (!options.output.empty()) inspect_model::write_tables(options.output, inspect_model::all_tables(all));
+  if (!options.figure.empty()) plots::write_svg(options.figure, inspect_model::paper_figure(all));
+  std::optional<Page> page;
+  if (!options.page.empty()) page = page_of(all, options);
+  inspect_model::show_inputs(model, inputs.back(), shown, options, threads, page ? &*page : nullptr);
+  if (page) page->write(options.page);
+}
+
+/// Throws what would be thrown when it is measured.
+void check_second(const Options& of_second) {
+  (void)read_weights(of_second.weights, of_second.model.weights_at);
+  if (!of_second.text.empty()) (void)text_program::read_tokeniser(of_second.show.tokeniser, of_second.weights);
 }
 
 template <Scalar S>
@@ -111,7 +125,7 @@ int main(int count, char** arguments) {
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
     const TensorTable weights = read_weights(options.weights, options.model.weights_at);
     if (options.has_second_file())  // before anything is computed
-      (void)read_weights(options.against, options.of_second().model.weights_at);
+      check_second(options.of_second());
     if (holds_doubles(weights))
       inspect_in<double>(weights, options);
     else

@@ -24,7 +24,7 @@ using crate::Index;
 inline constexpr std::string_view untrained = "untrained";
 
 struct Options {
-  std::string weights, input, data, split = "test", output, page, figure, against;
+  std::string weights, input, text, data, split = "test", output, page, figure, against;
   Index examples = 256, batch = 16;
   int threads = 1;
   crate::LayerMeterOptions meter;
@@ -66,9 +66,13 @@ struct Options {
     auto* const of_input = app.add_option(
         "--input", input, "safetensors with `images` [B, C, H, W], or with `tokens` [B, N], as run_model takes it");
     of_input->type_name("FILE");
+    auto* const of_text = app.add_option(
+        "--text", text, "text for a language model, cut into pieces as long as its context, by its tokeniser");
+    of_text->type_name("FILE")->excludes(of_input);
     app.add_option("--data", data, "data set of images, as train_classifier takes it")
         ->type_name("FOLDER")
-        ->excludes(of_input);
+        ->excludes(of_input)
+        ->excludes(of_text);
     program_options::add_choice(app, "--split", split, {"training", "test", "both"},
                                 "which images of --data: training, test or both, side by side");
     app.add_option("--examples", examples,
@@ -99,10 +103,11 @@ struct Options {
         return std::string_view("--against untrained is of the shape of --weights");
       return std::string_view();
     });
-    if (input.empty() && data.empty() && show.pictures.empty())
+    const bool has_inputs = !input.empty() || !text.empty() || !data.empty();
+    if (!has_inputs && show.pictures.empty())
       throw crate::OptionError(
-          "options: expected --input or --data or --picture to say on what the model is inspected, found none");
-    show.finish(app, !output.empty() || !page.empty(), !input.empty() || !data.empty());
+          "options: expected --input, --text, --data or --picture to say on what the model is inspected, found none");
+    show.finish(app, !output.empty() || !page.empty(), has_inputs);
     meter.check();
     model = model_options.parsed();
     for (const std::string& file : {page, figure})
@@ -138,7 +143,7 @@ struct Options {
   /// Before anything is computed. Throws FileError where the file cannot be written, or is one that is read.
   void check_written(const std::string& file) const {
     crate::check_replaceable(file);
-    std::vector<std::string> all_read = {weights, input, against};
+    std::vector<std::string> all_read = {weights, input, text, against};
     for (const auto* const files : {&show.pictures, &show.masks})
       all_read.insert(all_read.end(), files->begin(), files->end());
     for (const std::string& read : all_read)

@@ -65,25 +65,6 @@ void check_pictures(const Model& model, const ShowOptions& options) {
   });
 }
 
-/// The tokeniser that is named, or the one beside the weights, if there is one that fits the model.
-[[nodiscard]] inline std::optional<crate::Tokeniser> find_tokeniser(const Options& options, Index vocabulary) {
-  const text_program::TokeniserOptions& named = options.show.tokeniser;
-  if (!named.kind.empty() || !named.vocabulary.empty()) {
-    text_program::ChosenTokeniser found = text_program::read_tokeniser(named, options.weights);
-    text_program::check_vocabulary(found.tokeniser, vocabulary);
-    return std::move(found.tokeniser);
-  }
-  try {
-    std::optional<text_program::ChosenTokeniser> found = text_program::read_beside(options.weights);
-    if (!found) return std::nullopt;
-    text_program::check_vocabulary(found->tokeniser, vocabulary);
-    return std::move(found->tokeniser);
-  } catch (const crate::Error& error) {  // nobody asked for it
-    std::cerr << "inspect_model: tokens are shown as numbers: " << error.what() << '\n';
-    return std::nullopt;
-  }
-}
-
 }  // namespace detail
 
 /// Whether anything is shown of single images or texts.
@@ -101,8 +82,8 @@ ShownLayers shown_layers(const Model& model, const Options& options) {
   ShownLayers shown{layer, units_in(units, block_of(layer.name))};
   check_units(shown.units, options.show);
   if constexpr (requires { model.context(); }) {
-    options.show.check_for_texts(detail::writes_text<Model>);
-    if (shows_inputs(options)) shown.tokeniser = detail::find_tokeniser(options, model.vocabulary());
+    options.show.check_for_texts(writes_text<Model>);
+    if (shows_inputs(options)) shown.tokeniser = find_tokeniser(options, model.vocabulary());
     check_prompts(shown.tokeniser, options.show);
   } else {
     options.show.check_for_images();
@@ -168,18 +149,17 @@ void show(const Model& model, const crate::LabelledTokens& texts, const ShownLay
 }  // namespace detail
 
 /// Attention maps, principal components, segments, units and steering, as far as they are asked for: a folder or a page
-/// to show them in, or units of which to tell. Runs the model on its inputs once more, to see what uses its units.
-template <class Model>
-void show_inputs(const Model& model, const ShownLayers& layers, const Options& options, crate::Threads& threads,
-                 Page* page) {
+/// to show them in, or units of which to tell. Runs the model on these inputs once more, to see what uses its units.
+template <class Model, class Values>
+void show_inputs(const Model& model, const Inputs<Values>& inputs, const ShownLayers& layers, const Options& options,
+                 crate::Threads& threads, Page* page) {
   using S = typename Model::Scalar;
   if (!shows_inputs(options)) return;
   Exhibition exhibition(options.output, page, detail::subject_of(options));
-  const auto inputs = read_inputs(model, options, threads);
   crate::UnitMeter<S> meter(layers.units.half_step);
-  run_on(model, inputs, options.batch, {.threads = &threads, .observer = meter.observer()});
+  run_on(model, inputs.values, options.batch, {.threads = &threads, .observer = meter.observer()});
   const UnitReport units = unit_report(meter, layers.units.half_step, options.show);
-  detail::show(model, inputs, layers, units, options, threads, exhibition);
+  detail::show(model, inputs.values, layers, units, options, threads, exhibition);
 }
 
 }  // namespace inspect_model
