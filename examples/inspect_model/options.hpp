@@ -61,6 +61,24 @@ struct Options {
         "summary; writes a page of plots, and the numbers behind them as CSV.\n");
     program_options::set_up(app, "inspect_model");
     examples::LoadOptionsParser model_options;
+    add_models_and_data(app);
+    add_written(app);
+    program_options::begin_group(app, "What is measured");
+    app.add_option("--epsilon", meter.epsilon, "precision of the paper's rates");
+    app.add_option("--lambda", meter.lambda, "weight of the number of non-zero entries in the objective");
+    show.add_to(app);
+    program_options::begin_group(app, "The model, where its file does not tell");
+    model_options.add_sizes(app);
+    program_options::begin_group(app, "Run");
+    program_options::add_threads(app, threads);
+    if (const auto ended = program_options::parse(app, count, arguments)) return ended;
+    model = model_options.parsed();
+    check(app);
+    return std::nullopt;
+  }
+
+ private:
+  void add_models_and_data(CLI::App& app) {
     program_options::begin_group(app, "What is inspected, and on what");
     app.add_option("--weights", weights, "safetensors or PyTorch file")->required()->type_name("FILE");
     auto* const of_input = app.add_option(
@@ -80,21 +98,19 @@ struct Options {
         ->check(CLI::Range(Index{1}, Index{1} << 40));
     app.add_option("--batch", batch, "how many at a time")->check(CLI::Range(Index{1}, Index{1} << 20));
     add_second_model(app);
+  }
+
+  void add_written(CLI::App& app) {
     program_options::begin_group(app, "What is written");
     app.add_option("--page", page, "HTML file with all plots and tables, for any browser [none]")->type_name("FILE");
     app.add_option("--figure", figure,
                    "SVG file with the figure of the paper: R^c and non-zero entries over the depth [none]")
         ->type_name("FILE");
     app.add_option("--output", output, "folder in which the tables are written as CSV [none are]")->type_name("FOLDER");
-    program_options::begin_group(app, "What is measured");
-    app.add_option("--epsilon", meter.epsilon, "precision of the paper's rates");
-    app.add_option("--lambda", meter.lambda, "weight of the number of non-zero entries in the objective");
-    show.add_to(app);
-    program_options::begin_group(app, "The model, where its file does not tell");
-    model_options.add_sizes(app);
-    program_options::begin_group(app, "Run");
-    program_options::add_threads(app, threads);
-    if (const auto ended = program_options::parse(app, count, arguments)) return ended;
+  }
+
+  /// Throws OptionError or FileError where the options do not go together, and completes those that do.
+  void check(const CLI::App& app) {
     program_options::check_effects(app, [&](std::string_view option) {
       if (option == "--split" && data.empty()) return std::string_view("there is no --data");
       const bool is_of_second = option == "--against-heads" || option == "--against-weights-at";
@@ -109,14 +125,11 @@ struct Options {
           "options: expected --input, --text, --data or --picture to say on what the model is inspected, found none");
     show.finish(app, !output.empty() || !page.empty(), has_inputs);
     meter.check();
-    model = model_options.parsed();
     for (const std::string& file : {page, figure})
       if (!file.empty()) check_written(file);
     if (!output.empty()) check_pictures_kept();
-    return std::nullopt;
   }
 
- private:
   void add_second_model(CLI::App& app) {
     app.add_option("--against", against,
                    "second model, in the same plots: a file of weights, or `untrained`, the first one before its "

@@ -12,7 +12,7 @@
 #include "crate/analysis/unit_use.hpp"
 #include "crate/core/threads.hpp"
 #include "inspect_model/any_model.hpp"
-#include "inspect_model/exhibition.hpp"
+#include "inspect_model/folder_and_page.hpp"
 #include "inspect_model/inputs.hpp"
 #include "inspect_model/introduction.hpp"
 #include "inspect_model/map_sections.hpp"
@@ -115,7 +115,7 @@ template <class Model, crate::Scalar S>
 
 template <class Model, crate::Scalar S>
 void show(const Model& model, const ExampleImages<S>& inputs, const ShownLayers& layers, const UnitReport& units,
-          const Options& options, crate::Threads& threads, Exhibition& exhibition) {
+          const Options& options, crate::Threads& threads, FolderAndPage& out) {
   const ImageOfInput image_of = [&](Index image) {
     return image_of_values(inputs.take(image, 1).template cast<double>().col(0).eval(), patch_grid(model),
                            model.about.preprocessing.normalisation);
@@ -123,19 +123,19 @@ void show(const Model& model, const ExampleImages<S>& inputs, const ShownLayers&
   with_shown_size(model, options.show, [&](const Model& of_shown_size) {
     const ShownImages images = shown_images(of_shown_size, inputs, options.show);
     const ImageModel any = image_model(of_shown_size, threads);
-    if (exhibition.shows() && images.values.cols() > 0)
-      map_sections(exhibition, {any, images, layers.attention, any.features(images.values, layers.attention)},
+    if (out.shows() && images.values.cols() > 0)
+      map_sections(out, {any, images, layers.attention, any.features(images.values, layers.attention)},
                    options.show);
-    units_section(exhibition, units, patch_grid(model), image_of);
-    steering_section(exhibition, layers.units.half_step, any, images, options.show);
+    units_section(out, units, patch_grid(model), image_of);
+    steering_section(out, layers.units.half_step, any, images, options.show);
   });
 }
 
 template <class Model>
 void show(const Model& model, const crate::LabelledTokens& texts, const ShownLayers& layers, const UnitReport& units,
-          const Options& options, crate::Threads& threads, Exhibition& exhibition) {
-  units_section(exhibition, units, texts, layers.tokeniser);
-  steering_section(exhibition, layers.units.half_step, text_model(model, threads), texts, layers.tokeniser,
+          const Options& options, crate::Threads& threads, FolderAndPage& out) {
+  units_section(out, units, texts, layers.tokeniser);
+  steering_section(out, layers.units.half_step, text_model(model, threads), texts, layers.tokeniser,
                    options.show, options.batch);
 }
 
@@ -155,11 +155,11 @@ void show_inputs(const Model& model, const Inputs<Values>& inputs, const ShownLa
                  crate::Threads& threads, Page* page) {
   using S = typename Model::Scalar;
   if (!shows_inputs(options)) return;
-  Exhibition exhibition(options.output, page, detail::subject_of(options));
+  FolderAndPage out(options.output, page, detail::subject_of(options));
   crate::UnitMeter<S> meter(layers.units.half_step);
   run_on(model, inputs.values, options.batch, {.threads = &threads, .observer = meter.observer()});
   const UnitReport units = unit_report(meter, layers.units.half_step, options.show);
-  detail::show(model, inputs.values, layers, units, options, threads, exhibition);
+  detail::show(model, inputs.values, layers, units, options, threads, out);
 }
 
 }  // namespace inspect_model

@@ -309,7 +309,7 @@ def check_refusals(folder):
     no_numbers = os.path.join(folder, "nan.safetensors")
     write_tensor(no_numbers, "images", "F32", [1, 3, 32, 32], struct.pack("<f", math.nan) * (3 * 32 * 32))
     for arguments, message in [
-            (["--heads", 3], "expected --input or --data"),
+            (["--heads", 3], "expected --input, --text, --data or --picture"),
             (["--heads", 3, "--input", no_numbers], "expected finite numbers, found NaN or infinity"),
             (["--heads", 3, "--input", images], "expected images of shape [3, 32, 32], found [1, 3, 2, 2]"),
             (["--heads", 3, "--input", images, "--epsilon", 0], "epsilon > 0"),

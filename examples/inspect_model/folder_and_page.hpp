@@ -24,11 +24,11 @@ inline std::string percent(double share) {
 }
 
 /// Where pictures and tables of single inputs go: as files into a folder, named on standard output, and to a page.
-class Exhibition {
+class FolderAndPage {
  public:
   /// No folder if it is empty, no page if it is null, which must outlive this. `subject` is a sentence for every
   /// section, perhaps empty.
-  Exhibition(std::filesystem::path folder, Page* page, std::string subject)
+  FolderAndPage(std::filesystem::path folder, Page* page, std::string subject)
       : folder_(std::move(folder)), page_(page), subject_(std::move(subject)) {
     std::error_code error;
     if (!folder_.empty()) std::filesystem::create_directories(folder_, error);  // where that fails, writing says why
