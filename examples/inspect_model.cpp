@@ -4,9 +4,8 @@
 // its steps beside exact ones, its subspaces and dictionaries; alone or beside another model. Prints a summary, and
 // writes a page of plots and the tables behind them.
 
-#include <cstdint>
-#include <filesystem>
-#include <iterator>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -47,30 +46,48 @@ std::vector<Measurement> measure_on_all(const std::string& name, const Model& mo
   return all;
 }
 
-template <Scalar S>
-std::vector<Measurement> measure_file_in(const TensorTable& weights, const std::string& name, const Options& options,
-                                         Threads& threads) {
-  const AnyModel<S> any_model = any_model_from<S>(weights, options.model);
-  return std::visit(
-      [&](const auto& model) {
-        return measure_on_all(name, model, inspect_model::read_inputs(model, options, threads), options, threads);
-      },
-      any_model);
+/// What was measured of the second model, and how its maps are shown on a page, perhaps null.
+struct SecondModel {
+  std::vector<Measurement> measurements;
+  std::function<void(Page* page)> show;
+};
+
+/// Keeps the model and its inputs, which are shown later.
+template <class Model, class All>
+SecondModel measured_second(const std::string& name, std::shared_ptr<const Model> model,
+                            std::shared_ptr<const All> inputs, const Options& options, Threads& threads) {
+  return {measure_on_all(name, *model, *inputs, options, threads), [=, &threads](Page* page) {
+            inspect_model::show_second(name, *model, inputs->back(), options, threads, page);
+          }};
 }
 
-/// Of the second model; an untrained one is run on the inputs of the first.
+template <Scalar S>
+SecondModel second_in_file(const TensorTable& weights, const std::string& name, const Options& options,
+                           Threads& threads) {
+  const auto any_model = std::make_shared<const AnyModel<S>>(any_model_from<S>(weights, options.model));
+  return std::visit(
+      [&]<class Model>(const Model& model) {
+        auto inputs = inspect_model::read_inputs(model, options, threads);
+        return measured_second(name, std::shared_ptr<const Model>(any_model, &model),
+                               std::make_shared<const decltype(inputs)>(std::move(inputs)), options, threads);
+      },
+      *any_model);
+}
+
+/// The model of a second file; or an untrained one, which is run on the inputs of the first.
 template <class Model, class All>
-std::vector<Measurement> measure_second(const std::string& name, const Model& first, const All& inputs,
-                                        const Options& options, Threads& threads) {
+SecondModel second_model(const std::string& name, const Model& first, const All& inputs, const Options& options,
+                         Threads& threads) {
   if (!options.has_second_file()) {
-    Model model = first;
-    initialise(model, /*seed*/ 1);
-    return measure_on_all(name, model, inputs, options, threads);
+    const auto model = std::make_shared<Model>(first);
+    initialise(*model, /*seed*/ 1);
+    return measured_second(name, std::shared_ptr<const Model>(model), std::make_shared<const All>(inputs), options,
+                           threads);
   }
   const Options of_second = options.of_second();
   const TensorTable weights = read_weights(of_second.weights, of_second.model.weights_at);
-  return holds_doubles(weights) ? measure_file_in<double>(weights, name, of_second, threads)
-                                : measure_file_in<float>(weights, name, of_second, threads);
+  return holds_doubles(weights) ? second_in_file<double>(weights, name, of_second, threads)
+                                : second_in_file<float>(weights, name, of_second, threads);
 }
 
 Page page_of(const std::vector<Measurement>& all, const Options& options) {
@@ -91,16 +108,20 @@ void inspect(const Model& model, const Options& options, Threads& threads) {
   const auto [name, name_of_second] = inspect_model::names_of_models(options);
   const auto inputs = inspect_model::read_inputs(model, options, threads);
   std::vector<Measurement> all = measure_on_all(name, model, inputs, options, threads);
+  SecondModel second;
   if (!options.against.empty()) {
-    std::vector<Measurement> of_second = measure_second(name_of_second, model, inputs, options, threads);
-    std::move(of_second.begin(), of_second.end(), std::back_inserter(all));
+    second = second_model(name_of_second, model, inputs, options, threads);
+    all.insert(all.end(), second.measurements.begin(), second.measurements.end());
   }
   inspect_model::print_summary(all, options.meter);
   if (!options.output.empty()) inspect_model::write_tables(options.output, inspect_model::all_tables(all));
   if (!options.figure.empty()) plots::write_svg(options.figure, inspect_model::paper_figure(all));
   std::optional<Page> page;
   if (!options.page.empty()) page = page_of(all, options);
-  inspect_model::show_inputs(model, inputs.back(), shown, options, threads, page ? &*page : nullptr);
+  Page* const shown_on = page ? &*page : nullptr;
+  inspect_model::show_inputs(model, inputs.back(), shown, options, threads, shown_on, [&] {
+    if (second.show) second.show(shown_on);
+  });
   if (page) page->write(options.page);
 }
 

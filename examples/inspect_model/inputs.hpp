@@ -180,7 +180,7 @@ auto read_inputs(const Model& model, const Options& options, crate::Threads& thr
   } else {
     std::vector<Inputs<ExampleImages<S>>> all;
     if (!options.text.empty())
-      throw crate::OptionError("option --text: expected images, as the model is one of images; found a text");
+      throw crate::OptionError("option --text: expected --input, --data or --picture, as the model is one of images; found a text");
     const auto add = [&](const std::string& data, ExampleImages<S> images) { all.push_back({data, std::move(images)}); };
     if (!options.input.empty()) {
       add("input", ExampleImages<S>(read_input_images<S>(options.input, patch_grid(model), options.examples)));
@@ -202,11 +202,11 @@ template <crate::Scalar S>
 }
 
 /// Sends inputs through the model, a batch at a time.
-template <class Model, class Inputs>
-void run_on(const Model& model, const Inputs& inputs, Index batch, const crate::Run<typename Model::Scalar>& run) {
+template <class Model, class Values>
+void run_on(const Model& model, const Values& inputs, Index batch, const crate::Run<typename Model::Scalar>& run) {
   for (Index first = 0; first < count_of(inputs); first += batch) {
     const Index count = std::min(batch, count_of(inputs) - first);
-    if constexpr (std::is_same_v<Inputs, crate::LabelledTokens>) {
+    if constexpr (std::is_same_v<Values, crate::LabelledTokens>) {
       const crate::LabelledTokens texts = part_of(inputs, first, count);
       (void)model.forward(texts.input(), run);
     } else {

@@ -148,7 +148,9 @@ struct Options {
         const std::string name = std::filesystem::path(file).filename().string();
         const bool is_written =
             name == "components.png" || name == "segments.png" || name == "units.png" || name.starts_with("attention-");
-        if (is_written && examples::same_file((std::filesystem::path(output) / name).string(), file))
+        const std::filesystem::path folder(output);
+        if (is_written && (examples::same_file((folder / name).string(), file) ||
+                           examples::same_file((folder / "against" / name).string(), file)))
           throw crate::file_error(file, "expected a picture that --output does not replace, found one in its folder");
       }
   }

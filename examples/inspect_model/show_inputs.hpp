@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <iostream>
+#include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -30,6 +32,9 @@ struct ShownLayers {
   crate::LayerUnits units;
   std::optional<crate::Tokeniser> tokeniser = {};
 };
+
+/// Shows the maps of a second model; none of texts, and where there is no second model.
+using ShowOfSecond = std::function<void()>;
 
 /// The patches of the images that are shown.
 template <class Model>
@@ -113,53 +118,91 @@ template <class Model, crate::Scalar S>
   return images;
 }
 
+/// What the layer sees in the images.
+template <class Model>
+void show_maps(const Model& model, const ShownImages& images, const crate::AttentionLayer& layer,
+               const ShowOptions& options, crate::Threads& threads, FolderAndPage& out) {
+  if (!out.shows() || images.values.cols() == 0) return;
+  const ImageModel any = image_model(model, threads);
+  map_sections(out, {any, images, layer, any.features(images.values, layer)}, options);
+}
+
 template <class Model, crate::Scalar S>
 void show(const Model& model, const ExampleImages<S>& inputs, const ShownLayers& layers, const UnitReport& units,
-          const Options& options, crate::Threads& threads, FolderAndPage& out) {
+          const Options& options, crate::Threads& threads, FolderAndPage& out, const ShowOfSecond& of_second) {
   const ImageOfInput image_of = [&](Index image) {
     return image_of_values(inputs.take(image, 1).template cast<double>().col(0).eval(), patch_grid(model),
                            model.about.preprocessing.normalisation);
   };
   with_shown_size(model, options.show, [&](const Model& of_shown_size) {
     const ShownImages images = shown_images(of_shown_size, inputs, options.show);
-    const ImageModel any = image_model(of_shown_size, threads);
-    if (out.shows() && images.values.cols() > 0)
-      map_sections(out, {any, images, layers.attention, any.features(images.values, layers.attention)},
-                   options.show);
+    show_maps(of_shown_size, images, layers.attention, options.show, threads, out);
+    if (of_second) of_second();
     units_section(out, units, patch_grid(model), image_of);
-    steering_section(out, layers.units.half_step, any, images, options.show);
+    steering_section(out, layers.units.half_step, image_model(of_shown_size, threads), images, options.show);
   });
 }
 
 template <class Model>
 void show(const Model& model, const crate::LabelledTokens& texts, const ShownLayers& layers, const UnitReport& units,
-          const Options& options, crate::Threads& threads, FolderAndPage& out) {
+          const Options& options, crate::Threads& threads, FolderAndPage& out, const ShowOfSecond&) {
   units_section(out, units, texts, layers.tokeniser);
   steering_section(out, layers.units.half_step, text_model(model, threads), texts, layers.tokeniser,
                    options.show, options.batch);
 }
 
 /// Of which model and data single inputs are shown, where there are several.
-[[nodiscard]] inline std::string subject_of(const Options& options) {
+[[nodiscard]] inline std::string subject_of(const Options& options, const std::string& model) {
   if (options.against.empty() && options.split != "both") return "";
-  return "Shown of " + names_of_models(options).first +
-         (options.split == "both" ? ", on the test part of the data." : ".");
+  return "Shown of " + model + (options.split == "both" ? ", on the test part of the data." : ".");
+}
+
+/// The layer of a second model that compares with that of the first: in its block of the same name, or else in its
+/// last. Heads and patches that it does not have are not asked for.
+[[nodiscard]] inline crate::AttentionLayer layer_beside(const std::vector<crate::AttentionLayer>& layers,
+                                                        const crate::PatchGrid& grid, ShowOptions& options) {
+  const auto has_block = [&](const crate::AttentionLayer& layer) { return block_of(layer.name) == options.block; };
+  if (std::none_of(layers.begin(), layers.end(), has_block)) options.block.clear();
+  const crate::AttentionLayer& layer = attention_in(layers, options.block);
+  if (options.head && *options.head >= layer.heads) options.head.reset();
+  if (options.query && (options.query->first >= grid.rows || options.query->second >= grid.columns))
+    options.query.reset();
+  return layer;
 }
 
 }  // namespace detail
 
+/// The same maps of a second model, called `name`, of images: into a folder "against" in that of the first, and beside
+/// its sections. `options` are those of the second.
+template <class Model, class Values>
+void show_second(const std::string& name, const Model& model, const Inputs<Values>& inputs, Options options,
+                 crate::Threads& threads, Page* page) {
+  if constexpr (!std::is_same_v<Values, crate::LabelledTokens>) {
+    const std::filesystem::path folder(options.output);
+    FolderAndPage out(folder.empty() ? folder : folder / "against", page, detail::subject_of(options, name),
+                      ", " + name);
+    if (!out.shows()) return;
+    const auto layer = detail::layer_beside(attention_layers(model), shown_grid(model, options.show), options.show);
+    detail::with_shown_size(model, options.show, [&](const Model& of_shown_size) {
+      const ShownImages images = detail::shown_images(of_shown_size, inputs.values, options.show);
+      detail::show_maps(of_shown_size, images, layer, options.show, threads, out);
+    });
+  }
+}
+
 /// Attention maps, principal components, segments, units and steering, as far as they are asked for: a folder or a page
 /// to show them in, or units of which to tell. Runs the model on these inputs once more, to see what uses its units.
+/// `of_second`, if it is one, is called where the maps of a second model belong.
 template <class Model, class Values>
 void show_inputs(const Model& model, const Inputs<Values>& inputs, const ShownLayers& layers, const Options& options,
-                 crate::Threads& threads, Page* page) {
+                 crate::Threads& threads, Page* page, const ShowOfSecond& of_second) {
   using S = typename Model::Scalar;
   if (!shows_inputs(options)) return;
-  FolderAndPage out(options.output, page, detail::subject_of(options));
+  FolderAndPage out(options.output, page, detail::subject_of(options, names_of_models(options).first));
   crate::UnitMeter<S> meter(layers.units.half_step);
   run_on(model, inputs.values, options.batch, {.threads = &threads, .observer = meter.observer()});
   const UnitReport units = unit_report(meter, layers.units.half_step, options.show);
-  detail::show(model, inputs.values, layers, units, options, threads, out);
+  detail::show(model, inputs.values, layers, units, options, threads, out, of_second);
 }
 
 }  // namespace inspect_model
