@@ -88,8 +88,8 @@ void add_head_maps(Page& page, const Measurement& one, const std::string& title,
 namespace detail {
 
 inline constexpr std::string_view head_rate_caption =
-    "R of the tokens' projections onto the subspace of each head, entering the layer, in nats. A healthy model uses all "
-    "of its heads: none stays near zero, and each codes a share of its own.";
+    "R of the tokens' projections onto the subspace of each head, entering the layer, in nats. A healthy model "
+    "uses all of its heads: none stays near zero, and each codes a share of its own.";
 inline constexpr std::string_view head_change_caption =
     "By how much the half with the subspaces changes that rate, in per cent of what it was: the mean over the examples "
     "behind it beside the mean before. In a healthy CRATE most heads are negative; where a head is far above zero its "
@@ -103,12 +103,11 @@ inline void show_head_lines(Page& page, const Measurement& one, const std::strin
                          curve.add(x, layer.before.head_rates[k]);
                        }),
             head_rate_caption);
-  add_chart(
-      page,
-      head_lines(
-          one, "Change of each head's rate" + of_model, {.label = "change of R(Uₖᵀ Z), %"}, 100,
-          [](Curve& curve, double x, const Layer& layer, std::size_t k) { curve.add(x, head_change(layer, k)); }),
-      head_change_caption);
+  add_chart(page,
+            head_lines(
+                one, "Change of each head's rate" + of_model, {.label = "change of R(Uₖᵀ Z), %"}, 100,
+                [](Curve& curve, double x, const Layer& layer, std::size_t k) { curve.add(x, head_change(layer, k)); }),
+            head_change_caption);
 }
 
 inline void show_head_maps(Page& page, const Measurement& one, const std::string& of_model) {

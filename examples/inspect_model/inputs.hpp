@@ -180,8 +180,11 @@ auto read_inputs(const Model& model, const Options& options, crate::Threads& thr
   } else {
     std::vector<Inputs<ExampleImages<S>>> all;
     if (!options.text.empty())
-      throw crate::OptionError("option --text: expected --input, --data or --picture, as the model is one of images; found a text");
-    const auto add = [&](const std::string& data, ExampleImages<S> images) { all.push_back({data, std::move(images)}); };
+      throw crate::OptionError(
+          "option --text: expected --input, --data or --picture, as the model is one of images; found a text");
+    const auto add = [&](const std::string& data, ExampleImages<S> images) {
+      all.push_back({data, std::move(images)});
+    };
     if (!options.input.empty()) {
       add("input", ExampleImages<S>(read_input_images<S>(options.input, patch_grid(model), options.examples)));
     } else if (options.data.empty()) {

@@ -65,20 +65,21 @@ void map_sections(FolderAndPage& out, const ShownLayer& shown, const ShowOptions
   attention_section(out, overlaps, shown, options);
   components_section(out, overlaps, shown);
   segments_section(out, overlaps, shown, options);
-  out.add_table(overlaps.table(), "Overlaps with the given masks, intersection over union: 1 where both are the same. A healthy model comes above "
-                "0.5 with its best head or its first mask; one of chance has the share of the image that the object takes");
+  out.add_table(
+      overlaps.table(),
+      "Overlaps with the given masks, intersection over union: 1 where both are the same. A healthy model comes above "
+      "0.5 with its best head or its first mask; one of chance has the share of the image that the object takes");
   overlaps.print();
 }
 
-void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown,
-                       const ShowOptions& options) {
+void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options) {
   const std::vector<Index> heads = shown_heads(shown.layer, options);
   const Index query = query_token(shown.grid(), options);
   const std::string asked = options.query ? "the framed patch" : "the class token";
   out.begin_section("Attention", "How much " + asked + " attends to every patch in " + shown.layer.name +
-                                            ", head by head: the softmax over all tokens of the scaled inner products "
-                                            "of projected tokens. In a trained model some heads mark the object, "
-                                            "others a part of it.");
+                                     ", head by head: the softmax over all tokens of the scaled inner products "
+                                     "of projected tokens. In a trained model some heads mark the object, "
+                                     "others a part of it.");
   for (Index image = 0; image < shown.count(); ++image) {
     std::vector<NamedImage> maps{{shown.name(image), picture_with_query(shown, image, options)}};
     std::vector<NamedImage> kept{{shown.name(image), shown.picture(image)}};
@@ -102,7 +103,7 @@ void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer&
     const std::string held = "patches that hold " + percent(options.mass) +
                              " of it, which in a healthy model lie together, on the object or a part of it";
     out.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The " + held}},
-                            what + "; below, the " + held);
+                     what + "; below, the " + held);
   }
 }
 
@@ -112,12 +113,11 @@ void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer
   for (Index image = 0; image < shown.count(); ++image)
     keys.middleCols(grid.patches() * image, grid.patches()) = shown.features.patch_keys(image);
   if (keys.rows() < 4) return;  // of fewer features there are no colours
-  out.begin_section(
-      "Principal components of keys",
-      "What varies most among the keys, in " + shown.layer.name +
-          ", of the patches of all images together. In a trained model the first "
-          "component tells objects from their background, and the next three tell their parts apart "
-          "by colours that mean the same in every image.");
+  out.begin_section("Principal components of keys",
+                    "What varies most among the keys, in " + shown.layer.name +
+                        ", of the patches of all images together. In a trained model the first "
+                        "component tells objects from their background, and the next three tell their parts apart "
+                        "by colours that mean the same in every image.");
   const crate::ComponentPicture found = crate::component_picture(keys, grid.rows, grid.columns);
   std::vector<NamedImage> pictures, scores, parts;
   for (Index image = 0; image < shown.count(); ++image) {
@@ -142,13 +142,13 @@ void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer
                             ", on one scale for all images, yellow where patches are most unlike those at the border";
   const std::string next = "The next three in red, green and blue, where the first exceeds half its range";
   out.add_pictures("components", {{pictures, seen_images}, {scores, first}, {parts, next}},
-                          first + "; below, the next three in red, green and blue, where it exceeds half its range");
+                   first + "; below, the next three in red, green and blue, where it exceeds half its range");
 }
 
 void segments_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options) {
-  out.begin_section(
-      "Objects", "Normalised cuts of the graph in which patches of like keys in " + shown.layer.name +
-                     " are neighbours, one after another. In a trained model the first mask covers one object.");
+  out.begin_section("Objects",
+                    "Normalised cuts of the graph in which patches of like keys in " + shown.layer.name +
+                        " are neighbours, one after another. In a trained model the first mask covers one object.");
   std::vector<NamedImage> pictures, segments;
   for (Index image = 0; image < shown.count(); ++image) {
     std::vector<crate::Mask> masks;
@@ -166,7 +166,8 @@ void segments_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& 
                         tinted(shown.picture(image), masks)});
   }
   const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name + ": " +
-                           colours_of(options.cuts) + ", in the order in which they are found. In a healthy model the first covers "
+                           colours_of(options.cuts) +
+                           ", in the order in which they are found. In a healthy model the first covers "
                            "an object along its edges, and not half of the image";
   out.add_pictures("segments", {{pictures, seen_images}, {segments, what}}, what);
 }

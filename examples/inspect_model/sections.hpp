@@ -97,8 +97,10 @@ inline std::string of_decoders(const std::vector<Measurement>& all) {
 
 inline void summary_section(Page& page, const std::vector<Measurement>& all) {
   page.section("Summary", "Where the tokens start, where they end, and how the layers step on average.");
-  page.open_table(summary_table(all), "The first and the last layer, and means over all. In a healthy CRATE R^c and the share of non-zero entries are "
-                  "lower at the last layer than at the first, R - R^c is higher, and the change of R^c by a step negative");
+  page.open_table(
+      summary_table(all),
+      "The first and the last layer, and means over all. In a healthy CRATE R^c entering the last layer is below that "
+      "entering the first, R - R^c behind it is above, and steps change R^c by less than 0 %");
 }
 
 inline void depth_section(Page& page, const std::vector<Measurement>& all) {

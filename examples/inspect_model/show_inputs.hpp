@@ -147,8 +147,8 @@ template <class Model>
 void show(const Model& model, const crate::LabelledTokens& texts, const ShownLayers& layers, const UnitReport& units,
           const Options& options, crate::Threads& threads, FolderAndPage& out, const ShowOfSecond&) {
   units_section(out, units, texts, layers.tokeniser);
-  steering_section(out, layers.units.half_step, text_model(model, threads), texts, layers.tokeniser,
-                   options.show, options.batch);
+  steering_section(out, layers.units.half_step, text_model(model, threads), texts, layers.tokeniser, options.show,
+                   options.batch);
 }
 
 /// Of which model and data single inputs are shown, where there are several.

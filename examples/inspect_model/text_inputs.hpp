@@ -23,8 +23,8 @@
 
 namespace inspect_model {
 
-/// The tokeniser that is named, or the one beside the weights, if there is one that fits the model. With --text there is
-/// one, or it throws what read_tokeniser does.
+/// The tokeniser that is named, or the one beside the weights, if there is one that fits the model. With --text there
+/// is one, or it throws what read_tokeniser does.
 [[nodiscard]] inline std::optional<crate::Tokeniser> find_tokeniser(const Options& options, Index vocabulary) {
   const text_program::TokeniserOptions& named = options.show.tokeniser;
   if (!options.text.empty() || !named.kind.empty() || !named.vocabulary.empty()) {
@@ -45,8 +45,8 @@ namespace inspect_model {
 
 /// How a text is cut.
 struct TextPieces {
-  Index context;                                 ///< tokens of a piece at most, with those around it
-  Index most;                                    ///< pieces
+  Index context;                                  ///< tokens of a piece at most, with those around it
+  Index most;                                     ///< pieces
   std::optional<crate::TokenId> begin, end = {};  ///< put around every piece
 };
 

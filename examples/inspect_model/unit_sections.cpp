@@ -147,8 +147,8 @@ void steer_classifier(FolderAndPage& out, const std::string& half_step, const Im
     }
   }
   out.add_open_table(table, "Probabilities of classes before and after a unit of " + half_step +
-                                       " is set. In a healthy model the classes of the images that use the unit most "
-                                       "become likelier as its value rises");
+                                " is set. In a healthy model the classes of the images that use the unit most "
+                                "become likelier as its value rises");
 }
 
 void steer_predictor(FolderAndPage& out, const std::string& half_step, const ImageModel& model,
@@ -167,8 +167,9 @@ void steer_predictor(FolderAndPage& out, const std::string& half_step, const Ima
       table.add(images.names[static_cast<std::size_t>(i)]).add(steer.unit).add(steer.value).add(change).end_row();
     }
   }
-  out.add_open_table(table, "|after - before| / |before| of all predicted patches of an image when a unit of " +
-                                       half_step + " is set. A unit that a healthy model uses changes images that use it more than others");
+  out.add_open_table(table,
+                     "|after - before| / |before| of all predicted patches of an image when a unit of " + half_step +
+                         " is set. A unit that a healthy model uses changes images that use it more than others");
 }
 
 std::vector<std::vector<Index>> given_prompts(const std::optional<crate::Tokeniser>& tokeniser,
@@ -216,11 +217,12 @@ void steer_writer(FolderAndPage& out, const std::string& half_step, const TextMo
   add("no unit set", std::nullopt);
   for (const Steer& steer : options.steered) add(title_of(steer) + " of " + half_step, steer);
   out.add_open_table(table,
-                            "What the model writes, drawn at temperature 0.8 by the same random numbers, when a "
-                            "unit of " +
-                                half_step + " has a value for all tokens. In a healthy model words become more frequent for "
-                                "which the unit is largest, and the text stays a text as long as the value is one "
-                                "that the unit takes by itself");
+                     "What the model writes, drawn at temperature 0.8 by the same random numbers, when a "
+                     "unit of " +
+                         half_step +
+                         " has a value for all tokens. In a healthy model words become more frequent for "
+                         "which the unit is largest, and the text stays a text as long as the value is one "
+                         "that the unit takes by itself");
 }
 
 /// How probabilities of texts change.
@@ -314,9 +316,9 @@ void units_section(FolderAndPage& out, const UnitReport& units, const crate::Pat
     if (!row.images.empty()) rows.push_back(std::move(row));
   }
   out.add_pictures("units", rows,
-                          "The patches for which each unit of " + units.half_step +
-                              " is largest, with their surroundings, a unit a row; a whole image stands for its class "
-                              "token");
+                   "The patches for which each unit of " + units.half_step +
+                       " is largest, with their surroundings, a unit a row; a whole image stands for its class "
+                       "token");
   out.add_table(table, "Uses of largest value");
   out.add_table(rates_table(units), rates_caption);
 }
@@ -345,10 +347,10 @@ void units_section(FolderAndPage& out, const UnitReport& units, const crate::Lab
 void steering_section(FolderAndPage& out, const std::string& half_step, const ImageModel& model,
                       const ShownImages& images, const ShowOptions& options) {
   if (options.steered.empty() || images.values.cols() == 0) return;
-  out.begin_section(
-      "Steering", "A unit of " + half_step +
-                      " is set to a value for all tokens, and the rest of the model computed from there. A unit "
-                      "with a meaning changes the prediction towards what it is most used for.");
+  out.begin_section("Steering",
+                    "A unit of " + half_step +
+                        " is set to a value for all tokens, and the rest of the model computed from there. A unit "
+                        "with a meaning changes the prediction towards what it is most used for.");
   const bool classifies = !model.class_names.empty();
   classifies ? steer_classifier(out, half_step, model, images, options)
              : steer_predictor(out, half_step, model, images, options);
@@ -358,10 +360,10 @@ void steering_section(FolderAndPage& out, const std::string& half_step, const Te
                       const crate::LabelledTokens& texts, const std::optional<crate::Tokeniser>& tokeniser,
                       const ShowOptions& options, Index batch) {
   if (options.steered.empty()) return;
-  out.begin_section(
-      "Steering", "A unit of " + half_step +
-                      " is set to a value for all tokens, and the rest of the model computed from there. A unit "
-                      "with a meaning changes what is written towards what it is most used for.");
+  out.begin_section("Steering",
+                    "A unit of " + half_step +
+                        " is set to a value for all tokens, and the rest of the model computed from there. A unit "
+                        "with a meaning changes what is written towards what it is most used for.");
   if (model.write)
     return steer_writer(out, half_step, model, prompts_of(texts, tokeniser, options), tokeniser, options);
   Table table("steering", {"unit", "value", "outputs", "share_of_other_likeliest", "mean_change_of_probability"});
@@ -375,7 +377,7 @@ void steering_section(FolderAndPage& out, const std::string& half_step, const Te
     table.add(steer.unit).add(steer.value).add(changes[i].outputs).add(share).add(change).end_row();
   }
   out.add_open_table(table, "How outputs change when a unit of " + half_step +
-                                 " is set. In a healthy model one unit changes few of them");
+                                " is set. In a healthy model one unit changes few of them");
 }
 
 }  // namespace inspect_model

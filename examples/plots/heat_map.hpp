@@ -29,7 +29,7 @@ struct ClassMarks {
   std::vector<std::string> names;
 };
 
-/// The colours of numbers: lighter for larger ones; or of two colours, paler towards the middle, for numbers with signs.
+/// The colours of numbers: lighter for larger ones; or two, paler towards the middle, for numbers with signs.
 enum class Palette { one_sided, two_sided };
 
 /// Matrices side by side, of one colour scale and beside its bar.
@@ -89,8 +89,8 @@ template <std::size_t count>
 }  // namespace detail
 
 /// From dark blue through green to yellow, lighter for larger values: seen apart on light and dark pages, in grey, and
-/// by the colour-blind. Ten colours of viridis (S. van der Walt, N. Smith, 2015). Two-sided, from blue over nearly white
-/// to red: five colours of RdBu (C. Brewer, 2002).
+/// by the colour-blind. Ten colours of viridis (S. van der Walt, N. Smith, 2015). Two-sided, from blue over nearly
+/// white to red: five colours of RdBu (C. Brewer, 2002).
 [[nodiscard]] inline Colour colour_of_level(int level, Palette palette = Palette::one_sided) {
   constexpr std::array<Colour, 10> viridis = {{{68, 1, 84},
                                                {72, 40, 120},

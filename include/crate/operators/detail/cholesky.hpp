@@ -51,8 +51,8 @@ void subtract_product(MatrixView<const S> a, const S* x, Index x_step, S* y) {
   Eigen::Map<Vector<S>> sum(y, a.rows);
   Index k = 0;
   for (; k + 4 <= a.cols; k += 4)
-    sum -= factor(k) * column(k) + factor(k + 1) * column(k + 1) + factor(k + 2) * column(k + 2)
-           + factor(k + 3) * column(k + 3);
+    sum -= factor(k) * column(k) + factor(k + 1) * column(k + 1) + factor(k + 2) * column(k + 2) +
+           factor(k + 3) * column(k + 3);
   for (; k < a.cols; ++k) sum -= factor(k) * column(k);
 }
 

@@ -182,9 +182,9 @@ class RegularisedGram {
   [[nodiscard]] static Matrix<double> in_double(MatrixView<const float> w) {
     Matrix<double> result(w.rows, w.cols);
     for (Index j = 0; j < w.cols; ++j)
-      result.col(j) = Eigen::Map<const Vector<float>, 0, Eigen::InnerStride<>>(w.at(0, j), w.rows,
-                                                                             Eigen::InnerStride<>(w.row_step))
-                          .template cast<double>();
+      result.col(j) =
+          Eigen::Map<const Vector<float>, 0, Eigen::InnerStride<>>(w.at(0, j), w.rows, Eigen::InnerStride<>(w.row_step))
+              .template cast<double>();
     return result;
   }
 
