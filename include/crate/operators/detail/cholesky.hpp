@@ -11,8 +11,9 @@
 #include "crate/operators/detail/plain_matrix.hpp"
 
 // Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. Of few columns one after the
-// other, and by products of blocks, whose O(n^3) is most of the cost. Every sum is one of the textbook's (Higham, "Accuracy and stability of numerical algorithms", 2002, sections 10.1 and 14.2) in an order
-// of its own, so that its bounds hold.
+// other, and by products of blocks, whose O(n^3) is most of the cost. Every sum is one of the textbook's (Higham,
+// "Accuracy and stability of numerical algorithms", 2002, sections 10.1 and 14.2) in an order of its own, so that its
+// bounds hold.
 
 namespace crate::detail {
 
