@@ -43,7 +43,7 @@ struct Program {
       options.block.lambda = o.lambda;
     }
     Model model(options);
-    initialise(model, o.training.trainer.seed);
+    initialise(model, o.training.trainer.seed, text_program::start_deviation(o));
     return model;
   }
 

@@ -40,7 +40,7 @@ struct Program {
       block.lambda = o.lambda;
     }
     Model model(options);
-    initialise(model, o.training.trainer.seed);
+    initialise(model, o.training.trainer.seed, text_program::start_deviation(o));
     return model;
   }
 
@@ -73,6 +73,7 @@ struct Program {
 void add_options(CLI::App& app, Options& o) {
   o.family = "crate-bert";
   o.tokeniser.kind = "bert";
+  o.tokeniser.special_tokens = {"<s>", "</s>", "<pad>", "<mask>"};
   text_program::add_text_options(app, o);
   text_program::add_model_options(app, o, text_program::family_names<Program>());
   text_program::add_recipe_options(app, o);

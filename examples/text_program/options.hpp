@@ -2,6 +2,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cmath>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +30,7 @@ struct Options {
   std::string family;
   Index dim = 128, depth = 4, heads = 4, context = 64;
   double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
+  std::optional<double> start;  // deviation of the random start
   bool has_ista = true;  // whether blocks of the family have
 
   // the recipe and the files
@@ -80,6 +83,9 @@ inline void add_model_options(CLI::App& app, Options& o, const std::vector<std::
   app.add_option("--lambda", o.lambda, "lambda of ISTA");
   app.add_option("--dropout", o.dropout, "in the attention");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
+  app.add_option("--start", o.start,
+                 "deviation of the random start [0.02 * sqrt(768 / DIM): the published one at the published width]")
+      ->check(CLI::PositiveNumber);
 }
 
 inline void add_recipe_options(CLI::App& app, Options& o) {
@@ -93,6 +99,13 @@ inline void add_recipe_options(CLI::App& app, Options& o) {
   app.add_option("--warm-up", o.warm_up, "steps in which the rate rises; a tenth of --steps if those are fewer")
       ->check(CLI::Range(Index{0}, most));
   training_program::add_batch_options(app, o.training, "pieces of text");
+}
+
+/// The deviation of the random start. A narrow model starts with as much as one of the published width, 768: in a
+/// product of d numbers deviations of 0.02 add up to 0.02 * sqrt(d).
+[[nodiscard]] inline double start_deviation(const Options& o) {
+  constexpr double published = 0.02, published_width = 768;
+  return o.start.value_or(published * std::sqrt(published_width / static_cast<double>(o.dim)));
 }
 
 /// What options say that were not given, because others were.

@@ -27,6 +27,7 @@ using crate::Index;
 struct TokeniserOptions {
   std::string kind, vocabulary;
   Index learned = 0;  ///< tokens of a byte-pair encoding that is learned from the text; 0 for none
+  std::vector<std::string> special_tokens = {"<|endoftext|>"};  ///< of that encoding
 };
 
 /// `otherwise` and `otherwise_in` say which tokeniser is taken, and from where, if none is given.
@@ -126,7 +127,8 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
 [[nodiscard]] inline ChosenTokeniser tokeniser_for(const TokeniserOptions& o, std::string_view text) {
   const crate::TokeniserKind kind = crate::tokeniser_kind_named(o.kind);
   if (kind == crate::TokeniserKind::bpe && o.learned > 0)
-    return {kind, crate::Tokeniser(crate::train_byte_level_bpe(text, {.vocabulary_size = o.learned}))};
+    return {kind, crate::Tokeniser(crate::train_byte_level_bpe(
+                      text, {.vocabulary_size = o.learned, .special_tokens = o.special_tokens}))};
   if (kind == crate::TokeniserKind::characters && o.vocabulary.empty())
     return {kind, crate::Tokeniser(crate::CharacterTokeniser(text))};
   if (kind != crate::TokeniserKind::bytes && o.vocabulary.empty())
