@@ -45,7 +45,8 @@ struct Options {
   /// What options of the program itself, if it has any, mean nothing, and why.
   [[nodiscard]] std::string_view why_without_effect(std::string_view name) const {
     if (!has_ista && (name == "--step-size" || name == "--lambda")) return "models of --family have no ISTA";
-    if (name == "--learn-vocabulary" && tokeniser.kind != "bpe") return "--tokeniser is not bpe";
+    if (name == "--learn-vocabulary" && !can_be_learned(crate::tokeniser_kind_named(tokeniser.kind)))
+      return "--tokeniser is none that can be learned";
     if (name == "--vocabulary" && (tokeniser.kind == "bytes" || tokeniser.learned > 0))
       return "the tokeniser needs no files";
     return training_program::why_without_effect(name, training);
@@ -68,8 +69,7 @@ inline void add_text_options(CLI::App& app, Options& o) {
                  "pieces of that text, spread evenly, to measure on in between; at the end all of it is")
       ->check(CLI::Range(Index{1}, Index{1} << 40));
   add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind, "none: characters are those of --text");
-  app.add_option("--learn-vocabulary", o.tokeniser.learned,
-                 "learn a byte-pair encoding of so many tokens from the text; 0 for none");
+  add_learning_option(app, o.tokeniser, "the text");
 }
 
 inline void add_model_options(CLI::App& app, Options& o, const std::vector<std::string>& families) {
@@ -110,7 +110,9 @@ inline void add_recipe_options(CLI::App& app, Options& o) {
 
 /// What options say that were not given, because others were.
 inline void complete_options(const CLI::App& app, Options& o) {
-  if (app.count("--tokeniser") == 0 && o.tokeniser.learned > 0) o.tokeniser.kind = "bpe";
+  if (app.count("--tokeniser") == 0 && o.tokeniser.learned > 0 &&
+      !can_be_learned(crate::tokeniser_kind_named(o.tokeniser.kind)))
+    o.tokeniser.kind = "bpe";
   if (app.count("--evaluate-every") == 0 && o.steps < o.evaluate_every && o.steps > 0) o.evaluate_every = o.steps;
   const bool decays = o.training.schedule != "constant";
   if (app.count("--warm-up") == 0 && decays && o.steps < o.warm_up) o.warm_up = o.steps / 10;

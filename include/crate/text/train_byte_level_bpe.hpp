@@ -28,7 +28,9 @@ struct BpeTrainingOptions {
 
   void check() const {
     const Index least = 256 + std::ssize(special_tokens);
-    check_option(vocabulary_size >= least, concatenate("vocabulary_size >= ", least, ", the bytes and special tokens"),
+    std::string names;
+    for (const std::string& name : special_tokens) names += " and " + name;
+    check_option(vocabulary_size >= least, concatenate("vocabulary_size >= ", least, ", the bytes", names),
                  vocabulary_size);
     check_option(vocabulary_size <= 16777216, "vocabulary_size <= 16777216", vocabulary_size);
     check_option(smallest_count >= 1, "smallest_count >= 1", smallest_count);
