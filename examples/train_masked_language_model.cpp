@@ -22,6 +22,7 @@ struct Program {
   static constexpr bool predicts_every_token = false;
 
   static auto& block_of(auto& options) { return options.text.block; }
+  static auto& text_of(auto& model) { return model.text; }
 
   template <class Model>
   static Model fresh_model(const Options& o, Index vocabulary) {
@@ -40,7 +41,7 @@ struct Program {
       block.lambda = o.lambda;
     }
     Model model(options);
-    initialise(model, o.training.trainer.seed, text_program::start_deviation(o));
+    initialise(model, o.training.trainer.seed, text_program::start_deviation(o.start, o.dim));
     return model;
   }
 

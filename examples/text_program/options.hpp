@@ -2,7 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <cmath>
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +11,7 @@
 #include "crate/io/families.hpp"
 #include "crate/io/formats/detail/is_among.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/start.hpp"
 #include "text_program/tokeniser_options.hpp"
 #include "training_program/begun_training.hpp"
 #include "training_program/check_options.hpp"
@@ -27,7 +28,7 @@ struct Options {
   Index validation_windows = 256;
 
   // the model
-  std::string family;
+  std::string family, from;
   Index dim = 128, depth = 4, heads = 4, context = 64;
   double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
   std::optional<double> start;  // deviation of the random start
@@ -44,6 +45,9 @@ struct Options {
 
   /// What options of the program itself, if it has any, mean nothing, and why.
   [[nodiscard]] std::string_view why_without_effect(std::string_view name) const {
+    constexpr std::array<std::string_view, 8> of_new_models = {
+        "--family", "--dim", "--depth", "--heads", "--start", "--step-size", "--lambda", "--learn-vocabulary"};
+    if (!from.empty() && crate::detail::is_among(of_new_models, name)) return "model and tokeniser are those of --from";
     if (!has_ista && (name == "--step-size" || name == "--lambda")) return "models of --family have no ISTA";
     if (name == "--learn-vocabulary" && !can_be_learned(crate::tokeniser_kind_named(tokeniser.kind)))
       return "--tokeniser is none that can be learned";
@@ -56,7 +60,7 @@ struct Options {
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
   return {.changeable = {"--text", "--validation", "--validation-windows", "--vocabulary", "--output", "--history",
                          "--steps", "--checkpoint-every", "--history-every"},
-          .paths = {"--text", "--validation", "--vocabulary", "--output", "--history"},
+          .paths = {"--text", "--validation", "--vocabulary", "--from", "--output", "--history"},
           .of_the_run = {"--sample", "--prompt", "--temperature"}};
 }
 
@@ -74,18 +78,19 @@ inline void add_text_options(CLI::App& app, Options& o) {
 
 inline void add_model_options(CLI::App& app, Options& o, const std::vector<std::string>& families) {
   program_options::begin_group(app, "Model");
+  app.add_option("--from", o.from,
+                 "begin with these weights, and their tokeniser unless --vocabulary is given; sizes are theirs")
+      ->type_name("FILE");
   program_options::add_choice(app, "--family", o.family, families, program_options::alternatives(families));
   app.add_option("--dim", o.dim, "width of the tokens");
   app.add_option("--depth", o.depth, "blocks");
   app.add_option("--heads", o.heads, "number of heads");
-  app.add_option("--context", o.context, "most tokens that the model sees at a time");
+  app.add_option("--context", o.context, "most tokens that the model sees at a time; with --from at most its own");
   app.add_option("--step-size", o.step, "eta of ISTA");
   app.add_option("--lambda", o.lambda, "lambda of ISTA");
   app.add_option("--dropout", o.dropout, "in the attention");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
-  app.add_option("--start", o.start,
-                 "deviation of the random start [0.02 * sqrt(768 / DIM): the published one at the published width]")
-      ->check(CLI::PositiveNumber);
+  add_start_option(app, o.start);
 }
 
 inline void add_recipe_options(CLI::App& app, Options& o) {
@@ -101,16 +106,9 @@ inline void add_recipe_options(CLI::App& app, Options& o) {
   training_program::add_batch_options(app, o.training, "pieces of text");
 }
 
-/// The deviation of the random start. A narrow model starts with as much as one of the published width, 768: in a
-/// product of d numbers deviations of 0.02 add up to 0.02 * sqrt(d).
-[[nodiscard]] inline double start_deviation(const Options& o) {
-  constexpr double published = 0.02, published_width = 768;
-  return o.start.value_or(published * std::sqrt(published_width / static_cast<double>(o.dim)));
-}
-
 /// What options say that were not given, because others were.
 inline void complete_options(const CLI::App& app, Options& o) {
-  if (app.count("--tokeniser") == 0 && o.tokeniser.learned > 0 &&
+  if (app.count("--tokeniser") == 0 && o.from.empty() && o.tokeniser.learned > 0 &&
       !can_be_learned(crate::tokeniser_kind_named(o.tokeniser.kind)))
     o.tokeniser.kind = "bpe";
   if (app.count("--evaluate-every") == 0 && o.steps < o.evaluate_every && o.steps > 0) o.evaluate_every = o.steps;
@@ -124,6 +122,7 @@ inline void note_completed(const Options& o, crate::Metadata& notes) {
     if (name == "--tokeniser") text = o.tokeniser.kind;
     if (name == "--evaluate-every") text = std::to_string(o.evaluate_every);
     if (name == "--warm-up") text = std::to_string(o.warm_up);
+    if (name == "--context") text = std::to_string(o.context);
   }
 }
 
@@ -140,7 +139,7 @@ inline void check_options(const CLI::App& app, Options& o) {
                                                 o.evaluate_every, ", found ", o.steps));
   o.training.decay_matrices_only = !o.decay_all;
   o.training.trainer.epochs = o.steps / o.evaluate_every;
-  training_program::check_options(o.training, {{"--text", o.text}, {"--validation", o.validation}});
+  training_program::check_options(o.training, {{"--text", o.text}, {"--validation", o.validation}, {"--from", o.from}});
   for (const std::string& weights : {o.training.output, o.training.checkpoint})
     if (!weights.empty()) check_tokeniser_folder(weights);
 }

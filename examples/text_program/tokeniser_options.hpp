@@ -26,7 +26,7 @@ namespace text_program {
 using crate::Index;
 
 struct TokeniserOptions {
-  std::string kind, vocabulary;
+  std::string kind = {}, vocabulary = {};
   Index learned = 0;  ///< tokens of a vocabulary that is learned from the text; 0 for none
   std::vector<std::string> special_tokens = {"<|endoftext|>"};  ///< of a byte-pair encoding that is learned
 };
