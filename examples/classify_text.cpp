@@ -65,8 +65,9 @@ struct Bench {
 void set_word_dropout(LabelledTexts& texts, double share, const Tokeniser& tokeniser) {
   const auto mask = tokeniser.special_tokens().mask;
   if (share > 0 && !mask)
-    throw OptionError("option --word-dropout: expected a tokeniser with a token [MASK] or <mask>, found none in its "
-                      "vocabulary");
+    throw OptionError(
+        "option --word-dropout: expected a tokeniser with a token [MASK] or <mask>, found none in its "
+        "vocabulary");
   texts.word_dropout = share;
   texts.mask = mask.value_or(0);
 }
@@ -193,8 +194,8 @@ int run_training(CLI::App& app, Options& o) {
   const bool goes_on = begun && begun->model;
   const Sentences training = classify_text::read_labelled_sentences(o.train),
                   test = classify_text::read_labelled_sentences(o.test);
-  const ChosenTokeniser chosen = goes_on ? text_program::read_tokeniser({}, o.training.checkpoint)
-                                         : first_tokeniser(o, training);
+  const ChosenTokeniser chosen =
+      goes_on ? text_program::read_tokeniser({}, o.training.checkpoint) : first_tokeniser(o, training);
   const std::vector<std::string> names = classify_text::class_names_in(training);
   if (names.size() < 2) throw file_error(o.train, "expected sentences of at least 2 classes, found ", names.size());
   auto model =

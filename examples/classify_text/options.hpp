@@ -23,7 +23,7 @@ using crate::Index;
 struct Options {
   // the sentences
   std::string train, test, text;
-  text_program::TokeniserOptions tokeniser;
+  text_program::TokeniserOptions tokeniser = {.special_tokens = {"<s>", "</s>", "<pad>", "<mask>"}};
 
   // the model
   std::string weights, from, family = "crate-bert-classifier";

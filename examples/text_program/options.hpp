@@ -32,7 +32,7 @@ struct Options {
   Index dim = 128, depth = 4, heads = 4, context = 64;
   double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
   std::optional<double> start;  // deviation of the random start
-  bool has_ista = true;  // whether blocks of the family have
+  bool has_ista = true;         // whether blocks of the family have
 
   // the recipe and the files
   training_program::Options training = {.weight_decay = 0.1,

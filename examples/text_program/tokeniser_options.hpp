@@ -143,8 +143,8 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
   if (kind == crate::TokeniserKind::bpe)
     return crate::Tokeniser(
         crate::train_byte_level_bpe(text, {.vocabulary_size = o.learned, .special_tokens = o.special_tokens}));
-  return crate::Tokeniser(crate::train_word_piece(
-      text, {.vocabulary_size = o.learned, .lower_case = kind == crate::TokeniserKind::bert}));
+  return crate::Tokeniser(
+      crate::train_word_piece(text, {.vocabulary_size = o.learned, .lower_case = kind == crate::TokeniserKind::bert}));
 }
 
 /// The tokeniser of a model to be trained on a text, of whose characters or frequent pairs it is made where no folder

@@ -67,14 +67,15 @@ namespace detail {
   return pieces;
 }
 
-/// Whether a part of a word is whole characters.
-[[nodiscard]] inline bool is_whole(std::string_view part) {
-  while (!part.empty()) {
+/// Whether a part of a word is several characters, all of them whole.
+[[nodiscard]] inline bool is_several_characters(std::string_view part) {
+  Index count = 0;
+  for (; !part.empty(); ++count) {
     const Utf8Character character = first_character(part);
     if (!character.valid) return false;
     part.remove_prefix(character.size);
   }
-  return true;
+  return count > 1;
 }
 
 /// The words by their text, so that the same text gives the same pieces.
@@ -104,14 +105,15 @@ namespace detail {
 
   std::unordered_set<std::string> known(pieces.begin(), pieces.end());
   std::vector<std::string> parts;
-  for (unsigned byte = 0; byte < 256; ++byte) parts.emplace_back(1, static_cast<char>(static_cast<unsigned char>(byte)));
+  for (unsigned byte = 0; byte < 256; ++byte)
+    parts.emplace_back(1, static_cast<char>(static_cast<unsigned char>(byte)));
   detail::PairCounts counts(words, parts);
   while (!is_full()) {
     const auto pair = counts.take_most_frequent(options.smallest_count);
     if (!pair) break;
     counts.merge(*pair, parts);
     const std::string piece = detail::piece_of(parts.back());  // of several ways to one part the first has added it
-    if (detail::is_whole(parts.back()) && known.insert(piece).second) pieces.push_back(piece);
+    if (detail::is_several_characters(parts.back()) && known.insert(piece).second) pieces.push_back(piece);
   }
   return WordPiece(std::move(pieces), {.lower_case = options.lower_case});
 }

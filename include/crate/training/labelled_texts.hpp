@@ -37,7 +37,8 @@ struct LabelledTexts {
     for (Index s = 0; s < examples.layout.sets(); ++s) {
       random.seek(static_cast<std::uint64_t>(indices[static_cast<std::size_t>(s)]) << most_bits);
       for (Index j = 1; j < examples.layout.length(s); ++j)
-        if (random.uniform() < word_dropout) examples.ids[static_cast<std::size_t>(examples.layout.begin(s) + j)] = mask;
+        if (random.uniform() < word_dropout)
+          examples.ids[static_cast<std::size_t>(examples.layout.begin(s) + j)] = mask;
     }
     return examples;
   }
