@@ -177,8 +177,8 @@ bool has_ista(std::string_view name) {
   return has;
 }
 
-/// The weights of --from, of which the recipe sets the dropout; pieces of text are as long as --context, if it is given,
-/// or as long as they may be. Nothing without --from. Throws OptionError if --context is longer than theirs.
+/// The model of --from, whose dropout is that of the recipe; nothing without --from. Pieces of text are as long as
+/// --context or, if it is not given, as the model's own. Throws OptionError if --context is longer than that.
 template <class Program>
 std::optional<crate::AnyModel<float, typename Program::Families>> model_to_tune(const CLI::App& app, Options& o) {
   if (o.from.empty()) return std::nullopt;
