@@ -95,6 +95,7 @@ Recipe recipe_of(const Bench& bench) {
 
 void print_heading() {
   std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   seconds\n");
+  std::fflush(stdout);
 }
 
 void print_epoch(const EpochReport<ClassificationMeasures>& report) {

@@ -75,6 +75,7 @@ inline SplitText split_text(const Options& o, std::string_view text, const crate
 inline void print_heading(bool tells_bits) {
   std::printf("\n    step   training loss   validation loss   perplexity%s   seconds\n",
               tells_bits ? "   bits a byte" : "");
+  std::fflush(stdout);
 }
 
 inline void print_epoch(const crate::EpochReport<crate::TokenPredictionMeasures>& report,
