@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
+#include <iostream>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -226,10 +227,17 @@ Matrix<float> logits_of(const Model& model, const std::vector<std::vector<TokenI
   return logits;
 }
 
+std::vector<std::string> lines_of(const std::string& path) {
+  if (path != "-") return read_lines(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(std::cin, line);) lines.push_back(line);
+  return lines;
+}
+
 /// Prints the class of every sentence, how probable it is, and the sentence.
 template <class Model>
 void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
-  const std::vector<std::string> lines = read_lines(o.text);
+  const std::vector<std::string> lines = lines_of(o.text);
   if (lines.empty()) throw file_error(o.text, "expected sentences, one a line, found none");
   const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context(), o.text), threads);
   for (std::size_t i = 0; i < lines.size(); ++i) {

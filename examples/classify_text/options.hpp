@@ -68,7 +68,7 @@ inline void add_options(CLI::App& app, Options& o) {
   begin_group(app, "Use");
   app.add_option("--weights", o.weights, "classifier to use, with --text or --test; without it one is trained")
       ->type_name("FILE");
-  app.add_option("--text", o.text, "sentences to classify, one a line")->type_name("FILE");
+  app.add_option("--text", o.text, "sentences to classify, one a line; - for standard input")->type_name("FILE");
   begin_group(app, "Sentences with their classes");
   app.add_option("--train", o.train, "lines of SENTENCE TAB CLASS, or of CLASS BLANK SENTENCE")->type_name("FILE");
   app.add_option("--test", o.test, "the same, to measure on")->type_name("FILE");

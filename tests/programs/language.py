@@ -6,6 +6,7 @@ and loads with its tokeniser; a masked one serves a classifier; texts and vocabu
 import os
 import random
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -179,6 +180,10 @@ def check_classifiers(folder):
     status, seen = run("classify_text", "--weights", f"{folder}/fresh.safetensors", "--text",
                        write(f"{folder}/untidy", "\ufeffA GREAT plot!!\r\n\r\n  poor \xe9t\xe9 \u2014 song...\t\r\nfine"))
     check("it classifies untidy sentences", [line.split("\t")[0] for line in seen.splitlines() if line[3:].split("\t")[-1]][::2] == ["1", "1"], seen)
+    with open(f"{folder}/own") as sentences:
+        found = subprocess.run([f"{sys.argv[1]}/classify_text", "--weights", f"{folder}/fresh.safetensors", "--text", "-"], stdin=sentences,
+                               capture_output=True, text=True, timeout=300)
+    check("it classifies what is piped in", [line.split("\t")[0] for line in found.stdout.splitlines()] == ["1", "0"], found)
     status, seen = run(*fresh, "--tokeniser", "bpe", "--learn-vocabulary", 280, "--word-dropout", 0.1, "--discard")
     check("a classifier learns a byte-pair encoding with its special tokens", status == 0 and "   100.00 %   " in seen, seen)
     check_refused("a vocabulary to learn beside weights", "option --learn-vocabulary would have no effect", *fresh[:5], *learn, "--from", masked,
