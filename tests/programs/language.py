@@ -95,7 +95,7 @@ def check_trains_on(folder, text):
     first, second = f"{folder}/crate-gpt2.safetensors", f"{folder}/second.safetensors"
     other = write(f"{folder}/other_text", content(text)[:2000].replace(b"seen", b"sane"))
     train = ("train_language_model", "--text", other, "--from", first)
-    status, seen = run(*train, "--threads", 2, *SHORT, "--rate", 0.002, "--output", second)
+    status, seen = run(*train, "--threads", 2, *SHORT, "--output", second)
     loss = loss_of_training(seen)
     check("a model is trained on from its weights", status == 0 and loss is not None and loss < 1.5, seen)
     check("with the tokeniser of its weights", content(f"{folder}/second.tokeniser/characters.json")
@@ -178,13 +178,14 @@ def check_classifiers(folder):
     status, seen = run(*fresh, "--output", f"{folder}/fresh.safetensors")
     check("a classifier learns its pieces of words", status == 0 and "   100.00 %   " in seen, seen)
     status, seen = run("classify_text", "--weights", f"{folder}/fresh.safetensors", "--text",
-                       write(f"{folder}/untidy", "\ufeffA GREAT plot!!\r\n\r\n  poor \xe9t\xe9 \u2014 song...\t\r\nfine"))
-    check("it classifies untidy sentences", [line.split("\t")[0] for line in seen.splitlines() if line[3:].split("\t")[-1]][::2] == ["1", "1"], seen)
+                       write(f"{folder}/untidy", "\ufeffA GREAT plot!!\r\n\r\n  poor \xe9t\xe9 \u2014 song...\t\r\na fine cast"))
+    classes = [line.split("\t")[0] for line in seen.splitlines()]
+    check("it classifies untidy sentences", len(classes) == 4 and classes[0] + classes[2] + classes[3] == "101", seen)
     with open(f"{folder}/own") as sentences:
         found = subprocess.run([f"{sys.argv[1]}/classify_text", "--weights", f"{folder}/fresh.safetensors", "--text", "-"], stdin=sentences,
                                capture_output=True, text=True, timeout=300)
     check("it classifies what is piped in", [line.split("\t")[0] for line in found.stdout.splitlines()] == ["1", "0"], found)
-    status, seen = run(*fresh, "--tokeniser", "bpe", "--learn-vocabulary", 280, "--word-dropout", 0.1, "--discard")
+    status, seen = run(*fresh[:-2], "--tokeniser", "bpe", "--learn-vocabulary", 280, "--word-dropout", 0.1, "--discard")
     check("a classifier learns a byte-pair encoding with its special tokens", status == 0 and "   100.00 %   " in seen, seen)
     check_refused("a vocabulary to learn beside weights", "option --learn-vocabulary would have no effect", *fresh[:5], *learn, "--from", masked,
                   "--discard")
