@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
+#include <iostream>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -61,6 +62,17 @@ struct Bench {
   const ChosenTokeniser& chosen;
 };
 
+/// Throws OptionError if words are to be dropped and the tokeniser has no mask.
+void set_word_dropout(LabelledTexts& texts, double share, const Tokeniser& tokeniser) {
+  const auto mask = tokeniser.special_tokens().mask;
+  if (share > 0 && !mask)
+    throw OptionError(
+        "option --word-dropout: expected a tokeniser with a token [MASK] or <mask>, found none in its "
+        "vocabulary");
+  texts.word_dropout = share;
+  texts.mask = mask.value_or(0);
+}
+
 TrainerOptions trainer_options(const Bench& bench) {
   const training_program::Options& training = bench.options.training;
   return training_program::trainer_options(
@@ -78,11 +90,13 @@ Recipe recipe_of(const Bench& bench) {
   recipe.emplace_back("dropout", exact_text(bench.options.dropout));
   recipe.emplace_back("token dropout", exact_text(bench.options.token_dropout));
   recipe.emplace_back("vocabulary", exact_text(bench.chosen.tokeniser.vocabulary_size()));
+  if (bench.options.word_dropout > 0) recipe.emplace_back("word dropout", exact_text(bench.options.word_dropout));
   return recipe;
 }
 
 void print_heading() {
   std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   seconds\n");
+  std::fflush(stdout);
 }
 
 void print_epoch(const EpochReport<ClassificationMeasures>& report) {
@@ -97,8 +111,9 @@ int train(const Bench& bench, Model model) {
   const Tokeniser& tokeniser = bench.chosen.tokeniser;
   text_program::check_vocabulary(tokeniser, model.vocabulary());
   model.about.class_names = bench.class_names;
-  const LabelledTexts training{encode(bench.training.texts, tokeniser, model.context(), bench.options.train),
-                               classify_text::labels_of(bench.training, bench.class_names, bench.options.train)};
+  LabelledTexts training{encode(bench.training.texts, tokeniser, model.context(), bench.options.train),
+                         classify_text::labels_of(bench.training, bench.class_names, bench.options.train)};
+  set_word_dropout(training, bench.options.word_dropout, tokeniser);
   const LabelledTexts test{encode(bench.test.texts, tokeniser, model.context(), bench.options.test),
                            classify_text::labels_of(bench.test, bench.class_names, bench.options.test)};
   std::printf("%s, %td parameters; %td training and %td test sentences of %td classes\n",
@@ -134,7 +149,7 @@ Model fresh_model(const Options& o, Index vocabulary, Index classes) {
   sizes.text.block.dropout = o.dropout;
   if constexpr (requires { sizes.text.block.output_bias; }) sizes.text.block.output_bias = false;
   Model model(sizes);
-  initialise(model, o.training.trainer.seed);
+  initialise(model, o.training.trainer.seed, text_program::start_deviation(o.start, o.dim));
   return model;
 }
 
@@ -159,6 +174,14 @@ AnyModel<float, Classifiers> first_model(const Options& o, Index vocabulary, Ind
   return fresh_model<TransformerSentenceClassifier<float>>(o, vocabulary, classes);
 }
 
+/// The tokeniser that a new training begins with.
+ChosenTokeniser first_tokeniser(const Options& o, const Sentences& sentences) {
+  if (o.tokeniser.learned == 0) return text_program::read_tokeniser(o.tokeniser, o.from);
+  std::string text;
+  for (const std::string& sentence : sentences.texts) text.append(sentence).append("\n");
+  return {o.learned_kind(), text_program::learned_tokeniser(o.tokeniser, o.learned_kind(), text)};
+}
+
 Metadata describe_options(const CLI::App& app, const Options& o) {
   return training_program::describe_options<Options>(app, classify_text::add_options,
                                                      classify_text::continued_options(),
@@ -171,10 +194,10 @@ int run_training(CLI::App& app, Options& o) {
   classify_text::check_options(app, o);
   const Metadata described = describe_options(app, o);
   const bool goes_on = begun && begun->model;
-  const ChosenTokeniser chosen = text_program::read_tokeniser(goes_on ? text_program::TokeniserOptions() : o.tokeniser,
-                                                              goes_on ? o.training.checkpoint : o.from);
   const Sentences training = classify_text::read_labelled_sentences(o.train),
                   test = classify_text::read_labelled_sentences(o.test);
+  const ChosenTokeniser chosen =
+      goes_on ? text_program::read_tokeniser({}, o.training.checkpoint) : first_tokeniser(o, training);
   const std::vector<std::string> names = classify_text::class_names_in(training);
   if (names.size() < 2) throw file_error(o.train, "expected sentences of at least 2 classes, found ", names.size());
   auto model =
@@ -204,10 +227,17 @@ Matrix<float> logits_of(const Model& model, const std::vector<std::vector<TokenI
   return logits;
 }
 
+std::vector<std::string> lines_of(const std::string& path) {
+  if (path != "-") return read_lines(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(std::cin, line);) lines.push_back(line);
+  return lines;
+}
+
 /// Prints the class of every sentence, how probable it is, and the sentence.
 template <class Model>
 void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
-  const std::vector<std::string> lines = read_lines(o.text);
+  const std::vector<std::string> lines = lines_of(o.text);
   if (lines.empty()) throw file_error(o.text, "expected sentences, one a line, found none");
   const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context(), o.text), threads);
   for (std::size_t i = 0; i < lines.size(); ++i) {

@@ -4,9 +4,8 @@
 // its steps beside exact ones, its subspaces and dictionaries; alone or beside another model. Prints a summary, and
 // writes a page of plots and the tables behind them.
 
-#include <cstdint>
-#include <filesystem>
-#include <iterator>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -28,6 +27,7 @@
 #include "inspect_model/tables.hpp"
 #include "plots/figure.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/tokeniser_options.hpp"
 
 namespace {
 
@@ -38,52 +38,59 @@ using inspect_model::Page;
 using inspect_model::Table;
 
 /// Of one model, on each part of the data that is asked for.
-template <class Model>
-std::vector<Measurement> measure_on_all(const std::string& name, const Model& model, Options options,
-                                        Threads& threads) {
+template <class Model, class All>
+std::vector<Measurement> measure_on_all(const std::string& name, const Model& model, const All& inputs,
+                                        const Options& options, Threads& threads) {
   std::vector<Measurement> all;
-  for (const std::string& split : options.splits()) {
-    options.split = split;
-    all.push_back(inspect_model::measure(name, model, options, threads));
-  }
+  for (const auto& part : inputs) all.push_back(inspect_model::measure(name, model, part, options, threads));
   return all;
 }
 
-template <Scalar S>
-std::vector<Measurement> measure_file_in(const TensorTable& weights, const std::string& name, const Options& options,
-                                         Threads& threads) {
-  const AnyModel<S> any_model = any_model_from<S>(weights, options.model);
-  return std::visit([&](const auto& model) { return measure_on_all(name, model, options, threads); }, any_model);
+/// What was measured of the second model, and how its maps are shown on a page, perhaps null.
+struct SecondModel {
+  std::vector<Measurement> measurements;
+  std::function<void(Page* page)> show;
+};
+
+/// Keeps the model and its inputs, which are shown later.
+template <class Model, class All>
+SecondModel measured_second(const std::string& name, std::shared_ptr<const Model> model,
+                            std::shared_ptr<const All> inputs, const Options& options, Threads& threads) {
+  return {measure_on_all(name, *model, *inputs, options, threads), [=, &threads](Page* page) {
+            inspect_model::show_second(name, *model, inputs->back(), options, threads, page);
+          }};
 }
 
-/// Of the second model.
-template <class Model>
-std::vector<Measurement> measure_second(const std::string& name, const Model& first, const Options& options,
-                                        Threads& threads) {
+template <Scalar S>
+SecondModel second_in_file(const TensorTable& weights, const std::string& name, const Options& options,
+                           Threads& threads) {
+  const auto any_model = std::make_shared<const AnyModel<S>>(any_model_from<S>(weights, options.model));
+  return std::visit(
+      [&]<class Model>(const Model& model) {
+        auto inputs = inspect_model::read_inputs(model, options, threads);
+        return measured_second(name, std::shared_ptr<const Model>(any_model, &model),
+                               std::make_shared<const decltype(inputs)>(std::move(inputs)), options, threads);
+      },
+      *any_model);
+}
+
+/// The model of a second file; or an untrained one, which is run on the inputs of the first.
+template <class Model, class All>
+SecondModel second_model(const std::string& name, const Model& first, const All& inputs, const Options& options,
+                         Threads& threads) {
   if (!options.has_second_file()) {
-    Model model = first;
-    initialise(model, /*seed*/ 1);
-    return measure_on_all(name, model, options, threads);
+    const auto model = std::make_shared<Model>(first);
+    initialise(*model, /*seed*/ 1);
+    return measured_second(name, std::shared_ptr<const Model>(model), std::make_shared<const All>(inputs), options,
+                           threads);
   }
   const Options of_second = options.of_second();
   const TensorTable weights = read_weights(of_second.weights, of_second.model.weights_at);
-  return holds_doubles(weights) ? measure_file_in<double>(weights, name, of_second, threads)
-                                : measure_file_in<float>(weights, name, of_second, threads);
+  return holds_doubles(weights) ? second_in_file<double>(weights, name, of_second, threads)
+                                : second_in_file<float>(weights, name, of_second, threads);
 }
 
-template <class Model>
-void inspect(const Model& model, const Options& options, Threads& threads) {
-  const inspect_model::ShownLayers shown = inspect_model::shown_layers(model, options);  // before anything is computed
-  const auto [name, name_of_second] = inspect_model::names_of_models(options);
-  std::vector<Measurement> all = measure_on_all(name, model, options, threads);
-  if (!options.against.empty()) {
-    std::vector<Measurement> of_second = measure_second(name_of_second, model, options, threads);
-    std::move(of_second.begin(), of_second.end(), std::back_inserter(all));
-  }
-  inspect_model::print_summary(all, options.meter);
-  if (!options.output.empty()) inspect_model::write_tables(options.output, inspect_model::all_tables(all));
-  if (!options.figure.empty()) plots::write_svg(options.figure, inspect_model::paper_figure(all));
-  if (options.page.empty()) return inspect_model::show_inputs(model, shown, options, threads, nullptr);
+Page page_of(const std::vector<Measurement>& all, const Options& options) {
   Page page(inspect_model::title_of(all), inspect_model::introduction_of(all, options));
   inspect_model::summary_section(page, all);
   inspect_model::depth_section(page, all);
@@ -92,8 +99,36 @@ void inspect(const Model& model, const Options& options, Threads& threads) {
   inspect_model::step_section(page, all);
   inspect_model::subspace_section(page, all);
   inspect_model::dictionary_section(page, all);
-  inspect_model::show_inputs(model, shown, options, threads, &page);
-  page.write(options.page);
+  return page;
+}
+
+template <class Model>
+void inspect(const Model& model, const Options& options, Threads& threads) {
+  const inspect_model::ShownLayers shown = inspect_model::shown_layers(model, options);  // before anything is computed
+  const auto [name, name_of_second] = inspect_model::names_of_models(options);
+  const auto inputs = inspect_model::read_inputs(model, options, threads);
+  std::vector<Measurement> all = measure_on_all(name, model, inputs, options, threads);
+  SecondModel second;
+  if (!options.against.empty()) {
+    second = second_model(name_of_second, model, inputs, options, threads);
+    all.insert(all.end(), second.measurements.begin(), second.measurements.end());
+  }
+  inspect_model::print_summary(all, options.meter);
+  if (!options.output.empty()) inspect_model::write_tables(options.output, inspect_model::all_tables(all));
+  if (!options.figure.empty()) plots::write_svg(options.figure, inspect_model::paper_figure(all));
+  std::optional<Page> page;
+  if (!options.page.empty()) page = page_of(all, options);
+  Page* const shown_on = page ? &*page : nullptr;
+  inspect_model::show_inputs(model, inputs.back(), shown, options, threads, shown_on, [&] {
+    if (second.show) second.show(shown_on);
+  });
+  if (page) page->write(options.page);
+}
+
+/// Throws what would be thrown when it is measured.
+void check_second(const Options& of_second) {
+  (void)read_weights(of_second.weights, of_second.model.weights_at);
+  if (!of_second.text.empty()) (void)text_program::read_tokeniser(of_second.show.tokeniser, of_second.weights);
 }
 
 template <Scalar S>
@@ -111,7 +146,7 @@ int main(int count, char** arguments) {
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
     const TensorTable weights = read_weights(options.weights, options.model.weights_at);
     if (options.has_second_file())  // before anything is computed
-      (void)read_weights(options.against, options.of_second().model.weights_at);
+      check_second(options.of_second());
     if (holds_doubles(weights))
       inspect_in<double>(weights, options);
     else

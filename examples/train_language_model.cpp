@@ -28,6 +28,7 @@ struct Program {
   train_language_model::SampleOptions sample;
 
   static auto& block_of(auto& options) { return options.block; }
+  static auto& text_of(auto& model) { return model; }
 
   template <class Model>
   Model fresh_model(const Options& o, Index vocabulary) const {
@@ -43,7 +44,7 @@ struct Program {
       options.block.lambda = o.lambda;
     }
     Model model(options);
-    initialise(model, o.training.trainer.seed);
+    initialise(model, o.training.trainer.seed, text_program::start_deviation(o.start, o.dim));
     return model;
   }
 

@@ -21,7 +21,10 @@ struct Program {
   using Families = std::tuple<CrateMaskedLanguageModelFamily, TransformerMaskedLanguageModelFamily>;
   static constexpr bool predicts_every_token = false;
 
+  double share = 0.15;  ///< of the tokens that are to be predicted
+
   static auto& block_of(auto& options) { return options.text.block; }
+  static auto& text_of(auto& model) { return model.text; }
 
   template <class Model>
   static Model fresh_model(const Options& o, Index vocabulary) {
@@ -40,24 +43,26 @@ struct Program {
       block.lambda = o.lambda;
     }
     Model model(options);
-    initialise(model, o.training.trainer.seed);
+    initialise(model, o.training.trainer.seed, text_program::start_deviation(o.start, o.dim));
     return model;
   }
 
-  static MaskingOptions masking_of(const Tokeniser& tokeniser) {
+  [[nodiscard]] MaskingOptions masking_of(const Tokeniser& tokeniser) const {
     const SpecialTokens special = tokeniser.special_tokens();
     return {.mask = special.mask.value(),
             .vocabulary = tokeniser.vocabulary_size(),
+            .share = share,
             .begin = special.sentence_begin,
             .end = special.sentence_end};
   }
 
-  static MaskedTextWindows drawn(std::span<const TokenId> ids, const Options& o, const Tokeniser& tokeniser) {
+  [[nodiscard]] MaskedTextWindows drawn(std::span<const TokenId> ids, const Options& o,
+                                        const Tokeniser& tokeniser) const {
     const MaskingOptions masking = masking_of(tokeniser);
     return {TextWindows(ids, o.context - masking.around(), o.evaluate_every * o.training.trainer.batch), masking};
   }
-  static MaskedTextWindows spread(std::span<const TokenId> ids, const Options& o, const Tokeniser& tokeniser,
-                                  Index most) {
+  [[nodiscard]] MaskedTextWindows spread(std::span<const TokenId> ids, const Options& o, const Tokeniser& tokeniser,
+                                         Index most) const {
     const MaskingOptions masking = masking_of(tokeniser);
     return {TextWindows::spread(ids, o.context - masking.around(), most), masking};
   }
@@ -70,12 +75,15 @@ struct Program {
   static void show(const auto&, const Tokeniser&, Index, Threads&) {}
 };
 
-void add_options(CLI::App& app, Options& o) {
+void add_options(CLI::App& app, Options& o, double& share) {
   o.family = "crate-bert";
   o.tokeniser.kind = "bert";
+  o.tokeniser.special_tokens = {"<s>", "</s>", "<pad>", "<mask>"};
   text_program::add_text_options(app, o);
   text_program::add_model_options(app, o, text_program::family_names<Program>());
   text_program::add_recipe_options(app, o);
+  app.add_option("--masked-share", share, "of the tokens, which are to be predicted")
+      ->check(CLI::Range(0.0, 1.0) & CLI::PositiveNumber);
   training_program::add_file_options(app, o.training, "measurement", "--steps, the texts and the files");
 }
 
@@ -83,12 +91,17 @@ void add_options(CLI::App& app, Options& o) {
 
 int main(int count, char** arguments) {
   Options options;
+  Program program;
   CLI::App app("Trains CRATE-BERT, or a transformer in its place, on a text file with masked tokens.\n");
   program_options::set_up(app, "train_masked_language_model");
-  add_options(app, options);
+  add_options(app, options, program.share);
   return training_program::on_all_ranks(options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-    return program_options::run("train_masked_language_model",
-                                [&] { return text_program::run(Program(), app, options, add_options); });
+    return program_options::run("train_masked_language_model", [&] {
+      return text_program::run(program, app, options, [](CLI::App& defaults, Options& o) {
+        double share = Program().share;
+        add_options(defaults, o, share);
+      });
+    });
   });
 }

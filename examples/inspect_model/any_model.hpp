@@ -71,20 +71,11 @@ template <class Model>
   return result;
 }
 
-namespace detail {
-
-template <class Model>
-inline constexpr bool writes_text = false;
-template <class Block>
-inline constexpr bool writes_text<crate::LanguageModel<Block>> = true;
-
-}  // namespace detail
-
 template <class Model>
 [[nodiscard]] TextModel text_model(const Model& model, crate::Threads& threads) {
   using S = typename Model::Scalar;
   TextModel result{.context = model.context(), .write = {}, .outputs = {}};
-  if constexpr (detail::writes_text<Model>)
+  if constexpr (writes_text<Model>)
     result.write = [&](const std::vector<std::vector<Index>>& prompts, const crate::GenerationOptions& how,
                        const std::optional<Setting>& setting) {
       if (!setting) return crate::generate(model, prompts, how, crate::Run<S>{.threads = &threads});

@@ -58,7 +58,7 @@ inline plots::Range symmetric_range(const crate::Matrix<double>& values) {
   return {-largest, largest};
 }
 
-/// A map of heads and layers for each run of layers, 0 in the middle of the colours where there are negative values.
+/// A map of heads and layers for each run of layers, of two colours and 0 between them where there are negative values.
 /// Maps with numbers that cannot be drawn are left out.
 template <class Value>
 void add_head_maps(Page& page, const Measurement& one, const std::string& title, const std::string& unit,
@@ -69,10 +69,12 @@ void add_head_maps(Page& page, const Measurement& one, const std::string& title,
       for (Index l = 0; l < values.cols(); ++l)
         values(k, l) = value(one.layers[run.first + static_cast<std::size_t>(l)], static_cast<std::size_t>(k));
     if (!values.allFinite() || !one.layers[run.first].before.is_measured()) continue;
+    const bool is_signed = values.minCoeff() < 0;
     plots::HeatMap map{.title = title + of_run(one, run),
                        .maps = {{"", values}},
                        .value_label = unit,
-                       .range = values.minCoeff() < 0 ? std::optional(symmetric_range(values)) : std::nullopt,
+                       .range = is_signed ? std::optional(symmetric_range(values)) : std::nullopt,
+                       .palette = is_signed ? plots::Palette::two_sided : plots::Palette::one_sided,
                        .row_label = "head",
                        .column_label = "layer",
                        .column_names = run.names()};
@@ -83,48 +85,56 @@ void add_head_maps(Page& page, const Measurement& one, const std::string& title,
 
 }  // namespace detail
 
-/// Models of one head have none.
+namespace detail {
+
+inline constexpr std::string_view head_rate_caption =
+    "R of the tokens' projections onto the subspace of each head, entering the layer, in nats. A healthy model "
+    "uses all of its heads: none stays near zero, and each codes a share of its own.";
+inline constexpr std::string_view head_change_caption =
+    "By how much the half with the subspaces changes that rate, in per cent of what it was: the mean over the examples "
+    "behind it beside the mean before. In a healthy CRATE most heads are negative; where a head is far above zero its "
+    "layer expands what it was to compress.";
+
+inline void show_head_lines(Page& page, const Measurement& one, const std::string& of_model) {
+  using Layer = crate::LayerMetrics;
+  add_chart(page,
+            head_lines(one, "Rate in each head" + of_model, {.label = "R(Uₖᵀ Z), nats"}, 1,
+                       [](Curve& curve, double x, const Layer& layer, std::size_t k) {
+                         curve.add(x, layer.before.head_rates[k]);
+                       }),
+            head_rate_caption);
+  add_chart(page,
+            head_lines(
+                one, "Change of each head's rate" + of_model, {.label = "change of R(Uₖᵀ Z), %"}, 100,
+                [](Curve& curve, double x, const Layer& layer, std::size_t k) { curve.add(x, head_change(layer, k)); }),
+            head_change_caption);
+}
+
+inline void show_head_maps(Page& page, const Measurement& one, const std::string& of_model) {
+  using Layer = crate::LayerMetrics;
+  add_head_maps(page, one, "Rate in each head" + of_model, "nats", head_rate_caption,
+                [](const Layer& layer, std::size_t k) { return layer.before.head_rates[k].mean(); });
+  add_head_maps(page, one, "Change of each head's rate" + of_model, "%", head_change_caption,
+                [](const Layer& layer, std::size_t k) {
+                  const double change = head_change(layer, k);
+                  return std::isnan(change) ? 0 : 100 * change;  // maps have no colour for what is missing
+                });
+}
+
+}  // namespace detail
+
+/// Lines of few heads, maps of many. Models of one head have none.
 inline void head_section(Page& page, const std::vector<Measurement>& all) {
   page.section("Heads", "The subspaces of a layer, one by one." + detail::bands(all));
-  const std::vector<std::string> legend = legend_of(all);
   constexpr Index most_lines = 8;
   bool is_shown = false;
   for (std::size_t m = 0; m < all.size(); ++m) {
-    const Measurement& one = all[m];
-    const std::string which = all.size() > 1 ? ", " + legend[m] : "", rate_title = "Rate in each head" + which,
-                      change_title = "Change of each head's rate" + which;
-    const std::string_view rate_caption =
-        "R of the tokens' projections onto the subspace of each head, entering the layer, in nats. A healthy model "
-        "uses all of its heads: none stays near zero, and each codes a share of its own.";
-    const std::string_view change_caption =
-        "By how much the half with the subspaces changes that rate, in per cent of what it was: the mean over the "
-        "examples behind it beside the mean before. In a healthy CRATE most heads are negative; where a head is far "
-        "above zero its layer expands what it was to compress.";
-    if (detail::most_heads(one) < 2) continue;
+    const Index heads = detail::most_heads(all[m]);
+    if (heads < 2) continue;
+    const std::string of_model = all.size() > 1 ? ", " + legend_of(all)[m] : "";
+    heads <= most_lines ? detail::show_head_lines(page, all[m], of_model)
+                        : detail::show_head_maps(page, all[m], of_model);
     is_shown = true;
-    if (detail::most_heads(one) <= most_lines) {
-      detail::add_chart(page,
-                        detail::head_lines(one, rate_title, {.label = "R(Uₖᵀ Z), nats"}, 1,
-                                           [](Curve& curve, double x, const crate::LayerMetrics& layer, std::size_t k) {
-                                             curve.add(x, layer.before.head_rates[k]);
-                                           }),
-                        rate_caption);
-      detail::add_chart(page,
-                        detail::head_lines(one, change_title, {.label = "change of R(Uₖᵀ Z), %"}, 100,
-                                           [](Curve& curve, double x, const crate::LayerMetrics& layer, std::size_t k) {
-                                             curve.add(x, detail::head_change(layer, k));
-                                           }),
-                        change_caption);
-    } else {
-      detail::add_head_maps(
-          page, one, rate_title, "nats", rate_caption,
-          [](const crate::LayerMetrics& layer, std::size_t k) { return layer.before.head_rates[k].mean(); });
-      detail::add_head_maps(page, one, change_title, "%", change_caption,
-                            [](const crate::LayerMetrics& layer, std::size_t k) {
-                              const double change = detail::head_change(layer, k);
-                              return std::isnan(change) ? 0 : 100 * change;  // maps have no colour for what is missing
-                            });
-    }
   }
   if (is_shown) page.table(head_table(all), "Rates of all heads at all places");
 }

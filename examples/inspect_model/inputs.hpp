@@ -19,36 +19,30 @@
 #include "crate/io/pictures/read_image_data_set.hpp"
 #include "image_program/input_images.hpp"
 #include "inspect_model/options.hpp"
+#include "inspect_model/text_inputs.hpp"
 #include "inspect_model/text_parts.hpp"
-#include "run_model/texts.hpp"
 
 // The images or texts on which a model is inspected.
 
 namespace inspect_model {
 
-/// The first texts of --input. Throws FileError if there are none, OptionError on images.
-inline crate::LabelledTokens read_texts(const Options& options) {
-  if (options.input.empty())
-    throw crate::OptionError(
-        crate::concatenate("option ", options.data.empty() ? "--picture" : "--data",
-                           ": expected --input with `tokens`, as the model is one of texts; found images"));
-  const crate::LabelledTokens texts = run_model::read_texts(crate::read_safetensors(options.input));
-  return part_of(texts, 0, std::min(texts.layout.sets(), options.examples));
-}
+/// Whether a model writes texts: then no token sees those behind it.
+template <class Model>
+inline constexpr bool writes_text = false;
+template <class Block>
+inline constexpr bool writes_text<crate::LanguageModel<Block>> = true;
 
 /// Images, as a model takes them.
 template <crate::Scalar S>
 class ExampleImages {
  public:
   explicit ExampleImages(crate::Matrix<S> images) : images_(std::move(images)) {}
-  /// The first of a data set, at most.
-  ExampleImages(crate::ImageDataSet data, crate::ImageNormalisation normalisation, Index most)
-      : images_(Pictures{std::move(data), std::move(normalisation), most}) {}
+  ExampleImages(crate::ImageDataSet data, crate::ImageNormalisation normalisation)
+      : images_(Pictures{std::move(data), std::move(normalisation)}) {}
 
   [[nodiscard]] Index size() const {
-    if (const auto* const images = std::get_if<crate::Matrix<S>>(&images_)) return images->cols();
-    const Pictures& pictures = std::get<Pictures>(images_);
-    return std::min(pictures.most, pictures.data.size());
+    const auto* const images = std::get_if<crate::Matrix<S>>(&images_);
+    return images != nullptr ? images->cols() : std::get<Pictures>(images_).data.size();
   }
 
   /// Images first to first + count - 1, (C H W) x count.
@@ -64,7 +58,6 @@ class ExampleImages {
   struct Pictures {
     crate::ImageDataSet data;
     crate::ImageNormalisation normalisation;
-    Index most;
   };
 
   std::variant<crate::Matrix<S>, Pictures> images_;
@@ -85,15 +78,19 @@ crate::Matrix<S> read_input_images(const std::string& path, const crate::PatchGr
   return std::move(images.pixels);
 }
 
-/// The images of one part of a data set, of folders of pictures as many of each class as the examples ask for.
-inline crate::ImageDataSet read_part(const Options& options, crate::ImageFolderOptions pictures,
-                                     crate::Threads& threads) {
-  const bool is_training = options.split == "training";
-  if (crate::find_image_data_set_kind(options.data) != crate::ImageDataSetKind::picture_folders) {
-    crate::TrainingAndTest sets = crate::read_image_data_set(options.data, pictures, threads).sets;
-    return std::move(is_training ? sets.training : sets.test);
-  }
-  const std::filesystem::path data(options.data), folder = is_training ? data / "train" : crate::find_test_folder(data);
+/// The first images of a data set, at most; all others are forgotten.
+inline crate::ImageDataSet first_images(crate::ImageDataSet data, Index most) {
+  if (data.size() <= most) return data;
+  data.pixels.conservativeResize(Eigen::NoChange, most);
+  data.labels.resize(static_cast<std::size_t>(most));
+  return data;
+}
+
+/// One part of folders of pictures: as many of each class as the examples ask for.
+inline crate::ImageDataSet read_folders(const Options& options, const std::string& split,
+                                        crate::ImageFolderOptions pictures, crate::Threads& threads) {
+  const std::filesystem::path data(options.data);
+  const auto folder = split == "training" ? data / "train" : crate::find_test_folder(data);
   const auto classes = std::ssize(crate::find_class_folders(folder));
   pictures.most_of_class = (options.examples - 1) / classes + 1;
   crate::ImageFolders read = crate::read_image_folders(folder, pictures, threads);
@@ -101,23 +98,39 @@ inline crate::ImageDataSet read_part(const Options& options, crate::ImageFolderO
   return std::move(read.data);
 }
 
-/// The images of --data as the model takes them.
+/// Of each part of --data that is asked for, the images that the examples ask for.
+inline std::vector<crate::ImageDataSet> read_parts(const Options& options, const crate::ImageFolderOptions& pictures,
+                                                   crate::Threads& threads) {
+  std::vector<crate::ImageDataSet> parts;
+  if (crate::find_image_data_set_kind(options.data) == crate::ImageDataSetKind::picture_folders) {
+    for (const std::string& split : options.splits())
+      parts.push_back(first_images(read_folders(options, split, pictures, threads), options.examples));
+    return parts;
+  }
+  crate::TrainingAndTest sets = crate::read_image_data_set(options.data, pictures, threads).sets;
+  for (const std::string& split : options.splits())
+    parts.push_back(first_images(std::move(split == "training" ? sets.training : sets.test), options.examples));
+  return parts;
+}
+
+/// The images of --data as the model takes them, of each part that is asked for.
 template <class Model>
-crate::ImageDataSet read_data(const Model& model, const Options& options, crate::Threads& threads) {
+std::vector<crate::ImageDataSet> read_data(const Model& model, const Options& options, crate::Threads& threads) {
   const crate::PatchGrid& grid = patch_grid(model);
-  crate::ImageDataSet data = with_channels(read_part(options,
-                                                     {.height = grid.image_height(),
-                                                      .width = grid.image_width(),
-                                                      .channels = grid.channels,
-                                                      .fit = model.about.preprocessing.fit,
-                                                      .orientation = model.about.preprocessing.orientation},
-                                                     threads),
-                                           grid.channels);
-  if (data.height != grid.image_height() || data.width != grid.image_width() || data.size() == 0)
-    throw crate::OptionError(crate::concatenate(
-        "option --data: expected images of ", grid.image_height(), " x ", grid.image_width(), ", as the model in '",
-        options.weights, "' takes them, found ", data.size(), " of ", data.height, " x ", data.width));
-  return data;
+  const crate::ImageFolderOptions pictures{.height = grid.image_height(),
+                                           .width = grid.image_width(),
+                                           .channels = grid.channels,
+                                           .fit = model.about.preprocessing.fit,
+                                           .orientation = model.about.preprocessing.orientation};
+  std::vector<crate::ImageDataSet> parts = read_parts(options, pictures, threads);
+  for (crate::ImageDataSet& data : parts) {
+    if (data.height != grid.image_height() || data.width != grid.image_width() || data.size() == 0)
+      throw crate::OptionError(crate::concatenate(
+          "option --data: expected images of ", grid.image_height(), " x ", grid.image_width(), ", as the model in '",
+          options.weights, "' takes them, found ", data.size(), " of ", data.height, " x ", data.width));
+    data = with_channels(std::move(data), grid.channels);
+  }
+  return parts;
 }
 
 /// The pictures in files, as the model takes them, (C H W) x pictures. Throws FileError if one cannot be read or
@@ -134,16 +147,6 @@ crate::Matrix<typename Model::Scalar> read_pictures(const Model& model, const st
   return images;
 }
 
-/// What the model is inspected on: the images of --input or --data, or else the pictures.
-template <class Model>
-ExampleImages<typename Model::Scalar> read_images(const Model& model, const Options& options, crate::Threads& threads) {
-  using S = typename Model::Scalar;
-  if (!options.input.empty())
-    return ExampleImages<S>(read_input_images<S>(options.input, patch_grid(model), options.examples));
-  if (options.data.empty()) return ExampleImages<S>(read_pictures(model, options.show.pictures));
-  return {read_data(model, options, threads), model.about.preprocessing.normalisation, options.examples};
-}
-
 /// What a model computes of images; a masked autoencoder, of which nothing is hidden.
 template <class Model, class ImagesMatrix>
 auto forward_images(const Model& model, const ImagesMatrix& images, const crate::Run<typename Model::Scalar>& run) {
@@ -156,13 +159,43 @@ auto forward_images(const Model& model, const ImagesMatrix& images, const crate:
   }
 }
 
-/// Texts or images, whichever the model takes: LabelledTokens or ExampleImages.
+/// On what a model is inspected: LabelledTokens or ExampleImages, whichever it takes.
+template <class Values>
+struct Inputs {
+  std::string data;  ///< "test", "training", "input", "text", "pictures"
+  Values values;
+};
+
+/// The texts of --text or --input, or the images of --input, of the parts of --data, or else the pictures.
 template <class Model>
 auto read_inputs(const Model& model, const Options& options, crate::Threads& threads) {
-  if constexpr (requires { model.context(); })
-    return read_texts(options);
-  else
-    return read_images(model, options, threads);
+  using S = typename Model::Scalar;
+  if constexpr (requires { model.context(); }) {
+    std::vector<Inputs<crate::LabelledTokens>> all;
+    if (options.text.empty())
+      all.push_back({"input", read_given_texts(options)});
+    else
+      all.push_back({"text", read_text_pieces(options, model.context(), model.vocabulary(), writes_text<Model>)});
+    return all;
+  } else {
+    std::vector<Inputs<ExampleImages<S>>> all;
+    if (!options.text.empty())
+      throw crate::OptionError(
+          "option --text: expected --input, --data or --picture, as the model is one of images; found a text");
+    const auto add = [&](const std::string& data, ExampleImages<S> images) {
+      all.push_back({data, std::move(images)});
+    };
+    if (!options.input.empty()) {
+      add("input", ExampleImages<S>(read_input_images<S>(options.input, patch_grid(model), options.examples)));
+    } else if (options.data.empty()) {
+      add("pictures", ExampleImages<S>(read_pictures(model, options.show.pictures)));
+    } else {
+      std::vector<crate::ImageDataSet> parts = read_data(model, options, threads);
+      for (std::size_t part = 0; part < parts.size(); ++part)
+        add(options.splits()[part], {std::move(parts[part]), model.about.preprocessing.normalisation});
+    }
+    return all;
+  }
 }
 
 [[nodiscard]] inline Index count_of(const crate::LabelledTokens& texts) { return texts.layout.sets(); }
@@ -171,12 +204,12 @@ template <crate::Scalar S>
   return images.size();
 }
 
-/// Sends inputs through the model under the eyes of the observer, a batch at a time.
-template <class Model, class Inputs>
-void run_on(const Model& model, const Inputs& inputs, Index batch, const crate::Run<typename Model::Scalar>& run) {
+/// Sends inputs through the model, a batch at a time.
+template <class Model, class Values>
+void run_on(const Model& model, const Values& inputs, Index batch, const crate::Run<typename Model::Scalar>& run) {
   for (Index first = 0; first < count_of(inputs); first += batch) {
     const Index count = std::min(batch, count_of(inputs) - first);
-    if constexpr (std::is_same_v<Inputs, crate::LabelledTokens>) {
+    if constexpr (std::is_same_v<Values, crate::LabelledTokens>) {
       const crate::LabelledTokens texts = part_of(inputs, first, count);
       (void)model.forward(texts.input(), run);
     } else {
@@ -184,14 +217,6 @@ void run_on(const Model& model, const Inputs& inputs, Index batch, const crate::
       (void)forward_images(model, images, run);
     }
   }
-}
-
-/// The same with all inputs that the options name. Returns how many there were.
-template <class Model>
-Index run_on_all(const Model& model, const Options& options, const crate::Run<typename Model::Scalar>& run) {
-  const auto inputs = read_inputs(model, options, *run.threads);
-  run_on(model, inputs, options.batch, run);
-  return count_of(inputs);
 }
 
 }  // namespace inspect_model

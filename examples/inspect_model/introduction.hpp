@@ -59,6 +59,7 @@ inline std::string title_of(const std::vector<Measurement>& all) {
 inline std::string data_of(const Options& options) {
   if (!options.data.empty()) return options.data;
   if (!options.input.empty()) return options.input;
+  if (!options.text.empty()) return options.text;
   std::string pictures;
   for (const std::string& path : options.show.pictures) pictures += (pictures.empty() ? "" : ", ") + path;
   return pictures;

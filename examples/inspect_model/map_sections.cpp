@@ -60,24 +60,26 @@ void check_maps(const crate::AttentionLayer& layer, const crate::PatchGrid& grid
                                                 options.query->second));
 }
 
-void map_sections(Exhibition& exhibition, const ShownLayer& shown, const ShowOptions& options) {
+void map_sections(FolderAndPage& out, const ShownLayer& shown, const ShowOptions& options) {
   Overlaps overlaps;
-  attention_section(exhibition, overlaps, shown, options);
-  components_section(exhibition, overlaps, shown);
-  segments_section(exhibition, overlaps, shown, options);
-  exhibition.add_table(overlaps.table(), "Overlaps with the given masks, intersection over union");
+  attention_section(out, overlaps, shown, options);
+  components_section(out, overlaps, shown);
+  segments_section(out, overlaps, shown, options);
+  out.add_table(
+      overlaps.table(),
+      "Overlaps with the given masks, intersection over union: 1 where both are the same. A healthy model comes above "
+      "0.5 with its best head or its first mask; one of chance has the share of the image that the object takes");
   overlaps.print();
 }
 
-void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown,
-                       const ShowOptions& options) {
+void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options) {
   const std::vector<Index> heads = shown_heads(shown.layer, options);
   const Index query = query_token(shown.grid(), options);
   const std::string asked = options.query ? "the framed patch" : "the class token";
-  exhibition.begin_section("Attention", "How much " + asked + " attends to every patch in " + shown.layer.name +
-                                            ", head by head: the softmax over all tokens of the scaled inner products "
-                                            "of projected tokens. In a trained model some heads mark the object, "
-                                            "others a part of it.");
+  out.begin_section("Attention", "How much " + asked + " attends to every patch in " + shown.layer.name +
+                                     ", head by head: the softmax over all tokens of the scaled inner products "
+                                     "of projected tokens. In a trained model some heads mark the object, "
+                                     "others a part of it.");
   for (Index image = 0; image < shown.count(); ++image) {
     std::vector<NamedImage> maps{{shown.name(image), picture_with_query(shown, image, options)}};
     std::vector<NamedImage> kept{{shown.name(image), shown.picture(image)}};
@@ -96,25 +98,26 @@ void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLa
     const std::string what = "Attention of " + asked + " in " + shown.layer.name + " to the patches of " +
                              shown.name(image) +
                              ", yellow at its largest share, which is below each map. "
-                             "A head with one small share everywhere looks at nothing";
-    const std::string held = "patches that hold " + percent(options.mass) + " of it";
-    exhibition.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The " + held}},
-                            what + "; below, the " + held);
+                             "In a healthy model heads prefer different parts of the object; one with one small "
+                             "share everywhere looks at nothing";
+    const std::string held = "patches that hold " + percent(options.mass) +
+                             " of it, which in a healthy model lie together, on the object or a part of it";
+    out.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The " + held}},
+                     what + "; below, the " + held);
   }
 }
 
-void components_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown) {
+void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown) {
   const crate::PatchGrid& grid = shown.grid();
   Matrix<double> keys(shown.features.keys.rows(), grid.patches() * shown.count());
   for (Index image = 0; image < shown.count(); ++image)
     keys.middleCols(grid.patches() * image, grid.patches()) = shown.features.patch_keys(image);
   if (keys.rows() < 4) return;  // of fewer features there are no colours
-  exhibition.begin_section(
-      "Principal components of keys",
-      "What varies most among the keys, in " + shown.layer.name +
-          ", of the patches of all images together. In a trained model the first "
-          "component tells objects from their background, and the next three tell their parts apart "
-          "by colours that mean the same in every image.");
+  out.begin_section("Principal components of keys",
+                    "What varies most among the keys, in " + shown.layer.name +
+                        ", of the patches of all images together. In a trained model the first "
+                        "component tells objects from their background, and the next three tell their parts apart "
+                        "by colours that mean the same in every image.");
   const crate::ComponentPicture found = crate::component_picture(keys, grid.rows, grid.columns);
   std::vector<NamedImage> pictures, scores, parts;
   for (Index image = 0; image < shown.count(); ++image) {
@@ -138,14 +141,14 @@ void components_section(Exhibition& exhibition, Overlaps& overlaps, const ShownL
   const std::string first = "The first component of the keys of " + shown.layer.name +
                             ", on one scale for all images, yellow where patches are most unlike those at the border";
   const std::string next = "The next three in red, green and blue, where the first exceeds half its range";
-  exhibition.add_pictures("components", {{pictures, seen_images}, {scores, first}, {parts, next}},
-                          first + "; below, the next three in red, green and blue, where it exceeds half its range");
+  out.add_pictures("components", {{pictures, seen_images}, {scores, first}, {parts, next}},
+                   first + "; below, the next three in red, green and blue, where it exceeds half its range");
 }
 
-void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options) {
-  exhibition.begin_section(
-      "Objects", "Normalised cuts of the graph in which patches of like keys in " + shown.layer.name +
-                     " are neighbours, one after another. In a trained model the first mask covers one object.");
+void segments_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options) {
+  out.begin_section("Objects",
+                    "Normalised cuts of the graph in which patches of like keys in " + shown.layer.name +
+                        " are neighbours, one after another. In a trained model the first mask covers one object.");
   std::vector<NamedImage> pictures, segments;
   for (Index image = 0; image < shown.count(); ++image) {
     std::vector<crate::Mask> masks;
@@ -163,8 +166,10 @@ void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLay
                         tinted(shown.picture(image), masks)});
   }
   const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name + ": " +
-                           colours_of(options.cuts) + ", in the order in which they are found";
-  exhibition.add_pictures("segments", {{pictures, seen_images}, {segments, what}}, what);
+                           colours_of(options.cuts) +
+                           ", in the order in which they are found. In a healthy model the first covers "
+                           "an object along its edges, and not half of the image";
+  out.add_pictures("segments", {{pictures, seen_images}, {segments, what}}, what);
 }
 
 }  // namespace inspect_model

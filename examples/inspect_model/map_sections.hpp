@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "inspect_model/exhibition.hpp"
+#include "inspect_model/folder_and_page.hpp"
 #include "inspect_model/show_options.hpp"
 #include "inspect_model/shown_images.hpp"
 
@@ -13,15 +13,15 @@ namespace inspect_model {
 void check_maps(const crate::AttentionLayer& layer, const crate::PatchGrid& grid, const ShowOptions& options);
 
 /// All of these, and how well what they find covers the masks that are given.
-void map_sections(Exhibition& exhibition, const ShownLayer& shown, const ShowOptions& options);
+void map_sections(FolderAndPage& out, const ShownLayer& shown, const ShowOptions& options);
 
 /// The attention of each head, or of one, to every patch, and the patches that hold most of it.
-void attention_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options);
+void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options);
 
 /// Principal components of the keys of all images: the foreground by the first, colours of the next three.
-void components_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown);
+void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown);
 
 /// Objects by normalised cuts of how alike the keys of patches are.
-void segments_section(Exhibition& exhibition, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options);
+void segments_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options);
 
 }  // namespace inspect_model

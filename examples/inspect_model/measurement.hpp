@@ -46,7 +46,7 @@ struct DictionaryGeometry {
 
 struct Measurement {
   std::string model;  ///< how readers tell it from others: "trained", "untrained"
-  std::string data;   ///< "test", "training", "input", "pictures"
+  std::string data;   ///< as of Inputs
   std::string kind;   ///< "a CRATE classifier"
   Index parameters = 0;
   Index examples = 0;
@@ -152,24 +152,24 @@ std::vector<LayerAngles> angles_between(const std::vector<crate::LayerSubspaces<
 
 }  // namespace detail
 
-/// Runs the model on the data that the options name, and looks at its weights. `name` tells it from others.
-template <class Model>
-Measurement measure(const std::string& name, const Model& model, const Options& options, crate::Threads& threads) {
+/// Runs the model on inputs, and looks at its weights. `name` tells it from others.
+template <class Model, class Values>
+Measurement measure(const std::string& name, const Model& model, const Inputs<Values>& inputs, const Options& options,
+                    crate::Threads& threads) {
   using S = typename Model::Scalar;
   crate::LayerMeter<S> meter(model, options.meter, &threads);
   crate::StepMeter<S> step_meter(model, {.epsilon = options.meter.epsilon}, &threads);
   crate::Workspace workspace;
   Measurement result{.model = name,
-                     .data = !options.data.empty()   ? options.split
-                             : options.input.empty() ? "pictures"
-                                                     : "input",
+                     .data = inputs.data,
                      .kind = std::string(crate::FamilyOf<Model>::title),
-                     .parameters = crate::parameter_count(model)};
-  result.examples = run_on_all(
-      model, options, {.threads = &threads, .workspace = &workspace, .observer = [&](const crate::HalfStep<S>& step) {
-                         meter.see(step);
-                         step_meter.see(step);
-                       }});
+                     .parameters = crate::parameter_count(model),
+                     .examples = count_of(inputs.values)};
+  run_on(model, inputs.values, options.batch,
+         {.threads = &threads, .workspace = &workspace, .observer = [&](const crate::HalfStep<S>& step) {
+            meter.see(step);
+            step_meter.see(step);
+          }});
   result.layers = meter.layers();
   result.steps = step_meter.layers();
   const auto layers = crate::layer_subspaces(model);

@@ -24,7 +24,7 @@ using crate::Index;
 inline constexpr std::string_view untrained = "untrained";
 
 struct Options {
-  std::string weights, input, data, split = "test", output, page, figure, against;
+  std::string weights, input, text, data, split = "test", output, page, figure, against;
   Index examples = 256, batch = 16;
   int threads = 1;
   crate::LayerMeterOptions meter;
@@ -61,27 +61,8 @@ struct Options {
         "summary; writes a page of plots, and the numbers behind them as CSV.\n");
     program_options::set_up(app, "inspect_model");
     examples::LoadOptionsParser model_options;
-    program_options::begin_group(app, "What is inspected, and on what");
-    app.add_option("--weights", weights, "safetensors or PyTorch file")->required()->type_name("FILE");
-    auto* const of_input = app.add_option(
-        "--input", input, "safetensors with `images` [B, C, H, W], or with `tokens` [B, N], as run_model takes it");
-    of_input->type_name("FILE");
-    app.add_option("--data", data, "data set of images, as train_classifier takes it")
-        ->type_name("FOLDER")
-        ->excludes(of_input);
-    program_options::add_choice(app, "--split", split, {"training", "test", "both"},
-                                "which images of --data: training, test or both, side by side");
-    app.add_option("--examples", examples,
-                   "how many images or texts at most: the first, of folders of pictures the first of each class")
-        ->check(CLI::Range(Index{1}, Index{1} << 40));
-    app.add_option("--batch", batch, "how many at a time")->check(CLI::Range(Index{1}, Index{1} << 20));
-    add_second_model(app);
-    program_options::begin_group(app, "What is written");
-    app.add_option("--page", page, "HTML file with all plots and tables, for any browser [none]")->type_name("FILE");
-    app.add_option("--figure", figure,
-                   "SVG file with the figure of the paper: R^c and non-zero entries over the depth [none]")
-        ->type_name("FILE");
-    app.add_option("--output", output, "folder in which the tables are written as CSV [none are]")->type_name("FOLDER");
+    add_models_and_data(app);
+    add_written(app);
     program_options::begin_group(app, "What is measured");
     app.add_option("--epsilon", meter.epsilon, "precision of the paper's rates");
     app.add_option("--lambda", meter.lambda, "weight of the number of non-zero entries in the objective");
@@ -91,6 +72,45 @@ struct Options {
     program_options::begin_group(app, "Run");
     program_options::add_threads(app, threads);
     if (const auto ended = program_options::parse(app, count, arguments)) return ended;
+    model = model_options.parsed();
+    check(app);
+    return std::nullopt;
+  }
+
+ private:
+  void add_models_and_data(CLI::App& app) {
+    program_options::begin_group(app, "What is inspected, and on what");
+    app.add_option("--weights", weights, "safetensors or PyTorch file")->required()->type_name("FILE");
+    auto* const of_input = app.add_option(
+        "--input", input, "safetensors with `images` [B, C, H, W], or with `tokens` [B, N], as run_model takes it");
+    of_input->type_name("FILE");
+    auto* const of_text = app.add_option(
+        "--text", text, "text for a language model, cut into pieces as long as its context, by its tokeniser");
+    of_text->type_name("FILE")->excludes(of_input);
+    app.add_option("--data", data, "data set of images, as train_classifier takes it")
+        ->type_name("FOLDER")
+        ->excludes(of_input)
+        ->excludes(of_text);
+    program_options::add_choice(app, "--split", split, {"training", "test", "both"},
+                                "which images of --data: training, test or both, side by side");
+    app.add_option("--examples", examples,
+                   "how many images or texts at most: the first, of folders of pictures the first of each class")
+        ->check(CLI::Range(Index{1}, Index{1} << 40));
+    app.add_option("--batch", batch, "how many at a time")->check(CLI::Range(Index{1}, Index{1} << 20));
+    add_second_model(app);
+  }
+
+  void add_written(CLI::App& app) {
+    program_options::begin_group(app, "What is written");
+    app.add_option("--page", page, "HTML file with all plots and tables, for any browser [none]")->type_name("FILE");
+    app.add_option("--figure", figure,
+                   "SVG file with the figure of the paper: R^c and non-zero entries over the depth [none]")
+        ->type_name("FILE");
+    app.add_option("--output", output, "folder in which the tables are written as CSV [none are]")->type_name("FOLDER");
+  }
+
+  /// Throws OptionError or FileError where the options do not go together, and completes those that do.
+  void check(const CLI::App& app) {
     program_options::check_effects(app, [&](std::string_view option) {
       if (option == "--split" && data.empty()) return std::string_view("there is no --data");
       const bool is_of_second = option == "--against-heads" || option == "--against-weights-at";
@@ -99,19 +119,17 @@ struct Options {
         return std::string_view("--against untrained is of the shape of --weights");
       return std::string_view();
     });
-    if (input.empty() && data.empty() && show.pictures.empty())
+    const bool has_inputs = !input.empty() || !text.empty() || !data.empty();
+    if (!has_inputs && show.pictures.empty())
       throw crate::OptionError(
-          "options: expected --input or --data or --picture to say on what the model is inspected, found none");
-    show.finish(app, !output.empty() || !page.empty(), !input.empty() || !data.empty());
+          "options: expected --input, --text, --data or --picture to say on what the model is inspected, found none");
+    show.finish(app, !output.empty() || !page.empty(), has_inputs);
     meter.check();
-    model = model_options.parsed();
     for (const std::string& file : {page, figure})
       if (!file.empty()) check_written(file);
     if (!output.empty()) check_pictures_kept();
-    return std::nullopt;
   }
 
- private:
   void add_second_model(CLI::App& app) {
     app.add_option("--against", against,
                    "second model, in the same plots: a file of weights, or `untrained`, the first one before its "
@@ -130,7 +148,9 @@ struct Options {
         const std::string name = std::filesystem::path(file).filename().string();
         const bool is_written =
             name == "components.png" || name == "segments.png" || name == "units.png" || name.starts_with("attention-");
-        if (is_written && examples::same_file((std::filesystem::path(output) / name).string(), file))
+        const std::filesystem::path folder(output);
+        if (is_written && (examples::same_file((folder / name).string(), file) ||
+                           examples::same_file((folder / "against" / name).string(), file)))
           throw crate::file_error(file, "expected a picture that --output does not replace, found one in its folder");
       }
   }
@@ -138,7 +158,7 @@ struct Options {
   /// Before anything is computed. Throws FileError where the file cannot be written, or is one that is read.
   void check_written(const std::string& file) const {
     crate::check_replaceable(file);
-    std::vector<std::string> all_read = {weights, input, against};
+    std::vector<std::string> all_read = {weights, input, text, against};
     for (const auto* const files : {&show.pictures, &show.masks})
       all_read.insert(all_read.end(), files->begin(), files->end());
     for (const std::string& read : all_read)

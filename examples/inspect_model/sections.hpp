@@ -89,8 +89,7 @@ inline std::string of_decoders(const std::vector<Measurement>& all) {
     for (const crate::LayerMetrics& layer : one.layers)
       if (layer.name.starts_with("decoder"))
         return " Layers of a decoder are derived to expand, not to compress; what enters them is measured in the "
-               "middle "
-               "of the block, before its half with the subspaces.";
+               "middle of the block, before its half with the subspaces.";
   return "";
 }
 
@@ -98,7 +97,10 @@ inline std::string of_decoders(const std::vector<Measurement>& all) {
 
 inline void summary_section(Page& page, const std::vector<Measurement>& all) {
   page.section("Summary", "Where the tokens start, where they end, and how the layers step on average.");
-  page.open_table(summary_table(all), "The first and the last layer, and means over all");
+  page.open_table(
+      summary_table(all),
+      "The first and the last layer, and means over all. In a healthy CRATE R^c entering the last layer is below that "
+      "entering the first, R - R^c behind it is above, and steps change R^c by less than 0 %");
 }
 
 inline void depth_section(Page& page, const std::vector<Measurement>& all) {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <iostream>
+#include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -12,7 +14,7 @@
 #include "crate/analysis/unit_use.hpp"
 #include "crate/core/threads.hpp"
 #include "inspect_model/any_model.hpp"
-#include "inspect_model/exhibition.hpp"
+#include "inspect_model/folder_and_page.hpp"
 #include "inspect_model/inputs.hpp"
 #include "inspect_model/introduction.hpp"
 #include "inspect_model/map_sections.hpp"
@@ -30,6 +32,9 @@ struct ShownLayers {
   crate::LayerUnits units;
   std::optional<crate::Tokeniser> tokeniser = {};
 };
+
+/// Shows the maps of a second model; none of texts, and where there is no second model.
+using ShowOfSecond = std::function<void()>;
 
 /// The patches of the images that are shown.
 template <class Model>
@@ -65,25 +70,6 @@ void check_pictures(const Model& model, const ShowOptions& options) {
   });
 }
 
-/// The tokeniser that is named, or the one beside the weights, if there is one that fits the model.
-[[nodiscard]] inline std::optional<crate::Tokeniser> find_tokeniser(const Options& options, Index vocabulary) {
-  const text_program::TokeniserOptions& named = options.show.tokeniser;
-  if (!named.kind.empty() || !named.vocabulary.empty()) {
-    text_program::ChosenTokeniser found = text_program::read_tokeniser(named, options.weights);
-    text_program::check_vocabulary(found.tokeniser, vocabulary);
-    return std::move(found.tokeniser);
-  }
-  try {
-    std::optional<text_program::ChosenTokeniser> found = text_program::read_beside(options.weights);
-    if (!found) return std::nullopt;
-    text_program::check_vocabulary(found->tokeniser, vocabulary);
-    return std::move(found->tokeniser);
-  } catch (const crate::Error& error) {  // nobody asked for it
-    std::cerr << "inspect_model: tokens are shown as numbers: " << error.what() << '\n';
-    return std::nullopt;
-  }
-}
-
 }  // namespace detail
 
 /// Whether anything is shown of single images or texts.
@@ -101,8 +87,8 @@ ShownLayers shown_layers(const Model& model, const Options& options) {
   ShownLayers shown{layer, units_in(units, block_of(layer.name))};
   check_units(shown.units, options.show);
   if constexpr (requires { model.context(); }) {
-    options.show.check_for_texts(detail::writes_text<Model>);
-    if (shows_inputs(options)) shown.tokeniser = detail::find_tokeniser(options, model.vocabulary());
+    options.show.check_for_texts(writes_text<Model>);
+    if (shows_inputs(options)) shown.tokeniser = find_tokeniser(options, model.vocabulary());
     check_prompts(shown.tokeniser, options.show);
   } else {
     options.show.check_for_images();
@@ -132,54 +118,91 @@ template <class Model, crate::Scalar S>
   return images;
 }
 
+/// What the layer sees in the images.
+template <class Model>
+void show_maps(const Model& model, const ShownImages& images, const crate::AttentionLayer& layer,
+               const ShowOptions& options, crate::Threads& threads, FolderAndPage& out) {
+  if (!out.shows() || images.values.cols() == 0) return;
+  const ImageModel any = image_model(model, threads);
+  map_sections(out, {any, images, layer, any.features(images.values, layer)}, options);
+}
+
 template <class Model, crate::Scalar S>
 void show(const Model& model, const ExampleImages<S>& inputs, const ShownLayers& layers, const UnitReport& units,
-          const Options& options, crate::Threads& threads, Exhibition& exhibition) {
+          const Options& options, crate::Threads& threads, FolderAndPage& out, const ShowOfSecond& of_second) {
   const ImageOfInput image_of = [&](Index image) {
     return image_of_values(inputs.take(image, 1).template cast<double>().col(0).eval(), patch_grid(model),
                            model.about.preprocessing.normalisation);
   };
   with_shown_size(model, options.show, [&](const Model& of_shown_size) {
     const ShownImages images = shown_images(of_shown_size, inputs, options.show);
-    const ImageModel any = image_model(of_shown_size, threads);
-    if (exhibition.shows() && images.values.cols() > 0)
-      map_sections(exhibition, {any, images, layers.attention, any.features(images.values, layers.attention)},
-                   options.show);
-    units_section(exhibition, units, patch_grid(model), image_of);
-    steering_section(exhibition, layers.units.half_step, any, images, options.show);
+    show_maps(of_shown_size, images, layers.attention, options.show, threads, out);
+    if (of_second) of_second();
+    units_section(out, units, patch_grid(model), image_of);
+    steering_section(out, layers.units.half_step, image_model(of_shown_size, threads), images, options.show);
   });
 }
 
 template <class Model>
 void show(const Model& model, const crate::LabelledTokens& texts, const ShownLayers& layers, const UnitReport& units,
-          const Options& options, crate::Threads& threads, Exhibition& exhibition) {
-  units_section(exhibition, units, texts, layers.tokeniser);
-  steering_section(exhibition, layers.units.half_step, text_model(model, threads), texts, layers.tokeniser,
-                   options.show, options.batch);
+          const Options& options, crate::Threads& threads, FolderAndPage& out, const ShowOfSecond&) {
+  units_section(out, units, texts, layers.tokeniser);
+  steering_section(out, layers.units.half_step, text_model(model, threads), texts, layers.tokeniser, options.show,
+                   options.batch);
 }
 
 /// Of which model and data single inputs are shown, where there are several.
-[[nodiscard]] inline std::string subject_of(const Options& options) {
+[[nodiscard]] inline std::string subject_of(const Options& options, const std::string& model) {
   if (options.against.empty() && options.split != "both") return "";
-  return "Shown of " + names_of_models(options).first +
-         (options.split == "both" ? ", on the test part of the data." : ".");
+  return "Shown of " + model + (options.split == "both" ? ", on the test part of the data." : ".");
+}
+
+/// The layer of a second model that compares with that of the first: in its block of the same name, or else in its
+/// last. Heads and patches that it does not have are not asked for.
+[[nodiscard]] inline crate::AttentionLayer layer_beside(const std::vector<crate::AttentionLayer>& layers,
+                                                        const crate::PatchGrid& grid, ShowOptions& options) {
+  const auto has_block = [&](const crate::AttentionLayer& layer) { return block_of(layer.name) == options.block; };
+  if (std::none_of(layers.begin(), layers.end(), has_block)) options.block.clear();
+  const crate::AttentionLayer& layer = attention_in(layers, options.block);
+  if (options.head && *options.head >= layer.heads) options.head.reset();
+  if (options.query && (options.query->first >= grid.rows || options.query->second >= grid.columns))
+    options.query.reset();
+  return layer;
 }
 
 }  // namespace detail
 
+/// The same maps of a second model, called `name`, of images: into a folder "against" in that of the first, and beside
+/// its sections. `options` are those of the second.
+template <class Model, class Values>
+void show_second(const std::string& name, const Model& model, const Inputs<Values>& inputs, Options options,
+                 crate::Threads& threads, Page* page) {
+  if constexpr (!std::is_same_v<Values, crate::LabelledTokens>) {
+    const std::filesystem::path folder(options.output);
+    FolderAndPage out(folder.empty() ? folder : folder / "against", page, detail::subject_of(options, name),
+                      ", " + name);
+    if (!out.shows()) return;
+    const auto layer = detail::layer_beside(attention_layers(model), shown_grid(model, options.show), options.show);
+    detail::with_shown_size(model, options.show, [&](const Model& of_shown_size) {
+      const ShownImages images = detail::shown_images(of_shown_size, inputs.values, options.show);
+      detail::show_maps(of_shown_size, images, layer, options.show, threads, out);
+    });
+  }
+}
+
 /// Attention maps, principal components, segments, units and steering, as far as they are asked for: a folder or a page
-/// to show them in, or units of which to tell. Runs the model on its inputs once more, to see what uses its units.
-template <class Model>
-void show_inputs(const Model& model, const ShownLayers& layers, const Options& options, crate::Threads& threads,
-                 Page* page) {
+/// to show them in, or units of which to tell. Runs the model on these inputs once more, to see what uses its units.
+/// `of_second`, if it is one, is called where the maps of a second model belong.
+template <class Model, class Values>
+void show_inputs(const Model& model, const Inputs<Values>& inputs, const ShownLayers& layers, const Options& options,
+                 crate::Threads& threads, Page* page, const ShowOfSecond& of_second) {
   using S = typename Model::Scalar;
   if (!shows_inputs(options)) return;
-  Exhibition exhibition(options.output, page, detail::subject_of(options));
-  const auto inputs = read_inputs(model, options, threads);
+  FolderAndPage out(options.output, page, detail::subject_of(options, names_of_models(options).first));
   crate::UnitMeter<S> meter(layers.units.half_step);
-  run_on(model, inputs, options.batch, {.threads = &threads, .observer = meter.observer()});
+  run_on(model, inputs.values, options.batch, {.threads = &threads, .observer = meter.observer()});
   const UnitReport units = unit_report(meter, layers.units.half_step, options.show);
-  detail::show(model, inputs, layers, units, options, threads, exhibition);
+  detail::show(model, inputs.values, layers, units, options, threads, out, of_second);
 }
 
 }  // namespace inspect_model

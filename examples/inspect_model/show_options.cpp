@@ -102,7 +102,8 @@ void ShowOptions::add_unit_options(CLI::App& app) {
                  "several times")
       ->type_name("UNIT=VALUE")
       ->allow_extra_args(false);
-  app.add_option("--prompt", prompts, "text that a steered language model goes on with [the first tokens of --input]")
+  app.add_option("--prompt", prompts,
+                 "text that a steered language model goes on with [the first tokens of --input or --text]")
       ->type_name("TEXT")
       ->allow_extra_args(false);
   app.add_option("--tokens", tokens, "how many tokens a steered language model writes")

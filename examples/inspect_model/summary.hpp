@@ -66,8 +66,8 @@ inline void print_side_by_side(const std::vector<Measurement>& all, const char* 
 }
 
 inline void print_summary(const std::vector<Measurement>& all, const crate::LayerMeterOptions& options) {
-  std::printf("on %td examples, rates in nats at epsilon %g, objective at lambda %g\n\n", all[0].examples,
-              options.epsilon, options.lambda);
+  std::printf("on %td example%s, rates in nats at epsilon %g, objective at lambda %g\n\n", all[0].examples,
+              all[0].examples == 1 ? "" : "s", options.epsilon, options.lambda);
   if (all.size() == 1) return print_one(all[0]);
   for (std::size_t m = 0; m < all.size(); ++m)
     std::printf("  %s: %s, %td parameters, on %td examples\n", legend_of(all)[m].c_str(), all[m].kind.c_str(),

@@ -9,7 +9,7 @@
 #include "crate/analysis/unit_use.hpp"
 #include "crate/models/labelled_tokens.hpp"
 #include "crate/text/tokeniser.hpp"
-#include "inspect_model/exhibition.hpp"
+#include "inspect_model/folder_and_page.hpp"
 #include "inspect_model/show_options.hpp"
 #include "inspect_model/shown_images.hpp"
 
@@ -60,20 +60,20 @@ void check_prompts(const std::optional<crate::Tokeniser>& tokeniser, const ShowO
 using ImageOfInput = std::function<Image(Index)>;
 
 /// The patches for which each unit is largest.
-void units_section(Exhibition& exhibition, const UnitReport& units, const crate::PatchGrid& grid,
+void units_section(FolderAndPage& out, const UnitReport& units, const crate::PatchGrid& grid,
                    const ImageOfInput& image_of);
 
 /// The words for which each unit is largest, among their neighbours.
-void units_section(Exhibition& exhibition, const UnitReport& units, const crate::LabelledTokens& texts,
+void units_section(FolderAndPage& out, const UnitReport& units, const crate::LabelledTokens& texts,
                    const std::optional<crate::Tokeniser>& tokeniser);
 
 /// What the model predicts of each image when a unit is set.
-void steering_section(Exhibition& exhibition, const std::string& half_step, const ImageModel& model,
+void steering_section(FolderAndPage& out, const std::string& half_step, const ImageModel& model,
                       const ShownImages& images, const ShowOptions& options);
 
 /// What a language model writes when a unit is set, and how another model's outputs change, of `batch` texts at a
 /// time.
-void steering_section(Exhibition& exhibition, const std::string& half_step, const TextModel& model,
+void steering_section(FolderAndPage& out, const std::string& half_step, const TextModel& model,
                       const crate::LabelledTokens& texts, const std::optional<crate::Tokeniser>& tokeniser,
                       const ShowOptions& options, Index batch);
 

@@ -29,12 +29,16 @@ struct ClassMarks {
   std::vector<std::string> names;
 };
 
+/// The colours of numbers: lighter for larger ones; or two, paler towards the middle, for numbers with signs.
+enum class Palette { one_sided, two_sided };
+
 /// Matrices side by side, of one colour scale and beside its bar.
 struct HeatMap {
   std::string title;
   std::vector<NamedMatrix> maps;
   std::string value_label;          ///< of the colour bar, with the unit
   std::optional<Range> range = {};  ///< of the colours, clamped to it; that of the values if empty
+  Palette palette = Palette::one_sided;
   std::string row_label = {}, column_label = {};
   std::optional<ClassMarks> marks = {};                        ///< of square matrices
   std::vector<std::string> row_names = {}, column_names = {};  ///< shown where there is room; none if empty
@@ -67,10 +71,28 @@ inline void check(const HeatMap& plot) {
 
 inline constexpr int colour_levels = 128;
 
+namespace detail {
+
+/// The colour at part, 0..1, of the way over anchors, on straight lines in between.
+template <std::size_t count>
+[[nodiscard]] Colour colour_between(const std::array<Colour, count>& anchors, double part) {
+  const double place = static_cast<double>(count - 1) * part;
+  const auto below = std::min<std::size_t>(count - 2, static_cast<std::size_t>(place));
+  const double beyond = place - static_cast<double>(below);
+  Colour colour;
+  for (std::size_t c = 0; c < 3; ++c)
+    colour[c] =
+        static_cast<std::uint8_t>(std::lround((1 - beyond) * anchors[below][c] + beyond * anchors[below + 1][c]));
+  return colour;
+}
+
+}  // namespace detail
+
 /// From dark blue through green to yellow, lighter for larger values: seen apart on light and dark pages, in grey, and
-/// by the colour-blind. Ten colours of viridis (S. van der Walt, N. Smith, 2015) with straight lines in between.
-[[nodiscard]] inline Colour colour_of_level(int level) {
-  constexpr std::array<Colour, 10> anchors = {{{68, 1, 84},
+/// by the colour-blind. Ten colours of viridis (S. van der Walt, N. Smith, 2015). Two-sided, from blue over nearly
+/// white to red: five colours of RdBu (C. Brewer, 2002).
+[[nodiscard]] inline Colour colour_of_level(int level, Palette palette = Palette::one_sided) {
+  constexpr std::array<Colour, 10> viridis = {{{68, 1, 84},
                                                {72, 40, 120},
                                                {62, 73, 137},
                                                {49, 104, 142},
@@ -80,20 +102,18 @@ inline constexpr int colour_levels = 128;
                                                {110, 206, 88},
                                                {181, 222, 43},
                                                {253, 231, 37}}};
-  const double place = 9.0 * level / (colour_levels - 1);
-  const auto below = std::min<std::size_t>(8, static_cast<std::size_t>(place));
-  const double part = place - static_cast<double>(below);
-  Colour colour;
-  for (std::size_t c = 0; c < 3; ++c)
-    colour[c] = static_cast<std::uint8_t>(std::lround((1 - part) * anchors[below][c] + part * anchors[below + 1][c]));
-  return colour;
+  constexpr std::array<Colour, 5> blue_to_red = {
+      {{5, 48, 97}, {67, 147, 195}, {247, 247, 247}, {214, 96, 77}, {103, 0, 31}}};
+  const double part = static_cast<double>(level) / (colour_levels - 1);
+  return palette == Palette::one_sided ? detail::colour_between(viridis, part)
+                                       : detail::colour_between(blue_to_red, part);
 }
 
 namespace detail {
 
-[[nodiscard]] inline std::string picture_of(const crate::Matrix<double>& values, const Range& range) {
+[[nodiscard]] inline std::string picture_of(const crate::Matrix<double>& values, const Range& range, Palette palette) {
   IndexedPicture picture{values.rows(), values.cols(), {}, {}};
-  for (int level = 0; level < colour_levels; ++level) picture.colours.push_back(colour_of_level(level));
+  for (int level = 0; level < colour_levels; ++level) picture.colours.push_back(colour_of_level(level, palette));
   for (crate::Index i = 0; i < values.rows(); ++i)
     for (crate::Index j = 0; j < values.cols(); ++j) {
       const double part = std::clamp((values(i, j) - range.low) / (range.high - range.low), 0.0, 1.0);
@@ -160,11 +180,12 @@ inline void draw_marks(Drawing& drawing, const ClassMarks& marks, const Box& map
   }
 }
 
-inline void draw_colour_bar(Drawing& drawing, const Box& bar, const Range& range, const std::string& label) {
+inline void draw_colour_bar(Drawing& drawing, const Box& bar, const HeatMap& plot) {
+  const Range range = colour_range(plot);
   crate::Matrix<double> levels(colour_levels, 1);
   for (crate::Index i = 0; i < colour_levels; ++i)
     levels(i, 0) = range.high - (range.high - range.low) * static_cast<double>(i) / (colour_levels - 1);
-  drawing.pixels(bar, picture_of(levels, range));
+  drawing.pixels(bar, picture_of(levels, range, plot.palette));
   drawing.rectangle(bar, "frame");
   const std::vector<Tick> ticks = linear_ticks(range);
   for (const Tick& tick : ticks) {
@@ -172,7 +193,7 @@ inline void draw_colour_bar(Drawing& drawing, const Box& bar, const Range& range
     drawing.line({bar.right(), y}, {bar.right() + 4, y}, "frame");
     drawing.text({bar.right() + 7, y + 4}, tick.label, {.anchor = Anchor::start, .size = tick_size});
   }
-  drawing.text({bar.right() + 7 + widest(ticks) + 14, bar.middle()}, label, {.turn = -90});
+  drawing.text({bar.right() + 7 + widest(ticks) + 14, bar.middle()}, plot.value_label, {.turn = -90});
 }
 
 }  // namespace detail
@@ -225,7 +246,7 @@ inline void draw_names(Drawing& drawing, const HeatMap& plot, const Box& map, bo
 inline void draw_map(Drawing& drawing, const HeatMap& plot, const NamedMatrix& map, const Box& inside, bool is_first) {
   const HeatMapLayout layout = layout_of(plot);
   drawing.text({inside.centre(), inside.top - layout.marks - 8}, map.name);
-  drawing.pixels(inside, picture_of(map.values, colour_range(plot)));
+  drawing.pixels(inside, picture_of(map.values, colour_range(plot), plot.palette));
   drawing.rectangle(inside, "frame");
   if (plot.marks) draw_marks(drawing, *plot.marks, inside, is_first, layout.names);
   draw_names(drawing, plot, inside, is_first);
@@ -254,8 +275,7 @@ inline void draw(Drawing& drawing, const HeatMap& plot, Box box) {
     left = inside.right() + HeatMapLayout::gap;
     tallest = std::max(tallest, size.height);
   }
-  detail::draw_colour_bar(drawing, {left, top, HeatMapLayout::bar_width, tallest}, detail::colour_range(plot),
-                          plot.value_label);
+  detail::draw_colour_bar(drawing, {left, top, HeatMapLayout::bar_width, tallest}, plot);
 }
 
 }  // namespace plots

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "crate/io/families.hpp"
 #include "crate/io/formats/detail/is_among.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/start.hpp"
 #include "text_program/tokeniser_options.hpp"
 #include "training_program/begun_training.hpp"
 #include "training_program/check_options.hpp"
@@ -25,10 +28,11 @@ struct Options {
   Index validation_windows = 256;
 
   // the model
-  std::string family;
+  std::string family, from;
   Index dim = 128, depth = 4, heads = 4, context = 64;
   double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
-  bool has_ista = true;  // whether blocks of the family have
+  std::optional<double> start;  // deviation of the random start
+  bool has_ista = true;         // whether blocks of the family have
 
   // the recipe and the files
   training_program::Options training = {.weight_decay = 0.1,
@@ -41,8 +45,12 @@ struct Options {
 
   /// What options of the program itself, if it has any, mean nothing, and why.
   [[nodiscard]] std::string_view why_without_effect(std::string_view name) const {
+    constexpr std::array<std::string_view, 8> of_new_models = {
+        "--family", "--dim", "--depth", "--heads", "--start", "--step-size", "--lambda", "--learn-vocabulary"};
+    if (!from.empty() && crate::detail::is_among(of_new_models, name)) return "model and tokeniser are those of --from";
     if (!has_ista && (name == "--step-size" || name == "--lambda")) return "models of --family have no ISTA";
-    if (name == "--learn-vocabulary" && tokeniser.kind != "bpe") return "--tokeniser is not bpe";
+    if (name == "--learn-vocabulary" && !can_be_learned(crate::tokeniser_kind_named(tokeniser.kind)))
+      return "--tokeniser is none that can be learned";
     if (name == "--vocabulary" && (tokeniser.kind == "bytes" || tokeniser.learned > 0))
       return "the tokeniser needs no files";
     return training_program::why_without_effect(name, training);
@@ -52,7 +60,7 @@ struct Options {
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
   return {.changeable = {"--text", "--validation", "--validation-windows", "--vocabulary", "--output", "--history",
                          "--steps", "--checkpoint-every", "--history-every"},
-          .paths = {"--text", "--validation", "--vocabulary", "--output", "--history"},
+          .paths = {"--text", "--validation", "--vocabulary", "--from", "--output", "--history"},
           .of_the_run = {"--sample", "--prompt", "--temperature"}};
 }
 
@@ -65,21 +73,24 @@ inline void add_text_options(CLI::App& app, Options& o) {
                  "pieces of that text, spread evenly, to measure on in between; at the end all of it is")
       ->check(CLI::Range(Index{1}, Index{1} << 40));
   add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind, "none: characters are those of --text");
-  app.add_option("--learn-vocabulary", o.tokeniser.learned,
-                 "learn a byte-pair encoding of so many tokens from the text; 0 for none");
+  add_learning_option(app, o.tokeniser, "the text");
 }
 
 inline void add_model_options(CLI::App& app, Options& o, const std::vector<std::string>& families) {
   program_options::begin_group(app, "Model");
+  app.add_option("--from", o.from,
+                 "begin with these weights, and their tokeniser unless --vocabulary is given; sizes are theirs")
+      ->type_name("FILE");
   program_options::add_choice(app, "--family", o.family, families, program_options::alternatives(families));
   app.add_option("--dim", o.dim, "width of the tokens");
   app.add_option("--depth", o.depth, "blocks");
   app.add_option("--heads", o.heads, "number of heads");
-  app.add_option("--context", o.context, "most tokens that the model sees at a time");
+  app.add_option("--context", o.context, "most tokens that the model sees at a time; with --from at most its own");
   app.add_option("--step-size", o.step, "eta of ISTA");
   app.add_option("--lambda", o.lambda, "lambda of ISTA");
   app.add_option("--dropout", o.dropout, "in the attention");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
+  add_start_option(app, o.start);
 }
 
 inline void add_recipe_options(CLI::App& app, Options& o) {
@@ -97,7 +108,9 @@ inline void add_recipe_options(CLI::App& app, Options& o) {
 
 /// What options say that were not given, because others were.
 inline void complete_options(const CLI::App& app, Options& o) {
-  if (app.count("--tokeniser") == 0 && o.tokeniser.learned > 0) o.tokeniser.kind = "bpe";
+  if (app.count("--tokeniser") == 0 && o.from.empty() && o.tokeniser.learned > 0 &&
+      !can_be_learned(crate::tokeniser_kind_named(o.tokeniser.kind)))
+    o.tokeniser.kind = "bpe";
   if (app.count("--evaluate-every") == 0 && o.steps < o.evaluate_every && o.steps > 0) o.evaluate_every = o.steps;
   const bool decays = o.training.schedule != "constant";
   if (app.count("--warm-up") == 0 && decays && o.steps < o.warm_up) o.warm_up = o.steps / 10;
@@ -109,6 +122,7 @@ inline void note_completed(const Options& o, crate::Metadata& notes) {
     if (name == "--tokeniser") text = o.tokeniser.kind;
     if (name == "--evaluate-every") text = std::to_string(o.evaluate_every);
     if (name == "--warm-up") text = std::to_string(o.warm_up);
+    if (name == "--context") text = std::to_string(o.context);
   }
 }
 
@@ -125,7 +139,7 @@ inline void check_options(const CLI::App& app, Options& o) {
                                                 o.evaluate_every, ", found ", o.steps));
   o.training.decay_matrices_only = !o.decay_all;
   o.training.trainer.epochs = o.steps / o.evaluate_every;
-  training_program::check_options(o.training, {{"--text", o.text}, {"--validation", o.validation}});
+  training_program::check_options(o.training, {{"--text", o.text}, {"--validation", o.validation}, {"--from", o.from}});
   for (const std::string& weights : {o.training.output, o.training.checkpoint})
     if (!weights.empty()) check_tokeniser_folder(weights);
 }

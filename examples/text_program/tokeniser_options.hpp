@@ -14,6 +14,7 @@
 #include "crate/io/formats/text_file.hpp"
 #include "crate/text/read_tokeniser.hpp"
 #include "crate/text/train_byte_level_bpe.hpp"
+#include "crate/text/train_word_piece.hpp"
 #include "crate/text/write_tokeniser.hpp"
 #include "program_options/program_options.hpp"
 
@@ -25,9 +26,16 @@ namespace text_program {
 using crate::Index;
 
 struct TokeniserOptions {
-  std::string kind, vocabulary;
-  Index learned = 0;  ///< tokens of a byte-pair encoding that is learned from the text; 0 for none
+  std::string kind = {}, vocabulary = {};
+  Index learned = 0;  ///< tokens of a vocabulary that is learned from the text; 0 for none
+  std::vector<std::string> special_tokens = {"<|endoftext|>"};  ///< of a byte-pair encoding that is learned
 };
+
+/// Whether a vocabulary of that kind can be learned from a text.
+[[nodiscard]] inline bool can_be_learned(crate::TokeniserKind kind) {
+  using enum crate::TokeniserKind;
+  return kind == bpe || kind == bert || kind == bert_cased;
+}
 
 /// `otherwise` and `otherwise_in` say which tokeniser is taken, and from where, if none is given.
 inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o,
@@ -39,6 +47,14 @@ inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o,
                               program_options::alternatives(names) + " [" + otherwise + "]");
   app.add_option("--vocabulary", o.vocabulary, "folder with the tokeniser's files [" + otherwise_in + "]")
       ->type_name("FOLDER");
+}
+
+/// Learning a vocabulary from `source`, such as "the text".
+inline void add_learning_option(CLI::App& app, TokeniserOptions& o, const std::string& source) {
+  app.add_option("--learn-vocabulary", o.learned,
+                 "learn a vocabulary of so many tokens from " + source +
+                     ": of bpe, or of BERT's pieces of words with bert and bert-cased; 0 for none")
+      ->check(CLI::NonNegativeNumber);
 }
 
 /// The folder of the tokeniser that belongs to these weights.
@@ -121,17 +137,26 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
   } catch (const crate::VocabularyError& error) { throw crate::file_error(path, error.what()); }
 }
 
+/// The tokeniser of that kind whose vocabulary the options want to be learned from a text.
+[[nodiscard]] inline crate::Tokeniser learned_tokeniser(const TokeniserOptions& o, crate::TokeniserKind kind,
+                                                        std::string_view text) {
+  if (kind == crate::TokeniserKind::bpe)
+    return crate::Tokeniser(
+        crate::train_byte_level_bpe(text, {.vocabulary_size = o.learned, .special_tokens = o.special_tokens}));
+  return crate::Tokeniser(
+      crate::train_word_piece(text, {.vocabulary_size = o.learned, .lower_case = kind == crate::TokeniserKind::bert}));
+}
+
 /// The tokeniser of a model to be trained on a text, of whose characters or frequent pairs it is made where no folder
 /// holds it.
 [[nodiscard]] inline ChosenTokeniser tokeniser_for(const TokeniserOptions& o, std::string_view text) {
   const crate::TokeniserKind kind = crate::tokeniser_kind_named(o.kind);
-  if (kind == crate::TokeniserKind::bpe && o.learned > 0)
-    return {kind, crate::Tokeniser(crate::train_byte_level_bpe(text, {.vocabulary_size = o.learned}))};
+  if (o.learned > 0) return {kind, learned_tokeniser(o, kind, text)};
   if (kind == crate::TokeniserKind::characters && o.vocabulary.empty())
     return {kind, crate::Tokeniser(crate::CharacterTokeniser(text))};
   if (kind != crate::TokeniserKind::bytes && o.vocabulary.empty())
     throw crate::OptionError(crate::concatenate("option --vocabulary: expected the folder of the tokeniser ", o.kind,
-                                                kind == crate::TokeniserKind::bpe ? ", or --learn-vocabulary" : "",
+                                                can_be_learned(kind) ? ", or --learn-vocabulary" : "",
                                                 ", found nothing"));
   return {kind, crate::read_tokeniser(o.vocabulary, kind)};
 }

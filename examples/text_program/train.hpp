@@ -19,12 +19,14 @@
 #include "text_program/measure.hpp"
 #include "text_program/options.hpp"
 #include "text_program/save.hpp"
+#include "training_program/attention_dropout.hpp"
 #include "training_program/run.hpp"
 
 // Training on a long text. A program that does so has
 //   Families                              among which --family chooses
 //   predicts_every_token                  whether what a text costs in bits a byte can be told
 //   fresh_model<Model>(options, vocabulary)
+//   text_of(model)                        what has the model's blocks and the dropout in front of them
 //   drawn(ids, options, tokeniser), spread(ids, options, tokeniser, most)      the examples, to train and to measure on
 //   check(tokeniser)                      throws if it cannot serve
 //   show(model, tokeniser, step, threads) what is shown of the model beside its loss
@@ -73,6 +75,7 @@ inline SplitText split_text(const Options& o, std::string_view text, const crate
 inline void print_heading(bool tells_bits) {
   std::printf("\n    step   training loss   validation loss   perplexity%s   seconds\n",
               tells_bits ? "   bits a byte" : "");
+  std::fflush(stdout);
 }
 
 inline void print_epoch(const crate::EpochReport<crate::TokenPredictionMeasures>& report,
@@ -175,6 +178,33 @@ bool has_ista(std::string_view name) {
   return has;
 }
 
+/// The model of --from, whose dropout is that of the recipe; nothing without --from. Pieces of text are as long as
+/// --context or, if it is not given, as the model's own. Throws OptionError if --context is longer than that.
+template <class Program>
+std::optional<crate::AnyModel<float, typename Program::Families>> model_to_tune(const CLI::App& app, Options& o) {
+  if (o.from.empty()) return std::nullopt;
+  auto any_model = crate::load_model<float, typename Program::Families>(o.from);
+  std::visit(
+      [&](auto& model) {
+        if (app.count("--context") == 0) o.context = model.context();
+        crate::check_option(o.context <= model.context(),
+                            crate::concatenate("--context at most ", model.context(), ", as in --from"), o.context);
+        auto& text = Program::text_of(model);
+        training_program::set_attention_dropout(text.encoder.layers, o.dropout);
+        text.tokens.dropout = o.token_dropout;
+      },
+      any_model);
+  return any_model;
+}
+
+/// The tokeniser of a new training.
+inline ChosenTokeniser first_tokeniser(const CLI::App& app, const Options& o, std::string_view text) {
+  if (o.from.empty()) return tokeniser_for(o.tokeniser, text);
+  TokeniserOptions given = o.tokeniser;
+  if (app.count("--tokeniser") == 0) given.kind.clear();
+  return read_tokeniser(given, o.from);
+}
+
 /// Everything behind the command line; add(app, options) adds all options.
 template <class Program, class Add>
 int run(const Program& program, CLI::App& app, Options& o, const Add& add) {
@@ -183,19 +213,20 @@ int run(const Program& program, CLI::App& app, Options& o, const Add& add) {
   if (begun) training_program::complete_options(app, begun->notes, continued_options());
   o.has_ista = has_ista<Program>(o.family);
   check_options(app, o);
+  const bool goes_on = begun && begun->model;
+  auto any_model = goes_on ? std::move(begun->model) : model_to_tune<Program>(app, o);
   crate::Metadata notes = training_program::describe_options<Options>(
       app, add, continued_options(), [&](std::string_view name) { return o.why_without_effect(name); });
   note_completed(o, notes);
 
   const std::string text = read_text(o.text);
-  const bool goes_on = begun && begun->model;
   auto beside = goes_on ? read_beside(o.training.checkpoint) : std::nullopt;
-  const ChosenTokeniser chosen = beside ? *std::move(beside) : tokeniser_for(o.tokeniser, text);
+  const ChosenTokeniser chosen = beside ? *std::move(beside) : first_tokeniser(app, o, text);
   program.check(chosen.tokeniser);
   const SplitText split = split_text(o, text, chosen.tokeniser);
-  auto any_model = goes_on ? *std::move(begun->model) : fresh_model(program, o, chosen.tokeniser.vocabulary_size());
+  if (!any_model) any_model = fresh_model(program, o, chosen.tokeniser.vocabulary_size());
   return std::visit([&](auto& model) { return train(program, o, split, chosen, std::move(model), std::move(notes)); },
-                    any_model);
+                    *any_model);
 }
 
 }  // namespace text_program

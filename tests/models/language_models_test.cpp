@@ -275,6 +275,11 @@ TEST_CASE("language models start as published") {
   CHECK(std::abs(deviation(block.transform.branch.layer.contract.weight) - 0.02 / std::sqrt(8)) < 2e-4);
   CHECK(block.transform.branch.layer.expand.bias.isZero(0));
   CHECK(block.attend.branch.norm.weight.isOnes(0));
+  auto wide = model;
+  initialise(wide, 1, 0.04);
+  CHECK((wide.embedding.weight - 2 * model.embedding.weight).isZero(1e-7F));
+  CHECK((wide.encoder.layers.front().attend.branch.layer.output.weight - 2 * block.attend.branch.layer.output.weight)
+            .isZero(1e-7F));
   OvercompleteLanguageModel<float> overcomplete(presets::small_text<OvercompleteLanguageModel<float>>());
   initialise(overcomplete, 1);
   const auto& dictionary = overcomplete.encoder.layers.front().sparsify.layer.dictionary;

@@ -341,3 +341,20 @@ TEST_CASE("The rate of tokens that are all zero is zero") {
   CHECK(coding_rate(Matrix<double>(Matrix<double>::Zero(300, 900))) == 0);
   CHECK(coding_rate(Matrix<float>(Matrix<float>::Zero(2, 3))) == 0);
 }
+
+TEST_CASE("The rate of float tokens, summed in float, is that of double up to their rounding, or summed in double") {
+  for_random_draws(10, [](Random& random) {
+    const Matrix<float> z = draw_normal(random, draw_index(random, 1, 70), draw_index(random, 1, 200)).cast<float>();
+    for (const double size : {1e-30, 1e-3, 1.0, 1e3, 1e25}) {
+      const Matrix<float> sized = static_cast<float>(size) * z;
+      // Of one direction, with others far shorter, which float sums would lose.
+      const Matrix<float> dependent = sized.col(0) * z.row(0) + 1e-5F * sized;
+      for (const Matrix<float>& tokens : {sized, dependent}) {
+        INFO(tokens.rows() << " x " << tokens.cols() << ", size " << size);
+        const detail::RateScale scale{tokens.rows(), tokens.cols(), 0.5};
+        CHECK(relative_error(detail::rate_in_scalar(evaluated(tokens), scale), coding_rate(tokens)) < 1e-4);
+      }
+    }
+  });
+  CHECK(detail::rate_in_scalar(evaluated(Matrix<float>(Matrix<float>::Zero(2, 3))), {2, 3, 0.5}) == 0);
+}

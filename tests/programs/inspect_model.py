@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import struct
 import sys
 import tempfile
@@ -302,6 +303,64 @@ def check_texts(folder):
     check_page("the page of a language model", os.path.join(folder, "texts.html"))
 
 
+def check_plain_texts(folder):
+    """A text is cut into contexts of 24 tokens, by a tokeniser of 26 characters beside the weights."""
+    weights, text = os.path.join(folder, "gpt.pth"), os.path.join(folder, "text.txt")
+    shutil.copyfile(os.path.join(FIXTURES, "gpt_checkpoint.pth"), weights)
+    os.makedirs(os.path.join(folder, "gpt.tokeniser"), exist_ok=True)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    with open(os.path.join(folder, "gpt.tokeniser", "characters.json"), "w", encoding="utf-8") as file:
+        json.dump({letter: number for number, letter in enumerate(letters)}, file)
+    of_model = ["--weights", weights, "--heads", 3]
+
+    def layers_of(what, content, *arguments):
+        with open(text, "w", encoding="utf-8") as file:
+            file.write(content)
+        out = os.path.join(folder, "of_text")
+        status, said = run(*of_model, *arguments, "--output", out)
+        check(f"a language model is inspected on {what}", status == 0, said)
+        without = [{key: value for key, value in row.items() if key != "data"} for row in
+                   (table(out, "layers.csv") if status == 0 else [])]
+        return without, said
+
+    context = 24
+    tokens = os.path.join(folder, "letters.safetensors")
+    ids = [i % 26 for i in range(2 * context)]
+    write_tensor(tokens, "tokens", "I64", [2, context], struct.pack(f"<{len(ids)}q", *ids))
+    of_text, said = layers_of("a text", letters * context, "--text", text, "--examples", 2)
+    of_tokens, _ = layers_of("its tokens", "", "--input", tokens)
+    check("a text is the tokens that it is made of", of_text and of_text == of_tokens, f"{of_text[:1]} {of_tokens[:1]}")
+    check("snippets are in letters", any(f"[{letter}]" in said for letter in letters), said)
+    of_text, said = layers_of("a text shorter than the context", "abc", "--text", text)
+    check("which is one example", "on 1 example," in said, said)
+    for content, message in [("", "found an empty file"), ("abc1", "found U+0031")]:
+        with open(text, "w", encoding="utf-8") as file:
+            file.write(content)
+        status, said = run(*of_model, "--text", text)
+        check(f"the text {content!r} is refused", status == 1 and message in said, said)
+    status, said = run("--weights", os.path.join(FIXTURES, "gpt_checkpoint.pth"), "--heads", 3, "--text", text)
+    check("a text without a tokeniser is refused", status == 1 and "gpt_checkpoint.tokeniser" in said, said)
+    status, said = run("--weights", os.path.join(FIXTURES, "classifier_weights.safetensors"), "--heads", 3, "--text",
+                       text)
+    check("a text for a model of images is refused", status == 1 and "option --text" in said, said)
+
+
+def check_second_maps(folder):
+    of_model = ["--weights", os.path.join(FIXTURES, "classifier_weights.safetensors"), "--heads", 3]
+    picture, _ = write_disk(folder)
+    out, page = os.path.join(folder, "both"), os.path.join(folder, "both.html")
+    status, said = run(*of_model, "--picture", picture, "--against", "untrained", "--output", out, "--page", page)
+    check("maps of two models are shown", status == 0, said)
+    if status != 0:
+        return
+    check("the second's in a folder of their own", size_of_png(out, "against", "attention-disk.png") ==
+          size_of_png(out, "attention-disk.png"))
+    check_page("the page with maps of two models", page)
+    with open(page, encoding="utf-8") as file:
+        text = file.read()
+    check("and in sections beside each other", 0 < text.find(">Attention, untrained<") < text.find(">Units<"))
+
+
 def check_refusals(folder):
     weights = os.path.join(FIXTURES, "classifier_weights.safetensors")
     images = os.path.join(folder, "small.safetensors")
@@ -309,7 +368,7 @@ def check_refusals(folder):
     no_numbers = os.path.join(folder, "nan.safetensors")
     write_tensor(no_numbers, "images", "F32", [1, 3, 32, 32], struct.pack("<f", math.nan) * (3 * 32 * 32))
     for arguments, message in [
-            (["--heads", 3], "expected --input or --data"),
+            (["--heads", 3], "expected --input, --text, --data or --picture"),
             (["--heads", 3, "--input", no_numbers], "expected finite numbers, found NaN or infinity"),
             (["--heads", 3, "--input", images], "expected images of shape [3, 32, 32], found [1, 3, 2, 2]"),
             (["--heads", 3, "--input", images, "--epsilon", 0], "epsilon > 0"),
@@ -377,6 +436,8 @@ def main():
         check_maps(folder)
         check_uses_of_units(folder)
         check_texts(folder)
+        check_plain_texts(folder)
+        check_second_maps(folder)
         check_refusals(folder)
         check_refused_pictures(folder)
     return end()

@@ -6,6 +6,7 @@ and loads with its tokeniser; a masked one serves a classifier; texts and vocabu
 import os
 import random
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -89,6 +90,27 @@ def check_pairs(folder, text):
                   "--warm-up", 5, "--discard")
 
 
+def check_trains_on(folder, text):
+    """A model is trained on, on another text, from its weights and with its tokeniser."""
+    first, second = f"{folder}/crate-gpt2.safetensors", f"{folder}/second.safetensors"
+    other = write(f"{folder}/other_text", content(text)[:2000].replace(b"seen", b"sane"))
+    train = ("train_language_model", "--text", other, "--from", first)
+    status, seen = run(*train, "--threads", 2, *SHORT, "--output", second)
+    loss = loss_of_training(seen)
+    check("a model is trained on from its weights", status == 0 and loss is not None and loss < 1.5, seen)
+    check("with the tokeniser of its weights", content(f"{folder}/second.tokeniser/characters.json")
+          == content(f"{folder}/crate-gpt2.tokeniser/characters.json"))
+    status, seen = run("generate", "--weights", second, "--prompt", "the", "--tokens", 3)
+    check("what was trained on writes", status == 0 and seen.startswith("the"), seen)
+    status, seen = run(*train, *RECIPE, "--steps", 20, "--context", 8, "--checkpoint", f"{folder}/tuning")
+    again = run("train_language_model", "--checkpoint", f"{folder}/tuning", "--resume", "--steps", 40)
+    check("such a training goes on", status == 0 and again[0] == 0 and "after step 20 of 40" in again[1], (seen, again))
+    check_refused("pieces longer than the context of the weights", "--context at most 16", *train, *SHORT, "--context", 17, "--discard")
+    check_refused("sizes beside weights", "option --dim would have no effect", *train, *SHORT, "--dim", 32, "--discard")
+    check_refused("characters that the weights do not know", "expected characters", *train[:1], "--from", first, *SHORT, "--discard",
+                  "--text", write(f"{folder}/foreign", "\u00e9" * 50))
+
+
 def check_texts(folder, text):
     train = ("train_language_model", *SMALL, *SHORT, "--discard")
     check_refused("steps that are no multiple", "expected a multiple of --evaluate-every, 20, found 30", "train_language_model", *RECIPE,
@@ -139,9 +161,34 @@ def check_classifiers(folder):
         check(f"a classifier from {family} is as good when used", seen == "accuracy 100.00 % (60 of 60 sentences)\n", seen)
         status, seen = run("classify_text", "--weights", weights, "--text", write(f"{folder}/own", "a great plot\na poor song\n"))
         check("it classifies one's own sentences", [line.split("\t")[0] for line in seen.splitlines()] == ["1", "0"], seen)
+        if family == "crate-bert":
+            status, seen = run("train_masked_language_model", "--from", masked, "--text", text, "--threads", 2, "--steps", 20, *RECIPE,
+                               "--discard")
+            check("a masked model is trained on from its weights", status == 0 and loss_of_training(seen) < 0.7, seen)
+            status, seen = run("classify_text", *recipe, "--from", masked, "--word-dropout", 0.2, "--output", weights)
+            check("a classifier learns from sentences that lose words", status == 0 and "   100.00 %" in seen, seen)
         status, seen = run("classify_text", *recipe, *bert, "--family", f"{family}-classifier", "--dim", 16, "--depth", 1, "--heads", 2,
                            "--discard")
         check(f"{family}-classifier learns from scratch", status == 0 and "   100.00 %   " in seen, seen)
+    learn = ("--learn-vocabulary", 60)
+    status, seen = run("train_masked_language_model", "--text", text, *SMALL, *SHORT, *learn, "--output", f"{folder}/own.safetensors")
+    check("a masked model learns its pieces of words", status == 0 and content(f"{folder}/own.tokeniser/kind") == b"bert\n", seen)
+    fresh = ("classify_text", "--train", f"{folder}/train.tsv", "--test", f"{folder}/test", "--epochs", 12, "--rate", 0.01, "--batch", 16,
+             "--dim", 16, "--depth", 1, "--heads", 2, *learn)
+    status, seen = run(*fresh, "--output", f"{folder}/fresh.safetensors")
+    check("a classifier learns its pieces of words", status == 0 and "   100.00 %   " in seen, seen)
+    status, seen = run("classify_text", "--weights", f"{folder}/fresh.safetensors", "--text",
+                       write(f"{folder}/untidy", "\ufeffA GREAT plot!!\r\n\r\n  poor \xe9t\xe9 \u2014 song...\t\r\na fine cast"))
+    classes = [line.split("\t")[0] for line in seen.splitlines()]
+    check("it classifies untidy sentences", len(classes) == 4 and classes[0] + classes[2] + classes[3] == "101", seen)
+    with open(f"{folder}/own") as sentences:
+        found = subprocess.run([f"{sys.argv[1]}/classify_text", "--weights", f"{folder}/fresh.safetensors", "--text", "-"], stdin=sentences,
+                               capture_output=True, text=True, timeout=300)
+    check("it classifies what is piped in", [line.split("\t")[0] for line in found.stdout.splitlines()] == ["1", "0"], found)
+    status, seen = run(*fresh[:-2], "--tokeniser", "bpe", "--learn-vocabulary", 280, "--word-dropout", 0.1, "--discard")
+    check("a classifier learns a byte-pair encoding with its special tokens", status == 0 and "   100.00 %   " in seen, seen)
+    check_refused("a vocabulary to learn beside weights", "option --learn-vocabulary would have no effect", *fresh[:5], *learn, "--from", masked,
+                  "--discard")
     check_refused("lines without a class", "line 1: expected a sentence", "classify_text", *bert, "--discard", "--test", f"{folder}/test",
                   "--train", write(f"{folder}/no_class", "word\n"))
 
@@ -152,6 +199,7 @@ def main():
         text = write(f"{folder}/text", "".join(f"the {sentence(i % 2)} was seen.\n" for i in range(400)))
         check_learns(folder, text)
         check_resumes(folder, text)
+        check_trains_on(folder, text)
         write(f"{folder}/taken.tokeniser", "")
         check_pairs(folder, text)
         check_texts(folder, text)

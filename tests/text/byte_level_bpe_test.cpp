@@ -240,6 +240,11 @@ TEST_CASE("what is learned is the same again, comes back, and is GPT-2's alphabe
   CHECK(nothing.vocabulary_size() == 257);
   CHECK(std::equal(nothing.tokens().begin(), nothing.tokens().begin() + 256, gpt2().tokens().begin()));
   CHECK(nothing.special_tokens().end_of_text == 256);
+  const ByteLevelBpe masked =
+      train_byte_level_bpe("abab", {.vocabulary_size = 260, .special_tokens = {"<s>", "<mask>"}});
+  CHECK(masked.tokens().size() == 259);
+  CHECK(masked.tokens()[256] == "ab");
+  CHECK(masked.special_tokens().mask == 258);
 }
 
 /// Counts pairs anew before each merge.

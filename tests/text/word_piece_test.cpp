@@ -10,6 +10,7 @@
 #include "crate/text/read_tokeniser.hpp"
 #include "crate/text/streaming_decoder.hpp"
 #include "crate/text/tokeniser.hpp"
+#include "crate/text/train_word_piece.hpp"
 #include "text/oracle_cases.hpp"
 
 namespace {
@@ -132,6 +133,36 @@ TEST_CASE("of a token that stands twice the later counts, and an unknown one the
   CHECK(WordPiece({"a", "[UNK]", "a"}).encode("a") == Ids{2});
   CHECK(message_of<VocabularyError>([] { WordPiece({"a"}); }) == "tokens: expected [UNK] among them, found none");
   CHECK_THROWS_AS(WordPiece({"[UNK]"}, {.longest_word = 0}), OptionError);
+}
+
+TEST_CASE("pieces of words are learned from a text") {
+  const Words learned =
+      train_word_piece("abc abc ABC xbc, \u00E9", {.vocabulary_size = 100, .smallest_count = 1}).tokens();
+  const Words expected = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##b", "##c",
+                          "a",     ",",     "e",     "x",     "##bc",   "abc", "xbc"};
+  CHECK(learned == expected);
+  const WordPiece cased = train_word_piece("Ab Ab ab \u00E9\u00E9", {.smallest_count = 2, .lower_case = false});
+  CHECK(cased.tokens() == Words{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##b", "A", "Ab"});
+  CHECK_FALSE(cased.options().lower_case);
+  CHECK(cased.special_tokens().mask == 4);
+}
+
+TEST_CASE("words that a text repeats become whole pieces, and all its characters are known") {
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += "Unaffable \u6587\u5B57 na\u00EFve \u03B1\u03B2\u03B3, the embedding's end.\n";
+  const WordPiece tokeniser = train_word_piece(text, {.vocabulary_size = 200});
+  CHECK(tokeniser.vocabulary_size() <= 200);
+  CHECK(tokeniser.tokens() == train_word_piece(text, {.vocabulary_size = 200}).tokens());
+  CHECK(tokeniser.encode("unaffable NAIVE \u03B1\u03B2\u03B3 embedding").size() == 4);
+  CHECK(tokeniser.decode(tokeniser.encode("end \u03B1\u03B3 fab")) ==
+        "end \u03B1\u03B3 [UNK]");  // no word begins with f
+}
+
+TEST_CASE("a vocabulary of pieces has the size asked for, the most frequent characters first") {
+  CHECK(train_word_piece("a b b a b", {.vocabulary_size = 6}).tokens().back() == "b");
+  CHECK(train_word_piece("").vocabulary_size() == 5);
+  CHECK(message_of<OptionError>([] { static_cast<void>(train_word_piece("a", {.vocabulary_size = 5})); }) ==
+        "option: expected vocabulary_size >= 6, five special tokens and a character, found 5");
 }
 
 }  // namespace

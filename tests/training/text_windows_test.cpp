@@ -152,3 +152,23 @@ TEST_CASE("labelled texts stand side by side without padding") {
   CHECK(examples.layout.length(0) == 2);
   CHECK(examples.layout.length(1) == 3);
 }
+
+TEST_CASE("words that drop out become the mask, in training alone, and never the first") {
+  const std::vector<TokenId> text(1000, 7);
+  const LabelledTexts source{{text, text}, {0, 1}, 0.25, 3};
+  const std::vector<Index> both = {0, 1};
+  const LabelledTokens drawn = source.draw(both, 1, 2);
+  const auto masked = std::count(drawn.ids.begin(), drawn.ids.end(), 3);
+  CHECK(std::abs(static_cast<double>(masked) - 500) < 80);
+  CHECK(std::count(drawn.ids.begin(), drawn.ids.end(), 7) == 2000 - masked);
+  for (Index epoch = 0; epoch < 20; ++epoch) CHECK(source.draw(both, 1, epoch).ids[0] == 7);
+  CHECK(drawn.labels == std::vector<Index>{0, 1});
+  CHECK(source.draw(both, 1, 2).ids == drawn.ids);
+  CHECK(source.draw(both, 1, 3).ids != drawn.ids);
+  CHECK(source.draw(both, 2, 2).ids != drawn.ids);
+  const LabelledTokens alone = source.draw(std::vector<Index>{1}, 1, 2);
+  CHECK(std::equal(alone.ids.begin(), alone.ids.end(), drawn.ids.begin() + 1000));
+  CHECK(std::equal(alone.ids.begin(), alone.ids.end(), drawn.ids.begin()) == false);
+  const LabelledTokens taken = source.take(both);
+  CHECK(std::count(taken.ids.begin(), taken.ids.end(), 7) == 2000);
+}

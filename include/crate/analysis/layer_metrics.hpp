@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -134,12 +135,12 @@ class LayerMeter {
       if (of_layer != running_) measure_entering(*of_layer, step);
       running_ = of_layer;
     } else if (const auto found = halves_.find(step.name); found != halves_.end()) {
-      measure(found->second, layers_[found->second].between, step.activation, nullptr, step.layout);
+      measure_behind(found->second, layers_[found->second].between, step.activation, step.layout);
       open_ = found->second;
       latest_ = step.activation;
     } else {
       if (open_) see_behind(*open_, step);
-      latest_ = step.activation;
+      if (!running_) latest_ = step.activation;
     }
   }
 
@@ -166,8 +167,8 @@ class LayerMeter {
     }
     check_size(layers_[index].name + ": tokens that come to it", latest_.cols(), step.layout.tokens());
     const Index rows = subspaces_[index].subspaces.bases().cols();
-    const Matrix<S> projected = step.activation.middleRows(subspaces_[index].first_row, rows);
-    measure(index, layers_[index].before, latest_, &projected, step.layout);
+    measure(index, layers_[index].before, latest_, subspaces_[index].seen(latest_, threads_),
+            step.activation.middleRows(subspaces_[index].first_row, rows), step.layout);
   }
 
   /// Of the block's other half: its codes, and its result, whose name goes no further. Tokens of another size, or
@@ -181,7 +182,7 @@ class LayerMeter {
         layers_[index].code_non_zero.add(non_zero_share(visible(step.activation, step.layout, s)));
     if (half.find('.') != std::string_view::npos) return;
     if (step.activation.rows() == subspaces_[index].subspaces.dim() && step.activation.cols() == latest_.cols())
-      measure(index, layers_[index].after, step.activation, nullptr, step.layout);
+      measure_behind(index, layers_[index].after, step.activation, step.layout);
     open_.reset();
   }
 
@@ -195,37 +196,59 @@ class LayerMeter {
     return static_cast<double>((tokens.array() != S(0)).count()) / static_cast<double>(tokens.size());
   }
 
-  /// Adds every set of Z to the metrics. `known` is H, where somebody computed it.
-  void measure(std::size_t index, TokenMetrics& metrics, ConstTokens<S> z, const Matrix<S>* known,
+  /// Adds every set of Z, which come from a half-layer.
+  void measure_behind(std::size_t index, TokenMetrics& metrics, ConstTokens<S> z, const TokenLayout& layout) {
+    const Matrix<S> x = subspaces_[index].seen(z, threads_);
+    measure(index, metrics, z, x, subspaces_[index].project(x, threads_), layout);
+  }
+
+  /// Of one set: R(X), the share of non-zero entries, and of every head both of its rates.
+  struct SetRates {
+    double rate = 0, non_zero = 0;
+    std::vector<double> heads, published;
+  };
+
+  /// Adds every set of Z to the metrics, with the tokens X that the subspaces see, and H = U^T X.
+  void measure(std::size_t index, TokenMetrics& metrics, ConstTokens<S> z, ConstTokens<S> x, ConstTokens<S> h,
                const TokenLayout& layout) {
-    const LayerSubspaces<S>& layer = subspaces_[index];
-    const Matrix<S> x = layer.seen(z, threads_);
-    const Matrix<S> h = known != nullptr ? *known : layer.project(x, threads_);
-    const Index heads = layer.subspaces.heads(), p = layer.subspaces.head_dim();
-    Vector<double> rates(layout.sets());
-    Matrix<double> paper(heads, layout.sets()), published(heads, layout.sets());
+    const Index heads = subspaces_[index].subspaces.heads(), p = subspaces_[index].subspaces.head_dim();
+    const std::vector<double> of_heads(static_cast<std::size_t>(heads));
+    std::vector<SetRates> sets(static_cast<std::size_t>(layout.sets()), {.heads = of_heads, .published = of_heads});
     threads_.for_each(layout.sets() * (heads + 1), [&](Index piece, int) {
       const Index s = piece / (heads + 1), k = piece % (heads + 1);
+      SetRates& set = sets[static_cast<std::size_t>(s)];
       if (k == heads) {
-        if (options_.paper_rates) rates(s) = coding_rate(visible(x, layout, s), {.epsilon = options_.epsilon});
+        if (options_.paper_rates) set.rate = coding_rate(visible(x, layout, s), {.epsilon = options_.epsilon});
+        set.non_zero = non_zero_share(visible(z, layout, s));
       } else {
         const auto of_head = visible(h, layout, s).middleRows(k * p, p);
-        if (options_.paper_rates) paper(k, s) = coding_rate(of_head, {.epsilon = options_.epsilon});
-        published(k, s) = projected_coding_rate(of_head, 1, options_.published_eps);
+        const auto at = static_cast<std::size_t>(k);
+        if (options_.paper_rates) set.heads[at] = rate_of_projected(of_head, options_.epsilon);
+        set.published[at] = rate_of_projected(unit_columns<S>(of_head), std::sqrt(options_.published_eps));
       }
     });
-    for (Index s = 0; s < layout.sets(); ++s) {
-      const double share = non_zero_share(visible(z, layout, s));
-      metrics.published_rate.add(published.col(s).sum());
-      metrics.non_zero.add(share);
-      if (!options_.paper_rates) continue;
-      const double reduction = rates(s) - paper.col(s).sum();
-      metrics.rate.add(rates(s));
-      metrics.subspace_rate.add(paper.col(s).sum());
-      metrics.rate_reduction.add(reduction);
-      metrics.objective.add(reduction - options_.lambda * share * static_cast<double>(z.rows() * layout.visible(s)));
-      for (Index k = 0; k < heads; ++k) metrics.head_rates[static_cast<std::size_t>(k)].add(paper(k, s));
-    }
+    for (Index s = 0; s < layout.sets(); ++s)
+      add(metrics, sets[static_cast<std::size_t>(s)], z.rows() * layout.visible(s));
+  }
+
+  /// R of U_k^T X of one set, which is exact to the rounding of S.
+  template <class Projected>
+  [[nodiscard]] static double rate_of_projected(const Projected& projected, double epsilon) {
+    return detail::rate_in_scalar(evaluated(projected), {projected.rows(), projected.cols(), epsilon});
+  }
+
+  /// Adds a set of so many entries.
+  void add(TokenMetrics& metrics, const SetRates& set, Index entries) const {
+    const auto sum = [](const std::vector<double>& rates) { return std::accumulate(rates.begin(), rates.end(), 0.0); };
+    metrics.published_rate.add(sum(set.published));
+    metrics.non_zero.add(set.non_zero);
+    if (!options_.paper_rates) return;
+    const double subspace_rate = sum(set.heads), reduction = set.rate - subspace_rate;
+    metrics.rate.add(set.rate);
+    metrics.subspace_rate.add(subspace_rate);
+    metrics.rate_reduction.add(reduction);
+    metrics.objective.add(reduction - options_.lambda * set.non_zero * static_cast<double>(entries));
+    for (std::size_t k = 0; k < set.heads.size(); ++k) metrics.head_rates[k].add(set.heads[k]);
   }
 
   LayerMeterOptions options_;

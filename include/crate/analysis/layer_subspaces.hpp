@@ -42,8 +42,9 @@ struct LayerSubspaces {
   /// X, d x N, the tokens that U acts on: LN(Z) behind a layer norm, directions of Z, or Z itself.
   [[nodiscard]] Matrix<S> seen(ConstTokens<S> tokens, Threads& threads) const {
     check_size(name + ": rows of the tokens", tokens.rows(), subspaces.dim());
-    Matrix<S> x = tokens;
-    if (norm) norm(tokens, x, threads);
+    if (!norm) return tokens;
+    Matrix<S> x(tokens.rows(), tokens.cols());
+    norm(tokens, x, threads);
     return x;
   }
 

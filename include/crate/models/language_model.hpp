@@ -116,11 +116,11 @@ using TransformerLanguageModel = LanguageModel<TransformerBlock<S>>;
 
 namespace detail {
 
-/// The random start of language models as published: every linear map, embedding and position normal with deviation
-/// 0.02, every bias zero; but for dictionaries and norms, which are as everywhere.
+/// The random start of language models as published: every linear map, embedding and position normal with one
+/// deviation, every bias zero; but for dictionaries and norms, which are as everywhere.
 /// `of_outputs` is the deviation of the maps that a residual is added to.
 template <class Model>
-void initialise_language_model(Model& model, std::uint64_t seed, double of_outputs = 0.02) {
+void initialise_language_model(Model& model, std::uint64_t seed, double deviation, double of_outputs) {
   initialise_parts(model, seed, std::string());
   const ParameterList parameters = list_parameters(model);
   for (const Parameter& parameter : parameters) {
@@ -130,7 +130,7 @@ void initialise_language_model(Model& model, std::uint64_t seed, double of_outpu
     const bool is_output = name.ends_with(".output.weight") || name.ends_with(".contract.weight");
     Random random(seed, stream_of_name(name));
     const auto fill = [&]<class S>(std::span<S> numbers) {
-      for (S& number : numbers) number = static_cast<S>((is_output ? of_outputs : 0.02) * random.normal());
+      for (S& number : numbers) number = static_cast<S>((is_output ? of_outputs : deviation) * random.normal());
     };
     parameter.scalar == ScalarType::f32 ? fill(parameter.numbers<float>()) : fill(parameter.numbers<double>());
   }
@@ -140,12 +140,12 @@ void initialise_language_model(Model& model, std::uint64_t seed, double of_outpu
 
 }  // namespace detail
 
-/// The random start as published: normal with deviation 0.02, and 0.02 / sqrt(2 L) where a residual is added; biases
-/// zero, dictionaries and norms as everywhere.
+/// The random start: normal with a deviation, published as 0.02, and deviation / sqrt(2 L) where a residual is added;
+/// biases zero, dictionaries and norms as everywhere.
 template <class Block>
-void initialise(LanguageModel<Block>& model, std::uint64_t seed) {
+void initialise(LanguageModel<Block>& model, std::uint64_t seed, double deviation = 0.02) {
   const auto depth = static_cast<double>(model.encoder.layers.size());
-  detail::initialise_language_model(model, seed, 0.02 / std::sqrt(2 * depth));
+  detail::initialise_language_model(model, seed, deviation, deviation / std::sqrt(2 * depth));
 }
 
 }  // namespace crate

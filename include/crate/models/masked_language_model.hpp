@@ -207,15 +207,15 @@ using TransformerMaskedLanguageModel = MaskedLanguageModel<TransformerBlock<S>>;
 template <crate::Scalar S>
 using TransformerSentenceClassifier = SentenceClassifier<TransformerBlock<S>>;
 
-/// The random start of BERT: maps, embeddings and positions normal with deviation 0.02, biases zero, dictionaries and
+/// The random start: maps, embeddings and positions normal with a deviation, BERT's 0.02, biases zero, dictionaries and
 /// norms as everywhere.
 template <class Block>
-void initialise(MaskedLanguageModel<Block>& model, std::uint64_t seed) {
-  detail::initialise_language_model(model, seed);
+void initialise(MaskedLanguageModel<Block>& model, std::uint64_t seed, double deviation = 0.02) {
+  detail::initialise_language_model(model, seed, deviation, deviation);
 }
 template <class Block>
-void initialise(SentenceClassifier<Block>& model, std::uint64_t seed) {
-  detail::initialise_language_model(model, seed);
+void initialise(SentenceClassifier<Block>& model, std::uint64_t seed, double deviation = 0.02) {
+  detail::initialise_language_model(model, seed, deviation, deviation);
 }
 
 }  // namespace crate

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "crate/core/matrix.hpp"
+#include "crate/core/random.hpp"
 #include "crate/core/token_sets.hpp"
+#include "crate/layers/initialise.hpp"
 #include "crate/models/labelled_tokens.hpp"
 #include "crate/text/token.hpp"
 
@@ -21,10 +23,25 @@ struct LabelledTexts {
 
   std::vector<std::vector<TokenId>> texts;  ///< none of them empty
   std::vector<Index> labels;                ///< of each its class
+  double word_dropout = 0;                  ///< share of the tokens that training sees as `mask`; never the first
+  TokenId mask = 0;
 
   [[nodiscard]] Index size() const { return std::ssize(texts); }
 
-  [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t, Index) const { return take(indices); }
+  /// Which tokens are masked depends on the seed, the epoch and the index of the text.
+  [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
+    Examples examples = take(indices);
+    if (word_dropout == 0) return examples;
+    constexpr unsigned most_bits = 20;  // of the length of a text
+    Random random(seed, detail::stream_of_name("masked words") + static_cast<std::uint64_t>(epoch));
+    for (Index s = 0; s < examples.layout.sets(); ++s) {
+      random.seek(static_cast<std::uint64_t>(indices[static_cast<std::size_t>(s)]) << most_bits);
+      for (Index j = 1; j < examples.layout.length(s); ++j)
+        if (random.uniform() < word_dropout)
+          examples.ids[static_cast<std::size_t>(examples.layout.begin(s) + j)] = mask;
+    }
+    return examples;
+  }
 
   /// Throws ShapeError if one of the texts is empty.
   [[nodiscard]] Examples take(std::span<const Index> indices) const {

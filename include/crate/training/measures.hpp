@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "crate/core/matrix.hpp"
+#include "crate/core/part.hpp"
 #include "crate/operators/losses.hpp"
 
 // What an objective measures: sums over examples, and the numbers that are told of them.

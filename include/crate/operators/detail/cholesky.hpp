@@ -10,15 +10,15 @@
 #include "crate/kernels/views.hpp"
 #include "crate/operators/detail/plain_matrix.hpp"
 
-// Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. Inside blocks of
-// columns one column after the other, and by products of blocks, whose O(n^3) is most of the cost. Every sum is one of
-// the textbook's (Higham, "Accuracy and stability of numerical algorithms", 2002, sections 10.1 and 14.2) in an order
-// of its own, so that its bounds hold.
+// Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. Of few columns one after the
+// other, and by products of blocks, whose O(n^3) is most of the cost. Every sum is one of the textbook's (Higham,
+// "Accuracy and stability of numerical algorithms", 2002, sections 10.1 and 14.2) in an order of its own, so that its
+// bounds hold.
 
 namespace crate::detail {
 
-/// So many columns of the factor are computed one by one; products do the rest.
-inline constexpr Index factor_block = 32;
+/// So many columns of the factor, and of the inverse, are computed one by one; products do the rest.
+inline constexpr Index factor_block = 16, inverse_block = 32;
 
 /// C += scale A B.
 template <crate::Scalar S>
@@ -44,34 +44,54 @@ void add_small_lower_gram(double a, MatrixView<const S> x, MatrixView<double> m)
     }
 }
 
+/// y -= A x, four columns of A at a time.
+template <crate::Scalar S>
+void subtract_product(MatrixView<const S> a, const S* x, Index x_step, S* y) {
+  const auto column = [&](Index k) { return Eigen::Map<const Vector<S>>(a.at(0, k), a.rows); };
+  const auto factor = [&](Index k) { return x[k * x_step]; };
+  Eigen::Map<Vector<S>> sum(y, a.rows);
+  Index k = 0;
+  for (; k + 4 <= a.cols; k += 4)
+    sum -= factor(k) * column(k) + factor(k + 1) * column(k + 1) + factor(k + 2) * column(k + 2) +
+           factor(k + 3) * column(k + 3);
+  for (; k < a.cols; ++k) sum -= factor(k) * column(k);
+}
+
 /// The columns first, ..., first + count - 1 of L in place of those of M - L' L'^T, L' the columns before.
 template <crate::Scalar S>
 [[nodiscard]] bool factor_columns(MatrixView<S> m, Index first, Index count, S* excess) {
   for (Index j = first; j < first + count; ++j) {
+    const MatrixView<const S> before{m.at(j, first), m.rows - j, j - first, m.row_step, m.col_step};
+    subtract_product<S>(before, before.first, before.col_step, m.at(j, j));
     excess[j] = *m.at(j, j);
     if (!(excess[j] > -1)) return false;
     const S root = std::sqrt(1 + excess[j]);
     *m.at(j, j) = root;
-    for (Index i = j + 1; i < m.rows; ++i) *m.at(i, j) /= root;
-    for (Index k = j + 1; k < first + count; ++k) add_scaled(-*m.at(k, j), m.at(k, j), m.rows - k, m.at(k, k));
+    Eigen::Map<Vector<S>>(m.at(j, j) + 1, m.rows - j - 1) /= root;
   }
   return true;
 }
 
-/// L in place of M, I + M = L L^T, both as add_lower_gram leaves it; in blocks of so many columns. Its squared pivots
-/// less their 1 go into `excess`, so that they lose nothing where M is small: log det(I + M) is the sum of log1p of
-/// these. False unless I + M is positive definite.
+/// The same of any number of columns: of the first half, then, less the part that these have in them, of the second.
+template <crate::Scalar S>
+[[nodiscard]] bool factor_by_halves(MatrixView<S> m, Index first, Index count, S* excess, Index block) {
+  if (count <= block) return factor_columns(m, first, count, excess);
+  const Index half = (count / block + 1) / 2 * block, next = first + half, others = count - half;
+  if (!factor_by_halves(m, first, half, excess, block)) return false;
+  const MatrixView<const S> below{m.at(next, first), m.rows - next, half, m.row_step, m.col_step};
+  const MatrixView<S> rest = m.block(next, next, m.rows - next, others);
+  Threads alone;
+  multiply<S>(Entries::lower_triangle, below, below.block(0, 0, others, half).transposed(), rest,
+              {.scale = -1, .addend = as_const(rest)}, alone);
+  return factor_by_halves(m, next, others, excess, block);
+}
+
+/// L in place of M, I + M = L L^T, both as add_lower_gram leaves it; `block` columns at a time without products. Its
+/// squared pivots less their 1 go into `excess`, so that they lose nothing where M is small: log det(I + M) is the sum
+/// of log1p of these. False unless I + M is positive definite.
 template <crate::Scalar S>
 [[nodiscard]] bool cholesky_in_place(MatrixView<S> m, S* excess, Index block) {
-  for (Index first = 0; first < m.rows; first += block) {
-    const Index count = std::min(block, m.rows - first), below = m.rows - first;
-    if (first > 0) {
-      const MatrixView<const S> rows{m.at(first, 0), below, first, m.row_step, m.col_step};
-      add_view_product<S>(-1, rows, rows.block(0, 0, count, first).transposed(), m.block(first, first, below, count));
-    }
-    if (!factor_columns(m, first, count, excess)) return false;
-  }
-  return true;
+  return factor_by_halves(m, 0, m.rows, excess, block);
 }
 
 /// T = L^{-T}, zero below its diagonal: column after column of T L^T = I.

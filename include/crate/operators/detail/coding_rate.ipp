@@ -39,6 +39,15 @@ template <class Z>
   return frobenius_norm(z) == 0 ? 0 : precise_rate(z.template cast<double>(), scale);
 }
 
+/// The rate of tokens that are no more exact than their scalar, such as projected ones: their Gram matrix is summed in
+/// it where the error, so bounded, is that of subspace_coding_rate. For tokens as `evaluated` gives them.
+template <class Z>
+[[nodiscard]] double rate_in_scalar(const Z& z, const RateScale& scale) {
+  constexpr double tolerance = rate_tolerance<typename Z::Scalar>;
+  const auto rate = regularised_gram(z, scale.factor(), GramSum::in_scalar).rate(tolerance);
+  return rate.within(tolerance) ? rate.value : coding_rate_of(z, scale);
+}
+
 /// coding_rate_gradient of tokens as `evaluated` gives them.
 template <class Z>
 [[nodiscard]] Plain<Z> coding_rate_gradient_of(const Z& z, const RateScale& scale) {

@@ -38,12 +38,15 @@ struct Shrinking {
   double slope;   ///< a bound of ||d size|| / ||d tokens||
 };
 
+/// In which arithmetic W W^T is summed. All that follows is in double.
+enum class GramSum { in_double, in_scalar };
+
 /// I + a W W^T, or I + a W^T W if not `by_rows`, for W of size n x m, with its Cholesky factor. Both have the same
 /// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so that with the smaller one the cost is
-/// linear in the longer side. Summed and factorised in double: a rate is a small difference of large logarithms. What
-/// it gives is exact while a ||W||^2 is moderate, or W far from singular, and is never to be used without its error;
-/// the bounds are those of PreciseGram. `bound` is the largest order that is possible; if it is known, nothing is
-/// allocated.
+/// linear in the longer side. Factorised in double, and mostly summed so: a rate is a small difference of large
+/// logarithms. What it gives is exact while a ||W||^2 is moderate, or W far from singular, and is never to be used
+/// without its error; the bounds are those of PreciseGram. `bound` is the largest order that is possible; if it is
+/// known, nothing is allocated.
 template <int bound>
 class RegularisedGram {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -53,20 +56,25 @@ class RegularisedGram {
 
  public:
   template <crate::Scalar S>
-  RegularisedGram(MatrixView<const S> w, double a, bool by_rows)
+  RegularisedGram(MatrixView<const S> w, double a, bool by_rows, GramSum sum = GramSum::in_double)
       : by_rows_(by_rows),
-        rounding_(rounding_of_sum<double>(w.rows + w.cols)),
-        underflow_(a * static_cast<double>(w.rows * w.cols) * std::numeric_limits<double>::denorm_min()),
+        rounding_(sum == GramSum::in_double ? rounding_of_sum<double>(w.rows + w.cols)
+                                            : rounding_of_sum<S>(w.rows + w.cols)),
+        underflow_(a * static_cast<double>(w.rows * w.cols) *
+                   (sum == GramSum::in_double ? std::numeric_limits<double>::denorm_min()
+                                              : double{std::numeric_limits<S>::denorm_min()})),
         factor_(by_rows ? w.rows : w.cols, by_rows ? w.rows : w.cols) {
     factor_.setZero();
     const MatrixView<double> gram = view_of<double>(factor_);
     if constexpr (is_small)
       add_small_lower_gram<S>(a, by_rows ? w : w.transposed(), gram);
-    else
+    else if (sum == GramSum::in_double)
       add_gram(a, w, gram);
+    else
+      add_gram_in_scalar(a, w);
     squares_ = factor_.diagonal();
     excess_.resize(order());
-    const bool is_positive = cholesky_in_place<double>(gram, excess_.data(), block());
+    const bool is_positive = cholesky_in_place<double>(gram, excess_.data(), block(factor_block));
     constexpr double largest_factor = 1e200;  // within, no square of W that counts beside 1 has gone under
     sound_ = is_positive && a >= 1 / largest_factor && a <= largest_factor && std::isfinite(squares_.sum());
   }
@@ -90,7 +98,7 @@ class RegularisedGram {
   template <crate::Scalar S>
   [[nodiscard]] Shrinking<S, bound> shrinking() const {
     Gram inverse = transposed_inverse_factor();
-    inverse_in_place<double>(view_of<const double>(factor_), view_of<double>(inverse), block());
+    inverse_in_place<double>(view_of<const double>(factor_), view_of<double>(inverse), block(inverse_block));
     const Norms norms = norms_of(inverse);
     const double energy = squares_.sum();  // a ||W||^2
     // ||G^{-1} X||_F^2 = tr G^{-1} - ||G^{-1}||_F^2, unless that cancels; and its largest eigenvalue alone gives a
@@ -137,7 +145,7 @@ class RegularisedGram {
 
  private:
   [[nodiscard]] Index order() const { return factor_.rows(); }
-  [[nodiscard]] Index block() const { return is_small ? std::max<Index>(1, order()) : factor_block; }
+  [[nodiscard]] Index block(Index large) const { return is_small ? std::max<Index>(1, order()) : large; }
 
   /// gram += a W W^T or a W^T W, summed in double: of float tokens, so few columns at a time that these in double stay
   /// in cache.
@@ -156,6 +164,14 @@ class RegularisedGram {
     }
   }
 
+  /// The same, summed in S.
+  template <crate::Scalar S>
+  void add_gram_in_scalar(double a, MatrixView<const S> w) {
+    Matrix<S> sums = Matrix<S>::Zero(order(), order());
+    add_lower_gram<S>(1, by_rows_ ? w : w.transposed(), view_of<S>(sums));
+    factor_ += a * sums.template cast<double>();
+  }
+
   /// Calls body(first, count) on so few columns at a time that a copy of them in double stays in cache.
   template <class Body>
   static void for_each_piece(Index cols, const Body& body) {
@@ -166,7 +182,9 @@ class RegularisedGram {
   [[nodiscard]] static Matrix<double> in_double(MatrixView<const float> w) {
     Matrix<double> result(w.rows, w.cols);
     for (Index j = 0; j < w.cols; ++j)
-      for (Index i = 0; i < w.rows; ++i) result(i, j) = static_cast<double>(*w.at(i, j));
+      result.col(j) =
+          Eigen::Map<const Vector<float>, 0, Eigen::InnerStride<>>(w.at(0, j), w.rows, Eigen::InnerStride<>(w.row_step))
+              .template cast<double>();
     return result;
   }
 
@@ -180,7 +198,7 @@ class RegularisedGram {
 
   [[nodiscard]] Gram transposed_inverse_factor() const {
     Gram inverse(order(), order());
-    invert_transposed<double>(view_of<const double>(factor_), view_of<double>(inverse), block());
+    invert_transposed<double>(view_of<const double>(factor_), view_of<double>(inverse), block(inverse_block));
     return inverse;
   }
 
@@ -231,12 +249,12 @@ class RegularisedGram {
 
 /// The Gram matrix of W, the smaller one, without allocations if its order is bounded at compile time.
 template <class WDerived>
-[[nodiscard]] auto regularised_gram(const Eigen::MatrixBase<WDerived>& w, double a) {
+[[nodiscard]] auto regularised_gram(const Eigen::MatrixBase<WDerived>& w, double a, GramSum sum = GramSum::in_double) {
   constexpr int bound = is_bounded<WDerived>
                             ? smaller_bound(WDerived::MaxRowsAtCompileTime, WDerived::MaxColsAtCompileTime)
                             : Eigen::Dynamic;
   using S = typename WDerived::Scalar;
-  return RegularisedGram<bound>(view_of<const S>(w.derived()), a, w.rows() <= w.cols());
+  return RegularisedGram<bound>(view_of<const S>(w.derived()), a, w.rows() <= w.cols(), sum);
 }
 
 /// Replaces W by W (I + a W^T W)^{-1}, by its Gram matrix.

@@ -24,12 +24,12 @@ inline std::string percent(double share) {
 }
 
 /// Where pictures and tables of single inputs go: as files into a folder, named on standard output, and to a page.
-class Exhibition {
+class FolderAndPage {
  public:
   /// No folder if it is empty, no page if it is null, which must outlive this. `subject` is a sentence for every
-  /// section, perhaps empty.
-  Exhibition(std::filesystem::path folder, Page* page, std::string subject)
-      : folder_(std::move(folder)), page_(page), subject_(std::move(subject)) {
+  /// section, `of_model` the end of every title; perhaps empty.
+  FolderAndPage(std::filesystem::path folder, Page* page, std::string subject, std::string of_model = "")
+      : folder_(std::move(folder)), page_(page), subject_(std::move(subject)), of_model_(std::move(of_model)) {
     std::error_code error;
     if (!folder_.empty()) std::filesystem::create_directories(folder_, error);  // where that fails, writing says why
   }
@@ -37,7 +37,7 @@ class Exhibition {
   [[nodiscard]] bool shows() const { return page_ != nullptr || !folder_.empty(); }
 
   void begin_section(const std::string& title, const std::string& sentence) {
-    if (page_ != nullptr) page_->section(title, sentence + (subject_.empty() ? "" : " " + subject_));
+    if (page_ != nullptr) page_->section(title + of_model_, sentence + (subject_.empty() ? "" : " " + subject_));
   }
 
   /// Rows of images: as name.png, told by the caption, and on the page, each row with its own. Throws FileError if the
@@ -84,7 +84,7 @@ class Exhibition {
 
   std::filesystem::path folder_;
   Page* page_;
-  std::string subject_;
+  std::string subject_, of_model_;
 };
 
 }  // namespace inspect_model
