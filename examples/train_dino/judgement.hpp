@@ -22,8 +22,8 @@
 
 namespace train_dino {
 
-/// `count` images, chosen by chance but the same ones every time, in the order of the data. Nothing if these are all: if
-/// there are no more, or `count` is 0.
+/// `count` images, chosen by chance but the same ones every time, in the order of the data. Nothing if these are all:
+/// if there are no more, or `count` is 0.
 [[nodiscard]] inline std::optional<crate::ImageDataSet> part_of(const crate::ImageDataSet& data, Index count) {
   if (count == 0 || count >= data.size()) return std::nullopt;
   std::vector<Index> chosen = crate::epoch_order(data.size(), 0, 0);

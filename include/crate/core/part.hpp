@@ -25,8 +25,8 @@ enum class ParameterKind {
 };
 
 /// A member of a layer, under the name that files, printed summaries and observers use. The empty name is transparent:
-/// what the member holds is named as if the owner held it. `get` is a pointer to the member, or, among links, a MemberOf
-/// or what makes a view of other parts.
+/// what the member holds is named as if the owner held it. `get` is a pointer to the member, or, among links, a
+/// MemberOf or what makes a view of other parts.
 template <class Get>
 struct Part {
   std::string_view name;
@@ -48,8 +48,8 @@ constexpr Part<Get> part(std::string_view name, Get get, ParameterKind kind = Pa
   return {name, get, kind};
 }
 
-/// A member of a member, as the `get` of a link: MemberOf{&Model::head, &Head::norm} is model.head.norm. `inner` may be a
-/// MemberOf again.
+/// A member of a member, as the `get` of a link: MemberOf{&Model::head, &Head::norm} is model.head.norm. `inner` may
+/// be a MemberOf again.
 template <class Outer, class Inner>
 struct MemberOf {
   Outer outer;

@@ -203,9 +203,9 @@ struct ChainTape {
 }  // namespace detail
 
 /// A layer that is its links, one after another: `struct Block : Chain<Block, S>`. Its links are its parts, unless it
-/// lists others, `static constexpr auto links()`: a link is a part, or a part of one (MemberOf), each of a std::vector of
-/// them, a std::optional one, or a view of parts that `get` makes on the spot, for which a part may stand in the chain
-/// more than once:
+/// lists others, `static constexpr auto links()`: a link is a part, or a part of one (MemberOf), each of a std::vector
+/// of them, a std::optional one, or a view of parts that `get` makes on the spot, for which a part may stand in the
+/// chain more than once:
 ///   return std::tuple{part("embedding", &Model::embedding), part("encoder", &Model::encoder),
 ///                     part("head", [](auto& model) { return Transposed{model.embedding}; })};
 /// `get` is called with the model, const, and with the gradient, which is none: the view's backward takes such a view

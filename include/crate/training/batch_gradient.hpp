@@ -42,8 +42,8 @@ struct BatchCut {
 /// micro-batches, these are dealt out to lanes in turn, lanes to ranks, each lane sums its gradient, and lanes are
 /// summed in order: any number of threads and ranks gives the same bits, to all ranks. If the objective GoesBackOnce,
 /// gradients of layers go to the other ranks when the last micro-batches have gone back through these, while they go
-/// back through earlier ones. If O is a reference, the objective must outlive this, and may change between steps. Can be
-/// moved between steps, not copied.
+/// back through earlier ones. If O is a reference, the objective must outlive this, and may change between steps. Can
+/// be moved between steps, not copied.
 template <class Model, class O>
 class BatchGradient {
  public:
