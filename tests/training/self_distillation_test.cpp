@@ -186,6 +186,7 @@ auto on_two_ranks(const Compute& compute) {
       RankOfTwo ranks(rank, both);
       return compute(ranks);
     } catch (...) {
+      both.at[static_cast<std::size_t>(rank)] = "an error";
       both.meeting.arrive_and_drop();
       throw;
     }
