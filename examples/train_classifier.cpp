@@ -81,6 +81,7 @@ Model with_new_head(Model model, const Bench& bench) {
     model.resize_images(images.height, images.width);
   model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes(), model.head.norm.options);
   initialise(model.head, bench.options.training.trainer.seed);
+  model.about.head_is_trained = true;  // when this training is over
   training_program::set_attention_dropout(model.encoder.layers, bench.options.dropout);
   model.tokens.token_dropout = bench.options.token_dropout;
   return model;
