@@ -53,7 +53,7 @@ struct Program {
   static TextWindows spread(std::span<const TokenId> ids, const Options& o, const Tokeniser&, Index most) {
     return TextWindows::spread(ids, o.context, most);
   }
-  static void check(const Tokeniser&) {}
+  void check(const Tokeniser& tokeniser) const { train_language_model::check_prompt(tokeniser, sample); }
 
   /// A text that the model writes.
   template <class Model>

@@ -44,7 +44,8 @@ inline void add_rule_options(CLI::App& app, Options& o) {
   app.add_option("--weight-decay", o.weight_decay, "of the parameters, decoupled from the gradient");
   app.add_option("--momentum", o.momentum, "of sgd");
   app.add_option("--beta1", o.beta1, "of adamw and lion");
-  app.add_option("--beta2", o.beta2, o.beta2 ? "of adamw and lion" : "of adamw and lion [0.999 and 0.99]");
+  app.add_option("--beta2", o.beta2,
+                 "of adamw and lion [" + (o.beta2 ? crate::concatenate(*o.beta2) : "0.999 and 0.99") + "]");
   add_choice(app, "--schedule", o.schedule, {"constant", "linear", "cosine"},
              "of the rate: constant, linear or cosine");
   app.add_option("--final-factor", o.final_factor, "of the rate, where the schedule ends");
