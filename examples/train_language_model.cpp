@@ -68,7 +68,9 @@ void add_options(CLI::App& app, Options& o, train_language_model::SampleOptions&
   text_program::add_model_options(app, o, text_program::family_names<Program>());
   text_program::add_recipe_options(app, o);
   train_language_model::add_sample_options(app, sample);
-  training_program::add_file_options(app, o.training, "measurement", "--steps, the texts and the files");
+  training_program::add_file_options(
+      app, o.training, "measurement",
+      "--steps, --text for as many tokens, --validation, --validation-windows, the samples");
 }
 
 }  // namespace

@@ -76,7 +76,8 @@ void add_options(CLI::App& app, Options& o) {
   text_program::add_text_options(app, o);
   text_program::add_model_options(app, o, text_program::family_names<Program>());
   text_program::add_recipe_options(app, o);
-  training_program::add_file_options(app, o.training, "measurement", "--steps, the texts and the files");
+  training_program::add_file_options(app, o.training, "measurement",
+                                     "--steps, --text for as many tokens, --validation, --validation-windows");
 }
 
 }  // namespace
