@@ -138,7 +138,8 @@ inline CLI::Option* add_choice(CLI::App& app, const std::string& option, std::st
 }
 
 /// Reads the command line. Returns the exit code if the program is to end now: help or the version was asked for, or
-/// the line cannot be read; everything has been printed then. Of several mistakes, options that there are not come first.
+/// the line cannot be read; everything has been printed then. Of several mistakes, options that there are not come
+/// first.
 [[nodiscard]] inline std::optional<int> parse(CLI::App& app, int count, const char* const* arguments) {
   try {
     app.parse(count, arguments);

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <variant>
 
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/text_file.hpp"
@@ -39,7 +40,8 @@ namespace detail {
 
 }  // namespace detail
 
-/// The text of a file, of a pipe, or of standard input, which is called "-", without a byte order mark; it may be empty.
+/// The text of a file, of a pipe, or of standard input, which is called "-", without a byte order mark; it may be
+/// empty.
 [[nodiscard]] inline std::string read_any_text(const std::string& path) {
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   std::string text = detail::read_bytes(path);

@@ -75,13 +75,15 @@ def main():
             json.dump({text_of([i]): i for i in range(VOCABULARY - 1)}, file)
         os.makedirs(f"{folder}/fewer")
         os.rename(f"{folder}/fewer.json", f"{folder}/fewer/characters.json")
+        second = [*weights, "--prompt", "0", "--prompt", prompt * 5, "--tokens", 9]
+        too_many = f"context of 24 tokens, found {length} tokens and --tokens 99, of which {CONTEXT - length + 1} fit; --slide N"
         for what, arguments, message in [
             ("fewer tokens", [*model, "--vocabulary", f"{folder}/fewer", "--prompt", "0"],
              "expected the 65 tokens that the weights have, found 64"),
             ("no prompt", weights, "options --prompt and --prompt-file: expected one of them"),
-            ("the second of two prompts", [*weights, "--prompt", "0", "--prompt", prompt * 5, "--tokens", 9], "prompt 2: expected a text within"),
+            ("the second of two prompts", second, "prompt 2: expected a text within"),
             ("empty prompt", [*weights, "--prompt", ""], "option --prompt: expected at least 1 token"),
-            ("too long a text", [*weights, "--prompt", prompt, "--tokens", 99], f"context of 24 tokens, found {length} tokens and --tokens 99, of which {CONTEXT - length + 1} fit; --slide N"),
+            ("too long a text", [*weights, "--prompt", prompt, "--tokens", 99], too_many),
             ("vocabulary of others", [*model, "--tokeniser", "bytes", "--prompt", "a"], "expected the 65 tokens that the weights have, found 256"),
             ("temperature", [*weights, "--prompt", prompt, "--tokens", 2, "--temperature", -1], "temperature >= 0"),
             ("no vocabulary", [*model, "--tokeniser", "gpt2", "--prompt", "a"], "expected a folder with the tokeniser gpt2"),
