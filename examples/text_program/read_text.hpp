@@ -67,8 +67,8 @@ inline void tell_of_replaced_bytes(const crate::Tokeniser& tokeniser, std::strin
     i += character.size;
   }
   if (count > 0)
-    std::cerr << path << ": " << count << (count == 1 ? " byte is" : " bytes are") << " no UTF-8, the first at byte "
-              << first << ": U+FFFD takes their place\n";
+    std::cerr << (path == "-" ? "standard input" : path) << ": " << count << (count == 1 ? " byte is" : " bytes are")
+              << " no UTF-8, the first at byte " << first << ": U+FFFD takes their place\n";
 }
 
 }  // namespace text_program
