@@ -52,8 +52,8 @@ struct SplitText {
 inline void tell_of_text(const crate::Tokeniser& tokeniser, std::string_view text, const std::string& path) {
   tell_of_replaced_bytes(tokeniser, text, path);
   if (std::holds_alternative<crate::CharacterTokeniser>(tokeniser.any()) && text.find("\r\n") != text.npos)
-    std::cerr << path << ": has line ends of Windows, of two characters each; the model learns to write them so, and "
-              << "other texts without U+000D it knows less well: sed 's/\\r$//' converts them\n";
+    std::cerr << path << ": the text has line ends of Windows, which the model learns to write: U+000D stands before "
+              << "each U+000A; sed 's/\\r$//' converts them\n";
 }
 
 /// The texts of the options in tokens; without a validation text the last tenth is one. Throws FileError if one is too

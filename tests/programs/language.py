@@ -108,7 +108,7 @@ def check_texts(folder, text):
                   "\u00e9")
     windows = write(f"{folder}/windows", b"\xef\xbb\xbf" + content(text)[:2000].replace(b" ", b"\r\n"))
     status, seen = run(*train, "--text", windows)
-    check("line ends of Windows are told of once", status == 0 and seen.count("has line ends of Windows") == 1, seen)
+    check("line ends of Windows are told of once", status == 0 and seen.count("the text has line ends of Windows") == 1, seen)
     lossy = write(f"{folder}/lossy", content(text)[:2000] + b"\xff\xfe" * 20)
     status, seen = run(*train[:-1], "--text", lossy, "--output", f"{folder}/lossy.safetensors")
     check("bytes that are no UTF-8 are told of", f"{lossy}: 40 bytes are no UTF-8, the first at byte 2000: U+FFFD" in seen, seen)
