@@ -111,6 +111,10 @@ Index classify_all(const auto& model, const Pictures& pictures, const Options& o
 /// scored is not: then the accuracy is that of the training to the picture, whatever is rounded.
 template <class Block, class Embedding>
 Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
+  if (!model.about.head_is_trained)
+    throw file_error(options.weights,
+                     "expected a trained classifier, found an encoder that was trained without labels, whose last map "
+                     "knows no classes; train_classifier --from trains one, and probe judges the features");
   constexpr Index worth_folding = 20;
   Threads threads(options.threads);
   const Pictures pictures(options, model.about.class_names, model.output_dim(), model.about.preprocessing.orientation,

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -16,6 +17,7 @@
 #include "load_options.hpp"
 #include "output_file.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/tokeniser_options.hpp"
 
 namespace {
 
@@ -117,6 +119,32 @@ void write(const std::string& output, const TensorTable& table, const LoadOption
     std::visit([&](const auto& model) { save_model(output, model); }, any_model_from<float>(table, options));
 }
 
+/// Copies the tokeniser beside a language model, and says what was written.
+void copy_tokeniser(const std::string& input, const std::string& output, const TensorTable& table) {
+  std::printf("tensors written to %s", output.c_str());
+  const auto family = family_name(table);
+  bool is_of_text = false;
+  detail::FamilyList<TextFamilies>::for_each([&]<class Family>(Family) { is_of_text |= family == Family::name; });
+  const std::filesystem::path from = text_program::tokeniser_folder(input), to = text_program::tokeniser_folder(output);
+  if (is_of_text && !examples::same_file(from.string(), to.string())) {
+    if (const auto tokeniser = text_program::read_beside(input)) {
+      text_program::write_beside(output, *tokeniser);
+      std::printf(", their tokeniser to %s", to.c_str());
+    } else {
+      std::printf("; there is no tokeniser %s to copy beside them", from.c_str());
+    }
+  }
+  std::printf("\n");
+}
+
+/// Throws OptionError if the file would be taken for one of PyTorch's.
+void check_ending(const std::string& output) {
+  const std::string ending = std::filesystem::path(output).extension().string();
+  if (ending == ".pth" || ending == ".pt")
+    throw OptionError(concatenate("option --output: expected a name that does not end in ", ending,
+                                  ", as safetensors are written, not a file of PyTorch; found ", quote(output)));
+}
+
 /// Throws OptionError if options are given that mean nothing beside the others.
 void check_effects(const LoadOptions& options, bool all, bool writes) {
   const bool of_input = options.fit || options.orientation || options.normalisation || options.class_names;
@@ -154,13 +182,14 @@ int main(int count, char** arguments) {
   return program_options::run("convert_weights", [&] {
     const LoadOptions options = model_options.parsed();
     check_effects(options, all, !output.empty());
-    if (!output.empty()) examples::check_output(output, {input});
+    if (!output.empty()) check_ending(output), examples::check_output(output, {input});
     const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
     if (const auto family = family_name(table); family && !all) print_model(table, *family);
     if (output.empty() && options.heads) check_model(table, options);
-    if (!output.empty())
-      all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);
+    if (output.empty()) return 0;
+    all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);
+    copy_tokeniser(input, output, table);
     return 0;
   });
 }

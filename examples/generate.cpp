@@ -19,6 +19,7 @@
 #include "crate/text/streaming_decoder.hpp"
 #include "generate/options.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/read_text.hpp"
 
 namespace {
 
@@ -71,6 +72,30 @@ std::vector<std::vector<Index>> encode(const Tokeniser& tokeniser, const std::ve
   return ids;
 }
 
+/// The text of a file without the line break at its end, which editors put there.
+std::string read_prompt(const std::string& path) {
+  std::string text = text_program::read_text(path);
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
+/// How many tokens are to be written to each prompt: those asked for or, without a number, as many as fit into the
+/// context behind the longest. Throws OptionError where the context has no room for them and may not slide.
+Index tokens_to_write(const Options& options, const std::vector<std::vector<Index>>& prompts, Index context) {
+  const Index wanted = options.tokens.value_or(options.generation.tokens);
+  if (options.generation.slide > 0) return wanted;
+  const auto longest = std::max_element(prompts.begin(), prompts.end(),
+                                        [](const auto& a, const auto& b) { return a.size() < b.size(); });
+  const Index length = std::ssize(*longest), room = context - length + 1;  // the last token is not read
+  if (room >= 1 && (!options.tokens || wanted <= room)) return std::min(wanted, room);
+  const std::string found = room < 1 ? "" : concatenate(" and --tokens ", wanted, ", of which ", room, " fit");
+  throw OptionError(concatenate(
+      "prompt ", longest - prompts.begin() + 1, ": expected a text within the model's context of ", context,
+      " tokens, found ", length, " tokens", found,
+      "; --slide N forgets the first N whenever the context is full, as in ", "--slide ", (context + 1) / 2));
+}
+
 /// When the prompts were passed, and how many tokens were written since.
 class Speed {
  public:
@@ -105,6 +130,7 @@ void write_texts(const Model& model, const Tokeniser& tokeniser, const Options& 
   how.vocabulary = tokeniser.vocabulary_size();
   if (const auto end = tokeniser.special_tokens().end_of_text; end && !options.keeps_end) how.end_tokens = {*end};
   const std::vector<std::vector<Index>> prompts = encode(tokeniser, options.prompts);
+  how.tokens = tokens_to_write(options, prompts, context_of(model));
   const bool streams = prompts.size() == 1;
   std::vector<WrittenText> texts;
   for (const std::string& prompt : options.prompts) texts.emplace_back(tokeniser, options, prompt);
@@ -144,9 +170,10 @@ void run(Model model, const Options& options) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  Options options;
-  if (const std::optional<int> status = options.parse(count, arguments)) return *status;
   return program_options::run("generate", [&] {
+    Options options;
+    if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+    for (const std::string& path : options.prompt_files) options.prompts.push_back(read_prompt(path));
     std::visit([&](auto model) { run(std::move(model), options); },
                load_model<float, LanguageModelFamilies>(options.weights, options.model));
     return 0;

@@ -38,7 +38,7 @@ void add_options(CLI::App& app, Options& o, examples::LoadOptionsParser& model) 
   app.add_option("--weights", o.weights, "safetensors or PyTorch file of a language model")
       ->required()
       ->type_name("FILE");
-  app.add_option("--text", o.text, "to be predicted")->required()->type_name("FILE");
+  app.add_option("--text", o.text, "to be predicted; - for standard input")->required()->type_name("FILE");
   text_program::add_tokeniser_options(app, o.tokeniser);
   program_options::begin_group(app, "Windows");
   app.add_option("--context", o.context, "most tokens that the model sees at a time [as many as it can]");
@@ -65,6 +65,7 @@ void measure_text(const Model& model, const Options& o) {
   const text_program::ChosenTokeniser chosen = text_program::read_tokeniser(o.tokeniser, o.weights);
   text_program::check_vocabulary(chosen.tokeniser, model.vocabulary());
   const std::string text = text_program::read_text(o.text);
+  text_program::tell_of_replaced_bytes(chosen.tokeniser, text, o.text);
   const std::vector<TokenId> ids = text_program::encode(chosen.tokeniser, text, o.text);
   if (ids.size() < 2)
     throw file_error(o.text, "expected at least 2 tokens, of which one is predicted, found ", ids.size());
@@ -78,7 +79,10 @@ void measure_text(const Model& model, const Options& o) {
   const auto sums = text_program::measure(model, TextWindows::sliding(ids, context, stride), batch, threads);
   std::printf("tokens predicted   %td\nnats a token       %.4f\nperplexity         %.3f\n", sums.loss.count,
               sums.loss.mean(), sums.perplexity());
-  if (chosen.tokeniser.decode(ids) != text) return;  // ids that lose text say nothing of its bytes
+  if (chosen.tokeniser.decode(ids) != text) {
+    std::printf("bits a byte        unknown, as the tokens do not give all bytes of the text back\n");
+    return;
+  }
   const auto bytes = static_cast<double>(text.size() - chosen.tokeniser.decode({&ids[0], 1}).size());
   std::printf("bits a byte        %.4f\n",
               sums.loss.mean() * static_cast<double>(sums.loss.count) / bytes / std::numbers::ln2);

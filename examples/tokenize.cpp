@@ -5,19 +5,18 @@
 
 #include <charconv>
 #include <cstdio>
-#include <exception>
 #include <iostream>
-#include <iterator>
-#include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "crate/io/formats/file_error.hpp"
-#include "crate/io/formats/text_file.hpp"
 #include "crate/text/read_tokeniser.hpp"
 #include "crate/text/train_byte_level_bpe.hpp"
 #include "crate/text/write_tokeniser.hpp"
+#include "program_options/program_options.hpp"
+#include "text_program/read_text.hpp"
 #include "tokenize/options.hpp"
 
 namespace {
@@ -26,8 +25,7 @@ using namespace crate;
 using tokenize::Options;
 
 std::string read_input(const Options& options) {
-  if (!options.input.empty()) return read_text(options.input);
-  return {std::istreambuf_iterator<char>(std::cin), {}};
+  return text_program::read_any_text(options.input.empty() ? "-" : options.input);
 }
 
 /// On one line, separated by blanks.
@@ -78,10 +76,11 @@ std::vector<TokenId> encode(const Tokeniser& tokeniser, std::string_view text, c
 }
 
 void run(const Options& options) {
-  const std::string source = options.input.empty() ? "standard input" : options.input;
+  const std::string source = options.input.empty() || options.input == "-" ? "standard input" : options.input;
   if (options.learns()) return learn(options, read_input(options));
   const Tokeniser tokeniser = read_tokeniser(options.vocabulary, options.kind);
   const std::string input = read_input(options);
+  if (!options.decode) text_program::tell_of_replaced_bytes(tokeniser, input, source);
   write_to_standard_output(options.decode ? tokeniser.decode(ids_from(input, source))
                                           : line_of(encode(tokeniser, input, options)));
 }
@@ -89,16 +88,10 @@ void run(const Options& options) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  try {
+  return program_options::run("tokenize", [&] {
     Options options;
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
     run(options);
     return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "tokenize: there is not enough memory\n";
-    return 1;
-  } catch (const std::exception& error) {
-    std::cerr << "tokenize: " << error.what() << '\n';
-    return 1;
-  }
+  });
 }

@@ -81,6 +81,7 @@ Model with_new_head(Model model, const Bench& bench) {
     model.resize_images(images.height, images.width);
   model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes(), model.head.norm.options);
   initialise(model.head, bench.options.training.trainer.seed);
+  model.about.head_is_trained = true;  // when this training is over
   training_program::set_attention_dropout(model.encoder.layers, bench.options.dropout);
   model.tokens.token_dropout = bench.options.token_dropout;
   return model;
@@ -132,8 +133,11 @@ int train(const Bench& bench, Model model) {
   auto state = training_program::first_state<ClassificationObjective<Model>>(
       std::move(model), o.training, {.loss = {.label_smoothing = o.training.label_smoothing}});
   Trainer trainer(state, training, test, trainer_options(bench), bench.threads, recipe);
-  if (!training_program::run(trainer, state, o.training, training_program::length_in_epochs(o.training),
-                             train_classifier::print_epoch_heading, train_classifier::print_epoch))
+  const Index classes = bench.data.training.classes();
+  if (!training_program::run(
+          trainer, state, o.training, training_program::length_in_epochs(o.training),
+          [&] { train_classifier::print_epoch_heading(classes); },
+          [&](const auto& report) { train_classifier::print_epoch(report, classes); }))
     return training_program::interrupted;
   train_classifier::print_layers(state.result(), test, bench.threads);
   if (!o.training.output.empty()) std::printf("\nweights written to %s\n", o.training.output.c_str());
@@ -204,7 +208,8 @@ int run(CLI::App& app, Options& options) {
     return with_classifier(*std::move(begun->model), options.training.checkpoint, [&](auto model) {
       return with_input_of(model, [&](const Bench& bench) {
         image_program::check_images(bench.data.training, patch_grid(model));
-        check_size("images to go on with: classes", bench.data.training.classes(), model.output_dim());
+        check_size("images to go on with: classes, as in the checkpoint", bench.data.training.classes(),
+                   model.output_dim());
         return train(bench, std::move(model));
       });
     });

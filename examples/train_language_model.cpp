@@ -54,7 +54,7 @@ struct Program {
   static TextWindows spread(std::span<const TokenId> ids, const Options& o, const Tokeniser&, Index most) {
     return TextWindows::spread(ids, o.context, most);
   }
-  static void check(const Tokeniser&) {}
+  void check(const Tokeniser& tokeniser) const { train_language_model::check_prompt(tokeniser, sample); }
 
   /// A text that the model writes.
   template <class Model>
@@ -69,7 +69,9 @@ void add_options(CLI::App& app, Options& o, train_language_model::SampleOptions&
   text_program::add_model_options(app, o, text_program::family_names<Program>());
   text_program::add_recipe_options(app, o);
   train_language_model::add_sample_options(app, sample);
-  training_program::add_file_options(app, o.training, "measurement", "--steps, the texts and the files");
+  training_program::add_file_options(
+      app, o.training, "measurement",
+      "--steps, --text for as many tokens, --validation, --validation-windows, the samples");
 }
 
 }  // namespace

@@ -84,7 +84,8 @@ void add_options(CLI::App& app, Options& o, double& share) {
   text_program::add_recipe_options(app, o);
   app.add_option("--masked-share", share, "of the tokens, which are to be predicted")
       ->check(CLI::Range(0.0, 1.0) & CLI::PositiveNumber);
-  training_program::add_file_options(app, o.training, "measurement", "--steps, the texts and the files");
+  training_program::add_file_options(app, o.training, "measurement",
+                                     "--steps, --text for as many tokens, --validation, --validation-windows");
 }
 
 }  // namespace

@@ -44,17 +44,19 @@ class Score {
     known_ += static_cast<Index>(labels.size()) - std::count(labels.begin(), labels.end(), unknown_class);
     right_ += crate::count_correct(logits, labels, 1, unknown_class);
     right_in_top_5_ += crate::count_correct(logits, labels, 5, unknown_class);
+    classes_ = logits.rows();
   }
 
   void print() const {
     if (known_ == 0) return;
     const auto percent = [&](Index part) { return 100 * static_cast<double>(part) / static_cast<double>(known_); };
-    std::printf("accuracy %.2f %% (%td of %td whose class is known), top 5 %.2f %%\n", percent(right_), right_, known_,
-                percent(right_in_top_5_));
+    std::printf("accuracy %.2f %% (%td of %td whose class is known)", percent(right_), right_, known_);
+    if (classes_ > 5) std::printf(", top 5 %.2f %%", percent(right_in_top_5_));
+    std::printf("\n");
   }
 
  private:
-  Index known_ = 0, right_ = 0, right_in_top_5_ = 0;
+  Index known_ = 0, right_ = 0, right_in_top_5_ = 0, classes_ = 0;
 };
 
 }  // namespace classify

@@ -93,7 +93,7 @@ inline void add_options(CLI::App& app, Options& o) {
                  "share of each label that is spread over all classes");
   app.add_option("--epochs", o.training.trainer.epochs, "passes over the sentences; those before --resume count");
   training_program::add_batch_options(app, o.training, "sentences");
-  training_program::add_file_options(app, o.training, "epoch", "--epochs, the sentences and the files");
+  training_program::add_file_options(app, o.training, "epoch", "--epochs, --train for as many sentences, --test");
 }
 
 /// Of a training. Throws as training_program::check_options, and if there is nothing to train or to measure on.

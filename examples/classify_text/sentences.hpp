@@ -11,6 +11,7 @@
 #include "crate/core/matrix.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/text_file.hpp"
+#include "program_options/program_options.hpp"
 
 // Files of sentences and their classes.
 
@@ -20,6 +21,7 @@ using crate::Index;
 
 struct Sentences {
   std::vector<std::string> texts, classes;  ///< as many of each
+  std::vector<std::size_t> lines;           ///< of the file where each stands, counted from 1
 };
 
 namespace detail {
@@ -50,6 +52,7 @@ namespace detail {
                               has_tabs ? "" : ", or a class, a blank and the sentence", ", found ", crate::quote(line));
     sentences.texts.emplace_back(has_tabs ? front : back);
     sentences.classes.emplace_back(has_tabs ? back : front);
+    sentences.lines.push_back(i + 1);
   }
   if (sentences.texts.empty()) throw crate::file_error(path, "expected sentences with their classes, found none");
   return sentences;
@@ -67,10 +70,11 @@ namespace detail {
 [[nodiscard]] inline std::vector<Index> labels_of(const Sentences& sentences, const std::vector<std::string>& names,
                                                   const std::string& path) {
   std::vector<Index> labels;
-  for (const std::string& name : sentences.classes) {
-    const auto found = std::find(names.begin(), names.end(), name);
+  for (std::size_t i = 0; i < sentences.classes.size(); ++i) {
+    const auto found = std::find(names.begin(), names.end(), sentences.classes[i]);
     if (found == names.end())
-      throw crate::file_error(path, "expected classes of the training sentences, found ", crate::quote(name));
+      throw crate::file_error(path, "line ", sentences.lines[i], ": expected a class of the training sentences, ",
+                              program_options::alternatives(names), ", found ", crate::quote(sentences.classes[i]));
     labels.push_back(found - names.begin());
   }
   return labels;

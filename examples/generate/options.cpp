@@ -16,7 +16,8 @@ namespace {
 void add_writing_options(CLI::App& app, Options& o) {
   crate::SamplingOptions& sampling = o.generation.sampling;
   program_options::begin_group(app, "Writing");
-  app.add_option("--tokens", o.generation.tokens, "most tokens to write")->check(CLI::Range(Index{1}, Index{1} << 30));
+  app.add_option("--tokens", o.tokens, "most tokens to write [128, or as many as the model's context has room for]")
+      ->check(CLI::Range(Index{1}, Index{1} << 30));
   app.add_option("--temperature", sampling.temperature,
                  "of the softmax that tokens are drawn by; 0 writes the likeliest");
   app.add_option("--top-k", sampling.top_k, "draw among the K likeliest tokens; 0 for all");
@@ -48,8 +49,12 @@ std::optional<int> Options::parse(int count, char** arguments) {
   text_program::add_tokeniser_options(app, tokeniser);
   app.add_option("--prompt", prompts, "text to go on with; several are written side by side")
       ->type_name("TEXT")
-      ->allow_extra_args(false)
-      ->required();
+      ->allow_extra_args(false);
+  app.add_option(
+         "--prompt-file", prompt_files,
+         "file with such a text, up to a line break at its end; - for standard input; may be given several times")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
   add_writing_options(app, *this);
   program_options::begin_group(app, "The model");
   std::string precision = "f32";
@@ -58,6 +63,8 @@ std::optional<int> Options::parse(int count, char** arguments) {
   model_options.add_heads(app);
   model_options.add_gelu(app);
   if (const auto ended = program_options::parse(app, count, arguments)) return ended;
+  if (prompts.empty() && prompt_files.empty())
+    throw crate::OptionError("options --prompt and --prompt-file: expected one of them, found neither");
   model = model_options.parsed();
   bfloat16 = precision == "bf16";
   return std::nullopt;

@@ -15,8 +15,9 @@ namespace generate {
 struct Options {
   std::string weights;
   text_program::TokeniserOptions tokeniser;
-  std::vector<std::string> prompts, stop;
+  std::vector<std::string> prompts, prompt_files, stop;
   crate::GenerationOptions generation;
+  std::optional<crate::Index> tokens;  ///< empty: as many as fit, up to those of `generation`
   bool bfloat16 = false, keeps_end = false;
   int threads = 1;
   crate::LoadOptions model;

@@ -138,12 +138,20 @@ inline CLI::Option* add_choice(CLI::App& app, const std::string& option, std::st
 }
 
 /// Reads the command line. Returns the exit code if the program is to end now: help or the version was asked for, or
-/// the line cannot be read; everything has been printed then.
+/// the line cannot be read; everything has been printed then. Of several mistakes, options that there are not come
+/// first.
 [[nodiscard]] inline std::optional<int> parse(CLI::App& app, int count, const char* const* arguments) {
   try {
     app.parse(count, arguments);
     return std::nullopt;
-  } catch (const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : usage_error; }
+  } catch (const CLI::Success& asked) { return app.exit(asked); } catch (const CLI::ParseError& error) {
+    std::string unknown;
+    for (const std::string& word : app.remaining()) unknown += " " + word;
+    (void)app.exit(unknown.empty() ? error
+                                   : CLI::ParseError("there is no such option or argument:" + unknown,
+                                                     CLI::ExitCodes::ExtrasError));
+    return usage_error;
+  }
 }
 
 /// Throws OptionError if an option is given for which `why_without_effect(name)` has a reason.

@@ -17,6 +17,7 @@
 #include "crate/text/train_word_piece.hpp"
 #include "crate/text/write_tokeniser.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/read_text.hpp"
 
 // Which tokeniser a program of texts takes. A model that is trained keeps its own in a folder beside its weights:
 // "model.tokeniser" beside "model.safetensors", with a file "kind" that names the kind.
@@ -161,19 +162,20 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
   return {kind, crate::read_tokeniser(o.vocabulary, kind)};
 }
 
-/// Throws OptionError if a model has fewer ids than its tokeniser.
-inline void check_vocabulary(const crate::Tokeniser& tokeniser, Index vocabulary) {
-  if (tokeniser.vocabulary_size() > vocabulary)
-    throw crate::OptionError(crate::concatenate("tokeniser: expected at most the ", vocabulary,
-                                                " tokens that the weights have, found ", tokeniser.vocabulary_size(),
-                                                "; these weights belong to another tokeniser"));
+/// Whether a vocabulary is one of those that are published with models which have some ids more, so that their count is
+/// a multiple of 64 or 128: GPT-2's, RoBERTa's, BERT's, BERT's with upper case.
+[[nodiscard]] inline bool is_padded_by_models(Index vocabulary) {
+  return vocabulary == 50257 || vocabulary == 50265 || vocabulary == 30522 || vocabulary == 28996;
 }
 
-/// A text, as it is. Throws FileError if it is empty.
-[[nodiscard]] inline std::string read_text(const std::string& path) {
-  std::string text = crate::read_text(path);
-  if (text.empty()) throw crate::file_error(path, "expected a text, found an empty file");
-  return text;
+/// Throws OptionError unless a model has as many ids as its tokeniser, or some that pad it.
+inline void check_vocabulary(const crate::Tokeniser& tokeniser, Index vocabulary) {
+  const Index own = tokeniser.vocabulary_size();
+  constexpr Index most_padding = 127;
+  if (own == vocabulary || (is_padded_by_models(own) && own < vocabulary && vocabulary - own <= most_padding)) return;
+  throw crate::OptionError(crate::concatenate("tokeniser: expected the ", vocabulary,
+                                              " tokens that the weights have, found ", own,
+                                              "; these weights belong to another tokeniser"));
 }
 
 }  // namespace text_program

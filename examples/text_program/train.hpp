@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdio>
+#include <iostream>
 #include <numbers>
 #include <optional>
 #include <span>
@@ -47,6 +48,14 @@ struct SplitText {
   std::size_t begin = text.size() * 9 / 10;
   while (begin < text.size() && (static_cast<unsigned char>(text[begin]) & lead_bits) == continues) ++begin;
   return begin;
+}
+
+/// Says on standard error what a tokeniser of characters makes of line ends of Windows and of what is no UTF-8.
+inline void tell_of_text(const crate::Tokeniser& tokeniser, std::string_view text, const std::string& path) {
+  tell_of_replaced_bytes(tokeniser, text, path);
+  if (std::holds_alternative<crate::CharacterTokeniser>(tokeniser.any()) && text.find("\r\n") != text.npos)
+    std::cerr << path << ": the text has line ends of Windows, which the model learns to write: U+000D stands before "
+              << "each U+000A; sed 's/\\r$//' converts them\n";
 }
 
 /// The texts of the options in tokens; without a validation text the last tenth is one. Throws FileError if one is too
@@ -223,6 +232,7 @@ int run(const Program& program, CLI::App& app, Options& o, const Add& add) {
   auto beside = goes_on ? read_beside(o.training.checkpoint) : std::nullopt;
   const ChosenTokeniser chosen = beside ? *std::move(beside) : first_tokeniser(app, o, text);
   program.check(chosen.tokeniser);
+  if (o.training.trainer.ranks->is_first()) tell_of_text(chosen.tokeniser, text, o.text);
   const SplitText split = split_text(o, text, chosen.tokeniser);
   if (!any_model) any_model = fresh_model(program, o, chosen.tokeniser.vocabulary_size());
   return std::visit([&](auto& model) { return train(program, o, split, chosen, std::move(model), std::move(notes)); },

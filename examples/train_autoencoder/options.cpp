@@ -59,7 +59,9 @@ void add_model_options(CLI::App& app, Options& o) {
   std::vector<std::string> presets{o.preset}, families;
   for (const Size& size : published_sizes) presets.emplace_back(size.preset);
   training_program::add_preset_option(
-      app, o.preset, presets, "size and recipe of a published model, of pictures of 224 x 224, which take days");
+      app, o.preset, presets,
+      program_options::alternatives({presets.begin() + 1, presets.end()}) +
+          ", size and recipe of a published model, of pictures of 224 x 224, which take days");
   crate::detail::FamilyList<Families>::for_each([&]<class Family>(Family) { families.emplace_back(Family::name); });
   add_choice(app, "--family", o.family, families,
              "crate-mae, or transformer-mae, the same with ordinary transformer blocks");
@@ -120,7 +122,7 @@ void add_options(CLI::App& app, Options& options) {
   image_program::add_data_options(app, options.images, "");
   add_model_options(app, options);
   add_recipe_options(app, options);
-  training_program::add_file_options(app, options.training, "epoch", "--epochs, the files and --data");
+  training_program::add_file_options(app, options.training, "epoch", "--epochs, --data for as many images");
   add_grid_option(app, options);
 }
 

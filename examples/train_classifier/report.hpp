@@ -15,15 +15,20 @@ namespace train_classifier {
 
 using crate::Index;
 
-inline void print_epoch(const crate::EpochReport<crate::ClassificationMeasures>& report) {
-  std::printf("  %5td   %13.4f   %15.2f %%   %9.4f   %11.2f %%   %8.2f %%   %7.1f\n", report.epoch,
-              report.training.loss.mean(), 100 * report.training.accuracy(), report.test.loss.mean(),
-              100 * report.test.accuracy(), 100 * report.test.top_5_accuracy(), report.seconds);
+/// Of more classes than five, the share whose class is among the five likeliest is told, too.
+[[nodiscard]] inline bool tells_top_5(Index classes) { return classes > 5; }
+
+inline void print_epoch(const crate::EpochReport<crate::ClassificationMeasures>& report, Index classes) {
+  std::printf("  %5td   %13.4f   %15.2f %%   %9.4f   %11.2f %%", report.epoch, report.training.loss.mean(),
+              100 * report.training.accuracy(), report.test.loss.mean(), 100 * report.test.accuracy());
+  if (tells_top_5(classes)) std::printf("   %8.2f %%", 100 * report.test.top_5_accuracy());
+  std::printf("   %7.1f\n", report.seconds);
   std::fflush(stdout);
 }
 
-inline void print_epoch_heading() {
-  std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   test top 5   seconds\n");
+inline void print_epoch_heading(Index classes) {
+  std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy%s   seconds\n",
+              tells_top_5(classes) ? "   test top 5" : "");
 }
 
 /// Of every layer, on the first 64 test images: the published R^c of the tokens that enter it, and how much of the code

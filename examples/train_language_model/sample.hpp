@@ -34,6 +34,16 @@ inline void add_sample_options(CLI::App& app, SampleOptions& o) {
   app.add_option("--temperature", o.temperature, "0 takes the most likely token always")->check(CLI::Range(0.0, 100.0));
 }
 
+/// Throws OptionError if a prompt that was given holds what the tokeniser does not have.
+inline void check_prompt(const crate::Tokeniser& tokeniser, const SampleOptions& o) {
+  if (o.tokens == 0 || o.prompt == SampleOptions().prompt) return;
+  try {
+    (void)tokeniser.encode(o.prompt);
+  } catch (const crate::VocabularyError& error) {
+    throw crate::OptionError(crate::concatenate("option --prompt: ", error.what()));
+  }
+}
+
 /// Goes on with the prompt and prints all of it, indented. A text that fills the context forgets its first half.
 template <class Model>
 void print_sample(const Model& model, const crate::Tokeniser& tokeniser, const SampleOptions& o, std::uint64_t seed,

@@ -110,8 +110,9 @@ inline const std::string* find_text(const crate::Metadata& texts, std::string_vi
 inline void refuse(const CLI::Option& option, const std::string* begun_with, const ContinuedOptions& continued) {
   const std::string found = crate::quote(text_of(words_of(option, continued)));
   throw crate::OptionError(crate::concatenate(
-      "option ", option.get_name(), ": this training was begun with another recipe: expected ",
-      begun_with != nullptr ? crate::quote(*begun_with) : "none", ", found ", found, "; leave it out to go on"));
+      "option ", option.get_name(),
+      ": this training was begun with another recipe: ", begun_with != nullptr ? crate::quote(*begun_with) : "nothing",
+      " in the checkpoint, ", found, " now; leave it out to go on"));
 }
 
 /// The texts of the options that nobody gives; an option without one is off.

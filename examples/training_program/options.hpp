@@ -44,7 +44,8 @@ inline void add_rule_options(CLI::App& app, Options& o) {
   app.add_option("--weight-decay", o.weight_decay, "of the parameters, decoupled from the gradient");
   app.add_option("--momentum", o.momentum, "of sgd");
   app.add_option("--beta1", o.beta1, "of adamw and lion");
-  app.add_option("--beta2", o.beta2, o.beta2 ? "of adamw and lion" : "of adamw and lion [0.999 and 0.99]");
+  app.add_option("--beta2", o.beta2,
+                 "of adamw and lion [" + (o.beta2 ? crate::concatenate(*o.beta2) : "0.999 and 0.99") + "]");
   add_choice(app, "--schedule", o.schedule, {"constant", "linear", "cosine"},
              "of the rate: constant, linear or cosine");
   app.add_option("--final-factor", o.final_factor, "of the rate, where the schedule ends");
@@ -62,7 +63,8 @@ inline void add_batch_options(CLI::App& app, Options& o, const std::string& exam
   program_options::add_threads(app, o.threads);
 }
 
-/// The files; a training is tested once in a `period`, and goes on with all its options but those that `may_change`.
+/// The files; a training is tested once in a `period`, and goes on with all its options but those that `may_change`,
+/// and some that may everywhere.
 inline void add_file_options(CLI::App& app, Options& o, const std::string& period, const std::string& may_change) {
   program_options::begin_group(app, "Files that are written");
   app.add_option("--output", o.output, "safetensors file for the trained weights, under their published names [none]")
@@ -72,7 +74,8 @@ inline void add_file_options(CLI::App& app, Options& o, const std::string& perio
       ->type_name("FILE");
   app.add_option("--checkpoint-every", o.trainer.checkpoint_every, "and after every so many steps; 0 for none");
   app.add_flag("--resume", o.resume,
-               "go on from the checkpoint, if there is one: with its options, of which " + may_change + " may change");
+               "go on from the checkpoint, if there is one: with its options, of which these may change: " +
+                   may_change + ", --threads, the files that are written, and how often");
   app.add_option("--history", o.history, "JSON lines, to which is added what every " + period + " brought [none]")
       ->type_name("FILE");
   app.add_option("--history-every", o.trainer.history_every, "and the loss of every so many steps; 0 for none");

@@ -125,7 +125,7 @@ TEST_CASE("what is measured is the forward pass, bit for bit, and the paper's ra
   CHECK(steps.at("layers.0.compress") == half.tokens);
   CHECK(steps.at("layers.0.sparsify") == forward(block.sparsify, half).tokens);
 
-  LayerMeter<double> meter(model, {.epsilon = 0.3, .lambda = 0.2}), of_published(model, {.paper_rates = false});
+  LayerMeter meter(model, {.epsilon = 0.3, .lambda = 0.2}), of_published(model, {.paper_rates = false});
   for (Index b = 0; b < 3; ++b) {
     const Matrix<double> image = images.col(b);
     (void)model.forward(image, {.observer = meter.observer()});
@@ -160,7 +160,7 @@ TEST_CASE("of a strict block the objective is that of its tokens, and its exact 
   initialise(block, 1);
   Random random(3);
   const TokenSets<double> sets(draw_normal(random, 6, 9), TokenLayout({4, 5}).with_visible({4, 3}));
-  LayerMeter<double> meter(block);
+  LayerMeter meter(block);
   CHECK(message_of<OptionError>([&] { (void)block.forward(sets, {.observer = meter.observer()}); }) ==
         "option: expected that enter() tells which tokens come to 'compress.projection', found no such call");
   meter.enter(sets.tokens);

@@ -388,9 +388,13 @@ TEST_CASE("a patch without rows is refused, not divided by") {
              ContainsSubstring("expected dimensions of at least 1, found shape [6, 3, 0, 4]"));
 }
 
-TEST_CASE("weights of another family are refused by its name") {
+TEST_CASE("weights of another family are refused by its name, and by that of the function that loads them") {
   CHECK_THAT(message_of<FileError>([&] { (void)load_alpha_classifier<float>(weights_file, {.heads = 3}); }),
-             ContainsSubstring("expected the weights of family 'crate-alpha', found those of 'crate'"));
+             ContainsSubstring("expected the weights of family 'crate-alpha', found those of 'crate', which "
+                               "load_model<CrateClassifier<S>> loads"));
+  for_each_family([]<class Family>(Family) {
+    CHECK(detail::loader_of(Family::name) == concatenate(", which load_model<", Family::model_name, "<S>> loads"));
+  });
   CHECK_THAT(message_of<FileError>([&] { (void)load_masked_autoencoder<float>(weights_file, {.heads = 3}); }),
              ContainsSubstring("expected the weights of family 'crate-mae', found those of 'crate'"));
 }

@@ -259,7 +259,11 @@ TEST_CASE("what a model expects of a picture and how its classes are called is s
                                .normalisation = {.mean = {0.1, 1.0 / 3}, .deviation = {0.2, 0.7}}};
   model.about.class_names = {"T-shirt/top", "na\u00efve \"bag\"", "", "a\nb", "\xFF"};
   save_model(path, model);
+  CHECK(load_classifier<float>(path).about.head_is_trained);
+  model.about.head_is_trained = false;
+  save_model(path, model);
   const auto back = load_classifier<float>(path);
+  CHECK_FALSE(back.about.head_is_trained);
   CHECK(back.about.preprocessing.fit == PictureFit::cover);
   CHECK(back.about.preprocessing.orientation == PixelOrientation::as_stored);
   CHECK(same_normalisation(back.about.preprocessing.normalisation, model.about.preprocessing.normalisation));
@@ -310,6 +314,7 @@ TEST_CASE("metadata of the input that cannot be followed is an error that names 
   CHECK_THAT(refusal("crate.mean", "0.1"), ContainsSubstring("means of 2 channels, found 1"));
   CHECK_THAT(refusal("crate.mean", "0.1 nan"), ContainsSubstring("means of pixels that are finite"));
   CHECK_THAT(refusal("crate.deviation", "0.1 0"), ContainsSubstring("deviations of pixels > 0, found 0"));
+  CHECK_THAT(refusal("crate.head", "new"), ContainsSubstring("'crate.head': expected 'untrained', found 'new'"));
   CHECK_THAT(refusal("crate.class_names.0", "[\"a\", 2]"), ContainsSubstring("expected a JSON array of texts"));
   CHECK_THAT(refusal("crate.class_names.0", "[\"a\"]"), ContainsSubstring("names of 5 classes, found 1"));
   CHECK_THAT(message_of<ShapeError>([&] {

@@ -60,10 +60,31 @@ def main():
         check("stop string", found[:2] == (0, prompt + rest[: rest.find(rest[3:5])] + "\n"), found)
         found = run(*weights, "--temperature", 0, "--tokens", 3, "--prompt", prompt, "--prompt", "0")
         check("two prompts", found[0] == 0 and f"== prompt 1\n{prompt}{rest[:3]}\n== prompt 2\n0" in found[1], found)
+        found = run(*weights, "--temperature", 0, "--prompt", prompt)
+        check("as many tokens as the context has room for", found[0] == 0 and len(found[1]) == CONTEXT + 2
+              and found[1].startswith(text[:CONTEXT]), found)
+        with open(f"{folder}/prompt", "w") as file:
+            file.write(prompt + "\n")
+        found = run(*weights, "--temperature", 0, "--tokens", 3, "--prompt-file", f"{folder}/prompt")
+        check("a prompt from a file", found[:2] == (0, prompt + rest[:3] + "\n"), found)
+        with open(f"{folder}/prompt") as file:
+            done = subprocess.run([PROGRAM, *map(str, weights), "--temperature", "0", "--tokens", "3", "--prompt-file", "-"],
+                                  stdin=file, capture_output=True, timeout=300)
+        check("a prompt from standard input", done.stdout.decode() == prompt + rest[:3] + "\n", done)
+        with open(f"{folder}/fewer.json", "w") as file:
+            json.dump({text_of([i]): i for i in range(VOCABULARY - 1)}, file)
+        os.makedirs(f"{folder}/fewer")
+        os.rename(f"{folder}/fewer.json", f"{folder}/fewer/characters.json")
+        second = [*weights, "--prompt", "0", "--prompt", prompt * 5, "--tokens", 9]
+        too_many = f"context of 24 tokens, found {length} tokens and --tokens 99, of which {CONTEXT - length + 1} fit; --slide N"
         for what, arguments, message in [
+            ("fewer tokens", [*model, "--vocabulary", f"{folder}/fewer", "--prompt", "0"],
+             "expected the 65 tokens that the weights have, found 64"),
+            ("no prompt", weights, "options --prompt and --prompt-file: expected one of them"),
+            ("the second of two prompts", second, "prompt 2: expected a text within"),
             ("empty prompt", [*weights, "--prompt", ""], "option --prompt: expected at least 1 token"),
-            ("too long a text", [*weights, "--prompt", prompt, "--tokens", 99], "context of 24"),
-            ("vocabulary of others", [*model, "--tokeniser", "bytes", "--prompt", "a"], "at most the 65 tokens that the weights have, found 256"),
+            ("too long a text", [*weights, "--prompt", prompt, "--tokens", 99], too_many),
+            ("vocabulary of others", [*model, "--tokeniser", "bytes", "--prompt", "a"], "expected the 65 tokens that the weights have, found 256"),
             ("temperature", [*weights, "--prompt", prompt, "--tokens", 2, "--temperature", -1], "temperature >= 0"),
             ("no vocabulary", [*model, "--tokeniser", "gpt2", "--prompt", "a"], "expected a folder with the tokeniser gpt2"),
             ("no tokeniser", [*model, "--prompt", "a"], "option --tokeniser: expected the one of the weights"),

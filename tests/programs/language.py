@@ -124,8 +124,20 @@ def check_texts(folder, text):
     check_refused("a validation text of other characters", f"file '{folder}/other': text: expected characters", *train, "--text", text, "--validation",
                   write(f"{folder}/other", "\u00e9" * 50))
     weights = f"{folder}/crate-gpt2.safetensors"
-    check_refused("another tokeniser's vocabulary", "expected at most the", "perplexity", "--weights", weights, "--text", text,
+    check_refused("another tokeniser's vocabulary", "these weights belong to another tokeniser", "perplexity", "--weights", weights, "--text", text,
                   "--tokeniser", "bytes")
+    check_refused("a prompt of other characters", "option --prompt: text: expected characters of a vocabulary", *train, "--text", text, "--prompt",
+                  "\u00e9")
+    windows = write(f"{folder}/windows", b"\xef\xbb\xbf" + content(text)[:2000].replace(b" ", b"\r\n"))
+    status, seen = run(*train, "--text", windows)
+    check("line ends of Windows are told of once", status == 0 and seen.count("the text has line ends of Windows") == 1, seen)
+    lossy = write(f"{folder}/lossy", content(text)[:2000] + b"\xff\xfe" * 20)
+    status, seen = run(*train[:-1], "--text", lossy, "--output", f"{folder}/lossy.safetensors")
+    check("bytes that are no UTF-8 are told of", f"{lossy}: 40 bytes are no UTF-8, the first at byte 2000: U+FFFD" in seen, seen)
+    status, seen = run("perplexity", "--weights", f"{folder}/lossy.safetensors", "--text", lossy)
+    check("of such a text no bits a byte are told", status == 0 and "bits a byte        unknown, as" in seen, seen)
+    status, seen = run("convert_weights", f"{folder}/lossy.safetensors", "--output", f"{folder}/copy.safetensors")
+    check("a tokeniser goes with its model", status == 0 and content(f"{folder}/copy.tokeniser/kind") == b"characters\n", seen)
     check_refused("a text of one token", "expected at least 2 tokens", "perplexity", "--weights", weights, "--text",
                   write(f"{folder}/one", "a"))
     check_refused("a tokeniser without masks", "[MASK]", "train_masked_language_model", *SMALL, *SHORT, "--discard", "--text", text,
@@ -191,6 +203,8 @@ def check_classifiers(folder):
                   "--discard")
     check_refused("lines without a class", "line 1: expected a sentence", "classify_text", *bert, "--discard", "--test", f"{folder}/test",
                   "--train", write(f"{folder}/no_class", "word\n"))
+    check_refused("a class that nobody trained", "line 2: expected a class of the training sentences, 0 or 1, found 'x'", "classify_text",
+                  "--weights", f"{folder}/crate-bert-classifier.safetensors", "--test", write(f"{folder}/third", "0 film\nx plot\n"))
 
 
 def main():

@@ -5,6 +5,7 @@ is refused before anything is read."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,26 @@ def check_learned(folder):
     check("a character that is missing is named", found[0] == 1 and "found U+007A at byte 4" in found[2], found)
 
 
+def check_files_and_bytes(folder):
+    with open(f"{folder}/kind", "w") as file:
+        file.write("bpe\n")
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(f"{folder}/../bpe/{name}", folder)
+    found = run("--vocabulary", folder, "--input", "-", text=b"\xef\xbb\xbfthe")
+    check("the folder tells the kind, and a byte order mark is no text", found[0] == 0 and found == run(
+        "--tokeniser", "bpe", "--vocabulary", folder, text=b"the"), found)
+    characters = ["--tokeniser", "characters", "--vocabulary", f"{folder}/../characters"]
+    found = run(*characters, text=b"the cat\r\n")
+    check("line ends of Windows are named", found[0] == 1 and "found U+000D at byte 7; the text has line ends of Windows" in found[2], found)
+    run("--tokeniser", "characters", "--output", f"{folder}/lossy", text=b"ab\xff")
+    found = run("--tokeniser", "characters", "--vocabulary", f"{folder}/lossy", text=b"a\xff\xfeb")
+    check("bytes that are no UTF-8 are counted", found[0] == 0 and
+          "standard input: 2 bytes are no UTF-8, the first at byte 1: U+FFFD takes their place" in found[2], found)
+    check("--version", run("--version")[1].startswith(b"tokenize (crate) "))
+    found = run("--bogus", "3", "--tokeniser", "bytes")
+    check("an option that there is not comes first", found[0] == 2 and "no such option or argument: --bogus 3" in found[2], found)
+
+
 def check_refusals(folder):
     refused = [
         (["--tokeniser", "gpt3"], "--tokeniser"),
@@ -95,6 +116,8 @@ def main():
         check_round_trip(GPT2, "it's na\u00efve \U0001f600\r\n  \u3000 end ".encode() + bytes(range(256)), folder)
         check_round_trip(["--tokeniser", "bytes"], bytes(range(256)), folder)
         check_learned(folder)
+        os.mkdir(f"{folder}/own")
+        check_files_and_bytes(f"{folder}/own")
         check_refusals(f"{folder}/empty")
     return end()
 

@@ -57,7 +57,7 @@ MODEL = ("--patch", "4x4", "--dim", 16, "--depth", 1, "--heads", 2, "--batch", 2
 
 def accuracy_of_training(text):
     """The test accuracy in the table's last line."""
-    rows = re.findall(r"^ +\d+ +[\d.]+ +[\d.]+ % +[\d.]+ +([\d.]+) % +[\d.]+ % +[\d.]+$", text, re.M)
+    rows = re.findall(r"^ +\d+ +[\d.]+ +[\d.]+ % +[\d.]+ +([\d.]+) % +[\d.]+$", text, re.M)
     return rows[-1] if rows else text
 
 
@@ -84,6 +84,11 @@ def train_and_use(data, family):
     check_use(f"{name}.run", trained)
     shown = run("convert_weights", f"{name}.st")[1]
     check("convert_weights shows the family", f"model      {family}, heads: 2" in shown, shown)
+    written = run("convert_weights", f"{name}.st", "--output", f"{name}.copy.st")
+    check("convert_weights says what it wrote", written[0] == 0 and f"tensors written to {name}.copy.st\n" in written[1], written)
+    refused = run("convert_weights", f"{name}.st", "--output", f"{name}.pth")
+    check("safetensors are not written as .pth", refused[0] == 1 and "expected a name that does not end in .pth" in refused[1]
+          and not os.path.exists(f"{name}.pth"), refused)
     check("convert_weights shows what is expected of pictures", "become images of 8 x 8" in shown and "0, 1, 2" in shown, shown)
 
     code, text = run("train_classifier", "--checkpoint", f"{name}.run", "--resume", "--epochs", 10)

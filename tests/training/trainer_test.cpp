@@ -276,7 +276,7 @@ TEST_CASE("A checkpoint that does not fit is refused, and the state stays as it 
   State reseeded_state = fresh_state();
   CHECK_THAT(
       message(other, TestTrainer(reseeded_state, reseeded.training, reseeded.test, reseeded.options, alone).recipe()),
-      EndsWith("begun with another recipe: seed: expected '4', found '3'"));
+      EndsWith("begun with another recipe: seed: '3' in the checkpoint, '4' now"));
 
   const SoftmaxRegression larger(31, 3);
   State larger_state{.model = larger, .optimiser = AdamW(larger)};

@@ -264,4 +264,7 @@ class LayerMeter {
   std::optional<std::size_t> open_;     // the layer whose block runs
 };
 
+template <class Model>
+LayerMeter(const Model&, const LayerMeterOptions& = {}, Threads* = nullptr) -> LayerMeter<typename Model::Scalar>;
+
 }  // namespace crate

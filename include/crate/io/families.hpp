@@ -140,6 +140,7 @@ template <PublishedFamily Family>
 //   tied                   copies that files carry of tensors that are tied
 //   fits(weights)          which of two families with one marker has the weights
 //   as_published(weights)  weights that are stored in another form, brought into the one of `names`
+//   model_name             the C++ name of Model, in messages: "CrateAlphaClassifier"
 
 template <PublishedFamily Family>
 [[nodiscard]] constexpr std::span<const PublishedName> other_names() {
@@ -220,13 +221,23 @@ template <class List>
   return file_error(weights.source(), "expected the weights of ", alternatives(known), ", found none of these tensors");
 }
 
+/// ", which load_model<CrateClassifier<S>> loads" of the family "crate"; empty if it does not say its models' name.
+[[nodiscard]] inline std::string loader_of(std::string_view family) {
+  std::string text;
+  for_each_family([&]<class Family>(Family) {
+    if constexpr (requires { Family::model_name; })
+      if (family == Family::name) text = concatenate(", which load_model<", Family::model_name, "<S>> loads");
+  });
+  return text;
+}
+
 /// Throws FileError if the weights are another family's.
 template <PublishedFamily Family>
 void check_family(const TensorTable& weights) {
   const auto found = family_name(weights);
   if (found && *found != Family::name)
     throw file_error(weights.source(), "expected the weights of family ", quote(Family::name), ", found those of ",
-                     quote(*found));
+                     quote(*found), loader_of(*found));
 }
 
 }  // namespace detail

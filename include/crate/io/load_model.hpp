@@ -46,8 +46,8 @@ inline void check_plausible(const TensorTable& weights, const LeastWeights& leas
 }  // namespace detail
 
 /// The model of these weights. Throws OptionError if an option is needed and missing, or contradicts the weights,
-/// FileError that names another family, lists all missing, surplus and misshapen tensors, or names the metadata of our
-/// own that it cannot follow.
+/// FileError that names another family and what loads its models, lists all missing, surplus and misshapen tensors, or
+/// names the metadata of our own that it cannot follow.
 template <class Model, PublishedFamily Family = FamilyOf<Model>>
 [[nodiscard]] Model model_from(const TensorTable& found, const LoadOptions& options = {}) {
   detail::check_family<Family>(found);

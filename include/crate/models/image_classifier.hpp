@@ -86,6 +86,7 @@ struct ImageClassifierOptions {
 struct ImageClassifierDescription {
   ImagePreprocessing preprocessing;           ///< as published until somebody says otherwise
   std::vector<std::string> class_names = {};  ///< of each logit; empty if nobody named them
+  bool head_is_trained = true;                ///< false where the blocks alone were: then logits say nothing
 };
 
 /// Images (C H W) x B to logits, classes x B:

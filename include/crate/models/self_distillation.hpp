@@ -79,7 +79,9 @@ struct SelfDistilled : Chain<SelfDistilled<Classifier>, typename Classifier::Sca
 
   /// Throws OptionError on an option of the head out of range.
   SelfDistilled(Classifier classifier, const ProjectionHeadOptions& head)
-      : encoder(std::move(classifier)), projection(encoder.dim(), head) {}
+      : encoder(std::move(classifier)), projection(encoder.dim(), head) {
+    if constexpr (requires { encoder.about.head_is_trained; }) encoder.about.head_is_trained = false;
+  }
 
   static constexpr auto parts() {
     return std::tuple{part("encoder", &SelfDistilled::encoder), part("projection", &SelfDistilled::projection)};

@@ -93,7 +93,10 @@ inline std::vector<TokenId> CharacterTokeniser::encode(std::string_view text) co
     const TokenId id = find(character.code);
     if (id < 0)
       throw VocabularyError(concatenate("text: expected characters of a vocabulary of ", characters_.size(), ", found ",
-                                        detail::code_point_name(character.code), " at byte ", i));
+                                        detail::code_point_name(character.code), " at byte ", i,
+                                        character.code == U'\r' ? "; the text has line ends of Windows, which "
+                                                                  "sed 's/\\r$//' converts"
+                                                                : ""));
     ids.push_back(id);
     i += character.size;
   }

@@ -49,6 +49,7 @@ struct CrateAlphaClassifierFamily {
   using Model = CrateAlphaClassifier<S>;
   using Options = ImageClassifierOptions<CrateAlphaBlockOptions>;
 
+  static constexpr std::string_view model_name = "CrateAlphaClassifier";
   static constexpr std::string_view name = "crate-alpha", title = "a CRATE-alpha classifier",
                                     kind = detail::classifier_kind;
   static constexpr std::string_view marker = "layers.0.sparsify.dictionary";

@@ -48,6 +48,7 @@ struct CrateClassifierFamily {
   using Model = CrateClassifier<S>;
   using Options = ImageClassifierOptions<CrateBlockOptions>;
 
+  static constexpr std::string_view model_name = "CrateClassifier";
   static constexpr std::string_view name = "crate", title = "a CRATE classifier", kind = detail::classifier_kind;
   static constexpr std::string_view marker = "layers.0.sparsify.dictionary";
   static constexpr std::span<const PublishedName> names = crate_classifier_names;

@@ -109,6 +109,7 @@ struct CrateMaskedAutoencoderFamily {
   using Model = CrateMaskedAutoencoder<S>;
   using Options = MaskedAutoencoderOptions;
 
+  static constexpr std::string_view model_name = "CrateMaskedAutoencoder";
   static constexpr std::string_view name = "crate-mae", title = detail::masked_autoencoder_kind,
                                     kind = detail::masked_autoencoder_kind;
   static constexpr std::string_view marker = "decoder.layers.0.expand.dictionary";

@@ -56,6 +56,7 @@ struct CrateMaskedClassifierFamily {
   using Model = CrateMaskedClassifier<S>;
   using Options = ImageClassifierOptions<CrateBlockOptions>;
 
+  static constexpr std::string_view model_name = "CrateMaskedClassifier";
   static constexpr std::string_view name = "crate-mae-classifier", title = "a classifier on the encoder of CRATE-MAE",
                                     kind = detail::classifier_kind;
   static constexpr std::string_view marker = "layers.0.compress.subspaces";

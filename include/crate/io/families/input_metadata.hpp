@@ -24,12 +24,14 @@
 //   crate.orientation    "as_stored"; absent for upright
 //   crate.mean           "0.286", "0.485 0.456 0.406": a number a channel; absent for as published
 //   crate.deviation      likewise
+//   crate.head           "untrained" where the last map of a classifier is as it began; absent otherwise
 //   crate.class_names.0  ["T-shirt", "Trouser"]: as many as fit into one text, the others in crate.class_names.1, ...
 
 namespace crate::detail {
 
 inline constexpr std::array<std::string_view, 4> preprocessing_keys{"crate.fit", "crate.mean", "crate.deviation",
                                                                     "crate.orientation"};
+inline constexpr std::string_view head_key = "crate.head", untrained_head = "untrained";
 inline constexpr std::string_view class_names_key = "crate.class_names.";
 
 /// Models of pictures, and models with classes.
@@ -40,6 +42,10 @@ concept HasPreprocessing = requires(const Model& model) {
 template <class Model>
 concept HasClassNames = requires(const Model& model) {
   model.about.class_names;
+};
+template <class Model>
+concept KnowsItsHead = requires(const Model& model) {
+  model.about.head_is_trained;
 };
 
 [[nodiscard]] inline std::string numbers_text(const std::vector<double>& numbers) {
@@ -102,6 +108,8 @@ template <class Model>
 void append_input(Metadata& metadata, const Model& model) {
   if constexpr (HasPreprocessing<Model>)
     append_preprocessing(metadata, model.about.preprocessing, patch_grid(model).channels);
+  if constexpr (KnowsItsHead<Model>)
+    if (!model.about.head_is_trained) metadata.emplace_back(head_key, untrained_head);
   if constexpr (HasClassNames<Model>) {
     if (model.about.class_names.empty()) return;
     check_size("class names", static_cast<Index>(model.about.class_names.size()), model.output_dim());
@@ -174,12 +182,22 @@ void append_input(Metadata& metadata, const Model& model) {
   return *given.class_names;
 }
 
+/// Whether the file does not say that the last map is as it began. Throws FileError if it says anything else of it.
+[[nodiscard]] inline bool head_is_trained_in_metadata(const TensorTable& weights) {
+  const std::string* const text = weights.find_metadata(head_key);
+  if (text != nullptr && *text != untrained_head)
+    throw file_error(weights.source(), "metadata ", quote(head_key), ": expected ", quote(untrained_head), ", found ",
+                     quote(*text));
+  return text == nullptr;
+}
+
 /// Gives the model what the caller says of its input, or else the file. Throws as the functions above.
 template <class Model>
 void apply_input(Model& model, const TensorTable& weights, const LoadOptions& given) {
   if constexpr (HasPreprocessing<Model>)
     model.about.preprocessing = preprocessing_of(weights, given, patch_grid(model).channels);
   if constexpr (HasClassNames<Model>) model.about.class_names = class_names_of(weights, given, model.output_dim());
+  if constexpr (KnowsItsHead<Model>) model.about.head_is_trained = head_is_trained_in_metadata(weights);
 }
 
 }  // namespace crate::detail

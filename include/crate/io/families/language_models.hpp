@@ -154,6 +154,7 @@ struct CrateLanguageModelFamily : detail::NanoGptFormat {
   using Model = CrateLanguageModel<S>;
   using Options = LanguageModelOptions<CrateBlockOptions>;
 
+  static constexpr std::string_view model_name = "CrateLanguageModel";
   static constexpr std::string_view name = "crate-gpt2", title = "a CRATE language model";
   static constexpr std::string_view marker = "layers.0.sparsify.dictionary";
   static constexpr std::span<const PublishedName> names = crate_language_model_names;
@@ -174,6 +175,7 @@ struct OvercompleteLanguageModelFamily : detail::NanoGptFormat {
   using Model = OvercompleteLanguageModel<S>;
   using Options = LanguageModelOptions<OvercompleteBlockOptions>;
 
+  static constexpr std::string_view model_name = "OvercompleteLanguageModel";
   static constexpr std::string_view name = "crate-lm", title = "an overcomplete CRATE language model";
   static constexpr std::string_view marker = "layers.0.sparsify.dictionary";
   static constexpr std::span<const PublishedName> names = overcomplete_language_model_names;
@@ -196,6 +198,7 @@ struct CrateAlphaLanguageModelFamily : detail::NanoGptFormat {
   using Model = CrateAlphaLanguageModel<S>;
   using Options = LanguageModelOptions<CrateAlphaBlockOptions>;
 
+  static constexpr std::string_view model_name = "CrateAlphaLanguageModel";
   static constexpr std::string_view name = "crate-alpha-lm", title = "a CRATE-alpha language model";
   static constexpr std::string_view marker = "layers.0.sparsify.decoding";
   static constexpr std::span<const PublishedName> names = crate_alpha_language_model_names;
@@ -217,6 +220,7 @@ struct TransformerLanguageModelFamily : detail::NanoGptFormat {
   using Model = TransformerLanguageModel<S>;
   using Options = LanguageModelOptions<TransformerBlockOptions>;
 
+  static constexpr std::string_view model_name = "TransformerLanguageModel";
   static constexpr std::string_view name = "gpt2", title = "a GPT-2";
   static constexpr std::string_view optional_first_part = "transformer";
   static constexpr std::string_view marker = "layers.0.transform.expand.weight";

@@ -202,6 +202,7 @@ struct CrateMaskedLanguageModelFamily : detail::BertFormat {
   using Model = CrateMaskedLanguageModel<S>;
   using Options = MaskedLanguageModelOptions<CrateBlockOptions>;
 
+  static constexpr std::string_view model_name = "CrateMaskedLanguageModel";
   static constexpr std::string_view name = "crate-bert", title = "a CRATE masked language model";
   static constexpr std::string_view marker = "layers.0.sparsify.norm.weight";
   static constexpr std::span<const PublishedName> names = crate_masked_language_model_names;
@@ -223,6 +224,7 @@ struct CrateSentenceClassifierFamily : detail::BertFormat {
   using Model = CrateSentenceClassifier<S>;
   using Options = SentenceClassifierOptions<CrateBlockOptions>;
 
+  static constexpr std::string_view model_name = "CrateSentenceClassifier";
   static constexpr std::string_view name = "crate-bert-classifier", title = "a CRATE classifier of sentences",
                                     kind = "a classifier of sentences";
   static constexpr std::string_view marker = "layers.0.sparsify.norm.weight";
@@ -242,6 +244,7 @@ struct TransformerMaskedLanguageModelFamily : detail::BertFormat {
   using Model = TransformerMaskedLanguageModel<S>;
   using Options = MaskedLanguageModelOptions<TransformerBlockOptions>;
 
+  static constexpr std::string_view model_name = "TransformerMaskedLanguageModel";
   static constexpr std::string_view name = "transformer-bert", title = "a masked language model of transformer blocks";
   static constexpr std::string_view marker = "layers.0.transform.norm.weight";
   static constexpr std::span<const PublishedName> names = transformer_masked_language_model_names;
@@ -262,6 +265,7 @@ struct TransformerSentenceClassifierFamily : detail::BertFormat {
   using Model = TransformerSentenceClassifier<S>;
   using Options = SentenceClassifierOptions<TransformerBlockOptions>;
 
+  static constexpr std::string_view model_name = "TransformerSentenceClassifier";
   static constexpr std::string_view name = "transformer-bert-classifier",
                                     title = "a classifier of sentences of transformer blocks",
                                     kind = "a classifier of sentences";

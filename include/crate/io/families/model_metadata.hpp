@@ -100,6 +100,7 @@ template <class Model, PublishedFamily Family>
   };
   for_each_entry(Family::load_options, insert);
   if constexpr (HasPreprocessing<Model>) known.insert(preprocessing_keys.begin(), preprocessing_keys.end());
+  if constexpr (KnowsItsHead<Model>) known.emplace(head_key);
   for (const ListedLayer& layer : layers)
     for (const ListedSetting& setting : layer.settings) known.insert("crate." + setting.name);
   return known;

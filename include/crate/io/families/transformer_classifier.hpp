@@ -67,6 +67,7 @@ struct TransformerClassifierFamily {
   using Model = TransformerClassifier<S>;
   using Options = ImageClassifierOptions<TransformerBlockOptions>;
 
+  static constexpr std::string_view model_name = "TransformerClassifier";
   static constexpr std::string_view name = "vit", title = detail::transformer_kind, kind = detail::transformer_kind;
   static constexpr std::string_view marker = "layers.0.attend.projection.weight";
   static constexpr std::span<const PublishedName> names = transformer_classifier_names;

@@ -78,6 +78,7 @@ struct TransformerMaskedAutoencoderFamily {
   using Model = TransformerMaskedAutoencoder<S>;
   using Options = BlockwiseAutoencoderOptions<TransformerBlockOptions, TransformerBlockOptions>;
 
+  static constexpr std::string_view model_name = "TransformerMaskedAutoencoder";
   static constexpr std::string_view name = "transformer-mae", title = "a masked autoencoder of transformer blocks",
                                     kind = detail::masked_autoencoder_kind;
   static constexpr std::string_view marker = "encoder.layers.0.attend.projection.weight";

@@ -127,8 +127,8 @@ inline void check_recipe(const TensorTable& file, const Recipe& recipe) {
   for (const auto& [name, expected] : recipe) {
     const std::string* const found = file.find_metadata(concatenate(recipe_prefix, name));
     if (found != nullptr && (*found == expected || name == scheduled_steps_name)) continue;
-    throw file_error(file.source(), "this training was begun with another recipe: ", name, ": expected ",
-                     quote(expected), ", found ", found != nullptr ? quote(*found) : "nothing");
+    throw file_error(file.source(), "this training was begun with another recipe: ", name, ": ",
+                     found != nullptr ? quote(*found) : "nothing", " in the checkpoint, ", quote(expected), " now");
   }
 }
 
@@ -149,7 +149,8 @@ Metadata described_model(const Model& model) {
   }
 }
 
-/// Throws FileError unless the checkpoint is of the model that is so described. Old ones do not say of which they are.
+/// Throws FileError unless the checkpoint is of the model that is so described. Old ones do not say of which they are,
+/// or whether its head is trained.
 inline void check_described_model(const TensorTable& file, const Metadata& of_model) {
   if (file.find_metadata(checkpoint_format_key) == nullptr) return;
   std::map<std::string_view, std::array<std::string_view, 2>> texts;  // as the model and the file have them
@@ -157,10 +158,10 @@ inline void check_described_model(const TensorTable& file, const Metadata& of_mo
   for (const auto& [key, text] : file.metadata()) texts[key][1] = text;
   const auto shown = [](std::string_view text) { return text.empty() ? "nothing" : quote(text); };
   for (const auto& [key, both] : texts)
-    if (key.starts_with(model_metadata_prefix) && both[0] != both[1])
+    if (key.starts_with(model_metadata_prefix) && key != head_key && both[0] != both[1])
       throw file_error(file.source(),
-                       "this training was begun with another model: ", key.substr(model_metadata_prefix.size()),
-                       ": expected ", shown(both[0]), ", found ", shown(both[1]));
+                       "this training was begun with another model: ", key.substr(model_metadata_prefix.size()), ": ",
+                       shown(both[1]), " in the checkpoint, ", shown(both[0]), " now");
 }
 
 /// Throws FileError unless all texts of the checkpoint are of those that are written; what is damaged may be called
