@@ -105,6 +105,7 @@ inline void check_options(const CLI::App& app, const Options& o) {
                                  "--warm-up: expected a number of epochs", o.warm_up_epochs);
   training_program::check_number(o.word_dropout >= 0 && o.word_dropout < 1,
                                  "--word-dropout: expected a number in [0, 1)", o.word_dropout);
+  text_program::check_start(o.start);
   if (o.tokeniser.kind.empty() && o.tokeniser.vocabulary.empty() && o.from.empty() && o.tokeniser.learned == 0)
     throw crate::OptionError(
         "option --tokeniser: expected one, or --learn-vocabulary, as there is no --from that has its own, found "

@@ -131,6 +131,7 @@ inline void check_options(const CLI::App& app, Options& o) {
   complete_options(app, o);
   program_options::check_effects(app, [&](std::string_view name) { return o.why_without_effect(name); });
   training_program::check_given(o.training, "--text", "a file", o.text);
+  check_start(o.start);
   if (o.training.schedule != "constant" && o.steps < o.warm_up)
     throw crate::OptionError(
         crate::concatenate("option --warm-up: expected at most --steps, ", o.steps, ", found ", o.warm_up));

@@ -115,6 +115,9 @@ def check_texts(folder, text):
     train = ("train_language_model", *SMALL, *SHORT, "--discard")
     check_refused("steps that are no multiple", "expected a multiple of --evaluate-every, 20, found 30", "train_language_model", *RECIPE,
                   "--steps", 30, "--text", text, "--discard")
+    for start in ("nan", "inf", 0, -1, 1e300):
+        check_refused(f"a random start of deviation {start}", "option --start: expected a deviation from 1e-30 to 1000", *train,
+                      "--text", text, "--start", start)
     check_refused("an empty text", "found an empty file", *train, "--text", write(f"{folder}/empty", ""))
     check_refused("a text shorter than the context", "expected at least 17 tokens", *train, "--text", write(f"{folder}/short", "abc"))
     status, seen = run(*train, "--text", write(f"{folder}/same", "a" * 500))
