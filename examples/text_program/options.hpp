@@ -73,7 +73,7 @@ inline void add_text_options(CLI::App& app, Options& o) {
                  "pieces of that text, spread evenly, to measure on in between; at the end all of it is")
       ->check(CLI::Range(Index{1}, Index{1} << 40));
   add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind, "none: characters are those of --text");
-  add_learning_option(app, o.tokeniser, "the text");
+  add_learning_option(app, o.tokeniser, "the text", o.tokeniser.kind == "bert" ? "bert" : "bpe");
 }
 
 inline void add_model_options(CLI::App& app, Options& o, const std::vector<std::string>& families) {

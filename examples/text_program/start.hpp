@@ -15,7 +15,8 @@ namespace text_program {
 
 inline void add_start_option(CLI::App& app, std::optional<double>& start) {
   app.add_option("--start", start,
-                 "deviation of the random start [0.02, the published one; below a width of 768, 0.02 * sqrt(768 / DIM)]");
+                 "deviation of the random start [0.02, the published one; below a width of 768, 0.02 * sqrt(768 / "
+                 "DIM)]");
 }
 
 /// Throws OptionError unless the weights that are drawn are numbers of type float, and not all zero.
