@@ -118,7 +118,8 @@ namespace detail {
 
 /// The random start of language models as published: every linear map, embedding and position normal with one
 /// deviation, every bias zero; but for dictionaries and norms, which are as everywhere.
-/// `of_outputs` is the deviation of the maps that a residual is added to. Throws OptionError unless 0 < deviation < inf.
+/// `of_outputs` is the deviation of the maps that a residual is added to. Throws OptionError unless the deviation is
+/// > 0 and finite.
 template <class Model>
 void initialise_language_model(Model& model, std::uint64_t seed, double deviation, double of_outputs) {
   check_option(deviation > 0 && std::isfinite(deviation), "deviation of the random start > 0, finite", deviation);
