@@ -95,6 +95,24 @@ Recipe recipe_of(const Bench& bench) {
   return recipe;
 }
 
+/// What the first line was taken for.
+void print_sentences(const char* part, const std::string& path, const Sentences& sentences) {
+  std::printf("%s sentences: %s, %s\n", part, quote(path).c_str(),
+              sentences.header
+                  ? concatenate("without its first line, which names the columns: ", quote(*sentences.header),
+                                "; --header no takes it for a sentence")
+                        .c_str()
+                  : "from its first line on");
+}
+
+void print_classes(const std::vector<std::string>& names) {
+  constexpr std::size_t most = 10;
+  std::string list;
+  for (std::size_t c = 0; c < std::min(most, names.size()); ++c) list += (c > 0 ? ", " : "") + quote(names[c]);
+  if (names.size() > most) list += concatenate(" and ", names.size() - most, " more");
+  std::printf("classes: %s\n", list.c_str());
+}
+
 void print_heading() {
   std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   seconds\n");
   std::fflush(stdout);
@@ -117,6 +135,9 @@ int train(const Bench& bench, Model model) {
   set_word_dropout(training, bench.options.word_dropout, tokeniser);
   const LabelledTexts test{encode(bench.test.texts, tokeniser, model.context(), bench.options.test),
                            classify_text::labels_of(bench.test, bench.class_names, bench.options.test)};
+  print_sentences("training", bench.options.train, bench.training);
+  print_sentences("test", bench.options.test, bench.test);
+  print_classes(bench.class_names);
   std::printf("%s, %td parameters; %td training and %td test sentences of %td classes\n",
               std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), training.size(), test.size(),
               model.output_dim());
@@ -189,24 +210,6 @@ Metadata describe_options(const CLI::App& app, const Options& o) {
                                                      [&](std::string_view name) { return o.why_without_effect(name); });
 }
 
-/// What the first line was taken for.
-void print_sentences(const char* part, const std::string& path, const Sentences& sentences) {
-  std::printf("%s sentences: %s, %s\n", part, quote(path).c_str(),
-              sentences.header
-                  ? concatenate("without its first line, which names the columns: ", quote(*sentences.header),
-                                "; --header no takes it for a sentence")
-                        .c_str()
-                  : "from its first line on");
-}
-
-void print_classes(const std::vector<std::string>& names) {
-  constexpr std::size_t most = 10;
-  std::string list;
-  for (std::size_t c = 0; c < std::min(most, names.size()); ++c) list += (c > 0 ? ", " : "") + quote(names[c]);
-  if (names.size() > most) list += concatenate(" and ", names.size() - most, " more");
-  std::printf("classes: %s\n", list.c_str());
-}
-
 int run_training(CLI::App& app, Options& o) {
   auto begun = training_program::read_begun_training<Classifiers>(o.training);
   if (begun) training_program::complete_options(app, begun->notes, classify_text::continued_options());
@@ -219,9 +222,6 @@ int run_training(CLI::App& app, Options& o) {
   const Sentences test = classify_text::read_labelled_sentences(o.test, o.header, names);
   const ChosenTokeniser chosen =
       goes_on ? text_program::read_tokeniser({}, o.training.checkpoint) : first_tokeniser(o, training);
-  print_sentences("training", o.train, training);
-  print_sentences("test", o.test, test);
-  print_classes(names);
   auto model =
       goes_on ? *std::move(begun->model) : first_model(o, chosen.tokeniser.vocabulary_size(), std::ssize(names));
   return std::visit(

@@ -183,6 +183,22 @@ def check_headers(folder, fresh, sentences, labels):
     check_refused("columns the other way round", "the columns may be the other way round", *train, "--train", turned, "--test", turned)
 
 
+def check_word_dropout(folder, fresh):
+    drop, checkpoint = ("--word-dropout", 0.2), f"{folder}/dropping"
+    first_epoch = lambda seen: re.search(r"^ +1 +([\d.]+)", seen, re.MULTILINE)[1]
+    with_words, without = run(*fresh, "--discard"), run(*fresh, *drop, "--checkpoint", checkpoint)
+    check("training loses words", with_words[0] == without[0] == 0 and first_epoch(with_words[1]) != first_epoch(without[1]),
+          (with_words, without))
+    resume = ("classify_text", "--checkpoint", checkpoint, "--resume", "--epochs", 13)
+    check_refused("another share of words to lose", "another recipe", *resume, "--word-dropout", 0.3)
+    status, seen = run(*resume)
+    check("and goes on with the share that it was begun with", status == 0 and "after step 180 of 195" in seen, seen)
+    os.makedirs(f"{folder}/no_mask")
+    write(f"{folder}/no_mask/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\ngood\n")
+    check_refused("words to lose without a mask", "option --word-dropout: expected a tokeniser with a token [MASK] or <mask>", *fresh[:-2],
+                  "--tokeniser", "bert", "--vocabulary", f"{folder}/no_mask", *drop, "--discard")
+
+
 def check_classifiers(folder):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *GOOD, *BAD, *THINGS]
     os.makedirs(f"{folder}/words")
@@ -237,6 +253,7 @@ def check_classifiers(folder):
     check_refused("a vocabulary to learn beside weights", "option --learn-vocabulary would have no effect", *fresh[:5], *learn, "--from", masked,
                   "--discard")
     check_headers(folder, fresh, sentences, labels)
+    check_word_dropout(folder, fresh)
     check_refused("lines without a class", "line 1: expected a sentence", "classify_text", *bert, "--discard", "--test", f"{folder}/test",
                   "--train", write(f"{folder}/no_class", "word\n"))
 
