@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <iostream>
+#include <iterator>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -94,6 +95,24 @@ Recipe recipe_of(const Bench& bench) {
   return recipe;
 }
 
+/// What the first line was taken for.
+void print_sentences(const char* part, const std::string& path, const Sentences& sentences) {
+  std::printf("%s sentences: %s, %s\n", part, quote(path).c_str(),
+              sentences.header
+                  ? concatenate("without its first line, which names the columns: ", quote(*sentences.header),
+                                "; --header no takes it for a sentence")
+                        .c_str()
+                  : "from its first line on");
+}
+
+void print_classes(const std::vector<std::string>& names) {
+  constexpr std::size_t most = 10;
+  std::string list;
+  for (std::size_t c = 0; c < std::min(most, names.size()); ++c) list += (c > 0 ? ", " : "") + quote(names[c]);
+  if (names.size() > most) list += concatenate(" and ", names.size() - most, " more");
+  std::printf("classes: %s\n", list.c_str());
+}
+
 void print_heading() {
   std::printf("\n  epoch   training loss   training accuracy   test loss   test accuracy   seconds\n");
   std::fflush(stdout);
@@ -116,6 +135,9 @@ int train(const Bench& bench, Model model) {
   set_word_dropout(training, bench.options.word_dropout, tokeniser);
   const LabelledTexts test{encode(bench.test.texts, tokeniser, model.context(), bench.options.test),
                            classify_text::labels_of(bench.test, bench.class_names, bench.options.test)};
+  print_sentences("training", bench.options.train, bench.training);
+  print_sentences("test", bench.options.test, bench.test);
+  print_classes(bench.class_names);
   std::printf("%s, %td parameters; %td training and %td test sentences of %td classes\n",
               std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), training.size(), test.size(),
               model.output_dim());
@@ -179,7 +201,7 @@ ChosenTokeniser first_tokeniser(const Options& o, const Sentences& sentences) {
   if (o.tokeniser.learned == 0) return text_program::read_tokeniser(o.tokeniser, o.from);
   std::string text;
   for (const std::string& sentence : sentences.texts) text.append(sentence).append("\n");
-  return {o.learned_kind(), text_program::learned_tokeniser(o.tokeniser, o.learned_kind(), text)};
+  return text_program::learned_tokeniser(o.tokeniser, o.learned_kind(), text);
 }
 
 Metadata describe_options(const CLI::App& app, const Options& o) {
@@ -194,12 +216,12 @@ int run_training(CLI::App& app, Options& o) {
   classify_text::check_options(app, o);
   const Metadata described = describe_options(app, o);
   const bool goes_on = begun && begun->model;
-  const Sentences training = classify_text::read_labelled_sentences(o.train),
-                  test = classify_text::read_labelled_sentences(o.test);
+  const Sentences training = classify_text::read_labelled_sentences(o.train, o.header);
+  const std::vector<std::string> names = classify_text::class_names_in(training);
+  classify_text::check_classes(training, names, o.train);
+  const Sentences test = classify_text::read_labelled_sentences(o.test, o.header, names);
   const ChosenTokeniser chosen =
       goes_on ? text_program::read_tokeniser({}, o.training.checkpoint) : first_tokeniser(o, training);
-  const std::vector<std::string> names = classify_text::class_names_in(training);
-  if (names.size() < 2) throw file_error(o.train, "expected sentences of at least 2 classes, found ", names.size());
   auto model =
       goes_on ? *std::move(begun->model) : first_model(o, chosen.tokeniser.vocabulary_size(), std::ssize(names));
   return std::visit(
@@ -227,19 +249,21 @@ Matrix<float> logits_of(const Model& model, const std::vector<std::vector<TokenI
   return logits;
 }
 
-std::vector<std::string> lines_of(const std::string& path) {
+/// Of a file, or of standard input. Throws Error if it cannot be read.
+std::vector<std::string> lines_from(const std::string& path) {
   if (path != "-") return read_lines(path);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(std::cin, line);) lines.push_back(line);
-  return lines;
+  const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+  if (std::cin.bad()) throw Error("standard input cannot be read");
+  return lines_in(text);
 }
 
 /// Prints the class of every sentence, how probable it is, and the sentence.
 template <class Model>
 void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
-  const std::vector<std::string> lines = lines_of(o.text);
-  if (lines.empty()) throw file_error(o.text, "expected sentences, one a line, found none");
-  const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context(), o.text), threads);
+  const std::vector<std::string> lines = lines_from(o.text);
+  const std::string source = o.text == "-" ? "standard input" : o.text;
+  if (lines.empty()) throw file_error(source, "expected sentences, one a line, found none");
+  const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context(), source), threads);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const auto own = logits.col(static_cast<Index>(i)).template cast<double>().eval();
     Index best = 0;
@@ -253,7 +277,8 @@ void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, 
 /// Prints the share of the sentences that are classified right.
 template <class Model>
 void measure(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
-  const Sentences sentences = classify_text::read_labelled_sentences(o.test);
+  const Sentences sentences = classify_text::read_labelled_sentences(o.test, o.header, model.about.class_names);
+  if (sentences.header) print_sentences("test", o.test, sentences);
   const std::vector<Index> labels = classify_text::labels_of(sentences, model.about.class_names, o.test);
   const Matrix<float> logits = logits_of(model, encode(sentences.texts, tokeniser, model.context(), o.test), threads);
   const Index correct = count_correct(logits, labels, 1, -1);
@@ -264,13 +289,15 @@ void measure(const Model& model, const Options& o, const Tokeniser& tokeniser, T
 int run_classifier(const CLI::App& app, const Options& o) {
   for (const CLI::Option* const option : app.get_options())
     if (option->count() > 0 &&
-        !detail::is_among(std::array<std::string_view, 6>{"--weights", "--text", "--test", "--tokeniser",
+        !detail::is_among(std::array<std::string_view, 7>{"--weights", "--text", "--test", "--header", "--tokeniser",
                                                           "--vocabulary", "--threads"},
                           option->get_name()))
       throw OptionError(
           concatenate("option ", option->get_name(), " would have no effect: --weights are used, not trained"));
   if (o.text.empty() == o.test.empty())
     throw OptionError("options --text and --test: expected one of them beside --weights, found both or neither");
+  if (o.test.empty() && app.count("--header") > 0)
+    throw OptionError("option --header would have no effect: there is no --test");
   const auto any_model = load_model<float, Classifiers>(o.weights);
   const ChosenTokeniser chosen = text_program::read_tokeniser(o.tokeniser, o.weights);
   Threads threads(o.training.threads);

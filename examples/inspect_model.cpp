@@ -27,7 +27,6 @@
 #include "inspect_model/tables.hpp"
 #include "plots/figure.hpp"
 #include "program_options/program_options.hpp"
-#include "text_program/tokeniser_options.hpp"
 
 namespace {
 
@@ -46,19 +45,23 @@ std::vector<Measurement> measure_on_all(const std::string& name, const Model& mo
   return all;
 }
 
-/// What was measured of the second model, and how its maps are shown on a page, perhaps null.
+/// A second model that was read and checked.
 struct SecondModel {
-  std::vector<Measurement> measurements;
-  std::function<void(Page* page)> show;
+  std::function<std::vector<Measurement>()> measure;
+  std::function<void(Page* page)> show;  ///< its maps, on a page, perhaps null; empty where none are shown
 };
 
-/// Keeps the model and its inputs, which are shown later.
+/// Keeps the model and its inputs. Throws as shown_of_second.
 template <class Model, class All>
-SecondModel measured_second(const std::string& name, std::shared_ptr<const Model> model,
-                            std::shared_ptr<const All> inputs, const Options& options, Threads& threads) {
-  return {measure_on_all(name, *model, *inputs, options, threads), [=, &threads](Page* page) {
-            inspect_model::show_second(name, *model, inputs->back(), options, threads, page);
-          }};
+SecondModel kept_second(const std::string& name, std::shared_ptr<const Model> model, std::shared_ptr<const All> inputs,
+                        const Options& options, Threads& threads) {
+  SecondModel second{.measure = [=, &threads] { return measure_on_all(name, *model, *inputs, options, threads); },
+                     .show = {}};
+  if (const auto shown = inspect_model::shown_of_second(*model, options))
+    second.show = [=, &threads](Page* page) {
+      inspect_model::show_second(name, *model, inputs->back(), *shown, options, threads, page);
+    };
+  return second;
 }
 
 template <Scalar S>
@@ -68,21 +71,21 @@ SecondModel second_in_file(const TensorTable& weights, const std::string& name, 
   return std::visit(
       [&]<class Model>(const Model& model) {
         auto inputs = inspect_model::read_inputs(model, options, threads);
-        return measured_second(name, std::shared_ptr<const Model>(any_model, &model),
-                               std::make_shared<const decltype(inputs)>(std::move(inputs)), options, threads);
+        return kept_second(name, std::shared_ptr<const Model>(any_model, &model),
+                           std::make_shared<const decltype(inputs)>(std::move(inputs)), options, threads);
       },
       *any_model);
 }
 
-/// The model of a second file; or an untrained one, which is run on the inputs of the first.
+/// The model of a second file; or an untrained one, on the inputs of the first, which must outlive it.
 template <class Model, class All>
 SecondModel second_model(const std::string& name, const Model& first, const All& inputs, const Options& options,
                          Threads& threads) {
   if (!options.has_second_file()) {
     const auto model = std::make_shared<Model>(first);
     initialise(*model, /*seed*/ 1);
-    return measured_second(name, std::shared_ptr<const Model>(model), std::make_shared<const All>(inputs), options,
-                           threads);
+    const std::shared_ptr<const All> not_owned(std::shared_ptr<const All>(), &inputs);
+    return kept_second(name, std::shared_ptr<const Model>(model), not_owned, options, threads);
   }
   const Options of_second = options.of_second();
   const TensorTable weights = read_weights(of_second.weights, of_second.model.weights_at);
@@ -104,14 +107,17 @@ Page page_of(const std::vector<Measurement>& all, const Options& options) {
 
 template <class Model>
 void inspect(const Model& model, const Options& options, Threads& threads) {
-  const inspect_model::ShownLayers shown = inspect_model::shown_layers(model, options);  // before anything is computed
+  const inspect_model::ShownLayers shown = inspect_model::shown_layers(model, options);
   const auto [name, name_of_second] = inspect_model::names_of_models(options);
   const auto inputs = inspect_model::read_inputs(model, options, threads);
-  std::vector<Measurement> all = measure_on_all(name, model, inputs, options, threads);
   SecondModel second;
-  if (!options.against.empty()) {
-    second = second_model(name_of_second, model, inputs, options, threads);
-    all.insert(all.end(), second.measurements.begin(), second.measurements.end());
+  if (!options.against.empty()) second = second_model(name_of_second, model, inputs, options, threads);
+
+  std::vector<Measurement> all = measure_on_all(name, model, inputs, options, threads);
+  if (second.measure) {
+    const std::vector<Measurement> of_second = second.measure();
+    all.insert(all.end(), of_second.begin(), of_second.end());
+    second.measure = nullptr;  // and with it the inputs, unless they are shown
   }
   inspect_model::print_summary(all, options.meter);
   if (!options.output.empty()) inspect_model::write_tables(options.output, inspect_model::all_tables(all));
@@ -123,12 +129,6 @@ void inspect(const Model& model, const Options& options, Threads& threads) {
     if (second.show) second.show(shown_on);
   });
   if (page) page->write(options.page);
-}
-
-/// Throws what would be thrown when it is measured.
-void check_second(const Options& of_second) {
-  (void)read_weights(of_second.weights, of_second.model.weights_at);
-  if (!of_second.text.empty()) (void)text_program::read_tokeniser(of_second.show.tokeniser, of_second.weights);
 }
 
 template <Scalar S>
@@ -145,8 +145,6 @@ int main(int count, char** arguments) {
     Options options;
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
     const TensorTable weights = read_weights(options.weights, options.model.weights_at);
-    if (options.has_second_file())  // before anything is computed
-      check_second(options.of_second());
     if (holds_doubles(weights))
       inspect_in<double>(weights, options);
     else

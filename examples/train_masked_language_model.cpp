@@ -21,7 +21,7 @@ struct Program {
   using Families = std::tuple<CrateMaskedLanguageModelFamily, TransformerMaskedLanguageModelFamily>;
   static constexpr bool predicts_every_token = false;
 
-  double share = 0.15;  ///< of the tokens that are to be predicted
+  double share = MaskingOptions().share;
 
   static auto& block_of(auto& options) { return options.text.block; }
   static auto& text_of(auto& model) { return model.text; }
@@ -78,11 +78,12 @@ struct Program {
 void add_options(CLI::App& app, Options& o, double& share) {
   o.family = "crate-bert";
   o.tokeniser.kind = "bert";
-  o.tokeniser.special_tokens = {"<s>", "</s>", "<pad>", "<mask>"};
+  o.tokeniser.special_tokens = text_program::special_tokens_of_masked_models();
   text_program::add_text_options(app, o);
   text_program::add_model_options(app, o, text_program::family_names<Program>());
   text_program::add_recipe_options(app, o);
-  app.add_option("--masked-share", share, "of the tokens, which are to be predicted")
+  app.add_option("--mask-ratio", share,
+                 "share of the tokens that are hidden and predicted, in training and where the loss is measured")
       ->check(CLI::Range(0.0, 1.0) & CLI::PositiveNumber);
   training_program::add_file_options(app, o.training, "measurement",
                                      "--steps, --text for as many tokens, --validation, --validation-windows");
@@ -92,17 +93,15 @@ void add_options(CLI::App& app, Options& o, double& share) {
 
 int main(int count, char** arguments) {
   Options options;
-  Program program;
+  Program program, untouched;
   CLI::App app("Trains CRATE-BERT, or a transformer in its place, on a text file with masked tokens.\n");
   program_options::set_up(app, "train_masked_language_model");
   add_options(app, options, program.share);
   return training_program::on_all_ranks(options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
     return program_options::run("train_masked_language_model", [&] {
-      return text_program::run(program, app, options, [](CLI::App& defaults, Options& o) {
-        double share = Program().share;
-        add_options(defaults, o, share);
-      });
+      return text_program::run(program, app, options,
+                               [&](CLI::App& defaults, Options& o) { add_options(defaults, o, untouched.share); });
     });
   });
 }

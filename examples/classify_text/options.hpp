@@ -22,8 +22,8 @@ using crate::Index;
 
 struct Options {
   // the sentences
-  std::string train, test, text;
-  text_program::TokeniserOptions tokeniser = {.special_tokens = {"<s>", "</s>", "<pad>", "<mask>"}};
+  std::string train, test, text, header = "auto";
+  text_program::TokeniserOptions tokeniser = {.special_tokens = text_program::special_tokens_of_masked_models()};
 
   // the model
   std::string weights, from, family = "crate-bert-classifier";
@@ -58,8 +58,8 @@ struct Options {
 };
 
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
-  return {.changeable = {"--train", "--test", "--vocabulary", "--output", "--history", "--epochs", "--checkpoint-every",
-                         "--history-every"},
+  return {.changeable = {"--train", "--test", "--header", "--vocabulary", "--output", "--history", "--epochs",
+                         "--checkpoint-every", "--history-every"},
           .paths = {"--train", "--test", "--vocabulary", "--from", "--output", "--history"}};
 }
 
@@ -72,8 +72,12 @@ inline void add_options(CLI::App& app, Options& o) {
   begin_group(app, "Sentences with their classes");
   app.add_option("--train", o.train, "lines of SENTENCE TAB CLASS, or of CLASS BLANK SENTENCE")->type_name("FILE");
   app.add_option("--test", o.test, "the same, to measure on")->type_name("FILE");
+  program_options::add_choice(app, "--header", o.header, {"auto", "yes", "no"},
+                              "whether the first line names the columns: yes, no, or auto: if its class is no number, "
+                              "and of no other line")
+      ->type_name("ANSWER");
   text_program::add_tokeniser_options(app, o.tokeniser, "as its files tell", "the one beside --weights or --from");
-  text_program::add_learning_option(app, o.tokeniser, "the sentences");
+  text_program::add_learning_option(app, o.tokeniser, "the sentences", "bert");
   begin_group(app, "Model");
   app.add_option("--from", o.from, "begin with a masked language model; the head is new")->type_name("FILE");
   program_options::add_choice(app, "--family", o.family, {"crate-bert-classifier", "transformer-bert-classifier"},
@@ -84,7 +88,8 @@ inline void add_options(CLI::App& app, Options& o) {
   app.add_option("--context", o.context, "most tokens of a sentence; what is longer is cut off");
   app.add_option("--dropout", o.dropout, "in the attention");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
-  app.add_option("--word-dropout", o.word_dropout, "of whole tokens, in whose place the model sees the mask");
+  app.add_option("--word-dropout", o.word_dropout,
+                 "of tokens but the first, the end of the sentence among them, for which the model sees the mask");
   text_program::add_start_option(app, o.start);
   begin_group(app, "Recipe");
   training_program::add_rule_options(app, o.training);
@@ -105,6 +110,7 @@ inline void check_options(const CLI::App& app, const Options& o) {
                                  "--warm-up: expected a number of epochs", o.warm_up_epochs);
   training_program::check_number(o.word_dropout >= 0 && o.word_dropout < 1,
                                  "--word-dropout: expected a number in [0, 1)", o.word_dropout);
+  text_program::check_start(o.start);
   if (o.tokeniser.kind.empty() && o.tokeniser.vocabulary.empty() && o.from.empty() && o.tokeniser.learned == 0)
     throw crate::OptionError(
         "option --tokeniser: expected one, or --learn-vocabulary, as there is no --from that has its own, found "

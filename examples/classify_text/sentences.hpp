@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "crate/core/detail/number_text.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/io/formats/file_error.hpp"
@@ -22,6 +25,7 @@ using crate::Index;
 struct Sentences {
   std::vector<std::string> texts, classes;  ///< as many of each
   std::vector<std::size_t> lines;           ///< of the file where each stands, counted from 1
+  std::optional<std::string> header = {};   ///< the first line of their file, if it names the columns
 };
 
 namespace detail {
@@ -32,29 +36,61 @@ namespace detail {
   return begin == std::string_view::npos ? "" : text.substr(begin, text.find_last_not_of(blanks) + 1 - begin);
 }
 
+/// Appends a sentence and its class. Throws FileError on a line that does not have both.
+inline void append_line(Sentences& sentences, std::string_view line, bool has_tabs, const std::string& path,
+                        std::size_t number) {
+  const std::size_t cut = has_tabs ? line.rfind('\t') : line.find(' ');
+  const std::string_view front = trimmed(line.substr(0, std::min(cut, line.size())));
+  const std::string_view back = cut < line.size() ? trimmed(line.substr(cut + 1)) : "";
+  if (front.empty() || back.empty())
+    throw crate::file_error(path, "line ", number, ": expected a sentence, a tab and its class",
+                            has_tabs ? "" : ", or a class, a blank and the sentence", ", found ", crate::quote(line));
+  sentences.texts.emplace_back(has_tabs ? front : back);
+  sentences.classes.emplace_back(has_tabs ? back : front);
+  sentences.lines.push_back(number);
+}
+
+/// Whether the first line names the columns: its class is no number, none of the known ones, and of no other line,
+/// while other classes are of several.
+[[nodiscard]] inline bool names_columns(const Sentences& sentences, const std::vector<std::string>& known) {
+  const std::string& first = sentences.classes.front();
+  std::map<std::string_view, std::size_t> counts;
+  for (const std::string& name : sentences.classes) ++counts[name];
+  const bool others_repeat = std::any_of(counts.begin(), counts.end(), [](const auto& one) { return one.second > 1; });
+  return counts.at(first) == 1 && others_repeat && !crate::detail::number_from_text<double>(first) &&
+         std::find(known.begin(), known.end(), first) == known.end();
+}
+
 }  // namespace detail
 
-/// The sentences of a file, one a line: SENTENCE TAB CLASS, where a first line "sentence TAB label" is a heading, as in
-/// GLUE; or without any tab CLASS BLANK SENTENCE, as in the stsa files. Throws FileError on a line that is neither.
-[[nodiscard]] inline Sentences read_labelled_sentences(const std::string& path) {
+/// The sentences of a file, one a line: SENTENCE TAB CLASS, as in GLUE, or without any tab CLASS BLANK SENTENCE, as in
+/// the stsa files. `header` says whether the first line names the columns: "yes", "no", or "auto": if there are tabs,
+/// and it is "sentence TAB label" or its class is no number, none of the known ones and of no other line.
+/// Throws FileError on a line that is neither.
+[[nodiscard]] inline Sentences read_labelled_sentences(const std::string& path, std::string_view header,
+                                                       const std::vector<std::string>& known = {}) {
   const std::vector<std::string> lines = crate::read_lines(path);
   const bool has_tabs =
       std::any_of(lines.begin(), lines.end(), [](const std::string& l) { return l.find('\t') != std::string::npos; });
   Sentences sentences;
+  std::string_view first;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const std::string_view line = detail::trimmed(lines[i]);
-    if (line.empty() || (i == 0 && line == "sentence\tlabel")) continue;
-    const std::size_t cut = has_tabs ? line.rfind('\t') : line.find(' ');
-    const std::string_view front = detail::trimmed(line.substr(0, std::min(cut, line.size())));
-    const std::string_view back = cut < line.size() ? detail::trimmed(line.substr(cut + 1)) : "";
-    if (front.empty() || back.empty())
-      throw crate::file_error(path, "line ", i + 1, ": expected a sentence, a tab and its class",
-                              has_tabs ? "" : ", or a class, a blank and the sentence", ", found ", crate::quote(line));
-    sentences.texts.emplace_back(has_tabs ? front : back);
-    sentences.classes.emplace_back(has_tabs ? back : front);
-    sentences.lines.push_back(i + 1);
+    if (line.empty()) continue;
+    const bool is_first = first.empty();
+    if (is_first) first = line;
+    if (is_first && (header == "yes" || (header == "auto" && line == "sentence\tlabel")))
+      sentences.header = line;
+    else
+      detail::append_line(sentences, line, has_tabs, path, i + 1);
   }
   if (sentences.texts.empty()) throw crate::file_error(path, "expected sentences with their classes, found none");
+  if (header == "auto" && has_tabs && !sentences.header && detail::names_columns(sentences, known)) {
+    sentences.header = first;
+    sentences.texts.erase(sentences.texts.begin());
+    sentences.classes.erase(sentences.classes.begin());
+    sentences.lines.erase(sentences.lines.begin());
+  }
   return sentences;
 }
 
@@ -64,6 +100,18 @@ namespace detail {
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
+}
+
+/// Throws FileError unless there are two classes, and most of them, if there are three, are of several sentences.
+inline void check_classes(const Sentences& sentences, const std::vector<std::string>& names, const std::string& path) {
+  if (names.size() < 2) throw crate::file_error(path, "expected sentences of at least 2 classes, found ", names.size());
+  std::map<std::string_view, std::size_t> counts;
+  for (const std::string& name : sentences.classes) ++counts[name];
+  const auto once = std::count_if(counts.begin(), counts.end(), [](const auto& one) { return one.second == 1; });
+  if (names.size() >= 3 && 10 * once >= 9 * std::ssize(names))
+    throw crate::file_error(path, "expected several sentences of each class, found ", names.size(), " classes, ", once,
+                            " of them of one sentence; the columns may be the other way round: expected SENTENCE TAB "
+                            "CLASS, or CLASS BLANK SENTENCE");
 }
 
 /// The numbers of the classes of a file. Throws FileError if one has a class that is none of the names.

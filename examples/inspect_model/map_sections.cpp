@@ -67,8 +67,8 @@ void map_sections(FolderAndPage& out, const ShownLayer& shown, const ShowOptions
   segments_section(out, overlaps, shown, options);
   out.add_table(
       overlaps.table(),
-      "Overlaps with the given masks, intersection over union: 1 where both are the same. A healthy model comes above "
-      "0.5 with its best head or its first mask; one of chance has the share of the image that the object takes");
+      "Overlaps with the given masks, intersection over union: 1 where both are the same. A mask by chance has at most "
+      "about the share of the image that the object covers");
   overlaps.print();
 }
 

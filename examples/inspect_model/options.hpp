@@ -33,9 +33,8 @@ struct Options {
   std::optional<Index> against_heads = {};
   std::string against_weights_at;
 
-  /// The parts of --data on which is measured; "" without.
+  /// The parts of --data on which is measured.
   [[nodiscard]] std::vector<std::string> splits() const {
-    if (data.empty()) return {""};
     return split == "both" ? std::vector<std::string>{"training", "test"} : std::vector<std::string>{split};
   }
 
@@ -85,7 +84,8 @@ struct Options {
         "--input", input, "safetensors with `images` [B, C, H, W], or with `tokens` [B, N], as run_model takes it");
     of_input->type_name("FILE");
     auto* const of_text = app.add_option(
-        "--text", text, "text for a language model, cut into pieces as long as its context, by its tokeniser");
+        "--text", text,
+        "text for a model of texts, which all is read: its first --examples pieces, as long as the context");
     of_text->type_name("FILE")->excludes(of_input);
     app.add_option("--data", data, "data set of images, as train_classifier takes it")
         ->type_name("FOLDER")
@@ -106,7 +106,10 @@ struct Options {
     app.add_option("--figure", figure,
                    "SVG file with the figure of the paper: R^c and non-zero entries over the depth [none]")
         ->type_name("FILE");
-    app.add_option("--output", output, "folder in which the tables are written as CSV [none are]")->type_name("FOLDER");
+    app.add_option("--output", output,
+                   "folder in which the tables are written as CSV, pictures of a second model "
+                   "in its folder `against` [none are]")
+        ->type_name("FOLDER");
   }
 
   /// Throws OptionError or FileError where the options do not go together, and completes those that do.
@@ -133,7 +136,7 @@ struct Options {
   void add_second_model(CLI::App& app) {
     app.add_option("--against", against,
                    "second model, in the same plots: a file of weights, or `untrained`, the first one before its "
-                   "training [none]")
+                   "training; --tokeniser and --vocabulary hold for both [none]")
         ->type_name("FILE");
     app.add_option("--against-heads", against_heads, "number of heads of the second model [as of the first]");
     app.add_option("--against-weights-at", against_weights_at,

@@ -33,6 +33,12 @@ struct ShownLayers {
   std::optional<crate::Tokeniser> tokeniser = {};
 };
 
+/// What is shown of a second model of images: the layer whose attention is, and the options for its maps.
+struct ShownOfSecond {
+  crate::AttentionLayer attention;
+  ShowOptions options;
+};
+
 /// Shows the maps of a second model; none of texts, and where there is no second model.
 using ShowOfSecond = std::function<void()>;
 
@@ -100,6 +106,45 @@ ShownLayers shown_layers(const Model& model, const Options& options) {
 
 namespace detail {
 
+/// The layer of a second model that compares with that of the first: in its block of the same name, or else in its
+/// last. Heads and patches that it does not have are not asked for.
+[[nodiscard]] inline crate::AttentionLayer layer_beside(const std::vector<crate::AttentionLayer>& layers,
+                                                        const crate::PatchGrid& grid, ShowOptions& options) {
+  const auto has_block = [&](const crate::AttentionLayer& layer) { return block_of(layer.name) == options.block; };
+  if (std::none_of(layers.begin(), layers.end(), has_block)) options.block.clear();
+  const crate::AttentionLayer& layer = attention_in(layers, options.block);
+  if (options.head && *options.head >= layer.heads) options.head.reset();
+  if (options.query && (options.query->first >= grid.rows || options.query->second >= grid.columns))
+    options.query.reset();
+  return layer;
+}
+
+}  // namespace detail
+
+/// What is shown of a second model, whose options these are: nothing where no maps are, of a model of texts, and of one
+/// without attention. Throws OptionError if its patches do not divide the size of the pictures, and what prepare() and
+/// read_masks() throw.
+template <class Model>
+std::optional<ShownOfSecond> shown_of_second(const Model& model, const Options& options) {
+  if constexpr (requires { model.context(); }) {
+    return std::nullopt;
+  } else {
+    const auto layers = crate::attention_layers(model);
+    if ((options.output.empty() && options.page.empty()) || layers.empty()) return std::nullopt;
+    ShowOptions show = options.show;
+    try {
+      const auto layer = detail::layer_beside(layers, shown_grid(model, show), show);
+      detail::check_pictures(model, show);
+      return ShownOfSecond{layer, show};
+    } catch (const crate::OptionError& error) {
+      throw crate::OptionError(
+          crate::concatenate("option --against: model ", crate::quote(options.weights), ": ", error.what()));
+    }
+  }
+}
+
+namespace detail {
+
 /// The pictures that are named, or else the first of the inputs, for a model that takes images of their size.
 template <class Model, crate::Scalar S>
 [[nodiscard]] ShownImages shown_images(const Model& model, const ExampleImages<S>& inputs, const ShowOptions& options) {
@@ -157,35 +202,20 @@ void show(const Model& model, const crate::LabelledTokens& texts, const ShownLay
   return "Shown of " + model + (options.split == "both" ? ", on the test part of the data." : ".");
 }
 
-/// The layer of a second model that compares with that of the first: in its block of the same name, or else in its
-/// last. Heads and patches that it does not have are not asked for.
-[[nodiscard]] inline crate::AttentionLayer layer_beside(const std::vector<crate::AttentionLayer>& layers,
-                                                        const crate::PatchGrid& grid, ShowOptions& options) {
-  const auto has_block = [&](const crate::AttentionLayer& layer) { return block_of(layer.name) == options.block; };
-  if (std::none_of(layers.begin(), layers.end(), has_block)) options.block.clear();
-  const crate::AttentionLayer& layer = attention_in(layers, options.block);
-  if (options.head && *options.head >= layer.heads) options.head.reset();
-  if (options.query && (options.query->first >= grid.rows || options.query->second >= grid.columns))
-    options.query.reset();
-  return layer;
-}
-
 }  // namespace detail
 
 /// The same maps of a second model, called `name`, of images: into a folder "against" in that of the first, and beside
 /// its sections. `options` are those of the second.
 template <class Model, class Values>
-void show_second(const std::string& name, const Model& model, const Inputs<Values>& inputs, Options options,
-                 crate::Threads& threads, Page* page) {
+void show_second(const std::string& name, const Model& model, const Inputs<Values>& inputs, const ShownOfSecond& shown,
+                 const Options& options, crate::Threads& threads, Page* page) {
   if constexpr (!std::is_same_v<Values, crate::LabelledTokens>) {
     const std::filesystem::path folder(options.output);
     FolderAndPage out(folder.empty() ? folder : folder / "against", page, detail::subject_of(options, name),
                       ", " + name);
-    if (!out.shows()) return;
-    const auto layer = detail::layer_beside(attention_layers(model), shown_grid(model, options.show), options.show);
-    detail::with_shown_size(model, options.show, [&](const Model& of_shown_size) {
-      const ShownImages images = detail::shown_images(of_shown_size, inputs.values, options.show);
-      detail::show_maps(of_shown_size, images, layer, options.show, threads, out);
+    detail::with_shown_size(model, shown.options, [&](const Model& of_shown_size) {
+      const ShownImages images = detail::shown_images(of_shown_size, inputs.values, shown.options);
+      detail::show_maps(of_shown_size, images, shown.attention, shown.options, threads, out);
     });
   }
 }

@@ -45,9 +45,10 @@ namespace inspect_model {
 
 /// How a text is cut.
 struct TextPieces {
-  Index context;                                  ///< tokens of a piece at most, with those around it
-  Index most;                                     ///< pieces
-  std::optional<crate::TokenId> begin, end = {};  ///< put around every piece
+  Index context;                             ///< tokens of a piece at most, with those around it
+  Index most;                                ///< pieces
+  std::optional<crate::TokenId> begin = {};  ///< put in front of every piece
+  std::optional<crate::TokenId> end = {};    ///< put behind every piece
 };
 
 /// The first pieces of a text of at least one token, one behind the other. Tokens behind the last whole piece are left

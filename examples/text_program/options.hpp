@@ -73,13 +73,14 @@ inline void add_text_options(CLI::App& app, Options& o) {
                  "pieces of that text, spread evenly, to measure on in between; at the end all of it is")
       ->check(CLI::Range(Index{1}, Index{1} << 40));
   add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind, "none: characters are those of --text");
-  add_learning_option(app, o.tokeniser, "the text");
+  add_learning_option(app, o.tokeniser, "the text", o.tokeniser.kind == "bert" ? "bert" : "bpe");
 }
 
 inline void add_model_options(CLI::App& app, Options& o, const std::vector<std::string>& families) {
   program_options::begin_group(app, "Model");
   app.add_option("--from", o.from,
-                 "begin with these weights, and their tokeniser unless --vocabulary is given; sizes are theirs")
+                 "begin with these weights, and their tokeniser unless --tokeniser or --vocabulary is given; sizes "
+                 "are theirs")
       ->type_name("FILE");
   program_options::add_choice(app, "--family", o.family, families, program_options::alternatives(families));
   app.add_option("--dim", o.dim, "width of the tokens");
@@ -108,6 +109,7 @@ inline void add_recipe_options(CLI::App& app, Options& o) {
 
 /// What options say that were not given, because others were.
 inline void complete_options(const CLI::App& app, Options& o) {
+  if (app.count("--tokeniser") == 0 && !o.from.empty()) o.tokeniser.kind.clear();  // as its files tell
   if (app.count("--tokeniser") == 0 && o.from.empty() && o.tokeniser.learned > 0 &&
       !can_be_learned(crate::tokeniser_kind_named(o.tokeniser.kind)))
     o.tokeniser.kind = "bpe";
@@ -116,10 +118,10 @@ inline void complete_options(const CLI::App& app, Options& o) {
   if (app.count("--warm-up") == 0 && decays && o.steps < o.warm_up) o.warm_up = o.steps / 10;
 }
 
-/// Notes what complete_options has completed, so that a training that goes on does so with the same.
-inline void note_completed(const Options& o, crate::Metadata& notes) {
+/// Notes what was completed, and the kind of the tokeniser, so that a training that goes on does so with the same.
+inline void note_completed(const Options& o, crate::TokeniserKind kind, crate::Metadata& notes) {
   for (auto& [name, text] : notes) {
-    if (name == "--tokeniser") text = o.tokeniser.kind;
+    if (name == "--tokeniser") text = crate::name_of(kind);
     if (name == "--evaluate-every") text = std::to_string(o.evaluate_every);
     if (name == "--warm-up") text = std::to_string(o.warm_up);
     if (name == "--context") text = std::to_string(o.context);
@@ -131,6 +133,7 @@ inline void check_options(const CLI::App& app, Options& o) {
   complete_options(app, o);
   program_options::check_effects(app, [&](std::string_view name) { return o.why_without_effect(name); });
   training_program::check_given(o.training, "--text", "a file", o.text);
+  check_start(o.start);
   if (o.training.schedule != "constant" && o.steps < o.warm_up)
     throw crate::OptionError(
         crate::concatenate("option --warm-up: expected at most --steps, ", o.steps, ", found ", o.warm_up));

@@ -32,6 +32,11 @@ struct TokeniserOptions {
   std::vector<std::string> special_tokens = {"<|endoftext|>"};  ///< of a byte-pair encoding that is learned
 };
 
+/// Of a byte-pair encoding for models that see masks, in the order of RoBERTa's.
+[[nodiscard]] inline std::vector<std::string> special_tokens_of_masked_models() {
+  return {"<s>", "</s>", "<pad>", "<mask>"};
+}
+
 /// Whether a vocabulary of that kind can be learned from a text.
 [[nodiscard]] inline bool can_be_learned(crate::TokeniserKind kind) {
   using enum crate::TokeniserKind;
@@ -50,11 +55,12 @@ inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o,
       ->type_name("FOLDER");
 }
 
-/// Learning a vocabulary from `source`, such as "the text".
-inline void add_learning_option(CLI::App& app, TokeniserOptions& o, const std::string& source) {
+/// Learning a vocabulary from `source`, such as "the text", by a tokeniser of the kind `otherwise` if none is given.
+inline void add_learning_option(CLI::App& app, TokeniserOptions& o, const std::string& source,
+                                const std::string& otherwise) {
   app.add_option("--learn-vocabulary", o.learned,
-                 "learn a vocabulary of so many tokens from " + source +
-                     ": of bpe, or of BERT's pieces of words with bert and bert-cased; 0 for none")
+                 "learn a vocabulary of so many tokens from " + source + " by --tokeniser bpe, bert or bert-cased [" +
+                     otherwise + "]; 0 for none")
       ->check(CLI::NonNegativeNumber);
 }
 
@@ -138,21 +144,26 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
   } catch (const crate::VocabularyError& error) { throw crate::file_error(path, error.what()); }
 }
 
-/// The tokeniser of that kind whose vocabulary the options want to be learned from a text.
-[[nodiscard]] inline crate::Tokeniser learned_tokeniser(const TokeniserOptions& o, crate::TokeniserKind kind,
-                                                        std::string_view text) {
-  if (kind == crate::TokeniserKind::bpe)
-    return crate::Tokeniser(
-        crate::train_byte_level_bpe(text, {.vocabulary_size = o.learned, .special_tokens = o.special_tokens}));
-  return crate::Tokeniser(
-      crate::train_word_piece(text, {.vocabulary_size = o.learned, .lower_case = kind == crate::TokeniserKind::bert}));
+/// The tokeniser of that kind whose vocabulary the options want to be learned from a text. Throws OptionError if that
+/// is too small or too large.
+[[nodiscard]] inline ChosenTokeniser learned_tokeniser(const TokeniserOptions& o, crate::TokeniserKind kind,
+                                                       std::string_view text) {
+  try {
+    if (kind == crate::TokeniserKind::bpe)
+      return {kind, crate::Tokeniser(crate::train_byte_level_bpe(
+                        text, {.vocabulary_size = o.learned, .special_tokens = o.special_tokens}))};
+    return {kind, crate::Tokeniser(crate::train_word_piece(
+                      text, {.vocabulary_size = o.learned, .lower_case = kind == crate::TokeniserKind::bert}))};
+  } catch (const crate::OptionError& error) {
+    throw crate::OptionError(crate::concatenate("option --learn-vocabulary: ", error.what()));
+  }
 }
 
 /// The tokeniser of a model to be trained on a text, of whose characters or frequent pairs it is made where no folder
 /// holds it.
 [[nodiscard]] inline ChosenTokeniser tokeniser_for(const TokeniserOptions& o, std::string_view text) {
   const crate::TokeniserKind kind = crate::tokeniser_kind_named(o.kind);
-  if (o.learned > 0) return {kind, learned_tokeniser(o, kind, text)};
+  if (o.learned > 0) return learned_tokeniser(o, kind, text);
   if (kind == crate::TokeniserKind::characters && o.vocabulary.empty())
     return {kind, crate::Tokeniser(crate::CharacterTokeniser(text))};
   if (kind != crate::TokeniserKind::bytes && o.vocabulary.empty())

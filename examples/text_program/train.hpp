@@ -196,8 +196,9 @@ std::optional<crate::AnyModel<float, typename Program::Families>> model_to_tune(
   std::visit(
       [&](auto& model) {
         if (app.count("--context") == 0) o.context = model.context();
-        crate::check_option(o.context <= model.context(),
-                            crate::concatenate("--context at most ", model.context(), ", as in --from"), o.context);
+        if (o.context > model.context())
+          throw crate::OptionError(crate::concatenate("option --context: expected at most ", model.context(),
+                                                      ", that of --from, found ", o.context));
         auto& text = Program::text_of(model);
         training_program::set_attention_dropout(text.encoder.layers, o.dropout);
         text.tokens.dropout = o.token_dropout;
@@ -207,11 +208,8 @@ std::optional<crate::AnyModel<float, typename Program::Families>> model_to_tune(
 }
 
 /// The tokeniser of a new training.
-inline ChosenTokeniser first_tokeniser(const CLI::App& app, const Options& o, std::string_view text) {
-  if (o.from.empty()) return tokeniser_for(o.tokeniser, text);
-  TokeniserOptions given = o.tokeniser;
-  if (app.count("--tokeniser") == 0) given.kind.clear();
-  return read_tokeniser(given, o.from);
+inline ChosenTokeniser first_tokeniser(const Options& o, std::string_view text) {
+  return o.from.empty() ? tokeniser_for(o.tokeniser, text) : read_tokeniser(o.tokeniser, o.from);
 }
 
 /// Everything behind the command line; add(app, options) adds all options.
@@ -226,11 +224,11 @@ int run(const Program& program, CLI::App& app, Options& o, const Add& add) {
   auto any_model = goes_on ? std::move(begun->model) : model_to_tune<Program>(app, o);
   crate::Metadata notes = training_program::describe_options<Options>(
       app, add, continued_options(), [&](std::string_view name) { return o.why_without_effect(name); });
-  note_completed(o, notes);
 
   const std::string text = read_text(o.text);
   auto beside = goes_on ? read_beside(o.training.checkpoint) : std::nullopt;
-  const ChosenTokeniser chosen = beside ? *std::move(beside) : first_tokeniser(app, o, text);
+  const ChosenTokeniser chosen = beside ? *std::move(beside) : first_tokeniser(o, text);
+  note_completed(o, chosen.kind, notes);
   program.check(chosen.tokeniser);
   if (o.training.trainer.ranks->is_first()) tell_of_text(chosen.tokeniser, text, o.text);
   const SplitText split = split_text(o, text, chosen.tokeniser);

@@ -359,6 +359,16 @@ def check_second_maps(folder):
     with open(page, encoding="utf-8") as file:
         text = file.read()
     check("and in sections beside each other", 0 < text.find(">Attention, untrained<") < text.find(">Units<"))
+    # A second model of patches of 16 x 16, which do not divide 40, though the first's of 8 x 8 do.
+    wide, lengths = os.path.join(folder, "wide.safetensors"), {17: 5, 8: 16, 192: 768}
+    shapes = {key[len("param/"):]: [lengths.get(n, n) for n in shape] for key, (shape, _) in fixture("mae").items()
+              if key.startswith("param/")}
+    write_tensors(wide, {key: ("F32", shape, bytes(4 * math.prod(shape))) for key, shape in shapes.items()})
+    out, page = os.path.join(folder, "neither"), os.path.join(folder, "neither.html")
+    status, said = run(*of_model, "--picture", picture, "--picture-size", "40x40", "--against", wide, "--against-heads", 3,
+                       "--output", out, "--page", page)
+    check("what a second model cannot show is refused", status == 1 and "option --against" in said and "40" in said, said)
+    check("before anything is written", not os.path.exists(out) and not os.path.exists(page))
 
 
 def check_refusals(folder):

@@ -6,6 +6,7 @@ and loads with its tokeniser; a masked one serves a classifier; texts and vocabu
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def content(path):
 SMALL = ("--dim", 16, "--depth", 1, "--heads", 2, "--context", 16, "--threads", 2)
 RECIPE = ("--evaluate-every", 20, "--warm-up", 0, "--schedule", "constant", "--rate", 0.01, "--batch", 8)
 SHORT = ("--steps", 40, *RECIPE)
+AT_REST = tuple(0 if before == "--rate" else word for before, word in zip((None, *RECIPE), RECIPE))  # the same with the rate 0
 FAMILIES = ("crate-gpt2", "crate-lm", "crate-alpha-lm", "gpt2")
 
 
@@ -95,9 +97,14 @@ def check_trains_on(folder, text):
     first, second = f"{folder}/crate-gpt2.safetensors", f"{folder}/second.safetensors"
     other = write(f"{folder}/other_text", content(text)[:2000].replace(b"seen", b"sane"))
     train = ("train_language_model", "--text", other, "--from", first)
+    status, seen = run(*train, *SHORT[:2], *AT_REST, "--discard")
+    validation = write(f"{folder}/other_validation", content(other)[len(content(other)) * 9 // 10 :])
+    measured = run("perplexity", "--weights", first, "--text", validation, "--stride", 16)
+    found = re.search(r"nats a token +([\d.]+)", measured[1])
+    check("a model is trained on from its weights", status == 0 and found and abs(float(found[1]) - loss_of_training(seen)) < 2e-4,
+          (seen, measured))
     status, seen = run(*train, "--threads", 2, *SHORT, "--output", second)
-    loss = loss_of_training(seen)
-    check("a model is trained on from its weights", status == 0 and loss is not None and loss < 1.5, seen)
+    check("and learns the other text", status == 0 and loss_of_training(seen) < float(found[1]), (seen, measured))
     check("with the tokeniser of its weights", content(f"{folder}/second.tokeniser/characters.json")
           == content(f"{folder}/crate-gpt2.tokeniser/characters.json"))
     status, seen = run("generate", "--weights", second, "--prompt", "the", "--tokens", 3)
@@ -105,16 +112,32 @@ def check_trains_on(folder, text):
     status, seen = run(*train, *RECIPE, "--steps", 20, "--context", 8, "--checkpoint", f"{folder}/tuning")
     again = run("train_language_model", "--checkpoint", f"{folder}/tuning", "--resume", "--steps", 40)
     check("such a training goes on", status == 0 and again[0] == 0 and "after step 20 of 40" in again[1], (seen, again))
-    check_refused("pieces longer than the context of the weights", "--context at most 16", *train, *SHORT, "--context", 17, "--discard")
+    check_refused("pieces longer than the context of the weights", "option --context: expected at most 16, that of --from, found 17", *train, *SHORT, "--context", 17, "--discard")
     check_refused("sizes beside weights", "option --dim would have no effect", *train, *SHORT, "--dim", 32, "--discard")
     check_refused("characters that the weights do not know", "expected characters", *train[:1], "--from", first, *SHORT, "--discard",
                   "--text", write(f"{folder}/foreign", "\u00e9" * 50))
+
+
+def check_keeps_tokeniser(folder, text):
+    """A training from weights notes the tokeniser that these have."""
+    first, checkpoint = f"{folder}/pair.safetensors", f"{folder}/of_pairs"
+    status, seen = run("train_language_model", "--text", text, "--from", first, *RECIPE, "--steps", 20, "--checkpoint", checkpoint)
+    resume = ("train_language_model", "--checkpoint", checkpoint, "--resume", "--steps")
+    shutil.rmtree(f"{checkpoint}.tokeniser")
+    again = run(*resume, 40)
+    check("a checkpoint that lost its tokeniser goes on with that of --from", status == 0 and again[0] == 0
+          and content(f"{checkpoint}.tokeniser/kind") == b"bpe\n", (seen, again))
+    status, seen = run(*resume, 60, "--tokeniser", "bpe")
+    check("and may be told its kind", status == 0, seen)
 
 
 def check_texts(folder, text):
     train = ("train_language_model", *SMALL, *SHORT, "--discard")
     check_refused("steps that are no multiple", "expected a multiple of --evaluate-every, 20, found 30", "train_language_model", *RECIPE,
                   "--steps", 30, "--text", text, "--discard")
+    for start in ("nan", "inf", 0, -1, 1e300):
+        check_refused(f"a random start of deviation {start}", "option --start: expected a deviation from 1e-30 to 1000", *train,
+                      "--text", text, "--start", start)
     check_refused("an empty text", "found an empty file", *train, "--text", write(f"{folder}/empty", ""))
     check_refused("a text shorter than the context", "expected at least 17 tokens", *train, "--text", write(f"{folder}/short", "abc"))
     status, seen = run(*train, "--text", write(f"{folder}/same", "a" * 500))
@@ -151,6 +174,43 @@ def sentence(label):
     return f"a {random.choice(GOOD if label else BAD)} {random.choice(THINGS)}"
 
 
+def check_headers(folder, fresh, sentences, labels):
+    """A first line that names the columns is none of the sentences, whatever it calls them."""
+    lines = "".join(f"{s}\t{'good' if l else 'bad'}\n" for s, l in zip(sentences, labels))
+    train = ("classify_text", *fresh[7:], "--epochs", 1, "--discard")
+    for header in ("text\tclass", "Sentence\tLabel", "review\tsentiment", "id\tsentence\tlabel"):
+        named = write(f"{folder}/named", f"{header}\n{lines}")
+        status, seen = run(*train, "--train", named, "--test", named)
+        check(f"{header!r} names the columns", status == 0 and "classes: 'bad', 'good'\n" in seen
+              and "without its first line, which names the columns" in seen and " 300 training and 300 test sentences" in seen, seen)
+    status, seen = run(*train, "--train", named, "--test", named, "--header", "no")
+    check("or is a sentence, where the user says so", status == 0 and "classes: 'bad', 'good', 'label'\n" in seen
+          and " 301 training" in seen, seen)
+    plain = write(f"{folder}/plain", lines)
+    status, seen = run(*train, "--train", plain, "--test", write(f"{folder}/single", f"{sentences[0]}\tbad\n"))
+    check("a sentence is none", status == 0 and " 300 training and 1 test" in seen and seen.count("from its first line on") == 2, seen)
+    status, seen = run(*train, "--train", plain, "--test", plain, "--header", "yes")
+    check("unless the user says so", status == 0 and " 299 training and 299 test" in seen, seen)
+    turned = write(f"{folder}/turned", "label\tsentence\n" + "".join(f"{l}\t{s} {i}\n" for i, (s, l) in enumerate(zip(sentences, labels))))
+    check_refused("columns the other way round", "the columns may be the other way round", *train, "--train", turned, "--test", turned)
+
+
+def check_word_dropout(folder, fresh):
+    drop, checkpoint = ("--word-dropout", 0.2), f"{folder}/dropping"
+    first_epoch = lambda seen: re.search(r"^ +1 +([\d.]+)", seen, re.MULTILINE)[1]
+    with_words, without = run(*fresh, "--discard"), run(*fresh, *drop, "--checkpoint", checkpoint)
+    check("training loses words", with_words[0] == without[0] == 0 and first_epoch(with_words[1]) != first_epoch(without[1]),
+          (with_words, without))
+    resume = ("classify_text", "--checkpoint", checkpoint, "--resume", "--epochs", 13)
+    check_refused("another share of words to lose", "another recipe", *resume, "--word-dropout", 0.3)
+    status, seen = run(*resume)
+    check("and goes on with the share that it was begun with", status == 0 and "after step 180 of 195" in seen, seen)
+    os.makedirs(f"{folder}/no_mask")
+    write(f"{folder}/no_mask/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\ngood\n")
+    check_refused("words to lose without a mask", "option --word-dropout: expected a tokeniser with a token [MASK] or <mask>", *fresh[:-2],
+                  "--tokeniser", "bert", "--vocabulary", f"{folder}/no_mask", *drop, "--discard")
+
+
 def check_classifiers(folder):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *GOOD, *BAD, *THINGS]
     os.makedirs(f"{folder}/words")
@@ -165,6 +225,7 @@ def check_classifiers(folder):
         masked, weights = f"{folder}/{family}.safetensors", f"{folder}/{family}-classifier.safetensors"
         status, seen = run("train_masked_language_model", "--family", family, "--text", text, "--validation", text, *bert, *SMALL,
                            "--steps", 100, *RECIPE, "--output", masked)
+        seen_of_masked = seen
         check(f"{family} learns", status == 0 and loss_of_training(seen) < 0.7, seen)
         recipe = ("--train", f"{folder}/train.tsv", "--test", f"{folder}/test", "--epochs", 12, "--rate", 0.01, "--batch", 16)
         status, seen = run("classify_text", *recipe, "--from", masked, "--output", weights)
@@ -174,9 +235,11 @@ def check_classifiers(folder):
         status, seen = run("classify_text", "--weights", weights, "--text", write(f"{folder}/own", "a great plot\na poor song\n"))
         check("it classifies one's own sentences", [line.split("\t")[0] for line in seen.splitlines()] == ["1", "0"], seen)
         if family == "crate-bert":
-            status, seen = run("train_masked_language_model", "--from", masked, "--text", text, "--threads", 2, "--steps", 20, *RECIPE,
-                               "--discard")
-            check("a masked model is trained on from its weights", status == 0 and loss_of_training(seen) < 0.7, seen)
+            trained = loss_of_training(seen_of_masked)
+            status, seen = run("train_masked_language_model", "--from", masked, "--text", text, "--validation", text, "--threads", 2,
+                               "--steps", 20, *AT_REST, "--discard")
+            check("a masked model is trained on from its weights", status == 0 and abs(loss_of_training(seen) - trained) < 2e-4,
+                  (seen, trained))
             status, seen = run("classify_text", *recipe, "--from", masked, "--word-dropout", 0.2, "--output", weights)
             check("a classifier learns from sentences that lose words", status == 0 and "   100.00 %" in seen, seen)
         status, seen = run("classify_text", *recipe, *bert, "--family", f"{family}-classifier", "--dim", 16, "--depth", 1, "--heads", 2,
@@ -193,14 +256,16 @@ def check_classifiers(folder):
                        write(f"{folder}/untidy", "\ufeffA GREAT plot!!\r\n\r\n  poor \xe9t\xe9 \u2014 song...\t\r\na fine cast"))
     classes = [line.split("\t")[0] for line in seen.splitlines()]
     check("it classifies untidy sentences", len(classes) == 4 and classes[0] + classes[2] + classes[3] == "101", seen)
-    with open(f"{folder}/own") as sentences:
-        found = subprocess.run([f"{sys.argv[1]}/classify_text", "--weights", f"{folder}/fresh.safetensors", "--text", "-"], stdin=sentences,
-                               capture_output=True, text=True, timeout=300)
-    check("it classifies what is piped in", [line.split("\t")[0] for line in found.stdout.splitlines()] == ["1", "0"], found)
+    with open(f"{folder}/untidy", "rb") as untidy:
+        found = subprocess.run([f"{sys.argv[1]}/classify_text", "--weights", f"{folder}/fresh.safetensors", "--text", "-"], stdin=untidy,
+                               capture_output=True, text=True, errors="replace", timeout=300)
+    check("what is piped in is read as a file is", found.returncode == 0 and found.stdout == seen, (found, seen))
     status, seen = run(*fresh[:-2], "--tokeniser", "bpe", "--learn-vocabulary", 280, "--word-dropout", 0.1, "--discard")
     check("a classifier learns a byte-pair encoding with its special tokens", status == 0 and "   100.00 %   " in seen, seen)
     check_refused("a vocabulary to learn beside weights", "option --learn-vocabulary would have no effect", *fresh[:5], *learn, "--from", masked,
                   "--discard")
+    check_headers(folder, fresh, sentences, labels)
+    check_word_dropout(folder, fresh)
     check_refused("lines without a class", "line 1: expected a sentence", "classify_text", *bert, "--discard", "--test", f"{folder}/test",
                   "--train", write(f"{folder}/no_class", "word\n"))
     check_refused("a class that nobody trained", "line 2: expected a class of the training sentences, 0 or 1, found 'x'", "classify_text",
@@ -216,6 +281,7 @@ def main():
         check_trains_on(folder, text)
         write(f"{folder}/taken.tokeniser", "")
         check_pairs(folder, text)
+        check_keeps_tokeniser(folder, text)
         check_texts(folder, text)
         check_classifiers(folder)
     sys.exit(end())

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "crate/text/word_piece.hpp"
 
+#include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "catch.hpp"
@@ -145,6 +147,16 @@ TEST_CASE("pieces of words are learned from a text") {
   CHECK(cased.tokens() == Words{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##b", "A", "Ab"});
   CHECK_FALSE(cased.options().lower_case);
   CHECK(cased.special_tokens().mask == 4);
+}
+
+TEST_CASE("words too long to be made of pieces give none to a vocabulary that is learned") {
+  const std::string too_long(101, 'z'), longest(100, 'y');
+  const auto pieces = train_word_piece(too_long + " " + too_long + " " + longest, {.smallest_count = 1}).tokens();
+  const auto has = [&](std::string_view piece) {
+    return std::find(pieces.begin(), pieces.end(), piece) != pieces.end();
+  };
+  CHECK_FALSE(has("z"));
+  CHECK(has("y"));
 }
 
 TEST_CASE("words that a text repeats become whole pieces, and all its characters are known") {

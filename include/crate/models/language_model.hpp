@@ -118,9 +118,11 @@ namespace detail {
 
 /// The random start of language models as published: every linear map, embedding and position normal with one
 /// deviation, every bias zero; but for dictionaries and norms, which are as everywhere.
-/// `of_outputs` is the deviation of the maps that a residual is added to.
+/// `of_outputs` is the deviation of the maps that a residual is added to. Throws OptionError unless the deviation is
+/// > 0 and finite.
 template <class Model>
 void initialise_language_model(Model& model, std::uint64_t seed, double deviation, double of_outputs) {
+  check_option(deviation > 0 && std::isfinite(deviation), "deviation of the random start > 0, finite", deviation);
   initialise_parts(model, seed, std::string());
   const ParameterList parameters = list_parameters(model);
   for (const Parameter& parameter : parameters) {
@@ -141,7 +143,7 @@ void initialise_language_model(Model& model, std::uint64_t seed, double deviatio
 }  // namespace detail
 
 /// The random start: normal with a deviation, published as 0.02, and deviation / sqrt(2 L) where a residual is added;
-/// biases zero, dictionaries and norms as everywhere.
+/// biases zero, dictionaries and norms as everywhere. Throws OptionError unless the deviation is > 0 and finite.
 template <class Block>
 void initialise(LanguageModel<Block>& model, std::uint64_t seed, double deviation = 0.02) {
   const auto depth = static_cast<double>(model.encoder.layers.size());

@@ -208,7 +208,7 @@ template <crate::Scalar S>
 using TransformerSentenceClassifier = SentenceClassifier<TransformerBlock<S>>;
 
 /// The random start: maps, embeddings and positions normal with a deviation, BERT's 0.02, biases zero, dictionaries and
-/// norms as everywhere.
+/// norms as everywhere. Throws OptionError unless the deviation is > 0 and finite.
 template <class Block>
 void initialise(MaskedLanguageModel<Block>& model, std::uint64_t seed, double deviation = 0.02) {
   detail::initialise_language_model(model, seed, deviation, deviation);

@@ -36,11 +36,15 @@ struct WordPieceTrainingOptions {
 
 namespace detail {
 
-/// BERT's words of a text and how often each stands there, each behind a blank, which tells pieces that begin a word.
+/// BERT's words of a text and how often each stands there, each behind a blank, which tells pieces that begin a word;
+/// but for words so long that they are [UNK].
 [[nodiscard]] inline std::unordered_map<std::string, Index> count_bert_words(std::string_view text, bool lower_case) {
   std::unordered_map<std::string, Index> counts;
   BertWords words(lower_case);
-  words.for_each(text, [&](std::string_view word) { ++counts[std::string(" ").append(word)]; });
+  const Index longest = WordPieceOptions().longest_word;
+  words.for_each(text, [&](std::string_view word) {
+    if (static_cast<Index>(character_count(word)) <= longest) ++counts[std::string(" ").append(word)];
+  });
   return counts;
 }
 

@@ -23,7 +23,7 @@ struct LabelledTexts {
 
   std::vector<std::vector<TokenId>> texts;  ///< none of them empty
   std::vector<Index> labels;                ///< of each its class
-  double word_dropout = 0;                  ///< share of the tokens that training sees as `mask`; never the first
+  double word_dropout = 0;  ///< share, in [0, 1), of all tokens but the first that training sees as `mask`
   TokenId mask = 0;
 
   [[nodiscard]] Index size() const { return std::ssize(texts); }
@@ -32,7 +32,7 @@ struct LabelledTexts {
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
     Examples examples = take(indices);
     if (word_dropout == 0) return examples;
-    constexpr unsigned most_bits = 20;  // of the length of a text
+    constexpr unsigned most_bits = 20;  // texts draw from places 2^20 apart: up to that length none shares any
     Random random(seed, detail::stream_of_name("masked words") + static_cast<std::uint64_t>(epoch));
     for (Index s = 0; s < examples.layout.sets(); ++s) {
       random.seek(static_cast<std::uint64_t>(indices[static_cast<std::size_t>(s)]) << most_bits);

@@ -30,12 +30,15 @@ namespace crate {
 
 namespace detail {
 
-/// What a file of text holds, without a byte order mark.
-[[nodiscard]] inline std::string_view text_of(const FileBytes& file) {
-  std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+[[nodiscard]] inline std::string_view without_byte_order_mark(std::string_view text) {
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
   return text;
+}
+
+/// What a file of text holds, without a byte order mark.
+[[nodiscard]] inline std::string_view text_of(const FileBytes& file) {
+  return without_byte_order_mark({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
 }
 
 /// Takes the first line off a text, and gives it without its end ("\n" or "\r\n").
@@ -48,14 +51,19 @@ namespace detail {
 
 }  // namespace detail
 
-/// The lines of a text file, from any system: without line ends ("\n" or "\r\n"), the byte order mark in front, and
-/// empty lines at the end. Throws as read_text.
-[[nodiscard]] inline std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  const FileBytes file(path, FileAccess::copy);
+/// The lines of a text, from any system: without line ends ("\n" or "\r\n"), the byte order mark in front, and empty
+/// lines at the end.
+[[nodiscard]] inline std::vector<std::string> lines_in(std::string_view text) {
   std::vector<std::string> lines;
-  for (std::string_view rest = detail::text_of(file); !rest.empty();) lines.emplace_back(detail::take_line(rest));
+  for (std::string_view rest = detail::without_byte_order_mark(text); !rest.empty();)
+    lines.emplace_back(detail::take_line(rest));
   while (!lines.empty() && lines.back().empty()) lines.pop_back();
   return lines;
+}
+
+/// The lines of a text file, as lines_in gives them. Throws as read_text.
+[[nodiscard]] inline std::vector<std::string> read_lines(const std::filesystem::path& path) {
+  return lines_in(detail::text_of(FileBytes(path, FileAccess::copy)));
 }
 
 /// Appends to a text file, which it begins if there is none. Throws FileError if the path names something else, or a

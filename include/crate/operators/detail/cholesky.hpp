@@ -10,8 +10,8 @@
 #include "crate/kernels/views.hpp"
 #include "crate/operators/detail/plain_matrix.hpp"
 
-// Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. Of few columns one after the
-// other, and by products of blocks, whose O(n^3) is most of the cost. Every sum is one of the textbook's (Higham,
+// Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. A few columns are computed one
+// after the other; products of blocks do the rest, most of the O(n^3). Every sum is one of the textbook's (Higham,
 // "Accuracy and stability of numerical algorithms", 2002, sections 10.1 and 14.2) in an order of its own, so that its
 // bounds hold.
 
@@ -44,9 +44,10 @@ void add_small_lower_gram(double a, MatrixView<const S> x, MatrixView<double> m)
     }
 }
 
-/// y -= A x, four columns of A at a time.
+/// y -= A x, four columns of A at a time, each in one piece (row_step 1).
 template <crate::Scalar S>
 void subtract_product(MatrixView<const S> a, const S* x, Index x_step, S* y) {
+  eigen_assert(a.row_step == 1);
   const auto column = [&](Index k) { return Eigen::Map<const Vector<S>>(a.at(0, k), a.rows); };
   const auto factor = [&](Index k) { return x[k * x_step]; };
   Eigen::Map<Vector<S>> sum(y, a.rows);
@@ -58,6 +59,7 @@ void subtract_product(MatrixView<const S> a, const S* x, Index x_step, S* y) {
 }
 
 /// The columns first, ..., first + count - 1 of L in place of those of M - L' L'^T, L' the columns before.
+/// Columns are in one piece (row_step 1).
 template <crate::Scalar S>
 [[nodiscard]] bool factor_columns(MatrixView<S> m, Index first, Index count, S* excess) {
   for (Index j = first; j < first + count; ++j) {
@@ -72,7 +74,8 @@ template <crate::Scalar S>
   return true;
 }
 
-/// The same of any number of columns: of the first half, then, less the part that these have in them, of the second.
+/// The same of any number of columns: factors the first half, subtracts the product L' L'^T of its rows from the rest,
+/// and factors the second half.
 template <crate::Scalar S>
 [[nodiscard]] bool factor_by_halves(MatrixView<S> m, Index first, Index count, S* excess, Index block) {
   if (count <= block) return factor_columns(m, first, count, excess);

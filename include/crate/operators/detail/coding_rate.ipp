@@ -40,7 +40,7 @@ template <class Z>
 }
 
 /// The rate of tokens that are no more exact than their scalar, such as projected ones: their Gram matrix is summed in
-/// it where the error, so bounded, is that of subspace_coding_rate. For tokens as `evaluated` gives them.
+/// it where the bound of the error is within its rate_tolerance, else in double. For tokens as `evaluated` gives them.
 template <class Z>
 [[nodiscard]] double rate_in_scalar(const Z& z, const RateScale& scale) {
   constexpr double tolerance = rate_tolerance<typename Z::Scalar>;

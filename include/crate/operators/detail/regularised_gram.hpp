@@ -43,10 +43,11 @@ enum class GramSum { in_double, in_scalar };
 
 /// I + a W W^T, or I + a W^T W if not `by_rows`, for W of size n x m, with its Cholesky factor. Both have the same
 /// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so that with the smaller one the cost is
-/// linear in the longer side. Factorised in double, and mostly summed so: a rate is a small difference of large
-/// logarithms. What it gives is exact while a ||W||^2 is moderate, or W far from singular, and is never to be used
-/// without its error; the bounds are those of PreciseGram. `bound` is the largest order that is possible; if it is
-/// known, nothing is allocated.
+/// linear in the longer side. Factorised in double, and summed in it by default: a rate is a small difference of large
+/// logarithms. With GramSum::in_scalar it is summed in the scalar of W, whose rounding the bounds then take; a Gram
+/// matrix of bounded order is summed in double even so. What it gives is exact while a ||W||^2 is moderate, or W far
+/// from singular, and is never to be used without its error; the bounds are those of PreciseGram. `bound` is the
+/// largest order that is possible; if it is known, nothing is allocated.
 template <int bound>
 class RegularisedGram {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
