@@ -77,20 +77,25 @@ SecondModel second_in_file(const TensorTable& weights, const std::string& name, 
       *any_model);
 }
 
-/// The model of a second file; or an untrained one, on the inputs of the first, which must outlive it.
+/// The model of a second file, with these weights; or an untrained one, on the inputs of the first, which must outlive
+/// it.
 template <class Model, class All>
-SecondModel second_model(const std::string& name, const Model& first, const All& inputs, const Options& options,
-                         Threads& threads) {
-  if (!options.has_second_file()) {
+SecondModel second_model(const std::string& name, const std::optional<TensorTable>& weights, const Model& first,
+                         const All& inputs, const Options& options, Threads& threads) {
+  if (!weights) {
     const auto model = std::make_shared<Model>(first);
     initialise(*model, /*seed*/ 1);
     const std::shared_ptr<const All> not_owned(std::shared_ptr<const All>(), &inputs);
     return kept_second(name, std::shared_ptr<const Model>(model), not_owned, options, threads);
   }
+  return holds_doubles(*weights) ? second_in_file<double>(*weights, name, options.of_second(), threads)
+                                 : second_in_file<float>(*weights, name, options.of_second(), threads);
+}
+
+std::optional<TensorTable> weights_of_second(const Options& options) {
+  if (!options.has_second_file()) return std::nullopt;
   const Options of_second = options.of_second();
-  const TensorTable weights = read_weights(of_second.weights, of_second.model.weights_at);
-  return holds_doubles(weights) ? second_in_file<double>(weights, name, of_second, threads)
-                                : second_in_file<float>(weights, name, of_second, threads);
+  return read_weights(of_second.weights, of_second.model.weights_at);
 }
 
 Page page_of(const std::vector<Measurement>& all, const Options& options) {
@@ -109,9 +114,10 @@ template <class Model>
 void inspect(const Model& model, const Options& options, Threads& threads) {
   const inspect_model::ShownLayers shown = inspect_model::shown_layers(model, options);
   const auto [name, name_of_second] = inspect_model::names_of_models(options);
+  const std::optional<TensorTable> second_weights = weights_of_second(options);
   const auto inputs = inspect_model::read_inputs(model, options, threads);
   SecondModel second;
-  if (!options.against.empty()) second = second_model(name_of_second, model, inputs, options, threads);
+  if (!options.against.empty()) second = second_model(name_of_second, second_weights, model, inputs, options, threads);
 
   std::vector<Measurement> all = measure_on_all(name, model, inputs, options, threads);
   if (second.measure) {

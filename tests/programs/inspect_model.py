@@ -304,13 +304,13 @@ def check_texts(folder):
 
 
 def check_plain_texts(folder):
-    """A text is cut into contexts of 24 tokens, by a tokeniser of 26 characters beside the weights."""
+    """A text is cut into contexts of 24 tokens, by a tokeniser of 65 characters beside the weights."""
     weights, text = os.path.join(folder, "gpt.pth"), os.path.join(folder, "text.txt")
     shutil.copyfile(os.path.join(FIXTURES, "gpt_checkpoint.pth"), weights)
     os.makedirs(os.path.join(folder, "gpt.tokeniser"), exist_ok=True)
     letters = "abcdefghijklmnopqrstuvwxyz"
     with open(os.path.join(folder, "gpt.tokeniser", "characters.json"), "w", encoding="utf-8") as file:
-        json.dump({letter: number for number, letter in enumerate(letters)}, file)
+        json.dump({letter: number for number, letter in enumerate(letters + letters.upper() + " .,;:!?-'()&$")}, file)
     of_model = ["--weights", weights, "--heads", 3]
 
     def layers_of(what, content, *arguments):
