@@ -138,11 +138,11 @@ class Threads {
     [[maybe_unused]] const OneOpenMpThread no_nested_threads;
     for (unsigned done = 0;;) {
       await_round_after(done);
-      if (stopping_) return;
       joined_.fetch_add(1);
       done = round_.load();
       if (is_open(done)) take_pieces(worker);
       if (joined_.fetch_sub(1) == 1) joined_.notify_one();
+      if (stopping_) return;  // looked at behind the round: that of stop() is the last
     }
   }
 
