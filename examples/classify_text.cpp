@@ -8,8 +8,6 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -27,6 +25,7 @@
 #include "crate/training/labelled_texts.hpp"
 #include "crate/training/trainer.hpp"
 #include "program_options/program_options.hpp"
+#include "text_program/read_text.hpp"
 #include "text_program/save.hpp"
 #include "training_program/attention_dropout.hpp"
 #include "training_program/run.hpp"
@@ -249,18 +248,10 @@ Matrix<float> logits_of(const Model& model, const std::vector<std::vector<TokenI
   return logits;
 }
 
-/// Of a file, or of standard input. Throws Error if it cannot be read.
-std::vector<std::string> lines_from(const std::string& path) {
-  if (path != "-") return read_lines(path);
-  const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
-  if (std::cin.bad()) throw Error("standard input cannot be read");
-  return lines_in(text);
-}
-
 /// Prints the class of every sentence, how probable it is, and the sentence.
 template <class Model>
 void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
-  const std::vector<std::string> lines = lines_from(o.text);
+  const std::vector<std::string> lines = lines_in(text_program::read_any_text(o.text));
   const std::string source = o.text == "-" ? "standard input" : o.text;
   if (lines.empty()) throw file_error(source, "expected sentences, one a line, found none");
   const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context(), source), threads);

@@ -182,13 +182,19 @@ int main(int count, char** arguments) {
   return program_options::run("convert_weights", [&] {
     const LoadOptions options = model_options.parsed();
     check_effects(options, all, !output.empty());
-    if (!output.empty()) check_ending(output), examples::check_output(output, {input});
+    if (!output.empty()) {
+      check_ending(output);
+      examples::check_output(output, {input});
+    }
     const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
     if (const auto family = family_name(table); family && !all) print_model(table, *family);
     if (output.empty() && options.heads) check_model(table, options);
     if (output.empty()) return 0;
-    all ? write_safetensors(output, table.tensors(), table.metadata()) : write(output, table, options);
+    if (all)
+      write_safetensors(output, table.tensors(), table.metadata());
+    else
+      write(output, table, options);
     copy_tokeniser(input, output, table);
     return 0;
   });

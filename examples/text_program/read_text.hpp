@@ -28,7 +28,6 @@ namespace detail {
   return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
 }
 
-/// Of a file, of a pipe, or of standard input, which is called "-".
 [[nodiscard]] inline std::string read_bytes(const std::string& path) {
   std::error_code unknown;
   if (path == "-") return read_all(std::cin);
@@ -43,10 +42,8 @@ namespace detail {
 /// The text of a file, of a pipe, or of standard input, which is called "-", without a byte order mark; it may be
 /// empty.
 [[nodiscard]] inline std::string read_any_text(const std::string& path) {
-  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-  std::string text = detail::read_bytes(path);
-  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
-  return text;
+  const std::string text = detail::read_bytes(path);
+  return std::string(crate::detail::without_byte_order_mark(text));
 }
 
 /// The same. Throws FileError if it is empty.

@@ -52,6 +52,14 @@ TEST_CASE("a team goes through many short rounds") {
   CHECK(pieces_done == 4 * rounds);
 }
 
+TEST_CASE("teams end whatever their threads are at") {
+  Threads threads(2);
+  std::atomic<int> pieces_done{0};
+  constexpr int teams = 2000;
+  threads.for_each(teams, [&](Index, int) { Threads(2).for_each(5, [&](Index, int) { ++pieces_done; }); });
+  CHECK(pieces_done == 5 * teams);
+}
+
 TEST_CASE("concurrent pieces have different workers, below the count") {
   Threads threads(3);
   std::vector<std::atomic<int>> at_work(3);

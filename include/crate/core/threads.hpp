@@ -142,7 +142,7 @@ class Threads {
       done = round_.load();
       if (is_open(done)) take_pieces(worker);
       if (joined_.fetch_sub(1) == 1) joined_.notify_one();
-      if (stopping_) return;  // looked at behind the round: that of stop() is the last
+      if (stopping_) return;  // not before: the round that it joins may be the one that stop() begins
     }
   }
 

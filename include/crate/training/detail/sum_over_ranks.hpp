@@ -277,10 +277,12 @@ class LaneSum {
  private:
   void begin() {
     if (over_ranks_ == nullptr) return;
-    std::vector<ConstParameterList> lists;
-    for (Index lane = 0; lane < own_; ++lane)
+    std::vector<ConstParameterList> lists = {list_as_completed(std::as_const(lanes_.front()))};
+    for (Index lane = 1; lane < own_; ++lane)
       lists.push_back(list_as_completed(std::as_const(lanes_[static_cast<std::size_t>(lane)])));
-    over_ranks_->begin(changeable(list_as_completed(std::as_const(lanes_.front()))), std::move(lists));
+    ParameterList sum = changeable(lists.front());
+    if (own_ == 0) lists.clear();
+    over_ranks_->begin(std::move(sum), std::move(lists));
   }
 
   void complete(Index lane) {
