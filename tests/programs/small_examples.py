@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The small examples print what stands at their ends, and the README shows them as they are: ladder.py FOLDER_OF_PROGRAMS.
+"""The small examples print the comment at their end, and examples/README.md shows them as they are:
+ladder.py FOLDER_OF_PROGRAMS EXAMPLES.
 
 Numbers may differ by one in their last place, as processors round differently; those of the training by half."""
 
@@ -12,7 +13,7 @@ import sys
 from checks import check, end
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples")
-README = os.path.join(EXAMPLES, "../README.md")
+README = os.path.join(EXAMPLES, "README.md")
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
 
 
@@ -22,7 +23,7 @@ def source_of(example):
 
 
 def expected_output(source):
-    """The comment behind `// Output:`, at the end."""
+    """The comment after `// Output:`, at the end."""
     parts = source.split("\n// Output:\n//\n")
     return [line[len("//   "):] for line in parts[1].splitlines()] if len(parts) == 2 else None
 
@@ -45,21 +46,21 @@ def check_output(example):
     expected = expected_output(source_of(example))
     check(f"{example}.cpp ends with its output", expected)
     done = subprocess.run([os.path.join(sys.argv[1], example)], capture_output=True, text=True, timeout=300)
-    check(f"{example} ends well", done.returncode == 0, done.stderr)
+    check(f"{example} exits with 0", done.returncode == 0, done.stderr)
     found = done.stdout.splitlines()
     relative = 0.5 if example == "training_loop" else 0
     same = len(expected or []) == len(found) and all(agree(a, b, relative) for a, b in zip(expected, found))
-    check(f"{example} prints what stands at its end", same, done.stdout)
+    check(f"{example} prints the comment at its end", same, done.stdout)
 
 
 def pieces(block):
-    """A block of the README without indentation, cut where it leaves lines out."""
+    """The parts of a block of the README between lines of `...`, without indentation."""
     lines = [line.strip() for line in block.splitlines()]
     return [piece.strip() for piece in re.split(r"^\.\.\.$", "\n".join(lines), flags=re.M)]
 
 
 def check_readme(example, text):
-    """Every block of code and of output in the part of the README on an example stands in it."""
+    """The section of the README about an example shows only code and output that the example contains."""
     source = source_of(example)
     code = "\n".join(line.strip() for line in source.splitlines())
     output = "\n".join(line.strip() for line in expected_output(source) or [])
@@ -71,11 +72,11 @@ def check_readme(example, text):
 
 def main():
     with open(README) as file:
-        ladder = re.search(r"^## A ladder of examples$(.*?)^## ", file.read(), flags=re.M | re.S)
-    check("the README has its ladder", ladder)
+        steps = re.search(r"^## Seven steps$(.*?)^## ", file.read(), flags=re.M | re.S)
+    check("examples/README.md has its seven steps", steps)
     shown = []
-    for text in re.split(r"^### ", ladder[1] if ladder else "", flags=re.M)[1:]:
-        example = re.search(r"\(examples/(\w+)\.cpp\)", text.split("\n", 1)[0])
+    for text in re.split(r"^### ", steps[1] if steps else "", flags=re.M)[1:]:
+        example = re.search(r"\((\w+)\.cpp\)", text.split("\n", 1)[0])
         if example and expected_output(source_of(example[1])):
             shown.append(example[1])
             check_readme(example[1], text)
