@@ -111,10 +111,9 @@ TEST_CASE("Lists of other structures are told apart by the first name or shape t
   CHECK(refusal() == "layers.1.weight: expected 3 x 4, found 4 x 3");
   other = model;
   other.layers.pop_back();
-  CHECK(refusal() ==
-        "parameters visited side by side: expected layers of one structure, found others at 'layers.1.weight'");
+  CHECK(refusal() == "parameters side by side: expected 'layers.1.weight', found 'present.weight'");
   other = model;
   other.fixed.setZero();
   other.empty.setZero(1, 1);
-  CHECK(refusal() == "parameters visited side by side: expected layers of one structure, found others at 'empty'");
+  CHECK(refusal() == "parameters side by side: expected no more, found 'empty'");
 }

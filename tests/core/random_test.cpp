@@ -127,6 +127,8 @@ TEST_CASE("numbers below a count are all reached, and equally often") {
   for (int i = 0; i < draws; ++i) ++hits.at(static_cast<std::size_t>(random.below(7)));
   for (const int hit : hits) CHECK(std::abs(hit - draws / 7.0) < 4.5 * std::sqrt(draws / 7.0 * 6 / 7));
   CHECK(random.below(1) == 0);
+  CHECK_THROWS_AS(random.below(0), crate::OptionError);
+  CHECK_THROWS_AS(random.below(-3), crate::OptionError);
 }
 
 TEST_CASE("matrices are filled column by column") {

@@ -46,10 +46,13 @@ TEST_CASE("padding hides the last tokens of a set from attention and changes not
 
 TEST_CASE("an empty token set is refused") {
   CHECK_THROWS_AS(TokenLayout({3, 0}), ShapeError);
-  CHECK_THROWS_WITH(TokenLayout({3, 0}), "token set: expected at least 1 token, found 0");
-  CHECK_THROWS_WITH(TokenLayout::single(-2), "token set: expected at least 1 token, found -2");
+  CHECK_THROWS_WITH(TokenLayout({3, 0}), "token set 1: expected at least 1 token, found 0");
+  CHECK_THROWS_WITH(TokenLayout::single(-2), "token set 0: expected at least 1 token, found -2");
   CHECK_THROWS_WITH(TokenLayout::equal(-1, 4), "token sets: expected a count of at least 0, found -1");
   CHECK_THROWS_AS(TokenSets<float>(Matrix<float>(4, 0)), ShapeError);
+  constexpr Index large = Index{1} << 32;
+  CHECK_THROWS_AS(TokenLayout::equal(large, large), ShapeError);
+  CHECK_THROWS_AS(TokenLayout({large << 30, large << 30}), ShapeError);
 }
 
 TEST_CASE("visible tokens that do not fit their set are refused") {

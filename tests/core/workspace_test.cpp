@@ -144,3 +144,11 @@ TEST_CASE("a moved workspace keeps its memory") {
   Workspace moved = std::move(workspace);
   CHECK(use(moved, 10) == first);
 }
+
+TEST_CASE("a workspace of which something is taken cannot be reserved anew") {
+  Workspace workspace;
+  Workspace::Frame frame(workspace);
+  workspace.reserve(100);
+  (void)frame.matrix<float>(2, 2);
+  CHECK_THROWS_AS(workspace.reserve(1000), crate::Error);
+}

@@ -199,3 +199,22 @@ TEST_CASE("a folded encoder shows its half-steps, which an observer may change")
   CHECK(seen == names);
   CHECK(names.size() == 4);
 }
+
+TEMPLATE_TEST_CASE("what is folded says how much memory it takes, its norm's too", "", float, bfloat16) {
+  const Index dim = 4;
+  const auto ista = fold<TestType>(with_random_weights(PreNorm<Ista<float>>(Ista<float>(dim)), 1));
+  const TokenSets<float> sets(Matrix<float>::Ones(dim, 5000));
+  for (const int count : {1, 2}) {
+    Threads threads(count);
+    Workspace workspace;
+    workspace.reserve(ista.room(sets.layout, count));
+    const std::size_t reserved = workspace.capacity();
+    (void)forward(ista, sets, {.threads = &threads, .workspace = &workspace});
+    CHECK(workspace.capacity() == reserved);
+  }
+  const PreNorm<OvercompleteIsta<float>> overcomplete(OvercompleteIsta<float>(dim, 2 * dim, Decoding::tied));
+  const FoldedLinear<TestType> encode{AffineMap(Matrix<double>::Ones(2 * dim, dim))},
+      decode{AffineMap(Matrix<double>::Ones(dim, 2 * dim))};
+  const auto norm_bytes = 2 * static_cast<std::size_t>(dim) * sizeof(float);
+  CHECK(fold<TestType>(overcomplete).bytes_held() == encode.bytes_held() + 2 * decode.bytes_held() + norm_bytes);
+}

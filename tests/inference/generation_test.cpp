@@ -202,6 +202,9 @@ TEST_CASE("what cannot be gone on with is refused by name", "[generation]") {
   CHECK_THROWS_AS(generate(model, {}, greedy), OptionError);
   CHECK_THROWS_AS(written_to(model, {3, vocabulary}, greedy), ShapeError);
   CHECK_THROWS_AS(written_to(model, {3, -1}, greedy), ShapeError);
+  CHECK_THROWS_WITH(
+      generate(model, {{1}, {2, vocabulary}}, greedy),
+      "prompt 1: expected ids from 0 to " + std::to_string(vocabulary - 1) + ", found " + std::to_string(vocabulary));
   CHECK_THROWS_WITH(written_to(model, random_ids(context), {.tokens = 2}),
                     "generation: expected a text within the model's context of 24 tokens, or one to slide over; found "
                     "prompt 0 of 24 and 2 to be written");
@@ -284,4 +287,37 @@ TEST_CASE("a text ends in front of the first stop string, wherever its pieces ar
   CHECK(never.next("the EN") == "the ");
   CHECK(never.finish() == "EN");
   CHECK_THROWS_AS(StopStrings({""}), OptionError);
+}
+
+TEST_CASE("attention is not shown in a pass that goes on from a cache, as it would lack the tokens before",
+          "[generation]") {
+  const auto model = small_model<CrateLanguageModel, float>();
+  auto cache = token_cache(model, 4);
+  const Ids ids{1, 2, 3};
+  CHECK_THROWS_WITH(
+      model.forward(TokenIds(ids),
+                    Run<float>{.observer = [](HalfStep<float>) {}, .shows_attention = true, .cache = &cache}),
+      "attention probabilities: expected a pass without a token cache, found one");
+  (void)model.forward(TokenIds(ids), Run<float>{.observer = [](HalfStep<float>) {}, .cache = &cache});
+  CHECK(cache.length(0) == 3);
+}
+
+TEST_CASE("a cache refuses sets that it has not, and sizes that no memory holds", "[generation]") {
+  TokenCache<float> cache({16}, 4, 2);
+  CHECK_THROWS_WITH(cache.length(2), "token cache: expected a set from 0 to 1, found 2");
+  CHECK_THROWS_AS(cache.length(-1), ShapeError);
+  CHECK_THROWS_AS(cache.forget(2), ShapeError);
+  CHECK_THROWS_AS(cache.forget(-1), ShapeError);
+  constexpr Index large = Index{1} << 40;
+  CHECK_THROWS_WITH(TokenCache<float>({16}, large, large),
+                    "token cache: expected a size that memory can hold, found 1099511627776 sets of 1099511627776 "
+                    "tokens");
+  CHECK_THROWS_AS(token_cache_bytes(small_model<CrateLanguageModel, float>(), large, large), ShapeError);
+}
+
+TEST_CASE("a token is chosen by options in range and at least one logit", "[generation]") {
+  const Vector<double> logits = Vector<double>::Ones(3), none(0);
+  Random random(1);
+  CHECK_THROWS_AS(choose_token(logits, Ids{}, {.temperature = -1}, random), OptionError);
+  CHECK_THROWS_AS(choose_token(none, Ids{}, {}, random), ShapeError);
 }

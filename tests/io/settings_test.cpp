@@ -207,8 +207,9 @@ TEST_CASE("metadata of ours that cannot be followed is an error that names it") 
   CHECK_THAT(refusal("crate.layers.0.sparsify.threshold", "hard"),
              ContainsSubstring("metadata 'crate.layers.0.sparsify.threshold': expected 'non_negative' or 'soft', found "
                                "'hard'"));
-  CHECK_THAT(refusal("crate.layers.0.compress.norm.epsilon", "-1"),
-             ContainsSubstring("metadata 'crate.layers.0.compress.norm': option: expected layer norm epsilon >= 0"));
+  CHECK_THAT(
+      refusal("crate.layers.0.compress.norm.epsilon", "-1"),
+      ContainsSubstring("metadata 'crate.layers.0.compress.norm': option: expected a finite layer norm epsilon >= 0"));
   CHECK_THAT(refusal("crate.layers.0.compress.logit_scale", "nan"),
              ContainsSubstring("expected a number, found 'nan'"));
   CHECK_THAT(refusal("crate.layers.0.compress.dropout", "1"), ContainsSubstring("dropout in [0, 1), found 1"));

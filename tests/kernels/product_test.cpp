@@ -229,3 +229,24 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits of a product", "",
     CHECK(gram_together == gram_alone);
   }
 }
+
+TEST_CASE("products of sizes that do not fit are refused before anything is written") {
+  Threads threads;
+  const Matrix<float> a(3, 5), b(5, 4), shorter(4, 4);
+  Matrix<float> out(3, 4), small(2, 2);
+  const auto refusal = [](const auto& compute) { return message_of<ShapeError>(compute); };
+  CHECK(refusal([&] { multiply(a, shorter, out, threads); }) ==
+        "product: rows of the right factor: expected 5, found 4");
+  CHECK(refusal([&] { multiply(a, b, small, threads); }) == "product: rows of the result: expected 3, found 2");
+  CHECK(refusal([&] { multiply_add(1, b.transpose(), a.transpose(), small, threads); }) ==
+        "product: rows of the result: expected 4, found 2");
+  CHECK(refusal([&] { gram_into(a, small, threads); }) == "product: rows of the result: expected 5, found 2");
+  CHECK(refusal([&] { gram_add(1, a.transpose(), out, threads); }) ==
+        "product: columns of the result: expected 3, found 4");
+  CHECK(refusal([&] { multiply(a, b, out, {.addend = detail::view_of<const float>(b)}, threads); }) ==
+        "product: rows of the addend or mask: expected 3, found 5");
+  const Eigen::Matrix3f fixed = Eigen::Matrix3f::Ones();
+  Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, 0, 3, 3> bounded(2, 3);
+  CHECK(refusal([&] { multiply(fixed, fixed, bounded, threads); }) ==
+        "product: rows of the result: expected 3, found 2");
+}

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Backward passes of all layers and combinators against central differences in double.
 
+#include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -298,4 +300,59 @@ TEST_CASE("a token of zeros has no direction and stays") {
   const Matrix<double> out = forward(layer, tokens);
   CHECK(out.allFinite());
   CHECK(out.col(2).isZero(0));
+}
+
+TEST_CASE("backward refuses a gradient and a recording of another structure") {
+  const auto encoder = [](Index depth, Index dim, bool output_bias = true) {
+    return random_layer(Encoder<CrateBlock<double>>(depth, {.dim = dim, .heads = 2, .output_bias = output_bias}));
+  };
+  using Model = Encoder<CrateBlock<double>>;
+  const Model model = encoder(2, 4);
+  const TokenSets<double> sets = random_sets(4);
+  Recording<Model> recording;
+  const Matrix<double> cotangent = forward(model, sets, recording).tokens;
+  const auto refusal = [&](const Model& layer, Model gradient) {
+    return message_of<ShapeError>([&] { backward(layer, cotangent, recording, gradient); });
+  };
+  CHECK(refusal(model, encoder(2, 6)) == "layers.0.compress.norm.weight: expected 4 x 1, found 6 x 1");
+  CHECK(refusal(model, encoder(1, 4)) ==
+        "parameters side by side: expected 'layers.1.compress.norm.weight', found no more");
+  CHECK(refusal(model, encoder(2, 4, false)) ==
+        "parameters side by side: expected 'layers.0.compress.output.bias', found 'layers.0.sparsify.norm.weight'");
+  Model without_output = model;
+  without_output.layers[0].compress.branch.layer.output.reset();
+  CHECK(refusal(model, without_output) != "threw nothing");
+  CHECK(refusal(encoder(3, 4), encoder(3, 4)) ==
+        "backward: expected the layer that was recorded, found one of other layers or sizes");
+  CHECK(refusal(model, model) == "threw nothing");
+}
+
+TEST_CASE("backward of tokens at length 1, and of those that are too short for it") {
+  check_layer(UnitLength<double>{5});
+  const UnitLength<double> layer{2};
+  const TokenSets<double> shorter(Matrix<double>{{3e-13}, {-2e-13}});
+  const Matrix<double> cotangent{{2}, {5}};
+  Recording<UnitLength<double>> recording;
+  (void)forward(layer, shorter, recording);
+  auto gradient = layer;
+  CHECK(relative_error(backward(layer, cotangent, recording, gradient), 1e12 * cotangent) < rounding<double>);
+}
+
+TEST_CASE("a probability of dropping that is none is refused when a pass draws by it") {
+  const TokenSets<double> sets = random_sets(4);
+  const auto recorded = [&](const auto& layer) {
+    Recording<std::decay_t<decltype(layer)>> recording;
+    return message_of<OptionError>([&] { (void)forward(layer, sets, recording); });
+  };
+  for (const double wrong : {1.0, -0.5, std::numeric_limits<double>::quiet_NaN()}) {
+    Residual<Linear<double>> residual(Linear<double>(4, 4));
+    residual.drop_path = wrong;
+    CHECK_THAT(recorded(residual), Catch::Matchers::StartsWith("option: expected dropout in [0, 1), found "));
+    Mssa<double> mssa({.dim = 4, .heads = 2, .output = MssaOutput::tied});
+    mssa.dropout = wrong;
+    CHECK_THAT(recorded(mssa), Catch::Matchers::StartsWith("option: expected dropout in [0, 1), found "));
+    Dropout<double> dropout(4);
+    dropout.dropout = wrong;
+    CHECK_THAT(recorded(dropout), Catch::Matchers::StartsWith("option: expected dropout in [0, 1), found "));
+  }
 }

@@ -22,6 +22,7 @@
 #include "crate/layers/recompute.hpp"
 #include "crate/layers/transposed.hpp"
 #include "crate/layers/without_class_token.hpp"
+#include "crate/models/encoder.hpp"
 #include "crate/models/summary.hpp"
 #include "crate/testing/backward.hpp"
 #include "draw.hpp"
@@ -393,4 +394,15 @@ TEST_CASE("a part that stands twice is folded twice") {
   folded.forward(sets, out);
   CHECK(out == folded.forward(sets).tokens);
   CHECK(folded.layout_after(sets.layout).tokens() == 3);
+}
+
+TEST_CASE("a layer that is computed again shows each half-step once, under the names that it has alone") {
+  const CrateBlockOptions block{.dim = 4, .heads = 2};
+  const auto names = [](const auto& layer) {
+    std::vector<std::string> seen;
+    (void)forward(layer, uneven_sets(4), {.observer = [&](HalfStep<double> step) { seen.emplace_back(step.name); }});
+    return seen;
+  };
+  const auto recomputed = names(Encoder<Recompute<CrateBlock<double>>>(2, block));
+  CHECK(recomputed == names(Encoder<CrateBlock<double>>(2, block)));
 }

@@ -92,6 +92,10 @@ TEST_CASE("PreNorm, Residual and Subtract are layer(LN(Z)), Z + layer(Z) and Z -
   CHECK(relative_error(forward(Residual<Ista<double>>(step), z), z + forward(step, z)) < rounding<double>);
   CHECK(relative_error(forward(Subtract<Ista<double>>(step), z), z - forward(step, z)) < rounding<double>);
   CHECK(Residual<PreNorm<Ista<double>>>(PreNorm(step)).formula("X") == "X + ISTA(LN(X))");
+  CHECK(Subtract<Linear<double>>(Linear<double>(7, 7)).formula("X") == "X - (W X + b)");
+  CHECK(fold(Subtract<PreNorm<Mssa<double>>>(PreNorm(Mssa<double>({.dim = 7, .heads = 1}))))
+            .formula("X")
+            .starts_with("X - MSSA"));
 }
 
 TEST_CASE("a layer of the user's own chains, is named and observed like ours") {
@@ -163,4 +167,24 @@ TEST_CASE("tokens of another dimension, and parameters that were spoilt, are ref
              ContainsSubstring("dictionary: expected 5 x 5, found 4 x 5"));
   CHECK_THAT(message_of<ShapeError>([] { (void)TokenSets<float>(Matrix<float>(2, 5), TokenLayout::equal(2, 3)); }),
              ContainsSubstring("columns: expected 6, found 5"));
+}
+
+TEST_CASE("an output that lies where the tokens do is refused, rows of one matrix apart are not") {
+  const auto layer = initialised(Linear<double>(3, 3), 1);
+  Random random(4);
+  Matrix<double> both = draw_normal(random, 6, 8);
+  const TokenLayout layout = TokenLayout::single(8);
+  const auto refusal = [&](auto&& tokens, auto&& out) {
+    return message_of<OptionError>([&] { forward(layer, tokens, layout, out); });
+  };
+  const std::string expected = "output: expected memory apart from that of the tokens, found theirs";
+  CHECK(refusal(both.topRows(3), both.topRows(3)) == expected);
+  CHECK(refusal(both.topRows(3), both.middleRows(2, 3)) == expected);
+  CHECK(refusal(both.middleRows(2, 3), both.topRows(3)) == expected);
+  Matrix<double> column = draw_normal(random, 3, 12);
+  CHECK(refusal(column.leftCols(8), column.rightCols(8)) == expected);
+  const Matrix<double> alone = forward(layer, Matrix<double>(both.topRows(3)));
+  CHECK(refusal(both.topRows(3), both.bottomRows(3)) == "threw nothing");
+  CHECK(both.bottomRows(3) == alone);
+  CHECK(refusal(both.bottomRows(3), both.topRows(3)) == "threw nothing");
 }

@@ -126,7 +126,7 @@ TEST_CASE("models of different structure are not visited side by side") {
   CHECK_THAT(message_of<ShapeError>([&] {
                for_each_parameter([](std::string_view, ParameterKind, const auto&, auto&) {}, deep, shallow);
              }),
-             ContainsSubstring("found others at 'layers'"));
+             ContainsSubstring("of 'layers', found 2"));
 }
 
 TEST_CASE("the stacks of the published classifiers hold 3 d^2 + 5 d parameters a layer and do 4 N d^2 + 2 N^2 d") {

@@ -509,4 +509,25 @@ TEST_CASE("Compression refuses what it cannot mean") {
         "subspaces: dimension of the tokens they are for: expected 3, found 4");
   CHECK(message_of<ShapeError>([&] { (void)compress(Matrix<double>(3, 0), u); }) ==
         "tokens: expected at least 1 x 1, found 3 x 0");
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(message_of<OptionError>([&] {
+          (void)compress(z, u, {.step = CompressionStep::softmax, .logit_scale = nan});
+        }) == "option: expected a finite logit_scale, found nan");
+  CHECK(message_of<OptionError>([&] {
+          (void)compress(z, u, {.step = CompressionStep::softmax, .mssa_factor = nan});
+        }) == "option: expected a finite mssa_factor, found nan");
+}
+
+TEST_CASE("Subspaces that were given another number of columns since are refused") {
+  const Matrix<double> z = Matrix<double>::Ones(3, 2);
+  Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2);
+  u.bases() = Matrix<double>::Ones(3, 7);
+  const std::string expected =
+      "subspaces: expected a positive number of heads that divides the 7 columns of U, found 2";
+  CHECK(message_of<ShapeError>([&] { (void)compress(z, u); }) == expected);
+  CHECK(message_of<ShapeError>([&] { (void)compress_adjoint(z, u, z); }) == expected);
+  CHECK(message_of<ShapeError>([&] { (void)subspace_coding_rate(z, u); }) == expected);
+  CHECK(message_of<ShapeError>([&] { (void)mssa(z, u); }) == expected);
+  CHECK(message_of<ShapeError>([&] { (void)mssa_adjoint(z, u, z); }) == expected);
+  CHECK(message_of<ShapeError>([&] { (void)largest_kappa(u, 2, 0.5); }) == expected);
 }

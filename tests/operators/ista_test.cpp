@@ -246,15 +246,18 @@ TEST_CASE("ISTA refuses what it cannot mean") {
   CHECK(message_of<ShapeError>([&] { (void)ista(z, dictionary.leftCols(3)); }) ==
         "ISTA: dictionary: expected 4 x 4, found 4 x 3");
   CHECK(message_of<OptionError>([&] { (void)ista(z, dictionary, {.step = -0.1}); }) ==
-        "option: expected ISTA step >= 0, found -0.1");
+        "option: expected a finite ISTA step >= 0, found -0.1");
   CHECK(message_of<OptionError>([&] { (void)ista(z, dictionary, {.lambda = -1}); }) ==
-        "option: expected ISTA lambda >= 0, found -1");
+        "option: expected a finite ISTA lambda >= 0, found -1");
   CHECK(message_of<OptionError>([&] {
           (void)ista(z, dictionary, {.lambda = std::numeric_limits<double>::quiet_NaN()});
-        }) == "option: expected ISTA lambda >= 0, found nan");
+        }) == "option: expected a finite ISTA lambda >= 0, found nan");
+  CHECK(message_of<OptionError>([&] {
+          (void)ista(z, dictionary, {.step = std::numeric_limits<double>::infinity()});
+        }) == "option: expected a finite ISTA step >= 0, found inf");
   CHECK(message_of<OptionError>([&] {
           (void)ista(z, dictionary, {.rule = SparsifyRule::majorisation_minimisation, .alpha = 0});
-        }) == "option: expected ISTA alpha > 0, found 0");
+        }) == "option: expected a finite ISTA alpha > 0, found 0");
   CHECK(message_of<ShapeError>([&] { (void)lasso_objective(z, dictionary, z.topRows(3), 1); }) ==
         "LASSO: dictionary: expected 4 x 3, found 4 x 4");
   CHECK(message_of<ShapeError>([&] { (void)lasso_objective(z, dictionary, z.leftCols(1), 1); }) ==

@@ -93,5 +93,6 @@ TEST_CASE("Layer norm refuses what it cannot mean") {
   CHECK(message_of<ShapeError>([&] { (void)layer_norm(none, ones, ones); }) ==
         "layer norm: tokens: expected at least 1 x 1, found 0 x 2");
   CHECK(message_of<OptionError>([&] { (void)layer_norm(z, ones, ones, {.epsilon = -1}); }) ==
-        "option: expected layer norm epsilon >= 0, found -1");
+        "option: expected a finite layer norm epsilon >= 0, found -1");
+  CHECK_THROWS_AS(layer_norm(z, ones, ones, {.epsilon = std::numeric_limits<double>::infinity()}), OptionError);
 }

@@ -81,6 +81,17 @@ TEST_CASE("Cross-entropy of huge float logits is finite, and nothing is what no 
   CHECK(std::isnan(cross_entropy(logits, std::vector<Index>{-1, -1}).mean()));
 }
 
+TEST_CASE("A class that is ruled out by a logit of minus infinity changes neither loss nor gradient of the others") {
+  const double ruled_out = -std::numeric_limits<double>::infinity();
+  const Matrix<double> logits{{1}, {ruled_out}, {2}}, others{{1}, {2}};
+  const std::vector<Index> label{0};
+  CHECK(cross_entropy(logits, label).sum == cross_entropy(others, label).sum);
+  Matrix<double> replaced = logits;
+  Threads threads;
+  CHECK(cross_entropy_to_gradient(replaced, label, 1, {}, threads).sum == cross_entropy(others, label).sum);
+  CHECK(replaced == cross_entropy_gradient(logits, label, 1));
+}
+
 TEST_CASE("A label is correct if it is among the largest logits, the first of equal ones") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const Matrix<double> logits{{3, 1, 1, 0, nan, 1}, {2, 1, 2, 0, 0, nan}, {1, 1, 3, 9, 0, 0}};
@@ -150,7 +161,7 @@ TEST_CASE("Losses refuse labels, options and sizes that do not fit") {
   CHECK(message_of<OptionError>([&] { (void)cross_entropy(logits, outside, {.label_smoothing = 1.5}); }) ==
         "option: expected label smoothing in [0, 1], found 1.5");
   CHECK(message_of<OptionError>([&] { (void)count_correct(logits, outside, 0); }) ==
-        "option: expected top >= 1, found 0");
+        "option: expected accuracy: top >= 1, found 0");
   CHECK(message_of<ShapeError>([&] { (void)masked_patch_error(logits, logits, Matrix<double>::Zero(3, 1)); }) ==
         "patch error: entries of the mask: expected 2, found 3");
 }
@@ -160,6 +171,7 @@ TEST_CASE("Patches without values are refused, and no patches have the error 0")
   const std::string complaint = "patch error: expected patches of at least 1 value, found 0";
   CHECK(message_of<ShapeError>([&] { (void)masked_patch_error(no_values, no_values, mask); }) == complaint);
   CHECK(message_of<ShapeError>([&] { (void)masked_patch_error_gradient(no_values, no_values, mask, 1); }) == complaint);
+  CHECK(message_of<ShapeError>([&] { (void)pixels_of_normalised_patches(no_values, no_values); }) == complaint);
   for (const bool normalise : {false, true}) {
     CHECK(masked_patch_error(no_patches, no_patches, no_mask, normalise).sum == 0);
     CHECK(masked_patch_error(no_patches, no_patches, no_mask, normalise).count == 0);

@@ -95,6 +95,9 @@ TEST_CASE("The coding rate of a partition refuses what it cannot mean") {
   const Subspaces wrong(Matrix<double>(Matrix<double>::Ones(4, 6)), 2);
   CHECK(message_of<ShapeError>([&] { (void)soft_partition(z, wrong); }) ==
         "subspaces: dimension of the tokens they are for: expected 3, found 4");
+  CHECK(message_of<OptionError>([&] {
+          (void)soft_partition(z, Subspaces(z, 1), std::numeric_limits<double>::infinity());
+        }) == "option: expected a finite logit_scale of the soft partition, found inf");
   CHECK(message_of<ShapeError>([&] { (void)partition_coding_rate(z, partition.leftCols(1)); }) ==
         "coding rate of a partition: columns of the partition: expected 2, found 1");
   CHECK(message_of<OptionError>([&] { (void)partition_coding_rate(z, -partition); }) ==

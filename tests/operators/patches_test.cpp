@@ -37,4 +37,7 @@ TEST_CASE("images of another size and grids without patches are refused") {
   CHECK(message_of<ShapeError>([] {
           (void)cut_patches(Matrix<float>(0, 1), PatchGrid{}, PatchOrder::channel_row_column);
         }) == "patches: expected sizes of at least 1, found 0 x 0 patches of 0 x 0 x 0");
+  constexpr Index large = Index{1} << 32;
+  CHECK_THROWS_AS((PatchGrid{.rows = large, .columns = large, .height = 1, .width = 1, .channels = 1}.check()),
+                  ShapeError);
 }

@@ -108,7 +108,7 @@ TEST_CASE("Rate reduction refuses what it cannot mean") {
   CHECK(message_of<OptionError>([&] { (void)rate_reduction(z, u, {.epsilon = 0}); }) ==
         "option: expected epsilon > 0, found 0");
   CHECK(message_of<OptionError>([&] { (void)sparse_rate_reduction(z, u, {.lambda = -1}); }) ==
-        "option: expected lambda >= 0, found -1");
+        "option: expected a finite lambda >= 0 of the sparse rate reduction, found -1");
   CHECK(message_of<OptionError>([&] { (void)sparse_rate_reduction_gradient(z, u, {.epsilon = -1}); }) ==
         "option: expected epsilon > 0, found -1");
   CHECK(message_of<ShapeError>([&] { (void)rate_reduction_gradient(z, wrong); }) ==

@@ -175,9 +175,10 @@ TEST_CASE("Sparse coding refuses what it cannot mean") {
   CHECK(message_of<ShapeError>([&] { (void)sparse_code(z, dictionary.topRows(3)); }) ==
         "sparse code: rows of the dictionary: expected 4, found 3");
   CHECK(message_of<OptionError>([&] { (void)sparse_code(z, dictionary, {.step = -1}); }) ==
-        "option: expected sparse code step >= 0, found -1");
+        "option: expected a finite sparse code step >= 0, found -1");
   CHECK(message_of<OptionError>([&] { (void)sparse_code(z, dictionary, {.lambda = -1}); }) ==
-        "option: expected sparse code lambda >= 0, found -1");
+        "option: expected a finite sparse code lambda >= 0, found -1");
+  CHECK_THROWS_AS(sparse_code(z, dictionary, {.lambda = std::numeric_limits<double>::infinity()}), OptionError);
   CHECK(message_of<OptionError>([&] { (void)sparse_code(z, dictionary, {.steps = 0}); }) ==
         "option: expected sparse code steps >= 1, found 0");
 }

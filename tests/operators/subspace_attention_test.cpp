@@ -216,6 +216,12 @@ TEST_CASE("Attention takes expressions, blocks, row-major tokens and viewed subs
 }
 
 TEST_CASE("Attention refuses what it cannot mean") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Matrix<double> head = Matrix<double>::Ones(2, 3);
+  CHECK(message_of<OptionError>([&] { (void)subspace_attention(head, 1, {.logit_scale = infinity}); }) ==
+        "option: expected a finite logit_scale of attention, found inf");
+  CHECK(message_of<OptionError>([&] { (void)subspace_attention(head, 1, {.rate_factor = infinity}); }) ==
+        "option: expected a finite rate_factor of MSSA, found inf");
   const Matrix<double> z = Matrix<double>::Ones(3, 5), weight = Matrix<double>::Ones(2, 6),
                        bias = Matrix<double>::Ones(2, 1);
   const Matrix<double> no_tokens(3, 0);

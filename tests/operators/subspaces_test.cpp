@@ -54,5 +54,6 @@ TEST_CASE("Subspaces refuse a number of heads that does not divide the columns o
   CHECK(message(u, 0) == expected + "10 columns of U, found 0");
   CHECK(message(u, -5) == expected + "10 columns of U, found -5");
   CHECK(message(u, 20) == expected + "10 columns of U, found 20");
-  CHECK(message(none, 1) == expected + "0 columns of U, found 1");
+  CHECK(message(none, 1) == "subspaces: expected at least 1 x 1, found 3 x 0");
+  CHECK(message(none.transpose(), 1) == "subspaces: expected at least 1 x 1, found 0 x 3");
 }

@@ -19,7 +19,8 @@ inline void check_dropout(double probability) {
 
 /// Which random numbers dropout draws. They depend on the seed, the step of training, the place in the model and the
 /// index of the token set in its batch alone, so neither threads nor how a batch is cut change them, and the backward
-/// pass draws them again.
+/// pass draws them again. Numbers of `Random` with the same seed are not independent of them: at step 0 those of set s
+/// are among the numbers of Random(seed, s).
 struct DropoutStream {
   std::uint64_t seed = 0;
   std::uint64_t step = 0;   ///< of training
@@ -74,6 +75,7 @@ void drop(const DropoutStream& stream, std::uint64_t place, Index set, Index par
 template <class Tokens>
 void drop_sets(const TokenLayout& layout, double probability, const DropoutStream& stream, std::uint64_t place,
                Tokens&& tokens) {
+  check_dropout(probability);
   if (probability == 0) return;
   for (Index set = 0; set < layout.sets(); ++set)
     drop(stream, place, set, 0, probability, tokens.middleCols(layout.begin(set), layout.length(set)));
@@ -84,6 +86,7 @@ template <class Tokens>
 void drop_whole_sets(const TokenLayout& layout, double probability, const DropoutStream& stream, std::uint64_t place,
                      Tokens&& tokens) {
   using S = typename std::decay_t<Tokens>::Scalar;
+  check_dropout(probability);
   for (Index set = 0; set < layout.sets(); ++set) {
     const DropoutDraws draws(stream, place, set, 0);
     const bool is_dropped = philox(draws.counter, draws.key)[0] < dropout_threshold(probability);

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -14,7 +15,7 @@
 
 namespace crate {
 
-/// Base of everything this library throws.
+/// Base of everything this library throws, but for std::bad_alloc where memory runs out.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -102,6 +103,18 @@ template <class Derived>
 void check_not_empty(std::string_view what, const Eigen::EigenBase<Derived>& matrix) {
   if (matrix.size() == 0)
     throw ShapeError(concatenate(what, ": expected at least 1 x 1, found ", matrix.rows(), " x ", matrix.cols()));
+}
+
+/// a b, or a + b, of sizes, which are not negative. Throws ShapeError if an Index cannot hold it.
+[[nodiscard]] inline Index checked_product(std::string_view what, Index a, Index b) {
+  if (b != 0 && a > std::numeric_limits<Index>::max() / b)
+    throw ShapeError(concatenate(what, ": expected a number that can be counted, found ", a, " * ", b));
+  return a * b;
+}
+[[nodiscard]] inline Index checked_sum(std::string_view what, Index a, Index b) {
+  if (a > std::numeric_limits<Index>::max() - b)
+    throw ShapeError(concatenate(what, ": expected a number that can be counted, found ", a, " + ", b));
+  return a + b;
 }
 
 /// Throws OptionError unless `holds`; `condition` states the requirement, as in "epsilon > 0".

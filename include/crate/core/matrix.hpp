@@ -40,8 +40,9 @@ using Vector = Eigen::Matrix<S, Eigen::Dynamic, 1>;
 template <class Derived>
 using Plain = typename Derived::PlainObject;
 
-/// Whether the sizes are known at compile time, or bounded: then entries lie on the stack, and operators allocate
-/// nothing.
+/// Whether the sizes are known at compile time, or bounded: then entries lie on the stack, and forward operators and
+/// gradients of rates allocate nothing (adjoints of attention and compression, steps on the rate reduction, and what
+/// returns a Matrix do).
 template <class Derived>
 inline constexpr bool is_bounded = Derived::MaxSizeAtCompileTime != Eigen::Dynamic;
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "crate/core/detail/fingerprint.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/part.hpp"
@@ -130,6 +132,29 @@ void walk_parameters(ParameterWalk& walk, const Member& member) {
   return parameters;
 }
 
+/// A number that tells the structures of one type apart: how many layers its vectors hold, which optional parts there
+/// are, and the shapes of its parameters. Allocates nothing, so that every pass may ask.
+template <class Member>
+[[nodiscard]] std::uint64_t structure_of(const Member& member, std::uint64_t before = 0) {
+  const auto add = [&](Index number) {
+    const auto word = static_cast<std::uint64_t>(number);
+    before = fingerprint(std::span(&word, 1), before);
+  };
+  if constexpr (HasParts<Member>) {
+    for_each_entry(Member::parts(), [&](const auto& part) { before = structure_of(part.of(member), before); });
+  } else if constexpr (is_vector_of_parts<Member>) {
+    add(std::ssize(member));
+    for (const auto& layer : member) before = structure_of(layer, before);
+  } else if constexpr (is_optional_part<Member>) {
+    add(member ? 1 : 0);
+    if (member) before = structure_of(*member, before);
+  } else {
+    add(member.size() == 0 ? 0 : member.rows());
+    add(member.size() == 0 ? 0 : member.cols());
+  }
+  return before;
+}
+
 inline void clear_all(const ParameterList& parameters) {
   for (const Parameter& parameter : parameters) std::memset(parameter.data, 0, parameter.bytes());
 }
@@ -161,9 +186,13 @@ void list_parameters(const Layer&& layer) = delete;
 template <class Memory, class OtherMemory>
 void check_same_structure(const std::vector<ListedParameter<Memory>>& expected,
                           const std::vector<ListedParameter<OtherMemory>>& found) {
+  const auto name_of = [](const auto& list, std::size_t i) {
+    return i < list.size() ? "'" + list[i].name + "'" : std::string("no more");
+  };
   for (std::size_t i = 0; i < std::max(expected.size(), found.size()); ++i) {
     if (i >= expected.size() || i >= found.size() || expected[i].name != found[i].name)
-      throw ShapeError(detail::unequal_structure(i < expected.size() ? expected[i].name : found[i].name));
+      throw ShapeError(
+          concatenate("parameters side by side: expected ", name_of(expected, i), ", found ", name_of(found, i)));
     if (expected[i].rows != found[i].rows || expected[i].cols != found[i].cols)
       throw ShapeError(concatenate(expected[i].name, ": expected ", expected[i].rows, " x ", expected[i].cols,
                                    ", found ", found[i].rows, " x ", found[i].cols));

@@ -114,8 +114,11 @@ constexpr void for_each_entry(const std::tuple<Entries...>& entries, const Visit
   for_each_entry(entries, visit, std::index_sequence_for<Entries...>());
 }
 
-inline std::string unequal_structure(const std::string& name) {
-  return concatenate("parameters visited side by side: expected layers of one structure, found others at '", name, "'");
+/// Throws ShapeError unless layers visited side by side have as many entries under this name.
+inline void check_entries(const std::string& name, std::size_t found, std::size_t expected) {
+  if (found != expected)
+    throw ShapeError(
+        concatenate("parameters visited side by side: expected ", expected, " of '", name, "', found ", found));
 }
 
 template <class Visit, class First, class... Others>
@@ -129,11 +132,11 @@ void visit_parameters(const Visit& visit, const std::string& name, ParameterKind
     };
     for_each_entry(Member::parts(), visit_part);
   } else if constexpr (is_vector_of_parts<Member>) {
-    if (((others.size() != first.size()) || ...)) throw ShapeError(unequal_structure(name));
+    (check_entries(name, others.size(), first.size()), ...);
     for (std::size_t i = 0; i < first.size(); ++i)
       visit_parameters(visit, join_names(name, std::to_string(i)), kind, first[i], others[i]...);
   } else if constexpr (is_optional_part<Member>) {
-    if (((others.has_value() != first.has_value()) || ...)) throw ShapeError(unequal_structure(name));
+    (check_entries(name, others.has_value() ? 1 : 0, first.has_value() ? 1 : 0), ...);
     if (first) visit_parameters(visit, name, kind, *first, *others...);
   } else if (first.size() != 0) {
     visit(std::string_view(name), kind, first, others...);

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 
 namespace crate {
@@ -93,8 +94,9 @@ class Random {
   /// Uniform between low and high; rounding may reach high.
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
 
-  /// Uniform in 0, ..., count - 1, for count >= 1.
+  /// Uniform in 0, ..., count - 1. Throws OptionError unless count >= 1.
   Index below(Index count) {
+    check_option(count >= 1, "random number below a count >= 1", count);
     const auto n = static_cast<std::uint64_t>(count);
     const std::uint64_t tail = (0 - n) % n;  // 2^64 mod n: numbers below it would favour small results
     std::uint64_t draw = bits();

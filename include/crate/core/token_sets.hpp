@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -12,25 +13,28 @@
 namespace crate {
 
 /// Where each token set begins and ends in a matrix that holds several side by side, and how many of its first tokens
-/// are visible to attention as keys (the rest is padding). Sets of one length take no memory.
+/// are visible to attention as keys (the rest is padding). A set has at least one token, and one that is visible. Sets
+/// of one length take no memory.
 class TokenLayout {
  public:
-  /// Sets of the given lengths, side by side. Throws ShapeError on a length below 1.
+  /// Sets of the given lengths, side by side. Throws ShapeError on a length below 1, and on more tokens than can be
+  /// counted.
   explicit TokenLayout(const std::vector<Index>& lengths) : sets_(static_cast<Index>(lengths.size())), offsets_{0} {
     offsets_.reserve(lengths.size() + 1);
     for (const Index length : lengths) {
-      check_length(length);
-      offsets_.push_back(offsets_.back() + length);
+      check_length(std::ssize(offsets_) - 1, length);
+      offsets_.push_back(checked_sum("token sets: tokens", offsets_.back(), length));
     }
   }
 
   /// One set of `tokens` tokens.
   [[nodiscard]] static TokenLayout single(Index tokens) { return equal(1, tokens); }
 
-  /// `sets` sets of `length` tokens each.
+  /// `sets` sets of `length` tokens each. Throws as the constructor.
   [[nodiscard]] static TokenLayout equal(Index sets, Index length) {
     if (sets < 0) throw ShapeError(concatenate("token sets: expected a count of at least 0, found ", sets));
-    if (sets > 0) check_length(length);
+    if (sets > 0) check_length(0, length);
+    (void)checked_product("token sets: tokens", sets, std::max<Index>(length, 0));
     TokenLayout layout;
     layout.sets_ = sets;
     layout.length_ = length;
@@ -101,8 +105,8 @@ class TokenLayout {
  private:
   TokenLayout() = default;
 
-  static void check_length(Index length) {
-    if (length < 1) throw ShapeError(concatenate("token set: expected at least 1 token, found ", length));
+  static void check_length(Index set, Index length) {
+    if (length < 1) throw ShapeError(concatenate("token set ", set, ": expected at least 1 token, found ", length));
   }
 
   Index sets_ = 0;

@@ -9,10 +9,10 @@
 #include <memory>
 #include <new>
 #include <numeric>
-#include <stdexcept>
 #include <type_traits>
 #include <vector>
 
+#include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/pages.hpp"
 
@@ -42,9 +42,9 @@ class Workspace {
     return (static_cast<std::size_t>(size) * sizeof(T) + alignment - 1) / alignment * alignment;
   }
 
-  /// Holds at least so many bytes from now on. Throws std::logic_error while a frame is open.
+  /// Holds at least so many bytes from now on. Throws Error while a frame is open.
   void reserve(std::size_t bytes) {
-    if (chunk_ != 0 || used_ != 0) throw std::logic_error("workspace: reserve while a frame is open");
+    if (chunk_ != 0 || used_ != 0) throw Error("workspace: expected no open frame when memory is reserved, found one");
     if (bytes <= capacity()) return;
     chunks_.clear();
     chunks_.emplace_back((bytes + alignment - 1) / alignment);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <utility>
 
+#include "crate/inference/folded_chain.hpp"
 #include "crate/inference/folded_linear.hpp"
 #include "crate/layers/ista.hpp"
 #include "crate/layers/layer_norm.hpp"
@@ -38,13 +40,12 @@ class FoldedIsta {
     step_.apply(tokens, z.cols(), tokens, detail::columns_of(out), pass.workspace, pass.threads);
   }
 
-  [[nodiscard]] std::size_t bytes_held() const {
-    return step_.bytes_held() + 2 * static_cast<std::size_t>(input_dim()) * sizeof(Scalar);
-  }
+  [[nodiscard]] std::size_t bytes_held() const { return step_.bytes_held() + detail::bytes_held(norm_); }
 
   /// The bytes of workspace that a pass takes.
   [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
-    return Workspace::room<Scalar>(input_dim() * layout.tokens()) + step_.room(layout, threads);
+    return Workspace::room<Scalar>(input_dim() * layout.tokens()) +
+           std::max(norm_.room(layout, threads), step_.room(layout, threads));
   }
 
  private:

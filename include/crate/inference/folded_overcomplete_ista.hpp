@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "crate/inference/folded_chain.hpp"
 #include "crate/inference/folded_linear.hpp"
 #include "crate/layers/layer_norm.hpp"
 #include "crate/layers/overcomplete_ista.hpp"
@@ -51,7 +52,7 @@ class FoldedOvercompleteIsta {
   }
 
   [[nodiscard]] std::size_t bytes_held() const {
-    return encode_.bytes_held() + approximate_.bytes_held() + decode_.bytes_held();
+    return encode_.bytes_held() + approximate_.bytes_held() + decode_.bytes_held() + detail::bytes_held(norm_);
   }
 
   /// The bytes of workspace that a pass takes.

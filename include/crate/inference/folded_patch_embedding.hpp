@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "crate/inference/folded_chain.hpp"
 #include "crate/inference/folded_linear.hpp"
 #include "crate/layers/layer_norm.hpp"
 #include "crate/layers/patch_embedding.hpp"
@@ -42,7 +43,9 @@ class FoldedPatchEmbedding {
   [[nodiscard]] TokenLayout layout_after(const TokenLayout& images) const {
     return TokenLayout::equal(images.tokens(), grid_.patches());
   }
-  [[nodiscard]] std::size_t bytes_held() const { return projection_.bytes_held(); }
+  [[nodiscard]] std::size_t bytes_held() const {
+    return projection_.bytes_held() + (token_norm_ ? detail::bytes_held(*token_norm_) : 0);
+  }
 
   void forward(const Input& images, Tokens<Scalar> out, Pass<Scalar>& pass) const {
     check_size("images: values of an image", images.pixels.rows(), grid_.values_per_image());

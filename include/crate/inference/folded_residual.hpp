@@ -34,7 +34,8 @@ class FoldedResidual {
   [[nodiscard]] Index input_dim() const { return inner_.input_dim(); }
   [[nodiscard]] Index output_dim() const { return inner_.output_dim(); }
   [[nodiscard]] std::string formula(const std::string& argument) const {
-    return argument + (sign_ > 0 ? " + " : " - ") + inner_.formula(argument);
+    const std::string change = inner_.formula(argument);
+    return argument + (sign_ > 0 ? " + " + change : " - " + as_factor(change));
   }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return inner_.multiply_adds(layout); }
   void list_cached_rows(std::vector<Index>& rows) const { detail::list_cached_rows(inner_, rows); }

@@ -45,11 +45,12 @@ template <class Model>
   return TokenCache<typename Model::Scalar>(cached_rows(model), longest, sets);
 }
 
-/// The bytes that it takes.
+/// The bytes that it takes. Throws ShapeError on more than can be counted.
 template <class Model>
 [[nodiscard]] std::size_t token_cache_bytes(const Model& model, Index longest, Index sets = 1) {
-  return TokenCache<typename Model::Scalar>::bytes_per_token(cached_rows(model)) *
-         static_cast<std::size_t>(longest * sets);
+  const std::size_t of_token = TokenCache<typename Model::Scalar>::bytes_per_token(cached_rows(model));
+  const Index tokens = checked_product("token cache: tokens", sets, longest);
+  return static_cast<std::size_t>(checked_product("token cache: bytes", tokens, static_cast<Index>(of_token)));
 }
 
 struct GenerationOptions {
@@ -74,6 +75,25 @@ struct GenerationOptions {
 using TokenListener = std::function<bool(Index prompt, Index id)>;
 
 namespace detail {
+
+/// Throws as generate unless a model of this context and vocabulary can go on with the prompts as the options say.
+inline void check_prompts(const std::vector<std::vector<Index>>& prompts, const GenerationOptions& options,
+                          Index context, Index known_ids) {
+  options.check(context, known_ids);
+  check_option(!prompts.empty(), "generation: prompts >= 1", std::ssize(prompts));
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const Index length = std::ssize(prompts[i]);
+    if (length == 0)
+      throw OptionError(concatenate("generation: expected at least 1 token in prompt ", i, ", found none"));
+    if (options.slide == 0 && (length > context || options.tokens - 1 > context - length))
+      throw OptionError(concatenate("generation: expected a text within the model's context of ", context,
+                                    " tokens, or one to slide over; found prompt ", i, " of ", length, " and ",
+                                    options.tokens, " to be written"));
+    for (const Index id : prompts[i])
+      if (id < 0 || id >= known_ids)
+        throw ShapeError(concatenate("prompt ", i, ": expected ids from 0 to ", known_ids - 1, ", found ", id));
+  }
+}
 
 /// Texts that a model goes on with.
 template <class Model>
@@ -101,7 +121,7 @@ class Texts {
     for (Index step = 1;; ++step) {
       std::vector<Index> going_on;
       for (std::size_t i = 0; i < writing.size(); ++i) {
-        const Index id = choose(writing[i], logits.col(static_cast<Index>(i)));
+        const Index id = choose_and_append(writing[i], logits.col(static_cast<Index>(i)));
         written[at(writing[i])].push_back(id);
         const auto& ends = options_.end_tokens;
         const bool ended = std::find(ends.begin(), ends.end(), id) != ends.end();
@@ -118,26 +138,16 @@ class Texts {
 
   /// The most tokens of a text that are kept at a time. The last that is written need not be.
   [[nodiscard]] Index longest_kept() const {
-    options_.check(context_, model_.output_dim());
-    check_option(!texts_.empty(), "generation: prompts >= 1", std::ssize(texts_));
     Index longest = 0;
-    for (std::size_t i = 0; i < texts_.size(); ++i) {
-      const Index length = std::ssize(texts_[i]);
-      if (length == 0)
-        throw OptionError(concatenate("generation: expected at least 1 token in prompt ", i, ", found none"));
-      if (options_.slide == 0 && (length > context_ || options_.tokens - 1 > context_ - length))
-        throw OptionError(concatenate("generation: expected a text within the model's context of ", context_,
-                                      " tokens, or one to slide over; found prompt ", i, " of ", length, " and ",
-                                      options_.tokens, " to be written"));
-      for (const Index id : texts_[i])
-        if (id < 0) throw ShapeError(concatenate("prompt ", i, ": expected ids >= 0, found ", id));
+    for (const std::vector<Index>& text : texts_) {
+      const Index length = std::ssize(text);
       longest =
           std::max(longest, length < context_ ? length + std::min(options_.tokens - 1, context_ - length) : context_);
     }
     return longest;
   }
 
-  [[nodiscard]] Index choose(Index text, const auto& logits) {
+  [[nodiscard]] Index choose_and_append(Index text, const auto& logits) {
     const Index ids = options_.vocabulary > 0 ? options_.vocabulary : model_.output_dim();
     const Index id = choose_token(logits.head(ids), texts_[at(text)], options_.sampling, randoms_[at(text)]);
     texts_[at(text)].push_back(id);
@@ -203,6 +213,7 @@ std::vector<std::vector<Index>> generate(const Model& model, std::vector<std::ve
                                          const GenerationOptions& options = {},
                                          const Run<typename Model::Scalar>& run = {},
                                          const TokenListener& listener = {}) {
+  detail::check_prompts(prompts, options, context_of(model), model.output_dim());
   return detail::Texts<Model>(model, std::move(prompts), options, run).write(listener);
 }
 

@@ -102,10 +102,13 @@ inline void keep_nucleus(std::vector<Candidate>& candidates, double p, double te
 }  // namespace detail
 
 /// The token that follows a text, of the ids of its tokens, by the logits of all; among equals the smallest id. Draws
-/// one number, or none at temperature 0. Throws Error if a logit is not a number, or the largest is infinite.
+/// one number, or none at temperature 0. Throws OptionError on an option out of range, ShapeError if there are no
+/// logits, and Error if one is not a number, or the largest is infinite.
 template <class Derived>
 [[nodiscard]] Index choose_token(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> text,
                                  const SamplingOptions& options, Random& random) {
+  options.check();
+  check_not_empty("sampling: logits", logits);
   std::vector<detail::Candidate> candidates(static_cast<std::size_t>(logits.size()));
   for (Index id = 0; id < logits.size(); ++id) {
     const auto logit = static_cast<double>(logits(id));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/core/workspace.hpp"
@@ -239,6 +240,27 @@ void gram(MatrixView<const S> a, MatrixView<S> out, ProductEpilogue<S> epilogue,
   mirror_lower_triangle<S>({out.first, out.col_step}, out.rows, threads);
 }
 
+struct ProductShape {
+  Index rows, cols;
+};
+
+/// Throws ShapeError unless A is m x k, B is k x n and the result m x n.
+inline void check_product(ProductShape a, ProductShape b, ProductShape out) {
+  check_size("product: rows of the right factor", b.rows, a.cols);
+  check_size("product: rows of the result", out.rows, a.rows);
+  check_size("product: columns of the result", out.cols, b.cols);
+}
+
+/// Throws ShapeError unless what the epilogue adds, and what it masks with, is as large as the product.
+template <Scalar S>
+void check_epilogue(const ProductEpilogue<S>& epilogue, ProductShape out) {
+  for (const MatrixView<const S>& operand : {epilogue.addend, epilogue.mask}) {
+    if (operand.first == nullptr) continue;
+    check_size("product: rows of the addend or mask", operand.rows, out.rows);
+    check_size("product: columns of the addend or mask", operand.cols, out.cols);
+  }
+}
+
 /// The matrix itself if it can be viewed, otherwise what the expression evaluates to.
 template <class Derived>
 decltype(auto) viewable(const Eigen::MatrixBase<Derived>& expression) {
@@ -269,10 +291,12 @@ void gram(const A& a, Out& out, const ProductEpilogue<typename Out::Scalar>& epi
 }  // namespace detail
 
 /// out = A B on several threads, by the library's own kernels; bounded sizes by Eigen. `out` must not overlap A or B.
-/// It is cut into pieces by its size alone, so that any number of threads gives the same bits.
+/// It is cut into pieces by its size alone, so that any number of threads gives the same bits. Throws ShapeError, as
+/// all below, unless the sizes fit.
 template <class A, class B, class Out>
 void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
               Threads& threads) {
+  detail::check_product({a.rows(), a.cols()}, {b.rows(), b.cols()}, {out.rows(), out.cols()});
   if constexpr (is_bounded<Out>)
     out.noalias() = a * b;
   else
@@ -283,6 +307,8 @@ void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eige
 template <class A, class B, class Out>
 void multiply(const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b, Eigen::MatrixBase<Out>& out,
               const detail::ProductEpilogue<typename Out::Scalar>& epilogue, Threads& threads) {
+  detail::check_product({a.rows(), a.cols()}, {b.rows(), b.cols()}, {out.rows(), out.cols()});
+  detail::check_epilogue(epilogue, {out.rows(), out.cols()});
   if constexpr (is_bounded<Out>) {
     Plain<Out> product;
     product.noalias() = a * b;
@@ -298,6 +324,7 @@ template <class A, class B, class Out>
 void multiply_add(double scale, const Eigen::MatrixBase<A>& a, const Eigen::MatrixBase<B>& b,
                   Eigen::MatrixBase<Out>& out, Threads& threads) {
   using S = typename Out::Scalar;
+  detail::check_product({a.rows(), a.cols()}, {b.rows(), b.cols()}, {out.rows(), out.cols()});
   const auto factor = static_cast<S>(scale);
   if constexpr (is_bounded<Out>)
     out.noalias() += factor * (a * b);
@@ -309,6 +336,7 @@ void multiply_add(double scale, const Eigen::MatrixBase<A>& a, const Eigen::Matr
 /// out = A^T A, by half the multiplications of a product, as multiply; symmetric to the last bit. A A^T is that of A^T.
 template <class A, class Out>
 void gram_into(const Eigen::MatrixBase<A>& a, Eigen::MatrixBase<Out>& out, Threads& threads) {
+  detail::check_product({a.cols(), a.rows()}, {a.rows(), a.cols()}, {out.rows(), out.cols()});
   if constexpr (is_bounded<Out>)
     out.noalias() = a.transpose() * a;
   else
@@ -319,6 +347,7 @@ void gram_into(const Eigen::MatrixBase<A>& a, Eigen::MatrixBase<Out>& out, Threa
 template <class A, class Out>
 void gram_add(double scale, const Eigen::MatrixBase<A>& a, Eigen::MatrixBase<Out>& out, Threads& threads) {
   using S = typename Out::Scalar;
+  detail::check_product({a.cols(), a.rows()}, {a.rows(), a.cols()}, {out.rows(), out.cols()});
   const auto factor = static_cast<S>(scale);
   if constexpr (is_bounded<Out>)
     out.noalias() += factor * (a.transpose() * a);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -138,12 +139,33 @@ void check_tokens(const L& layer, ConstTokens<typename L::Scalar> tokens, const 
   check_size("token sets: columns", tokens.cols(), layout.tokens());
 }
 
+/// Whether two views have memory in common.
+template <crate::Scalar S>
+[[nodiscard]] bool overlap(ConstTokens<S> a, ConstTokens<S> b) {
+  if (a.size() == 0 || b.size() == 0) return false;
+  const std::less<> before;
+  const auto last = [](ConstTokens<S> z) { return z.data() + z.outerStride() * (z.cols() - 1) + z.rows() - 1; };
+  if (before(last(a), b.data()) || before(last(b), a.data())) return false;
+  const Index stride = a.outerStride();
+  if (stride != b.outerStride()) return true;
+  const Index row = ((b.data() - a.data()) % stride + stride) % stride;  // of a's, where b begins
+  return row < a.rows() || row + b.rows() > stride;                      // else rows of one matrix, apart
+}
+
+/// Throws OptionError if the output lies where the tokens do, of which a layer may read what it has written already.
+template <crate::Scalar S>
+void check_apart(ConstTokens<S> tokens, ConstTokens<S> out) {
+  if (overlap<S>(tokens, out)) throw OptionError("output: expected memory apart from that of the tokens, found theirs");
+}
+
 template <class L>
 void send_through(const L& layer, const typename InputOf<L>::type& input, const TokenLayout& layout,
                   Tokens<typename L::Scalar> out, const Run<typename L::Scalar>& run) {
   using S = typename L::Scalar;
   check_shape("output", out, layer.output_dim(), tokens_after(layer, layout));
   if (layout.tokens() == 0) return;
+  if (run.cache != nullptr && run.observer && run.shows_attention)
+    throw OptionError("attention probabilities: expected a pass without a token cache, found one");
   Lent<S> lent(run);
   Pass<S> pass(layout, lent.threads(), lent.workspace(), run);
   if (run.cache != nullptr) run.cache->begin_pass(layout);
@@ -197,11 +219,12 @@ void forward(const L& model, const typename L::Input& input, Tokens<typename L::
   detail::send_through(model, input, input.layout(), out, run);
 }
 
-/// The same of token sets, through a layer, block or model of tokens.
+/// The same of token sets, through a layer, block or model of tokens. Throws OptionError if `out` overlaps the tokens.
 template <Layer L>
 void forward(const L& layer, ConstTokens<typename L::Scalar> tokens, const TokenLayout& layout,
              Tokens<typename L::Scalar> out, const Run<typename L::Scalar>& run = {}) {
   detail::check_tokens(layer, tokens, layout);
+  detail::check_apart<typename L::Scalar>(tokens, out);
   detail::send_through(layer, tokens, layout, out, run);
 }
 

@@ -143,7 +143,7 @@ struct Linked {
     }
   }
 
-  /// The same into room of the caller's.
+  /// The same into room of the caller's, which must not overlap the tokens. See crate::forward.
   template <class In>
   void forward(const In& input, Tokens<S> out, const Run<S>& run = {}) const {
     if constexpr (FrontEnd<Self>) {

@@ -53,6 +53,7 @@ struct MssaOptions {
     if (output == MssaOutput::identity)
       check_option(heads * subspace_dim() == dim,
                    concatenate("MSSA: heads * head_dim = dim = ", dim, " without an output"), heads * subspace_dim());
+    check_option(std::isfinite(rate_factor), "a finite rate_factor of MSSA", rate_factor);
     check_dropout(dropout);
   }
 };
@@ -218,6 +219,7 @@ struct Mssa {
   }
 
   [[nodiscard]] detail::AttentionDropout attention_dropout(const Tape& tape, const Pass<S>& pass) const {
+    check_dropout(dropout);
     return {dropout, pass.dropout, tape.place};
   }
 

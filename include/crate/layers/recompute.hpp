@@ -10,6 +10,7 @@
 
 #include "crate/core/part.hpp"
 #include "crate/layers/layer.hpp"
+#include "crate/layers/linked.hpp"
 #include "crate/layers/pass.hpp"
 
 namespace crate {
@@ -33,6 +34,8 @@ template <class Inner>
 struct Recompute : detail::OptionsOf<Inner> {
   using Scalar = typename Inner::Scalar;
   static constexpr bool is_tokenwise = Tokenwise<Inner>;
+  static constexpr bool shows_half_steps = detail::ShowsHalfSteps<Inner>;
+  static constexpr bool frees_output = true;  // whatever the layer says: no tape of its own is kept
 
   Inner layer;
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <utility>
 
 #include "crate/core/errors.hpp"
+#include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
@@ -88,6 +90,7 @@ requires TrainableLayer<L> || TrainableFrontEnd<L>
 struct Recording {
   TapeMemory memory;
   std::optional<TokenLayout> layout;  ///< of what entered; empty until something was recorded
+  std::uint64_t structure = 0;        ///< of the layer that was recorded
   DropoutStream dropout;
   typename L::Tape tape;
 };
@@ -113,15 +116,28 @@ template <class L>
     layer.forward(input, out, recording.tape, pass);
   }
   recording.layout = layout;
+  recording.structure = structure_of(layer);
   return out;
+}
+
+/// Throws ShapeError unless the layer that was recorded and the gradient have the structure of this layer.
+template <class L>
+void check_structure(const L& layer, const Recording<L>& recording, const L& gradient) {
+  const std::uint64_t expected = structure_of(layer);
+  if (recording.structure != expected)
+    throw ShapeError("backward: expected the layer that was recorded, found one of other layers or sizes");
+  if (structure_of(gradient) == expected) return;
+  check_same_structure(list_parameters(layer), list_parameters(gradient));
+  throw ShapeError("backward: expected a gradient with the parts of the layer, found other optional parts");
 }
 
 /// Calls body(pass) with a pass back through what was recorded, of which `cotangent` is dL/df(Z).
 template <class L, class Body>
-void go_back(const L& layer, ConstTokens<typename L::Scalar> cotangent, Recording<L>& recording,
+void go_back(const L& layer, ConstTokens<typename L::Scalar> cotangent, Recording<L>& recording, const L& gradient,
              const Run<typename L::Scalar>& run, const Body& body) {
   using S = typename L::Scalar;
   if (!recording.layout) throw Error("backward: expected a recorded forward pass, found none");
+  check_structure(layer, recording, gradient);
   check_shape("backward: cotangent", cotangent, layer.output_dim(), tokens_after(layer, *recording.layout));
   if (cotangent.cols() == 0) return;
   Lent<S> lent(run);
@@ -165,12 +181,13 @@ template <TrainableFrontEnd L>
 }
 
 /// Goes back through a recorded pass: returns dL/dZ, d x N, and adds dL/dW to the gradient, where `cotangent` =
-/// dL/df(Z) is d' x N. Throws Error if nothing was recorded, ShapeError if the cotangent has another size.
+/// dL/df(Z) is d' x N. Throws Error if nothing was recorded, ShapeError if the cotangent has another size, or the
+/// gradient or the layer that was recorded another structure than the layer.
 template <TrainableLayer L>
 Matrix<typename L::Scalar> backward(const L& layer, ConstTokens<typename L::Scalar> cotangent, Recording<L>& recording,
                                     L& gradient, const Run<typename L::Scalar>& run = {}) {
   Matrix<typename L::Scalar> in_cotangent(layer.input_dim(), recording.layout ? recording.layout->tokens() : 0);
-  detail::go_back(layer, cotangent, recording, run, [&](Pass<typename L::Scalar>& pass) {
+  detail::go_back(layer, cotangent, recording, gradient, run, [&](Pass<typename L::Scalar>& pass) {
     layer.backward(cotangent, recording.tape, in_cotangent, gradient, pass);
   });
   return in_cotangent;
@@ -180,7 +197,7 @@ Matrix<typename L::Scalar> backward(const L& layer, ConstTokens<typename L::Scal
 template <TrainableFrontEnd L>
 void backward(const L& model, ConstTokens<typename L::Scalar> cotangent, Recording<L>& recording, L& gradient,
               const Run<typename L::Scalar>& run = {}) {
-  detail::go_back(model, cotangent, recording, run,
+  detail::go_back(model, cotangent, recording, gradient, run,
                   [&](Pass<typename L::Scalar>& pass) { model.backward(cotangent, recording.tape, gradient, pass); });
 }
 

@@ -43,7 +43,8 @@ struct SignedResidual {
   [[nodiscard]] Index input_dim() const { return branch.input_dim(); }
   [[nodiscard]] Index output_dim() const { return branch.output_dim(); }
   [[nodiscard]] std::string formula(const std::string& argument) const {
-    return argument + (sign > 0 ? " + " : " - ") + branch.formula(argument);
+    const std::string change = branch.formula(argument);
+    return argument + (sign > 0 ? " + " + change : " - " + as_factor(change));
   }
   [[nodiscard]] double multiply_adds(const TokenLayout& layout) const { return branch.multiply_adds(layout); }
   void list_cached_rows(std::vector<Index>& rows) const { detail::list_cached_rows(branch, rows); }

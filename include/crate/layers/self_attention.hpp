@@ -163,6 +163,7 @@ struct SelfAttention {
   }
 
   [[nodiscard]] detail::AttentionDropout attention_dropout(const Tape& tape, const Pass<S>& pass) const {
+    check_dropout(dropout);
     return {dropout, pass.dropout, tape.place};
   }
 

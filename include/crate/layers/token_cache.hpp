@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <iterator>
 #include <limits>
-#include <new>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -25,18 +24,20 @@ template <crate::Scalar S>
 class TokenCache {
  public:
   /// For `sets` sets of at most `longest` tokens, of which layer l keeps rows[l] numbers each; see cached_rows.
-  /// Throws OptionError unless sets, longest >= 1.
-  TokenCache(std::vector<Index> rows, Index longest, Index sets = 1)
-      : rows_(std::move(rows)), longest_(longest), lengths_(static_cast<std::size_t>(std::max<Index>(sets, 0)), 0) {
+  /// Throws OptionError unless sets, longest >= 1 and their numbers can be counted.
+  TokenCache(std::vector<Index> rows, Index longest, Index sets = 1) : rows_(std::move(rows)), longest_(longest) {
     check_option(longest >= 1, "token cache: tokens of a set >= 1", longest);
     check_option(sets >= 1, "token cache: sets >= 1", sets);
     const Index most = std::numeric_limits<Index>::max() / Index{sizeof(S)};
     Index numbers = 0;
     for (const Index of_token : rows_) {
       begins_.push_back(numbers);
-      if (longest > (most - numbers) / sets / std::max<Index>(stride(of_token), 1)) throw std::bad_alloc();
+      if (longest > (most - numbers) / sets / std::max<Index>(stride(of_token), 1))
+        throw OptionError(concatenate("token cache: expected a size that memory can hold, found ", sets, " sets of ",
+                                      longest, " tokens"));
       numbers += stride(of_token) * longest * sets;
     }
+    lengths_.assign(static_cast<std::size_t>(sets), 0);
     numbers_.resize(numbers);
     ask_for_huge_pages(numbers_.data(), bytes());
     go_on_with_all();
@@ -45,8 +46,11 @@ class TokenCache {
   [[nodiscard]] Index sets() const { return std::ssize(lengths_); }
   [[nodiscard]] Index longest() const { return longest_; }
 
-  /// How many tokens of a set are kept.
-  [[nodiscard]] Index length(Index set) const { return lengths_[static_cast<std::size_t>(set)]; }
+  /// How many tokens of a set are kept. Throws ShapeError unless it is one of the cache.
+  [[nodiscard]] Index length(Index set) const {
+    check_set(set);
+    return lengths_[static_cast<std::size_t>(set)];
+  }
 
   /// The bytes held: those of sets * longest tokens, each layer's numbers of a token rounded up to whole cache lines.
   /// In pages of 2 MiB the first token of a set touches nearly all that its set will need, as each head has its tokens'
@@ -60,9 +64,10 @@ class TokenCache {
     return bytes;
   }
 
-  /// Forgets the tokens of a set from `first` >= 0 on.
+  /// Forgets the tokens of a set from `first` on. Throws OptionError unless first >= 0, ShapeError as length.
   void forget(Index set, Index first = 0) {
     check_option(first >= 0, "token cache: first token to forget >= 0", first);
+    check_set(set);
     Index& length = lengths_[static_cast<std::size_t>(set)];
     length = std::min(length, first);
   }
@@ -70,9 +75,7 @@ class TokenCache {
   /// The sets of the next passes go on with these, in this order. Throws ShapeError unless each is one of the cache,
   /// none twice.
   void go_on_with(std::vector<Index> sets) {
-    for (const Index set : sets)
-      if (set < 0 || set >= this->sets())
-        throw ShapeError(concatenate("token cache: expected a set from 0 to ", this->sets() - 1, ", found ", set));
+    for (const Index set : sets) check_set(set);
     std::vector<Index> sorted = sets;
     std::sort(sorted.begin(), sorted.end());
     if (const auto twin = std::adjacent_find(sorted.begin(), sorted.end()); twin != sorted.end())
@@ -92,7 +95,8 @@ class TokenCache {
         throw ShapeError(concatenate("token cache: expected at most ", longest_, " tokens in set ", set_of(s),
                                      ", found ", past(s) + layout.length(s)));
       if (layout.visible(s) != layout.length(s))
-        throw ShapeError(concatenate("token cache: expected no padding in set ", set_of(s)));
+        throw ShapeError(concatenate("token cache: expected no padding in set ", set_of(s), ", found ",
+                                     layout.length(s) - layout.visible(s), " tokens of it"));
     }
     layer_ = 0;
   }
@@ -103,7 +107,7 @@ class TokenCache {
   }
 
   /// The tokens that the pass's set s had before.
-  [[nodiscard]] Index past(Index s) const { return length(set_of(s)); }
+  [[nodiscard]] Index past(Index s) const { return lengths_[static_cast<std::size_t>(set_of(s))]; }
 
   /// What one layer keeps of the pass's sets.
   class Layer {
@@ -126,12 +130,17 @@ class TokenCache {
   /// for.
   [[nodiscard]] Layer next_layer(Index rows) {
     if (layer_ >= rows_.size() || rows_[layer_] != rows)
-      throw ShapeError(concatenate("token cache: expected one that was made for this model; layer ", layer_, " keeps ",
-                                   rows, " numbers a token"));
+      throw ShapeError(concatenate("token cache: expected one that was made for this model, whose layer ", layer_,
+                                   " keeps ", rows, " numbers a token; found one with room for ",
+                                   layer_ < rows_.size() ? rows_[layer_] : 0));
     return Layer(*this, numbers_.data() + begins_[layer_++], stride(rows));
   }
 
  private:
+  void check_set(Index set) const {
+    if (set < 0 || set >= sets())
+      throw ShapeError(concatenate("token cache: expected a set from 0 to ", sets() - 1, ", found ", set));
+  }
   [[nodiscard]] Index set_of(Index s) const { return chosen_[static_cast<std::size_t>(s)]; }
   [[nodiscard]] static Index stride(Index rows) { return detail::round_up(rows, 64 / Index{sizeof(S)}); }
 

@@ -40,17 +40,21 @@ struct UnitLength {
     tape = {z, out};
   }
 
-  /// dL/dz = (g - <g, w> w) / ||z||, w = z / ||z||, g = dL/dw.
+  /// dL/dz = (g - <g, w> w) / ||z||, w = z / ||z||, g = dL/dw; g / 1e-12 of tokens shorter than that.
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, UnitLength&, Pass<S>&) const {
     const auto z = tape.tokens.view(), w = tape.results.view();
-    for (Index j = 0; j < z.cols(); ++j)
-      z_cotangent.col(j) = (out_cotangent.col(j) - out_cotangent.col(j).dot(w.col(j)) * w.col(j)) / length(z.col(j));
+    for (Index j = 0; j < z.cols(); ++j) {
+      const S divisor = length(z.col(j)), along = divisor > least ? out_cotangent.col(j).dot(w.col(j)) : 0;
+      z_cotangent.col(j) = (out_cotangent.col(j) - along * w.col(j)) / divisor;
+    }
   }
 
  private:
+  static constexpr S least = S(1e-12);
+
   template <class Derived>
   [[nodiscard]] static S length(const Eigen::MatrixBase<Derived>& token) {
-    return std::max(token.norm(), S(1e-12));
+    return std::max(token.norm(), least);
   }
 };
 

@@ -22,7 +22,10 @@ struct CodingRateOptions {
 };
 
 /// a = dim / (N epsilon^2), the factor inside the rates: dim is d in R and p in each term of R^c.
+/// Throws OptionError unless dim, N >= 1 and epsilon > 0, finite.
 [[nodiscard]] inline double rate_factor(Index dim, Index tokens, double epsilon) {
+  detail::check_epsilon(epsilon);
+  check_option(dim >= 1 && tokens >= 1, "rate factor: at least 1 x 1 tokens", concatenate(dim, " x ", tokens));
   return detail::RateScale{dim, tokens, epsilon}.factor();
 }
 

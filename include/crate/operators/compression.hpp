@@ -49,8 +49,8 @@ struct CompressionOptions {
   void check() const {
     detail::check_epsilon(epsilon);
     check_option(std::isfinite(kappa), "a finite kappa", kappa);
-    if (step == CompressionStep::soft_partition)
-      check_option(std::isfinite(logit_scale), "a finite logit_scale", logit_scale);
+    check_option(std::isfinite(logit_scale), "a finite logit_scale", logit_scale);
+    check_option(std::isfinite(mssa_factor), "a finite mssa_factor", mssa_factor);
   }
 };
 

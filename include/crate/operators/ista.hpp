@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
+
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/kernels/product.hpp"
@@ -32,9 +34,9 @@ struct IstaOptions {
   double alpha = 1.0;  ///< of eq. (92) alone, which has no step: rate_factor(d, N, epsilon) = d / (N epsilon^2) > 0
 
   void check() const {
-    check_option(step >= 0, "ISTA step >= 0", step);
-    check_option(lambda >= 0, "ISTA lambda >= 0", lambda);
-    check_option(alpha > 0, "ISTA alpha > 0", alpha);
+    check_option(std::isfinite(step) && step >= 0, "a finite ISTA step >= 0", step);
+    check_option(std::isfinite(lambda) && lambda >= 0, "a finite ISTA lambda >= 0", lambda);
+    check_option(std::isfinite(alpha) && alpha > 0, "a finite ISTA alpha > 0", alpha);
   }
 };
 

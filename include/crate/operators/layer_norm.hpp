@@ -11,7 +11,9 @@ namespace crate {
 struct LayerNormOptions {
   double epsilon = 1e-5;  ///< added to the variance, epsilon >= 0
 
-  void check() const { check_option(epsilon >= 0, "layer norm epsilon >= 0", epsilon); }
+  void check() const {
+    check_option(std::isfinite(epsilon) && epsilon >= 0, "a finite layer norm epsilon >= 0", epsilon);
+  }
 };
 
 /// dL/dZ, dL/dweight and dL/dbias of a layer norm.
@@ -24,7 +26,7 @@ struct LayerNormGradient {
 
 /// Normalises each token z over its d coordinates: weight .* (z - mean z) / sqrt(var z + epsilon) + bias, with the
 /// variance divided by d. `weight` and `bias` are d x 1.
-/// Throws OptionError on a negative epsilon, ShapeError on a wrong size.
+/// Throws OptionError on an epsilon out of range, ShapeError on a wrong size.
 template <class ZDerived, class WeightDerived, class BiasDerived>
 [[nodiscard]] Plain<ZDerived> layer_norm(const Eigen::MatrixBase<ZDerived>& tokens,
                                          const Eigen::MatrixBase<WeightDerived>& weight,

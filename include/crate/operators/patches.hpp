@@ -23,11 +23,14 @@ struct PatchGrid {
   [[nodiscard]] Index image_width() const { return columns * width; }
   [[nodiscard]] Index values_per_image() const { return patches() * values_per_patch(); }
 
-  /// Throws ShapeError unless there is at least one patch of at least one value.
+  /// Throws ShapeError unless there is at least one patch of at least one value, and no more than can be counted.
   void check() const {
     if (std::min({rows, columns, height, width, channels}) < 1)
       throw ShapeError(concatenate("patches: expected sizes of at least 1, found ", rows, " x ", columns,
                                    " patches of ", height, " x ", width, " x ", channels));
+    Index values = 1;
+    for (const Index size : {rows, columns, height, width, channels})
+      values = checked_product("patches: values of an image", values, size);
   }
 };
 

@@ -45,8 +45,7 @@ struct SparseRateReductionOptions {
 
   void check() const {
     rate().check();
-    check_option(lambda >= 0, "lambda >= 0", lambda);
-    check_option(std::isfinite(lambda), "a finite lambda", lambda);
+    check_option(std::isfinite(lambda) && lambda >= 0, "a finite lambda >= 0 of the sparse rate reduction", lambda);
   }
   [[nodiscard]] CodingRateOptions rate() const { return {.epsilon = epsilon}; }
 };

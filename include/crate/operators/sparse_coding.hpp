@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "crate/core/errors.hpp"
@@ -21,8 +22,8 @@ struct SparseCodeOptions {
   Threshold threshold = Threshold::non_negative;
 
   void check() const {
-    check_option(step >= 0, "sparse code step >= 0", step);
-    check_option(lambda >= 0, "sparse code lambda >= 0", lambda);
+    check_option(std::isfinite(step) && step >= 0, "a finite sparse code step >= 0", step);
+    check_option(std::isfinite(lambda) && lambda >= 0, "a finite sparse code lambda >= 0", lambda);
     check_option(steps >= 1, "sparse code steps >= 1", steps);
   }
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 #include <utility>
 
@@ -36,6 +37,8 @@ struct AttentionOptions {
   double rate_factor = 1;  ///< factor of MSSA: p / (N epsilon^2) in eq. (12), see rate_factor(); absorbed in practice
 
   void check(Index tokens) const {
+    check_option(std::isfinite(logit_scale), "a finite logit_scale of attention", logit_scale);
+    check_option(std::isfinite(rate_factor), "a finite rate_factor of MSSA", rate_factor);
     if (visible != -1 && (visible < 1 || visible > tokens))
       throw OptionError(
           concatenate("attention: expected visible = -1 or between 1 and ", tokens, " tokens, found ", visible));
@@ -93,7 +96,7 @@ template <class ZDerived, class Bases, class WDerived, class CotangentDerived>
 
 /// [SSA_1; ...; SSA_K] of projected tokens H = [H_1; ...; H_K], both (K p) x N:
 ///   SSA_k = H_k softmax(logit_scale H_k^T H_k), the softmax taken of each column over the keys that its query sees.
-/// Throws OptionError on a number of visible tokens out of range, ShapeError unless heads divides the rows of H.
+/// Throws OptionError on an option out of range, ShapeError unless heads divides the rows of H.
 template <class HDerived>
 [[nodiscard]] Plain<HDerived> subspace_attention(const Eigen::MatrixBase<HDerived>& projected, Index heads,
                                                  const AttentionOptions& options = {});

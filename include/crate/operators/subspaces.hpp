@@ -34,11 +34,12 @@ class Subspaces {
  public:
   using Scalar = typename Bases::Scalar;
 
-  /// Throws ShapeError unless heads >= 1 divides the number of columns into subspaces of dimension >= 1.
+  /// Throws ShapeError unless there is a row, and heads >= 1 divides the columns into subspaces of dimension >= 1.
   Subspaces(Bases bases, Index heads) : bases_(std::move(bases)), heads_(heads) { check(); }
 
   /// Throws as the constructor; for those who changed the bases since.
   void check() const {
+    check_not_empty("subspaces", bases_);
     if (heads_ < 1 || bases_.cols() < heads_ || bases_.cols() % heads_ != 0)
       throw ShapeError(concatenate("subspaces: expected a positive number of heads that divides the ", bases_.cols(),
                                    " columns of U, found ", heads_));

@@ -5,16 +5,14 @@ namespace crate {
 
 namespace detail {
 
-/// a = p / (N epsilon^2) in steps on N tokens of scalar S, which multiply by it; 0 for no tokens.
+/// a = p / (N epsilon^2), or b = d / (N epsilon^2), in steps on N tokens of scalar S, which multiply by it.
 template <crate::Scalar S>
 [[nodiscard]] double step_factor(const RateScale& scale) {
-  if (scale.tokens == 0) return 0;
   const double a = scale.factor();
   if (!std::isnormal(static_cast<S>(a)))
-    check_option(false,
-                 concatenate("an epsilon for which p / (N epsilon^2) = ", scale.dim, " / (", scale.tokens,
-                             " epsilon^2) neither overflows nor underflows"),
-                 scale.epsilon);
+    throw OptionError(concatenate("compression: expected an epsilon for which dimension / (N epsilon^2) = ", scale.dim,
+                                  " / (", scale.tokens, " epsilon^2) neither overflows nor underflows, found ",
+                                  scale.epsilon));
   return a;
 }
 
@@ -149,7 +147,7 @@ void compress_projected(Tokens<S> h, Index heads, const TokenLayout& layout, con
     const RateScale scale{p, visible, options.epsilon};
     const double a = step_factor<S>(scale);
     Tokens<S> w = h.block(head * p, layout.begin(set), p, visible);
-    if (options.step == CompressionStep::exact && visible > 0) exact_in_place(w, scale);
+    if (options.step == CompressionStep::exact) exact_in_place(w, scale);
     if (options.step == CompressionStep::first_order) first_order_in_place(w, a);
     w *= static_cast<S>(compression_weights(options, a).scale);
     h.block(head * p, layout.begin(set) + visible, p, layout.length(set) - visible).setZero();
@@ -299,20 +297,23 @@ template <crate::Scalar S>
 }
 
 /// largest_kappa of U = `bases` on subspaces of dimension p.
-template <crate::Scalar S>
-[[nodiscard]] double largest_kappa_of(const Matrix<S>& bases, const RateScale& scale) {
-  if (!bases.allFinite()) throw PrecisionError("largest kappa: expected subspaces of finite numbers, found others");
-  const S size = bases.cwiseAbs().maxCoeff();
+[[nodiscard]] inline double largest_kappa_of(const Matrix<double>& bases, const RateScale& scale) {
+  for (Index j = 0; j < bases.cols(); ++j)
+    for (Index i = 0; i < bases.rows(); ++i)
+      if (!std::isfinite(bases(i, j)))
+        throw PrecisionError(concatenate("largest kappa: expected finite subspaces, found ", bases(i, j), " at (", i,
+                                         ", ", j, ") of U"));
+  const double size = bases.cwiseAbs().maxCoeff();
   if (size == 0) return std::numeric_limits<double>::infinity();
-  const Matrix<S> unit = bases / size;
+  const Matrix<double> unit = bases / size;
   const bool by_rows = bases.rows() < bases.cols();
-  const MatrixView<const S> view = view_of<const S>(unit);
-  Matrix<S> gram = Matrix<S>::Zero(std::min(unit.rows(), unit.cols()), std::min(unit.rows(), unit.cols()));
-  add_lower_gram<S>(1, by_rows ? view : view.transposed(), view_of<S>(gram));
-  const Eigen::SelfAdjointEigenSolver<Matrix<S>> solver(gram, Eigen::EigenvaluesOnly);  // reads the lower half
+  const MatrixView<const double> view = view_of<const double>(unit);
+  Matrix<double> gram = Matrix<double>::Zero(std::min(unit.rows(), unit.cols()), std::min(unit.rows(), unit.cols()));
+  add_lower_gram<double>(1, by_rows ? view : view.transposed(), view_of<double>(gram));
+  const Eigen::SelfAdjointEigenSolver<Matrix<double>> solver(gram, Eigen::EigenvaluesOnly);  // reads the lower half
   if (!has_succeeded(solver)) throw PrecisionError("largest kappa: the norm of the subspaces could not be found");
   // Rounded down by more than the eigenvalue may be too small.
-  const double rounding = static_cast<double>(bases.size()) * std::numeric_limits<S>::epsilon();
+  const double rounding = static_cast<double>(bases.size()) * std::numeric_limits<double>::epsilon();
   const double root = scale.root() * size;
   return 2 / (solver.eigenvalues().maxCoeff() * (1 + rounding)) / root / root;
 }
@@ -346,10 +347,10 @@ SubspaceGradient<Plain<ZDerived>, Plain<Bases>> compress_adjoint(const Eigen::Ma
 
 template <class Bases>
 double largest_kappa(const Subspaces<Bases>& subspaces, Index tokens, double epsilon) {
+  subspaces.check();
   detail::check_epsilon(epsilon);
-  check_option(tokens >= 1, "tokens >= 1", tokens);
-  return detail::largest_kappa_of<double>(subspaces.bases().template cast<double>(),
-                                          {subspaces.head_dim(), tokens, epsilon});
+  check_option(tokens >= 1, "largest kappa: tokens >= 1", tokens);
+  return detail::largest_kappa_of(subspaces.bases().template cast<double>(), {subspaces.head_dim(), tokens, epsilon});
 }
 
 template <class Bases>

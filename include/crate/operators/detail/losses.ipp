@@ -15,6 +15,21 @@ void check_labels(const Eigen::MatrixBase<Derived>& logits, std::span<const Inde
                                    " where the position is ignored, found ", labels[j]));
 }
 
+/// The mean of logits x by the target of label y under label smoothing s: (1 - s) x_y + s mean_c x_c.
+template <class Column>
+[[nodiscard]] double mean_by_target(const Column& x, Index label, double s) {
+  const double of_all = s != 0 ? s * static_cast<double>(x.mean()) : 0;  // a logit may be -inf, and 0 * -inf is not 0
+  return (1 - s) * static_cast<double>(x(label)) + of_all;
+}
+
+/// weight (softmax(x) - target), in place of exp(x), of which `sum` is the sum.
+template <class Column, class S>
+void cross_entropy_gradient_in_place(Column&& exponentials, S sum, Index label, double weight, double s) {
+  exponentials = exponentials / sum - static_cast<S>(s / static_cast<double>(exponentials.size()));
+  exponentials(label) -= static_cast<S>(1 - s);
+  exponentials *= static_cast<S>(weight);
+}
+
 /// The mean of a patch, and sqrt(variance + 1e-6), by which a patch is normalised.
 template <class S>
 struct PatchStatistics {
@@ -45,14 +60,19 @@ void for_each_patch(const T& target, const Mask& mask, bool hidden, bool normali
   }
 }
 
-template <class P, class T, class Mask>
-void check_patches(const P& prediction, const T& target, const Mask& mask, bool normalise) {
+template <class P, class T>
+void check_patches(const P& prediction, const T& target, bool normalise) {
   check_shape("patch error: prediction", prediction, target.rows(), target.cols());
   if (target.rows() < 1) throw ShapeError("patch error: expected patches of at least 1 value, found 0");
-  check_size("patch error: entries of the mask", mask.size(), target.cols());
   if (normalise && target.rows() < 2)
     throw ShapeError(
         concatenate("patch error: expected patches of at least 2 values to normalise, found ", target.rows()));
+}
+
+template <class P, class T, class Mask>
+void check_masked_patches(const P& prediction, const T& target, const Mask& mask, bool normalise) {
+  check_patches(prediction, target, normalise);
+  check_size("patch error: entries of the mask", mask.size(), target.cols());
 }
 
 }  // namespace detail
@@ -67,11 +87,9 @@ LossSum cross_entropy(const Eigen::MatrixBase<Derived>& logits, std::span<const 
   for (Index j = 0; j < x.cols(); ++j) {
     const Index label = labels[static_cast<std::size_t>(j)];
     if (label == options.ignored) continue;
-    const auto largest = x.col(j).maxCoeff();
-    const auto shifted = x.col(j).array() - largest;
+    const auto shifted = x.col(j).array() - x.col(j).maxCoeff();
     loss.sum += std::log(static_cast<double>(shifted.exp().sum())) -
-                (1 - options.label_smoothing) * static_cast<double>(x(label, j) - largest) -
-                options.label_smoothing * static_cast<double>(shifted.mean());
+                detail::mean_by_target(shifted, label, options.label_smoothing);
     ++loss.count;
   }
   return loss;
@@ -80,12 +98,8 @@ LossSum cross_entropy(const Eigen::MatrixBase<Derived>& logits, std::span<const 
 template <class Derived>
 Plain<Derived> cross_entropy_gradient(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels,
                                       double weight, const CrossEntropyOptions& options) {
-  using S = typename Derived::Scalar;
   options.check();
   detail::check_labels(logits, labels, options.ignored);
-  const auto scale = static_cast<S>(weight);
-  const auto background = static_cast<S>(options.label_smoothing / static_cast<double>(logits.rows()));
-  const auto at_label = static_cast<S>(1 - options.label_smoothing);
   Plain<Derived> gradient = logits;
   for (Index j = 0; j < gradient.cols(); ++j) {
     const Index label = labels[static_cast<std::size_t>(j)];
@@ -95,9 +109,7 @@ Plain<Derived> cross_entropy_gradient(const Eigen::MatrixBase<Derived>& logits, 
       continue;
     }
     column = (column - column.maxCoeff()).exp();
-    column = column / column.sum() - background;
-    column(label) -= at_label;
-    column *= scale;
+    detail::cross_entropy_gradient_in_place(column, column.sum(), label, weight, options.label_smoothing);
   }
   return gradient;
 }
@@ -105,26 +117,19 @@ Plain<Derived> cross_entropy_gradient(const Eigen::MatrixBase<Derived>& logits, 
 template <class Derived>
 LossSum cross_entropy_to_gradient(Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels, double weight,
                                   const CrossEntropyOptions& options, Threads& threads) {
-  using S = typename Derived::Scalar;
   options.check();
   detail::check_labels(logits, labels, options.ignored);
-  const double smoothing = options.label_smoothing;
-  const auto scale = static_cast<S>(weight);
-  const auto background = static_cast<S>(smoothing / static_cast<double>(logits.rows()));
   std::vector<double> losses(labels.size());
   threads.for_each(logits.cols(), [&](Index j, int) {
     const Index label = labels[static_cast<std::size_t>(j)];
     auto x = logits.derived().col(j).array();
     if (label == options.ignored) return void(x.setZero());
     x -= x.maxCoeff();
-    const auto own = static_cast<double>(x(label));
-    const double mean = smoothing != 0 ? static_cast<double>(x.mean()) : 0;
+    const double of_target = detail::mean_by_target(x, label, options.label_smoothing);
     x = x.exp();
-    const S sum = x.sum();
-    losses[static_cast<std::size_t>(j)] = std::log(static_cast<double>(sum)) - (1 - smoothing) * own - smoothing * mean;
-    x = x / sum - background;
-    x(label) -= static_cast<S>(1 - smoothing);
-    x *= scale;
+    const auto sum = x.sum();
+    losses[static_cast<std::size_t>(j)] = std::log(static_cast<double>(sum)) - of_target;
+    detail::cross_entropy_gradient_in_place(x, sum, label, weight, options.label_smoothing);
   });
   LossSum total{.sum = 0, .count = counted_positions(labels, options.ignored)};
   for (const double loss : losses) total.sum += loss;
@@ -133,7 +138,7 @@ LossSum cross_entropy_to_gradient(Eigen::MatrixBase<Derived>& logits, std::span<
 
 template <class Derived>
 Index count_correct(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> labels, Index top, Index ignored) {
-  check_option(top >= 1, "top >= 1", top);
+  check_option(top >= 1, "accuracy: top >= 1", top);
   detail::check_labels(logits, labels, ignored);
   const auto& x = evaluated(logits);
   Index correct = 0;
@@ -154,7 +159,7 @@ Index count_correct(const Eigen::MatrixBase<Derived>& logits, std::span<const In
 template <class PDerived, class TDerived, class MaskDerived>
 LossSum masked_patch_error(const Eigen::MatrixBase<PDerived>& prediction, const Eigen::MatrixBase<TDerived>& target,
                            const Eigen::MatrixBase<MaskDerived>& mask, bool normalise) {
-  detail::check_patches(prediction, target, mask, normalise);
+  detail::check_masked_patches(prediction, target, mask, normalise);
   const auto& p = evaluated(prediction);
   LossSum loss;
   detail::for_each_patch(evaluated(target), evaluated(mask), true, normalise, [&](Index i, const auto& patch) {
@@ -169,7 +174,7 @@ Plain<PDerived> masked_patch_error_gradient(const Eigen::MatrixBase<PDerived>& p
                                             const Eigen::MatrixBase<TDerived>& target,
                                             const Eigen::MatrixBase<MaskDerived>& mask, double weight, bool normalise) {
   using S = typename PDerived::Scalar;
-  detail::check_patches(prediction, target, mask, normalise);
+  detail::check_masked_patches(prediction, target, mask, normalise);
   const auto& p = evaluated(prediction);
   const auto scale = static_cast<S>(2 * weight / static_cast<double>(p.rows()));
   Plain<PDerived> gradient = Plain<PDerived>::Zero(p.rows(), p.cols());
@@ -200,7 +205,7 @@ template <class T, class Mask>
 template <class TDerived, class MaskDerived>
 LossSum mean_visible_pixel_error(const Eigen::MatrixBase<TDerived>& target, const Eigen::MatrixBase<MaskDerived>& mask,
                                  Index channels, bool normalise) {
-  detail::check_patches(target, target, mask, normalise);
+  detail::check_masked_patches(target, target, mask, normalise);
   if (channels < 1 || target.rows() % channels != 0)
     throw ShapeError(concatenate("patch error: expected channels that divide the ", target.rows(),
                                  " values of a patch, found ", channels));
@@ -215,7 +220,7 @@ LossSum mean_visible_pixel_error(const Eigen::MatrixBase<TDerived>& target, cons
 template <class PDerived, class TDerived>
 Plain<PDerived> pixels_of_normalised_patches(const Eigen::MatrixBase<PDerived>& prediction,
                                              const Eigen::MatrixBase<TDerived>& target) {
-  detail::check_patches(prediction, target, target.row(0), true);
+  detail::check_patches(prediction, target, true);
   const auto& t = evaluated(target);
   Plain<PDerived> pixels = prediction;
   for (Index i = 0; i < t.cols(); ++i) {

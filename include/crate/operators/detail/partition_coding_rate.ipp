@@ -51,6 +51,7 @@ Matrix<typename ZDerived::Scalar> soft_partition(const Eigen::MatrixBase<ZDerive
                                                  const Subspaces<Bases>& subspaces, double logit_scale) {
   using S = typename ZDerived::Scalar;
   detail::check_tokens_and_subspaces(tokens, subspaces);
+  check_option(std::isfinite(logit_scale), "a finite logit_scale of the soft partition", logit_scale);
   Threads alone;
   Matrix<S> projected(subspaces.bases().cols(), tokens.cols()), partition(subspaces.heads(), tokens.cols());
   multiply(subspaces.bases().transpose(), evaluated(tokens), projected, alone);
@@ -64,12 +65,12 @@ double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Ei
   using S = typename ZDerived::Scalar;
   options.check();
   detail::check_partition(tokens, partition);
+  const auto& z = evaluated(tokens);
   std::vector<double> rates(static_cast<std::size_t>(partition.rows()));
   threads.for_each(partition.rows(), [&](Index k, int) {
     const detail::SubsetWeights<S> weights(partition.row(k));
-    const Matrix<S> members = tokens * weights.before.asDiagonal();
-    rates[static_cast<std::size_t>(k)] =
-        weights.count / static_cast<double>(tokens.cols()) * coding_rate(members, options);
+    const Matrix<S> members = z * weights.before.asDiagonal();
+    rates[static_cast<std::size_t>(k)] = weights.count / static_cast<double>(z.cols()) * coding_rate(members, options);
   });
   return std::accumulate(rates.begin(), rates.end(), 0.0);
 }
@@ -88,10 +89,11 @@ Plain<ZDerived> partition_coding_rate_gradient(const Eigen::MatrixBase<ZDerived>
   using S = typename ZDerived::Scalar;
   options.check();
   detail::check_partition(tokens, partition);
-  Plain<ZDerived> gradient = Plain<ZDerived>::Zero(tokens.rows(), tokens.cols());
+  const auto& z = evaluated(tokens);
+  Plain<ZDerived> gradient = Plain<ZDerived>::Zero(z.rows(), z.cols());
   for (Index k = 0; k < partition.rows(); ++k) {
     const detail::SubsetWeights<S> weights(partition.row(k));
-    const Matrix<S> members = tokens * weights.before.asDiagonal();
+    const Matrix<S> members = z * weights.before.asDiagonal();
     gradient += coding_rate_gradient(members, options) * weights.after.asDiagonal();
   }
   return gradient;

@@ -79,7 +79,7 @@ void add_subset_terms(ConstTokens<S> z, Index subsets, const TokenLayout& layout
       const RateScale scale{d, visible, options.epsilon};
       const double step = (subset == 0 ? 1 : -1) * options.kappa * step_factor<S>(scale);
       terms.block(place * d, first + visible, d, layout.length(set) - visible).setZero();
-      if (visible > 0) body(subset, first, visible, terms.block(place * d, first, d, visible), scale, step);
+      body(subset, first, visible, terms.block(place * d, first, d, visible), scale, step);
     });
     for_each_columns(z.cols(), threads, [&](Index j, Index n) {
       if (done == 0) out.middleCols(j, n) = z.middleCols(j, n);

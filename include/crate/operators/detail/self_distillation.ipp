@@ -189,6 +189,7 @@ double expansion_spread(const Matrix<S>& features, double squared_epsilon) {
   const Matrix<double> gram = dim <= images ? Matrix<double>(z * z.transpose()) : Matrix<double>(z.transpose() * z);
   if (!gram.allFinite()) return std::numeric_limits<double>::quiet_NaN();
   const Eigen::SelfAdjointEigenSolver<Matrix<double>> spectrum(gram, Eigen::EigenvaluesOnly);
+  if (!has_succeeded(spectrum)) throw PrecisionError("spread: the eigenvalues could not be found");
   const double scale = static_cast<double>(dim) / (static_cast<double>(images) * squared_epsilon);
   const Vector<double> energies = scale * spectrum.eigenvalues().cwiseMax(0);
   if (energies.sum() == 0) return 0;

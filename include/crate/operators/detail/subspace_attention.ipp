@@ -179,6 +179,7 @@ auto ssa(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<Basi
 template <class ZDerived, class Bases>
 Plain<ZDerived> mssa(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                      const AttentionOptions& options) {
+  subspaces.check();
   check_size("MSSA: dimension of the subspaces", subspaces.dim(), tokens.rows());
   const auto& u = subspaces.bases();
   const auto heads = subspace_attention(detail::scaled_product(1, u.transpose(), tokens), subspaces.heads(), options);
@@ -189,6 +190,7 @@ template <class ZDerived, class Bases, class WDerived, class BDerived>
 auto mssa(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
           const Eigen::MatrixBase<WDerived>& output_weight, const Eigen::MatrixBase<BDerived>& output_bias,
           const AttentionOptions& options) {
+  subspaces.check();
   check_size("MSSA: dimension of the subspaces", subspaces.dim(), tokens.rows());
   check_size("MSSA: columns of the output weight", output_weight.cols(), subspaces.bases().cols());
   check_shape("MSSA: output bias", output_bias, output_weight.rows(), 1);
@@ -204,6 +206,7 @@ SubspaceGradient<Plain<ZDerived>, Plain<Bases>> mssa_adjoint(const Eigen::Matrix
                                                              const Subspaces<Bases>& subspaces,
                                                              const Eigen::MatrixBase<CotangentDerived>& cotangent,
                                                              const AttentionOptions& options) {
+  subspaces.check();
   check_size("MSSA: dimension of the subspaces", subspaces.dim(), tokens.rows());
   check_shape("MSSA: cotangent", cotangent, tokens.rows(), tokens.cols());
   const auto& z = detail::viewable(tokens);
@@ -224,6 +227,7 @@ auto mssa_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bas
                   const Eigen::MatrixBase<WDerived>& output_weight,
                   const Eigen::MatrixBase<CotangentDerived>& cotangent, const AttentionOptions& options) {
   using S = typename ZDerived::Scalar;
+  subspaces.check();
   check_size("MSSA: dimension of the subspaces", subspaces.dim(), tokens.rows());
   check_size("MSSA: columns of the output weight", output_weight.cols(), subspaces.bases().cols());
   check_shape("MSSA: cotangent", cotangent, output_weight.rows(), tokens.cols());

@@ -7,6 +7,7 @@ namespace detail {
 
 template <class Z, class Bases>
 void check_tokens_and_subspaces(const Eigen::MatrixBase<Z>& tokens, const Subspaces<Bases>& subspaces) {
+  subspaces.check();
   check_not_empty("tokens", tokens);
   check_size("subspaces: dimension of the tokens they are for", subspaces.dim(), tokens.rows());
 }
