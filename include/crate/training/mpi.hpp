@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs an implementation of MPI (Debian: libopenmpi-dev, openmpi-bin), beside Eigen.
+// Needs an implementation of MPI (Debian: libopenmpi-dev, openmpi-bin), in addition to Eigen.
 #pragma once
 
 // Excludes the C++ bindings, which the MPI standard has removed.

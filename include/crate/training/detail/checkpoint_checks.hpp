@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
