@@ -586,7 +586,7 @@ TEST_CASE("Images are normalised by channel, in the order asked for") {
   CHECK(images(11, 1) == (115.0 / 255 - 0.1) / 2);
   CHECK(message_of<OptionError>([&] {
           (void)normalised_images<float>(data, order, {.mean = {1}, .deviation = {1}});
-        }) == "option: expected means of 2 channels, found 1");
+        }) == "option: expected a mean for each of 2 channels, found 1");
 }
 
 TEST_CASE("The measured normalisation gives mean 0 and deviation 1 to each channel") {

@@ -53,8 +53,7 @@ struct LayerMeterOptions {
   double epsilon = 0.5;         ///< of the paper's rates, > 0
   double lambda = 0.1;          ///< weight of ||Z||_0 in the objective, >= 0
   double published_eps = 0.01;  ///< > 0; takes the place of epsilon^2 in the published code's rate
-  bool paper_rates = true;      ///< whether to measure R, R^c and what follows from them, in addition to the published
-                                ///< rate and the non-zero entries
+  bool paper_rates = true;      ///< whether to measure R, R^c and what follows from them, too
 
   void check() const {
     SparseRateReductionOptions{.epsilon = epsilon, .lambda = lambda}.check();

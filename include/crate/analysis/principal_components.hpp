@@ -18,8 +18,7 @@ namespace crate {
 /// arbitrary, but orthonormal.
 struct PrincipalComponents {
   Vector<double> mean;        ///< m, n
-  Matrix<double> directions;  ///< V, n x c, V^T V = I, by decreasing deviation; the entry of largest magnitude in each
-                              ///< is positive
+  Matrix<double> directions;  ///< V, n x c, V^T V = I, by decreasing deviation; the largest |entry| of each is positive
   Vector<double> deviations;  ///< standard deviations of the scores along each direction, c; over N
 
   /// S = V^T (F - m 1^T), c x N. Throws ShapeError unless F has n rows.
@@ -57,11 +56,9 @@ template <class FDerived>
 
 /// Pictures of the principal components of images' patches, one image after another.
 struct ComponentPicture {
-  Vector<double> foreground_score;  ///< N, in [0, 1]: the first component, with the sign for which image borders score
-                                    ///< low
+  Vector<double> foreground_score;  ///< N, in [0, 1]: the first component; image borders score low
   std::vector<bool> is_foreground;  ///< N, where the score exceeds the threshold
-  Matrix<double> colours;           ///< 3 x N, in [0, 1]: the next three components, scaled over the foreground; 0 in
-                                    ///< the background
+  Matrix<double> colours;           ///< 3 x N, in [0, 1]: the next three, over the foreground; 0 in the background
 };
 
 namespace detail {

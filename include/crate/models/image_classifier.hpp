@@ -135,11 +135,11 @@ struct ImageClassifier : Chain<ImageClassifier<Block, Embedding>, typename Block
   }
 };
 
-/// The classifier of arXiv 2311.13110.
+/// The CRATE classifier of arXiv 2311.13110.
 template <crate::Scalar S>
 using CrateClassifier = ImageClassifier<CrateBlock<S>, NormalisedPatchEmbedding<S>>;
 
-/// The classifier of arXiv 2405.20299.
+/// The CRATE-alpha classifier of arXiv 2405.20299, whose blocks use overcomplete dictionary learning (ODL).
 template <crate::Scalar S>
 using CrateAlphaClassifier = ImageClassifier<CrateAlphaBlock<S>, ConvolutionPatchEmbedding<S>>;
 

@@ -38,8 +38,7 @@ struct MaskedAutoencoderOptions {
   Index depth = 12;
   Index decoder_depth = 12;
   Index decoder_heads = 0;        ///< 0: as in the encoder
-  Index decoder_head_dim = 0;     ///< 0: the total width K p of the encoder's heads, divided by the number of decoder
-                                  ///< heads
+  Index decoder_head_dim = 0;     ///< 0: the encoder's K p over the number of decoder heads
   double step = 0.1;              ///< eta
   double lambda = 0.5;            ///< threshold of the encoder; the decoder has none
   double mask_ratio = 0.75;       ///< in [0, 1)

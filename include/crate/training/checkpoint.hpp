@@ -108,7 +108,7 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
 /// Whether a table is that of a checkpoint.
 [[nodiscard]] inline bool is_checkpoint(const TensorTable& file) { return detail::is_training_checkpoint(file); }
 
-/// Whether a new training must not replace this path: true for anything other than a checkpoint of step 0.
+/// Whether a new training must not replace this path: true if anything but a checkpoint of step 0 is there.
 [[nodiscard]] inline bool holds_training(const std::filesystem::path& path) {
   if (!path_exists(path)) return false;
   try {

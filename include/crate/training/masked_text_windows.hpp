@@ -24,7 +24,7 @@ namespace crate {
 struct MaskingOptions {
   TokenId mask = 0;
   Index vocabulary = 1;  ///< from which replacements are drawn
-  double share = 0.15;   ///< of the tokens is to be predicted, in (0, 1]
+  double share = 0.15;   ///< of the tokens that is predicted, in (0, 1]
   double masked = 0.8, replaced = 0.1;
   std::optional<TokenId> begin = {}, end = {};  ///< tokens added around every window: [CLS], [SEP]
 

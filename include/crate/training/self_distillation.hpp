@@ -33,8 +33,7 @@ struct SelfDistillationMeasures {
   Index told_images = 0;
   double comparisons = 0;  ///< times images, coding rate only: mean cosine of the features of two views
   Index compared_images = 0;
-  Index neighbours_right = 0, neighbours_asked = 0;  ///< images classified correctly by nearest neighbours; all such
-                                                     ///< images
+  Index neighbours_right = 0, neighbours_asked = 0;  ///< k-NN evaluation: correct images, all images
 
   SelfDistillationMeasures& operator+=(const SelfDistillationMeasures& other) {
     loss += other.loss;

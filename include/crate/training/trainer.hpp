@@ -51,14 +51,14 @@ struct TrainerOptions {
   std::optional<CosineRamp> decay_factor = {};   ///< factor of the optimiser's weight decay, over the training
   std::optional<CosineRamp> average_decay = {};  ///< decay of the moving average, in place of its own
   std::string frozen_part = {};                  ///< a part of the model that is not trained ...
-  Index frozen_epochs = 0;                       ///< ... in the first so many epochs
+  Index frozen_epochs = 0;                       ///< ... during this many epochs at the beginning
   std::uint64_t seed = 0;                        ///< of the order of examples, the augmentation and the dropout
 
   std::filesystem::path checkpoint = {};  ///< written at the start and after every epoch; empty: none
-  Index checkpoint_every = 0;             ///< also written every so many steps; 0: never
+  Index checkpoint_every = 0;             ///< also written after this many steps each; 0: never
   Metadata notes = {};                    ///< texts that the checkpoint stores, such as a program's options
   std::filesystem::path history = {};     ///< receives one line per epoch; empty: none
-  Index history_every = 0;                ///< also the loss every so many steps; 0: never
+  Index history_every = 0;                ///< also the loss, once in this many steps; 0: never
 
   Communicator* ranks = &single_process();  ///< processes that train together; must outlive the training
 
@@ -91,7 +91,7 @@ struct EpochReport {
   Index step = 0;      ///< steps taken since the beginning
   M training;          ///< of the training batches, each before its step
   M test;              ///< of the test examples, after the epoch
-  double seconds = 0;  ///< wall time, including the test
+  double seconds = 0;  ///< wall time in this process, including the test
 
   /// The reported numbers of both, as "training_loss", ..., "test_loss", ...; without those that were not measured
   /// (nan).

@@ -22,25 +22,18 @@ namespace crate {
 struct WhiteBoxOptions {
   std::optional<Index> subspaces = {};  ///< K >= 1; default: that of the size tried which saves most, see below
   std::optional<Index> dim = {};        ///< p >= 1; default: as for subspaces
-  std::optional<double> epsilon = {};   ///< precision > 0, for tokens of length 1; default: what the subspaces leave
-                                        ///< out
+  std::optional<double> epsilon = {};   ///< > 0, for tokens of length 1; default: what the subspaces leave out
   std::optional<double> kappa = {};     ///< of the compression steps, in units of N epsilon^2 / d (for an exact step,
-                                        ///< N epsilon^2 / (p ||U||^2)); default: 1 if the tokens fall into subspaces,
-                                        ///< else 0.1
+                                        ///< N epsilon^2 / (p ||U||^2)); default: 1, or 0.1 for tokens without subspaces
   std::optional<Index> depth = {};      ///< L >= 1; default: see below
-  std::optional<double> non_zero = {};  ///< share of the code's entries that are not zero, in (0, 1]; default: of those
-                                        ///< above
+  std::optional<double> non_zero = {};  ///< share of non-zero entries of the code, in (0, 1]; default: those above
                                         ///< twice the noise, at most 0.3
-  std::optional<double> dictionary_threshold = {};  ///< t of estimate_dictionary, below which entries of the code are
-                                                    ///< set to 0;
-                                                    ///< default: twice the noise
-  std::optional<double> softening = {};             ///< of directions; default: a tenth of the tokens' root mean square
-                                                    ///< length
+  std::optional<double> dictionary_threshold = {};  ///< t of estimate_dictionary; default: twice the noise
+  std::optional<double> softening = {};  ///< of directions; default: 0.1 times the tokens' root mean square length
   CompressionStep step = CompressionStep::soft_partition;
   double logit_scale = 8;                   ///< of the soft partition
-  std::optional<Index> inverse_turns = {};  ///< iterations that undo each layer in the decoder; >= 1; default: enough
-                                            ///< to undo a step
-                                            ///< to a relative error of 1e-3, at most 24
+  std::optional<Index> inverse_turns = {};  ///< iterations per layer of the decoder, >= 1; default: as many as undo a
+                                            ///< step to a relative error of 1e-3, at most 24
   std::uint64_t seed = 0;
 
   /// Throws OptionError if an option is out of range.
@@ -105,7 +98,8 @@ std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit);
 ///              layer changes to its coordinates
 ///   lambda^l   such that each layer sets an equal share of the entries to zero, and the last one leaves as many as are
 ///              above twice the noise, at most a share of 0.3
-/// The layers step on the rate reduction with a soft partition of directions; see compression.hpp for its guarantee.
+/// The layers step on the rate reduction (MCR^2) with a soft partition of directions; for its guarantee, see
+/// compression.hpp.
 /// If there are more than N = max(6000, 32 d) tokens, N drawn at random determine everything but the mean.
 /// Cost: O(L K N d min(d, N)), and memory for about min(K + 1, threads) + 8 matrices of the tokens' size; encoding and
 /// decoding need about min(K + 1, threads) + 4 of the size of their input. Throws OptionError if an option is out of

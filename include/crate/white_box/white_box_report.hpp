@@ -35,8 +35,7 @@ struct WhiteBoxMeasures {
 struct WhiteBoxReport {
   std::vector<WhiteBoxMeasures> half_layers;  ///< the input first
   double decoding_error = 0;                  ///< ||Z - Z'||_F / ||Z - mean||_F with Z' decoded from the codes
-  double overlap = 0;               ///< largest cosine between directions in two subspaces: 0 if orthogonal, 1 if they
-                                    ///< share one
+  double overlap = 0;               ///< largest cosine between two subspaces: 0 orthogonal, 1 sharing a direction
   double epsilon = 0;               ///< precision, for tokens of length 1
   bool compares_all = true;         ///< whether the separation of classes compares all tokens, or a sample
   std::string why_no_classes = {};  ///< a sentence, if classes were given that cannot be compared

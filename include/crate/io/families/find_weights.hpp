@@ -26,7 +26,8 @@ namespace crate {
 /// heads next to a 'backbone.'. For weights of other families, the dict that holds them is recognised by its name or as
 /// the only one, and known wrappers are removed. For a checkpoint of our own training, the result is the moving average
 /// if there is one, otherwise the model. Metadata stay.
-///  `weights_at` selects one of several sets of weights by its dict or prefix, such as "teacher" or "model_ema"; "." is
+///
+/// `weights_at` selects one of several sets of weights by its dict or prefix, such as "teacher" or "model_ema"; "." is
 /// the top level. Throws FileError that lists the sets if there are several, or if there is none.
 [[nodiscard]] TensorTable find_weights(TensorTable table, std::optional<std::string_view> weights_at = {});
 

@@ -32,8 +32,7 @@ struct LoadOptions {
   std::optional<Index> patch_height = {}, patch_width = {};  ///< default: square patches
   std::optional<Index> channels = {};                        ///< default: 3, unless the weights determine it
   std::optional<Pooling> pooling = {};                       ///< default: the class token
-  std::optional<double> step = {}, lambda = {};              ///< default: 0.1 and 0.1; lambda 0.5 in masked
-                                                             ///< autoencoders
+  std::optional<double> step = {}, lambda = {};              ///< default: 0.1; lambda of autoencoders 0.5
   std::optional<double> mask_ratio = {};                     ///< default: 0.75
   std::optional<bool> normalise_pixels = {};                 ///< default: false
   std::optional<PictureFit> fit = {};                        ///< default: as the published evaluation

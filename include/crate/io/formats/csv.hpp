@@ -17,7 +17,8 @@
 #include "crate/io/formats/file_replacement.hpp"
 
 // Tokens from CSV text, one token per line, and what else such files contain: names of columns, row numbers, labels.
-//  The separator is the first of these that occurs in the first line: semicolon, comma, tab, |, spaces; or x if there
+//
+// The separator is the first of these that occurs in the first line: semicolon, comma, tab, |, spaces; or x if there
 // is a line "sep=x". Fields, including numbers, may be quoted. Blank lines and lines that begin with # are skipped.
 
 namespace crate {

@@ -36,9 +36,8 @@ struct CsvOptions {
 struct CsvTable {
   Matrix<double> tokens = {};             ///< d x N
   std::vector<std::string> columns = {};  ///< the names of the d coordinates; empty if the file has none
-  std::vector<std::string> classes = {};  ///< the distinct labels: numbers by size, other text by bytes
-  std::vector<Index> labels = {};         ///< the class of each token, an index of classes; empty without a column of
-                                          ///< labels
+  std::vector<std::string> classes = {};  ///< the distinct labels, sorted: numbers by size, other text by bytes
+  std::vector<Index> labels = {};         ///< of each token, an index of classes; empty without a column of labels
   std::vector<std::string> notes = {};    ///< how the file was interpreted, and what was left out: one sentence each
 };
 

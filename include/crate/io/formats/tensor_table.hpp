@@ -96,8 +96,7 @@ struct Tensor {
   std::vector<Index> shape = {};  ///< outermost dimension first; empty: one number
   std::span<const std::byte> bytes = {};
   std::string_view source = {};            ///< the file from which it was read, for messages
-  const FileBytes* file = nullptr;         ///< the file that may contain the bytes; must be cleared when they are
-                                           ///< changed to others
+  const FileBytes* file = nullptr;         ///< the file of the bytes, if any; clear it when you change them
   std::shared_ptr<const void> owner = {};  ///< keeps the bytes alive if nothing else does
 };
 

@@ -108,8 +108,7 @@ struct ImageFolderOptions {
   PictureFit fit = PictureFit::cover;
   PixelOrientation orientation = PixelOrientation::upright;
   UnreadablePicture unreadable = UnreadablePicture::leave_out;
-  Index most_of_class = std::numeric_limits<Index>::max();  ///< number of pictures to read per class, the first ones;
-                                                            ///< >= 1
+  Index most_of_class = std::numeric_limits<Index>::max();  ///< pictures to read per class, the first ones; >= 1
 
   /// Throws OptionError if an option is out of range.
   void check() const {
@@ -124,8 +123,7 @@ struct ImageFolderOptions {
 /// The content of folders of pictures.
 struct ImageFolders {
   ImageDataSet data;
-  std::vector<std::string> left_out = {};  ///< the reason for each picture that could not be read: "file 'cat/1.jpg':
-                                           ///< ..."
+  std::vector<std::string> left_out = {};  ///< why, for each unreadable picture: "file 'cat/1.jpg': ..."
 };
 
 /// The content of folders for training and test; `left_out` is that of both.

@@ -244,8 +244,8 @@ class LaneSum {
   LaneSum(const LaneSum&) = delete;
   LaneSum& operator=(const LaneSum&) = delete;
 
-  /// Reports to the sum when the last backward pass into this lane completes parameters; empty if passes are not
-  /// observed, for a single rank or an objective that may add to a parameter twice.
+  /// An observer of the last backward pass into this lane, which reports complete parameters to the sum; empty for a
+  /// single rank, or if the model's backward pass may add to a parameter twice.
   [[nodiscard]] GradientObserver observer(Index lane) {
     if constexpr (GoesBackAsChain<Model>)
       if (over_ranks_ != nullptr)

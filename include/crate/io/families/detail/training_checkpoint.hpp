@@ -25,8 +25,7 @@
 namespace crate::detail {
 
 inline constexpr std::string_view checkpoint_steps_key = "optimiser steps";  // all checkpoints have it
-inline constexpr std::string_view checkpoint_format = "2";  // format 1, which had no such entry, has no checksum and no
-                                                            // model
+inline constexpr std::string_view checkpoint_format = "2";  // 1, without this entry: no checksum, no model
 inline constexpr std::string_view unpublished_key = "model without published form";  // with the reason
 inline constexpr std::string_view published_part_key = "part with published form";   // for models with further parts
 inline constexpr std::string_view model_metadata_prefix = "crate.";

@@ -24,7 +24,8 @@ namespace crate::detail {
 
 /// Walks through nested dicts, lists and tuples, and lists the tensors under their paths of keys and positions, such as
 /// 'optimizer.state.0.exp_avg'. Plain values in nested dicts become texts under their paths.
-///  Values without tensors never stop the walk: they are left out in lists, and if keys are too long, containers
+///
+/// Values without tensors never stop the walk: they are left out in lists, and if keys are too long, containers
 /// too deep or texts not UTF-8.
 class TensorTree {
  public:
