@@ -13,9 +13,9 @@ namespace crate {
 
 /// Factors that change from step to step.
 struct StepFactors {
-  double rate = 1;      ///< of the optimiser's rate, from the schedule
-  double gradient = 1;  ///< of the gradient, from clipping
-  double decay = 1;     ///< of the optimiser's weight decay
+  double rate = 1;      ///< factor of the learning rate, from the schedule
+  double gradient = 1;  ///< factor of the gradient, from clipping
+  double decay = 1;     ///< factor of the weight decay
   /// The part of the model whose parameters stay fixed; empty for none. Their moments are still updated, so that the
   /// first step after freezing has the usual length.
   std::string_view frozen_part = {};
