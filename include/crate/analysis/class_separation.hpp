@@ -16,8 +16,7 @@
 namespace crate {
 
 struct ClassSeparation {
-  double separation = 0;  ///< mean |cosine| of pairs within a class over that of pairs from two classes, centred; may
-                          ///< be infinite
+  double separation = 0;  ///< mean |cosine| of pairs within a class over that of pairs of two, centred; may be infinite
   double nearest_neighbour = 0;  ///< share of tokens whose nearest other token, by cosine, has the same class
 };
 

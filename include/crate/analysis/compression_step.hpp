@@ -14,8 +14,7 @@ namespace crate {
 
 /// Comparison of one step X -> X + S of a token set with the exact step, in the layer's subspaces; rates in nats.
 struct StepComparison {
-  double cosine = 0;        ///< <S, -grad R^c(X)> / (||S|| ||grad R^c(X)||): 1 for steepest descent, 0 if either is
-                            ///< zero
+  double cosine = 0;        ///< <S, -grad R^c(X)> / (||S|| ||grad R^c(X)||): 1 straight down, 0 if either is zero
   double rate = 0;          ///< R^c(X | U_[K])
   double change = 0;        ///< R^c(X + S) - R^c(X)
   double exact_change = 0;  ///< R^c(X - t grad R^c(X)) - R^c(X), t such that the exact step is as long as S

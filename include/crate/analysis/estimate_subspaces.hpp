@@ -52,8 +52,7 @@ template <Scalar S>
 struct EstimatedSubspaces {
   Subspaces<Matrix<S>> subspaces;  ///< orthonormal bases; the columns of each by decreasing energy of its tokens
   std::vector<Index> membership;   ///< for each token, the subspace that holds most of its energy
-  double residual;  ///< share of the energy outside the subspaces: sum_i ||z_i - U_k U_k^T z_i||^2 / ||Z||^2, k =
-                    ///< membership
+  double residual;  ///< share of the energy outside: sum_i ||z_i - U_k U_k^T z_i||^2 / ||Z||^2, k = membership
 };
 
 namespace detail {

@@ -24,8 +24,8 @@
 #include "crate/operators/rate_reduction.hpp"
 #include "crate/operators/unit_columns.hpp"
 
-// The effect of every layer on the objective from which it is derived, the sparse rate reduction R - R^c - lambda
-// ||Z||_0.
+// The effect of every layer on the objective from which it is derived, the sparse rate reduction
+// R - R^c - lambda ||Z||_0.
 //
 // Letters: Z tokens of one set, d x N; U_[K] the subspaces of the layer, d x (K p); X the tokens on which they act,
 // LN(Z) after a layer norm, otherwise Z; H = U^T X.

@@ -39,8 +39,8 @@ struct RandomCrop {
   }
 };
 
-/// Changes of brightness, contrast, saturation and hue, in random order: the first three by factors uniform in [max(0,
-/// 1 - b), 1 + b], the hue by a rotation uniform in [-hue, hue] of the circle.
+/// Changes of brightness, contrast, saturation and hue, in random order: the first three by factors uniform in
+/// [max(0, 1 - b), 1 + b], the hue by a rotation uniform in [-hue, hue] of the circle.
 struct ColourJitter {
   double probability = 0;  ///< probability of the jitter for each picture
   double brightness = 0, contrast = 0, saturation = 0;

@@ -42,8 +42,8 @@
 // and decoder block six. Folded weights are computed in double and rounded once.
 //
 // With weights in bfloat16, sums are in float. If the processor multiplies bfloat16, tokens are rounded, too, at twice
-// the speed of float; otherwise only the weights are. Two measures keep the error small: ISTA adds its step, (A - I) x
-// + c, to unrounded tokens x = LN(z), and attention in the first block rounds no tokens.
+// the speed of float; otherwise only the weights are. Two measures keep the error small: ISTA adds its step,
+// (A - I) x + c, to unrounded tokens x = LN(z), and attention in the first block rounds no tokens.
 
 namespace crate {
 

@@ -209,8 +209,8 @@ template <class Model>
   return static_cast<Index>(static_cast<double>(patch_grid(model).patches()) * (1 - model.about.mask_ratio));
 }
 
-/// Hides the patches with the largest noise in each image. Noise and result, 1 where a patch is hidden, are patches x
-/// B. Throws ShapeError unless the noise has the size of the model's grid, OptionError if it contains nan.
+/// Hides the patches with the largest noise in each image. Noise and result, 1 where a patch is hidden, are
+/// patches x B. Throws ShapeError unless the noise has the size of the model's grid, OptionError if it contains nan.
 template <class Model>
 [[nodiscard]] Matrix<typename Model::Scalar> mask_by_noise(const Model& model,
                                                            const Matrix<typename Model::Scalar>& noise) {

@@ -36,8 +36,8 @@ inline void check_image(const Image& image) {
 
 namespace detail {
 
-/// A picture of height x width from the pixels of another: pixel (y, x) is pixel number first + y row_step + x
-/// column_step of the other, counted row by row.
+/// A picture of height x width from the pixels of another: pixel (y, x) is pixel number first +
+/// y row_step + x column_step of the other, counted row by row.
 inline Image rearranged(const Image& from, Index height, Index width, Index first, Index row_step, Index column_step) {
   constexpr Index tile = 32;  // neighbours here may be rows apart there; tiles of both stay in the cache
   Image to{height, width, from.channels, {}};
