@@ -162,7 +162,7 @@ TEST_CASE("of a strict block the objective is that of its tokens, and its exact 
   const TokenSets<double> sets(draw_normal(random, 6, 9), TokenLayout({4, 5}).with_visible({4, 3}));
   LayerMeter meter(block);
   CHECK(message_of<OptionError>([&] { (void)block.forward(sets, {.observer = meter.observer()}); }) ==
-        "option: expected that enter() tells which tokens come to 'compress.projection', found no such call");
+        "option: expected LayerMeter: a call of enter(tokens) before 'compress.projection' runs, found none");
   meter.enter(sets.tokens);
   (void)block.forward(sets, {.observer = meter.observer()});
   const LayerMetrics& layer = meter.layers()[0];

@@ -242,13 +242,13 @@ TEST_CASE("features that cannot be probed are refused by name") {
   CHECK_THAT(refusal(bad, OptionError("")), ContainsSubstring("at least two classes, found class 1 alone"));
   bad = good;
   bad.labels.pop_back();
-  CHECK_THAT(refusal(bad, ShapeError("")), ContainsSubstring("expected 12 labels, one an example, found 11"));
+  CHECK_THAT(refusal(bad, ShapeError("")), ContainsSubstring("expected 12 labels, one per example, found 11"));
   bad = good;
   bad.labels[4] = 2;
   CHECK_THAT(refusal(bad, ShapeError("")), ContainsSubstring("label 4: expected 0 to 1, found 2"));
   bad = good;
   bad.features(1, 5) = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THAT(refusal(bad, PrecisionError("")), ContainsSubstring("finite features, found others in example 5"));
+  CHECK_THAT(refusal(bad, PrecisionError("")), ContainsSubstring("finite features, found nan or inf in example 5"));
   CHECK_THAT(message_of<OptionError>([&] { (void)classify_by_neighbours(good, good.features, {}, alone); }),
              ContainsSubstring("as neighbours, 20, found 12"));
   CHECK_THAT(message_of<ShapeError>(

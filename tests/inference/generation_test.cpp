@@ -206,8 +206,8 @@ TEST_CASE("what cannot be gone on with is refused by name", "[generation]") {
       generate(model, {{1}, {2, vocabulary}}, greedy),
       "prompt 1: expected ids from 0 to " + std::to_string(vocabulary - 1) + ", found " + std::to_string(vocabulary));
   CHECK_THROWS_WITH(written_to(model, random_ids(context), {.tokens = 2}),
-                    "generation: expected a text within the model's context of 24 tokens, or one to slide over; found "
-                    "prompt 0 of 24 and 2 to be written");
+                    "generation: expected a text within the model's context of 24 tokens, or slide > 0, found "
+                    "prompt 0 of 24 and 2 to generate");
   CHECK_THROWS_AS(written_to(model, {3}, {.tokens = 0}), OptionError);
   CHECK_THROWS_AS(written_to(model, {3}, {.slide = context + 1}), OptionError);
   CHECK_THROWS_AS(written_to(model, {3}, {.sampling = {.top_p = 0}}), OptionError);

@@ -124,7 +124,7 @@ TEST_CASE("where names or row numbers may as well be numbers, nobody guesses") {
   CHECK_THAT(refusal("t,a\n0,5\n1,6\n2,7\n"),
              ContainsSubstring("column 1 ('t') counts the lines, 0, 1, ...: it may be"));
   CHECK_THAT(refusal("1,5\n2,6\n3,7\n"), ContainsSubstring("column 1 counts the lines, 1, 2, ...: it may be"));
-  CHECK_THAT(refusal("0\n5\n6\n"), ContainsSubstring("line 1: it is the number of its column"));
+  CHECK_THAT(refusal("0\n5\n6\n"), ContainsSubstring("line 1: it is the index of its column"));
   CHECK_THAT(refusal(",a\n0.5,5\n"), ContainsSubstring("column 1 has no name"));
 }
 
@@ -203,14 +203,14 @@ TEST_CASE("nothing behind a closing quote is lost, and quoted fields are separat
     CHECK(parse_csv(text) == expected);
   }
   CHECK(refusal("\"1\"2\n\"3\"4\n") ==
-        "file 'x': line 1: expected ' ' or the line's end behind a closing quote, found '2'");
+        "file 'x': line 1: expected ' ' or the line's end after a closing quote, found '2'");
   for (const std::string text :
        {"\"1\":\"2\"\n\"3\":\"4\"", "\"1\"2", "1 \"2\"3\n", "\"1\"\"2\"|\"3\"4\n", "1,2\n\"3\" 4,5\n", "1\t\"2\"x\n"}) {
     CAPTURE(text);
-    CHECK_THAT(refusal(text), ContainsSubstring("behind a closing quote"));
+    CHECK_THAT(refusal(text), ContainsSubstring("after a closing quote"));
   }
   for (const std::string separator : {"\"", "1", "x", "Z", "-", ".", "#"})
-    CHECK_THAT(refusal("sep=" + separator + "\n1\n"), ContainsSubstring("expected a separator behind sep="));
+    CHECK_THAT(refusal("sep=" + separator + "\n1\n"), ContainsSubstring("expected a separator after sep="));
 }
 
 // "nan" and "NA" became classes, and the order by number had no place for NaN.

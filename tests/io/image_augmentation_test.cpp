@@ -318,7 +318,7 @@ TEST_CASE("augmentations that cannot be meant are refused by name") {
   CHECK_THAT(refusal({.solarise = -1}), ContainsSubstring("solarising"));
   const ImageView of_part{.part = PictureBox{.height = 1, .width = 1}};
   CHECK_THAT(message_of<OptionError>([&] { (void)seen(ramp(2, 2, 1), of_part, {}); }),
-             ContainsSubstring("with a crop for a view of a part"));
+             ContainsSubstring("with a crop, as the view is a part"));
   const ImageDataSet two = drawn_data(4, 2, 1);
   const std::vector<Index> all{0};
   CHECK_THAT(message_of<OptionError>([&] {

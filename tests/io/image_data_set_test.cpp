@@ -95,7 +95,7 @@ TEST_CASE("IDX files that lie, end early or go on are refused by name") {
   CHECK_THAT(message(idx_images.substr(0, 21), idx_labels), EndsWith("expected 6 bytes of pixels, found 5"));
   CHECK_THAT(message(big_endian({2051, 30, 2, 1}) + "123456", idx_labels),
              ContainsSubstring("expected 60 bytes, as the header says, found a file too small"));
-  CHECK_THAT(message(idx_images + "x", idx_labels), EndsWith("expected nothing behind the pixels, found more"));
+  CHECK_THAT(message(idx_images + "x", idx_labels), EndsWith("expected nothing after the pixels, found more"));
   CHECK_THAT(message(idx_images, big_endian({2049, 2}) + "12"),
              ContainsSubstring("labels': expected 3 labels, as there are images in"));
   CHECK_THAT(message(big_endian({2051, 0, 2, 1}), idx_labels), ContainsSubstring("found 0 of 2 x 1"));
@@ -103,7 +103,7 @@ TEST_CASE("IDX files that lie, end early or go on are refused by name") {
   CHECK_THAT(message(packed.substr(0, packed.size() - 9), idx_labels), EndsWith("found one that ends early"));
   std::string damaged = packed;
   damaged[packed.size() - 6] ^= 1;  // the checksum
-  CHECK_THAT(message(damaged, idx_labels), EndsWith("expected gzip data, found damaged ones"));
+  CHECK_THAT(message(damaged, idx_labels), EndsWith("expected gzip data, found damaged data"));
   CHECK_THAT(message(gzipped(idx_images.substr(0, 20)), idx_labels), EndsWith("expected 6 bytes of pixels, found 4"));
   CHECK_THAT(message(gzipped(idx_images + "x"), idx_labels), EndsWith("found more"));
   CHECK_THAT(message(packed + "x", idx_labels), EndsWith("found more"));
@@ -144,10 +144,10 @@ TEST_CASE("A gzip file may have several members, cut anywhere, and zeros behind 
     return message_of<FileError>([&] { (void)read_idx(images, labels); });
   };
   const std::string whole = gzipped(idx_images);
-  CHECK_THAT(message(whole + gzipped("x")), EndsWith("expected nothing behind the pixels, found more"));
+  CHECK_THAT(message(whole + gzipped("x")), EndsWith("expected nothing after the pixels, found more"));
   CHECK_THAT(message(whole + std::string(9, '\0') + "x"), EndsWith("found more"));
   CHECK_THAT(message(whole + "\x1F\x8B"), EndsWith("found one that ends early"));
-  CHECK_THAT(message(whole + "\x1F\x8B no member"), EndsWith("expected gzip data, found damaged ones"));
+  CHECK_THAT(message(whole + "\x1F\x8B no member"), EndsWith("expected gzip data, found damaged data"));
   CHECK_THAT(message(gzipped(idx_images.substr(0, 20)) + none), EndsWith("expected 6 bytes of pixels, found 4"));
 }
 
@@ -528,7 +528,7 @@ TEST_CASE("Pictures and class folders may be symbolic links, but not to nothing"
   CHECK(values(read_image_folders(folder.path(), two_by_two, threads).data) == std::vector<int>{20, 10, 30});
   std::filesystem::create_directory_symlink(store.file("n01443537"), folder.file("fish"));
   CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.path(), two_by_two, threads); }),
-             EndsWith("fish': expected the folder of a class, found a link that leads nowhere"));
+             EndsWith("fish': expected the folder of a class, found a broken link"));
 }
 
 TEST_CASE("Pictures in folders become images as `prepare` makes them, grey if asked for") {
@@ -586,7 +586,7 @@ TEST_CASE("Images are normalised by channel, in the order asked for") {
   CHECK(images(11, 1) == (115.0 / 255 - 0.1) / 2);
   CHECK(message_of<OptionError>([&] {
           (void)normalised_images<float>(data, order, {.mean = {1}, .deviation = {1}});
-        }) == "option: expected means of 2 channels, found 1");
+        }) == "option: expected a mean for each of 2 channels, found 1");
 }
 
 TEST_CASE("The measured normalisation gives mean 0 and deviation 1 to each channel") {

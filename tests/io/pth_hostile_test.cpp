@@ -44,7 +44,7 @@ TEST_CASE("what is no PyTorch file is refused") {
   CHECK_THAT(refusal(""), ContainsSubstring("file 'x': expected a PyTorch file, found an empty file"));
   CHECK(refusal("PK") == "file 'x': expected a PyTorch file, found a text that begins 'PK'");
   CHECK_THAT(refusal("PK\x03\x04"), ContainsSubstring("expected at least 22 bytes"));
-  CHECK_THAT(refusal(pickled(good)), ContainsSubstring("found a pickle of Python that torch.save did not write"));
+  CHECK_THAT(refusal(pickled(good)), ContainsSubstring("found a Python pickle that torch.save did not write"));
   CHECK_THAT(refusal(zip_of({{"x/a.txt", "1"}})),
              ContainsSubstring("with a member data.pkl, found one with 'x/a.txt'"));
   CHECK_THAT(refusal(zip_of({{"array.npy", "1"}})), ContainsSubstring("found arrays of numpy (.npz)"));

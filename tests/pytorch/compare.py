@@ -198,8 +198,8 @@ def refusals():
             check_refused("without heads", arguments(name), "heads: expected to be given")
         check_refused("heads", arguments("square", "images", "--heads", 5), "heads that divide the 12", "found 5")
         check_refused("heads of the file", arguments("written", "images", "--heads", 4), "heads: expected 3", "found 4")
-        check_refused("patch that is no square", arguments("oblong", "oblong images", "--heads", 3, "--channels", 3, "--image", "8x12"),
-                      "pixels of a patch", "no square")
+        check_refused("patch that is not a square", arguments("oblong", "oblong images", "--heads", 3, "--channels", 3, "--image", "8x12"),
+                      "pixels of a patch", "not a square")
         check_refused("patch", arguments("square", "images", "--heads", 3, "--patch", "4x5"), "pixels of a patch", "4 x 5")
         check_refused("patch of a kernel", arguments("alpha", "images", "--heads", 3, "--patch", "8x8"),
                       "patch height: expected 4", "found 8")

@@ -207,7 +207,7 @@ TEST_CASE("tokens and merges that do not fit are refused") {
   auto tokens = all_bytes();
   CHECK(refusal({tokens.begin() + 1, tokens.end()}, {}) ==
         "tokens: expected one for each of the 256 bytes, found none for byte 0");
-  CHECK(refusal(tokens, {{97, 98}}) == "merges: expected a token for what 97 and 98 make, found none");
+  CHECK(refusal(tokens, {{97, 98}}) == "merges: expected a token for the merge of 97 and 98, found none");
   CHECK(refusal(tokens, {{97, 256}}) == "token id: expected 0 to 255, found 256");
   CHECK(refusal(tokens, {{-1, 97}}) == "token id: expected 0 to 255, found -1");
   tokens.emplace_back("ab");

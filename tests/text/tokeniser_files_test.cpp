@@ -159,7 +159,7 @@ TEST_CASE("merges that do not fit their vocabulary are refused by line") {
   CHECK_THAT(refused("#version: 0.2\na b\nx yz\n"), ContainsSubstring("line 3" + expected + "'x yz'"));
   CHECK_THAT(refused("ab\n"), ContainsSubstring("line 1" + expected + "'ab'"));
   CHECK_THAT(refused("a b\n\n# #\n"), ContainsSubstring("line 2" + expected + "''"));
-  CHECK_THAT(refused("# #\n"), ContainsSubstring("expected a token for what"));
+  CHECK_THAT(refused("# #\n"), ContainsSubstring("expected a token for the merge of"));
   CHECK_THAT(refused("a b\na b\n"), ContainsSubstring("merges: expected each once"));
   CHECK(refused("a b\r\n\r\n") == "threw nothing");
 }

@@ -11,18 +11,18 @@
 #include "crate/kernels/product.hpp"
 #include "crate/operators/unit_columns.hpp"
 
-// How well tokens of one class keep together and apart from the others, where their classes are known.
+// How well tokens of one class stay together and apart from the others, if their classes are known.
 
 namespace crate {
 
 struct ClassSeparation {
-  double separation = 0;  ///< mean |cosine| of pairs in a class over that of pairs of two, centred; may be infinite
-  double nearest_neighbour = 0;  ///< share of tokens whose nearest other token, by cosine, is of their class
+  double separation = 0;  ///< mean |cosine| of pairs within a class over that of pairs of two, centred; may be infinite
+  double nearest_neighbour = 0;  ///< share of tokens whose nearest other token, by cosine, has the same class
 };
 
 namespace detail {
 
-/// Calls body(j, cosines) for every token j, with its cosines to all tokens.
+/// Calls body(j, cosines) for every token j, with the cosines between it and all tokens.
 template <Scalar S, class Body>
 void for_each_token_cosines(const Matrix<S>& unit, Threads& threads, const Body& body) {
   constexpr Index most_columns = 256;
@@ -46,8 +46,9 @@ template <Scalar S>
       (same ? pairs_within : pairs_between) += 1;
     }
   });
-  check_option(pairs_within > 0 && pairs_between > 0, "tokens of at least two classes, and two of one", "others");
-  check_option(within + between > 0, "tokens that are not all alike", "such");
+  check_option(pairs_within > 0 && pairs_between > 0,
+               "class separation: two or more classes, and one with two tokens or more", "fewer");
+  check_option(within + between > 0, "class separation: tokens that differ", "tokens that are all alike");
   return (within / pairs_within) / (between / pairs_between);
 }
 
@@ -66,20 +67,20 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// Compares all pairs of tokens, d x N: O(N^2 d). `classes` tells the class of each. Throws ShapeError unless there is
-/// a class a token, OptionError unless there are pairs within a class and pairs of two, and tokens differ,
-/// PrecisionError on tokens that are not finite.
+/// Compares all pairs of tokens, d x N: O(N^2 d). `classes` holds the class of each token. Throws ShapeError unless
+/// there is one class per token, OptionError unless there are pairs within a class and pairs from two classes, and
+/// tokens that differ, PrecisionError if tokens are not finite.
 template <class ZDerived>
 [[nodiscard]] ClassSeparation class_separation(const Eigen::MatrixBase<ZDerived>& tokens,
                                                const std::vector<Index>& classes, Threads& threads) {
   using S = typename ZDerived::Scalar;
   check_size("class separation: classes", static_cast<Index>(classes.size()), tokens.cols());
   const Matrix<S> z = tokens;
-  if (!z.allFinite()) throw PrecisionError("class separation: expected finite tokens, found others");
+  if (!z.allFinite()) throw PrecisionError("class separation: expected finite tokens, found nan or inf");
   return {detail::separation<S>(z, classes, threads), detail::nearest_neighbour_share<S>(z, classes, threads)};
 }
 
-/// On one thread.
+/// class_separation on one thread.
 template <class ZDerived>
 [[nodiscard]] ClassSeparation class_separation(const Eigen::MatrixBase<ZDerived>& tokens,
                                                const std::vector<Index>& classes) {

@@ -8,23 +8,23 @@
 #include "crate/operators/subspace_coding_rate.hpp"
 #include "crate/operators/subspaces.hpp"
 
-// What a layer's step does to the rate R^c that it is meant to lower, beside the exact gradient step.
+// How much a layer's step lowers the rate R^c, compared with the exact gradient step.
 
 namespace crate {
 
-/// Of one step from X to X + S on one token set, in the basis of its layer; rates in nats.
+/// Comparison of one step X -> X + S of a token set with the exact step, in the layer's subspaces; rates in nats.
 struct StepComparison {
-  double cosine = 0;        ///< <S, -grad R^c(X)> / (||S|| ||grad R^c(X)||): 1 straight down, 0 where either is zero
+  double cosine = 0;        ///< <S, -grad R^c(X)> / (||S|| ||grad R^c(X)||): 1 straight down, 0 if either is zero
   double rate = 0;          ///< R^c(X | U_[K])
   double change = 0;        ///< R^c(X + S) - R^c(X)
   double exact_change = 0;  ///< R^c(X - t grad R^c(X)) - R^c(X), t such that the exact step is as long as S
 };
 
-/// Compares the step S, d x N, from tokens X, d x N, with the one down the gradient of eq. (9) of arXiv 2311.13110. An
-/// MSSA step need not lower R^c: as published, it leaves out the term a Z of the gradient. Cost: that of three rates
-/// and a gradient, in double: changes are small differences of rates. Where the subspaces' map has a bias b, K p, rates
-/// are those of U^T X + b 1^T. Throws as subspace_coding_rate, and ShapeError unless S is of X's size and b, if any, of
-/// K p entries.
+/// Compares the step S, d x N, from tokens X, d x N, with the step along the gradient of eq. (9) of arXiv 2311.13110.
+/// An MSSA step need not lower R^c: as published, it omits the term a Z of the gradient. Cost: three rates and a
+/// gradient, in double, because changes are small differences of rates. If the subspaces' map has a bias b, K p, the
+/// rates are those of U^T X + b 1^T. Throws as subspace_coding_rate, and ShapeError unless S has the size of X and b,
+/// if any, K p entries.
 template <class XDerived, class Bases, class StepDerived>
 [[nodiscard]] StepComparison compare_with_exact_step(const Eigen::MatrixBase<XDerived>& tokens,
                                                      const Subspaces<Bases>& subspaces,

@@ -10,15 +10,15 @@
 #include "crate/core/matrix.hpp"
 #include "crate/kernels/product.hpp"
 
-// Orthonormal dictionaries from tokens alone: the principal directions, and the sparsest basis found from there.
+// Orthonormal dictionaries from tokens alone: the principal directions, and the sparsest basis that is found from them.
 //
 // Letters: Z tokens, d x N; D dictionary, d x d, D^T D = I; A codes, d x N.
 
 namespace crate {
 
 struct DictionaryEstimationOptions {
-  double threshold = 0.1;  ///< t >= 0: what a non-zero code entry must exceed to be worth its cost t^2
-  int iterations = 30;     ///< of coding and refitting; >= 0
+  double threshold = 0.1;  ///< t >= 0: entries of the code below it are set to 0; each remaining entry costs t^2
+  int iterations = 30;     ///< alternations of coding and refitting; >= 0
 
   void check() const {
     check_option(std::isfinite(threshold) && threshold >= 0, "dictionary estimation: threshold >= 0", threshold);
@@ -30,7 +30,7 @@ namespace detail {
 
 /// The orthogonal matrix nearest to a non-singular square one, M (M^T M)^{-1/2}, by Newton's iteration X <- (g X +
 /// X^{-T} / g) / 2 with the scaling of Higham, "Computing the polar decomposition - with applications", SIAM J. Sci.
-/// Stat. Comput. 7 (1986). About ten inversions, whatever the condition.
+/// Stat. Comput. 7 (1986). About ten inversions for any condition number.
 template <Scalar S>
 [[nodiscard]] Matrix<S> nearest_orthogonal(Matrix<S> x) {
   constexpr int most_iterations = 40;
@@ -69,7 +69,7 @@ template <Scalar S>
   return result;
 }
 
-/// Eigenvectors and eigenvalues of a symmetric matrix. Throws PrecisionError if they are not found.
+/// Eigenvectors and eigenvalues of a symmetric matrix. Throws PrecisionError if the iteration does not converge.
 template <Scalar S>
 [[nodiscard]] Eigen::SelfAdjointEigenSolver<Matrix<S>> eigen_decomposition(const Matrix<S>& symmetric) {
   Eigen::SelfAdjointEigenSolver<Matrix<S>> solver(symmetric);
@@ -79,8 +79,8 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// The eigenvectors of Z Z^T by falling eigenvalue, d x d: the dictionary of plain principal component analysis.
-/// Throws ShapeError on an empty Z, OptionError on tokens that are not finite.
+/// The eigenvectors of Z Z^T by decreasing eigenvalue, d x d: the dictionary of principal component analysis.
+/// Throws ShapeError if Z is empty, OptionError if tokens are not finite.
 template <class ZDerived>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> principal_directions(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                      Threads& threads) {
@@ -93,10 +93,10 @@ template <class ZDerived>
 /// An orthonormal dictionary in which the tokens have sparse codes: a stationary point, reached from the principal
 /// directions, of
 ///   min over D^T D = I and A of ||Z - D A||_F^2 + t^2 ||A||_0,
-/// by turns A = D^T Z where it exceeds t and 0 elsewhere, and D = the orthogonal factor of Z A^T (Lesage et al.,
-/// "Learning unions of orthonormal bases with thresholded singular value decomposition", ICASSP 2005). No turn raises
-/// the objective. Cost: O(N d^2 + d^3) an iteration. Throws OptionError on an option out of range or tokens that are
-/// not finite or all zero, ShapeError on an empty Z.
+/// alternating A = D^T Z where it exceeds t and 0 elsewhere, and D = the orthogonal factor of Z A^T (Lesage et al.,
+/// "Learning unions of orthonormal bases with thresholded singular value decomposition", ICASSP 2005). No iteration
+/// raises the objective. Cost: O(N d^2 + d^3) per iteration. Throws OptionError if an option is out of range or if
+/// tokens are not finite or all zero, ShapeError if Z is empty.
 template <class ZDerived>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> estimate_dictionary(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                     const DictionaryEstimationOptions& options,
@@ -106,10 +106,10 @@ template <class ZDerived>
   if (tokens.size() == 0) throw ShapeError("dictionary estimation: expected tokens, found none");
   const auto [z, exponent] = detail::scaled_tokens<S>(tokens);
   const auto energy = static_cast<double>(z.squaredNorm());
-  check_option(energy > 0, "tokens of finite, positive energy", energy);
+  check_option(energy > 0, "dictionary estimation: tokens that are not all zero", "zeros only");
   Matrix<S> dictionary = principal_directions(z, threads);
 
-  // An atom that no token uses is not determined by Z A^T; this much inertia leaves it where it is.
+  // Z A^T does not determine an atom that no token uses; this regularisation keeps the atom in place.
   const S inertia = std::sqrt(Eigen::NumTraits<S>::epsilon()) * static_cast<S>(energy);
   const S threshold = static_cast<S>(std::ldexp(options.threshold, -exponent));
   Matrix<S> codes(z.rows(), z.cols());
@@ -122,7 +122,7 @@ template <class ZDerived>
   return dictionary;
 }
 
-/// On one thread.
+/// estimate_dictionary on one thread.
 template <class ZDerived>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> estimate_dictionary(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                     const DictionaryEstimationOptions& options = {}) {

@@ -18,8 +18,8 @@
 #include "crate/operators/subspaces.hpp"
 
 // Subspaces U_[K] from tokens alone, by the K-subspaces iteration (Bradley and Mangasarian, "k-plane clustering", J.
-// Global Optimization 16, 2000; Tseng, "Nearest q-flat to m points", JOTA 105, 2000), started from the leading
-// directions of neighbourhoods that are chosen far apart.
+// Global Optimization 16, 2000; Tseng, "Nearest q-flat to m points", JOTA 105, 2000). It starts from the leading
+// directions of neighbourhoods of tokens that are far apart.
 //
 // Letters: Z tokens, d x N; K subspaces of dimension p with orthonormal bases U_k, d x p.
 
@@ -28,10 +28,10 @@ namespace crate {
 struct SubspaceEstimationOptions {
   Index subspaces = 8;             ///< K >= 1
   Index dim = 4;                   ///< p >= 1
-  int restarts = 16;               ///< starts from different neighbourhoods, of which the best is kept; >= 1
-  int iterations = 100;            ///< of assigning and refitting at most, after each start; >= 1
-  double tolerance = 1e-5;         ///< an iteration that lowers the residual by less than this share is the last; >= 0
-  double search_tolerance = 1e-3;  ///< the same while the starts are compared; >= 0
+  int restarts = 16;               ///< number of random starts, of which the best is kept; >= 1
+  int iterations = 100;            ///< at most, of assigning and refitting, after each start; >= 1
+  double tolerance = 1e-5;         ///< stops when an iteration lowers the residual by less than this share; >= 0
+  double search_tolerance = 1e-3;  ///< tolerance while the starts are compared; >= 0
   Index search_tokens =
       4096;  ///< the starts are compared on this many tokens, drawn at random, if there are more; >= 1
   std::uint64_t seed = 0;
@@ -50,9 +50,9 @@ struct SubspaceEstimationOptions {
 /// Subspaces that were fitted to tokens, and how well they fit.
 template <Scalar S>
 struct EstimatedSubspaces {
-  Subspaces<Matrix<S>> subspaces;  ///< orthonormal bases; the columns of each by falling energy of its tokens
+  Subspaces<Matrix<S>> subspaces;  ///< orthonormal bases; the columns of each by decreasing energy of its tokens
   std::vector<Index> membership;   ///< for each token, the subspace that holds most of its energy
-  double residual;  ///< the share of the energy outside: sum_i ||z_i - U_k U_k^T z_i||^2 / ||Z||^2, k = membership
+  double residual;  ///< share of the energy outside: sum_i ||z_i - U_k U_k^T z_i||^2 / ||Z||^2, k = membership
 };
 
 namespace detail {
@@ -63,7 +63,7 @@ template <Scalar S>
   return factor.householderQ() * Matrix<S>::Identity(a.rows(), a.cols());
 }
 
-/// One sweep of orthogonal iteration: closer to the leading eigenvectors of Z Z^T, and never less energy of Z inside.
+/// One sweep of orthogonal iteration towards the leading eigenvectors of Z Z^T; never captures less energy of Z.
 template <Scalar S>
 [[nodiscard]] Matrix<S> towards_leading_directions(const Matrix<S>& tokens, const Matrix<S>& basis) {
   Threads alone;
@@ -71,7 +71,7 @@ template <Scalar S>
   return orthonormal_columns<S>(product_of(tokens, inside.transpose(), alone));
 }
 
-/// The basis turned within its span so that Z has falling, uncorrelated energies along its columns.
+/// The basis rotated within its span so that the coordinates of Z are uncorrelated, with decreasing energies.
 template <Scalar S>
 [[nodiscard]] Matrix<S> by_falling_energy(const Matrix<S>& tokens, const Matrix<S>& basis) {
   Threads alone;
@@ -95,8 +95,8 @@ class SubspaceFit {
 
   void start_from(const Matrix<S>& bases) { bases_ = bases; }
 
-  /// Bases of neighbourhoods: the first centre at random, each further one with a chance proportional to the energy
-  /// that the bases so far leave out.
+  /// Starts from the bases of neighbourhoods; each centre is a token drawn with a probability proportional to its
+  /// energy outside the bases so far.
   void start_from_neighbourhoods(Random& random) {
     Vector<S> outside = energies_;
     for (Index k = 0; k < options_.subspaces; ++k) {
@@ -126,7 +126,7 @@ class SubspaceFit {
  private:
   [[nodiscard]] auto basis(Index k) { return bases_.middleCols(k * options_.dim, options_.dim); }
 
-  /// An index with a chance proportional to its weight.
+  /// An index, drawn with probability proportional to its weight.
   [[nodiscard]] static Index draw(const Vector<S>& weights, Random& random) {
     double left = random.uniform() * static_cast<double>(weights.sum());
     for (Index i = 0; i < weights.size(); ++i) {
@@ -156,7 +156,7 @@ class SubspaceFit {
     return directions;
   }
 
-  /// Every token to the subspace that holds most of its energy.
+  /// Assigns every token to the subspace that holds most of its energy.
   void assign() {
     Matrix<S> inside(bases_.cols(), tokens_.cols());
     multiply(bases_.transpose(), tokens_, inside, threads_);
@@ -172,7 +172,7 @@ class SubspaceFit {
     residual_ = left / energies_.template cast<double>().sum();
   }
 
-  /// Every subspace towards the leading directions of its tokens. One without tokens stays where it is.
+  /// Moves every subspace towards the leading directions of its tokens. A subspace without tokens stays.
   void refit() {
     threads_.for_each(options_.subspaces, [&](Index k, int) {
       const Matrix<S> members = members_of(k);
@@ -196,7 +196,7 @@ class SubspaceFit {
   double residual_ = 1;
 };
 
-/// `count` of the numbers 0 to all - 1, drawn at random, in their order.
+/// `count` of the numbers 0 to all - 1, drawn at random, in ascending order.
 [[nodiscard]] inline std::vector<Index> sample_of(Index all, Index count, Random& random) {
   std::vector<Index> columns(static_cast<std::size_t>(all));
   std::iota(columns.begin(), columns.end(), Index{0});
@@ -207,13 +207,13 @@ class SubspaceFit {
   return columns;
 }
 
-/// `count` columns drawn at random, in their order.
+/// `count` columns drawn at random, in ascending order.
 template <Scalar S>
 [[nodiscard]] Matrix<S> sample_columns(const Matrix<S>& tokens, Index count, Random& random) {
   return tokens(Eigen::all, sample_of(tokens.cols(), count, random));
 }
 
-/// The bases of the start that leaves the least energy outside.
+/// The bases of the start with the least energy outside.
 template <Scalar S>
 [[nodiscard]] Matrix<S> best_start(const Matrix<S>& tokens, const SubspaceEstimationOptions& options,
                                    Threads& threads) {
@@ -233,11 +233,11 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// K subspaces of dimension p that hold as much as possible of the tokens' energy, every token in one of them:
+/// K subspaces of dimension p that hold as much as possible of the tokens' energy, each token in one of them:
 ///   min over U_k with U_k^T U_k = I of sum_i min_k ||z_i - U_k U_k^T z_i||^2.
 /// Finds a local minimum, the best of several starts; equal seeds give equal results on any number of threads. Cost:
-/// O(N d K p) an iteration. Throws OptionError on an option out of range, ShapeError unless p <= d and N >= K p, and
-/// OptionError on tokens that are not finite or all zero.
+/// O(N d K p) per iteration. Throws OptionError if an option is out of range, ShapeError unless p <= d and N >= K p,
+/// and OptionError if tokens are not finite or all zero.
 template <class ZDerived>
 [[nodiscard]] EstimatedSubspaces<typename ZDerived::Scalar> estimate_subspaces(
     const Eigen::MatrixBase<ZDerived>& tokens, const SubspaceEstimationOptions& options, Threads& threads) {
@@ -253,7 +253,7 @@ template <class ZDerived>
                                  " tokens for ", options.subspaces, " subspaces of dimension ", options.dim, ", found ",
                                  z.cols()));
   const double energy = static_cast<double>(z.squaredNorm());
-  check_option(energy > 0, "tokens of finite, positive energy", energy);
+  check_option(energy > 0, "subspace estimation: tokens that are not all zero", "zeros only");
 
   detail::SubspaceFit<S> fit(z, options, threads);
   const Index searched = std::max(options.search_tokens, options.subspaces * options.dim);
@@ -268,7 +268,7 @@ template <class ZDerived>
   return {Subspaces<Matrix<S>>(fit.bases(), options.subspaces), fit.membership(), fit.residual()};
 }
 
-/// On one thread.
+/// estimate_subspaces on one thread.
 template <class ZDerived>
 [[nodiscard]] EstimatedSubspaces<typename ZDerived::Scalar> estimate_subspaces(
     const Eigen::MatrixBase<ZDerived>& tokens, const SubspaceEstimationOptions& options = {}) {
@@ -285,15 +285,15 @@ template <Scalar S>
   const Matrix<S> inside = product_of(u.transpose(), v, alone);
   Matrix<S> outside = v;
   multiply_add(-1, u, inside, outside, alone);
-  check_option(outside.allFinite(), "principal angle: bases of finite numbers", "others");
+  check_option(outside.allFinite(), "principal angle: finite bases", "nan or inf");
   const S square = eigen_decomposition<S>(gram_of_rows<S>(outside.transpose(), alone)).eigenvalues().maxCoeff();
   return std::sqrt(std::clamp(square, S(0), S(1)));
 }
 
 }  // namespace detail
 
-/// The largest principal angle between the column spaces of two orthonormal bases of equal size, in degrees:
-/// the arc sine of ||(I - U U^T) V||, which stays precise at small angles.
+/// The largest principal angle between the column spaces of two orthonormal bases of equal size, in degrees: the arc
+/// sine of ||(I - U U^T) V||, which is accurate for small angles.
 template <class UDerived, class VDerived>
 [[nodiscard]] double largest_principal_angle(const Eigen::MatrixBase<UDerived>& u,
                                              const Eigen::MatrixBase<VDerived>& v) {

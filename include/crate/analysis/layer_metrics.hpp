@@ -24,16 +24,17 @@
 #include "crate/operators/rate_reduction.hpp"
 #include "crate/operators/unit_columns.hpp"
 
-// What every layer of a model does to the objective that it is derived from, R - R^c - lambda ||Z||_0.
+// The effect of every layer on the objective from which it is derived, the sparse rate reduction
+// R - R^c - lambda ||Z||_0.
 //
-// Letters: Z tokens of one set, d x N; U_[K] the subspaces of the layer, d x (K p); X the tokens that they act on,
-// which is LN(Z) behind a layer norm, and Z where there is none; H = U^T X.
+// Letters: Z tokens of one set, d x N; U_[K] the subspaces of the layer, d x (K p); X the tokens on which they act,
+// LN(Z) after a layer norm, otherwise Z; H = U^T X.
 
 namespace crate {
 
-/// 1/2 sum_k log det(I + p / (m eps) X_k^T X_k) of projected tokens H = U^T Z, (K p) x m, where X_k are the head's rows
-/// with every token scaled to unit length (a token of zeros stays). eps stands where the paper's epsilon^2 stands. In
-/// nats. Source: the published visualisation code, which takes eps = 0.01.
+/// 1/2 sum_k log det(I + p / (m eps) X_k^T X_k) of projected tokens H = U^T Z, (K p) x m, in nats. X_k are the head's
+/// rows with every token scaled to unit length (a token of zeros stays). eps takes the place of the paper's epsilon^2.
+/// Source: the published visualisation code, which uses eps = 0.01.
 template <class HDerived>
 [[nodiscard]] double projected_coding_rate(const Eigen::MatrixBase<HDerived>& projected, Index heads,
                                            double eps = 0.01) {
@@ -51,9 +52,8 @@ template <class HDerived>
 struct LayerMeterOptions {
   double epsilon = 0.5;         ///< of the paper's rates, > 0
   double lambda = 0.1;          ///< weight of ||Z||_0 in the objective, >= 0
-  double published_eps = 0.01;  ///< of the published code's rate, which stands where epsilon^2 stands, > 0
-  bool paper_rates = true;      ///< whether R, R^c and what follows of them are measured, or the published rate
-                                ///< and the non-zero entries alone
+  double published_eps = 0.01;  ///< > 0; takes the place of epsilon^2 in the published code's rate
+  bool paper_rates = true;      ///< whether to measure R, R^c and what follows from them, too
 
   void check() const {
     SparseRateReductionOptions{.epsilon = epsilon, .lambda = lambda}.check();
@@ -61,10 +61,10 @@ struct LayerMeterOptions {
   }
 };
 
-/// Of token sets at one place of a model, each over the sets; rates in nats. Padding does not count. A set of zeros has
-/// the rates 0 and no entries that are not zero. What the meter's options leave out is of no sets. Of models of floats,
-/// R^c, head rates and the published rate have a relative error of at most 1e-4, mostly of 1e-8, as their Gram matrices
-/// are summed in floats; that of R is 1e-11. So R - R^c, and the objective, are known to 1e-4 R^c at worst.
+/// Statistics over token sets at one place in a model; rates in nats. Padding is ignored. A set of zeros has rate 0 and
+/// no non-zero entries. Quantities that the options switch off have a count of 0. For models of floats, R^c, head rates
+/// and the published rate have a relative error of at most 1e-4, typically 1e-8, as their Gram matrices are summed in
+/// floats; that of R is 1e-11. So R - R^c and the objective are accurate to 1e-4 R^c.
 struct TokenMetrics {
   Spread rate;                     ///< R(X)
   Spread subspace_rate;            ///< R^c(X | U_[K])
@@ -77,25 +77,24 @@ struct TokenMetrics {
   [[nodiscard]] bool is_measured() const { return non_zero.count() > 0; }
 };
 
-/// Of the block round one half-layer with subspaces; all in the basis of this layer.
+/// Metrics of the block around one half-layer with subspaces, all measured with this layer's subspaces.
 struct LayerMetrics {
-  std::string name;      ///< of that half-layer: "layers.3.compress"
-  TokenMetrics before;   ///< Z^l, which enter it
-  TokenMetrics between;  ///< Z^{l+1/2}, behind it
-  TokenMetrics after;    ///< Z^{l+1}, behind the block's other half; not measured where that comes first, in decoders
-  Spread
-      code_non_zero;  ///< share of non-zero codes inside an overcomplete or MLP half; of no sets where there are none
+  std::string name;      ///< name of that half-layer, such as "layers.3.compress"
+  TokenMetrics before;   ///< Z^l, its input
+  TokenMetrics between;  ///< Z^{l+1/2}, its output
+  TokenMetrics after;    ///< Z^{l+1}, after the block's other half; not measured in decoders, where it comes first
+  Spread code_non_zero;  ///< share of non-zero codes inside an overcomplete or MLP half; a count of 0 if there are none
 };
 
-/// Measures every layer of a model while it runs: hand `observer()` to its forward passes over as many batches as there
-/// are, then read `layers()`. Keeps one batch's tokens of one layer, never the data. In blocks of one width it costs
-/// two projections and seven Gram matrices a layer. Of a layer that runs several times in a pass, as inside Inverse,
-/// `before` is what its first turn was given.
+/// Measures every layer of a model while it runs: pass `observer()` to forward passes over any number of batches, then
+/// read `layers()`. Keeps one batch's tokens of one layer only. In blocks of one width the cost is two projections and
+/// seven Gram matrices per layer. For a layer that runs several times in a pass, as inside Inverse, `before` is the
+/// input of its first run.
 template <Scalar S>
 class LayerMeter {
  public:
-  /// Views the model, which must outlive the meter where it is; so must the threads. Throws OptionError on an option
-  /// out of range.
+  /// Keeps references to the model and the threads; both must outlive the meter, and the model must not move. Throws
+  /// OptionError if an option is out of range.
   template <class Model>
   explicit LayerMeter(const Model& model, const LayerMeterOptions& options = {}, Threads* threads = nullptr)
       : options_(options),
@@ -115,22 +114,22 @@ class LayerMeter {
   LayerMeter(const LayerMeter&) = delete;
   LayerMeter& operator=(const LayerMeter&) = delete;
 
-  /// Of every layer that has subspaces, in the model's order.
+  /// One entry for every layer with subspaces, in the model's order.
   [[nodiscard]] const std::vector<LayerMetrics>& layers() const { return layers_; }
 
   [[nodiscard]] Observer<S> observer() {
     return [this](const HalfStep<S>& step) { see(step); };
   }
 
-  /// The tokens of the next pass. To be called before every pass of a block or stack, of which no observer sees what
-  /// enters; of models of images or words, this is not needed.
+  /// Sets the input tokens of the next pass. Call it before each pass of a bare block or stack, whose input no observer
+  /// sees. Image and language models do not need it.
   void enter(ConstTokens<S> tokens) {
     latest_ = tokens;
     was_told_ = true;
     running_.reset();
   }
 
-  /// Throws OptionError where `enter` was to be called and was not, ShapeError if it was told other tokens.
+  /// Throws OptionError if `enter` should have been called and was not, ShapeError if its tokens had another size.
   void see(const HalfStep<S>& step) {
     if (running_ && !is_inside(step.name, layers_[*running_].name)) running_.reset();
     if (const auto of_layer = layer_projecting(step.name)) {
@@ -163,18 +162,18 @@ class LayerMeter {
 
   void measure_entering(std::size_t index, const HalfStep<S>& step) {
     open_.reset();
-    if (awaits_tokens_ && index == 0) {  // what is the latest is of the pass before
-      check_option(was_told_, concatenate("that enter() tells which tokens come to '", step.name, "'"), "no such call");
+    if (awaits_tokens_ && index == 0) {  // latest_ is still from the previous pass
+      check_option(was_told_, concatenate("LayerMeter: a call of enter(tokens) before '", step.name, "' runs"), "none");
       was_told_ = false;
     }
-    check_size(layers_[index].name + ": tokens that come to it", latest_.cols(), step.layout.tokens());
+    check_size(layers_[index].name + ": input tokens", latest_.cols(), step.layout.tokens());
     const Index rows = subspaces_[index].subspaces.bases().cols();
     measure(index, layers_[index].before, latest_, subspaces_[index].seen(latest_, threads_),
             step.activation.middleRows(subspaces_[index].first_row, rows), step.layout);
   }
 
-  /// Of the block's other half: its codes, and its result, whose name goes no further. Tokens of another size, or
-  /// others, are no such result.
+  /// Handles half-steps of the block's other half: its codes, and its output. Any other half-step of the model ends the
+  /// block.
   void see_behind(std::size_t index, const HalfStep<S>& step) {
     const std::string_view block = block_of(layers_[index].name);
     if (!step.name.starts_with(block)) return open_.reset();
@@ -198,13 +197,13 @@ class LayerMeter {
     return static_cast<double>((tokens.array() != S(0)).count()) / static_cast<double>(tokens.size());
   }
 
-  /// Adds every set of Z, which come from a half-layer.
+  /// Adds every set of Z, the output of a half-layer.
   void measure_behind(std::size_t index, TokenMetrics& metrics, ConstTokens<S> z, const TokenLayout& layout) {
     const Matrix<S> x = subspaces_[index].seen(z, threads_);
     measure(index, metrics, z, x, subspaces_[index].project(x, threads_), layout);
   }
 
-  /// Of one set: R(X), the share of non-zero entries, and of every head both of its rates.
+  /// For one set: R(X), the share of non-zero entries, and both rates of every head.
   struct SetRates {
     double rate = 0, non_zero = 0;
     std::vector<double> heads, published;
@@ -239,7 +238,7 @@ class LayerMeter {
     return detail::rate_in_scalar(evaluated(projected), {projected.rows(), projected.cols(), epsilon});
   }
 
-  /// Adds a set of so many entries.
+  /// Adds a set with this number of entries.
   void add(TokenMetrics& metrics, const SetRates& set, Index entries) const {
     const auto sum = [](const std::vector<double>& rates) { return std::accumulate(rates.begin(), rates.end(), 0.0); };
     metrics.published_rate.add(sum(set.published));
@@ -258,11 +257,11 @@ class LayerMeter {
   Threads& threads_;
   std::vector<LayerSubspaces<S>> subspaces_;
   std::vector<LayerMetrics> layers_;
-  std::map<std::string, std::size_t, std::less<>> halves_, projections_;  // which layer's half-steps these are
-  bool awaits_tokens_;                  // whether nobody sees what enters the first layer
-  bool was_told_ = false;               // what does, by whoever calls
-  Matrix<S> latest_;                    // what the half-step that runs was given
-  std::optional<std::size_t> running_;  // the layer that has projected its tokens and not yet handed on its result
+  std::map<std::string, std::size_t, std::less<>> halves_, projections_;  // the layer to which these half-steps belong
+  bool awaits_tokens_;                  // whether no observer sees the input of the first layer
+  bool was_told_ = false;               // whether enter() was called for this pass
+  Matrix<S> latest_;                    // the input of the half-step that runs
+  std::optional<std::size_t> running_;  // the layer that has projected its tokens but not yet returned its output
   std::optional<std::size_t> open_;     // the layer whose block runs
 };
 

@@ -24,22 +24,22 @@
 #include "crate/layers/self_attention.hpp"
 #include "crate/operators/subspaces.hpp"
 
-// The subspaces and dictionaries of a whole model, layer after layer, whatever it is made of.
+// The subspaces and dictionaries of all layers of a model, whatever its blocks are.
 
 namespace crate {
 
-/// U_[K] of one layer, a view, and the tokens that it acts on. Of MSSA and of a compression step it is their own; of
-/// ordinary self-attention, U_k^T is the map to the keys of head k, with its bias.
+/// U_[K] of one layer, a view, and the tokens on which it acts. For MSSA and compression steps these are the layer's
+/// own subspaces; for ordinary self-attention, U_k^T is the map to the keys of head k, with its bias.
 template <Scalar S>
 struct LayerSubspaces {
   std::string name;                   ///< of the half-layer: "layers.3.compress", "layers.3.attend"
   Subspaces<MatrixMap<S>> subspaces;  ///< U_[K], d x (K p)
-  Vector<S> bias = {};                ///< K p, of keys; empty if there is none
-  Index first_row = 0;                ///< of H in the half-step "projection" of the layer
-  std::function<void(ConstTokens<S>, Tokens<S>, Threads&)> norm = {};  ///< Z to X; absent where X = Z
-  bool steps_on_seen = false;  ///< whether the step goes from X to X + S, as on directions, or adds S to Z
+  Vector<S> bias = {};                ///< K p, of the keys; empty if there is none
+  Index first_row = 0;                ///< first row of H in the half-step "projection" of the layer
+  std::function<void(ConstTokens<S>, Tokens<S>, Threads&)> norm = {};  ///< maps Z to X; empty if X = Z
+  bool steps_on_seen = false;  ///< whether the step goes from X to X + S, as on directions, instead of adding S to Z
 
-  /// X, d x N, the tokens that U acts on: LN(Z) behind a layer norm, directions of Z, or Z itself.
+  /// X, d x N, the tokens on which U acts: LN(Z) after a layer norm, directions of Z, or Z itself.
   [[nodiscard]] Matrix<S> seen(ConstTokens<S> tokens, Threads& threads) const {
     check_size(name + ": rows of the tokens", tokens.rows(), subspaces.dim());
     if (!norm) return tokens;
@@ -56,7 +56,7 @@ struct LayerSubspaces {
     return h;
   }
 
-  /// S, d x N: by how much a layer that was given Z and made Z' of it moved what its subspaces see.
+  /// S, d x N: the step, in the space that the subspaces see, of a layer with this input and output.
   [[nodiscard]] Matrix<S> step(ConstTokens<S> before, ConstTokens<S> after, Threads& threads) const {
     return steps_on_seen ? Matrix<S>(seen(after, threads) - seen(before, threads)) : Matrix<S>(after - before);
   }
@@ -64,7 +64,7 @@ struct LayerSubspaces {
 
 namespace detail {
 
-/// Normalises as the layer norm in front of an `Inner` of this name, if there is one.
+/// The layer norm before an `Inner` of this name as a function, if there is one.
 template <class Inner, class Model>
 [[nodiscard]] auto norm_before(const Model& model, std::string_view name) {
   using S = typename Inner::Scalar;
@@ -115,7 +115,7 @@ template <Scalar S, class Model>
 
 }  // namespace detail
 
-/// The subspaces of every layer of a model, in its order. Views: the model must outlive them, where it is.
+/// The subspaces of every layer of a model, in its order. They are views: the model must outlive them, and not move.
 template <class Model>
 [[nodiscard]] auto layer_subspaces(const Model& model) {
   using S = typename Model::Scalar;
@@ -126,14 +126,14 @@ template <class Model>
   return list;
 }
 
-/// D of one layer, a copy, an atom a column.
+/// D of one layer, a copy; each column is an atom.
 template <Scalar S>
 struct LayerDictionary {
   std::string name;  ///< "layers.3.sparsify"
   Matrix<S> atoms;   ///< D, d x s
 };
 
-/// The dictionaries of every layer of a model, in its order: of ISTA, complete and overcomplete, and of decoders.
+/// The dictionaries of every layer of a model, in its order: of ISTA, complete or overcomplete, and of decoders.
 template <class Model>
 [[nodiscard]] auto layer_dictionaries(const Model& model) {
   using S = typename Model::Scalar;

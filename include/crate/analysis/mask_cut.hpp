@@ -18,12 +18,12 @@
 #include "crate/kernels/product.hpp"
 #include "crate/operators/unit_columns.hpp"
 
-// Objects of an image from how alike the features of its patches are, by normalised cuts.
+// Unsupervised segmentation: objects of an image by normalised cuts of the similarities between its patches' features.
 
 namespace crate {
 
 struct MaskCutOptions {
-  int masks = 3;            ///< objects to look for at most, >= 1
+  int masks = 3;            ///< maximum number of objects, >= 1
   double threshold = 0.15;  ///< tau in [-1, 1): cosine above which two patches are neighbours
 
   void check() const {
@@ -34,8 +34,8 @@ struct MaskCutOptions {
 
 namespace detail {
 
-/// A graph of patches, of affinities W: 1 where the cosine of two exceeds tau, 1e-5 elsewhere, so that it is connected.
-/// A template, here and below, so that only those pay for compiling it who use it.
+/// A graph of patches with affinities W: 1 for pairs whose cosine exceeds tau, 1e-5 for all others, so that it is
+/// connected. A template, like the functions below, so that only users of it compile it.
 template <Scalar S>
 class PatchGraph {
  public:
@@ -54,14 +54,14 @@ class PatchGraph {
 
   [[nodiscard]] Index patches() const { return neighbours_.cols(); }
 
-  /// Whether all pairs of different patches have one affinity.
+  /// Whether all pairs of different patches have the same affinity.
   [[nodiscard]] bool is_even() const {
     for (Index j = 1; j < patches(); ++j)
       if ((neighbours_.col(j).head(j) != neighbours_(0, 1)).any()) return false;
     return true;
   }
 
-  /// W x = 1e-5 (1^T x) 1 + (1 - 1e-5) B x, B the neighbours.
+  /// W x = 1e-5 (1^T x) 1 + (1 - 1e-5) B x, with B the neighbours.
   [[nodiscard]] Vector<S> weigh(const Vector<S>& x) const {
     constexpr S weakest = S(1e-5);
     Vector<S> result = Vector<S>::Constant(patches(), weakest * x.sum());
@@ -71,12 +71,12 @@ class PatchGraph {
   }
 
  private:
-  Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic> neighbours_;  // B, a byte a pair
+  Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic> neighbours_;  // B, one byte per pair
 };
 
-/// The eigenvector of the largest eigenvalue of a symmetric map x -> multiply(x) beside `known`, a unit eigenvector of
-/// it, to a residual of 1e-12 where the map is of norm 1: by the Lanczos iteration, in which every vector is made
-/// orthogonal to all before.
+/// The eigenvector of the largest eigenvalue of a symmetric map x -> multiply(x) that is orthogonal to `known`, a unit
+/// eigenvector of the map; to a residual of 1e-12 for a map of norm 1. By the Lanczos iteration with full
+/// reorthogonalisation.
 template <Scalar S, class Multiply>
 [[nodiscard]] Vector<S> largest_eigenvector_beside(const Vector<S>& known, const Multiply& multiply) {
   constexpr S tolerance = S(1e-12);
@@ -110,8 +110,8 @@ template <Scalar S, class Multiply>
   }
 }
 
-/// v of the second smallest l in (D - W) v = l D v, D = diag(W 1): by the second largest eigenvalue of the symmetric
-/// D^{-1/2} W D^{-1/2}, of which D^{1/2} 1 is the first eigenvector, and D^{1/2} v the second.
+/// v of the second smallest l in (D - W) v = l D v, D = diag(W 1), from the second largest eigenvalue of the symmetric
+/// D^{-1/2} W D^{-1/2}, whose first eigenvector is D^{1/2} 1 and second D^{1/2} v.
 template <Scalar S>
 [[nodiscard]] Vector<S> second_generalised_eigenvector(const PatchGraph<S>& graph) {
   const Vector<S> roots = graph.weigh(Vector<S>::Ones(graph.patches())).cwiseSqrt();
@@ -121,7 +121,7 @@ template <Scalar S>
   return largest_eigenvector_beside<S>(roots.normalized(), multiply).cwiseQuotient(roots);
 }
 
-/// The part of the mask that hangs together with one of its patches, through common edges.
+/// The 4-connected component of the mask that contains a patch.
 [[nodiscard]] inline Mask connected_part(const Mask& mask, Index row, Index column) {
   Mask part = Mask::Constant(mask.rows(), mask.cols(), false);
   std::vector<std::pair<Index, Index>> open{{row, column}};
@@ -135,8 +135,8 @@ template <Scalar S>
   return part;
 }
 
-/// Which side of the cut is the object: not that which holds three or four of the image's corners, and otherwise that
-/// of the largest |v|. Returns v with the sign by which the object is above the mean.
+/// Chooses the side of the cut that is the object: the side without three or more image corners, otherwise the side of
+/// the largest |v|. Returns v with the sign for which the object is above the mean.
 template <Scalar S>
 [[nodiscard]] Vector<S> towards_object(const Vector<S>& v, const std::vector<Index>& patches, Index rows,
                                        Index columns) {
@@ -153,21 +153,21 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// Masks of objects, rows x columns, the most conspicuous first, of the features F of an image's patches, n x (rows
-/// columns), row by row: such as TokenFeatures::patch_keys, whose affinities are sums over heads of inner products of
-/// U_k^T z. Each is the side of a normalised cut that is taken for the object, as far as it hangs together with its
-/// strongest patch; its patches leave the graph before the next cut. Source: arXiv 2301.11320 (MaskCut), with n = 3 and
-/// tau = 0.15 as in arXiv 2308.16271, without the conditional random field that smooths masks there.
-/// An image whose patches are all alike, or all unlike, has no masks. Cost: of N patches O(N^2 (n + m) + N m^2) a mask
-/// and N^2 bytes, m <= N turns of an iteration, few where objects stand out. Throws ShapeError on a wrong number of
-/// patches, OptionError on an option out of range or features that are not finite.
+/// Masks of objects, rows x columns, the most conspicuous first, from the features F of an image's patches, n x (rows
+/// columns), row by row, such as TokenFeatures::patch_keys, whose affinities are sums over heads of inner products of
+/// U_k^T z. Each mask is the connected part, around its strongest patch, of the object side of a normalised cut; its
+/// patches leave the graph before the next cut. Source: arXiv 2301.11320 (MaskCut), with n = 3 and tau = 0.15 as in
+/// arXiv 2308.16271, without its conditional random field, which smooths the masks.
+/// An image whose patches are all alike, or all unlike, has no masks. Cost for N patches: O(N^2 (n + m) + N m^2) per
+/// mask and N^2 bytes, with m <= N iterations, few if objects stand out. Throws ShapeError on a wrong number of
+/// patches, OptionError if an option is out of range or features are not finite.
 template <class FDerived>
 [[nodiscard]] std::vector<Mask> mask_cut(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
                                          const MaskCutOptions& options = {}) {
   options.check();
   check_size("mask cut: patches", features.cols(), rows * columns);
   const Matrix<double> f = features.template cast<double>();
-  check_option(f.allFinite(), "features that are finite", "others");
+  check_option(f.allFinite(), "mask cut: finite features", "nan or inf");
   std::vector<Index> left(static_cast<std::size_t>(f.cols()));
   std::iota(left.begin(), left.end(), Index{0});
   std::vector<Mask> masks;

@@ -10,15 +10,15 @@
 #include "crate/core/matrix.hpp"
 #include "crate/operators/patches.hpp"
 
-// Maps over the patches of an image, rows x columns, and masks of it.
+// Maps over the patches of an image, rows x columns, and masks.
 
 namespace crate {
 
-/// Which patches, or pixels, belong to something.
+/// A mask: true for the patches or pixels of an object.
 using Mask = Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic>;
 
-/// What there is of each token of one image, laid out as its patches lie, rows x columns. Tokens are the patches row by
-/// row, or the class token, which is left out, and these. Throws ShapeError on another number of tokens.
+/// One value per token of an image, arranged as its patches, rows x columns. The tokens are the patches row by row,
+/// optionally preceded by the class token, which is left out. Throws ShapeError on another number of tokens.
 template <class Derived>
 [[nodiscard]] auto over_patches(const Eigen::DenseBase<Derived>& of_tokens, Index rows, Index columns) {
   const Index patches = rows * columns;
@@ -32,7 +32,7 @@ template <class Derived>
 }
 
 /// A map or mask over patches at the image's resolution, image_height() x image_width(): every pixel has the value of
-/// its patch. Throws ShapeError unless the map is of the grid's size.
+/// its patch. Throws ShapeError unless the map has the size of the grid.
 template <class Derived>
 [[nodiscard]] Plain<Derived> at_image_resolution(const Eigen::DenseBase<Derived>& map, const PatchGrid& grid) {
   check_shape("map over patches", map, grid.rows, grid.columns);
@@ -42,15 +42,15 @@ template <class Derived>
   return pixels;
 }
 
-/// The largest entries of a map that together hold at least this share of its sum, and no more of them than that takes;
-/// of equal entries those earlier in a column, and in earlier columns. None of a map of zeros. Attention maps are
-/// published so, with the share 0.6. Throws OptionError unless 0 <= share <= 1 and entries are finite and not negative.
+/// The smallest set of largest entries of a map whose sum is at least `share` of the total; ties in column-major order.
+/// Empty for a map of zeros. Published attention masks use the share 0.6. Throws OptionError unless 0 <= share <= 1 and
+/// entries are finite and not negative.
 template <class Derived>
 [[nodiscard]] Mask top_mass(const Eigen::DenseBase<Derived>& map, double share = 0.6) {
   check_option(share >= 0 && share <= 1, "share of the mass in [0, 1]", share);
   const Matrix<double> values = map.derived().template cast<double>();
   check_option(values.size() == 0 || (values.allFinite() && values.minCoeff() >= 0),
-               "a map of finite entries that are not negative", "others");
+               "mask of a map: finite entries >= 0", "negative ones, nan or inf");
   std::vector<Index> order(static_cast<std::size_t>(values.size()));
   std::iota(order.begin(), order.end(), Index{0});
   const auto value = [&](Index i) { return values.reshaped()(i); };
@@ -66,7 +66,7 @@ template <class Derived>
   return mask;
 }
 
-/// |A and B| / |A or B|, and 1 of two empty masks. Throws ShapeError unless both are of one size.
+/// Intersection over union, |A and B| / |A or B|; 1 for two empty masks. Throws ShapeError unless their sizes agree.
 [[nodiscard]] inline double intersection_over_union(const Mask& a, const Mask& b) {
   check_shape("intersection over union: second mask", b, a.rows(), a.cols());
   const auto both = static_cast<double>((a && b).count()), either = static_cast<double>((a || b).count());

@@ -10,15 +10,16 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 
-// Principal components of features over the patches of several images, and the pictures that they make.
+// Principal components of features over the patches of several images, and pictures of them.
 
 namespace crate {
 
-/// Features F, n x N, about their mean m: F ~ m 1^T + V S. Of directions whose deviation is 0, any orthonormal ones.
+/// Principal component analysis of features F, n x N, with mean m: F ~ m 1^T + V S. Directions of zero deviation are
+/// arbitrary, but orthonormal.
 struct PrincipalComponents {
   Vector<double> mean;        ///< m, n
-  Matrix<double> directions;  ///< V, n x c, V^T V = I, by falling deviation; the largest |entry| of each is positive
-  Vector<double> deviations;  ///< of the scores along each, c; over N
+  Matrix<double> directions;  ///< V, n x c, V^T V = I, by decreasing deviation; the largest |entry| of each is positive
+  Vector<double> deviations;  ///< standard deviations of the scores along each direction, c; over N
 
   /// S = V^T (F - m 1^T), c x N. Throws ShapeError unless F has n rows.
   template <class FDerived>
@@ -28,15 +29,15 @@ struct PrincipalComponents {
   }
 };
 
-/// The first c components: eigenvectors of (F - m 1^T) (F - m 1^T)^T / N. Cost: O(N n^2 + n^3). Throws ShapeError on no
-/// features, OptionError unless 1 <= c <= n and the features are finite.
+/// The first c components: eigenvectors of (F - m 1^T) (F - m 1^T)^T / N. Cost: O(N n^2 + n^3). Throws ShapeError if
+/// there are no features, OptionError unless 1 <= c <= n and the features are finite.
 template <class FDerived>
 [[nodiscard]] PrincipalComponents principal_components(const Eigen::MatrixBase<FDerived>& features, Index count) {
   check_not_empty("principal components: features", features);
   const Index n = features.rows();
   check_option(count >= 1 && count <= n, concatenate("principal components from 1 to ", n), count);
   const Matrix<double> f = features.template cast<double>();
-  check_option(f.allFinite(), "features that are finite", "others");
+  check_option(f.allFinite(), "principal components: finite features", "nan or inf");
   PrincipalComponents result;
   result.mean = f.rowwise().mean();
   const Matrix<double> centred = f.colwise() - result.mean;
@@ -53,17 +54,17 @@ template <class FDerived>
   return result;
 }
 
-/// What principal components show of the patches of images, image after image.
+/// Pictures of the principal components of images' patches, one image after another.
 struct ComponentPicture {
-  Vector<double> foreground_score;  ///< N, in [0, 1]: the first component, away from what lies at images' borders
+  Vector<double> foreground_score;  ///< N, in [0, 1]: the first component; image borders score low
   std::vector<bool> is_foreground;  ///< N, where the score exceeds the threshold
   Matrix<double> colours;           ///< 3 x N, in [0, 1]: the next three, over the foreground; 0 in the background
 };
 
 namespace detail {
 
-/// Each row of what is selected to [0, 1]; rows of one value to 0. A template, here and below, so that only those pay
-/// for compiling it who use it.
+/// Scales the selected entries of each row to [0, 1]; rows of a single value become 0. A template, like the functions
+/// below, so that only users of it compile it.
 template <Scalar S>
 void scale_rows(Matrix<S>& rows, const std::vector<bool>& selected) {
   for (Index r = 0; r < rows.rows(); ++r) {
@@ -81,7 +82,7 @@ void scale_rows(Matrix<S>& rows, const std::vector<bool>& selected) {
   }
 }
 
-/// By how much patches at the border of their image score above the others, in the mean.
+/// The mean score of patches at the border of their image minus that of the others.
 template <class Derived>
 [[nodiscard]] double border_excess(const Eigen::MatrixBase<Derived>& scores, Index rows, Index columns) {
   double border = 0, inside = 0, count_at_border = 0, count_inside = 0;
@@ -96,11 +97,11 @@ template <class Derived>
 
 }  // namespace detail
 
-/// Foreground and colours of features F, n x N, the patches of one or more images of rows x columns each, side by side.
-/// The sign of the first component is that by which patches at the images' borders score lower. Images whose patches
-/// are all alike have no foreground; components beyond the rank of the features colour nothing. Source: arXiv
-/// 2308.16271, which thresholds the first component and colours the next three. Throws ShapeError unless there are
-/// whole images of at least 4 features, OptionError on a threshold outside [0, 1] or features that are not finite.
+/// Foreground and colours from features F, n x N: the patches of one or more images of rows x columns each, one image
+/// after another. The first component has the sign for which patches at image borders score lower. Images whose patches
+/// are all alike have no foreground; components beyond the rank of the features have colour 0. Source: arXiv
+/// 2308.16271, which thresholds the first component and colours by the next three. Throws ShapeError unless there are
+/// whole images with at least 4 features, OptionError if the threshold is outside [0, 1] or features are not finite.
 template <class FDerived>
 [[nodiscard]] ComponentPicture component_picture(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
                                                  double threshold = 0.5) {
@@ -112,7 +113,7 @@ template <class FDerived>
   Matrix<double> scores = components.scores(features);
   const double rounding = 64 * static_cast<double>(std::numeric_limits<typename FDerived::Scalar>::epsilon()) *
                           (components.mean.norm() + components.deviations(0));
-  for (Index i = 0; i < scores.rows(); ++i)  // not by `deviations`, roots of rounded variances
+  for (Index i = 0; i < scores.rows(); ++i)  // not from `deviations`, the square roots of rounded variances
     if (scores.row(i).norm() <= rounding * std::sqrt(static_cast<double>(scores.cols()))) scores.row(i).setZero();
   if (detail::border_excess(scores.row(0), rows, columns) > 0) scores.row(0) *= -1;
   ComponentPicture picture;

@@ -11,16 +11,16 @@
 #include "crate/operators/softmax.hpp"
 #include "crate/operators/subspaces.hpp"
 
-// How clean tokens are whose subspaces are known, and the law of attention alone that makes them cleaner.
+// The signal-to-noise ratio of tokens with known subspaces, and a theorem by which attention alone raises it.
 // Source: arXiv 2506.03790.
 //
-// Letters: Z tokens, d x N, of which those of cluster k, Z_k, lie near the subspace that U_k spans; U_k^T U_k = I.
+// Letters: Z tokens, d x N; those of cluster k, Z_k, lie near the span of U_k; U_k^T U_k = I.
 
 namespace crate {
 
-/// SNR_k = ||U_k U_k^T Z_k||_F / ||(I - U_k U_k^T) Z_k||_F of every cluster; infinite without noise, 0 of a cluster
-/// without tokens or with tokens of zeros alone. `clusters` tells the cluster of each token. Throws ShapeError on a
-/// wrong size, OptionError on a cluster that has no subspace.
+/// SNR_k = ||U_k U_k^T Z_k||_F / ||(I - U_k U_k^T) Z_k||_F of every cluster; infinite without noise, 0 for a cluster
+/// without tokens or with only zeros. `clusters` holds the cluster of each token. Throws ShapeError on a wrong size,
+/// OptionError on a cluster that has no subspace.
 template <class ZDerived, class Bases>
 [[nodiscard]] std::vector<double> signal_to_noise(const Eigen::MatrixBase<ZDerived>& tokens,
                                                   const Subspaces<Bases>& subspaces,
@@ -56,10 +56,11 @@ struct ThresholdedAttentionOptions {
 };
 
 /// Z + eta sum_k U_k U_k^T Z h(softmax(Z^T U_k U_k^T Z)), h(x) = tau where x > tau and 0 elsewhere.
-/// Law: for tokens z_i = U_k a_i + sum_{j != k} U_j e_ij of cluster k, a ~ N(0, I_p), e ~ N(0, delta^2 I_p), orthogonal
-/// subspaces and tau <= 1 / (1 + N exp(-9 p / 32)), it multiplies every SNR_k by 1 + eta tau, with high probability,
-/// for delta up to about (log N / p)^{1/2}. It holds of the first steps: when signals have grown, the attention of
-/// noise, too, exceeds tau. Throws ShapeError on a wrong size, OptionError on an option out of range.
+/// Theorem: for tokens z_i = U_k a_i + sum_{j != k} U_j e_ij of cluster k, a ~ N(0, I_p), e ~ N(0, delta^2 I_p),
+/// orthogonal subspaces and tau <= 1 / (1 + N exp(-9 p / 32)), it multiplies every SNR_k by 1 + eta tau, with high
+/// probability, for delta up to about (log N / p)^{1/2}. This holds for the first steps; once the signals have grown,
+/// the attention of noise exceeds tau, too. Throws ShapeError on a wrong size, OptionError if an option is out of
+/// range.
 template <class ZDerived, class Bases>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> thresholded_attention_step(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
@@ -85,7 +86,7 @@ struct ClusteredTokens {
   std::vector<Index> clusters;  ///< K n
 };
 
-/// n tokens of every cluster as the law wants them: z = U_k a + sum_{j != k} U_j e_j, a ~ N(0, I_p),
+/// n tokens of every cluster as the theorem assumes: z = U_k a + sum_{j != k} U_j e_j, a ~ N(0, I_p),
 /// e ~ N(0, delta^2 I_p).
 template <class Bases>
 [[nodiscard]] auto draw_clustered_tokens(const Subspaces<Bases>& subspaces, Index tokens_per_cluster, double delta,

@@ -7,7 +7,7 @@
 
 namespace crate {
 
-/// Mean and spread of numbers x_1, ..., x_n that come one after another and are not kept:
+/// Mean and standard deviation of a stream of numbers x_1, ..., x_n, which are not stored:
 ///   mean = sum_i x_i / n,   deviation = (sum_i (x_i - mean)^2 / (n - 1))^{1/2}.
 /// Source: Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics 4 (1962).
 class Spread {
@@ -20,8 +20,8 @@ class Spread {
   }
 
   [[nodiscard]] Index count() const { return count_; }
-  [[nodiscard]] double mean() const { return mean_; }  ///< 0 of none
-  /// 0 of fewer than two.
+  [[nodiscard]] double mean() const { return mean_; }  ///< 0 if there are none
+  /// 0 for fewer than two numbers.
   [[nodiscard]] double deviation() const {
     return count_ > 1 ? std::sqrt(squares_ / static_cast<double>(count_ - 1)) : 0;
   }

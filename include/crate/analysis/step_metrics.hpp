@@ -17,19 +17,19 @@ namespace crate {
 
 /// How the steps of one layer compare with exact ones, over token sets.
 struct StepMetrics {
-  std::string name;     ///< of the half-layer: "layers.3.compress"
-  Spread cosine;        ///< as StepComparison
+  std::string name;     ///< name of the half-layer, such as "layers.3.compress"
+  Spread cosine;        ///< see StepComparison
   Spread change;        ///< relative to the rate before, (R^c(X + S) - R^c(X)) / R^c(X)
-  Spread exact_change;  ///< the same of the exact step of that length
+  Spread exact_change;  ///< relative change of R^c by the exact step of that length
 };
 
-/// Compares the step of every layer with subspaces with the exact step on X, the tokens that its subspaces act on: S is
-/// what the layer adds, Z^{l+1/2} - Z^l, and on directions by how much these move. While a model runs: hand
-/// `observer()` to its forward passes, then read `layers()`. Sets without rate count as unchanged.
+/// Compares the step of every layer that has subspaces with the exact step on X, the tokens on which its subspaces act.
+/// S is what the layer adds, Z^{l+1/2} - Z^l, or, for steps on directions, the change of the directions. Measures while
+/// a model runs: pass `observer()` to its forward passes, then read `layers()`. Sets of rate 0 count as unchanged.
 template <Scalar S>
 class StepMeter {
  public:
-  /// Views the model, which must outlive the meter where it is; so must the threads.
+  /// Keeps references to the model and the threads; both must outlive the meter, and the model must not move.
   template <class Model>
   explicit StepMeter(const Model& model, const CodingRateOptions& options = {}, Threads* threads = nullptr)
       : options_(options), threads_(threads != nullptr ? *threads : own_threads_), subspaces_(layer_subspaces(model)) {
@@ -50,7 +50,7 @@ class StepMeter {
   void see(const HalfStep<S>& step) {
     for (std::size_t i = 0; i < subspaces_.size(); ++i) {
       if (step.name == subspaces_[i].name) compare(i, step);
-      if (step.name.starts_with(subspaces_[i].name + ".")) return;  // what happens inside does not enter a layer
+      if (step.name.starts_with(subspaces_[i].name + ".")) return;  // is not the input of a layer
     }
     latest_ = step.activation;
   }
@@ -80,7 +80,7 @@ class StepMeter {
   Threads& threads_;
   std::vector<LayerSubspaces<S>> subspaces_;
   std::vector<StepMetrics> layers_;
-  Matrix<S> latest_;  // what the half-layer that runs was given
+  Matrix<S> latest_;  // the input of the half-layer that runs
 };
 
 }  // namespace crate

@@ -13,15 +13,15 @@
 #include "crate/operators/subspaces.hpp"
 #include "crate/operators/unit_columns.hpp"
 
-// How the subspaces of a layer lie to each other, to those of another layer, and to tokens; and how near a dictionary
-// is to the orthonormal one that the derivation assumes. All in double.
+// The geometry of a layer's subspaces: their angles to each other, to those of another layer, and to tokens; and how
+// close a dictionary is to the orthonormal one that the derivation assumes. All in double.
 
 namespace crate {
 
 namespace detail {
 
-/// |cosines| between columns; 0 with a column of zeros. A template, here and below, so that only those pay for
-/// compiling it who use it.
+/// cosines| between columns; 0 for a column of zeros. A template, like the functions below, so that only users of it
+/// compile it.
 template <Scalar S>
 [[nodiscard]] Matrix<S> column_cosines(const Matrix<S>& a) {
   const Matrix<S> unit = unit_columns<S>(a);
@@ -30,10 +30,10 @@ template <Scalar S>
 
 template <Scalar S>
 void check_finite(const Matrix<S>& matrix, std::string_view what) {
-  check_option(matrix.allFinite(), concatenate(what, " of finite numbers"), "others");
+  check_option(matrix.allFinite(), concatenate(what, " with finite entries"), "nan or inf");
 }
 
-/// Columns of an orthonormal basis of A's column space, to the rounding of its largest singular value.
+/// An orthonormal basis of A's column space, to the rounding of its largest singular value.
 template <Scalar S>
 [[nodiscard]] Matrix<S> column_space(const Matrix<S>& a) {
   if (a.cols() == 0) return a;
@@ -43,20 +43,20 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// Largest and mean |cosine| between different columns; both are 0 of a single column.
+/// Largest and mean |cosine| between different columns; both are 0 for a single column.
 struct Coherence {
   double largest = 0;
   double mean = 0;
 };
 
-/// How far the codebook of a layer is from one of orthonormal bases of orthogonal subspaces, of which both are 0.
+/// Coherence of a layer's subspaces; both are 0 for orthonormal bases of mutually orthogonal subspaces.
 struct SubspaceCoherence {
-  Coherence within;   ///< of columns of one U_k
-  Coherence between;  ///< of columns of different U_k
+  Coherence within;   ///< between columns of one U_k
+  Coherence between;  ///< between columns of different U_k
 };
 
-/// Source: arXiv 2311.13110, section 5, which shows U_[K]^T U_[K] of learnt layers. Throws OptionError on numbers that
-/// are not finite.
+/// Source: arXiv 2311.13110, section 5, which shows U_[K]^T U_[K] of learnt layers. Throws OptionError if entries are
+/// not finite.
 template <class Bases>
 [[nodiscard]] SubspaceCoherence subspace_coherence(const Subspaces<Bases>& subspaces) {
   const Matrix<double> u = subspaces.bases().template cast<double>();
@@ -77,8 +77,8 @@ template <class Bases>
   return result;
 }
 
-/// exp(-sum_i q_i log q_i), q_i = s_i / sum_j s_j of the singular values: between 1 and min(rows, columns), and 0 of
-/// zeros alone. Source: Roy and Vetterli, "The effective rank", EUSIPCO 2007.
+/// exp(-sum_i q_i log q_i), q_i = s_i / sum_j s_j for singular values s: between 1 and min(rows, columns), and 0 for a
+/// matrix of zeros. Source: Roy and Vetterli, "The effective rank", EUSIPCO 2007.
 template <class ADerived>
 [[nodiscard]] double effective_rank(const Eigen::MatrixBase<ADerived>& matrix) {
   const Matrix<double> a = matrix.template cast<double>();
@@ -92,10 +92,10 @@ template <class ADerived>
   return std::exp(entropy);
 }
 
-/// The principal angles between the column spaces of A and B, in degrees, rising: as many as the smaller space has
-/// dimensions. Where they are small, they come of sines, which stay precise there. Source: Bjorck and Golub, "Numerical
+/// The principal angles between the column spaces of A and B, in degrees, ascending; their number is the smaller of the
+/// two dimensions. Small angles are computed from sines, which are accurate there. Source: Bjorck and Golub, "Numerical
 /// methods for computing angles between linear subspaces", Math. Comp. 27 (1973). Throws ShapeError unless both have
-/// equally many rows.
+/// the same number of rows.
 template <class ADerived, class BDerived>
 [[nodiscard]] std::vector<double> principal_angles(const Eigen::MatrixBase<ADerived>& a,
                                                    const Eigen::MatrixBase<BDerived>& b) {
@@ -119,14 +119,14 @@ template <class ADerived, class BDerived>
   return angles;
 }
 
-/// How incoherent a dictionary is, as the derivation of ISTA assumes.
+/// Incoherence of a dictionary, which the derivation of ISTA assumes.
 struct DictionaryIncoherence {
   Coherence atoms;       ///< of its columns
-  double departure = 0;  ///< ||G - I||_F / ||I||_F, G = s^2 D^T D, s such that its diagonal has the mean 1
+  double departure = 0;  ///< ||G - I||_F / ||I||_F, G = s^2 D^T D, with s such that the mean of its diagonal is 1
 };
 
-/// D, d x s. An orthonormal D has 0; one of s > d atoms cannot be below (s / d - 1)^{1/2}. Throws ShapeError on an
-/// empty D, OptionError on numbers that are not finite.
+/// D, d x s. For an orthonormal D both are 0; with s > d atoms, departure is at least (s / d - 1)^{1/2}. Throws
+/// ShapeError if D is empty, OptionError if entries are not finite.
 template <class DDerived>
 [[nodiscard]] DictionaryIncoherence dictionary_incoherence(const Eigen::MatrixBase<DDerived>& dictionary) {
   const Matrix<double> d = dictionary.template cast<double>();
@@ -138,8 +138,8 @@ template <class DDerived>
   return {coherence.within, gram.norm() / std::sqrt(static_cast<double>(d.cols()))};
 }
 
-/// The share of each head in the energy of every token's projections, K x N: ||U_k^T z||^2 / sum_j ||U_j^T z||^2; a
-/// token that no subspace holds anything of has zeros. Throws ShapeError unless U has as many rows as Z.
+/// The share of each head in the energy of every token's projections, K x N: ||U_k^T z||^2 / sum_j ||U_j^T z||^2; zeros
+/// for a token that is orthogonal to all subspaces. Throws ShapeError unless U has as many rows as Z.
 template <class ZDerived, class Bases>
 [[nodiscard]] Matrix<double> head_shares(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces) {
   check_size("shares of heads: rows of the tokens", tokens.rows(), subspaces.dim());
@@ -152,7 +152,7 @@ template <class ZDerived, class Bases>
   return shares;
 }
 
-/// The head that claims each token: that of the largest share, the first of equals, -1 of a token that none holds.
+/// The head with the largest share of each token, the first of equals; -1 for a token without shares.
 template <Scalar S>
 [[nodiscard]] std::vector<Index> claiming_heads(const Matrix<S>& shares) {
   std::vector<Index> heads;

@@ -17,34 +17,34 @@
 #include "crate/layers/self_attention.hpp"
 #include "crate/operators/softmax.hpp"
 
-// Queries and keys of one attention layer: its attention maps, and the features in which tokens are compared.
+// Queries and keys of one attention layer: its attention maps, and the features by which tokens are compared.
 
 namespace crate {
 
-/// Of every token in one layer. In MSSA queries and keys are the same, U^T LN(Z).
+/// Queries and keys of all tokens in one attention layer. In MSSA both are U^T LN(Z).
 template <Scalar S>
 struct TokenFeatures {
   Matrix<S> queries;           ///< (K p) x (total tokens)
   Matrix<S> keys;              ///< (K p) x (total tokens), head after head: the published "key features"
-  Index heads;                 ///< K
+  Index heads;                 ///< number of heads, K
   AttentionOptions attention;  ///< mask and scale of the logits
-  TokenLayout layout;          ///< where each set begins
+  TokenLayout layout;          ///< the token sets
 
-  /// The keys of the patches of one set, (K p) x (tokens - 1): all but the class token.
+  /// The keys of the patches of one set, (K p) x (tokens - 1): all tokens but the class token.
   [[nodiscard]] Matrix<S> patch_keys(Index set) const {
     check_set(set);
     return keys.middleCols(layout.begin(set) + 1, layout.length(set) - 1);
   }
 
-  /// Throws OptionError unless there is such a set.
+  /// Throws OptionError unless the set exists.
   void check_set(Index set) const {
     check_option(set >= 0 && set < layout.sets(), concatenate("a token set from 0 to ", layout.sets() - 1), set);
   }
 };
 
-/// softmax(logit_scale K_k^T q_k) of the query token of one set and head: its attention to each token of the set, which
-/// sums to 1; 0 for tokens that it does not see. Computed for this query alone, so that large images cost N numbers,
-/// not N^2. Throws OptionError where there is no such set, head or token.
+/// softmax(logit_scale K_k^T q_k) for the query token of one set and head: its attention to each token of the set,
+/// which sums to 1; 0 for masked tokens. Computed for this query only: large images cost N numbers, not N^2. Throws
+/// OptionError if the set, head or token does not exist.
 template <Scalar S>
 [[nodiscard]] Vector<S> attention_of(const TokenFeatures<S>& features, Index set, Index head, Index query) {
   features.check_set(set);
@@ -62,7 +62,7 @@ template <Scalar S>
   return attention;
 }
 
-/// An attention layer of a model, and where its half-step "projection" holds queries and keys.
+/// An attention layer of a model, and the rows of its half-step "projection" that hold queries and keys.
 struct AttentionLayer {
   std::string name;  ///< "layers.5.compress", "layers.5.attend"
   Index heads;
@@ -88,8 +88,8 @@ template <class Model>
   return layers;
 }
 
-/// Sends images, words or tokens through a model and returns the queries and keys of one of its attention layers. For
-/// larger images than the model was trained on, see ImageClassifier::resize_images.
+/// Runs a model on images, words or tokens and returns the queries and keys of one of its attention layers. For larger
+/// images than the model was trained on, see ImageClassifier::resize_images.
 template <class Model, class Input>
 [[nodiscard]] TokenFeatures<typename Model::Scalar> token_features(const Model& model, const Input& input,
                                                                    const AttentionLayer& layer,
@@ -109,8 +109,8 @@ template <class Model, class Input>
   return features;
 }
 
-/// The same of the layer of this name, such as "layers.5.compress". Throws OptionError, which lists the layers, if
-/// there is none of this name.
+/// token_features of the layer with this name, such as "layers.5.compress". Throws OptionError that lists the layers if
+/// none has this name.
 template <class Model, class Input>
 [[nodiscard]] TokenFeatures<typename Model::Scalar> token_features(const Model& model, const Input& input,
                                                                    std::string_view layer,

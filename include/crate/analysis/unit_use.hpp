@@ -19,21 +19,21 @@
 #include "crate/layers/overcomplete_ista.hpp"
 #include "crate/layers/pass.hpp"
 
-// Which tokens use a unit of a layer, and what a model computes when one is set. A unit is a row of a half-step: of
-// "layers.3.sparsify" an atom of a complete dictionary, of "layers.3.sparsify.codes" one of an overcomplete dictionary,
-// of "layers.3.transform.activation" a neuron of an MLP.
+// The tokens that use a unit of a layer, and the output of a model when a unit is fixed. A unit is a row of a
+// half-step: of "layers.3.sparsify" an atom of a complete dictionary, of "layers.3.sparsify.codes" an atom of an
+// overcomplete dictionary, of "layers.3.transform.activation" a neuron of an MLP.
 
 namespace crate {
 
 namespace detail {
 
-/// Looks for the half-step of one name among those of a pass.
+/// Looks for the half-step with a given name in a forward pass.
 class HalfStepSearch {
  public:
   explicit HalfStepSearch(std::string name) : name_(std::move(name)) {}
 
-  /// Whether this is it. Throws OptionError, which lists those that there are, when a second pass begins and the first
-  /// had none of the name.
+  /// Whether this is the wanted half-step. Throws OptionError that lists all half-steps, at the start of the second
+  /// pass, if the first had none of this name.
   [[nodiscard]] bool finds(std::string_view half_step) {
     if (half_step == name_) {
       is_found_ = true;
@@ -58,13 +58,13 @@ class HalfStepSearch {
 
  private:
   std::string name_;
-  std::vector<std::string> others_;  // each name once, until the one wanted is seen
+  std::vector<std::string> others_;  // each name once, until the wanted one is seen
   bool is_found_ = false;
 };
 
 }  // namespace detail
 
-/// The units of one layer: rows of this half-step.
+/// The units of one layer: the rows of a half-step.
 struct LayerUnits {
   std::string half_step;  ///< "layers.3.sparsify", "layers.3.sparsify.codes", "layers.3.transform.activation"
   Index units;
@@ -89,17 +89,17 @@ template <class Model>
 
 /// A token that uses a unit.
 struct UnitUse {
-  Index set;     ///< in the order in which sets came, over all passes
-  Index token;   ///< of this set; of images 0 is the class token
-  double value;  ///< of the unit
+  Index set;     ///< index over all passes
+  Index token;   ///< index in this set; in images 0 is the class token
+  double value;  ///< value of the unit
 };
 
-/// Watches the units of one half-step: how often each fires, and for which tokens it is largest. Hand `observer()` to
-/// as many forward passes as there are batches; what is kept does not grow with them. Padding does not count.
+/// Watches the units of one half-step: how often each fires, and for which tokens it is largest. Pass `observer()` to
+/// the forward passes of any number of batches; memory does not grow with their number. Padding is ignored.
 template <Scalar S>
 class UnitMeter {
  public:
-  /// Keeps the `most` uses of largest value of each unit. Throws OptionError unless most >= 0.
+  /// Keeps, for each unit, the `most` tokens with the largest values. Throws OptionError unless most >= 0.
   explicit UnitMeter(std::string half_step, Index most = 10) : search_(std::move(half_step)), most_(most) {
     check_option(most >= 0, "uses kept of a unit >= 0", most);
   }
@@ -110,8 +110,8 @@ class UnitMeter {
     return [this](const HalfStep<S>& step) { see(step); };
   }
 
-  /// Throws ShapeError on another number of units than before, OptionError when a second pass begins and the first had
-  /// no half-step of the name.
+  /// Throws ShapeError if the number of units changes, OptionError at the start of the second pass if the first had no
+  /// half-step of this name.
   void see(const HalfStep<S>& step) {
     if (!search_.finds(step.name)) return;
     if (units_.empty()) units_.resize(static_cast<std::size_t>(step.activation.rows()));
@@ -128,13 +128,13 @@ class UnitMeter {
     return std::ssize(units_);
   }
 
-  /// The share of tokens for which the unit is not exactly zero: about 1 behind a GELU, which hardly ever makes a zero.
-  /// Throws OptionError where there is no such unit, or no such half-step was seen.
+  /// The share of tokens for which the unit is not exactly zero: about 1 after a GELU, which hardly ever returns zero.
+  /// Throws OptionError if there is no such unit, or if no such half-step was seen.
   [[nodiscard]] double firing_rate(Index unit) const {
     return static_cast<double>(at(unit).firings) / static_cast<double>(tokens_);
   }
 
-  /// Its uses of largest value, falling; of equal ones the earlier first. Throws as firing_rate.
+  /// The tokens with its largest values, in decreasing order; of equal ones the earlier first. Throws as firing_rate.
   [[nodiscard]] std::vector<UnitUse> largest(Index unit) const {
     std::vector<UnitUse> uses = at(unit).uses;
     std::sort(uses.begin(), uses.end(), before);
@@ -144,7 +144,7 @@ class UnitMeter {
  private:
   struct Unit {
     Index firings = 0;
-    std::vector<UnitUse> uses = {};  // a heap, of which the least comes first
+    std::vector<UnitUse> uses = {};  // a heap with the smallest value first
   };
 
   [[nodiscard]] static bool before(const UnitUse& a, const UnitUse& b) {
@@ -176,8 +176,9 @@ class UnitMeter {
   Index sets_ = 0, tokens_ = 0;
 };
 
-/// Sets one unit to a value for all tokens while a model runs: hand `observer()` to a forward pass, or to `generate`.
-/// What follows goes on from what was set. Source: arXiv 2410.16443, which steers CRATE-LM so.
+/// Steers a model: sets one unit to a value for all tokens while the model runs. Pass `observer()` to a forward pass,
+/// or to `generate`. All later half-steps use the changed value. Source: arXiv 2410.16443, which steers CRATE-LM in
+/// this way.
 template <Scalar S>
 class Steering {
  public:
@@ -190,8 +191,8 @@ class Steering {
   Steering(const Steering&) = delete;
   Steering& operator=(const Steering&) = delete;
 
-  /// Throws OptionError while the model runs, if the half-step has no such unit, or when a second pass begins and the
-  /// first had no half-step of the name.
+  /// The observer throws OptionError if the half-step has no such unit, or, at the start of the second pass, if the
+  /// first had no half-step of this name.
   [[nodiscard]] Observer<S> observer() {
     return [this](HalfStep<S> step) {
       if (!search_.finds(step.name)) return;
@@ -201,7 +202,7 @@ class Steering {
     };
   }
 
-  /// Throws OptionError, which lists the half-steps that there are, if none was set so far.
+  /// Throws OptionError that lists the half-steps if none was set so far.
   void check_happened() const { search_.check_found(); }
 
  private:
@@ -210,8 +211,8 @@ class Steering {
   S value_;
 };
 
-/// What a model computes of an input while a unit has a value, as Steering. Throws OptionError where there is no such
-/// half-step or unit.
+/// The output of a model for an input while a unit has a fixed value; see Steering. Throws OptionError if there is no
+/// such half-step or unit.
 template <class Model, class Input>
 [[nodiscard]] auto forward_steered(const Model& model, const Input& input, const std::string& half_step, Index unit,
                                    double value, Run<typename Model::Scalar> run = {}) {

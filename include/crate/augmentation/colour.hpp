@@ -8,21 +8,21 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 
-// What changes the colours of a picture and nothing else. Grey pictures, of one channel, have neither saturation nor
-// hue, and stay as they are where these change.
+// Changes of the colours of a picture. Grey pictures, with one channel, have neither saturation nor hue; changes of
+// these leave them unchanged.
 
 namespace crate {
 
 namespace detail {
 
-/// The grey of each pixel, width x height: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), or the one channel.
+/// The grey of each pixel, width x height: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), or the single channel.
 [[nodiscard]] inline Matrix<float> grey_plane(const ImagePlanes& image) {
   if (image.channels == 1) return image.plane(0);
   check_size("colours: channels", image.channels, 3);
   return 0.299F * image.plane(0) + 0.587F * image.plane(1) + 0.114F * image.plane(2);
 }
 
-/// A value after the hue is turned: `place` = 5, 3, 1 for red, green, blue, hue in [0, 6).
+/// A channel's value after a change of hue: `place` = 5, 3, 1 for red, green, blue, hue in [0, 6).
 [[nodiscard]] inline float value_of_hue(float hue, float place, float largest, float chroma) {
   float k = place + hue;
   k = k >= 6 ? k - 6 : k;
@@ -31,19 +31,19 @@ namespace detail {
 
 }  // namespace detail
 
-/// f x, cut to [0, 1].
+/// f x, clamped to [0, 1].
 inline void scale_brightness(ImagePlanes& image, double factor) {
   image.pixels = (static_cast<float>(factor) * image.pixels.array()).max(0.0F).min(1.0F);
 }
 
-/// m + f (x - m), cut to [0, 1], where m is the mean grey of the picture.
+/// m + f (x - m), clamped to [0, 1], with m the mean grey of the picture.
 inline void scale_contrast(ImagePlanes& image, double factor) {
   const double mean = detail::grey_plane(image).cast<double>().mean();
   image.pixels =
       (static_cast<float>(factor) * image.pixels.array() + static_cast<float>((1 - factor) * mean)).max(0.0F).min(1.0F);
 }
 
-/// g + f (x - g), cut to [0, 1], where g is the grey of the pixel.
+/// g + f (x - g), clamped to [0, 1], with g the grey of the pixel.
 inline void scale_saturation(ImagePlanes& image, double factor) {
   if (image.channels == 1) return;
   const Matrix<float> grey = detail::grey_plane(image);
@@ -52,7 +52,7 @@ inline void scale_saturation(ImagePlanes& image, double factor) {
     image.plane(c) = (f * image.plane(c).array() + (1 - f) * grey.array()).max(0.0F).min(1.0F);
 }
 
-/// Turns the hue of every pixel by a part of the circle, in [-1/2, 1/2]; saturation and value of the HSV model stay.
+/// Rotates the hue of every pixel by a fraction of the circle, in [-1/2, 1/2]; HSV saturation and value are unchanged.
 inline void turn_hue(ImagePlanes& image, double turn) {
   check_option(turn >= -0.5 && turn <= 0.5, "turn of the hue in [-0.5, 0.5]", turn);
   if (image.channels == 1) return;
@@ -76,14 +76,14 @@ inline void turn_hue(ImagePlanes& image, double turn) {
   }
 }
 
-/// Every channel becomes the grey of the pixel.
+/// Sets every channel to the grey of the pixel.
 inline void make_grey(ImagePlanes& image) {
   if (image.channels == 1) return;
   const Matrix<float> grey = detail::grey_plane(image);
   for (Index c = 0; c < image.channels; ++c) image.plane(c) = grey;
 }
 
-/// 1 - x where x reaches the threshold.
+/// Solarisation: 1 - x if x reaches the threshold, otherwise x.
 inline void solarise(ImagePlanes& image, double threshold) {
   const auto level = static_cast<float>(threshold);
   float* const pixels = image.pixels.data();

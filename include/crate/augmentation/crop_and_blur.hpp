@@ -10,13 +10,14 @@
 
 namespace crate {
 
-/// A part of a picture, in pixels.
+/// A rectangle in a picture, in pixels.
 struct PictureBox {
   Index top = 0, left = 0, height = 0, width = 0;
 };
 
-/// The part of a picture resized to height x width by cubic convolution, widened when shrinking, cut to [0, 1]. No
-/// pixel beyond the part counts. Throws ShapeError unless the part lies within the picture, and on sizes below 1.
+/// The part of a picture resized to height x width by cubic convolution, with a wider kernel when shrinking, clamped to
+/// [0, 1]. Pixels outside the part are not used. Throws ShapeError unless the part lies within the picture and sizes
+/// are at least 1.
 [[nodiscard]] inline ImagePlanes crop_and_resize(const ImagePlanes& image, const PictureBox& part, Index height,
                                                  Index width) {
   image.check();
@@ -32,9 +33,9 @@ struct PictureBox {
   return result;
 }
 
-/// A Gaussian blur of this deviation, in pixels. Beyond the borders the picture goes on in a mirror, so that the mean
-/// of every channel stays what it is. Pillow's GaussianBlur, which DINO's recipe takes, repeats box filters instead,
-/// repeats the pixels at the borders, and rounds to 8 bits.
+/// A Gaussian blur with this standard deviation, in pixels. The picture is mirrored at its borders, so the mean of
+/// every channel is preserved. Pillow's GaussianBlur, used in DINO's recipe, instead repeats box filters, repeats the
+/// border pixels, and rounds to 8 bits.
 inline void blur(ImagePlanes& image, double deviation) {
   image.check();
   const auto across = blurring_taps<float>(image.width, deviation);

@@ -17,15 +17,15 @@
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
 
-// How pictures are varied while training: options, what is drawn by them, and what that does to a picture.
+// Data augmentation of pictures: options, random choices, and their application to a picture.
 
 namespace crate {
 
-/// A part of the picture, resized: of an area uniform in a range, of a logarithm of width / height uniform in another,
-/// anywhere. What does not fit is drawn again; after ten times it is the middle of the picture.
+/// A random part of the picture, resized. Its area and the logarithm of its width / height are uniform in their ranges,
+/// its place is uniform. A part that does not fit is drawn again; after ten failures it is the centre of the picture.
 struct RandomCrop {
-  Index height = 224, width = 224;  ///< to which it is resized
-  double least_area = 0.08;         ///< of that of the picture, > 0
+  Index height = 224, width = 224;  ///< size after resizing
+  double least_area = 0.08;         ///< relative to the area of the picture, > 0
   double largest_area = 1;          ///< at most 1
   double least_aspect = 0.75;       ///< width / height, > 0
   double largest_aspect = 4.0 / 3;
@@ -39,10 +39,10 @@ struct RandomCrop {
   }
 };
 
-/// Brightness, contrast, saturation and hue, in an order drawn anew: the first three scaled by factors uniform in
-/// [max(0, 1 - b), 1 + b], the hue turned by a part of the circle uniform in [-hue, hue].
+/// Changes of brightness, contrast, saturation and hue, in random order: the first three by factors uniform in
+/// [max(0, 1 - b), 1 + b], the hue by a rotation uniform in [-hue, hue] of the circle.
 struct ColourJitter {
-  double probability = 0;  ///< with which a picture gets it
+  double probability = 0;  ///< probability of the jitter for each picture
   double brightness = 0, contrast = 0, saturation = 0;
   double hue = 0;  ///< at most 1/2
 
@@ -54,7 +54,7 @@ struct ColourJitter {
   }
 };
 
-/// A Gaussian blur of a deviation uniform in a range, in pixels.
+/// A Gaussian blur with a standard deviation uniform in a range, in pixels.
 struct RandomBlur {
   double probability = 0;
   double least_deviation = 0.1, largest_deviation = 2;
@@ -67,24 +67,24 @@ struct RandomBlur {
   }
 };
 
-/// How pictures are varied while training, in this order. Without options a picture stays as it is.
+/// Augmentation of pictures in training, in this order. The default changes nothing.
 struct ImageAugmentation {
-  /// The picture is moved by up to so many pixels either way, in both directions; what comes in is black.
+  /// Maximum random shift in pixels, in both directions; pixels from outside are black.
   Index padding = 0;
-  bool flip = false;  ///< every second picture, by chance, is seen in a mirror
+  bool flip = false;  ///< mirrors each picture with probability 1/2
   std::optional<RandomCrop> crop = {};
   ColourJitter jitter = {};
-  double grey = 0;  ///< probability of a picture without colours
+  double grey = 0;  ///< probability of removing the colours
   RandomBlur blur = {};
-  double solarise = 0;              ///< probability of bright values becoming dark
-  double solarise_threshold = 0.5;  ///< from where on
+  double solarise = 0;              ///< probability of solarisation, which inverts bright values
+  double solarise_threshold = 0.5;  ///< values from here on are inverted
 
-  /// Whether pixels keep their values, and at most their places change.
+  /// Whether pixels keep their values, and only their places may change.
   [[nodiscard]] bool moves_alone() const {
     return !crop && jitter.probability == 0 && grey == 0 && blur.probability == 0 && solarise == 0;
   }
 
-  /// Throws OptionError on an option out of range.
+  /// Throws OptionError if an option is out of range.
   void check() const {
     check_option(padding >= 0, "padding >= 0", padding);
     if (crop) crop->check();
@@ -95,27 +95,27 @@ struct ImageAugmentation {
   }
 };
 
-/// A change of colours by jitter.
+/// The change of colours drawn from ColourJitter.
 struct ColourChange {
   double brightness = 1, contrast = 1, saturation = 1;  ///< factors
-  double turn = 0;                                      ///< of the hue
+  double turn = 0;                                      ///< rotation of the hue
   std::array<int, 4> order{0, 1, 2, 3};                 ///< of brightness, contrast, saturation, hue
 };
 
-/// What was drawn for a picture.
+/// The random choices for one picture.
 struct ImageView {
-  Index top = 0, left = 0;  ///< where it begins in the picture, which is black around
+  Index top = 0, left = 0;  ///< top left corner in the picture, which is black outside
   bool mirrored = false;
   std::optional<PictureBox> part = {};
   std::optional<ColourChange> colours = {};
   bool grey = false;
-  std::optional<double> blur = {};  ///< its deviation
+  std::optional<double> blur = {};  ///< its standard deviation
   bool solarised = false;
 };
 
 namespace detail {
 
-/// How many random numbers belong to a view: to the only one of a picture if it moves alone, and to any other.
+/// Random numbers reserved per view: for the only view of a picture if it is just moved, and for any other view.
 inline constexpr std::uint64_t draws_per_move = 16, draws_per_view = 64;
 
 inline PictureBox draw_part(const RandomCrop& crop, Index height, Index width, Random& random) {
@@ -148,8 +148,8 @@ inline ColourChange draw_colours(const ColourJitter& jitter, Random& random) {
 
 }  // namespace detail
 
-/// What an augmentation draws for picture `index` of height x width, of which there are several views: this depends on
-/// the seed, the stream, the index and the view alone. Give each epoch its own stream.
+/// Draws the augmentation of picture `index` of height x width, of which there are several views. The result depends
+/// only on the seed, the stream, the index and the view. Use a separate stream for each epoch.
 [[nodiscard]] inline ImageView draw_view(const ImageAugmentation& augmentation, Index height, Index width,
                                          Random random, Index index, Index view = 0, Index views = 1) {
   const std::uint64_t draws =
@@ -176,7 +176,7 @@ inline ColourChange draw_colours(const ColourJitter& jitter, Random& random) {
 
 namespace detail {
 
-/// The picture moved, black around.
+/// The picture shifted, black outside.
 [[nodiscard]] inline ImagePlanes moved(const ImagePlanes& image, Index top, Index left) {
   ImagePlanes result{image.height, image.width, image.channels,
                      Matrix<float>::Zero(image.pixels.rows(), image.pixels.cols())};
@@ -203,13 +203,13 @@ inline void change_colours(ImagePlanes& image, const ColourChange& change) {
 
 }  // namespace detail
 
-/// The view of a picture. Throws ShapeError unless the picture is what it says, and of 1 or 3 channels if colours
-/// change, OptionError on a view of a part where the augmentation has no crop.
+/// Applies a view to a picture. Throws ShapeError unless the picture's sizes are consistent, and it has 1 or 3 channels
+/// if colours change; OptionError if the view is a part and the augmentation has no crop.
 [[nodiscard]] inline ImagePlanes seen(const ImagePlanes& image, const ImageView& view,
                                       const ImageAugmentation& augmentation) {
   image.check();
   if (view.part)
-    check_option(augmentation.crop.has_value(), "an augmentation with a crop for a view of a part", "one without");
+    check_option(augmentation.crop.has_value(), "an augmentation with a crop, as the view is a part", "none");
   const auto part_of = [&](const ImagePlanes& whole) {
     return crop_and_resize(whole, *view.part, augmentation.crop->height, augmentation.crop->width);
   };

@@ -6,16 +6,16 @@
 
 namespace crate {
 
-/// A picture as numbers in [0, 1], before models' normalisation.
+/// A picture as numbers in [0, 1], before the normalisation of a model.
 struct ImagePlanes {
   Index height = 0;
   Index width = 0;
   Index channels = 0;
-  /// width x (height channels): a column is a row of pixels, channel after channel, which is the order of an image in
+  /// width x (height channels): each column is one row of pixels, channel after channel, in the order of an image in
   /// (C H W) x B.
   Matrix<float> pixels = {};
 
-  /// Throws ShapeError unless there is at least a pixel, and the sizes agree.
+  /// Throws ShapeError unless there is at least one pixel and the sizes agree.
   void check() const {
     check_not_empty("image planes", pixels);
     check_shape("image planes", pixels, width, height * channels);
@@ -25,7 +25,7 @@ struct ImagePlanes {
   [[nodiscard]] auto plane(Index channel) const { return pixels.middleCols(channel * height, height); }
 };
 
-/// Every row of pixels backwards.
+/// Reverses every row of pixels.
 inline void mirror(ImagePlanes& image) { image.pixels.colwise().reverseInPlace(); }
 
 }  // namespace crate

@@ -13,16 +13,16 @@ namespace crate {
 struct MultiCrop {
   Index global_side = 224;
   Index local_side = 96;
-  Index locals = 8;          ///< how many local views, >= 0
-  double border = 0.4;       ///< area where local crops end and global ones begin
-  double least_area = 0.05;  ///< of local crops
+  Index locals = 8;          ///< number of local views, >= 0
+  double border = 0.4;       ///< the relative area that separates local crops (below) from global ones (above)
+  double least_area = 0.05;  ///< smallest relative area of local crops
   bool flip = true;
-  double largest_blur = 2;  ///< deviation in pixels of a global view
+  double largest_blur = 2;  ///< largest standard deviation of the blur of a global view, in pixels
   ColourJitter jitter = {.probability = 0.8, .brightness = 0.4, .contrast = 0.4, .saturation = 0.2, .hue = 0.1};
 };
 
-/// The views with which DINO is published: blur of the first global view always, of the second with probability 0.1, of
-/// local ones 0.5; the second global view is solarised with probability 0.2, and every fifth view grey.
+/// The multi-crop views of DINO: blur with probability 1 for the first global view, 0.1 for the second and 0.5 for
+/// local ones; the second global view is solarised with probability 0.2, and every view is grey with probability 0.2.
 /// Source: arXiv 2104.14294 and its code.
 [[nodiscard]] inline std::vector<ImageAugmentation> multi_crop_views(const MultiCrop& crop = {}) {
   check_option(crop.locals >= 0, "local views >= 0", crop.locals);
@@ -42,13 +42,13 @@ struct MultiCrop {
   return views;
 }
 
-/// For images of 32 x 32 or so, in colour: local crops of 16 x 16, not so small that nothing is to be seen in them, and
-/// blur by as much of a picture as published. At 28 x 28 or 32 x 32 a view is blurred but little.
+/// For colour images of about 32 x 32: local crops of 16 x 16, large enough to show something, and blur in proportion
+/// to the picture as published. At 28 x 28 or 32 x 32 this is only a slight blur.
 [[nodiscard]] inline MultiCrop small_multi_crop(Index side = 32, Index local_side = 16, Index locals = 6) {
   return {.global_side = side, .local_side = local_side, .locals = locals, .least_area = 0.15, .largest_blur = 0.7};
 }
 
-/// The same for grey images of 28 x 28 or so, whose colours are brightness and contrast.
+/// For grey images of about 28 x 28, whose only colour changes are brightness and contrast.
 [[nodiscard]] inline MultiCrop small_grey_multi_crop(Index side = 28, Index local_side = 16, Index locals = 6) {
   MultiCrop crop = small_multi_crop(side, local_side, locals);
   crop.jitter = {.probability = 0.8, .brightness = 0.4, .contrast = 0.4};

@@ -31,24 +31,24 @@
 #include "crate/layers/residual.hpp"
 #include "crate/layers/transposed.hpp"
 
-// Folding: a trained model rewritten into fewer, fatter operations, since its weights do not change any more.
+// Folding: rewriting a trained model, whose weights no longer change, with fewer and larger operations.
 //
-//   LN in front of a linear map   goes into the map's weights but for one number a token, 1 / sigma
-//   ISTA                          is affine before its threshold: prox(A x + c), A = I + eta D^T (I - D), one product
-//                                 for two
-//   Z + layer(Z)                  is added where the layer's last product is finished
+//   LN before a linear map   is merged into the map's weights, except for one number per token, 1 / sigma
+//   ISTA                     is affine before its threshold: prox(A x + c), A = I + eta D^T (I - D), one product
+//                            instead of two
+//   Z + layer(Z)             is added while the layer's last product is written
 //
-// So an encoder block takes three products, U^T LN(z), W attention + b + z and prox(A LN(z) + c), and a pair of encoder
-// and decoder block six. Everything is computed in double and rounded once.
+// So an encoder block needs three products, U^T LN(z), W attention + b + z and prox(A LN(z) + c), and a pair of encoder
+// and decoder block six. Folded weights are computed in double and rounded once.
 //
-// With weights in bfloat16 sums are floats. Where the processor multiplies bfloat16, tokens are rounded too, at twice
-// the speed of floats; elsewhere the weights alone. Two things keep the error small: ISTA adds its step, (A - I) x + c,
-// to tokens x = LN(z) that are not rounded, nor does attention of the first block round any.
+// With weights in bfloat16, sums are in float. If the processor multiplies bfloat16, tokens are rounded, too, at twice
+// the speed of float; otherwise only the weights are. Two measures keep the error small: ISTA adds its step,
+// (A - I) x + c, to unrounded tokens x = LN(z), and attention in the first block rounds no tokens.
 
 namespace crate {
 
-/// What a layer is that maps each token by W z + b, for whoever folds it. A layer of one's own is folded like these if
-/// such a function stands beside it.
+/// Returns the affine map W z + b that a layer applies to each token, for folding. Layers of your own are folded like
+/// these if you declare such a function for them.
 template <Scalar S>
 [[nodiscard]] AffineMap affine_map(const Linear<S>& layer) {
   return AffineMap(layer.weight, layer.bias);
@@ -65,20 +65,20 @@ template <class Map>
 
 namespace detail {
 
-/// A layer that is an affine map of each token, and says which, as W and b in double.
+/// A layer that is an affine map of each token and has an affine_map, W and b in double.
 template <class L>
 concept IsAffine = requires(const L& layer) {
   { affine_map(layer) } -> std::same_as<AffineMap>;
 };
 
-/// How the folded weights are stored, who helps to fold, and whether attention multiplies unrounded tokens.
+/// How folded weights are stored, the threads that fold, and whether attention multiplies unrounded tokens.
 template <FoldedWeight W>
 struct Folding {
   Threads& threads;
   bool keeps_tokens = false;
 };
 
-/// A layer of which nothing better is known.
+/// The general case: the layer is kept unchanged.
 template <FoldedWeight W, class L>
 [[nodiscard]] L folded(Folding<W>, L layer) {
   return layer;
@@ -99,7 +99,8 @@ template <FoldedWeight W, Scalar S>
   return FoldedMlp<W>(layer, sign);
 }
 
-/// prox(A LN(z) + c) with A = I + eta D^T (I - D), or by rule A = (1 + 4 / (9 (1 + alpha))) D^T.
+/// prox(A LN(z) + c) with A = I + eta D^T (I - D), or A = (1 + 4 / (9 (1 + alpha))) D^T under the rule
+/// SparsifyRule::majorisation_minimisation.
 template <FoldedWeight W, Scalar S>
 [[nodiscard]] auto folded(Folding<W>, PreNorm<Ista<S>> layer) {
   const IstaOptions& options = layer.layer.options;
@@ -148,7 +149,7 @@ template <FoldedWeight W, class Embedding>
   return MaskedPatchEmbedding(folded(how, std::move(masked.embedding)), std::move(masked.mask_token));
 }
 
-/// A minus goes into the branch where that can take it.
+/// A minus sign is moved into the branch if that supports it.
 template <FoldedWeight W, class Inner, int sign>
 [[nodiscard]] auto folded(Folding<W> how, SignedResidual<Inner, sign> residual) {
   if constexpr (sign < 0 && requires { folded(how, std::move(residual.branch), sign); }) {
@@ -167,8 +168,8 @@ template <FoldedWeight W, class Inner>
   return folded(how, std::move(recompute.layer));
 }
 
-/// Blocks of a stack, each by one thread. Attention of the first rounds no tokens, for what is rounded there is
-/// amplified by all blocks behind it.
+/// The blocks of a stack, folded on several threads. Attention in the first block rounds no tokens, because all later
+/// blocks amplify the error.
 template <FoldedWeight W, class Link>
 [[nodiscard]] auto folded(Folding<W> how, std::vector<Link> links) {
   using Folded = decltype(folded(how, std::move(links.front())));
@@ -190,7 +191,7 @@ template <FoldedWeight W, class Link>
   return result;
 }
 
-/// The layer or layers that an entry of a chain's list of links stands for.
+/// The layer or layers of an entry in a chain's list of links.
 template <class C, std::size_t i>
 using LayersOfEntry = Entry<decltype(std::get<i>(links_of<C>()).get), C>;
 
@@ -202,11 +203,11 @@ template <class C, std::size_t i>
     return false;
 }
 
-/// Whether entry i of the list of links is a view of other parts, made on the spot.
+/// Whether entry i of the list of links is a view of other parts, created when the list is read.
 template <class C, std::size_t i>
 inline constexpr bool is_view_entry = !std::is_member_pointer_v<decltype(std::get<i>(links_of<C>()).get)>;
 
-/// Whether a part that is a link already, before entry i, is one again.
+/// Whether an entry before i refers to the same part as entry i.
 template <class C, std::size_t i, std::size_t... before>
 [[nodiscard]] constexpr bool stood_before(std::index_sequence<before...>) {
   [[maybe_unused]] constexpr auto entries = links_of<C>();
@@ -239,8 +240,8 @@ template <FoldedWeight W, class C, std::size_t... i>
   return std::tuple{folded_view<i>(how, chain)...};
 }
 
-/// The links of a chain from entry i on. A norm goes into the affine map behind it. Parts are consumed, the last first,
-/// but for one that will be needed once more; views were folded before, as these need the parts whole.
+/// Folds the links of a chain from entry i on. A norm is merged into the affine map after it. Parts are consumed from
+/// the last to the first, unless an earlier entry needs them again; views were folded before, as they need all parts.
 template <std::size_t i, FoldedWeight W, class C, class Views>
 [[nodiscard]] auto folded_links(Folding<W> how, C& chain, Views& views) {
   constexpr auto entries = links_of<C>();
@@ -266,7 +267,7 @@ template <std::size_t i, FoldedWeight W, class C, class Views>
   }
 }
 
-/// What a model says of itself beside its numbers, if it does.
+/// A model's description other than its parameters, if it has one.
 template <class C>
 [[nodiscard]] auto description_of(C& chain) {
   if constexpr (requires { chain.about; })
@@ -290,13 +291,13 @@ requires std::derived_from<C, Chain<C, typename C::Scalar>>
 
 }  // namespace detail
 
-/// A model, encoder, decoder, block or layer for inference alone: fewer products, finished in registers, on weights
-/// arranged for the processor and stored as W, which is the model's scalar or, for float, bfloat16. It computes what
-/// the model computes within rounding, with the same `forward`; a layer of which nothing better is known stays as it
-/// is. The model is consumed, layer by layer: hand it over by std::move, and never more than one layer a thread is held
-/// twice. Without threads it is folded on one. Observers see the same half-steps, but nothing inside them, and no norm
-/// that went into the map behind it. Matrices lie in common blocks of 32 MiB: of a layer that is copied and outlives
-/// its model the blocks stay whole.
+/// A model, encoder, decoder, block or layer for inference only: fewer products, with weights arranged for the
+/// processor and stored as W, which is the model's scalar or, for float models, bfloat16. It computes the same
+/// function, up to rounding, with the same `forward`; layers without a rule for folding are kept unchanged. The model
+/// is consumed layer by layer: pass it with std::move, and at most one layer per thread is held twice. Without
+/// `threads`, one thread folds. Observers see the same half-steps, except those inside a half-step and norms that were
+/// merged into the map after them. Matrices are allocated in common blocks of 32 MiB: a copy of a layer that outlives
+/// its model keeps whole blocks.
 template <FoldedWeight W, class Model>
 requires(std::same_as<ScalarOf<W>, typename Model::Scalar>)
     [[nodiscard]] auto fold(Model model, Threads* threads = nullptr) {
@@ -309,7 +310,7 @@ template <class Model>
   return fold<typename Model::Scalar>(std::move(model), threads);
 }
 
-/// What `fold<W>` makes of a model.
+/// The type that `fold<W>` returns for a model.
 template <class Model, FoldedWeight W = typename Model::Scalar>
 using Folded = decltype(fold<W>(std::declval<Model>()));
 

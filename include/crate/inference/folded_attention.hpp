@@ -18,9 +18,9 @@
 
 namespace crate {
 
-/// sign attention(LN(z)), sign = 1 or -1, of MSSA or of self-attention: the norm goes into the projection, the sign and
-/// the rate factor into the output. Weights in bfloat16 multiply rounded tokens where the processor can, unless these
-/// shall be kept.
+/// sign attention(LN(z)), sign = 1 or -1, for MSSA or self-attention: the norm is merged into the projection, the sign
+/// and the rate factor into the output map. With bfloat16 weights, tokens are rounded if the processor multiplies
+/// bfloat16, unless Folding says to keep them.
 template <FoldedWeight W>
 class FoldedAttention {
  public:
@@ -57,7 +57,8 @@ class FoldedAttention {
            2 * layout.pairs() * static_cast<double>(width());
   }
 
-  /// U^T LN(z), or keys and values. Throws OptionError without a causal mask, as then tokens see those that follow.
+  /// The rows for the key-value cache: U^T LN(z), or keys and values. Throws OptionError without a causal mask, because
+  /// earlier tokens would then depend on later ones.
   void list_cached_rows(std::vector<Index>& rows) const {
     detail::check_goes_on(attention_);
     rows.push_back(projections_ == 1 ? width() : 2 * width());
@@ -71,7 +72,7 @@ class FoldedAttention {
     compute(z, false, addend, out, pass);
   }
 
-  /// The same for the first token of each set alone: addend and output hold these side by side.
+  /// compute for the first token of each set only; addend and output hold these tokens consecutively.
   void compute_first(ConstTokens<Scalar> z, detail::Columns<const Scalar> addend, Tokens<Scalar> out,
                      Pass<Scalar>& pass) const {
     compute(z, true, addend, out, pass);
@@ -81,7 +82,7 @@ class FoldedAttention {
     return projection_.bytes_held() + (output_ ? output_->bytes_held() : 0);
   }
 
-  /// The bytes of workspace that a pass takes.
+  /// The bytes of workspace that a pass needs.
   [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     const Index size = stride(width()) * layout.tokens();
     return Workspace::room<Scalar>(stride(projection_.output_dim()) * layout.tokens()) +
@@ -128,7 +129,7 @@ class FoldedAttention {
     if (projection_.keeps_tokens()) output_->keep_tokens();
   }
 
-  /// Queries, keys and values, which MSSA has in one.
+  /// Queries, keys and values, which are the same in MSSA.
   [[nodiscard]] auto heads_of(detail::Columns<Scalar> projected, const TokenLayout& layout) const {
     auto heads = detail::attention_heads(projected, heads_, width() / heads_, layout, attention_);
     if (projections_ == 1) return heads;
@@ -137,15 +138,15 @@ class FoldedAttention {
     return heads;
   }
 
-  /// Of all heads together.
+  /// The rows of all heads together.
   [[nodiscard]] Index width() const { return projection_.output_dim() / projections_; }
-  /// Heads are stored one after another in bfloat16 only if each is whole pairs.
+  /// In bfloat16, heads are stored consecutively only if each consists of whole pairs.
   [[nodiscard]] bool rounds_attended() const {
     return output_.has_value() && !output_->keeps_tokens() && width() / heads_ % 2 == 0;
   }
 
-  /// Of projected tokens: heads begin on cache lines where their dimension allows, and columns do not all meet in the
-  /// same place of the cache.
+  /// The column stride of projected tokens: heads begin on cache lines if their dimension allows, and columns do not
+  /// all map to the same cache set.
   [[nodiscard]] static Index stride(Index rows) {
     constexpr Index line = 64 / sizeof(Scalar);
     return detail::round_up(rows, line) + line;

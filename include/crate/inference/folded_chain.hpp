@@ -23,14 +23,14 @@ namespace crate {
 
 namespace detail {
 
-/// A link of a folded chain, or several in a std::vector, or none in a std::optional, under the name that it had.
+/// A link of a folded chain, with its name: a layer, several in a std::vector, or a std::optional one.
 template <class Layers>
 struct FoldedLink {
   std::string_view name;
   Layers layers;
 };
 
-/// A chain takes what its first link takes.
+/// A chain has the input type of its first link.
 template <class First>
 struct TakesInputOf {};
 template <FrontEnd First>
@@ -38,13 +38,13 @@ struct TakesInputOf<First> {
   using Input = typename First::Input;
 };
 
-/// A layer that reads no token but the first of each set, if reads_first_token() says so.
+/// A layer that reads only the first token of each set if reads_first_token() is true.
 template <class L>
 concept MayReadFirstToken = requires(const L& layer) {
   { layer.reads_first_token() } -> std::same_as<bool>;
 };
 
-/// Bytes of weights, of a layer that was folded and of one that stayed as it is.
+/// Bytes of weights, of a folded layer or of one that was kept unchanged.
 template <class L>
 [[nodiscard]] std::size_t bytes_held(const L& layer) {
   if constexpr (requires { layer.bytes_held(); })
@@ -55,7 +55,7 @@ template <class L>
     return 0;
 }
 
-/// The bytes of workspace that a pass takes, where the layer knows.
+/// The bytes of workspace that a pass needs, if the layer states them.
 template <class L>
 [[nodiscard]] std::size_t workspace_bytes(const L& layer, const TokenLayout& layout, int threads) {
   if constexpr (requires { layer.workspace_bytes(layout, threads); })
@@ -66,10 +66,10 @@ template <class L>
 
 }  // namespace detail
 
-/// Folded layers, one after another. Half-steps are observed under the names that they had in the chain it was folded
-/// from, but for what lies inside of one and for a norm that went into the map behind it. Without an observer, what a
-/// later layer does not read is not computed: the last layer that mixes tokens before one that reads the first of each
-/// set alone computes no others.
+/// Folded layers, one after another. Half-steps are observed under their names in the original chain, except those
+/// inside a folded layer and norms that were merged into the map after them. Without an observer, tokens that no later
+/// layer reads are not computed: before a layer that reads the first token of each set only, the last layer that mixes
+/// tokens computes only this token.
 template <crate::Scalar S, class About, class... Layers>
 class FoldedChain
     : public detail::Linked<FoldedChain<S, About, Layers...>, S>,
@@ -82,7 +82,7 @@ class FoldedChain
   explicit FoldedChain(About description, std::tuple<detail::FoldedLink<Layers>...> links)
       : about(std::move(description)), links_(std::move(links)) {}
 
-  About about;  ///< what the model said of itself beside its numbers
+  About about;  ///< the model's description other than its parameters
 
   /// Bytes of weights.
   [[nodiscard]] std::size_t bytes_held() const {
@@ -97,7 +97,7 @@ class FoldedChain
     run(entering, out, pass, pass.is_observed() ? this->no_link : narrowing_link().before_reader);
   }
 
-  /// For the first token of each set alone, side by side.
+  /// Forward pass whose output holds the first token of each set only, consecutively.
   void forward_first(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     run(z, out, pass, narrowing_link().before_end);
   }
@@ -108,11 +108,10 @@ class FoldedChain
     return this->layout_behind_all(layout);
   }
 
-  /// The first link.
   [[nodiscard]] const auto& front() const { return detail::layer_at(std::get<0>(links_).layers, 0); }
 
-  /// The bytes of workspace that a pass takes on token sets of this layout and so many threads; see Workspace::reserve.
-  /// What layers take that were not folded, and do not know it themselves, is not counted.
+  /// The bytes of workspace that a pass needs for token sets of this layout and this number of threads; see
+  /// Workspace::reserve. Layers that were not folded and do not state their needs are not counted.
   [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     std::size_t largest = 0;
     detail::LayoutCourse course(layout);
@@ -139,8 +138,8 @@ class FoldedChain
   }
 
  private:
-  /// The last link that mixes tokens such that behind it, up to a link that reads first tokens alone or to the end,
-  /// each token goes its own way.
+  /// The last link that mixes tokens such that all later links, up to one that reads first tokens only or to the end,
+  /// act on each token separately.
   struct NarrowingLink {
     std::size_t before_reader, before_end;
   };

@@ -13,15 +13,15 @@
 
 namespace crate {
 
-/// prox(x + (A - I) x + c), x = LN(z): an ISTA step of one product, in which the tokens themselves pass unrounded, and
-/// only what the step adds to them is computed from rounded numbers.
+/// prox(x + (A - I) x + c), x = LN(z): an ISTA step with a single product. The tokens themselves are not rounded; only
+/// the step added to them is computed from rounded numbers.
 template <FoldedWeight W>
 class FoldedIsta {
  public:
   using Scalar = ScalarOf<W>;
   static constexpr bool is_tokenwise = true;
 
-  /// With the map A x + c, and the proximal operator of level ||x||_1.
+  /// From the map A x + c, and the proximal operator of `level` ||x||_1.
   FoldedIsta(LayerNorm<Scalar> norm, AffineMap map, Threshold threshold, double level)
       : norm_(std::move(norm)), step_(with_threshold<W>(nullptr, without_identity(std::move(map)), threshold, level)) {}
 
@@ -42,7 +42,7 @@ class FoldedIsta {
 
   [[nodiscard]] std::size_t bytes_held() const { return step_.bytes_held() + detail::bytes_held(norm_); }
 
-  /// The bytes of workspace that a pass takes.
+  /// The bytes of workspace that a pass needs.
   [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     return Workspace::room<Scalar>(input_dim() * layout.tokens()) +
            std::max(norm_.workspace_bytes(layout, threads), step_.workspace_bytes(layout, threads));

@@ -23,7 +23,7 @@ struct AffineMap {
   Matrix<double> weight;  ///< W
   Vector<double> bias;    ///< b
 
-  /// Of a layer's matrix and bias; an empty bias is zero.
+  /// From a layer's matrix and bias; an empty bias is zero.
   template <class WDerived, class BDerived>
   AffineMap(const Eigen::MatrixBase<WDerived>& w, const Eigen::MatrixBase<BDerived>& b)
       : weight(w.template cast<double>()), bias(Vector<double>::Zero(w.rows())) {
@@ -34,10 +34,10 @@ struct AffineMap {
   template <class WDerived>
   explicit AffineMap(const Eigen::MatrixBase<WDerived>& w) : AffineMap(w, Vector<double>()) {}
 
-  /// The map that is left when a layer norm in front is taken in: with weight gamma and bias beta, on tokens of mean m
-  /// and deviation sigma,
-  ///   W LN(z) + b = W diag(gamma) (I - 1 1^T / d) z / sigma + (W beta + b).
-  /// It is one of z / sigma, or of (z - m) / sigma, which it maps to the same.
+  /// The map that remains after a layer norm before it, with weight gamma and bias beta, is merged into it. For tokens
+  /// of mean m and deviation sigma,
+  ///   W LN(z) + b = W diag(gamma) (I - 1 1^T / d) z / sigma + (W beta + b),
+  /// a map of z / sigma, or equally of (z - m) / sigma.
   template <Scalar S>
   [[nodiscard]] AffineMap after(const LayerNorm<S>& norm) && {
     check_size("folding: width of the norm", norm.weight.size(), weight.cols());
@@ -50,28 +50,28 @@ struct AffineMap {
   }
 };
 
-/// activation(W LN(z) + b), with the norm's weight and bias inside W and b, and W arranged for the processor. One
-/// product a token set; what is left of the norm is a number a token. Weights in bfloat16 multiply tokens rounded to
-/// bfloat16 where that is faster, unless these shall be kept.
+/// activation(W LN(z) + b), with the norm's weight and bias inside W and b, and W arranged for the processor. It takes
+/// one product; of the norm, one factor per token remains. With bfloat16 weights, tokens are rounded to bfloat16 if
+/// that is faster, unless keep_tokens() was called.
 template <FoldedWeight W>
 class FoldedLinear {
  public:
   using Scalar = ScalarOf<W>;
   static constexpr bool is_tokenwise = true;
 
-  /// Without a norm in front.
+  /// Without a norm.
   explicit FoldedLinear(const AffineMap& map, detail::Activation activation = detail::Activation::none,
                         double level = 0)
       : weights_(map.weight), shift_(padded(map.bias)), activation_(activation), level_(static_cast<Scalar>(level)) {}
 
-  /// After the norm.
+  /// With a norm before the map.
   FoldedLinear(const LayerNorm<Scalar>& norm, AffineMap map, detail::Activation activation = detail::Activation::none,
                double level = 0)
       : FoldedLinear(std::move(map).after(norm), activation, level) {
     norm_epsilon_ = norm.options.epsilon;
   }
 
-  /// From now on tokens are multiplied as they are, in twice the time where the processor multiplies bfloat16.
+  /// From now on, tokens are not rounded, which doubles the time if the processor multiplies bfloat16.
   void keep_tokens() { keeps_tokens_ = true; }
   [[nodiscard]] bool keeps_tokens() const { return keeps_tokens_; }
   [[nodiscard]] InstructionSet instruction_set() const { return weights_.instruction_set(); }
@@ -94,11 +94,11 @@ class FoldedLinear {
     apply(detail::columns_of(z), z.cols(), nothing, detail::columns_of(out), pass.workspace, pass.threads);
   }
 
-  /// No addend.
+  /// Stands for no addend.
   static constexpr detail::Columns<const Scalar> nothing = {};
 
-  /// out = activation(W LN(z) + b + addend) for `cols` tokens. Tokens that go from one product to the next may be kept
-  /// as W, an addend too; a norm needs them as Scalar. The addend may lie where the output goes.
+  /// out = activation(W LN(z) + b + addend) for `cols` tokens. Tokens between two products, and the addend, may be
+  /// stored as W; a norm needs Scalar tokens. The addend may be in the memory of the output.
   template <class In, class Kept, class Out>
   void apply(detail::Columns<In> z, Index cols, detail::Columns<Kept> addend, detail::Columns<Out> out,
              Workspace& workspace, Threads& threads) const {
@@ -134,7 +134,7 @@ class FoldedLinear {
     return weights_.bytes_held() + static_cast<std::size_t>(shift_.size()) * sizeof(Scalar);
   }
 
-  /// The bytes of workspace that `apply` takes for so many tokens kept as Scalar.
+  /// The bytes of workspace that `apply` needs for `cols` tokens stored as Scalar.
   [[nodiscard]] std::size_t workspace_bytes(Index cols, int threads) const {
     if constexpr (std::same_as<W, Scalar>) {
       return norm_epsilon_ ? Workspace::room<Scalar>(cols) : 0;
@@ -156,7 +156,7 @@ class FoldedLinear {
                             epilogue, out, workspace, threads);
   }
 
-  /// Whether tokens are multiplied where they lie.
+  /// Whether tokens are multiplied without a copy.
   [[nodiscard]] bool reads_in_place() const { return keeps_tokens_ && !norm_epsilon_; }
   [[nodiscard]] Index paired_dim() const { return detail::round_up(input_dim(), 2); }
 
@@ -168,14 +168,14 @@ class FoldedLinear {
   }
 
   detail::PackedWeights<W> weights_;
-  Vector<Scalar> shift_;  // b, and zeros up to whole vectors
+  Vector<Scalar> shift_;  // b, padded with zeros to whole vectors
   std::optional<double> norm_epsilon_;
   detail::Activation activation_;
   Scalar level_;
   bool keeps_tokens_ = !detail::multiplies_bfloat16(weights_.instruction_set());
 };
 
-/// prox(W LN(z) + b) with the proximal operator of level ||x||_1. Without a norm where it is null.
+/// prox(W LN(z) + b) with the proximal operator of `level` ||x||_1; without a norm if it is null.
 template <FoldedWeight W>
 [[nodiscard]] FoldedLinear<W> with_threshold(const LayerNorm<ScalarOf<W>>* norm, AffineMap map, Threshold threshold,
                                              double level) {

@@ -12,8 +12,8 @@
 
 namespace crate {
 
-/// sign (W_2 GELU(W_1 LN(z) + b_1) + b_2), sign = 1 or -1: the norm goes into the first map, the sign into the second,
-/// and GELU is taken where the first product is finished.
+/// sign (W_2 GELU(W_1 LN(z) + b_1) + b_2), sign = 1 or -1: the norm is merged into the first map, the sign into the
+/// second, and GELU is applied while the first product is written.
 template <FoldedWeight W>
 class FoldedMlp {
  public:
@@ -49,7 +49,7 @@ class FoldedMlp {
 
   [[nodiscard]] std::size_t bytes_held() const { return expand_.bytes_held() + contract_.bytes_held(); }
 
-  /// The bytes of workspace that a pass takes.
+  /// The bytes of workspace that a pass needs.
   [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     const Index hidden = hidden_stride() * layout.tokens();
     const std::size_t expand = expand_.workspace_bytes(layout, threads);
@@ -58,7 +58,7 @@ class FoldedMlp {
   }
 
  private:
-  /// With the hidden numbers kept so from one product to the next.
+  /// The computation with the hidden values stored as Kept between the two products.
   template <class Kept>
   void compute_keeping(ConstTokens<Scalar> z, detail::Columns<const Scalar> addend, Tokens<Scalar> out,
                        Pass<Scalar>& pass) const {
@@ -68,7 +68,7 @@ class FoldedMlp {
     contract_.apply(hidden, z.cols(), addend, detail::columns_of(out), pass.workspace, pass.threads);
   }
 
-  /// Tokens are read in whole pairs, and columns do not all meet in the same place of the cache.
+  /// Tokens are read in whole pairs, and columns do not all map to the same cache set.
   [[nodiscard]] Index hidden_stride() const {
     constexpr Index line = 64 / sizeof(Scalar);
     return detail::round_up(expand_.output_dim(), line) + line;

@@ -14,10 +14,10 @@
 
 namespace crate {
 
-/// D' A(LN(z)), A = T steps of the sparse code. The dictionary is kept as eta D^T and as -D, with the step size inside:
+/// D' A(LN(z)), with A the sparse code after T steps. The dictionary is stored as eta D^T and as -D:
 ///   x = LN(z),   A^1 = prox(eta D^T x),   A^{t+1} = prox(A^t + eta D^T (x - D A^t)).
-/// Every step but the first takes two products of 4 d^2 at s = 4 d, and none is saved by D^T D, which has 16 d^2
-/// entries; the norm is computed, for x is needed itself.
+/// Every step but the first takes two products of 4 d^2 at s = 4 d; D^T D, with 16 d^2 entries, would not be cheaper.
+/// The norm is computed, because x itself is needed.
 template <FoldedWeight W>
 class FoldedOvercompleteIsta {
  public:
@@ -55,7 +55,7 @@ class FoldedOvercompleteIsta {
     return encode_.bytes_held() + approximate_.bytes_held() + decode_.bytes_held() + detail::bytes_held(norm_);
   }
 
-  /// The bytes of workspace that a pass takes.
+  /// The bytes of workspace that a pass needs.
   [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     const Index cols = layout.tokens(), residuals = residual_stride() * cols, codes = codes_stride() * cols;
     const std::size_t tokens = Workspace::room<Scalar>(input_dim() * cols),
@@ -66,7 +66,7 @@ class FoldedOvercompleteIsta {
   }
 
  private:
-  /// With residuals and codes kept so from one product to the next.
+  /// The computation with residuals and codes stored as Kept between products.
   template <class Kept>
   void compute_keeping(ConstTokens<Scalar> z, detail::Columns<const Scalar> addend, Tokens<Scalar> out,
                        Pass<Scalar>& pass) const {

@@ -15,7 +15,7 @@
 
 namespace crate {
 
-/// Patches of images to tokens: one product, whose weights take the pixels in the order in which they lie in the image.
+/// Patches of images to tokens: one product, with the weights in the order in which pixels are stored in the image.
 template <FoldedWeight W>
 class FoldedPatchEmbedding {
  public:
@@ -56,7 +56,7 @@ class FoldedPatchEmbedding {
     if (token_norm_) token_norm_->forward(out, out, pass);
   }
 
-  /// The bytes of workspace that a pass takes.
+  /// The bytes of workspace that a pass needs.
   [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& images, int threads) const {
     const Index patches = layout_after(images).tokens();
     return Workspace::room<Scalar>(projection_.input_dim() * patches) +
@@ -65,7 +65,7 @@ class FoldedPatchEmbedding {
   }
 
  private:
-  /// The norm and the columns of the map, from the order row, column, channel to channel, row, column.
+  /// The norm and the map with columns reordered from row, column, channel to channel, row, column.
   static FoldedLinear<W> in_image_order(const NormalisedPatchMap<Scalar>& map_of_patch, const PatchGrid& grid) {
     LayerNorm<Scalar> norm = map_of_patch.pixel_norm;
     AffineMap map(map_of_patch.projection.weight, map_of_patch.projection.bias);

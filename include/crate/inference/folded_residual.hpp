@@ -14,7 +14,7 @@
 
 namespace crate {
 
-/// A folded layer that can add to its output on the way: `compute(z, addend, out, pass)` is out = addend + layer(z).
+/// A folded layer that can add to its output as it writes: `compute(z, addend, out, pass)` is out = addend + layer(z).
 template <class L>
 concept AddsToOutput = requires(const L& layer, Eigen::Ref<const Matrix<typename L::Scalar>> z,
                                 detail::Columns<const typename L::Scalar> addend,
@@ -22,7 +22,7 @@ concept AddsToOutput = requires(const L& layer, Eigen::Ref<const Matrix<typename
   layer.compute(z, addend, out, pass);
 };
 
-/// z + layer(z), the sum taken where the layer's last product is finished. A minus is inside the layer.
+/// z + layer(z), added while the layer's last product is written. A minus sign is inside the layer.
 template <AddsToOutput Inner>
 class FoldedResidual {
  public:
@@ -57,7 +57,7 @@ class FoldedResidual {
     inner_.compute_first(z, detail::columns_of(std::as_const(firsts)), out, pass);
   }
 
-  /// The bytes of workspace that a pass takes.
+  /// The bytes of workspace that a pass needs.
   [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     return inner_.workspace_bytes(layout, threads) + Workspace::room<Scalar>(input_dim() * layout.sets());
   }

@@ -22,14 +22,14 @@
 #include "crate/layers/token_cache.hpp"
 #include "crate/layers/token_embedding.hpp"
 
-// Writing on from prompts: one pass of the prompts through the model, then one token at a time. A token is passed once
-// and then known by what a TokenCache keeps of it; of CRATE that is one vector a layer, half of keys and values. Any
-// model of tokens that TokenIds enter can write, folded or not; the logits are those of a pass of the whole text but
-// for rounding.
+// Text generation from prompts with a key-value cache: one pass of the prompts through the model, then one token
+// at a time. A TokenCache keeps what later tokens need of each token: for CRATE one vector per layer, half of keys
+// and values. Works with any model whose input is TokenIds, folded or not; the logits are those of a pass of the
+// whole text, up to rounding.
 
 namespace crate {
 
-/// The most tokens of a set that a model takes, by its positions.
+/// The largest number of tokens per set that a model accepts, limited by its positions.
 template <class Model>
 [[nodiscard]] Index context_of(const Model& model) {
   Index context = std::numeric_limits<Index>::max();
@@ -45,7 +45,7 @@ template <class Model>
   return TokenCache<typename Model::Scalar>(cached_rows(model), longest, sets);
 }
 
-/// The bytes that it takes. Throws ShapeError on more than can be counted.
+/// The bytes of such a cache. Throws ShapeError if their number overflows.
 template <class Model>
 [[nodiscard]] std::size_t token_cache_bytes(const Model& model, Index longest, Index sets = 1) {
   const std::size_t of_token = TokenCache<typename Model::Scalar>::bytes_per_token(cached_rows(model));
@@ -54,12 +54,12 @@ template <class Model>
 }
 
 struct GenerationOptions {
-  Index tokens = 128;                  ///< written to each prompt at most, >= 1
-  std::vector<Index> end_tokens = {};  ///< a text ends with the first of these that is written
-  Index slide = 0;       ///< 0 refuses texts longer than the model's context. Else, whenever the context is
-                         ///< full, so many of its first tokens are forgotten and the others passed anew, at
-                         ///< new positions: with 1 for each token, as by the published code.
-  Index vocabulary = 0;  ///< ids below this alone are written; 0 for all that the model knows
+  Index tokens = 128;                  ///< maximum number of tokens to generate per prompt, >= 1
+  std::vector<Index> end_tokens = {};  ///< a text ends with the first of these that is generated
+  Index slide = 0;       ///< 0: texts longer than the model's context are an error. N > 0: whenever the context is
+                         ///< full, its first N tokens are dropped and the others recomputed at new
+                         ///< positions; 1, for each token, is the published code's way
+  Index vocabulary = 0;  ///< only ids below this are generated; 0: all of the model's ids
   SamplingOptions sampling = {};
 
   void check(Index context, Index known_ids) const {
@@ -71,12 +71,12 @@ struct GenerationOptions {
   }
 };
 
-/// Is told of each token as it is written: which prompt's, and its id. Where it returns false, the text ends.
+/// Called with each generated token: the index of its prompt, and its id. If it returns false, the text ends.
 using TokenListener = std::function<bool(Index prompt, Index id)>;
 
 namespace detail {
 
-/// Throws as generate unless a model of this context and vocabulary can go on with the prompts as the options say.
+/// Throws as generate does, unless a model with this context and vocabulary can continue the prompts with these options.
 inline void check_prompts(const std::vector<std::vector<Index>>& prompts, const GenerationOptions& options,
                           Index context, Index known_ids) {
   options.check(context, known_ids);
@@ -87,15 +87,15 @@ inline void check_prompts(const std::vector<std::vector<Index>>& prompts, const 
       throw OptionError(concatenate("generation: expected at least 1 token in prompt ", i, ", found none"));
     if (options.slide == 0 && (length > context || options.tokens - 1 > context - length))
       throw OptionError(concatenate("generation: expected a text within the model's context of ", context,
-                                    " tokens, or one to slide over; found prompt ", i, " of ", length, " and ",
-                                    options.tokens, " to be written"));
+                                    " tokens, or slide > 0, found prompt ", i, " of ", length, " and ",
+                                    options.tokens, " to generate"));
     for (const Index id : prompts[i])
       if (id < 0 || id >= known_ids)
         throw ShapeError(concatenate("prompt ", i, ": expected ids from 0 to ", known_ids - 1, ", found ", id));
   }
 }
 
-/// Texts that a model goes on with.
+/// Texts that a model continues.
 template <class Model>
 class Texts {
  public:
@@ -136,7 +136,7 @@ class Texts {
  private:
   static std::size_t at(Index text) { return static_cast<std::size_t>(text); }
 
-  /// The most tokens of a text that are kept at a time. The last that is written need not be.
+  /// The largest number of tokens of a text that the cache must hold; the last generated token need not be cached.
   [[nodiscard]] Index longest_kept() const {
     Index longest = 0;
     for (const std::vector<Index>& text : texts_) {
@@ -154,7 +154,7 @@ class Texts {
     return id;
   }
 
-  /// The logits behind the last `lengths[i]` tokens of each of these texts.
+  /// The logits after the last `lengths[i]` tokens of each of these texts.
   [[nodiscard]] Matrix<S> pass(const std::vector<Index>& texts, const std::vector<Index>& lengths) {
     std::vector<Index> ids, last;
     for (std::size_t i = 0; i < texts.size(); ++i) {
@@ -173,7 +173,7 @@ class Texts {
     return pass(all, lengths);
   }
 
-  /// Texts that have filled the context pass alone, as they would without the others.
+  /// Texts that have filled the context are passed one by one, as they would be without the others.
   [[nodiscard]] Matrix<S> pass_last_tokens(const std::vector<Index>& writing) {
     Matrix<S> logits(model_.output_dim(), std::ssize(writing));
     std::vector<Index> short_ones, columns;
@@ -204,10 +204,10 @@ class Texts {
 
 }  // namespace detail
 
-/// The ids that a model writes to each prompt, of the ids of its tokens. Each text is what it would be alone: it draws
-/// from numbers of its own, which begin at the same seed.
-/// Throws OptionError on an option out of range, on no prompt or an empty one, and on a text that becomes longer than
-/// the context and may not slide; ShapeError on an id that is none of the vocabulary.
+/// The ids that a model generates after each prompt, a list of token ids. Each text is the same as without the others:
+/// it has its own random numbers, with the same seed.
+/// Throws OptionError if an option is out of range, if there is no prompt or an empty one, and if a text would become
+/// longer than the context and slide is 0; ShapeError on an id outside the vocabulary.
 template <class Model>
 std::vector<std::vector<Index>> generate(const Model& model, std::vector<std::vector<Index>> prompts,
                                          const GenerationOptions& options = {},

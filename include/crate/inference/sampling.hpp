@@ -14,17 +14,17 @@
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
 
-// Choosing the next token by the logits of all: the penalty first, then the temperature, then the k likeliest, then of
-// these the likeliest that make up the probability p. Each is left out by its default.
+// Choosing the next token from the logits: first the repetition penalty, then the temperature, then the k most probable
+// tokens (top-k), then the smallest set of these with total probability p (top-p). Defaults disable each.
 
 namespace crate {
 
 struct SamplingOptions {
   double temperature = 1;         ///< T >= 0: probabilities softmax(logits / T); 0 for the largest logit
-  Index top_k = 0;                ///< the k likeliest tokens alone, k >= 1; 0 for all
-  double top_p = 1;               ///< the fewest likeliest tokens whose probabilities reach p, in (0, 1]
-  double repetition_penalty = 1;  ///< r > 0: logits of tokens of the text become x / r, or x r if negative
-  std::uint64_t seed = 0;         ///< of the numbers drawn
+  Index top_k = 0;                ///< only the k most probable tokens, k >= 1; 0: all
+  double top_p = 1;               ///< only the fewest most probable tokens with total probability >= p, in (0, 1]
+  double repetition_penalty = 1;  ///< r > 0: logits x of tokens in the text become x / r, or x r if negative
+  std::uint64_t seed = 0;         ///< of the random numbers
 
   void check() const {
     check_option(std::isfinite(temperature) && temperature >= 0, "sampling: temperature >= 0", temperature);
@@ -42,7 +42,7 @@ struct Candidate {
   double logit = 0;
 };
 
-/// Whether a is less likely than b; of equals the larger id is.
+/// Whether a is less probable than b; among equals, the larger id is.
 [[nodiscard]] inline bool is_less_likely(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit < b.logit : a.id > b.id;
 }
@@ -60,7 +60,7 @@ inline void penalise(std::vector<Candidate>& candidates, std::span<const Index> 
       candidate.logit = candidate.logit > 0 ? candidate.logit / penalty : candidate.logit * penalty;
 }
 
-/// The k likeliest, the likeliest first.
+/// Keeps the k most probable candidates, in decreasing order.
 inline void keep_likeliest(std::vector<Candidate>& candidates, Index k) {
   if (k < std::ssize(candidates)) {
     std::nth_element(candidates.begin(), candidates.begin() + k, candidates.end(),
@@ -71,7 +71,7 @@ inline void keep_likeliest(std::vector<Candidate>& candidates, Index k) {
             [](const Candidate& a, const Candidate& b) { return is_less_likely(b, a); });
 }
 
-/// The fewest likeliest whose probabilities reach p.
+/// Keeps the fewest most probable candidates with total probability at least p.
 inline void keep_nucleus(std::vector<Candidate>& candidates, double p, double temperature) {
   const double largest = largest_logit(candidates);
   const auto weight = [&](const Candidate& c) { return std::exp((c.logit - largest) / temperature); };
@@ -101,9 +101,9 @@ inline void keep_nucleus(std::vector<Candidate>& candidates, double p, double te
 
 }  // namespace detail
 
-/// The token that follows a text, of the ids of its tokens, by the logits of all; among equals the smallest id. Draws
-/// one number, or none at temperature 0. Throws OptionError on an option out of range, ShapeError if there are no
-/// logits, and Error if one is not a number, or the largest is infinite.
+/// The next token of a text, given as ids, from the logits of all tokens; among equals the smallest id. Draws one
+/// random number, or none at temperature 0. Throws OptionError on an option out of range, ShapeError if there are no
+/// logits, and Error if one is nan, or the largest is infinite.
 template <class Derived>
 [[nodiscard]] Index choose_token(const Eigen::MatrixBase<Derived>& logits, std::span<const Index> text,
                                  const SamplingOptions& options, Random& random) {
@@ -112,7 +112,7 @@ template <class Derived>
   std::vector<detail::Candidate> candidates(static_cast<std::size_t>(logits.size()));
   for (Index id = 0; id < logits.size(); ++id) {
     const auto logit = static_cast<double>(logits(id));
-    if (std::isnan(logit)) throw Error(concatenate("sampling: the logit of token ", id, " is not a number"));
+    if (std::isnan(logit)) throw Error(concatenate("sampling: the logit of token ", id, " is nan"));
     candidates[static_cast<std::size_t>(id)] = {id, logit};
   }
   if (options.repetition_penalty != 1) detail::penalise(candidates, text, options.repetition_penalty);

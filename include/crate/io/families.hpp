@@ -26,21 +26,21 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
-// The families of published weights that this library knows. To add one, write its header in io/families/ and its name
-// in the list below.
+// The families of published weights that this library can read and write. To add one, write its header in io/families/
+// and add its name to the list below.
 
 namespace crate {
 
-/// All that reading and writing files needs to know of a family, as static members:
+/// What reading and writing files needs to know about a family, as static members:
 ///   Model<S>, Options        the C++ types of its models and of their options
 ///   name                     in the metadata of files: "crate-alpha"
 ///   title, kind              in messages: "a CRATE-alpha classifier", "a classifier"
 ///   names                    our name and the published one of every parameter
-///   marker                   our name of a parameter that every model has, under a published name of its own
-///   load_options             what LoadOptions can say of a model, in the order of the metadata
-///   options(weights, given)  of the model with these weights
-///   untold(model)            what its weights do not tell: given with them, it comes back
-///   least_weights(options)   keeps a file that lies from large allocations
+///   marker                   our name of a parameter that every model has, under a distinctive published name
+///   load_options             the members of LoadOptions that apply to a model, in the order of the metadata
+///   options(weights, given)  the options of the model with these weights
+///   untold(model)            options that cannot be derived from the weights; given at loading, they restore the model
+///   least_weights(options)   a lower bound on the weights, so that a corrupt file cannot cause large allocations
 ///   smallest_like(model)     options of a small model with the settings that the published code gives this one
 template <class F>
 concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions& given,
@@ -57,8 +57,8 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
   { F::smallest_like(model) } -> std::same_as<typename F::Options>;
 };
 
-/// Families of models of images, and of text. A family whose marker another family's models have, too, stands behind
-/// that one, or both say by `fits` which weights are theirs.
+/// Families of image models, and of text models. If models of one family contain the marker of another, list the other
+/// one later, or give both a `fits` that decides.
 using ImageFamilies =
     std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
                CrateMaskedClassifierFamily, TransformerClassifierFamily, TransformerMaskedAutoencoderFamily>;
@@ -78,14 +78,14 @@ struct FamilyList<std::tuple<Family...>> {
   template <class S>
   using AnyModel = std::variant<typename Family::template Model<S>...>;
 
-  /// Calls visit(family) for one after another.
+  /// Calls visit(family) for each family in turn.
   template <class Visit>
   static constexpr void for_each(const Visit& visit) {
     (visit(Family()), ...);
   }
 };
 
-/// The family in the list that has these models; void if none has.
+/// The family in the list that has this Model; void if there is none.
 template <class Model, class List>
 struct FindFamily {
   using type = void;
@@ -100,19 +100,19 @@ struct FindFamily<Model, std::tuple<First, Rest...>>
 
 }  // namespace detail
 
-/// A model of any family, or of any in a list, such as ImageFamilies.
+/// A model of any family in a list such as ImageFamilies, by default of any family.
 template <Scalar S, class List = Families>
 using AnyModel = typename detail::FamilyList<List>::template AnyModel<S>;
 
-/// The family of a model; void if it is of none.
+/// The family of a model; void if it has none.
 template <class Model>
 using FamilyOf = typename detail::FindFamily<Model, Families>::type;
 
-/// Models whose weights are published in a form that is known.
+/// Models whose weights have a known published form.
 template <class Model>
 concept PublishedModel = !std::is_void_v<FamilyOf<Model>>;
 
-/// Models of which a part has a published form, in which that part alone is kept.
+/// Models of which a part has a published form; only this part is saved.
 template <class Model>
 concept HasPublishedPart = requires(const Model& model) {
   requires PublishedModel<std::remove_cvref_t<decltype(model.published_part())>>;
@@ -127,19 +127,19 @@ constexpr void for_each_family(const Visit& visit) {
 
 namespace detail {
 
-/// The published tensor by which the family is known.
+/// The published tensor that identifies the family.
 template <PublishedFamily Family>
 [[nodiscard]] std::string published_marker() {
   return published_name(Family::names, Family::marker).name;
 }
 
-// What a family may have beside:
+// Optional members of a family:
 //   other_names            our names and those that other files have instead of all `names`
-//   optional_first_part    of `names`, which some files leave out: "transformer"
-//   buffers                tensors that files carry and models do without, as in PublishedName
-//   tied                   copies that files carry of tensors that are tied
-//   fits(weights)          which of two families with one marker has the weights
-//   as_published(weights)  weights that are stored in another form, brought into the one of `names`
+//   optional_first_part    first part of `names` that some files omit: "transformer"
+//   buffers                tensors in files that models do not need, as in PublishedName
+//   tied                   copies of tied tensors in files
+//   fits(weights)          whether the weights are of this family, if another one has the same marker
+//   as_published(weights)  converts weights that are stored in another form into that of `names`
 //   model_name             the C++ name of Model, in messages: "CrateAlphaClassifier"
 
 template <PublishedFamily Family>
@@ -166,7 +166,7 @@ template <PublishedFamily Family>
     return {};
 }
 
-/// The table of names that these weights have.
+/// The table of names that these weights use.
 template <PublishedFamily Family>
 [[nodiscard]] std::span<const PublishedName> names_in(const TensorTable& weights) {
   if (other_names<Family>().empty() || weights.find(published_marker<Family>()) != nullptr) return Family::names;
@@ -195,7 +195,7 @@ template <PublishedFamily Family>
 
 }  // namespace detail
 
-/// The name of the family that has these weights, if any has.
+/// The name of the family of these weights, if there is one.
 [[nodiscard]] inline std::optional<std::string_view> family_name(const TensorTable& weights) {
   std::optional<std::string_view> name;
   for_each_family([&]<class Family>(Family) {
@@ -206,7 +206,7 @@ template <PublishedFamily Family>
 
 namespace detail {
 
-/// The error that weights are of no family in the list.
+/// The error for weights of no family in the list.
 template <class List>
 [[nodiscard]] FileError no_family_error(const TensorTable& weights) {
   std::vector<std::string> known;
@@ -221,7 +221,7 @@ template <class List>
   return file_error(weights.source(), "expected the weights of ", alternatives(known), ", found none of these tensors");
 }
 
-/// ", which load_model<CrateClassifier<S>> loads" of the family "crate"; empty if it does not say its models' name.
+/// ", which load_model<CrateClassifier<S>> loads" for the family "crate"; empty if it has no model_name.
 [[nodiscard]] inline std::string loader_of(std::string_view family) {
   std::string text;
   for_each_family([&]<class Family>(Family) {
@@ -231,7 +231,7 @@ template <class List>
   return text;
 }
 
-/// Throws FileError if the weights are another family's.
+/// Throws FileError if the weights are of another family.
 template <PublishedFamily Family>
 void check_family(const TensorTable& weights) {
   const auto found = family_name(weights);

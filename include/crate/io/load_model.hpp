@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <filesystem>
@@ -20,7 +20,7 @@ namespace crate {
 
 namespace detail {
 
-/// How many real numbers the tensors hold.
+/// The number of real numbers in the tensors.
 inline double elements_in(const TensorTable& weights) {
   double elements = 0;
   for (const Tensor& tensor : weights.tensors())
@@ -29,8 +29,8 @@ inline double elements_in(const TensorTable& weights) {
   return elements;
 }
 
-/// Keeps a lying file from making us allocate much more than it is large itself. One that lacks some tensors passes, so
-/// that those can be named.
+/// Prevents a corrupt file from causing allocations much larger than itself. Files with some tensors missing pass, so
+/// that the missing ones can be listed later.
 inline void check_plausible(const TensorTable& weights, const LeastWeights& least) {
   const double found = elements_in(weights);
   if (least.numbers > 2 * found)
@@ -45,9 +45,9 @@ inline void check_plausible(const TensorTable& weights, const LeastWeights& leas
 
 }  // namespace detail
 
-/// The model of these weights. Throws OptionError if an option is needed and missing, or contradicts the weights,
-/// FileError that names another family and what loads its models, lists all missing, surplus and misshapen tensors, or
-/// names the metadata of our own that it cannot follow.
+/// The model with these weights. Throws OptionError if an option is needed and missing, or contradicts the weights,
+/// FileError that names another family and the function that loads it, lists all missing, surplus and misshapen
+/// tensors, or names invalid metadata of our own.
 template <class Model, PublishedFamily Family = FamilyOf<Model>>
 [[nodiscard]] Model model_from(const TensorTable& found, const LoadOptions& options = {}) {
   detail::check_family<Family>(found);
@@ -64,13 +64,13 @@ template <class Model, PublishedFamily Family = FamilyOf<Model>>
     detail::fill_new_model(list_parameters(model), weights, Family::names, detail::patches_of(model));
     return model;
   } catch (const std::bad_alloc&) {
-    throw file_error(weights.source(), "the model in it needs more memory than there is");
+    throw file_error(weights.source(), "the model in it needs more memory than is available");
   }
 }
 
 namespace detail {
 
-/// The model of these weights, of the first of the families that has their marker.
+/// The model with these weights, of the first of the families whose marker they have.
 template <crate::Scalar S, class List, class Family, class... Others>
 [[nodiscard]] AnyModel<S, List> any_model_from(const TensorTable& weights, const LoadOptions& options,
                                                std::tuple<Family, Others...>) {
@@ -83,13 +83,13 @@ template <crate::Scalar S, class List, class Family, class... Others>
 
 }  // namespace detail
 
-/// The model of these weights, of whichever family in the list has such tensors. Throws as model_from.
+/// The model with these weights, of the family in the list that has such tensors. Throws as model_from.
 template <Scalar S, class List = Families>
 [[nodiscard]] AnyModel<S, List> any_model_from(const TensorTable& weights, const LoadOptions& options = {}) {
   return detail::any_model_from<S, List>(weights, options, List());
 }
 
-/// The model in a file: the published one (.pth or safetensors) or our own. Throws as read_weights and model_from.
+/// Loads the model in a file, published (.pth or safetensors) or our own. Throws as read_weights and model_from.
 template <class Model, PublishedFamily Family = FamilyOf<Model>>
 requires(!Scalar<Model>) [[nodiscard]] Model
     load_model(const std::filesystem::path& path, const LoadOptions& options = {}) {

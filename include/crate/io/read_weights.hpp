@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@
 
 namespace crate {
 
-/// Everything in a safetensors or PyTorch file. Throws FileError if the file is neither, which says what it is instead.
+/// All tensors of a safetensors or PyTorch file. Throws FileError, with the kind of the file, if it is neither.
 [[nodiscard]] inline TensorTable read_tensors(const std::filesystem::path& path) {
   auto file = std::make_shared<const FileBytes>(path);
   const std::span<const std::byte> bytes = file->bytes();
@@ -28,8 +28,8 @@ namespace crate {
   throw detail::other_file_error(path.string(), "a PyTorch or safetensors file", bytes);
 }
 
-/// The weights in a safetensors or PyTorch file, by their published names: prefixes and the dictionaries round them are
-/// gone. `weights_at` chooses among several, as `find_weights` says.
+/// The weights in a safetensors or PyTorch file, under their published names, without prefixes and dicts around them.
+/// `weights_at` selects one of several sets, as in `find_weights`.
 /// Throws FileError if the file is neither or holds no weights.
 [[nodiscard]] inline TensorTable read_weights(const std::filesystem::path& path,
                                               std::optional<std::string_view> weights_at = {}) {

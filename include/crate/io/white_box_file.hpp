@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <array>
@@ -26,7 +26,7 @@ inline constexpr std::array white_box_names{PublishedName{"mean", "mean"}, Publi
                                             PublishedName{"decoder.", "decoder."},
                                             PublishedName{"code_subspaces", "code_subspaces"}};
 
-/// The number that metadata says. Throws FileError unless it is one of at least 1.
+/// The number under `key` in the metadata. Throws FileError unless it is at least 1.
 [[nodiscard]] inline Index count_in_metadata(const TensorTable& table, std::string_view key) {
   const std::string* const found = table.find_metadata(key);
   const auto number = found != nullptr ? number_from_text<Index>(*found) : std::nullopt;
@@ -36,7 +36,7 @@ inline constexpr std::array white_box_names{PublishedName{"mean", "mean"}, Publi
   return *number;
 }
 
-/// The shape of the matrix of that name. Throws FileError if there is none.
+/// The shape of the matrix with this name. Throws FileError if there is none.
 [[nodiscard]] inline std::array<Index, 2> matrix_shape(const TensorTable& table, std::string_view name) {
   const Tensor* const tensor = table.find(name);
   if (tensor == nullptr || tensor->shape.size() != 2 || tensor->shape[0] < 1 || tensor->shape[1] < 1)
@@ -45,8 +45,8 @@ inline constexpr std::array white_box_names{PublishedName{"mean", "mean"}, Publi
   return {tensor->shape[0], tensor->shape[1]};
 }
 
-/// A white box with the sizes that the file says, all zero. Throws FileError if its tensors are not of these sizes, so
-/// that a small file cannot ask for much memory.
+/// A white box of zeros with the sizes that the file states. Throws FileError if its tensors have other sizes, so that
+/// a small file cannot cause large allocations.
 template <crate::Scalar S>
 [[nodiscard]] WhiteBox<S> empty_white_box(const TensorTable& table) {
   const Index heads = count_in_metadata(table, "crate.heads"), depth = count_in_metadata(table, "crate.depth");
@@ -56,7 +56,7 @@ template <crate::Scalar S>
   if (width % heads != 0 || dictionary != std::array<Index, 2>{dim, dim} || (tensors - 2) % 4 != 0 ||
       (tensors - 2) / 4 != depth)
     throw file_error(table.source(), "expected the tensors of a white box with ", depth, " layers and ", heads,
-                     " subspaces of tokens of width ", dim, ", found others");
+                     " subspaces of tokens of width ", dim, ", found tensors of other names or sizes");
   for (Index l = 0; l < depth; ++l) {
     const std::string layer = concatenate(".layers.", l);
     const std::array<Index, 2> square{dim, dim}, bases{width, dim};
@@ -75,7 +75,7 @@ template <crate::Scalar S>
           count_in_metadata(table, "crate.fitted_tokens")};
 }
 
-/// Gives the layers the settings of the metadata. Throws FileError if one is missing or not what it should be.
+/// Sets the settings of the layers from the metadata. Throws FileError if one is missing or invalid.
 template <crate::Scalar S>
 void read_settings(WhiteBox<S>& box, const TensorTable& table) {
   std::string key;
@@ -108,7 +108,7 @@ void save_white_box(const std::filesystem::path& path, const WhiteBox<S>& box) {
   write_safetensors(path, published_tensors(box, detail::white_box_names), metadata);
 }
 
-/// The white box that save_white_box wrote: it computes the same bits. Throws FileError on a file that is none.
+/// Loads a white box written by save_white_box; it computes the same bits. Throws FileError on any other file.
 template <crate::Scalar S = double>
 [[nodiscard]] WhiteBox<S> load_white_box(const std::filesystem::path& path) {
   const TensorTable table = read_safetensors(path);

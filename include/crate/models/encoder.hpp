@@ -25,11 +25,11 @@ struct BlockStack : Chain<BlockStack<Block>, typename Block::Scalar> {
   static constexpr auto parts() { return std::tuple{part("layers", &BlockStack::layers)}; }
 };
 
-/// Each block is one step of optimisation.
+/// A stack in which each block is one step of optimisation.
 template <class Block>
 using Encoder = BlockStack<Block>;
 
-/// Blocks that undo an encoder's, in reverse: layer l is meant to invert layer L + 1 - l of the encoder.
+/// Blocks that invert an encoder, in reverse order: layer l inverts layer L + 1 - l of the encoder.
 template <class Block>
 using Decoder = BlockStack<Block>;
 

@@ -42,7 +42,7 @@ struct ImageOptions {
 
 namespace detail {
 
-/// Patches as before over images of another size, and positions stretched to their grid.
+/// Resizes the grid to images of another size with the same patches, and interpolates the positions.
 template <crate::Scalar S>
 void resize_images(PatchGrid& grid, Matrix<S>& positions, Index height, Index width) {
   const PatchGrid resized = ImageOptions{.height = height,
@@ -77,16 +77,16 @@ struct ImageClassifierOptions {
   Index classes = 1000;  ///< >= 1
   Index depth = 12;      ///< blocks, >= 1
   Pooling pooling = Pooling::class_token;
-  double token_dropout = 0;  ///< of what enters the first block, in recorded passes alone
+  double token_dropout = 0;  ///< of the input of the first block, in recorded passes only
   double head_norm_epsilon = 1e-5;
   BlockOptions block = {};
 };
 
-/// What a classifier says of itself beside its numbers.
+/// A classifier's description other than its parameters.
 struct ImageClassifierDescription {
-  ImagePreprocessing preprocessing;           ///< as published until somebody says otherwise
-  std::vector<std::string> class_names = {};  ///< of each logit; empty if nobody named them
-  bool head_is_trained = true;                ///< false where the blocks alone were: then logits say nothing
+  ImagePreprocessing preprocessing;           ///< as published by default
+  std::vector<std::string> class_names = {};  ///< of each logit; empty if unknown
+  bool head_is_trained = true;                ///< false if only the blocks were trained: then logits are meaningless
 };
 
 /// Images (C H W) x B to logits, classes x B:
@@ -105,7 +105,7 @@ struct ImageClassifier : Chain<ImageClassifier<Block, Embedding>, typename Block
   ClassifierHead<Scalar> head;
   ImageClassifierDescription about;
 
-  /// All zero but the norms. Throws OptionError on an option out of range.
+  /// All parameters zero except norms. Throws OptionError if an option is out of range.
   explicit ImageClassifier(const Options& o)
       : embedding(o.image.grid(), o.block.dim),
         tokens(Matrix<Scalar>::Zero(o.block.dim, 1 + o.image.grid().patches()), o.token_dropout),
@@ -128,18 +128,18 @@ struct ImageClassifier : Chain<ImageClassifier<Block, Embedding>, typename Block
 
   [[nodiscard]] Index dim() const { return pool.dim; }
 
-  /// The same model for images of another size: its positions stretched to the new grid of patches, as published.
+  /// Changes the model to images of another size: positions are interpolated to the new grid of patches, as published.
   /// Throws OptionError unless whole patches fill the image.
   void resize_images(Index height, Index width) {
     detail::resize_images(embedding.grid, tokens.positions, height, width);
   }
 };
 
-/// The classifier of arXiv 2311.13110.
+/// The CRATE classifier of arXiv 2311.13110.
 template <crate::Scalar S>
 using CrateClassifier = ImageClassifier<CrateBlock<S>, NormalisedPatchEmbedding<S>>;
 
-/// The classifier of arXiv 2405.20299.
+/// The CRATE-alpha classifier of arXiv 2405.20299, whose blocks use overcomplete dictionary learning (ODL).
 template <crate::Scalar S>
 using CrateAlphaClassifier = ImageClassifier<CrateAlphaBlock<S>, ConvolutionPatchEmbedding<S>>;
 

@@ -7,10 +7,10 @@
 
 namespace crate {
 
-/// Several views of the same images, as models take them: what a source of views gives and self-distillation takes.
+/// Several views of the same images, for self-distillation.
 template <Scalar S>
 struct ImageViews {
-  std::vector<Matrix<S>> views;  ///< each (C H W) x B, of sizes of their own; column b of all is the same image
+  std::vector<Matrix<S>> views;  ///< each (C H W) x B; sizes may differ; column b is the same image in all
   std::vector<Index> labels;     ///< B
 };
 

@@ -7,13 +7,13 @@
 
 namespace crate {
 
-/// Images as models take them, with the class of each: what a source of images gives and an objective takes.
+/// Images in a model's input format, with the class of each: from a source of images to an objective.
 template <Scalar S>
 struct LabelledImages {
   Matrix<S> images;           ///< (C H W) x B
   std::vector<Index> labels;  ///< B
 
-  /// What a classifier is given.
+  /// The input of a classifier.
   [[nodiscard]] const Matrix<S>& input() const { return images; }
 };
 

@@ -8,16 +8,15 @@
 
 namespace crate {
 
-/// Texts as language models take them, with what is to be predicted: what a source of texts gives and an objective
-/// takes.
+/// Texts in a language model's input format, with the labels to predict: from a source of texts to an objective.
 struct LabelledTokens {
-  std::vector<Index> ids;         ///< N, set after set
-  TokenLayout layout;             ///< where each set begins, and how many of its tokens are no padding
-  std::vector<Index> labels;      ///< N: of each token the id to predict, -1 where it does not count; or of each set
+  std::vector<Index> ids;         ///< N, one set after another
+  TokenLayout layout;             ///< where each set begins, and how many of its tokens are not padding
+  std::vector<Index> labels;      ///< N: for each token the id to predict, or -1 if it does not count; or for each set
                                   ///< its class
-  std::vector<Index> types = {};  ///< N, or none
+  std::vector<Index> types = {};  ///< N, or empty
 
-  /// What a model is given.
+  /// The input of a model.
   [[nodiscard]] TokenIds input() const { return {ids, layout, types}; }
 };
 

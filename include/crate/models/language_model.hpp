@@ -33,11 +33,11 @@ namespace crate {
 template <class BlockOptions>
 struct LanguageModelOptions {
   Index vocabulary = 50304;  ///< V >= 1; GPT-2's 50,257 ids, padded as published
-  Index context = 1024;      ///< most tokens of a set, >= 1
+  Index context = 1024;      ///< maximum number of tokens per set, >= 1
   Index depth = 12;          ///< blocks, >= 1
-  bool final_norm = false;   ///< in front of the head; the square CRATE has none
-  double token_dropout = 0;  ///< of what enters the first block, in recorded passes alone
-  BlockOptions block = {};   ///< whose attention is causal, whatever this says of it
+  bool final_norm = false;   ///< before the head; CRATE with a square dictionary has none
+  double token_dropout = 0;  ///< of the input of the first block, in recorded passes only
+  BlockOptions block = {};   ///< its attention is always causal
 };
 
 namespace detail {
@@ -50,9 +50,9 @@ template <class BlockOptions>
 
 }  // namespace detail
 
-/// Ids of tokens to the logits of the token that follows each, V x N:
+/// Token ids to the logits of each next token, V x N, with weight tying between embedding W and head:
 ///   Z^1 = W[ids] + positions,   Z^{l+1} = block^l(Z^l),   logits = W^T Z^{L+1} or W^T LN(Z^{L+1});
-/// of the tokens alone that TokenLayout::with_chosen names, if it does.
+/// only for the tokens that TokenLayout::with_chosen selects, if it was called.
 /// Source: arXiv 2311.13110 (CRATE-GPT2), 2410.16443 (CRATE-LM).
 template <class Block>
 struct LanguageModel : Chain<LanguageModel<Block>, typename Block::Scalar> {
@@ -67,7 +67,7 @@ struct LanguageModel : Chain<LanguageModel<Block>, typename Block::Scalar> {
   ChooseTokens<Scalar> chosen;
   std::optional<LayerNorm<Scalar>> norm;
 
-  /// All zero but the norms. Throws OptionError on an option out of range.
+  /// All parameters zero except norms. Throws OptionError if an option is out of range.
   explicit LanguageModel(const Options& o)
       : embedding(o.vocabulary, o.block.dim),
         positions(o.block.dim, o.context),
@@ -110,19 +110,18 @@ using OvercompleteLanguageModel = LanguageModel<OvercompleteBlock<S>>;
 template <crate::Scalar S>
 using CrateAlphaLanguageModel = LanguageModel<CrateAlphaBlock<S>>;
 
-/// GPT-2, what the paper compares with. Published ones have norm_epsilon = 1e-5, as presets::gpt2().
+/// GPT-2, the paper's baseline. Published weights have norm_epsilon = 1e-5, as presets::gpt2().
 template <crate::Scalar S>
 using TransformerLanguageModel = LanguageModel<TransformerBlock<S>>;
 
 namespace detail {
 
-/// The random start of language models as published: every linear map, embedding and position normal with one
-/// deviation, every bias zero; but for dictionaries and norms, which are as everywhere.
-/// `of_outputs` is the deviation of the maps that a residual is added to. Throws OptionError unless the deviation is
-/// > 0 and finite.
+/// The published initialisation of language models: every linear map, embedding and position normal with one deviation,
+/// every bias zero; dictionaries and norms as in all models. `of_outputs` is the deviation of the maps whose output is
+/// added to a residual. Throws OptionError unless the deviation is > 0 and finite.
 template <class Model>
 void initialise_language_model(Model& model, std::uint64_t seed, double deviation, double of_outputs) {
-  check_option(deviation > 0 && std::isfinite(deviation), "deviation of the random start > 0, finite", deviation);
+  check_option(deviation > 0 && std::isfinite(deviation), "deviation of the initial weights > 0, finite", deviation);
   initialise_parts(model, seed, std::string());
   const ParameterList parameters = list_parameters(model);
   for (const Parameter& parameter : parameters) {
@@ -142,8 +141,9 @@ void initialise_language_model(Model& model, std::uint64_t seed, double deviatio
 
 }  // namespace detail
 
-/// The random start: normal with a deviation, published as 0.02, and deviation / sqrt(2 L) where a residual is added;
-/// biases zero, dictionaries and norms as everywhere. Throws OptionError unless the deviation is > 0 and finite.
+/// Initialises with normal numbers of a deviation, 0.02 as published, and deviation / sqrt(2 L) before a
+/// residual is added; biases zero, dictionaries and norms as in all models. Throws OptionError unless the
+/// deviation is > 0 and finite.
 template <class Block>
 void initialise(LanguageModel<Block>& model, std::uint64_t seed, double deviation = 0.02) {
   const auto depth = static_cast<double>(model.encoder.layers.size());

@@ -29,7 +29,7 @@
 
 namespace crate {
 
-/// Of CRATE-MAE.
+/// Options of CRATE-MAE.
 struct MaskedAutoencoderOptions {
   ImageOptions image = {};
   Index dim = 0;       ///< d, a positive multiple of 4
@@ -37,14 +37,14 @@ struct MaskedAutoencoderOptions {
   Index head_dim = 0;  ///< p; 0 for d / K
   Index depth = 12;
   Index decoder_depth = 12;
-  Index decoder_heads = 0;        ///< 0 for the encoder's
-  Index decoder_head_dim = 0;     ///< 0 for as wide as all heads of the encoder, K p, over the decoder's heads
+  Index decoder_heads = 0;        ///< 0: as in the encoder
+  Index decoder_head_dim = 0;     ///< 0: the encoder's K p over the number of decoder heads
   double step = 0.1;              ///< eta
-  double lambda = 0.5;            ///< of the encoder; the decoder has none
+  double lambda = 0.5;            ///< threshold of the encoder; the decoder has none
   double mask_ratio = 0.75;       ///< in [0, 1)
-  bool normalise_pixels = false;  ///< compare with each patch normalised by its own mean and deviation
+  bool normalise_pixels = false;  ///< compute the loss on patches normalised by their own mean and deviation
 
-  /// Throws OptionError unless the decoder's heads divide the width that they share.
+  /// Throws OptionError unless the number of decoder heads divides their total width.
   [[nodiscard]] CrateDecoderBlockOptions decoder_block() const {
     if (decoder_heads == 0)
       return {.dim = dim, .heads = heads, .head_dim = decoder_head_dim == 0 ? head_dim : decoder_head_dim};
@@ -58,7 +58,8 @@ struct MaskedAutoencoderOptions {
 
 namespace detail {
 
-/// 0 for the `kept` patches of smallest noise of each image, 1 for the others; of equal noise the earlier is kept.
+/// 0 for the `kept` patches with the smallest noise in each image, 1 for the others; of equal noise the
+/// earlier is kept.
 template <Scalar S>
 [[nodiscard]] Matrix<S> mask_of(const Matrix<S>& noise, Index kept) {
   Matrix<S> mask = Matrix<S>::Ones(noise.rows(), noise.cols());
@@ -73,16 +74,16 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// Of a masked autoencoder of any blocks, which have these options.
+/// Options of a masked autoencoder with any blocks.
 template <class EncoderOptions, class DecoderOptions>
 struct BlockwiseAutoencoderOptions {
   ImageOptions image = {};
   EncoderOptions encoder = {};
-  DecoderOptions decoder = {};  ///< of the encoder's dimension
+  DecoderOptions decoder = {};  ///< must have the encoder's dimension
   Index depth = 12;
   Index decoder_depth = 12;
   double mask_ratio = 0.75;       ///< in [0, 1)
-  bool normalise_pixels = false;  ///< compare with each patch normalised by its own mean and deviation
+  bool normalise_pixels = false;  ///< compute the loss on patches normalised by their own mean and deviation
 };
 
 namespace detail {
@@ -98,16 +99,16 @@ struct OptionsOfAutoencoder<CrateBlock<S>, CrateDecoderBlock<S>> {
 
 }  // namespace detail
 
-/// What a masked autoencoder says of itself beside its numbers.
+/// A masked autoencoder's description other than its parameters.
 struct MaskedAutoencoderDescription {
-  ImagePreprocessing preprocessing;  ///< as published until somebody says otherwise
+  ImagePreprocessing preprocessing;  ///< as published by default
   double mask_ratio = 0.75;          ///< in [0, 1)
-  bool normalise_pixels = false;     ///< compare with each patch normalised by its own mean and deviation
+  bool normalise_pixels = false;     ///< compute the loss on patches normalised by their own mean and deviation
 };
 
-/// Masked images to the pixels of every patch, values per patch x patches B, in the order row, column, channel:
+/// Masked images to the pixels of all patches, values per patch x patches B, in the order row, column, channel:
 ///   Z = [class token, embedded patches] + positions,   prediction = W LN(decoder(LN(encoder(Z)))) + b.
-/// Mask tokens take the place of hidden patches before the encoder, which sees all positions.
+/// Mask tokens replace hidden patches before the encoder, which sees all positions.
 /// Source: arXiv 2404.02446, where the decoder's blocks mirror the encoder's.
 template <class EncoderBlock, class DecoderBlock>
 struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, typename EncoderBlock::Scalar> {
@@ -128,7 +129,7 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
   Linear<Scalar> unused_embedding;  ///< the published `decoder_embed`
   MaskedAutoencoderDescription about;
 
-  /// Fixed positions; the rest zero but the norms. Throws OptionError on an option out of range.
+  /// Fixed positions; all other parameters zero except norms. Throws OptionError if an option is out of range.
   explicit MaskedAutoencoder(
       const BlockwiseAutoencoderOptions<typename EncoderBlock::Options, typename DecoderBlock::Options>& o)
       : embedding(ConvolutionPatchEmbedding<Scalar>(o.image.grid(), o.encoder.dim)),
@@ -146,7 +147,7 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
     check_size("masked autoencoder: dimension of the decoder", decoder.input_dim(), encoder.output_dim());
   }
 
-  /// The published one.
+  /// The published CRATE-MAE.
   explicit MaskedAutoencoder(const MaskedAutoencoderOptions& o) requires
       std::same_as<EncoderBlock, CrateBlock<Scalar>> && std::same_as<DecoderBlock, CrateDecoderBlock<Scalar>>
       : MaskedAutoencoder(BlockwiseAutoencoderOptions<CrateBlockOptions, CrateDecoderBlockOptions>{
@@ -181,8 +182,8 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
 
   [[nodiscard]] Index dim() const { return patches.dim; }
 
-  /// The same model for images of another size: its positions stretched to the new grid of patches, so that patches lie
-  /// between those that it knows. Throws OptionError unless whole patches fill the image.
+  /// Changes the model to images of another size: positions are interpolated to the new grid of patches. Throws
+  /// OptionError unless whole patches fill the image.
   void resize_images(Index height, Index width) {
     detail::resize_images(embedding.embedding.grid, tokens.positions, height, width);
     unused_positions = tokens.positions;
@@ -193,30 +194,30 @@ struct MaskedAutoencoder : Chain<MaskedAutoencoder<EncoderBlock, DecoderBlock>, 
 template <crate::Scalar S>
 using CrateMaskedAutoencoder = MaskedAutoencoder<CrateBlock<S>, CrateDecoderBlock<S>>;
 
-/// What a masked autoencoder computes of images.
+/// The result of a masked autoencoder for a batch of images.
 template <crate::Scalar S>
 struct MaskedAutoencoding {
   Matrix<S> latent;      ///< LN of the encoder's output, d x (1 + patches) B
   Matrix<S> prediction;  ///< pixels of every patch, values per patch x patches B, in the order row, column, channel
   Matrix<S> mask;        ///< patches x B, 1 where a patch was hidden
-  std::optional<double> loss;  ///< mean squared error of the hidden patches, if any was hidden
+  std::optional<double> loss;  ///< mean squared error of the hidden patches, if there are any
 };
 
-/// How many patches of an image a masked autoencoder, folded or not, shows: the whole part of patches (1 - mask ratio).
+/// The number of visible patches per image in a masked autoencoder, folded or not: floor(patches (1 - mask ratio)).
 template <class Model>
 [[nodiscard]] Index kept_patches(const Model& model) {
   return static_cast<Index>(static_cast<double>(patch_grid(model).patches()) * (1 - model.about.mask_ratio));
 }
 
-/// Hides the patches of each image whose noise is largest: patches x B, 1 where one is hidden. Noise is of this size
-/// too. Throws ShapeError unless it has the size that the model is for, OptionError on noise that is no number.
+/// Hides the patches with the largest noise in each image. Noise and result, 1 where a patch is hidden, are
+/// patches x B. Throws ShapeError unless the noise has the size of the model's grid, OptionError if it contains nan.
 template <class Model>
 [[nodiscard]] Matrix<typename Model::Scalar> mask_by_noise(const Model& model,
                                                            const Matrix<typename Model::Scalar>& noise) {
   check_size("masked autoencoder: noise: rows", noise.rows(), patch_grid(model).patches());
   check_option(model.about.mask_ratio >= 0 && model.about.mask_ratio < 1, "mask ratio in [0, 1)",
                model.about.mask_ratio);
-  check_option(!noise.hasNaN(), "noise of numbers that can be ordered", "nan");
+  check_option(!noise.hasNaN(), "noise without nan", "nan");
   return detail::mask_of(noise, kept_patches(model));
 }
 
@@ -243,8 +244,8 @@ template <class Model>
 
 }  // namespace detail
 
-/// Sends images (C H W) x B, in the order channel, row, column, through a masked autoencoder, folded or not, and hides
-/// no patch. Throws ShapeError unless the images have the size that the model is for.
+/// Runs a masked autoencoder, folded or not, on images (C H W) x B, in the order channel, row, column, without hiding
+/// patches. Throws ShapeError unless the images have the model's size.
 template <class Model>
 [[nodiscard]] MaskedAutoencoding<typename Model::Scalar> autoencode(const Model& model,
                                                                     const Matrix<typename Model::Scalar>& images,
@@ -254,7 +255,7 @@ template <class Model>
                                           run);
 }
 
-/// The same with the patches of each image hidden whose noise is largest. Throws as mask_by_noise too.
+/// autoencode with the patches of largest noise in each image hidden. Throws as mask_by_noise, too.
 template <class Model>
 [[nodiscard]] MaskedAutoencoding<typename Model::Scalar> autoencode(const Model& model,
                                                                     const Matrix<typename Model::Scalar>& images,
@@ -266,7 +267,7 @@ template <class Model>
 
 namespace detail {
 
-/// What is uniform within 1 / sqrt(inputs) becomes uniform within sqrt(6 / (inputs + outputs)).
+/// Scales entries uniform within 1 / sqrt(inputs) to uniform within sqrt(6 / (inputs + outputs)).
 template <class Map>
 void widen_to_xavier(Map& map, Index inputs, Index outputs) {
   const auto in = static_cast<double>(inputs), out = static_cast<double>(outputs);
@@ -286,7 +287,7 @@ void initialise_xavier(Mssa<S>& attention) {
   if (attention.output) initialise_xavier(*attention.output);
 }
 
-/// All that a block has of these.
+/// Applies Xavier initialisation to the maps of a block.
 template <class L>
 void initialise_xavier(L& layer) {
   if constexpr (HasParts<L>) for_each_entry(L::parts(), [&](const auto& entry) { initialise_xavier(entry.of(layer)); });
@@ -294,9 +295,9 @@ void initialise_xavier(L& layer) {
 
 }  // namespace detail
 
-/// The random start of the masked autoencoder as published: linear maps, the patch embedding and U uniform within
-/// sqrt(6 / (inputs + outputs)), biases zero but that of the embedding, tokens normal with deviation 0.02, dictionaries
-/// and norms as everywhere.
+/// The published initialisation of the masked autoencoder: linear maps, the patch embedding and U uniform within sqrt(6
+/// / (inputs + outputs)) (Xavier), biases zero except that of the embedding, tokens normal with deviation 0.02,
+/// dictionaries and norms as in all models.
 template <class EncoderBlock, class DecoderBlock>
 void initialise(MaskedAutoencoder<EncoderBlock, DecoderBlock>& model, std::uint64_t seed) {
   using S = typename EncoderBlock::Scalar;

@@ -9,11 +9,11 @@
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/masked_autoencoder.hpp"
 
-// Classifiers that begin with what a masked autoencoder has learnt.
+// Classifiers fine-tuned from masked autoencoders.
 
 namespace crate {
 
-/// A classifier on the encoder of CRATE-MAE: its patch embedding, unlike CrateClassifier's, is linear. Of transformer
+/// A classifier on the encoder of CRATE-MAE: unlike CrateClassifier's, its patch embedding is linear. With transformer
 /// blocks it is a TransformerClassifier.
 template <crate::Scalar S>
 using CrateMaskedClassifier = ImageClassifier<CrateBlock<S>, ConvolutionPatchEmbedding<S>>;
@@ -28,9 +28,9 @@ namespace detail {
 
 }  // namespace detail
 
-/// Embedding, positions, class token, blocks and norm of a masked autoencoder's encoder under a head of so many
-/// classes, which is zero. The positions, a table there, are trained from here on. Throws OptionError unless
-/// classes >= 1.
+/// A classifier with the embedding, positions, class token, blocks and norm of a masked autoencoder's encoder, and a
+/// new head of zeros for this number of classes. The positions, which are fixed in the autoencoder, become trainable.
+/// Throws OptionError unless classes >= 1.
 template <class EncoderBlock, class DecoderBlock>
 [[nodiscard]] ImageClassifier<EncoderBlock, ConvolutionPatchEmbedding<typename EncoderBlock::Scalar>> classifier_of(
     const MaskedAutoencoder<EncoderBlock, DecoderBlock>& autoencoder, Index classes, Pooling pooling) {

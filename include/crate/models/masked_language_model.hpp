@@ -25,25 +25,25 @@
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/language_model.hpp"
 
-// Models that see both sides of a token: CRATE-BERT, and the ordinary transformer in its place.
+// Models that see the tokens on both sides: CRATE-BERT, and its counterpart with transformer blocks.
 
 namespace crate {
 
 template <class BlockOptions>
 struct TextEncoderOptions {
   Index vocabulary = 50265;     ///< V >= 1; RoBERTa's ids
-  Index context = 512;          ///< most tokens of a set, >= 1
-  Index types = 2;              ///< of tokens, >= 0
-  Index first_position = 2;     ///< behind those of padding, whose id is first_position - 1 in RoBERTa
+  Index context = 512;          ///< maximum number of tokens per set, >= 1
+  Index types = 2;              ///< number of token types, >= 0
+  Index first_position = 2;     ///< position of the first token; in RoBERTa padding has position first_position - 1
   Index depth = 12;             ///< blocks, >= 1
-  double norm_epsilon = 1e-12;  ///< of the embeddings' norm and of the head's
-  double token_dropout = 0;     ///< of what enters the first block, in recorded passes alone
-  BlockOptions block = {};      ///< whose attention sees all that is no padding, whatever this says of it
+  double norm_epsilon = 1e-12;  ///< of the norms of the embeddings and of the head
+  double token_dropout = 0;     ///< of the input of the first block, in recorded passes only
+  BlockOptions block = {};      ///< its attention always sees all tokens but padding
 };
 
-/// Ids, and types, of tokens to tokens, d x N:
+/// Token ids and types to tokens, d x N:
 ///   Z^1 = LN(W[ids] + T[types] + positions),   Z^{l+1} = block^l(Z^l).
-/// Padding, the tokens of a set behind its visible ones, serves no other as a key. Positions as in RoBERTa.
+/// Padding, i.e. tokens of a set after its visible ones, is never a key. Positions as in RoBERTa.
 template <class Block>
 struct TextEncoder : Chain<TextEncoder<Block>, typename Block::Scalar> {
   using Scalar = typename Block::Scalar;
@@ -56,7 +56,7 @@ struct TextEncoder : Chain<TextEncoder<Block>, typename Block::Scalar> {
   Dropout<Scalar> tokens;
   Encoder<Block> encoder;
 
-  /// All zero but the norms. Throws OptionError on an option out of range.
+  /// All parameters zero except norms. Throws OptionError if an option is out of range.
   explicit TextEncoder(const Options& o)
       : embedding(o.vocabulary, o.block.dim, o.types),
         positions(o.block.dim, o.context, o.first_position),
@@ -80,7 +80,7 @@ struct TextEncoder : Chain<TextEncoder<Block>, typename Block::Scalar> {
   [[nodiscard]] Index context() const { return positions.longest(); }
 };
 
-/// LN(GELU(W z + b)): what the decoder of a masked language model is given.
+/// LN(GELU(W z + b)): the input of a masked language model's decoder.
 template <crate::Scalar S>
 struct MaskedLanguageHead : Chain<MaskedLanguageHead<S>, S> {
   static constexpr bool is_tokenwise = true;
@@ -101,12 +101,12 @@ struct MaskedLanguageHead : Chain<MaskedLanguageHead<S>, S> {
 template <class BlockOptions>
 struct MaskedLanguageModelOptions {
   TextEncoderOptions<BlockOptions> text = {};
-  bool tied = true;  ///< the decoder is the embedding
+  bool tied = true;  ///< weight tying: the decoder is the transposed embedding
 };
 
-/// Ids of tokens, some of them masked, to the logits of what stands at each place, V x N:
-///   logits = W^T head(text(ids)) + b, with the embedding's W, or with another;
-/// of the tokens alone that TokenLayout::with_chosen names, if it does.
+/// Token ids, some of them masked, to the logits of the token at each place, V x N:
+///   logits = W^T head(text(ids)) + b, with the embedding's W (weight tying), or a separate W;
+/// only for the tokens that TokenLayout::with_chosen selects, if it was called.
 /// Source: CRATE-BERT of arXiv 2311.13110, as in pull request 27759 of huggingface/transformers.
 template <class Block>
 struct MaskedLanguageModel : Chain<MaskedLanguageModel<Block>, typename Block::Scalar> {
@@ -117,10 +117,10 @@ struct MaskedLanguageModel : Chain<MaskedLanguageModel<Block>, typename Block::S
   TextEncoder<Block> text;
   ChooseTokens<Scalar> chosen;
   MaskedLanguageHead<Scalar> head;
-  std::optional<Linear<Scalar>> decoder;  ///< absent if it is tied to the embedding
+  std::optional<Linear<Scalar>> decoder;  ///< empty if it is tied to the embedding
   Vector<Scalar> decoder_bias;            ///< b of a tied decoder, otherwise empty
 
-  /// All zero but the norms. Throws OptionError on an option out of range.
+  /// All parameters zero except norms. Throws OptionError if an option is out of range.
   explicit MaskedLanguageModel(const Options& o)
       : text(o.text), chosen{o.text.block.dim}, head(o.text.block.dim, {.epsilon = o.text.norm_epsilon}) {
     if (o.tied)
@@ -150,9 +150,9 @@ struct MaskedLanguageModel : Chain<MaskedLanguageModel<Block>, typename Block::S
   [[nodiscard]] Index context() const { return text.context(); }
 };
 
-/// What a classifier of sentences says of itself beside its numbers.
+/// A sentence classifier's description other than its parameters.
 struct SentenceClassifierDescription {
-  std::vector<std::string> class_names = {};  ///< of each logit; empty if nobody named them
+  std::vector<std::string> class_names = {};  ///< of each logit; empty if unknown
 };
 
 template <class BlockOptions>
@@ -161,7 +161,8 @@ struct SentenceClassifierOptions {
   Index classes = 2;  ///< >= 1
 };
 
-/// Ids of tokens to the logits of their set's class, classes x sets: W LN(z) + b of the first token behind the encoder.
+/// Token ids to the logits of each set's class, classes x sets: W LN(z) + b of the encoder's output for
+/// the first token.
 template <class Block>
 struct SentenceClassifier : Chain<SentenceClassifier<Block>, typename Block::Scalar> {
   using Scalar = typename Block::Scalar;
@@ -173,11 +174,11 @@ struct SentenceClassifier : Chain<SentenceClassifier<Block>, typename Block::Sca
   ClassifierHead<Scalar> head;
   SentenceClassifierDescription about = {};
 
-  /// All zero but the norms. Throws OptionError on an option out of range.
+  /// All parameters zero except norms. Throws OptionError if an option is out of range.
   explicit SentenceClassifier(const Options& o)
       : text(o.text), pool{o.text.block.dim, Pooling::class_token}, head(o.text.block.dim, o.classes) {}
 
-  /// The encoder of a masked language model with a new head of zeros, to be fine-tuned.
+  /// The encoder of a masked language model with a new head of zeros, for fine-tuning.
   SentenceClassifier(TextEncoder<Block> encoder, Index classes)
       : text(std::move(encoder)), pool{text.output_dim(), Pooling::class_token}, head(text.output_dim(), classes) {}
 
@@ -195,20 +196,20 @@ struct SentenceClassifier : Chain<SentenceClassifier<Block>, typename Block::Sca
   [[nodiscard]] Index context() const { return text.context(); }
 };
 
-/// CRATE-BERT of arXiv 2311.13110. Published ones have no bias behind attention, as presets::crate_bert_base().
+/// CRATE-BERT of arXiv 2311.13110. Published weights have no bias after attention, as presets::crate_bert_base().
 template <crate::Scalar S>
 using CrateMaskedLanguageModel = MaskedLanguageModel<CrateBlock<S>>;
 template <crate::Scalar S>
 using CrateSentenceClassifier = SentenceClassifier<CrateBlock<S>>;
 
-/// The same with pre-norm transformer blocks in the place of CRATE's.
+/// A masked language model with pre-norm transformer blocks in place of CRATE's.
 template <crate::Scalar S>
 using TransformerMaskedLanguageModel = MaskedLanguageModel<TransformerBlock<S>>;
 template <crate::Scalar S>
 using TransformerSentenceClassifier = SentenceClassifier<TransformerBlock<S>>;
 
-/// The random start: maps, embeddings and positions normal with a deviation, BERT's 0.02, biases zero, dictionaries and
-/// norms as everywhere. Throws OptionError unless the deviation is > 0 and finite.
+/// Initialises maps, embeddings and positions as normal numbers of a deviation, BERT's 0.02; biases zero, dictionaries
+/// and norms as in all models. Throws OptionError unless the deviation is > 0 and finite.
 template <class Block>
 void initialise(MaskedLanguageModel<Block>& model, std::uint64_t seed, double deviation = 0.02) {
   detail::initialise_language_model(model, seed, deviation, deviation);

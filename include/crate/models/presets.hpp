@@ -10,7 +10,7 @@
 #include "crate/models/masked_language_model.hpp"
 #include "crate/models/transformer.hpp"
 
-// The published sizes, by their published names. The same letter means other widths at patch 8 than at patch 16.
+// The published sizes, under their published names. A name has another width with patches of 8 than with patches of 16.
 
 namespace crate::presets {
 
@@ -42,7 +42,7 @@ inline MaskedAutoencoderOptions mae(Index dim, Index heads, Index depth) {
   return {.dim = dim, .heads = heads, .depth = depth, .decoder_depth = depth};
 }
 
-/// All but the square CRATE have a norm in front of the head.
+/// All but CRATE with a square dictionary have a norm before the head.
 template <class Model>
 [[nodiscard]] typename Model::Options language_model(Index depth, Index dim, Index heads) {
   using CrateOptions = CrateLanguageModel<float>::Options;
@@ -55,7 +55,7 @@ template <class Model>
   return options;
 }
 
-/// With the ids of OpenAI's tokeniser and no padding, and the GELU of its weights.
+/// Without padding of OpenAI's vocabulary, and with the GELU of its weights.
 [[nodiscard]] inline TransformerLanguageModel<float>::Options gpt2(Index depth, Index dim, Index heads) {
   auto options = language_model<TransformerLanguageModel<float>>(depth, dim, heads);
   options.vocabulary = 50257;
@@ -105,7 +105,7 @@ template <class Model>
 [[nodiscard]] inline auto crate_mae_base() { return detail::mae(768, 12, 12); }
 [[nodiscard]] inline auto crate_mae_large() { return detail::mae(1024, 16, 24); }
 
-/// A masked autoencoder that learns images of about 30 x 30 pixels, in patches of 4 x 4, in minutes.
+/// A masked autoencoder for images of about 30 x 30 pixels, in patches of 4 x 4, that trains in minutes.
 [[nodiscard]] inline MaskedAutoencoderOptions crate_mae_small_images(const ImageOptions& image) {
   MaskedAutoencoderOptions options = detail::mae(128, 4, 4);
   options.image = image;
@@ -122,7 +122,7 @@ template <class Model>
   return detail::language_model<OvercompleteLanguageModel<float>>(12, 768, 12);
 }
 
-// CRATE-alpha as a language model, of the sizes that arXiv 2405.20299 names.
+// CRATE-alpha as a language model, in the sizes of arXiv 2405.20299.
 [[nodiscard]] inline auto crate_alpha_lm_small() {
   return detail::language_model<CrateAlphaLanguageModel<float>>(12, 512, 8);
 }
@@ -145,7 +145,7 @@ template <class Model>
   return options;
 }
 
-/// One of the size that nanoGPT and CRATE-LM give to the characters of Shakespeare.
+/// A language model of the size that nanoGPT and CRATE-LM use for the characters of Shakespeare.
 template <class Model>
 [[nodiscard]] typename Model::Options shakespeare_characters(Index vocabulary = 65) {
   auto options = detail::language_model<Model>(6, 384, 6);

@@ -21,17 +21,18 @@
 #include "crate/models/encoder.hpp"
 #include "crate/operators/positions.hpp"
 
-// What self-distillation trains: the encoder of a classifier with a projection head in the place of its last map.
+// The model for self-distillation: the encoder of a classifier with a projection head in place of its last map.
 
 namespace crate {
 
 struct ProjectionHeadOptions {
   Index hidden = 2048;     ///< >= 1
   Index bottleneck = 256;  ///< p >= 1
-  Index outputs = 0;       ///< K of DINO; 0 for features of length 1, as the coding rate takes them
+  Index outputs = 0;       ///< K of DINO; 0: normalised features, for the coding-rate loss
 };
 
-/// Three maps with GELU between, the last to a bottleneck at length 1; then, for DINO, weight-normalised outputs:
+/// Three maps with GELU in between, whose output is normalised to length 1 (the bottleneck); for DINO followed by a
+/// weight-normalised linear map:
 ///   w = direction(W_3 GELU(W_2 GELU(W_1 Z + b_1) + b_2) + b_3),   out = w or V w, rows of V of length 1.
 /// Source: arXiv 2104.14294.
 template <crate::Scalar S>
@@ -46,7 +47,7 @@ struct ProjectionHead : Chain<ProjectionHead<S>, S> {
   UnitLength<S> direction;
   std::optional<WeightNormalisedLinear<S>> outputs;
 
-  /// All zero. Throws OptionError on an option out of range.
+  /// All parameters zero. Throws OptionError if an option is out of range.
   ProjectionHead(Index dim, const ProjectionHeadOptions& o)
       : first(dim, o.hidden),
         first_activation{o.hidden},
@@ -67,8 +68,8 @@ struct ProjectionHead : Chain<ProjectionHead<S>, S> {
   }
 };
 
-/// Images (C H W) x B to features for comparison, p or K x B: projection(LN(pooled tokens)). The encoder is a
-/// classifier, so that it is kept and used as one; its last map gets no gradient: nothing but weight decay changes it.
+/// Images (C H W) x B to features for comparison, p or K x B: projection(LN(pooled tokens)). The encoder is stored as a
+/// classifier, so that it can be saved and used as one; its last map gets no gradient, only weight decay.
 template <class Classifier>
 struct SelfDistilled : Chain<SelfDistilled<Classifier>, typename Classifier::Scalar> {
   using Scalar = typename Classifier::Scalar;
@@ -77,7 +78,7 @@ struct SelfDistilled : Chain<SelfDistilled<Classifier>, typename Classifier::Sca
   Classifier encoder;
   ProjectionHead<Scalar> projection;
 
-  /// Throws OptionError on an option of the head out of range.
+  /// Throws OptionError if an option of the head is out of range.
   SelfDistilled(Classifier classifier, const ProjectionHeadOptions& head)
       : encoder(std::move(classifier)), projection(encoder.dim(), head) {
     if constexpr (requires { encoder.about.head_is_trained; }) encoder.about.head_is_trained = false;
@@ -98,14 +99,14 @@ struct SelfDistilled : Chain<SelfDistilled<Classifier>, typename Classifier::Sca
                       part("projection", &Self::projection)};
   }
 
-  /// What is kept and used without the rest: a model of a published family, in files and in checkpoints.
+  /// The part that is saved and used alone: a model of a published family, in files and in checkpoints.
   [[nodiscard]] const Classifier& published_part() const { return encoder; }
   static constexpr std::string_view published_part_name = "encoder";
 };
 
-/// The random start of DINO: the maps of the head normal with deviation 0.02 and without biases, or features would be
-/// all but equal from the first step on; the encoder's class token and positions with deviation 0.02 too, the rest of
-/// it as usual.
+/// DINO's initialisation: the maps of the head normal with deviation 0.02 and biases zero, without which features would
+/// be almost equal from the first step on; the encoder's class token and positions with deviation 0.02, too, its other
+/// parameters as in classifiers.
 template <class Classifier>
 void initialise(SelfDistilled<Classifier>& model, std::uint64_t seed) {
   initialise(model.encoder, seed);
@@ -123,14 +124,14 @@ void initialise(SelfDistilled<Classifier>& model, std::uint64_t seed) {
   }
 }
 
-/// The same model for images of another size, as resize_images of its encoder.
+/// The model for images of another size, as resize_images of its encoder.
 template <class Classifier>
 [[nodiscard]] SelfDistilled<Classifier> resized(SelfDistilled<Classifier> model, Index height, Index width) {
   model.encoder.resize_images(height, width);
   return model;
 }
 
-/// The adjoint of `resized`: makes of a gradient of the resized model one of the model, for images cut by `grid`.
+/// The adjoint of `resized`: turns a gradient of the resized model into one of the model, whose images `grid` divides.
 template <class Classifier>
 void resize_gradient(SelfDistilled<Classifier>& gradient, const PatchGrid& grid) {
   const PatchGrid resized_grid = gradient.encoder.embedding.grid;
@@ -140,13 +141,13 @@ void resize_gradient(SelfDistilled<Classifier>& gradient, const PatchGrid& grid)
   gradient.encoder.embedding.grid = grid;
 }
 
-/// Whether this parameter of the model is one that `resized` makes anew, and resize_gradient.
+/// Whether `resized` and resize_gradient recompute this parameter of the model.
 template <class Classifier>
 [[nodiscard]] bool depends_on_image_size(const SelfDistilled<Classifier>& model, const ConstParameter& parameter) {
   return parameter.data == model.encoder.tokens.positions.data();
 }
 
-/// Drop-path that grows in a line from 0 in the first block to `last` in the last, as in DINO.
+/// Stochastic depth (drop-path) that grows linearly from 0 in the first block to `last` in the last, as in DINO.
 /// Throws OptionError unless it is in [0, 1).
 template <class Block>
 void set_drop_path(BlockStack<Block>& encoder, double last) {

@@ -22,8 +22,7 @@ struct SummaryRow {
   std::string name, formula, shape, parameters, multiply_adds;
 };
 
-/// How many numbers a layer holds as parameters, a view none; of one that was folded, whose numbers are others, how
-/// many bytes.
+/// The number of parameters of a layer, 0 for views; for a folded layer, whose numbers differ, the number of bytes.
 template <class L>
 std::string size_text(const L& layer) {
   if constexpr (requires { layer.bytes_held(); })
@@ -58,9 +57,9 @@ void add_summary_rows(std::vector<SummaryRow>& rows, const std::string& name, co
 
 }  // namespace detail
 
-/// A table of a layer, block or model for reading: a line for each half-step with its name, formula, dimensions,
-/// parameters and millions of multiply-adds on token sets that enter with the given layout, images with one column
-/// each, and a line for the whole.
+/// A table of a layer, block or model: one line for each half-step, with its name, formula, dimensions, number of
+/// parameters and millions of multiply-adds for input token sets of this layout (an image counts as one column),
+/// and a line with the totals.
 template <class L>
 [[nodiscard]] std::string summary(const L& model, const TokenLayout& layout) {
   using detail::SummaryRow;

@@ -11,16 +11,16 @@
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/masked_autoencoder.hpp"
 
-// What the paper compares with: the same models of transformer blocks.
+// The paper's baselines: the same models with transformer blocks.
 
 namespace crate {
 
-/// ViT. Source: arXiv 2010.11929. Published ones have head_norm_epsilon = 1e-6, as presets::vit_base().
+/// ViT. Source: arXiv 2010.11929. Published weights have head_norm_epsilon = 1e-6, as presets::vit_base().
 template <crate::Scalar S>
 using TransformerClassifier = ImageClassifier<TransformerBlock<S>, ConvolutionPatchEmbedding<S>>;
 
-/// The arrangement of CRATE-MAE, mask tokens before the encoder and one width, with transformer blocks on both sides.
-/// That of arXiv 2111.06377 hands the encoder no hidden patches.
+/// The architecture of CRATE-MAE, with mask tokens before the encoder and a single width, and transformer blocks on
+/// both sides. In arXiv 2111.06377, by contrast, the encoder sees no hidden patches.
 template <crate::Scalar S>
 using TransformerMaskedAutoencoder = MaskedAutoencoder<TransformerBlock<S>, TransformerBlock<S>>;
 
@@ -34,9 +34,9 @@ void fill_normal(Parameter& parameter, double deviation, Random& random) {
 
 }  // namespace detail
 
-/// The random start of a ViT as published: linear maps and positions normal with deviation 0.02 (cut off at 100
-/// deviations, which none reaches), the class token with 1e-6, biases zero, the patch embedding and norms as
-/// everywhere.
+/// The published initialisation of a ViT: linear maps and positions normal with deviation 0.02 (truncated
+/// at 100 deviations, which has no effect), the class token with 1e-6, biases zero, the patch embedding
+/// and norms as in all models.
 template <crate::Scalar S>
 void initialise(TransformerClassifier<S>& model, std::uint64_t seed) {
   detail::initialise_parts(model, seed, std::string());

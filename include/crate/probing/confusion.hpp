@@ -10,23 +10,24 @@
 
 namespace crate {
 
-/// Which classes were taken for which.
+/// Confusion matrix.
 struct Confusion {
   using Counts = Eigen::Matrix<Index, Eigen::Dynamic, Eigen::Dynamic>;
-  Counts counts = {};  ///< classes x classes: how many of the row's class were classified as the column's
+  Counts counts = {};  ///< classes x classes: number of examples of the row's class that were classified as the
+                       ///< column's
 
   [[nodiscard]] Index size() const { return counts.sum(); }
   [[nodiscard]] Index correct() const { return counts.diagonal().sum(); }
-  /// The share that was classified correctly. Of no examples 0.
+  /// The share that was classified correctly; 0 if there are no examples.
   [[nodiscard]] double accuracy() const {
     return size() == 0 ? 0 : static_cast<double>(correct()) / static_cast<double>(size());
   }
 };
 
-/// Compares classes with what they were told to be. Throws ShapeError unless there are as many of both, in 0, ...,
+/// Compares true classes with predicted ones. Throws ShapeError unless there are equally many of both, all in 0, ...,
 /// classes - 1.
 [[nodiscard]] inline Confusion confusion_of(std::span<const Index> labels, std::span<const Index> told, Index classes) {
-  check_size("confusion: classes told", std::ssize(told), std::ssize(labels));
+  check_size("confusion: predicted classes", std::ssize(told), std::ssize(labels));
   Confusion confusion{Confusion::Counts::Zero(classes, classes)};
   for (std::size_t i = 0; i < labels.size(); ++i) {
     for (const Index label : {labels[i], told[i]})
@@ -38,7 +39,7 @@ struct Confusion {
   return confusion;
 }
 
-/// The row of the largest entry of each column: the class that gets most, the first of equals.
+/// The row of the largest entry in each column: the class with the highest score, the first of equals.
 template <class Derived>
 [[nodiscard]] std::vector<Index> largest_rows(const Eigen::MatrixBase<Derived>& columns) {
   std::vector<Index> rows(static_cast<std::size_t>(columns.cols()));

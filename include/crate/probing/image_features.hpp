@@ -20,25 +20,26 @@
 #include "crate/training/communicator.hpp"
 #include "crate/training/shared_columns.hpp"
 
-// What models say of images before they are asked for classes or pixels.
+// Features of images: the tokens of a model before its head.
 
 namespace crate {
 
-/// Of which token features are.
+/// The token whose features are used.
 enum class FeatureToken {
   class_token,
-  mean_of_patches,  ///< the mean of all but the class token
-  pooled            ///< what a classifier pools, as its head reads it
+  mean_of_patches,  ///< mean of all tokens but the class token
+  pooled            ///< as pooled by a classifier for its head
 };
 
 struct FeatureOptions {
-  Index layer = 0;  ///< how many layers of the encoder the images pass, 1, ..., depth; 0 for all
+  Index layer = 0;  ///< number of encoder layers to apply, 1, ..., depth; 0 for all
   FeatureToken token = FeatureToken::class_token;
   bool normalised =
-      false;  ///< by the norm behind the encoder: of a mean of patches before it is taken, of pooled tokens behind
+      false;  ///< whether to apply the norm after the encoder: to a mean of patches before averaging, to pooled tokens
+              ///< after pooling
 };
 
-/// What has an encoder of images: image classifiers, masked autoencoders, and whatever else names its parts so.
+/// A model with an encoder of images: image classifiers, masked autoencoders, and models whose parts have these names.
 template <class Model>
 concept HasImageEncoder = requires(const Model& model) {
   model.embedding;
@@ -48,7 +49,7 @@ concept HasImageEncoder = requires(const Model& model) {
 
 namespace detail {
 
-/// Of all patches, none of them hidden.
+/// The embedding of all patches; none is hidden.
 template <class Model>
 [[nodiscard]] const auto& patch_embedding_of(const Model& model) {
   if constexpr (requires { model.embedding.mask_token; })
@@ -57,7 +58,7 @@ template <class Model>
     return model.embedding;
 }
 
-/// The norm behind the encoder.
+/// The norm after the encoder.
 template <class Model>
 [[nodiscard]] const auto& encoder_norm_of(const Model& model) {
   if constexpr (requires { model.encoder_norm; })
@@ -74,7 +75,7 @@ template <class Model, class Sets, class R>
     throw OptionError("features: expected a model that pools tokens, found one that does not");
 }
 
-/// features_of(images, worker) of all examples of a source, `batch` at a time on every thread of every rank.
+/// features_of(images, worker) for all examples of a source, `batch` at a time on every thread of every rank.
 template <Scalar S, class Source, class FeaturesOf>
 [[nodiscard]] LabelledFeatures<S> labelled_by(const Source& source, Index dim, Index classes, Threads& threads,
                                               Index batch, Communicator& ranks, const FeaturesOf& features_of) {
@@ -95,9 +96,9 @@ template <Scalar S, class Source, class FeaturesOf>
 
 }  // namespace detail
 
-/// The features of images (C H W) x B, in the order channel, row, column: d x B. A masked autoencoder sees all patches.
-/// Throws OptionError on a layer that the encoder does not have and on pooled tokens of a model that pools none,
-/// ShapeError unless the images are of the model's size.
+/// The features, d x B, of images (C H W) x B, in the order channel, row, column. A masked autoencoder sees all
+/// patches. Throws OptionError if the encoder lacks the layer, and for pooled tokens if the model does not pool;
+/// ShapeError unless the images have the model's size.
 template <HasImageEncoder Model>
 [[nodiscard]] Matrix<typename Model::Scalar> image_features(const Model& model,
                                                             const Matrix<typename Model::Scalar>& images,
@@ -125,8 +126,8 @@ template <HasImageEncoder Model>
   return features;
 }
 
-/// The features of all examples of a source of labelled images, `batch` at a time on every thread; ranks share them
-/// out. Any number of threads and ranks gives the same bits. Throws as image_features.
+/// The features of all examples of a source of labelled images, `batch` at a time on every thread; the ranks divide the
+/// work. The result is bit-identical for any number of threads and ranks. Throws as image_features.
 template <HasImageEncoder Model, class Source>
 [[nodiscard]] LabelledFeatures<typename Model::Scalar> labelled_features(const Model& model, const Source& source,
                                                                          Index classes, const FeatureOptions& options,
@@ -142,12 +143,12 @@ template <HasImageEncoder Model, class Source>
       });
 }
 
-/// The images of a source themselves, as a model would be given them. Throws ShapeError on an empty source.
+/// The images of a source themselves, as the model would receive them. Throws ShapeError if the source is empty.
 template <class Source>
 [[nodiscard]] auto labelled_pixels(const Source& source, Index classes, Threads& threads) {
   using Pixels = std::remove_cvref_t<decltype(source.take(std::span<const Index>()).images)>;
   const std::vector<Index> first_alone{0};
-  if (source.size() < 1) throw ShapeError("pixels: expected at least an image, found none");
+  if (source.size() < 1) throw ShapeError("pixels: expected at least one image, found none");
   const Index values = source.take(std::span<const Index>(first_alone)).images.rows();
   return detail::labelled_by<typename Pixels::Scalar>(source, values, classes, threads, 256, single_process(),
                                                       [](const Pixels& images, int) { return images; });

@@ -12,10 +12,10 @@
 
 namespace crate {
 
-/// What a model says of examples, with the class of each.
+/// Features of examples, with the class of each.
 template <Scalar S>
 struct LabelledFeatures {
-  Matrix<S> features = {};         ///< d x N, an example a column
+  Matrix<S> features = {};         ///< d x N, one example per column
   std::vector<Index> labels = {};  ///< N, in 0, ..., classes - 1
   Index classes = 0;
 
@@ -28,16 +28,16 @@ template <class Derived>
 void check_finite_features(std::string_view what, const Eigen::MatrixBase<Derived>& features) {
   for (Index j = 0; j < features.cols(); ++j)
     if (!features.col(j).allFinite())
-      throw PrecisionError(concatenate(what, ": expected finite features, found others in example ", j));
+      throw PrecisionError(concatenate(what, ": expected finite features, found nan or inf in example ", j));
 }
 
-/// Throws ShapeError unless every example has features and a label in range, PrecisionError unless all are finite.
+/// Throws ShapeError unless every example has features and a label in range, PrecisionError if features are not finite.
 template <Scalar S>
 void check_labelled(std::string_view what, const LabelledFeatures<S>& examples) {
   check_not_empty(what, examples.features);
   if (std::ssize(examples.labels) != examples.size())
     throw ShapeError(
-        concatenate(what, ": expected ", examples.size(), " labels, one an example, found ", examples.labels.size()));
+        concatenate(what, ": expected ", examples.size(), " labels, one per example, found ", examples.labels.size()));
   for (std::size_t i = 0; i < examples.labels.size(); ++i)
     if (examples.labels[i] < 0 || examples.labels[i] >= examples.classes)
       throw ShapeError(
@@ -47,7 +47,7 @@ void check_labelled(std::string_view what, const LabelledFeatures<S>& examples) 
 
 namespace detail {
 
-/// The same of examples to learn from. Throws OptionError unless they are of at least two classes.
+/// check_labelled for training examples. Also throws OptionError unless they have at least two classes.
 template <Scalar S>
 void check_training(const LabelledFeatures<S>& training) {
   check_labelled("features to learn from", training);

@@ -19,18 +19,18 @@
 #include "crate/probing/confusion.hpp"
 #include "crate/probing/labelled_features.hpp"
 
-// What the linear probes, ridge regression and logistic regression, have in common.
+// Common parts of the linear probes, ridge regression and logistic regression.
 
 namespace crate {
 
-/// Scores W (x - mean) + b of features x; the class of the largest is told. The mean comes off first: beside it what
-/// tells features apart may be small.
+/// Scores W (x - mean) + b of features x; predicts the class with the largest. The mean is subtracted first, because
+/// the differences between features may be small compared with it.
 template <Scalar S>
 struct LinearClassifier {
   Matrix<S> weight = {};  ///< classes x d
   Vector<S> bias = {};    ///< classes
-  Vector<S> mean = {};    ///< d, of the features that it was fitted to
-  double penalty = 0;     ///< with which it was fitted
+  Vector<S> mean = {};    ///< d, mean of the features in the fit
+  double penalty = 0;     ///< the penalty in the fit
 
   /// Scores of features, d x M: classes x M. Throws ShapeError unless they have d rows.
   [[nodiscard]] Matrix<S> scores(const Matrix<S>& features, Threads& threads) const {
@@ -47,14 +47,14 @@ struct LinearClassifier {
   }
 };
 
-/// How a linear probe is fitted.
+/// Options of the fit of a linear probe.
 struct LinearProbeOptions {
-  /// Of which the best is taken, by the accuracy on a part that is held out of the fit; the fit is repeated with it on
-  /// all. One penalty alone is taken as it is.
+  /// Candidates. The one with the best accuracy on a held-out part of the examples is chosen, and the fit is repeated
+  /// on all examples. A single candidate is used without a comparison.
   std::vector<double> penalties = {};
-  double held_out = 0.2;     ///< in (0, 1): how much of the examples
-  bool standardised = true;  ///< every feature is given mean 0 and deviation 1 first, and not the mean alone
-  std::uint64_t seed = 0;    ///< of the choice of what is held out
+  double held_out = 0.2;     ///< share of the examples that is held out, in (0, 1)
+  bool standardised = true;  ///< whether to scale every feature to mean 0 and deviation 1, not only to mean 0
+  std::uint64_t seed = 0;    ///< of the random choice of held-out examples
 
   void check() const {
     check_option(!penalties.empty(), "at least one penalty", "none");
@@ -66,12 +66,12 @@ struct LinearProbeOptions {
 
 namespace detail {
 
-/// x becomes (x - mean) * factor, feature by feature.
+/// The scaling x <- (x - mean) * factor of each feature.
 struct FeatureScale {
   Vector<double> mean, factor;  ///< d
 };
 
-/// A feature that does not vary by more than rounding becomes 0.
+/// A feature that varies by rounding only becomes 0.
 template <Scalar S>
 [[nodiscard]] FeatureScale measure_scale(const Matrix<S>& features, bool standardised) {
   constexpr double rounding = 16 * static_cast<double>(std::numeric_limits<S>::epsilon());
@@ -101,7 +101,7 @@ template <Scalar S>
   return result;
 }
 
-/// The classifier of features as they are, of the weights for scaled ones.
+/// The classifier of unscaled features, from the weights for scaled ones.
 template <Scalar S>
 [[nodiscard]] LinearClassifier<S> unscaled(const Matrix<double>& weight, const Vector<double>& bias,
                                            const FeatureScale& scale, double penalty) {
@@ -120,7 +120,7 @@ template <Scalar S>
   return some;
 }
 
-/// The examples in two, by chance: those to fit and those that are held out, at least one of either.
+/// Divides the examples at random into those to fit and those held out, at least one each.
 template <Scalar S>
 [[nodiscard]] std::pair<LabelledFeatures<S>, LabelledFeatures<S>> hold_out(const LabelledFeatures<S>& all,
                                                                            const LinearProbeOptions& options) {
@@ -135,8 +135,8 @@ template <Scalar S>
   return {chosen(all, order, held, order.size() - held), chosen(all, order, 0, held)};
 }
 
-/// Fits with the penalty that serves best what is held out, the largest of equals. `fit(examples)` returns a function
-/// of the penalty that returns the classifier.
+/// Fits with the penalty that has the best accuracy on the held-out examples, the largest of equals. `fit(examples)`
+/// returns a function from a penalty to a classifier.
 template <Scalar S, class Fit>
 [[nodiscard]] LinearClassifier<S> fit_with_best_penalty(const LabelledFeatures<S>& all,
                                                         const LinearProbeOptions& options, Threads& threads,

@@ -17,17 +17,17 @@
 
 namespace crate {
 
-/// What logistic regression chooses among.
+/// The candidate penalties of logistic regression.
 [[nodiscard]] inline LinearProbeOptions logistic_options() { return {.penalties = {1e-5, 1e-4, 1e-3, 1e-2}}; }
 
 namespace detail {
 
-/// The mean over the examples of the cross-entropy of softmax(W x + b), and a/2 ||W||^2. Products are of the features'
-/// own precision, in blocks, sums over blocks in double.
+/// The mean over the examples of the cross-entropy of softmax(W x + b), plus a/2 ||W||^2. Products are computed in
+/// blocks in the features' own precision; sums over blocks in double.
 template <Scalar S>
 class LogisticLoss {
  public:
-  /// Of scaled features.
+  /// The features must be scaled.
   LogisticLoss(Matrix<S> features, std::vector<Index> labels, Index classes, Threads& threads)
       : features_(std::move(features)), labels_(std::move(labels)), classes_(classes), threads_(threads) {
     lanes_.resize(static_cast<std::size_t>(std::min(most_lanes, blocks())));
@@ -37,7 +37,7 @@ class LogisticLoss {
   [[nodiscard]] Index classes() const { return classes_; }
   [[nodiscard]] Index dim() const { return features_.rows(); }
 
-  /// At [W b], classes x (d + 1); the gradient is of this size too.
+  /// The loss at [W b], classes x (d + 1); the gradient has this size, too.
   double operator()(const Matrix<double>& at, double penalty, Matrix<double>& gradient) {
     const Matrix<S> weight = at.leftCols(dim()).template cast<S>();
     const Vector<S> bias = at.col(dim()).template cast<S>();
@@ -104,10 +104,10 @@ class LogisticLoss {
 
 /// Logistic regression: W and b that minimise the mean over the examples of
 ///   -log softmax(W x + b)_label + a/2 ||W||^2,
-/// where x are scaled features and a is the penalty, by the limited-memory BFGS method on all examples at a time. It
-/// ends where the gradient is 1e-4 of what it was at W = 0, or after 500 steps: then accuracies have long settled.
-/// Throws ShapeError unless features and labels agree, OptionError on examples of one class and on options out of
-/// range, PrecisionError on features that are not finite.
+/// with x scaled features and a the penalty, by limited-memory BFGS on all examples. It stops when the gradient is 1e-4
+/// of the gradient at W = 0, or after 500 steps; accuracies settle long before.
+/// Throws ShapeError unless features and labels agree, OptionError if the examples have one class only or an option is
+/// out of range, PrecisionError if features are not finite.
 template <Scalar S>
 [[nodiscard]] LinearClassifier<S> fit_logistic_classifier(const LabelledFeatures<S>& training, Threads& threads,
                                                           const LinearProbeOptions& options = logistic_options()) {
@@ -116,7 +116,7 @@ template <Scalar S>
     auto loss = std::make_shared<detail::LogisticLoss<S>>(detail::scaled(examples.features, scale, threads),
                                                           examples.labels, examples.classes, threads);
     Matrix<double> at = Matrix<double>::Zero(examples.classes, examples.dim() + 1);
-    return [scale, loss, at](double penalty) mutable {  // goes on from the penalty before
+    return [scale, loss, at](double penalty) mutable {  // starts from the solution for the previous penalty
       const auto value = [&](const Matrix<double>& place, Matrix<double>& gradient) {
         return (*loss)(place, penalty, gradient);
       };

@@ -16,7 +16,7 @@
 #include "crate/training/communicator.hpp"
 #include "crate/training/shared_columns.hpp"
 
-// What an example is, by the examples that are most like it.
+// Classification by the nearest neighbours (k-NN) of features.
 
 namespace crate {
 
@@ -45,7 +45,7 @@ class MostSimilar {
 
   [[nodiscard]] const std::vector<Neighbour>& found() const { return found_; }
 
-  /// Examples first, first + 1, ... of these similarities, all later than those seen before.
+  /// Adds the similarities of examples first, first + 1, ..., all later than those added before.
   template <class Similarities>
   void add(const Similarities& similarities, Index first) {
     constexpr Index glance = 64;
@@ -60,7 +60,7 @@ class MostSimilar {
  private:
   [[nodiscard]] bool is_full() const { return found_.size() == k_; }
 
-  /// The front of the heap is whoever leaves first: the least similar, of equal ones the latest.
+  /// The front of the heap is the next to be dropped: the least similar, the latest of equals.
   static bool stays_longer(const Neighbour& a, const Neighbour& b) {
     return a.similarity > b.similarity || (a.similarity == b.similarity && a.example < b.example);
   }
@@ -77,7 +77,7 @@ class MostSimilar {
   std::vector<Neighbour> found_;  // a heap
 };
 
-/// The neighbours of unit columns among unit columns, by blocks of products that stay in the cache.
+/// The nearest neighbours of unit columns among unit columns, by blocks of products that stay in the cache.
 template <Scalar S, class Queries>
 [[nodiscard]] std::vector<MostSimilar<S>> most_similar(const Matrix<S>& examples, const Queries& queries, Index k) {
   constexpr Index block = 1024;
@@ -95,13 +95,13 @@ template <Scalar S, class Queries>
 
 }  // namespace detail
 
-/// What the k nearest examples vote for each of M others: classes x M,
+/// The votes of the k nearest examples for the classes of M queries: classes x M,
 ///   votes(c, j) = sum over neighbours i of class c of exp((s_ij - 1) / temperature),
-/// where s_ij is the cosine of the features of i and j, each d. O(N M d). Source: the published evaluation of DINO
-/// (arXiv 2104.14294), up to the factor exp(-1 / temperature), without which votes overflow.
-/// Ranks share the M out. Any number of threads and ranks gives the same bits.
-/// Throws ShapeError unless features and labels agree, OptionError on fewer examples than k, or of one class,
-/// PrecisionError on features that are not finite.
+/// with s_ij the cosine of the features of i and j, each of size d. O(N M d). Source: the published evaluation of DINO
+/// (arXiv 2104.14294), except for the factor exp(-1 / temperature), without which votes overflow.
+/// The ranks divide the M queries. The result is bit-identical for any number of threads and ranks.
+/// Throws ShapeError unless features and labels agree, OptionError if there are fewer examples than k, or only one
+/// class, PrecisionError if features are not finite.
 template <Scalar S>
 [[nodiscard]] Matrix<double> neighbour_votes(const LabelledFeatures<S>& examples, const Matrix<S>& features,
                                              const NearestNeighbourOptions& options, Threads& threads,
@@ -126,7 +126,7 @@ template <Scalar S>
   return votes;
 }
 
-/// The class that gets most of the votes, M. Throws as neighbour_votes.
+/// The class with the most votes for each of M queries. Throws as neighbour_votes.
 template <Scalar S>
 [[nodiscard]] std::vector<Index> classify_by_neighbours(const LabelledFeatures<S>& examples, const Matrix<S>& features,
                                                         const NearestNeighbourOptions& options, Threads& threads,

@@ -16,11 +16,11 @@ namespace crate {
 
 namespace detail {
 
-/// The sums that ridge regression needs of scaled features X, d x N, and of classes Y, classes x N, in double.
+/// The sums in double for ridge regression with scaled features X, d x N, and one-hot classes Y, classes x N.
 struct RidgeSums {
   Matrix<double> gram;      ///< X X^T / N, d x d
   Matrix<double> products;  ///< X Y^T / N, d x classes
-  Vector<double> shares;    ///< of Y
+  Vector<double> shares;    ///< the mean of Y over the examples
 };
 
 template <Scalar S>
@@ -50,18 +50,18 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// What ridge regression chooses among, times the mean variance of a feature.
+/// The candidate penalties of ridge regression, relative to the mean variance of a feature.
 [[nodiscard]] inline LinearProbeOptions ridge_options() {
   return {.penalties = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10}};
 }
 
-/// Ridge regression to the classes: W and b that minimise the mean over the examples of
+/// Ridge regression to one-hot classes: W and b that minimise the mean over the examples of
 ///   ||W x + b - y||^2 + a ||W||^2,
-/// where x are scaled features, y is 1 for the example's class and 0 for the others, and a is the penalty times the
-/// mean variance of a feature of x. In closed form, W = Y X^T (X X^T + N a I)^-1, in double: O(N d^2 + d^3). Of
-/// features that are all alike W is 0, and the largest class is told.
-/// Throws ShapeError unless features and labels agree, OptionError on examples of one class and on options out of
-/// range, PrecisionError on features that are not finite, or that depend on each other too closely for the penalty.
+/// with x scaled features, y 1 for the example's class and 0 for the others, and a the penalty times the mean variance
+/// of a feature of x. In closed form, W = Y X^T (X X^T + N a I)^-1, in double: O(N d^2 + d^3). If all features are
+/// alike, W is 0 and the most frequent class is predicted.
+/// Throws ShapeError unless features and labels agree, OptionError if the examples have one class only or an option is
+/// out of range, PrecisionError if features are not finite, or too nearly dependent for the penalty.
 template <Scalar S>
 [[nodiscard]] LinearClassifier<S> fit_ridge_classifier(const LabelledFeatures<S>& training, Threads& threads,
                                                        const LinearProbeOptions& options = ridge_options()) {

@@ -10,13 +10,13 @@
 #include "crate/testing/finding.hpp"
 #include "crate/testing/finite_difference.hpp"
 
-// Backward passes against central differences.
+// Checks of backward passes by central differences.
 
 namespace crate::testing {
 
 namespace detail {
 
-/// sum C .* f(Z) in a recorded pass.
+/// sum C .* f(Z), computed in a recorded pass.
 template <class L, class Input>
 [[nodiscard]] double weighted_sum(const L& layer, const Input& input, const Matrix<double>& weights,
                                   const Run<double>& run) {
@@ -24,7 +24,7 @@ template <class L, class Input>
   return weights.cwiseProduct(forward(layer, input, recording, run).tokens).sum();
 }
 
-/// Whether what `gradient` holds beside `layer`'s parameters is the gradient of sum C .* f(Z) by every parameter.
+/// Whether the increase of `gradient` over `layer`'s parameters is the gradient of sum C .* f(Z) for every parameter.
 template <class L, class Input>
 [[nodiscard]] Finding check_by_parameters(const L& layer, const L& gradient, const Input& input,
                                           const Matrix<double>& cotangent, const FiniteDifferenceOptions& options,
@@ -55,9 +55,9 @@ template <class L, class Input>
 
 }  // namespace detail
 
-/// Law: the backward pass of a layer gives the gradient of sum C .* f(Z), for a random C, by the tokens and by every
-/// trainable parameter, and adds the latter to what the gradient held. The differences must not straddle a kink, such
-/// as a ReLU's: choose a small step. The report names what departs.
+/// Law: the backward pass of a layer computes the gradient of sum C .* f(Z), for a random C, with respect to the tokens
+/// and every trainable parameter, and adds the latter to the gradient passed in. The step must be small enough that
+/// differences do not straddle a kink, such as a ReLU's. The report names the first disagreement.
 template <TrainableLayer L>
 [[nodiscard]] Finding check_backward(const L& layer, const TokenSets<double>& sets,
                                      const FiniteDifferenceOptions& options = {.step = 1e-5, .tolerance = 1e-7},
@@ -65,7 +65,7 @@ template <TrainableLayer L>
   Recording<L> recording;
   const Matrix<double> cotangent =
       detail::random_cotangent(layer.output_dim(), forward(layer, sets, recording, run).tokens.cols());
-  L gradient = layer;  // not zero, for what backward adds to must stay
+  L gradient = layer;  // not zero, to check that backward adds to it
   const Matrix<double> by_tokens = backward(layer, cotangent, recording, gradient, run);
 
   const auto of_tokens = [&](const Matrix<double>& z) {
@@ -75,7 +75,7 @@ template <TrainableLayer L>
   return finding ? detail::check_by_parameters(layer, gradient, sets, cotangent, options, run) : finding;
 }
 
-/// The same of a model, by every trainable parameter.
+/// check_backward for a model, with respect to every trainable parameter.
 template <TrainableFrontEnd L>
 [[nodiscard]] Finding check_backward(const L& model, const typename L::Input& input,
                                      const FiniteDifferenceOptions& options = {.step = 1e-5, .tolerance = 1e-7},

@@ -5,8 +5,7 @@
 
 namespace crate::testing {
 
-/// What a check of a law found. True in a condition if the law holds;
-/// the report says what was expected and what was found.
+/// The result of checking a law. Converts to true if the law holds; the report states what was expected and found.
 struct Finding {
   bool holds = true;
   std::string report = {};

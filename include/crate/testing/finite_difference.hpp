@@ -10,22 +10,22 @@
 #include "crate/core/matrix.hpp"
 #include "crate/testing/finding.hpp"
 
-// Gradients against central differences, in double.
+// Checks of gradients by central differences, in double.
 //
 // With E_ij the matrix of a single 1 and h the step, entry (i, j) of the gradient of f at X is
 //   (4 c(h/2) - c(h)) / 3 + O(h^4),  c(h) = (f(X + h E_ij) - f(X - h E_ij)) / (2 h),
-// with rounding of about |f| 2^-52 / h. A step of 1e-3 leaves about 1e-12 of both where f and its derivatives are
-// about 1. Within h of X the function must be smooth: at a kink, such as a ReLU's at 0, the one-sided slopes differ,
-// and the report shows both.
+// with rounding of about |f| 2^-52 / h. A step of 1e-3 leaves about 1e-12 of either if f and its derivatives are about
+// 1. The function must be smooth within h of X: at a kink, such as a ReLU's at 0, the one-sided slopes differ, and the
+// report shows both.
 
 namespace crate::testing {
 
 struct FiniteDifferenceOptions {
-  double step = 1e-3;  ///< h > 0, to be chosen against the scale on which f curves
+  double step = 1e-3;  ///< h > 0; choose it small compared with the scale on which f curves
   double tolerance =
       1e-8;  ///< largest error that counts as agreement, relative to the largest entry of the gradient, or to
              ///< `floor` if that is larger
-  double floor = 1e-3;  ///< below it, gradients are compared absolutely
+  double floor = 1e-3;  ///< below it, gradients are compared by absolute error
 
   void check() const {
     check_option(step > 0, "finite difference step > 0", step);
@@ -34,8 +34,8 @@ struct FiniteDifferenceOptions {
   }
 };
 
-/// The gradient of the scalar function `f` of a matrix, by differences, of the size of `at`.
-/// Cost: four calls of f an entry.
+/// The gradient of the scalar function `f` of a matrix, by finite differences; it has the size of `at`.
+/// Cost: four calls of f per entry.
 template <class Function>
 [[nodiscard]] Matrix<double> finite_difference_gradient(const Function& f, Matrix<double> at,
                                                         const FiniteDifferenceOptions& options = {}) {
@@ -71,7 +71,7 @@ template <class Function>
 
 }  // namespace detail
 
-/// Law: `gradient` is the gradient of `f` at `at`. `what` names it in the report, as in "dR/dZ".
+/// Law: `gradient` is the gradient of `f` at `at`. `what` is its name in the report, such as "dR/dZ".
 /// Throws ShapeError unless the gradient is of the size of `at`.
 template <class Function, class Derived>
 [[nodiscard]] Finding check_gradient(std::string_view what, const Function& f, const Matrix<double>& at,

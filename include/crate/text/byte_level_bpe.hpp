@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
+// Needs utf8proc (Debian: libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -19,25 +19,25 @@
 
 namespace crate {
 
-/// Byte-level byte-pair encoding as GPT-2 and RoBERTa have it (openai/gpt-2, src/encoder.py): the text is cut into
-/// words by GPT-2's pattern, and in each word neighbouring tokens, at first its bytes, merge by rank. Every text has
-/// ids, and comes back exactly; bytes that are no UTF-8 count as symbols.
+/// Byte-level byte-pair encoding as in GPT-2 and RoBERTa (openai/gpt-2, src/encoder.py): GPT-2's pattern splits the
+/// text into words; in each word adjacent tokens, initially bytes, are merged in the order of their rank. Any bytes can
+/// be encoded, and are decoded exactly; bytes that are not valid UTF-8 count as symbols.
 class ByteLevelBpe {
  public:
-  /// tokens[id] is the bytes of a token; merge i has rank i. What is neither a byte nor made by a merge is a special
-  /// token. Throws VocabularyError unless tokens and merges differ, there are all 256 bytes, and every merge makes one
-  /// token of two.
+  /// tokens[id] holds the bytes of a token; merge i has rank i. A token that is neither a byte nor the result of a
+  /// merge is a special token. Throws VocabularyError unless tokens and merges are unique, all 256 bytes are tokens,
+  /// and the result of every merge is a token.
   ByteLevelBpe(std::vector<std::string> tokens, std::vector<TokenPair> merges);
 
-  /// A word of n bytes takes O(n log n), whatever they are.
+  /// Takes O(n log n) for any word of n bytes.
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text) const;
 
-  /// The same, but where the text holds the name of a special token, such as <|endoftext|>, that token.
+  /// Encodes names of special tokens in the text, such as <|endoftext|>, as these tokens.
   [[nodiscard]] std::vector<TokenId> encode_with_special_tokens(std::string_view text) const {
     return detail::encode_between(special_tokens_, text, [this](std::string_view part) { return encode(part); });
   }
 
-  /// The bytes of the tokens; of special tokens their names.
+  /// The bytes of the tokens; for special tokens their names.
   [[nodiscard]] std::string decode(std::span<const TokenId> ids) const { return detail::decode_each(*this, ids); }
 
   void append_text(TokenId id, std::string& text) const { text += vocabulary_.at(id); }
@@ -59,7 +59,8 @@ class ByteLevelBpe {
   std::vector<TokenPair> merges_;
   detail::MergeTable merge_table_;
   std::array<TokenId, 256> bytes_ = {};
-  std::vector<bool> whole_;  // by id, whether the token's bytes merge to that token: words that need no merging
+  std::vector<bool> whole_;  // by id: whether merging the token's bytes gives this token, so that words equal to it
+                             // need no merging
   SpecialTokens special_tokens_;
 };
 
@@ -96,7 +97,7 @@ inline std::vector<TokenId> ByteLevelBpe::find_results() const {
     results.push_back(vocabulary_.find(vocabulary_.at(left) + vocabulary_.at(right)));
     if (results.back() == detail::Vocabulary::none)
       throw VocabularyError(
-          concatenate("merges: expected a token for what ", left, " and ", right, " make, found none"));
+          concatenate("merges: expected a token for the merge of ", left, " and ", right, ", found none"));
   }
   return results;
 }

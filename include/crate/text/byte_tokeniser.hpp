@@ -11,7 +11,7 @@
 
 namespace crate {
 
-/// A token is a byte: ids 0 to 255, for any text whatever, which comes back exactly.
+/// Each byte is a token, with ids 0 to 255; any text can be encoded and is decoded exactly.
 struct ByteTokeniser {
   [[nodiscard]] static std::vector<TokenId> encode(std::string_view text) {
     std::vector<TokenId> ids(text.size());
@@ -19,7 +19,7 @@ struct ByteTokeniser {
     return ids;
   }
 
-  /// Throws VocabularyError on an id beyond 255; so do the other tokenisers beyond their vocabulary.
+  /// Throws VocabularyError on an id beyond 255, as other tokenisers do on ids beyond their vocabulary.
   [[nodiscard]] std::string decode(std::span<const TokenId> ids) const { return detail::decode_each(*this, ids); }
 
   static void append_text(TokenId id, std::string& text) {

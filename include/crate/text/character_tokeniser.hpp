@@ -15,17 +15,17 @@
 
 namespace crate {
 
-/// A token is a character (a Unicode code point) of those that a text of one's own holds, numbered in the order of
-/// their code points, as nanoGPT does. Bytes that are no UTF-8 count as U+FFFD.
+/// Each character (Unicode code point) is a token; the vocabulary consists of the characters of a given text, numbered
+/// in the order of their code points, as in nanoGPT. Bytes that are not valid UTF-8 count as U+FFFD.
 class CharacterTokeniser {
  public:
-  /// With the characters of a text.
+  /// With the characters of a text as vocabulary.
   explicit CharacterTokeniser(std::string_view text) : CharacterTokeniser(characters_in(text)) {}
 
-  /// With these characters: character i has id i. Throws VocabularyError if one stands twice or is none.
+  /// With this vocabulary: character i has id i. Throws VocabularyError if one occurs twice or is not a character.
   explicit CharacterTokeniser(std::vector<char32_t> characters);
 
-  /// Throws VocabularyError on a character that the vocabulary does not have.
+  /// Throws VocabularyError on a character outside the vocabulary.
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text) const;
 
   [[nodiscard]] std::string decode(std::span<const TokenId> ids) const { return detail::decode_each(*this, ids); }
@@ -45,7 +45,7 @@ class CharacterTokeniser {
 
   std::vector<char32_t> characters_;
   std::vector<std::pair<char32_t, TokenId>> by_code_;  // sorted
-  std::array<TokenId, 128> ascii_ = {};                // -1 for those it does not have
+  std::array<TokenId, 128> ascii_ = {};                // -1 for those outside the vocabulary
 };
 
 inline CharacterTokeniser::CharacterTokeniser(std::vector<char32_t> characters) : characters_(std::move(characters)) {

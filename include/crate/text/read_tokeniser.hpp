@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json and utf8proc (Debian: nlohmann-json3-dev, libutf8proc-dev), beside Eigen.
+// Needs nlohmann/json and utf8proc (Debian: nlohmann-json3-dev, libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <array>
@@ -21,15 +21,15 @@
 
 namespace crate {
 
-/// Whose tokeniser files hold, and how it cuts text.
+/// The kinds of tokenisers, and their files.
 enum class TokeniserKind {
   bytes,       ///< no files
   characters,  ///< characters.json
   gpt2,        ///< vocab.json (or encoder.json) and merges.txt (or vocab.bpe)
-  roberta,     ///< the same of RoBERTa, with <s>, </s>, <pad> and <mask>
+  roberta,     ///< RoBERTa's files of that format, with <s>, </s>, <pad> and <mask>
   bert,        ///< vocab.txt, lower-cased without accents
   bert_cased,  ///< vocab.txt
-  bpe,         ///< as gpt2, of one's own
+  bpe,         ///< files of the format of gpt2, trained on other text
 };
 
 inline constexpr std::array<std::pair<TokeniserKind, std::string_view>, 7> tokeniser_kinds = {
@@ -47,7 +47,7 @@ inline constexpr std::array<std::pair<TokeniserKind, std::string_view>, 7> token
   return "unknown";
 }
 
-/// The kind of that name; throws OptionError if there is none.
+/// The kind with this name; throws OptionError if there is none.
 [[nodiscard]] inline TokeniserKind tokeniser_kind_named(std::string_view name) {
   std::string names;
   for (const auto& [kind, known] : tokeniser_kinds) {
@@ -57,21 +57,21 @@ inline constexpr std::array<std::pair<TokeniserKind, std::string_view>, 7> token
   throw OptionError(concatenate("tokeniser: expected one of ", names, ", found ", quote(name)));
 }
 
-/// A byte-level tokeniser of GPT-2's format: the vocabulary a JSON object of tokens, their bytes written as visible
-/// characters, and ids; the merges one a line, "left right", by rank, behind a line that begins with "#version". Throws
-/// FileError if a file cannot be read, is no such file or does not fit the other.
+/// A byte-level tokeniser in GPT-2's format. The vocabulary is a JSON object of tokens, with bytes written as visible
+/// characters, and ids; the merges are lines "left right", by rank, after an optional line that begins with "#version".
+/// Throws FileError if a file cannot be read, is invalid or does not fit the other.
 [[nodiscard]] ByteLevelBpe read_byte_level_bpe(const std::filesystem::path& vocabulary,
                                                const std::filesystem::path& merges);
 
-/// BERT's vocabulary, a token a line. Throws FileError if it cannot be read or lacks [UNK].
+/// BERT's vocabulary, one token per line. Throws FileError if it cannot be read or lacks [UNK].
 [[nodiscard]] WordPiece read_word_piece(const std::filesystem::path& vocabulary, const WordPieceOptions& options = {});
 
-/// A JSON object of characters and ids. Throws FileError if it cannot be read or is none.
+/// A JSON object of characters and ids. Throws FileError if it cannot be read or is not such an object.
 [[nodiscard]] CharacterTokeniser read_character_tokeniser(const std::filesystem::path& characters);
 
 namespace detail {
 
-/// What stands for a token in the vocabulary: its bytes, or if it holds characters that stand for none, itself.
+/// The bytes of a token in the vocabulary; the text itself if it has characters that stand for no byte.
 [[nodiscard]] inline std::string bytes_of_token(const std::string& text) { return bytes_of_text(text).value_or(text); }
 
 [[nodiscard]] inline TokenPair merge_from(std::string_view line, const Vocabulary& vocabulary) {
@@ -95,7 +95,7 @@ namespace detail {
   return merges;
 }
 
-/// The first of the names that a folder has; nothing if it has none.
+/// The first of the names that exists in a folder; nothing if none does.
 [[nodiscard]] inline std::optional<std::filesystem::path> find_file(const std::filesystem::path& folder,
                                                                     std::initializer_list<std::string_view> names) {
   for (const std::string_view name : names)
@@ -103,7 +103,7 @@ namespace detail {
   return std::nullopt;
 }
 
-/// The error that names the files which a folder lacks.
+/// The error for a folder that lacks files, with their names.
 [[nodiscard]] inline FileError missing_files(const std::filesystem::path& folder, TokeniserKind kind,
                                              const std::vector<std::string_view>& missing) {
   std::error_code ignored;
@@ -175,7 +175,7 @@ inline CharacterTokeniser read_character_tokeniser(const std::filesystem::path& 
   } catch (const VocabularyError& error) { throw file_error(characters.string(), error.what()); }
 }
 
-/// The tokeniser that a folder holds. Throws FileError naming the files that are missing, and as the readers above.
+/// Reads the tokeniser in a folder. Throws FileError that names missing files, and as the readers above.
 [[nodiscard]] inline Tokeniser read_tokeniser(const std::filesystem::path& folder, TokeniserKind kind) {
   switch (kind) {
     case TokeniserKind::bytes:

@@ -12,8 +12,8 @@
 
 namespace crate {
 
-/// Ends a text that is written piece by piece in front of the first of several strings, wherever pieces are cut. What
-/// could become one of them is held back.
+/// Stops a text that arrives in pieces before the first occurrence of any stop string, even one split across pieces.
+/// Text that could be the beginning of a stop string is held back.
 class StopStrings {
  public:
   /// Throws OptionError on an empty string.
@@ -22,7 +22,7 @@ class StopStrings {
       if (string.empty()) throw OptionError("stop strings: expected at least 1 byte, found an empty string");
   }
 
-  /// What may be shown after this piece.
+  /// The text that can be shown after this piece.
   [[nodiscard]] std::string next(std::string_view piece) {
     if (stopped_) return {};
     held_ += piece;
@@ -36,7 +36,7 @@ class StopStrings {
 
   [[nodiscard]] bool stopped() const { return stopped_; }
 
-  /// What was held back, as the text ends: all of it, or what is in front of a string that another could have held.
+  /// The text that was held back, at the end of the input, up to a stop string that is still in it.
   [[nodiscard]] std::string finish() {
     std::size_t shown = held_.size();
     for (const std::string& string : strings_) shown = std::min(shown, held_.find(string));
@@ -45,7 +45,7 @@ class StopStrings {
   }
 
  private:
-  /// Where a string begins in what is held, whole or as far as that goes.
+  /// Where a stop string, or the longest beginning of it at the end, starts in the held text.
   [[nodiscard]] std::size_t begin_of(std::string_view string) const {
     const std::string_view held = held_;
     if (const std::size_t found = held.find(string); found != std::string_view::npos) return found;

@@ -12,8 +12,8 @@ namespace crate {
 
 namespace detail {
 
-/// Moves what is whole from the bytes to the text: characters, and U+FFFD for bytes that are none. What could become a
-/// character with more bytes stays, unless this is `all`. Returns how many bytes were taken.
+/// Appends complete characters of the bytes to the text, and U+FFFD for invalid ones. An incomplete character at the
+/// end is left, unless `all`. Returns the number of bytes consumed.
 inline std::size_t append_whole_characters(std::string_view bytes, bool all, std::string& text) {
   std::size_t taken = 0;
   while (taken < bytes.size()) {
@@ -30,8 +30,8 @@ inline std::size_t append_whole_characters(std::string_view bytes, bool all, std
 
 }  // namespace detail
 
-/// The text with U+FFFD for bytes that are no UTF-8, one for as many as could have begun a character: what Python's
-/// bytes.decode('utf-8', 'replace') gives, and so the published decoders.
+/// The text with U+FFFD for bytes that are not valid UTF-8, one for each sequence that could have begun a character:
+/// the result of Python's bytes.decode('utf-8', 'replace'), which the published decoders use.
 [[nodiscard]] inline std::string valid_utf8(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());
@@ -39,9 +39,9 @@ inline std::size_t append_whole_characters(std::string_view bytes, bool all, std
   return text;
 }
 
-/// Decodes one token at a time for a reader who watches: what is handed out never ends within a character, and all of
-/// it together is valid_utf8(tokeniser.decode(ids)). Behind a text that was there before, words are parted from it as
-/// the tokeniser parts words. The tokeniser must outlive it.
+/// Decodes token by token, for text that is shown while it is generated: output never ends within a character, and all
+/// output together is valid_utf8(tokeniser.decode(ids)). If it continues an existing text, a space is inserted where
+/// the tokeniser would put one. The tokeniser must outlive this.
 template <TextTokeniser T>
 class StreamingDecoder {
  public:
@@ -49,13 +49,13 @@ class StreamingDecoder {
       : tokeniser_(&tokeniser), bytes_(before.substr(before.empty() ? 0 : before.size() - 1)), shown_(bytes_.size()) {}
   explicit StreamingDecoder(T&&, std::string_view = "") = delete;
 
-  /// The text that is whole with this token, perhaps none. Throws VocabularyError as the tokeniser.
+  /// The text that this token completes, possibly none. Throws VocabularyError as the tokeniser.
   [[nodiscard]] std::string next(TokenId id) {
     tokeniser_->append_text(id, bytes_);
     return take(false);
   }
 
-  /// What is left of a character that never became whole: U+FFFD, or nothing. The decoder then begins anew.
+  /// U+FFFD if the last character is incomplete, otherwise nothing. Resets the decoder.
   [[nodiscard]] std::string finish() {
     std::string rest = take(true);
     bytes_.clear();
@@ -67,7 +67,7 @@ class StreamingDecoder {
   std::string take(bool all) {
     std::string text;
     shown_ += detail::append_whole_characters(std::string_view(bytes_).substr(shown_), all, text);
-    if (shown_ > 1) {  // a byte stays, so that the tokeniser sees that text precedes
+    if (shown_ > 1) {  // keep one byte, so that the tokeniser knows that text precedes
       bytes_.erase(0, shown_ - 1);
       shown_ = 1;
     }
@@ -75,8 +75,8 @@ class StreamingDecoder {
   }
 
   const T* tokeniser_;
-  std::string bytes_;      // the last one shown, and those that are not
-  std::size_t shown_ = 0;  // of them
+  std::string bytes_;      // the last byte shown, and those not shown yet
+  std::size_t shown_ = 0;  // number of bytes_ shown
 };
 
 }  // namespace crate

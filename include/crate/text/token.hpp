@@ -16,10 +16,10 @@
 
 namespace crate {
 
-/// What stands for a piece of text in a language model: 0 <= id < vocabulary size.
+/// The id of a token, i.e. a piece of text, in a language model: 0 <= id < vocabulary size.
 using TokenId = std::int32_t;
 
-/// Neighbours that byte-pair encoding may make one token.
+/// Two adjacent tokens that byte-pair encoding can merge.
 struct TokenPair {
   TokenId left, right;
   friend bool operator==(const TokenPair&, const TokenPair&) = default;
@@ -28,16 +28,16 @@ struct TokenPair {
   }
 };
 
-/// A text holds a character, or a list of ids an id, that a vocabulary does not have.
+/// A text has a character, or a list of ids an id, outside the vocabulary.
 class VocabularyError : public Error {
  public:
   using Error::Error;
 };
 
-/// The tokens of a vocabulary that stand for no text, but for what a model is to know about it. No text encodes to them
-/// unless it is asked for.
+/// Special tokens, such as [CLS], which mark something for the model and are not part of a text. Text is never encoded
+/// to them unless this is requested.
 struct SpecialTokens {
-  std::vector<std::pair<std::string, TokenId>> named;  ///< all of them, with the names that decoding shows
+  std::vector<std::pair<std::string, TokenId>> named;  ///< all of them, with the names that decoding gives
 
   std::optional<TokenId> sentence_begin;  ///< [CLS], <s>
   std::optional<TokenId> sentence_end;    ///< [SEP], </s>
@@ -53,8 +53,8 @@ struct SpecialTokens {
   }
 };
 
-/// A tokeniser: a value that turns text into ids and back. Every text encodes, whatever its bytes, but where the
-/// tokeniser says otherwise; a tokeniser may be used from many threads at once.
+/// A tokeniser: a value that turns text into ids and back. Any bytes can be encoded, unless the tokeniser documents an
+/// exception; several threads may use one tokeniser at the same time.
 /// Satisfied by ByteTokeniser, CharacterTokeniser, ByteLevelBpe, WordPiece and Tokeniser, which is any of them.
 template <class T>
 concept TextTokeniser = requires(const T& tokeniser, std::string_view text, std::span<const TokenId> ids,
@@ -63,7 +63,7 @@ concept TextTokeniser = requires(const T& tokeniser, std::string_view text, std:
   { tokeniser.decode(ids) } -> std::same_as<std::string>;
   { tokeniser.vocabulary_size() } -> std::same_as<Index>;
   { tokeniser.special_tokens() } -> std::convertible_to<SpecialTokens>;
-  tokeniser.append_text(id, out);  // what `id` adds behind the ids whose text `out` is
+  tokeniser.append_text(id, out);  // the text of `id` after the ids with the text `out`
 };
 
 namespace detail {
@@ -73,7 +73,7 @@ inline void check_token_id(TokenId id, std::size_t vocabulary_size) {
     throw VocabularyError(concatenate("token id: expected 0 to ", vocabulary_size - 1, ", found ", id));
 }
 
-/// The text of ids, one after another.
+/// The text of ids, decoded one after another.
 template <class T>
 [[nodiscard]] std::string decode_each(const T& tokeniser, std::span<const TokenId> ids) {
   std::string text;

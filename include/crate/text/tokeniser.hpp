@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
+// Needs utf8proc (Debian: libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <span>
@@ -17,7 +17,7 @@
 
 namespace crate {
 
-/// Any of the tokenisers, chosen at run time.
+/// One of the tokenisers, chosen at run time.
 class Tokeniser {
  public:
   using Any = std::variant<ByteTokeniser, CharacterTokeniser, ByteLevelBpe, WordPiece>;
@@ -28,7 +28,7 @@ class Tokeniser {
     return std::visit([&](const auto& tokeniser) { return tokeniser.encode(text); }, any_);
   }
 
-  /// The names of special tokens in the text are these tokens, where the tokeniser has any.
+  /// Encodes names of special tokens in the text as these tokens, if the tokeniser has any.
   [[nodiscard]] std::vector<TokenId> encode_with_special_tokens(std::string_view text) const;
 
   [[nodiscard]] std::string decode(std::span<const TokenId> ids) const {
@@ -64,8 +64,8 @@ inline std::vector<TokenId> Tokeniser::encode_with_special_tokens(std::string_vi
       any_);
 }
 
-/// Puts around the ids of a sentence what published classifiers expect: [CLS] ids [SEP], <s> ids </s>. Throws
-/// VocabularyError if the tokeniser has no such tokens.
+/// Adds the tokens of a sentence that published classifiers expect: [CLS] ids [SEP], or <s> ids </s>. Throws
+/// VocabularyError if the tokeniser lacks them.
 template <TextTokeniser T>
 [[nodiscard]] std::vector<TokenId> in_sentence(const T& tokeniser, std::vector<TokenId> ids) {
   const SpecialTokens special = tokeniser.special_tokens();

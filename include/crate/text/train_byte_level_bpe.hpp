@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
+// Needs utf8proc (Debian: libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <cstddef>
@@ -19,11 +19,11 @@
 namespace crate {
 
 struct BpeTrainingOptions {
-  /// Tokens: 256 bytes, what merges make, and the special ones.
+  /// Number of tokens: 256 bytes, results of merges, and special tokens.
   Index vocabulary_size = 4096;
-  /// How often neighbours must stand in the text to be merged.
+  /// How often a pair must occur in the text to be merged.
   Index smallest_count = 2;
-  /// Their ids are the last, in this order. A masked language model needs RoBERTa's <s>, </s>, <pad> and <mask>.
+  /// They get the last ids, in this order. A masked language model needs RoBERTa's <s>, </s>, <pad> and <mask>.
   std::vector<std::string> special_tokens = {"<|endoftext|>"};
 
   void check() const {
@@ -39,7 +39,7 @@ struct BpeTrainingOptions {
 
 namespace detail {
 
-/// GPT-2's words of a text, by first appearance.
+/// GPT-2's words of a text, in the order of their first occurrence.
 [[nodiscard]] inline std::vector<CountedWord> count_words(std::string_view text) {
   std::unordered_map<std::string_view, std::size_t> places;
   std::vector<CountedWord> words;
@@ -56,10 +56,10 @@ namespace detail {
 }  // namespace detail
 
 /// Learns a byte-level byte-pair encoding from a text (Sennrich et al., arXiv 1508.07909, algorithm 1, on the bytes of
-/// GPT-2's words): again and again the two neighbours that stand most often together within words become a token, of
-/// several as frequent those of the smaller ids. Ids are GPT-2's: bytes, merges by rank, special tokens. A text with
-/// too few repetitions gives fewer tokens than asked for. The same text gives the same tokeniser. Throws OptionError on
-/// an option out of range, VocabularyError if a special token is one of the others.
+/// GPT-2's words): repeatedly merges the most frequent pair of adjacent tokens within words, of equally frequent ones
+/// that of the smaller ids. Ids are in GPT-2's order: bytes, merges by rank, special tokens. A text with few
+/// repetitions gives fewer tokens than requested. The result depends on the text and options only. Throws OptionError
+/// if an option is out of range, VocabularyError if a special token equals another token.
 /// Takes O(n log n) for n bytes of different words.
 [[nodiscard]] inline ByteLevelBpe train_byte_level_bpe(std::string_view text, const BpeTrainingOptions& options = {}) {
   options.check();
@@ -67,7 +67,7 @@ namespace detail {
   for (const unsigned char byte : detail::byte_alphabet.in_order_of_ids)
     tokens.emplace_back(1, static_cast<char>(byte));
   std::vector<TokenPair> merges;
-  std::unordered_set<TokenPair, detail::TokenPairHash> known;  // abc may come of ab and c, and again of a and bc
+  std::unordered_set<TokenPair, detail::TokenPairHash> known;  // abc may result from ab and c, and later from a and bc
   detail::PairCounts counts(detail::count_words(text), tokens);
   while (std::ssize(tokens) + std::ssize(options.special_tokens) < options.vocabulary_size) {
     const auto pair = counts.take_most_frequent(options.smallest_count);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
+// Needs utf8proc (Debian: libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -20,11 +20,11 @@
 namespace crate {
 
 struct WordPieceTrainingOptions {
-  /// Tokens: [PAD], [UNK], [CLS], [SEP], [MASK], characters, and what merges make.
+  /// Number of tokens: [PAD], [UNK], [CLS], [SEP], [MASK], characters, and results of merges.
   Index vocabulary_size = 8192;
-  /// How often a character, or neighbours that merge, must stand in the text.
+  /// How often a character, or a pair to be merged, must occur in the text.
   Index smallest_count = 2;
-  /// Whether text is lower-cased and its accents taken off.
+  /// Whether to lower-case the text and remove accents.
   bool lower_case = true;
 
   void check() const {
@@ -36,8 +36,8 @@ struct WordPieceTrainingOptions {
 
 namespace detail {
 
-/// BERT's words of a text and how often each stands there, each behind a blank, which tells pieces that begin a word;
-/// but for words so long that they are [UNK].
+/// BERT's words of a text with their counts, each after a space, which marks pieces that begin a word; without words so
+/// long that they are encoded as [UNK].
 [[nodiscard]] inline std::unordered_map<std::string, Index> count_bert_words(std::string_view text, bool lower_case) {
   std::unordered_map<std::string, Index> counts;
   BertWords words(lower_case);
@@ -48,12 +48,12 @@ namespace detail {
   return counts;
 }
 
-/// The piece that a part of such a word is.
+/// The WordPiece notation of a part of such a word.
 [[nodiscard]] inline std::string piece_of(std::string_view part) {
   return part.starts_with(' ') ? std::string(part.substr(1)) : std::string("##").append(part);
 }
 
-/// The characters of words as pieces, the most frequent first.
+/// The characters of words as pieces, in decreasing frequency.
 [[nodiscard]] inline std::vector<std::string> frequent_characters(const std::vector<CountedWord>& words, Index least) {
   std::unordered_map<std::string, Index> counts;
   for (const auto& [word, count] : words)
@@ -71,7 +71,7 @@ namespace detail {
   return pieces;
 }
 
-/// Whether a part of a word is several characters, all of them whole.
+/// Whether a part of a word consists of several complete characters.
 [[nodiscard]] inline bool is_several_characters(std::string_view part) {
   Index count = 0;
   for (; !part.empty(); ++count) {
@@ -82,7 +82,7 @@ namespace detail {
   return count > 1;
 }
 
-/// The words by their text, so that the same text gives the same pieces.
+/// The words in the order of their text, so that the same text gives the same pieces.
 [[nodiscard]] inline std::vector<CountedWord> in_order(const std::unordered_map<std::string, Index>& counts) {
   std::vector<CountedWord> words;
   words.reserve(counts.size());
@@ -93,11 +93,11 @@ namespace detail {
 
 }  // namespace detail
 
-/// Learns WordPiece's vocabulary from a text, by byte-pair encoding of BERT's words: its characters, at the beginning
-/// of a word and within, and what comes of merging again and again the two neighbours that stand most often together.
-/// (BERT's own training was not published; this is how others do it.) A text with too few repetitions gives fewer
-/// tokens than asked for, one with too many characters keeps the most frequent. The same text gives the same tokeniser.
-/// Throws OptionError on an option out of range.
+/// Learns a WordPiece vocabulary from a text by byte-pair encoding of BERT's words: its characters, at the beginning of
+/// a word and within, and the results of repeatedly merging the most frequent pair of adjacent tokens. (BERT's own
+/// training is unpublished; this is the usual replacement.) A text with few repetitions gives fewer tokens than
+/// requested; of too many characters, the most frequent are kept. The result depends on the text and options only.
+/// Throws OptionError if an option is out of range.
 [[nodiscard]] inline WordPiece train_word_piece(std::string_view text, const WordPieceTrainingOptions& options = {}) {
   options.check();
   const auto counted = detail::count_bert_words(text, options.lower_case);
@@ -116,7 +116,8 @@ namespace detail {
     const auto pair = counts.take_most_frequent(options.smallest_count);
     if (!pair) break;
     counts.merge(*pair, parts);
-    const std::string piece = detail::piece_of(parts.back());  // of several ways to one part the first has added it
+    const std::string piece = detail::piece_of(parts.back());  // if several merges give the same part, the first has
+                                                               // added it
     if (detail::is_several_characters(parts.back()) && known.insert(piece).second) pieces.push_back(piece);
   }
   return WordPiece(std::move(pieces), {.lower_case = options.lower_case});

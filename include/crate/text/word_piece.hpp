@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
+// Needs utf8proc (Debian: libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -19,33 +19,33 @@
 namespace crate {
 
 struct WordPieceOptions {
-  /// Whether text is lower-cased and its accents taken off: BERT's uncased vocabularies.
+  /// Whether to lower-case the text and remove accents, as for BERT's uncased vocabularies.
   bool lower_case = true;
-  /// Characters; a longer word is [UNK]. 100 as Hugging Face has it; google-research/bert says 200.
+  /// In characters; a longer word is [UNK]. 100 as in Hugging Face; google-research/bert has 200.
   Index longest_word = 100;
 
   void check() const { check_option(longest_word >= 1, "longest_word >= 1", longest_word); }
 };
 
-/// WordPiece as BERT has it (google-research/bert, tokenization.py): the text is cleaned of control characters, parted
-/// at white space, punctuation and ideographs, and each word is made of the longest pieces that the vocabulary has,
-/// from its beginning; pieces that do not begin a word are written "##piece". A word that cannot be made is [UNK].
-/// What is lost (white space, control characters, accents, bytes that are no UTF-8) does not come back.
+/// WordPiece as in BERT (google-research/bert, tokenization.py): control characters are removed, the text is split at
+/// white space, punctuation and ideographs, and each word is divided, from its beginning, into the longest pieces in
+/// the vocabulary; pieces that do not begin a word are written "##piece". A word that cannot be divided is [UNK]. White
+/// space, control characters, accents and bytes that are not valid UTF-8 are lost.
 class WordPiece {
  public:
-  /// tokens[id] is the text of a token; of one that stands twice the later id counts, as published. Throws
-  /// VocabularyError unless [UNK] is among them.
+  /// tokens[id] is the text of a token; if one occurs twice, the later id is used, as published. Throws VocabularyError
+  /// unless [UNK] is among them.
   explicit WordPiece(std::vector<std::string> tokens, const WordPieceOptions& options = {});
 
-  /// Without special tokens but [UNK].
+  /// Gives no special tokens except [UNK].
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text) const;
 
-  /// The same, but where the text holds [CLS], [SEP], [PAD], [MASK] or [UNK], that token.
+  /// Encodes [CLS], [SEP], [PAD], [MASK] and [UNK] in the text as these tokens.
   [[nodiscard]] std::vector<TokenId> encode_with_special_tokens(std::string_view text) const {
     return detail::encode_between(special_tokens_, text, [this](std::string_view part) { return encode(part); });
   }
 
-  /// The words with a blank between them.
+  /// The words, separated by spaces.
   [[nodiscard]] std::string decode(std::span<const TokenId> ids) const { return detail::decode_each(*this, ids); }
 
   void append_text(TokenId id, std::string& text) const;
@@ -63,7 +63,7 @@ class WordPiece {
 
   detail::Vocabulary vocabulary_;
   WordPieceOptions options_;
-  detail::Vocabulary continuing_;  // without their "##"
+  detail::Vocabulary continuing_;  // stored without their "##"
   std::vector<TokenId> continuing_ids_;
   std::size_t longest_piece_ = 0;  // in bytes
   SpecialTokens special_tokens_;
@@ -113,7 +113,7 @@ inline void WordPiece::encode_word(std::string_view word, std::vector<TokenId>& 
   }
 }
 
-/// The longest piece with which `rest` begins, and its bytes.
+/// The longest piece at the beginning of `rest`, and its size in bytes.
 inline std::pair<TokenId, std::size_t> WordPiece::longest_piece(std::string_view rest, bool begins) const {
   for (std::size_t size = std::min(rest.size(), longest_piece_); size > 0; --size) {
     const std::string_view piece = rest.substr(0, size);

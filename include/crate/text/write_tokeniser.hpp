@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json and utf8proc (Debian: nlohmann-json3-dev, libutf8proc-dev), beside Eigen.
+// Needs nlohmann/json and utf8proc (Debian: nlohmann-json3-dev, libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,7 @@ using FileContent = std::pair<std::string_view, std::string>;  // name, text
   return {{"characters.json", json_vocabulary(characters)}};
 }
 
-/// The name of a special token that holds characters which stand for no byte is written as it is, as it was read.
+/// The name of a special token with characters that stand for no byte is written unchanged, as it was read.
 [[nodiscard]] inline bool is_written_as_it_is(const std::string& name) { return is_utf8(name) && !bytes_of_text(name); }
 
 [[nodiscard]] inline std::vector<FileContent> files_of(const ByteLevelBpe& tokeniser) {
@@ -56,13 +56,13 @@ using FileContent = std::pair<std::string_view, std::string>;  // name, text
 
 }  // namespace detail
 
-/// Writes a tokeniser's files into a folder, which is made if there is none; read_tokeniser reads them. Of byte-level
-/// ones these are vocab.json and merges.txt, as other software reads them, too. Each file is written whole or not at
-/// all. Throws FileError if one cannot be.
+/// Writes a tokeniser's files into a folder, which is created if necessary; read_tokeniser reads them. For byte-level
+/// tokenisers these are vocab.json and merges.txt, which other software reads, too. Each file is written completely or
+/// not at all. Throws FileError if one cannot be written.
 inline void write_tokeniser(const std::filesystem::path& folder, const Tokeniser& tokeniser) {
   std::error_code failure;
   std::filesystem::create_directories(folder, failure);
-  if (failure) throw file_error(folder.string(), "cannot be made: ", system_message(failure));
+  if (failure) throw file_error(folder.string(), "cannot be created: ", system_message(failure));
   const auto files = std::visit([](const auto& own) { return detail::files_of(own); }, tokeniser.any());
   for (const auto& [name, text] : files) {
     FileReplacement file(folder / name);

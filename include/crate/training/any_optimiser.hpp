@@ -15,11 +15,11 @@
 
 namespace crate {
 
-/// Of a rule that is chosen at run time.
+/// Options of an optimiser that is chosen at run time.
 using OptimiserOptions = std::variant<AdamWOptions, LionOptions, SgdOptions>;
 
-/// AdamW, Lion or SGD, whichever the options are of: one type, so that what trains by it is compiled once. Moments are
-/// called as those of the rule itself, so either continues the checkpoints of the other.
+/// AdamW, Lion or SGD, chosen by the type of the options: one class, so that code that trains is compiled only once.
+/// Its moments have the names of the chosen rule, so checkpoints are interchangeable with those of AdamW, Lion or Sgd.
 template <class Parameters>
 struct AnyOptimiser {
   using Model = Parameters;

@@ -25,12 +25,12 @@
 
 namespace crate {
 
-/// How a batch is cut. Results depend on it, in their last bits, and on nothing else but the batch.
+/// How a batch is divided. Besides the batch itself, only this affects the last bits of the result.
 struct BatchCut {
-  /// Examples that go through the model at a time, >= 1: a thread holds the activations of so many. If a batch is no
-  /// more, all threads work inside the layers.
+  /// Examples that one thread passes through the model at a time, >= 1; it holds their activations. If the whole batch
+  /// is a single micro-batch, all threads work together inside the layers.
   Index micro_batch = 16;
-  Index lanes = 4;  ///< gradients that are summed apart, >= 1: so many threads of all ranks work side by side
+  Index lanes = 4;  ///< partial gradients, called lanes, >= 1; at most this many threads of all ranks work at once
 
   void check() const {
     check_option(micro_batch >= 1, "micro-batch >= 1", micro_batch);
@@ -38,18 +38,18 @@ struct BatchCut {
   }
 };
 
-/// The gradient of an objective's mean over a batch, on several threads and ranks. The batch is cut into
-/// micro-batches, these are dealt out to lanes in turn, lanes to ranks, each lane sums its gradient, and lanes are
-/// summed in order: any number of threads and ranks gives the same bits, to all ranks. If the objective GoesBackOnce,
-/// gradients of layers go to the other ranks when the last micro-batches have gone back through these, while they go
-/// back through earlier ones. If O is a reference, the objective must outlive this, and may change between steps. Can
-/// be moved between steps, not copied.
+/// The gradient of an objective's mean over a batch, on several threads and ranks. The batch is divided into
+/// micro-batches, which are assigned to lanes in turn; each rank computes some of the lanes. Every lane sums its
+/// gradient, and the lanes are added in order, so all ranks get the same bits for any number of threads and ranks. If
+/// the objective satisfies GoesBackOnce, a layer's gradient is sent to the other ranks as soon as the last
+/// micro-batches have passed it. If O is a reference, the objective must outlive this, and may change between steps.
+/// Can be moved between steps, not copied.
 template <class Model, class O>
 class BatchGradient {
  public:
   using Measures = typename std::remove_cvref_t<O>::Measures;
 
-  /// Throws OptionError on a cut out of range, and if the system refuses the thread that adds over several ranks.
+  /// Throws OptionError if the cut is out of range, or if the system refuses the thread that adds over several ranks.
   BatchGradient(const Model& model, O objective, const BatchCut& cut, Threads& threads,
                 Communicator& ranks = single_process())
       : objective_(std::forward<O>(objective)),
@@ -62,12 +62,12 @@ class BatchGradient {
     workers_ = std::vector<Worker>(static_cast<std::size_t>(threads.count()));
   }
 
-  /// What was computed last.
+  /// The gradient of the last compute().
   [[nodiscard]] const Model& gradient() const { return lanes_.front(); }
   [[nodiscard]] Model& gradient() { return lanes_.front(); }
   [[nodiscard]] const std::remove_cvref_t<O>& objective() const { return objective_; }
 
-  /// Computes the gradient over the examples of these indices, as training sees them. Returns the sums over them.
+  /// Computes the gradient over the examples with these indices, with augmentation. Returns their measures.
   template <ExampleSource Source>
   Measures compute(const Model& model, const Source& source, std::span<const Index> batch, const StepPlace& place) {
     const auto count = static_cast<Index>(batch.size());
@@ -80,7 +80,7 @@ class BatchGradient {
     return total_of(sums);
   }
 
-  /// The objective's sums over all examples of a source, as they are; ranks share them out.
+  /// The objective's measures of all examples of a source, without augmentation; the ranks divide the work.
   template <ExampleSource Source>
   [[nodiscard]] Measures measure(const Model& model, const Source& source) {
     const Index pieces = (source.size() + cut_.micro_batch - 1) / cut_.micro_batch;
@@ -110,7 +110,7 @@ class BatchGradient {
     typename std::remove_cvref_t<O>::Memory memory;
   };
 
-  /// The first lane becomes the sum of all lanes of all ranks; this rank's pieces get their sums.
+  /// Sums all lanes of all ranks into the first lane, and fills in the measures of this rank's micro-batches.
   template <class Source>
   void sum_gradients(const Model& model, const Source& source, std::span<const Index> batch, const StepPlace& place,
                      Index lanes, std::vector<Measures>& sums) {
@@ -147,7 +147,7 @@ class BatchGradient {
   BatchCut cut_;
   Threads& threads_;
   Communicator& ranks_;
-  std::vector<Model> lanes_;  // of this rank: as many as a batch has needed
+  std::vector<Model> lanes_;  // of this rank, as many as any batch has needed so far
   std::unique_ptr<detail::SumOverRanks<typename Model::Scalar>> over_ranks_;
   std::vector<Worker> workers_;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,9 @@
 #include "crate/training/training_extent.hpp"
 #include "crate/training/training_state.hpp"
 
-// A training that was interrupted, in a safetensors file with a checksum: every parameter of the state under the name
-// it has in the state; as metadata its counters and sums, the recipe, and what a file of weights says of the model.
+// Checkpoints: an interrupted training as a safetensors file with a checksum. It holds every parameter of the state
+// under its name in the state; the metadata hold the counters and sums, the recipe, and the description of the model
+// that a file of weights has, too.
 
 namespace crate {
 
@@ -47,8 +48,8 @@ inline void write_checkpoint(const std::filesystem::path& path, const ConstParam
   write_checked_safetensors(path, tensors, metadata);
 }
 
-/// Makes the counters of a training that begins those of a checkpoint that fits the recipe and the model. Throws
-/// FileError if it does not, or if there can be no such counters.
+/// Sets the counters of a new training from a checkpoint with the same recipe and model. Throws FileError if recipe or
+/// model differ, or if the counters are impossible.
 inline void read_counters(const TensorTable& file, const ListedCounters& counters, const Metadata& model,
                           const Recipe& recipe, const TrainingExtent& extent) {
   const Index more = counters.optimiser_steps - counters.step;
@@ -59,21 +60,20 @@ inline void read_counters(const TensorTable& file, const ListedCounters& counter
   check_counters(file, counters, more, extent);
 }
 
-/// Fills the parameters of a state. Throws FileError as load_checkpoint; then some may be filled.
+/// Fills the parameters of a state. Throws FileError as load_checkpoint; some parameters may be filled by then.
 inline void fill_state(const TensorTable& file, const ParameterList& state) {
   const std::string complaints = checkpoint_complaints(file, state);
   if (!complaints.empty()) throw file_error(file.source(), "the checkpoint does not fit the training:", complaints);
   for (const Parameter& parameter : state)
     with_numbers(parameter, [&](auto numbers) { copy_values(file.at(parameter.name), numbers); });
   if (const std::string name = not_finite_parameter(state); !name.empty())
-    throw file_error(file.source(), "tensor ", quote(name), ": expected finite numbers, found others");
+    throw file_error(file.source(), "tensor ", quote(name), ": expected finite numbers, found nan or inf");
 }
 
 }  // namespace detail
 
-/// Writes a training state, its recipe and `notes`, whole or not at all: after a crash at any byte the file is the one
-/// before or the new one. It is read wherever weights are: as the moving average if there is one, otherwise as the
-/// model. A note may be any bytes.
+/// Writes a training state, its recipe and `notes` (any bytes) atomically: after a crash the file is the old or the new
+/// one. A checkpoint can be read wherever weights are: as the moving average if there is one, otherwise as the model.
 /// Throws Error if a parameter or a moment is not finite, FileError if the file cannot be written.
 template <class State>
 void save_checkpoint(const std::filesystem::path& path, const State& state, const Recipe& recipe,
@@ -83,9 +83,10 @@ void save_checkpoint(const std::filesystem::path& path, const State& state, cons
                            detail::described_model(state.model), recipe, notes);
 }
 
-/// Fills a state from a checkpoint; its structure says what is expected. Throws FileError that lists every parameter
-/// that is missing, surplus or of another shape or type, or names the counter that cannot be, the parameter that is not
-/// finite, or where recipe or model differ; then the state is as before. The length of the schedule may differ.
+/// Fills a state, whose structure determines what is expected, from a checkpoint. Throws FileError that lists all
+/// parameters that are missing, surplus, or of another shape or type, or names the impossible counter, the parameter
+/// that is not finite, or the difference in recipe or model; the state is then unchanged. The length of the schedule
+/// may differ.
 template <class State>
 void load_checkpoint(const TensorTable& file, State& state, const Recipe& recipe, const TrainingExtent& extent = {}) {
   auto counters = detail::counters_of(state);
@@ -107,8 +108,7 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
 /// Whether a table is that of a checkpoint.
 [[nodiscard]] inline bool is_checkpoint(const TensorTable& file) { return detail::is_training_checkpoint(file); }
 
-/// Whether there is something under this path that a new training must not replace: anything but a checkpoint in which
-/// no step was taken.
+/// Whether a new training must not replace this path: true if anything but a checkpoint of step 0 is there.
 [[nodiscard]] inline bool holds_training(const std::filesystem::path& path) {
   if (!path_exists(path)) return false;
   try {
@@ -118,7 +118,7 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
   } catch (const FileError&) { return true; }
 }
 
-/// The notes of a checkpoint, as they were given to save_checkpoint. Throws FileError unless it is one.
+/// The notes that were given to save_checkpoint. Throws FileError if the file is not a checkpoint.
 [[nodiscard]] inline Metadata checkpoint_notes(const TensorTable& file) {
   Index step = 0;
   detail::read_counter(file, "step", step);
@@ -126,7 +126,7 @@ void load_checkpoint(const std::filesystem::path& path, State& state, const Reci
   return detail::notes_of(file);
 }
 
-/// Over how many steps the schedule of a checkpoint was laid; nothing if it was constant.
+/// The length of the checkpoint's schedule in steps; nothing if the rate was constant.
 [[nodiscard]] inline std::optional<Index> scheduled_steps(const TensorTable& file) {
   const std::string name = concatenate(detail::recipe_prefix, detail::scheduled_steps_name);
   if (file.find_metadata(name) == nullptr) return std::nullopt;

@@ -14,11 +14,11 @@
 
 namespace crate {
 
-/// Of logits and labels.
+/// Measures of logits, compared with labels.
 struct ClassificationMeasures {
   LossSum loss = {};
   Index correct = 0;           ///< examples whose label has the largest logit
-  Index correct_in_top_5 = 0;  ///< ... is among the five largest
+  Index correct_in_top_5 = 0;  ///< examples whose label is among the five largest logits
 
   ClassificationMeasures& operator+=(const ClassificationMeasures& other) {
     loss += other.loss;
@@ -27,7 +27,7 @@ struct ClassificationMeasures {
     return *this;
   }
 
-  /// Shares of the counted examples; not a number if there were none.
+  /// Shares of the counted examples; nan if there are none.
   [[nodiscard]] double accuracy() const { return share(correct); }
   [[nodiscard]] double top_5_accuracy() const { return share(correct_in_top_5); }
 
@@ -47,8 +47,8 @@ struct ClassificationMeasures {
   }
 };
 
-/// Cross-entropy of a classifier's logits and the labels. Examples have `labels`, and an input() that the model takes:
-/// images, or whatever else.
+/// Cross-entropy of a classifier's logits and the labels. Examples have `labels` and an input() that the model takes,
+/// such as images.
 template <class Model, class ExamplesOfModel = LabelledImages<typename Model::Scalar>>
 struct ClassificationObjective {
   using Scalar = typename Model::Scalar;

@@ -17,12 +17,12 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 
-// Processes that train one model together. The only one that knows how they speak to each other is training/mpi.hpp.
+// Processes that train one model together. How they communicate is known to training/mpi.hpp only.
 
 namespace crate {
 
 /// The processes that train one model together, called ranks: 0, ..., size() - 1. All of them call the same functions
-/// in the same order, each from one thread at a time. Every function throws Error where the others cannot be reached.
+/// in the same order, each from one thread at a time. Every function throws Error if another rank cannot be reached.
 class Communicator {
  public:
   Communicator() = default;
@@ -33,40 +33,41 @@ class Communicator {
   [[nodiscard]] virtual int rank() const = 0;
   [[nodiscard]] virtual int size() const = 0;
 
-  /// A rank as errors name it, such as "rank 1 on node7".
+  /// The name of a rank in error messages, such as "rank 1 on node7".
   [[nodiscard]] virtual std::string name_of(int rank) const = 0;
 
-  /// The bytes that every rank gives, in the order of the ranks. `what` says what they are: throws Error that names
-  /// both if another rank is at something else.
+  /// Returns the bytes that each rank passes as `own`, in the order of the ranks. `what` names them; if another rank
+  /// gathers something else, throws Error that gives both names.
   [[nodiscard]] virtual std::vector<std::string> gather(std::string_view what, std::string_view own) = 0;
 
-  /// For so long a rank sleeps that has nothing to do but to look for messages: about as long as the system needs to
+  /// How long a rank that only waits for messages sleeps between two looks: about the time that the system needs to
   /// wake a thread.
   static constexpr std::chrono::microseconds pause_between_looks{20};
 
-  /// What one rank adds to a sum over all.
+  /// How one rank takes part in a sum over all ranks.
   struct Addend {
-    std::function<bool(std::size_t piece)> is_complete;  ///< becomes true for one piece after another
-    std::function<void(std::size_t piece)> add;  ///< adds it in place; on rank 0, where old numbers are, assigns
-    std::function<void()> pause = [] {           ///< called when no message has come: sleeps a little
+    std::function<bool(std::size_t piece)> is_complete;  ///< becomes true for one piece after another, in order
+    std::function<void(std::size_t piece)> add;  ///< adds this rank's part in place; on rank 0, where the memory holds
+                                                 ///< old numbers, assigns it
+    std::function<void()> pause = [] {           ///< called when no message has arrived: sleeps briefly
       std::this_thread::sleep_for(pause_between_looks);
     };
   };
 
-  /// Makes the same of `pieces` on all ranks, an all-reduce in the order of the ranks: each goes from rank 0 to the
-  /// last, where every rank adds its part, and the last one's is what all get. Called by one thread, while nobody else
-  /// calls a function.
+  /// Sums `pieces` over all ranks in the order of the ranks, and gives every rank the result (an all-reduce): each
+  /// piece goes from rank 0 to the last rank, and every rank adds its part. Called by one thread, while no other thread
+  /// calls a function of this.
   virtual void add_in_order(std::span<const std::span<std::byte>> pieces, const Addend& addend) = 0;
 
-  /// Called by the first rank where an error ends the training, but something is left to do, such as to write weights:
-  /// others, which come to the same error, then do not end all before that is done. Throws nothing.
+  /// The first rank calls this after an error if it still has work to do, such as writing weights. Other ranks, which
+  /// meet the same error, then wait before they end all processes. Throws nothing.
   virtual void ask_to_wait() = 0;
 
-  /// Of ranks, the first writes files and prints.
+  /// Only the first rank writes files and prints.
   [[nodiscard]] bool is_first() const { return rank() == 0; }
 };
 
-/// One process alone.
+/// A single process.
 class SingleProcess final : public Communicator {
  public:
   [[nodiscard]] int rank() const override { return 0; }
@@ -89,16 +90,16 @@ class SingleProcess final : public Communicator {
   return process;
 }
 
-/// Things that are dealt to ranks: each has consecutive ones, numbers of them differ by at most one, and rank 0 has one
-/// if there is any.
+/// Divides `total` things among ranks: each rank gets consecutive ones, the counts differ by at most one, and rank 0
+/// has one if any rank has.
 struct RankShare {
-  Index first, count;  ///< of the rank at hand
+  Index first, count;  ///< of the calling rank
 
   RankShare(Index total, const Communicator& ranks)
       : first(first_of(total, ranks.rank(), ranks.size())),
         count(first_of(total, ranks.rank() + 1, ranks.size()) - first) {}
 
-  /// The rank that has thing `i`.
+  /// The rank to which thing `i` belongs.
   [[nodiscard]] static int owner(Index i, Index total, const Communicator& ranks) {
     return static_cast<int>(i * ranks.size() / total);
   }
@@ -107,15 +108,15 @@ struct RankShare {
   [[nodiscard]] static Index first_of(Index total, Index rank, Index size) { return (total * rank + size - 1) / size; }
 };
 
-/// Calls work(), in which no rank gathers. What it throws here is told to the other ranks: at what they gather next,
-/// they throw Error that says it. Behind it all ranks must gather before anything else: one that adds in order would
-/// wait for ever for one that failed.
+/// Calls work(), in which no rank may gather. Reports an exception to the other ranks, whose next gather throws Error
+/// with its text. After this call all ranks must gather before anything else: a rank in add_in_order would wait forever
+/// for one that failed.
 template <class Work>
 void do_or_tell(Communicator& ranks, const Work& work) {
   const auto tell = [&](std::string_view failure) {
     try {
       if (ranks.size() > 1) static_cast<void>(ranks.gather(concatenate("an error: ", failure), ""));
-    } catch (const Error&) {}  // which says that the others are at something else
+    } catch (const Error&) {}  // reports only that the other ranks are at another call
   };
   try {
     work();
@@ -123,13 +124,13 @@ void do_or_tell(Communicator& ranks, const Work& work) {
     tell(failure.what());
     throw;
   } catch (...) {
-    tell("what was thrown is no std::exception");
+    tell("the thrown object is not a std::exception");
     throw;
   }
 }
 
 /// Fills in the blocks of memory that other ranks own: for_each_block(rank, visit) calls visit(bytes) for each block of
-/// this rank, as many and as long ones on every rank. Throws as gather, and Error if a rank has fewer bytes.
+/// a rank; all ranks must agree on number and lengths. Throws as gather, and Error if a rank sent too few bytes.
 template <class ForEachBlock>
 void share_blocks(Communicator& ranks, std::string_view what, const ForEachBlock& for_each_block) {
   if (ranks.size() == 1) return;
@@ -150,14 +151,14 @@ void share_blocks(Communicator& ranks, std::string_view what, const ForEachBlock
   }
 }
 
-/// Fills in `values` those that other ranks own, as owner(i) says. Throws as share_blocks, and Error if there are
-/// several ranks and values cannot be copied byte by byte.
+/// Fills in the `values` that other ranks own; owner(i) is the rank that owns value i. Throws as share_blocks, and
+/// Error if there are several ranks and the values cannot be copied byte by byte.
 template <class Value, class Owner>
 void share_values(Communicator& ranks, std::string_view what, std::vector<Value>& values, const Owner& owner) {
   if (ranks.size() == 1) return;
   if constexpr (!std::is_trivially_copyable_v<Value>) {
     throw Error(concatenate(what,
-                            ": expected values that can be copied byte by byte, found others, which cannot go to ",
+                            ": expected values of a trivially copyable type, found another type, which cannot go to ",
                             "another process"));
   } else {
     share_blocks(ranks, what, [&](int rank, const auto& visit) {
@@ -167,7 +168,7 @@ void share_values(Communicator& ranks, std::string_view what, std::vector<Value>
   }
 }
 
-/// Throws Error that names the first text that is not the same on all ranks, with what two of them have.
+/// Throws Error that names the first text that differs between ranks, and quotes both versions.
 inline void check_agreement(Communicator& ranks, std::string_view what,
                             const std::vector<std::pair<std::string, std::string>>& texts) {
   std::string own;

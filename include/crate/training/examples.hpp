@@ -13,13 +13,13 @@
 #include "crate/core/random.hpp"
 #include "crate/layers/initialise.hpp"
 
-// Where examples come from, and in which order. Sources are for others to supply, such as io/image_source.hpp: of io/,
-// training knows what checkpoints and histories are written with, and nothing else.
+// Where examples come from, and in which order. Users supply sources, such as io/image_source.hpp. Training itself uses
+// io/ only to write checkpoints and histories.
 
 namespace crate {
 
-/// Examples by index. `draw` gives them as training sees them, varied by the seed and the epoch alone, `take` as they
-/// are.
+/// Examples by index. `draw` returns them augmented, depending only on the seed and the epoch; `take` returns them
+/// unchanged.
 template <class Source>
 concept ExampleSource = requires(const Source& source, std::span<const Index> indices, std::uint64_t seed,
                                  Index epoch) {
@@ -28,8 +28,7 @@ concept ExampleSource = requires(const Source& source, std::span<const Index> in
   { source.take(indices) } -> std::same_as<typename Source::Examples>;
 };
 
-/// The order in which an epoch = 0, 1, ... goes through `size` examples: a permutation that depends on these three
-/// alone.
+/// The order in which epoch = 0, 1, ... visits `size` examples: a permutation that depends only on these arguments.
 [[nodiscard]] inline std::vector<Index> epoch_order(Index size, std::uint64_t seed, Index epoch) {
   std::vector<Index> order(static_cast<std::size_t>(size));
   std::iota(order.begin(), order.end(), Index{0});

@@ -16,7 +16,7 @@
 #include "crate/core/threads.hpp"
 #include "crate/training/detail/trained_pieces.hpp"
 
-// Gradients are models: they are cleared, added, measured and clipped.
+// Gradients have the type of the model. Here they are cleared, added, measured and clipped.
 
 namespace crate {
 
@@ -40,7 +40,7 @@ void add_trained(const ParameterList& sum, const std::vector<ConstParameterList>
   });
 }
 
-/// The sums of squares of a few runs, each in its own order, side by side: an addition does not wait for the last.
+/// The sums of squares of a few runs, interleaved so that additions of different runs overlap.
 template <std::size_t runs>
 void sum_squares(const std::array<std::span<const float>, runs>& numbers, double* sums) {
   std::array<double, runs> squares{};
@@ -89,7 +89,7 @@ template <Scalar S>
   return std::sqrt(sum);
 }
 
-/// The norm of each trainable parameter, 0 of the others.
+/// The norm of each trainable parameter; 0 for all others.
 template <Scalar S>
 [[nodiscard]] std::vector<double> norms_of_trained(const ConstParameterList& gradient, Threads& threads) {
   const std::vector<TrainedNumbers> runs = cut_trained(gradient).runs;
@@ -102,14 +102,14 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// All trainable parameters become zero: a gradient starts anew.
+/// Sets all trainable parameters of a gradient to zero.
 template <class Model>
 void clear_gradient(Model& gradient, Threads& threads) {
   detail::clear_trained(list_parameters(gradient), threads);
 }
 
-/// sum += addend, for one addend after the other, over the trainable parameters. Throws ShapeError if the models differ
-/// in structure.
+/// sum += addend for each addend in turn, over the trainable parameters. Throws ShapeError if the models differ in
+/// structure.
 template <class Model>
 void add_gradients(Model& sum, std::span<const Model> addends, Threads& threads) {
   std::vector<ConstParameterList> lists;
@@ -128,15 +128,15 @@ template <class Model>
   return detail::norm_of_trained<typename Model::Scalar>(list_parameters(gradient), threads);
 }
 
-/// What a gradient of norm `norm` is multiplied by so that its norm is at most `largest`:
+/// The factor that clips a gradient of norm `norm` to the norm `largest`:
 ///   min(1, largest / (norm + 1e-6)), as PyTorch's clip_grad_norm_ does.
 [[nodiscard]] inline double clipping_factor(double norm, double largest) {
   return std::min(1.0, largest / (norm + 1e-6));
 }
 
 /// Clips every trainable parameter by its own norm: G_i <- min(1, largest / (||G_i|| + 1e-6)) G_i. Norms are summed in
-/// double, in an order that does not depend on the number of threads. Returns the largest norm before; if one is not
-/// finite, that one, and clips nothing.
+/// double, in an order that does not depend on the number of threads. Returns the largest norm before clipping; if a
+/// norm is not finite, returns that one and clips nothing.
 template <class Model>
 double clip_each_parameter(Model& gradient, double largest, Threads& threads) {
   using S = typename Model::Scalar;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <cstddef>
@@ -25,20 +25,20 @@ struct HistoryLine {
   Index step;
 };
 
-/// The step of a line of history, or -1 if it is none.
+/// The step of a line of history, or -1 if it is not a line of history.
 inline Index step_of_history(const std::string& line) {
   const auto entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!entry.is_object() || !entry.contains("step") || !entry["step"].is_number_integer()) return -1;
   return entry["step"].get<Index>();
 }
 
-/// Whether a line is the beginning of one of history: what a writer leaves that is killed.
+/// Whether a line is an incomplete line of history, as a killed program leaves it.
 inline bool is_cut_history(std::string_view line) {
   constexpr std::string_view begin = R"({"step":)";
   return !nlohmann::json::accept(line) && !line.empty() && (line.starts_with(begin) || begin.starts_with(line));
 }
 
-/// The whole lines of a history, none without a file. Throws FileError if it is anything else.
+/// The complete lines of a history; none if the file does not exist. Throws FileError if the file is not a history.
 inline std::vector<HistoryLine> read_history(const std::filesystem::path& path) {
   std::vector<HistoryLine> lines;
   if (!path_exists(path)) return lines;
@@ -55,8 +55,8 @@ inline std::vector<HistoryLine> read_history(const std::filesystem::path& path) 
   return lines;
 }
 
-/// How many lines stay if the training that wrote the last ones goes on behind `step`. Steps ascend in a training:
-/// where they fall, another one began, whose lines stay.
+/// How many lines to keep if the training that wrote the last ones is resumed after `step`. Steps ascend within a
+/// training; a decrease marks the beginning of another training, and lines before it are kept.
 inline std::size_t lines_to_keep(const std::vector<HistoryLine>& lines, Index step) {
   std::size_t kept = lines.size();
   while (kept > 0 && lines[kept - 1].step > step && (kept == lines.size() || lines[kept - 1].step <= lines[kept].step))
@@ -66,20 +66,20 @@ inline std::size_t lines_to_keep(const std::vector<HistoryLine>& lines, Index st
 
 }  // namespace detail
 
-/// Throws FileError unless a history can be written there: to a new file, or behind what other trainings wrote.
+/// Throws FileError unless a history can be written there: to a new file, or appended to that of other trainings.
 inline void check_history(const std::filesystem::path& path) {
   check_replaceable(path);
   static_cast<void>(detail::read_history(path));
 }
 
-/// What happened in trainings, a JSON object a line, each with the "step" after which it was written.
+/// The history of trainings: one JSON object per line, each with the "step" after which it was written.
 class HistoryFile {
  public:
-  /// Goes on behind what is there. Throws FileError if that is no history, or cannot be read or written.
+  /// Appends to an existing file. Throws FileError if that is not a history, or cannot be read or written.
   explicit HistoryFile(std::filesystem::path path) : path_(std::move(path)) { keep(detail::read_history(path_)); }
 
-  /// Goes on with the training that wrote the last lines, behind `step`; what it wrote of later steps goes: one that
-  /// was killed may have written more than its last checkpoint knows of. Throws as above.
+  /// Continues the training that wrote the last lines, after `step`. Removes its lines of later steps, which it may
+  /// have written after its last checkpoint. Throws FileError as the other constructor.
   HistoryFile(std::filesystem::path path, Index step) : path_(std::move(path)) {
     std::vector<detail::HistoryLine> lines = detail::read_history(path_);
     lines.resize(detail::lines_to_keep(lines, step));
@@ -90,7 +90,7 @@ class HistoryFile {
   void write(const nlohmann::ordered_json& entry) const { append_text(path_, entry.dump() + '\n'); }
 
  private:
-  /// Makes these lines the file, if it is not so already.
+  /// Replaces the content of the file by these lines, if it differs.
   void keep(const std::vector<detail::HistoryLine>& lines) const {
     std::string kept;
     for (const detail::HistoryLine& line : lines) kept += line.text + '\n';

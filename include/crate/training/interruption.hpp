@@ -11,10 +11,10 @@
 
 namespace crate {
 
-/// While it lives, Ctrl-C (SIGINT), SIGTERM and the hang-up of a terminal (SIGHUP) do not end the program but are
-/// noticed, so that work can end in order. A second Ctrl-C or SIGTERM ends it at once; further hang-ups, of which
-/// shells send several, do not. Whoever reads what the program prints may go away (SIGPIPE). What was ignored before,
-/// as under nohup, stays so. One at a time.
+/// While an object of this class lives, Ctrl-C (SIGINT), SIGTERM and SIGHUP (a closed terminal) do not end the program;
+/// noticed() reports them, so that work can be finished properly. A second SIGINT or SIGTERM ends the program at once;
+/// further SIGHUPs, of which shells send several, do not. SIGPIPE is ignored. Signals that were ignored before, as
+/// under nohup, stay ignored. Only one object may exist at a time.
 class Interruption {
  public:
   Interruption() {
@@ -37,7 +37,7 @@ class Interruption {
     Handler handler, before = nullptr;
   };
 
-  /// Sets what a signal does, unless it is ignored; returns what it did.
+  /// Installs a handler, unless the signal is ignored; returns the previous handler.
   static Handler handle(int signal, Handler handler) {
     const Handler before = std::signal(signal, handler);
     if (before == SIG_IGN) std::signal(signal, SIG_IGN);
@@ -54,11 +54,11 @@ class Interruption {
 #endif
   }
 
-  /// To whoever pressed the key: the step at hand may take a while.
+  /// Informs the user that the current step is finished first, which may take a while.
   static void say_so([[maybe_unused]] int signal) {
 #if defined(__unix__) || defined(__APPLE__)
-    constexpr std::string_view sentence = "\nending after this step; once more ends at once\n";
-    [[maybe_unused]] ssize_t written = 0;  // where nobody reads, nothing can be done
+    constexpr std::string_view sentence = "\nstopping after this step; press Ctrl-C again to stop immediately\n";
+    [[maybe_unused]] ssize_t written = 0;  // nothing can be done if nobody reads
     if (signal == SIGINT) written = ::write(STDERR_FILENO, sentence.data(), sentence.size());
 #endif
   }

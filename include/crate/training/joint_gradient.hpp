@@ -29,19 +29,19 @@
 #include "crate/training/measures.hpp"
 #include "crate/training/objective.hpp"
 
-// The gradient of a loss that couples all examples of a batch, such as one that holds the covariance of their features:
-// first the features of all, then one loss of these, then back through all.
+// The gradient of a loss that couples all examples of a batch, for example through the covariance of their features:
+// first the features of all examples, then the loss of these, then the backward pass of all.
 
 namespace crate {
 
-/// A loss of the features that a student and its teacher have of views of a batch of images.
+/// A loss of the features that a student and its teacher compute from views of a batch of images.
 ///   loss(student, teacher, place, threads)   the `measures` of the whole batch, and `by_student`, dL/d(features) of
 ///                                            every view
-///   update_centre(teacher)                   changes what the objective keeps from step to step, behind each
-///   views, global_views                      how many there are, and how many the teacher sees, the first ones
-///   other_size                               height and width of views that are not of the model's own size
-///   evaluate(model, threads, ranks)          what is told of the teacher after an epoch, the same on all ranks: the
-///                                            examples that a trainer is given to test are not asked for
+///   update_centre(teacher)                   updates the state of the objective after each step
+///   views, global_views                      the number of views, and how many of these, the first, the teacher sees
+///   other_size                               height and width of the other views
+///   evaluate(model, threads, ranks)          measures of the teacher after an epoch, the same on all ranks; replace
+///                                            the loss on the trainer's test examples
 template <class O, class Model>
 concept JointObjective = Measures<typename O::Measures> &&
     requires(const O& objective, O& changed, const ViewFeatures<typename Model::Scalar>& features,
@@ -58,10 +58,10 @@ concept JointObjective = Measures<typename O::Measures> &&
   { objective.evaluate(model, threads, ranks) } -> std::same_as<typename O::Measures>;
 };
 
-/// The gradient of a joint objective over a batch, on several threads and ranks: micro-batches go forward and stay
-/// recorded, the objective compares the features of all, of all ranks, then they go back, dealt out to lanes as in
-/// BatchGradient, whose gradient goes to the other ranks as it does there. Any number of threads and ranks gives the
-/// same bits. A step holds the activations of what a rank has of the batch. Can be moved between steps, not copied.
+/// The gradient of a joint objective over a batch, on several threads and ranks: micro-batches go forward and are
+/// recorded; the objective compares the features of all ranks; then the backward passes are divided among lanes and
+/// added as in BatchGradient. The result is bit-identical for any number of threads and ranks. A rank holds the
+/// activations of its share of the batch. Can be moved between steps, not copied.
 template <class Model, class O>
 requires JointObjective<O, Model>
 class JointGradient {
@@ -69,8 +69,8 @@ class JointGradient {
   using Scalar = typename Model::Scalar;
   using Measures = typename O::Measures;
 
-  /// The objective must outlive this, and may change between steps. Throws OptionError on a cut out of range,
-  /// and if the system refuses the thread that adds over several ranks.
+  /// The objective must outlive this, and may change between steps. Throws OptionError if the cut is out of range, or
+  /// if the system refuses the thread that adds over several ranks.
   JointGradient(const Model& model, const O& objective, const BatchCut& cut, Threads& threads,
                 Communicator& ranks = single_process())
       : objective_(objective),
@@ -83,15 +83,15 @@ class JointGradient {
     lanes_.push_back(zeros_like(model));
   }
 
-  /// What was computed last.
+  /// The gradient of the last compute().
   [[nodiscard]] const Model& gradient() const { return lanes_.front(); }
   [[nodiscard]] Model& gradient() { return lanes_.front(); }
 
-  /// The teacher's features in the batch computed last.
+  /// The teacher's features in the last compute().
   [[nodiscard]] ViewFeatures<Scalar> teacher_features() const { return views_of(teacher_); }
 
-  /// Computes the gradient over the examples of these indices, as training sees them. Returns their measures.
-  /// Throws ShapeError unless the source gives as many views as the objective compares.
+  /// Computes the gradient over the examples with these indices, with augmentation. Returns their measures. Throws
+  /// ShapeError unless the source gives as many views as the objective compares.
   template <ExampleSource Source>
   Measures compute(const Model& student, const Model& teacher, const Source& source, std::span<const Index> batch,
                    const StepPlace& place) {
@@ -112,7 +112,7 @@ class JointGradient {
     share_features();
     const auto loss = objective_.loss(views_of(student_), views_of(teacher_), place, threads_);
     go_back(student, loss.by_student);
-    // Where a rank that failed is heard of, before the gradient is used.
+    // Where the failure of another rank is noticed, before the gradient is used.
     static_cast<void>(ranks_.gather("gradients of a batch", ""));
     return loss.measures;
   }
@@ -134,7 +134,7 @@ class JointGradient {
     return result;
   }
 
-  /// Room for the features, and the student for views of another size, if there are any.
+  /// Allocates the features and, if there are views of another size, resizes the student for them.
   void begin(const Model& student, Index count) {
     count_ = count;
     const Matrix<Scalar> none = Matrix<Scalar>::Zero(student.output_dim(), count);
@@ -170,7 +170,7 @@ class JointGradient {
     }
   }
 
-  /// Fills in the features that other ranks have: of each of their pieces those of all views.
+  /// Fills in the features of other ranks: for each of their micro-batches the features of all views.
   void share_features() {
     share_blocks(ranks_, "features of a batch", [&](int rank, const auto& visit) {
       for (Index piece = 0; piece < pieces(); ++piece) {
@@ -196,8 +196,8 @@ class JointGradient {
     });
   }
 
-  /// Goes back through the pieces of a lane, from its first one on, view by view. Tells run.on_complete during the last
-  /// pass of parameters that are complete.
+  /// Backward passes through the micro-batches of a lane, view by view. During the last pass, calls run.on_complete for
+  /// parameters that are complete.
   void go_back_through(Index first_piece, const Model& student, const std::vector<Matrix<Scalar>>& by_student,
                        Model& gradient, Run<Scalar> run) {
     Threads alone;
@@ -225,7 +225,7 @@ class JointGradient {
   Threads& threads_;
   Communicator& ranks_;
   std::vector<Workspace> workspaces_;  // of each thread
-  std::vector<Model> lanes_;           // as many as a batch has needed
+  std::vector<Model> lanes_;           // as many as any batch has needed so far
   std::optional<Model> other_;         // the student, for views of another size
   std::unique_ptr<detail::SumOverRanks<Scalar>> over_ranks_;
   Index count_ = 0;                                // images of the batch

@@ -16,23 +16,23 @@
 
 namespace crate {
 
-/// Texts of a class each, such as sentences: examples of a classifier. In a batch they stand side by side, each as long
-/// as it is, so that none is padded.
+/// Texts, such as sentences, with one class each: examples for a classifier. A batch concatenates them without padding.
 struct LabelledTexts {
   using Examples = LabelledTokens;
 
-  std::vector<std::vector<TokenId>> texts;  ///< none of them empty
-  std::vector<Index> labels;                ///< of each its class
-  double word_dropout = 0;  ///< share, in [0, 1), of all tokens but the first that training sees as `mask`
+  std::vector<std::vector<TokenId>> texts;  ///< each with at least one token
+  std::vector<Index> labels;                ///< the class of each text
+  double word_dropout = 0;  ///< share, in [0, 1), of all tokens but the first that training replaces by `mask`
   TokenId mask = 0;
 
   [[nodiscard]] Index size() const { return std::ssize(texts); }
 
-  /// Which tokens are masked depends on the seed, the epoch and the index of the text.
+  /// The masked tokens depend on the seed, the epoch and the index of the text.
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
     Examples examples = take(indices);
     if (word_dropout == 0) return examples;
-    constexpr unsigned most_bits = 20;  // texts draw from places 2^20 apart: up to that length none shares any
+    constexpr unsigned most_bits = 20;  // texts draw from positions 2^20 apart: up to that length no two texts share
+                                        // random numbers
     Random random(seed, detail::stream_of_name("masked words") + static_cast<std::uint64_t>(epoch));
     for (Index s = 0; s < examples.layout.sets(); ++s) {
       random.seek(static_cast<std::uint64_t>(indices[static_cast<std::size_t>(s)]) << most_bits);

@@ -43,7 +43,7 @@ void take_lion_step(const LionOptions& options, const StepFactors& factors, cons
     const auto g = numbers.of<S>(gradient);
     const S keep = numbers.in_vector && !options.decay_vectors ? S(1) : decayed;
     const bool moves = !is_frozen(model[numbers.parameter].name, factors);
-    for (Index i = 0; moves && i < numbers.size; ++i) {  // Eigen's sign() goes number by number
+    for (Index i = 0; moves && i < numbers.size; ++i) {  // element by element, because Eigen's sign() is not vectorised
       const S direction = keep1 * m[i] + take1 * (scale * g[i]);
       p[i] = keep * p[i] - eta * (static_cast<S>(direction > 0) - static_cast<S>(direction < 0));
     }

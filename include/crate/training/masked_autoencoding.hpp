@@ -18,10 +18,10 @@
 
 namespace crate {
 
-/// Of predicted patches.
+/// Measures of predicted patches.
 struct MaskedAutoencodingMeasures {
   LossSum loss = {};
-  double mean_pixel_sum = 0;  ///< over the images, of mean_visible_pixel_error; of test alone
+  double mean_pixel_sum = 0;  ///< sum over the images of mean_visible_pixel_error; of test examples only
 
   MaskedAutoencodingMeasures& operator+=(const MaskedAutoencodingMeasures& other) {
     loss += other.loss;
@@ -32,7 +32,7 @@ struct MaskedAutoencodingMeasures {
   /// The loss of predicting every hidden pixel of an image as the mean of its visible ones.
   [[nodiscard]] double mean_pixel_loss() const { return mean_pixel_sum / static_cast<double>(loss.count); }
 
-  /// How much of that the loss is.
+  /// The loss relative to mean_pixel_loss().
   [[nodiscard]] double loss_over_mean_pixel() const { return loss.sum / mean_pixel_sum; }
 
   static constexpr auto numbers() {
@@ -43,8 +43,8 @@ struct MaskedAutoencodingMeasures {
   static constexpr auto sums() { return std::tuple{}; }
 };
 
-/// The mask of the images at this place of a training, patches x images, 1 where a patch is hidden. It depends on the
-/// seed, the step and the index of each image in its batch alone.
+/// The mask of the images at this place of a training, patches x images, 1 where a patch is hidden. It depends only on
+/// the seed, the step and the index of each image in its batch.
 template <class Model>
 [[nodiscard]] Matrix<typename Model::Scalar> mask_at(const Model& model, Index images, const DropoutStream& place) {
   Matrix<typename Model::Scalar> noise(patch_grid(model).patches(), images);
@@ -54,8 +54,8 @@ template <class Model>
   return mask_by_noise(model, noise);
 }
 
-/// Mean squared error of the hidden patches, averaged over those of an image, which are as many in every one. Which
-/// are hidden, mask_at says; labels are not read.
+/// Mean squared error over the hidden patches; every image has the same number. mask_at chooses them. Labels are not
+/// used.
 template <class Model>
 struct MaskedAutoencodingObjective {
   using Scalar = typename Model::Scalar;

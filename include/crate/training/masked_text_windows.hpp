@@ -19,16 +19,16 @@
 
 namespace crate {
 
-/// How tokens are hidden from a masked language model (arXiv 1810.04805, section 3.1). Of those that are to be
-/// predicted, `masked` become the mask, `replaced` any token, and the rest stay.
+/// Masking of tokens for a masked language model (arXiv 1810.04805, section 3.1). Of the tokens to be predicted, a
+/// share `masked` becomes the mask token, a share `replaced` a random token, and the rest stay unchanged.
 struct MaskingOptions {
   TokenId mask = 0;
   Index vocabulary = 1;  ///< from which replacements are drawn
-  double share = 0.15;   ///< of the tokens that are to be predicted, in (0, 1]
+  double share = 0.15;   ///< of the tokens that is predicted, in (0, 1]
   double masked = 0.8, replaced = 0.1;
-  std::optional<TokenId> begin = {}, end = {};  ///< put around every window: [CLS], [SEP]
+  std::optional<TokenId> begin = {}, end = {};  ///< tokens added around every window: [CLS], [SEP]
 
-  /// How many tokens stand around a window.
+  /// The number of tokens that are added around a window.
   [[nodiscard]] Index around() const { return (begin ? 1 : 0) + (end ? 1 : 0); }
 
   void check() const {
@@ -40,8 +40,8 @@ struct MaskingOptions {
   }
 };
 
-/// Pieces of a text of which some tokens are hidden and to be predicted: by the seed, the epoch and the index of the
-/// piece in training, by its index alone where it is taken.
+/// Windows of a text in which some tokens are masked and to be predicted. The choice depends on the seed, the epoch and
+/// the index of the window in `draw`, and only on the index in `take`.
 class MaskedTextWindows {
  public:
   using Examples = LabelledTokens;
@@ -64,9 +64,9 @@ class MaskedTextWindows {
   }
 
  private:
-  static constexpr std::uint64_t draws = 3;  // of a token
+  static constexpr std::uint64_t draws = 3;  // random numbers per token
 
-  /// The windows with some tokens hidden, which are labelled, and with what stands around.
+  /// The windows with some tokens masked, these labelled, and with `begin` and `end` added.
   [[nodiscard]] Examples hidden(const Examples& text, std::span<const Index> indices, Random random) const {
     std::vector<Index> lengths, ids, labels;
     const auto add = [&](Index id, Index label) {
@@ -88,7 +88,7 @@ class MaskedTextWindows {
     return {.ids = std::move(ids), .layout = TokenLayout(lengths), .labels = std::move(labels)};
   }
 
-  /// What the model sees of a token that it is to predict.
+  /// The token that the model sees in place of one that it is to predict.
   [[nodiscard]] Index shown(Index id, Random& random) const {
     const double choice = random.uniform();
     if (choice < masking_.masked) return masking_.mask;

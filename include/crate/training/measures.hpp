@@ -12,14 +12,14 @@
 #include "crate/core/part.hpp"
 #include "crate/operators/losses.hpp"
 
-// What an objective measures: sums over examples, and the numbers that are told of them.
+// What an objective measures: sums over examples, and the numbers that are computed from them and reported.
 
 namespace crate {
 
-/// Of which examples a number is told: of those of test alone where training would tell too little.
+/// For which examples a number is reported; only for test examples if it means little in training.
 enum class ToldOf { training_and_test, test };
 
-/// A number that is computed of measures.
+/// A number that is computed from measures.
 template <class M>
 struct MeasuredNumber {
   std::string_view name;
@@ -45,11 +45,11 @@ constexpr MeasuredSum<M, Number> measured_sum(std::string_view name, Number M::*
   return {name, member};
 }
 
-/// Sums over examples: M{} over none, += adds those over others.
-///   loss        a LossSum; training lessens its mean, which is told as "loss", and kept as "loss" and "examples"
-///   counts_tokens   if it is there, says that the loss counts tokens, of which an example has any number
-///   numbers()   lists what else is told, a tuple of measured_number(name, &M::function): names are those in histories
-///   sums()      lists what this is computed of, a tuple of measured_sum(name, &M::member): ... in checkpoints
+/// Sums over examples: M{} over none; += adds those over other examples.
+///   loss            a LossSum, whose mean is minimised; reported as "loss", saved as "loss" and "examples"
+///   counts_tokens   if present, the loss counts tokens, of which an example has any number
+///   numbers()       what else histories report: a tuple of measured_number(name, &M::function)
+///   sums()          what else checkpoints save: a tuple of measured_sum(name, &M::member)
 /// Satisfied by LossMeasures and ClassificationMeasures.
 template <class M>
 concept Measures = std::semiregular<M> && requires(M& sums, const M& others) {
@@ -77,14 +77,14 @@ struct LossMeasures {
   static constexpr auto sums() { return std::tuple{}; }
 };
 
-/// A number that is told, without the type of the measures.
+/// A reported number, independent of the type of the measures.
 struct ListedNumber {
   std::string name;
   double value;
   ToldOf told_of;
 };
 
-/// What is told of measures: the loss, then numbers().
+/// All reported numbers: the loss, then numbers().
 template <Measures M>
 [[nodiscard]] std::vector<ListedNumber> list_numbers(const M& sums) {
   std::vector<ListedNumber> list{{"loss", sums.loss.mean(), ToldOf::training_and_test}};
@@ -95,13 +95,13 @@ template <Measures M>
   return list;
 }
 
-/// A sum that is kept, without the type of the measures.
+/// A saved sum, independent of the type of the measures.
 struct ListedSum {
   std::string_view name;
   std::variant<Index*, double*> number;
 };
 
-/// What is kept of measures beside the loss: sums(). The list is good while the measures live.
+/// The saved sums other than the loss: sums(). The list is valid as long as the measures live.
 template <Measures M>
 [[nodiscard]] std::vector<ListedSum> list_sums(M& sums) {
   return std::apply(

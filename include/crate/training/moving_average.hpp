@@ -33,7 +33,7 @@ struct MovingAverage {
   Model average;
   double decay;  ///< in [0, 1): an average of decay 1 would never move
 
-  /// Starts at the model. Throws OptionError unless the decay is in range.
+  /// Starts at the model. Throws OptionError if the decay is out of range.
   MovingAverage(Model model, double average_decay) : average(std::move(model)), decay(average_decay) {
     check_option(decay >= 0 && decay < 1, "moving average: decay in [0, 1)", decay);
   }
@@ -43,7 +43,7 @@ struct MovingAverage {
   /// Throws ShapeError if the model has another structure than the average.
   void update(const Model& model, Threads& threads) { update(model, decay, threads); }
 
-  /// The same with a decay of this step, in [0, 1].
+  /// Updates with the given decay, in [0, 1], for this step.
   void update(const Model& model, double decay_of_step, Threads& threads) {
     detail::update_average<Scalar>(decay_of_step, list_parameters(average), list_parameters(model), threads);
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Needs an implementation of MPI (Debian: libopenmpi-dev, openmpi-bin), beside Eigen.
+// Needs an implementation of MPI (Debian: libopenmpi-dev, openmpi-bin), in addition to Eigen.
 #pragma once
 
-// Bindings for C++ that MPI gave up long ago.
+// Excludes the C++ bindings, which the MPI standard has removed.
 #ifndef OMPI_SKIP_MPICXX
 #define OMPI_SKIP_MPICXX 1
 #endif
@@ -38,13 +38,14 @@ namespace crate {
 
 namespace detail {
 
-/// While it lives, it ends the process when so long has passed: MPI waits for ever for a process that died before it
-/// had begun, and mpirun for those that wait.
+/// Ends the process if it lives longer than the limit: MPI waits forever for a process that died before it called
+/// MPI_Init, and mpirun waits for the processes that wait.
 class MpiStartLimit {
  public:
   static constexpr const char* limit_in_environment = "CRATE_MPI_START";
 
-  /// The seconds that the environment gives, or five minutes. Throws OptionError if it gives no number in range.
+  /// The number of seconds in the environment variable, by default five minutes. Throws OptionError if it is out of
+  /// range.
   [[nodiscard]] static std::chrono::seconds of_environment() {
     const char* const text = std::getenv(limit_in_environment);  // NOLINT(concurrency-mt-unsafe): it is only read
     if (text == nullptr) return std::chrono::minutes(5);
@@ -61,7 +62,7 @@ class MpiStartLimit {
           if (changed_.wait_for(lock, longest, [this] { return has_begun_; })) return;
           std::fprintf(stderr,
                        "MPI: expected all processes to begin within %td s, found some that did not; "
-                       "%s=SECONDS in the environment is another limit\n",
+                       "set %s=SECONDS in the environment to wait longer\n",
                        static_cast<std::ptrdiff_t>(longest.count()), limit_in_environment);
           std::_Exit(1);
         }) {}
@@ -80,26 +81,26 @@ class MpiStartLimit {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool has_begun_ = false;
-  std::thread watch_;  // begins last, as it uses the others
+  std::thread watch_;  // must be constructed last, because it uses the other members
 };
 
 }  // namespace detail
 
-/// The processes that mpirun started. Made once in a process, by its first thread, before anything is printed. Its
-/// destructor waits for all ranks; called because of an exception, it ends them as end_all does.
+/// The processes that mpirun started. Create one object per process, in its first thread, before anything is printed.
+/// The destructor waits for all ranks; during the unwinding of an exception it ends all ranks as end_all does.
 class Mpi final : public Communicator {
  public:
-  /// Throws Error if MPI cannot be begun, was begun before, or does not let several threads call it in turn. Ends the
-  /// process if others do not begin in time: by default five minutes, or the seconds that CRATE_MPI_START gives in the
-  /// environment.
+  /// Throws Error if MPI cannot be started, was started before, or does not allow several threads to call it in turn.
+  /// Ends the process if the others do not start in time: within five minutes, or the seconds in the environment
+  /// variable CRATE_MPI_START.
   explicit Mpi(std::chrono::seconds longest_start = detail::MpiStartLimit::of_environment()) {
     const detail::MpiStartLimit limit(longest_start);
     int begun = 0, found = MPI_THREAD_SINGLE;
     check(MPI_Initialized(&begun), "MPI_Initialized");
-    if (begun != 0) throw Error("MPI: expected none that was begun before in this process, found one");
+    if (begun != 0) throw Error("MPI: expected it not to be started before in this process, found that it was");
     check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &found), "MPI_Init_thread");
     if (found < MPI_THREAD_SERIALIZED)
-      throw Error(concatenate("MPI: expected one that several threads may call in turn (MPI_THREAD_SERIALIZED = ",
+      throw Error(concatenate("MPI: expected that several threads may call it in turn (MPI_THREAD_SERIALIZED = ",
                               MPI_THREAD_SERIALIZED, "), found level ", found));
     check(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
     check(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
@@ -158,11 +159,12 @@ class Mpi final : public Communicator {
   }
 
   /// A pipeline: every piece goes up the chain of ranks, which add to it, and its sum comes down again, while other
-  /// pieces are elsewhere. Each rank sends every piece up and down once, but the last one only down and the first only
-  /// up. An error, also one that `add` throws on the thread that adds, ends all ranks here, as messages under way still
+  /// pieces are elsewhere. Each rank sends every piece up and down once, except that the last rank sends only down and
+  /// the first only up. An error, also one that `add` throws, ends all ranks here, because messages in transit still
   /// write into the pieces.
   void add_in_order(std::span<const std::span<std::byte>> pieces, const Addend& addend) override try {
-    constexpr int looks_before_pause = 1000;  // for less than a millisecond: what comes meanwhile waits for no pause
+    constexpr int looks_before_pause = 1000;  // less than a millisecond: messages that come soon are received without a
+                                              // pause
     const std::size_t count = pieces.size();
     const bool is_last = rank_ == size_ - 1;
     std::vector<Requests> partial_sum(count), going_up(count), sum(count);
@@ -177,7 +179,7 @@ class Mpi final : public Communicator {
         if (!is_last) send(pieces[added], rank_ + 1, going_up[added]);
         ++added;
       }
-      if (sent_up < added && is_through(going_up[sent_up])) {  // its memory is free for the sum
+      if (sent_up < added && is_through(going_up[sent_up])) {  // the memory is then free for the sum
         if (!is_last) receive(pieces[sent_up], rank_ + 1, sum[sent_up]);
         ++sent_up;
       }
@@ -191,7 +193,7 @@ class Mpi final : public Communicator {
     }
     check(MPI_Waitall(static_cast<int>(going_down.size()), going_down.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
   } catch (const std::exception& error) { end_all(1, error.what()); } catch (...) {
-    end_all(1, "the sum over ranks failed, with what is no std::exception");
+    end_all(1, "the sum over ranks failed: the thrown object is not a std::exception");
   }
 
   void ask_to_wait() override {
@@ -206,9 +208,9 @@ class Mpi final : public Communicator {
     });
   }
 
-  /// Ends all ranks after an error, with this exit code. Rank 0 does so at once. Another one first waits a few seconds,
-  /// in which rank 0 may come to the same error, and tell it alone; if rank 0 asks to wait, until that ends all, an
-  /// hour at most.
+  /// Ends all ranks after an error, with this exit code. Rank 0 does so at once. Other ranks first wait five seconds,
+  /// in which rank 0 may meet the same error and report it alone. If rank 0 asks them to wait, they wait until it ends
+  /// all ranks, an hour at most.
   [[noreturn]] void end_all(int exit_code, const std::string& sentence) {
     std::signal(SIGTERM, SIG_DFL);
     const bool asked_to_wait = rank_ > 0 && comes_soon([&] {
@@ -228,7 +230,7 @@ class Mpi final : public Communicator {
 
   static constexpr int part_of_a_sum = 0, wait_for_rank_0 = 1;  // tags
 
-  /// Whether it comes to be so in a few seconds.
+  /// Waits up to five seconds for a condition; returns whether it became true.
   template <class Condition>
   static bool comes_soon(const Condition& is_so) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
@@ -247,8 +249,8 @@ class Mpi final : public Communicator {
     throw Error(concatenate(function, ": ", std::string_view(text.data(), static_cast<std::size_t>(length))));
   }
 
-  /// Longer messages Open MPI sends over TCP when the receiver has answered each, which halves what a chain of ranks
-  /// passes on.
+  /// Open MPI sends longer messages over TCP only after the receiver has acknowledged each, which halves the throughput
+  /// of a chain of ranks.
   static constexpr std::size_t longest_message = 32768;
 
   void send(std::span<std::byte> piece, int to, Requests& requests) {
@@ -276,7 +278,8 @@ class Mpi final : public Communicator {
     return through != 0;
   }
 
-  /// Messages under way move on where MPI looks for one that is not there, not where it finds a request through.
+  /// Makes progress with messages in transit: MPI_Iprobe for an absent message does, MPI_Testall of complete requests
+  /// does not.
   void move_messages() {
     int found = 0;
     check(MPI_Iprobe(MPI_ANY_SOURCE, wait_for_rank_0, world_, &found, MPI_STATUS_IGNORE), "MPI_Iprobe");

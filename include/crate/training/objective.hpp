@@ -10,19 +10,18 @@
 #include "crate/layers/pass.hpp"
 #include "crate/training/measures.hpp"
 
-// What a model is trained for.
+// What a model is trained for: losses.
 
 namespace crate {
 
-/// Where a step stands in the training, for whatever draws random numbers or follows a schedule.
+/// The place of a step in the training, for random numbers and schedules.
 struct StepPlace {
   std::uint64_t seed = 0;
   Index epoch = 0;
   Index step = 0;  ///< counted from the beginning of the training
 };
 
-/// An objective that is told of every step. One whose after_step takes something else is an error where it is told, not
-/// left untold.
+/// An objective with after_step. If its parameters do not match, the call does not compile, rather than being skipped.
 template <class O, class Model>
 concept HasAfterStep = requires {
   &O::after_step;
@@ -36,17 +35,17 @@ concept HasAfterStep = requires {
 ///   accumulate(model, examples, weight, gradient, memory, run)   adds `weight` times the gradient of the sum of the
 ///                                                                examples' losses to `gradient`, a model, and returns
 ///                                                                its measures of them
-///   measure(model, examples, run)                                returns these alone
-/// Both run on several threads at a time; neither calls a Communicator, over which gradients travel meanwhile.
-/// `Measures` are the objective's own, sums that are told and kept by name; `Memory` holds what a thread needs for
-/// one call of accumulate, and keeps for the next.
+///   measure(model, examples, run)                                returns only these measures
+/// Both run on several threads at a time; neither may call a Communicator, which transfers gradients meanwhile.
+/// `Measures` are sums that are reported and saved by name; `Memory` holds what one thread needs for a call of
+/// accumulate, and is reused by the next.
 ///
-/// An objective may have a state: what it lists as its parts(), such as a centre or a teacher, is saved in checkpoints
-/// and restored with the same bits. It changes between steps alone:
-///   after_step(model, measures, place, threads)                  if there is one, is called after each step of the
+/// An objective may have a state: the parts() that it lists, such as a centre or a teacher, are saved in checkpoints
+/// and restored with the same bits. The state changes between steps only:
+///   after_step(model, measures, place, threads)                  optional: called after each step of the
 ///                                                                optimiser, with the measures of its batch and the
 ///                                                                place that it had
-/// What follows from the place of a step, such as the schedule of a temperature, need not be saved.
+/// Anything determined by the place of a step, such as a scheduled temperature, need not be saved.
 template <class O, class Model, class Examples>
 concept Objective = Measures<typename O::Measures> && std::default_initializable<typename O::Memory> &&
     requires(const O& objective, const Model& model, const Examples& examples, double weight, Model& gradient,
@@ -55,9 +54,9 @@ concept Objective = Measures<typename O::Measures> && std::default_initializable
   { objective.measure(model, examples, run) } -> std::same_as<typename O::Measures>;
 };
 
-/// An objective that calls backward once in accumulate, with the gradient and the run that it was given, and then
-/// leaves the gradient alone, may say so by its own name, `using OnceBackward = ClassificationObjective`: one that
-/// derives from it has not said so.
+/// An objective whose accumulate calls backward once, with the gradient and run that it was given, and leaves the
+/// gradient unchanged afterwards, may declare it with its own name: `using OnceBackward = ClassificationObjective`. A
+/// derived class must declare it again.
 template <class O>
 concept GoesBackOnce = std::same_as<typename std::remove_cvref_t<O>::OnceBackward, std::remove_cvref_t<O>>;
 

@@ -11,32 +11,32 @@
 
 namespace crate {
 
-/// What changes from step to step.
+/// Factors that change from step to step.
 struct StepFactors {
-  double rate = 1;      ///< times the optimiser's rate: what the schedule says
-  double gradient = 1;  ///< times the gradient: what clipping says
-  double decay = 1;     ///< times the optimiser's weight decay
-  /// The part of the model whose parameters stay as they are; empty for none. Their moments go on, so that the first
-  /// step behind it is as long as any other.
+  double rate = 1;      ///< factor of the learning rate, from the schedule
+  double gradient = 1;  ///< factor of the gradient, from clipping
+  double decay = 1;     ///< factor of the weight decay
+  /// The part of the model whose parameters stay fixed; empty for none. Their moments are still updated, so that the
+  /// first step after freezing has the usual length.
   std::string_view frozen_part = {};
 };
 
 namespace detail {
 
-/// Whether a parameter of this name belongs to a part of the model, or is it.
+/// Whether a parameter of this name belongs to this part of the model, or is the part itself.
 [[nodiscard]] inline bool is_inside(std::string_view parameter, std::string_view part) {
   return parameter.starts_with(part) && (parameter.size() == part.size() || parameter[part.size()] == '.');
 }
 
-/// Whether a step leaves a parameter of this name as it is.
+/// Whether a step leaves the parameter of this name unchanged.
 [[nodiscard]] inline bool is_frozen(std::string_view parameter, const StepFactors& factors) {
   return !factors.frozen_part.empty() && is_inside(parameter, factors.frozen_part);
 }
 
 }  // namespace detail
 
-/// A rule that changes a model by its gradient. Its moments are models, which its parts() list; `steps` counts the
-/// steps taken. Frozen and unused parameters are not touched.
+/// A rule that updates a model with its gradient. Its moments are models, listed by parts(); `steps` counts the steps
+/// taken. Frozen and unused parameters stay unchanged.
 template <class O>
 concept Optimiser = requires(O& optimiser, typename O::Model& model, const typename O::Model& gradient,
                              const StepFactors& factors, Threads& threads) {

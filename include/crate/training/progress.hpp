@@ -31,18 +31,18 @@ namespace crate {
   return text.str();
 }
 
-/// One line on a terminal's standard error, as wide as that at most, written over ten times a second, with a rate and
-/// the time to go; silent where standard error is no terminal.
+/// A progress line on standard error, with a rate and the remaining time; updated at most ten times a second and cut to
+/// the terminal's width. Silent if standard error is not a terminal.
 class ProgressLine {
  public:
-  /// Of `total` pieces of work, `done` are done already. `unit` is what is counted, as in "images".
+  /// `total` is the amount of work, of which `done` is already done; `unit` is what is counted, such as "images".
   ProgressLine(double total, double done, std::string unit)
       : total_(total), done_before_(done), unit_(std::move(unit)), shown_(standard_error_is_terminal()) {}
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine() { clear(); }
 
-  /// Shows what is done, the rate, the time to go and what came of it; a narrow terminal cuts the last of these.
+  /// Shows `what` is done, the rate, the remaining time and the `result`; a narrow terminal cuts the end of the line.
   void show(double done, const std::string& what, const std::string& result) {
     if (!shown_) return;
     const Clock::time_point now = Clock::now();
@@ -72,7 +72,7 @@ class ProgressLine {
 #endif
   }
 
-  /// In columns; without bound if it is not known.
+  /// In columns; unlimited if it is unknown.
   static std::size_t terminal_width() {
 #if defined(__unix__) || defined(__APPLE__)
     winsize size{};

@@ -16,15 +16,15 @@
 
 namespace crate {
 
-/// What the result of a training depends on beside its data, as texts by name. A checkpoint carries it, and is not
-/// continued by another.
+/// Everything, other than the data, that the result of a training depends on, as texts by name. A checkpoint contains
+/// it, and cannot be resumed with a different recipe.
 using Recipe = std::vector<std::pair<std::string, std::string>>;
 
 namespace detail {
 
 inline constexpr std::string_view scheduled_steps_name = "scheduled steps";
 
-/// A number in a text that reads back as the same bits, a flag in a word.
+/// A number as a text that reads back as the same bits; a flag as "yes" or "no".
 template <class Number>
 [[nodiscard]] std::string exact_text(Number number) {
   return number_text(number);
@@ -45,7 +45,7 @@ inline std::string decay_name(Decay decay) {
 
 }  // namespace detail
 
-/// Appends what the options say, under names that begin with `prefix`.
+/// Appends the options, under names that begin with `prefix`.
 inline void describe(Recipe& recipe, const SgdOptions& o) {
   using detail::exact_text;
   recipe.insert(recipe.end(), {{"optimiser", "SGD"},

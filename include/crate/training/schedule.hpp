@@ -10,21 +10,21 @@
 
 namespace crate {
 
-/// How the rate goes on after the warm-up.
+/// How the learning rate changes after the warm-up.
 enum class Decay {
-  constant,  ///< stays
-  linear,    ///< falls in a line
-  cosine     ///< falls as half a cosine
+  constant,  ///< no change
+  linear,    ///< linear decrease
+  cosine     ///< decrease along half a cosine
 };
 
-/// What the rate is multiplied by at step t = 0, 1, ...:
+/// Learning-rate schedule with warm-up. The rate at step t = 0, 1, ... is multiplied by
 ///   min(1, (t + 1) / warm_up) while t < warm_up, then f + (1 - f) c(x), x = (t - warm_up) / (steps - warm_up),
-/// with f the final factor and c(x) = 1, 1 - x or (1 + cos(pi x)) / 2; f from t = steps on.
+/// with f the final factor and c(x) = 1, 1 - x or (1 + cos(pi x)) / 2; by f from t = steps on.
 struct Schedule {
   Decay decay = Decay::constant;
   Index warm_up = 0;        ///< steps, >= 0
-  Index steps = 0;          ///< the last of which is the end of the decay, >= warm_up unless constant
-  double final_factor = 0;  ///< f in [0, 1]; of a constant schedule nothing
+  Index steps = 0;          ///< total number of steps, at which the decay ends; >= warm_up unless constant
+  double final_factor = 0;  ///< f in [0, 1]; ignored if constant
 
   void check() const {
     check_option(warm_up >= 0, "schedule: warm-up >= 0 steps", warm_up);
@@ -43,7 +43,7 @@ struct Schedule {
   }
 };
 
-/// A number that goes from `begin` to `end` over a training as half a cosine: at step t = 0, 1, ... of T it is
+/// A number that changes from `begin` to `end` along half a cosine over a training: at step t = 0, 1, ... of T it is
 /// end + (begin - end) (1 + cos(pi t / T)) / 2; `end` from t = T on.
 struct CosineRamp {
   double begin = 1, end = 1;

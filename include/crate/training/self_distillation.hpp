@@ -24,16 +24,16 @@
 
 namespace crate {
 
-/// Of a batch, or of the teacher after an epoch. Sums over images.
+/// Measures of self-distillation, of a batch or of the teacher after an epoch: sums over images.
 struct SelfDistillationMeasures {
   LossSum loss = {};
   double spreads = 0;  ///< times images: OutputEntropies::spread, or expansion_spread
   Index images = 0;
-  double entropies = 0;  ///< times images, of DINO alone: (mean entropy of the teacher's outputs) / log K
+  double entropies = 0;  ///< times images, DINO only: (mean entropy of the teacher's outputs) / log K
   Index told_images = 0;
-  double comparisons = 0;  ///< times images, of the coding rate alone: mean cosine of features of two views
+  double comparisons = 0;  ///< times images, coding rate only: mean cosine of the features of two views
   Index compared_images = 0;
-  Index neighbours_right = 0, neighbours_asked = 0;  ///< images whose class their nearest neighbours tell
+  Index neighbours_right = 0, neighbours_asked = 0;  ///< k-NN evaluation: correct images, all images
 
   SelfDistillationMeasures& operator+=(const SelfDistillationMeasures& other) {
     loss += other.loss;
@@ -48,9 +48,9 @@ struct SelfDistillationMeasures {
     return *this;
   }
 
-  /// How far features tell images apart: 0 if they are alike, 1 if they are as unlike as can be.
+  /// How well features distinguish images: 0 if all features are equal, 1 if they differ as much as possible.
   [[nodiscard]] double spread() const { return mean(spreads, images); }
-  /// 1 if the teacher says of every image that it is everything, 0 if it is sure of one output.
+  /// 1 if the teacher's outputs are uniform for every image, 0 if each image has a single output.
   [[nodiscard]] double entropy() const { return mean(entropies, told_images); }
   [[nodiscard]] double comparison() const { return mean(comparisons, compared_images); }
   [[nodiscard]] double neighbour_accuracy() const {
@@ -79,11 +79,11 @@ struct SelfDistillationMeasures {
   }
 };
 
-/// Below this spread features say next to nothing of their images. Healthy runs have 0.3 and more.
+/// Below this spread features hardly distinguish images (collapse). Healthy runs have 0.3 and more.
 inline constexpr double collapsed_spread = 0.05;
 
-/// What has happened, and how to mend it, if measures have a spread below that of a collapse, or one that is not
-/// finite; nothing otherwise, and where no spread was measured.
+/// A description of a collapse and its remedies, if the spread is below collapsed_spread or not finite; nothing
+/// otherwise, or if no spread was measured.
 [[nodiscard]] inline std::optional<std::string> why_collapsed(const SelfDistillationMeasures& measures) {
   if (measures.images == 0) return std::nullopt;
   if (!std::isfinite(measures.spread()))
@@ -102,12 +102,12 @@ inline constexpr double collapsed_spread = 0.05;
                         "a smaller rate may help");
 }
 
-/// DINO over a training: the teacher's temperature goes in a line from its first value to its last, then stays.
+/// DINO over a training: the teacher's temperature changes linearly from its first value to its last, then stays.
 struct DinoTrainingOptions {
   double student_temperature = 0.1;
   double first_teacher_temperature = 0.04, teacher_temperature = 0.04;
-  Index temperature_steps = 0;   ///< until the last value is reached, >= 0
-  double centre_momentum = 0.9;  ///< in [0, 1]; 1 for no centring
+  Index temperature_steps = 0;   ///< steps until the last temperature is reached, >= 0
+  double centre_momentum = 0.9;  ///< in [0, 1]; 1: no centring
 
   void check() const {
     DinoOptions{.student_temperature = student_temperature, .teacher_temperature = teacher_temperature}.check();
@@ -126,8 +126,8 @@ struct DinoTrainingOptions {
 
 using SelfDistillationRule = std::variant<CodingRateDistillationOptions, DinoTrainingOptions>;
 
-/// What self-distillation makes small: DINO's cross-entropy or the coding-rate loss, whichever the rule is of. A
-/// JointObjective: the teacher is the trainer's moving average. See operators/self_distillation.hpp.
+/// The loss of self-distillation: DINO's cross-entropy or the coding-rate loss, according to `rule`. A JointObjective:
+/// the teacher is the trainer's moving average. See operators/self_distillation.hpp.
 template <class Model>
 struct SelfDistillationObjective {
   using Scalar = typename Model::Scalar;
@@ -137,21 +137,21 @@ struct SelfDistillationObjective {
     Index height = 0, width = 0;
   };
 
-  /// A loss by features, of which the measures tell.
+  /// The loss of a batch of features, as its measures, and dL/d(features) of every view of the student.
   struct BatchLoss {
     Measures measures;
     std::vector<Matrix<Scalar>> by_student;
   };
 
   SelfDistillationRule rule;
-  Index views = 2;             ///< of an image, global ones first
-  Index global_views = 2;      ///< which the teacher sees
-  Size other_size = {};        ///< of the local ones, in pixels
-  Vector<Scalar> centre = {};  ///< of DINO: K entries, zero at the start
-  /// Of the teacher after an epoch, if there is one: the same on all ranks, which may share it out.
+  Index views = 2;             ///< of each image, global ones first
+  Index global_views = 2;      ///< number of views that the teacher sees
+  Size other_size = {};        ///< of the local views, in pixels
+  Vector<Scalar> centre = {};  ///< DINO only: K entries, zero at the start
+  /// Evaluates the teacher after an epoch, if set. The result must be the same on all ranks, which may divide the work.
   std::function<Measures(const Model&, Threads&, Communicator&)> evaluation = {};
 
-  /// For features of `dim` entries. Throws OptionError on an option out of range.
+  /// `dim` is the number of entries of the features. Throws OptionError if an option is out of range.
   SelfDistillationObjective(SelfDistillationRule what, Index dim, Index local_views = 0, Size local_size = {})
       : rule(what), views(2 + local_views), other_size(local_size) {
     std::visit([](const auto& options) { options.check(); }, rule);
@@ -182,7 +182,7 @@ struct SelfDistillationObjective {
             std::move(found.by_student)};
   }
 
-  /// DINO's centre behind a step, by the teacher's features in it.
+  /// Updates DINO's centre after a step, with the teacher's features of that step.
   void update_centre(const ViewFeatures<Scalar>& teacher) {
     if (const auto* const dino = std::get_if<DinoTrainingOptions>(&rule); dino != nullptr && dino->centre_momentum < 1)
       centre = dino_centre(centre, teacher, dino->centre_momentum);
@@ -192,7 +192,7 @@ struct SelfDistillationObjective {
     return evaluation ? evaluation(model, threads, ranks) : Measures{};
   }
 
-  /// The gauges of a teacher's features of one view of images, p x B.
+  /// The measures, such as the spread, of a teacher's features of one view of images, p x B.
   [[nodiscard]] Measures gauges(const Matrix<Scalar>& features, Index step, Threads& threads) const {
     const double m = static_cast<double>(features.cols());
     if (const auto* const dino = std::get_if<DinoTrainingOptions>(&rule))
@@ -213,7 +213,7 @@ struct SelfDistillationObjective {
   }
 };
 
-/// Appends what the rule says.
+/// Appends the options of the rule.
 inline void describe(Recipe& recipe, const CodingRateDistillationOptions& o) {
   using detail::exact_text;
   recipe.insert(recipe.end(), {{"objective", "coding rate"},

@@ -62,7 +62,7 @@ struct Sgd {
   Model velocity;  ///< V
   Index steps = 0;
 
-  /// At rest. Throws OptionError on an option out of range.
+  /// A velocity of zero. Throws OptionError on an option out of range.
   explicit Sgd(const Model& model, const SgdOptions& sgd_options = {})
       : options(sgd_options), velocity(zeros_like(model)) {
     options.check();

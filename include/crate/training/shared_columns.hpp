@@ -12,10 +12,10 @@
 
 namespace crate {
 
-/// Fills the columns of matrices side by side, which lie in memory one after another and are as many in each, on
-/// several threads and ranks: compute(first, count, worker) fills columns first, ..., first + count - 1 of all, at most
-/// `step` of them, each by one rank; then all ranks have all. Ranges do not depend on threads and ranks. Throws as
-/// share_blocks.
+/// Computes the columns of one or more matrices with the same number of columns, on several threads and ranks:
+/// compute(first, count, worker) fills columns first, ..., first + count - 1 of all matrices, with count <= `step`.
+/// Each range is computed by one rank; then all ranks have all columns. Ranges do not depend on the number of threads
+/// and ranks. Throws as share_blocks.
 template <class Compute, class First, class... Others>
 void compute_shared_columns(Communicator& ranks, std::string_view what, Index step, Threads& threads,
                             const Compute& compute, First& matrix, Others&... others) {

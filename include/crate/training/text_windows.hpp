@@ -19,29 +19,30 @@
 
 namespace crate {
 
-/// Pieces of a text, each token labelled with the next: examples of a model that predicts it. Training draws pieces
-/// from all over the text; `take` gives those at fixed places. The ids must outlive it.
+/// Windows of a text, each token labelled with the next one: examples for a causal language model. `draw` takes windows
+/// from random places, `take` from fixed ones. The ids must outlive this.
 class TextWindows {
  public:
   using Examples = LabelledTokens;
 
-  /// `count` windows of `context` tokens, all of them if the text has fewer. Throws OptionError unless context, count
-  /// >= 1 and the text has 2 tokens.
+  /// `count` windows of `context` tokens, or of the whole text if it is shorter. Throws OptionError unless context,
+  /// count >= 1 and the text has 2 tokens.
   TextWindows(std::span<const TokenId> ids, Index context, Index count) : TextWindows(ids, context) {
     check_option(count >= 1, "windows of a text: count >= 1", count);
     size_ = count;
     stride_ = std::max(longest_, predicted() / count);
   }
 
-  /// At most `most` windows that do not overlap, spread evenly. Throws OptionError likewise.
+  /// At most `most` windows that do not overlap, spread evenly over the text. Throws OptionError as the constructor.
   [[nodiscard]] static TextWindows spread(std::span<const TokenId> ids, Index context, Index most) {
     TextWindows windows(ids, context, most);
     windows.size_ = std::min(most, windows.different());
     return windows;
   }
 
-  /// Of all the text: a window begins every `stride` tokens, and only those tokens of it count that the one before does
-  /// not have, so each counts once. Throws OptionError unless 1 <= stride <= context and the text has 2 tokens.
+  /// Sliding windows over the whole text: a window begins every `stride` tokens, and only the tokens that the previous
+  /// window does not contain count, so that each counts once. Throws OptionError unless 1 <= stride <= context and the
+  /// text has 2 tokens.
   [[nodiscard]] static TextWindows sliding(std::span<const TokenId> ids, Index context, Index stride) {
     TextWindows windows(ids, context);
     check_option(stride >= 1 && stride <= context, concatenate("windows of a text: stride in 1 to ", context), stride);
@@ -52,13 +53,13 @@ class TextWindows {
 
   [[nodiscard]] Index size() const { return size_; }
 
-  /// The tokens of a window.
+  /// The number of tokens of a window.
   [[nodiscard]] Index length() const { return longest_; }
 
-  /// By which another text is noticed.
+  /// A fingerprint, to detect a different text.
   [[nodiscard]] std::uint64_t fingerprint() const { return detail::fingerprint(ids_); }
 
-  /// Window i of an epoch begins anywhere, by the seed, the epoch and i alone.
+  /// Window i of an epoch begins at a random place, which depends only on the seed, the epoch and i.
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t seed, Index epoch) const {
     Random random(seed, detail::stream_of_name("window") + static_cast<std::uint64_t>(epoch));
     std::vector<Window> windows;
@@ -69,7 +70,7 @@ class TextWindows {
     return examples_of(windows);
   }
 
-  /// The windows at fixed places; where there are fewer, the first ones come again.
+  /// The windows at fixed places; if there are fewer than requested, they repeat from the first.
   [[nodiscard]] Examples take(std::span<const Index> indices) const {
     std::vector<Window> windows;
     for (const Index i : indices) {
@@ -83,7 +84,7 @@ class TextWindows {
  private:
   struct Window {
     Index begin, length;
-    Index known = 0;  // tokens in front that do not count
+    Index known = 0;  // leading tokens that do not count
   };
 
   TextWindows(std::span<const TokenId> ids, Index context) : ids_(ids) {
@@ -94,7 +95,7 @@ class TextWindows {
 
   [[nodiscard]] Index predicted() const { return std::ssize(ids_) - 1; }
 
-  /// How many windows it takes to reach the end of the text.
+  /// The number of windows that cover the text.
   [[nodiscard]] Index different() const { return 1 + (predicted() - longest_ + stride_ - 1) / stride_; }
 
   [[nodiscard]] Examples examples_of(const std::vector<Window>& windows) const {

@@ -17,7 +17,7 @@
 
 namespace crate {
 
-/// Of the tokens that count.
+/// Measures of the tokens that count.
 struct TokenPredictionMeasures {
   static constexpr bool counts_tokens = true;
 
@@ -38,8 +38,8 @@ struct TokenPredictionMeasures {
 
 /// Cross-entropy of a language model's logits and the labels, over all tokens that have one: the next tokens of a
 /// causal model, the masked ones of a masked language model. The loss of an example is the mean over the tokens that
-/// count in its micro-batch. Logits are computed of these tokens alone, and exist once: their gradient takes their
-/// place.
+/// count in its micro-batch. Logits are computed for these tokens only, and their gradient overwrites them to save
+/// memory.
 template <class Model>
 struct TokenPredictionObjective {
   using Scalar = typename Model::Scalar;
@@ -80,7 +80,7 @@ struct TokenPredictionObjective {
   }
 
  private:
-  /// The labels that count, and the layout that chooses their tokens.
+  /// The labels that count, and the layout that selects their tokens.
   struct Counted {
     TokenLayout layout;
     std::vector<Index> labels;

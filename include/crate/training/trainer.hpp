@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -42,26 +42,25 @@
 namespace crate {
 
 struct TrainerOptions {
-  Index epochs = 1;  ///< >= 0
-  Index batch =
-      128;  ///< examples of a step, >= 1; what is left of an epoch behind the last whole batch waits for the next
+  Index epochs = 1;   ///< >= 0
+  Index batch = 128;  ///< examples per step, >= 1; an epoch leaves out the examples after its last whole batch
   BatchCut cut = {};
   Schedule schedule = {};
-  double largest_norm = 0;                       ///< to which the gradient is clipped; 0 for as it is
+  double largest_norm = 0;                       ///< to which the gradient is clipped; 0: no clipping
   bool clip_each = false;                        ///< clips each parameter by its own norm instead of the global norm
-  std::optional<CosineRamp> decay_factor = {};   ///< of the optimiser's weight decay, over the training
-  std::optional<CosineRamp> average_decay = {};  ///< of the moving average, in place of its own
-  std::string frozen_part = {};                  ///< a part of the model that stays as it is ...
-  Index frozen_epochs = 0;                       ///< ... for so many epochs
-  std::uint64_t seed = 0;                        ///< of the order, the augmentation and the dropout
+  std::optional<CosineRamp> decay_factor = {};   ///< factor of the optimiser's weight decay, over the training
+  std::optional<CosineRamp> average_decay = {};  ///< decay of the moving average, in place of its own
+  std::string frozen_part = {};                  ///< a part of the model that is not trained ...
+  Index frozen_epochs = 0;                       ///< ... during this many epochs at the beginning
+  std::uint64_t seed = 0;                        ///< of the order of examples, the augmentation and the dropout
 
-  std::filesystem::path checkpoint = {};  ///< written at the start and after every epoch; empty for none
-  Index checkpoint_every = 0;             ///< and after so many steps; 0 for never
-  Metadata notes = {};                    ///< texts that the checkpoint carries, such as the options of a program
-  std::filesystem::path history = {};     ///< gets a line for every epoch; empty for none
-  Index history_every = 0;                ///< and for the loss of every so many steps; 0 for none
+  std::filesystem::path checkpoint = {};  ///< written at the start and after every epoch; empty: none
+  Index checkpoint_every = 0;             ///< also written after this many steps each; 0: never
+  Metadata notes = {};                    ///< texts that the checkpoint stores, such as a program's options
+  std::filesystem::path history = {};     ///< receives one line per epoch; empty: none
+  Index history_every = 0;                ///< also the loss, once in this many steps; 0: never
 
-  Communicator* ranks = &single_process();  ///< that train together, and must outlive the training
+  Communicator* ranks = &single_process();  ///< processes that train together; must outlive the training
 
   void check() const {
     constexpr Index most_epochs = 1'000'000'000;
@@ -85,16 +84,17 @@ struct TrainerOptions {
   }
 };
 
-/// What an epoch brought.
+/// The results of an epoch.
 template <Measures M>
 struct EpochReport {
   Index epoch = 0;     ///< 1, 2, ...
   Index step = 0;      ///< steps taken since the beginning
-  M training;          ///< of the batches as they came
+  M training;          ///< of the training batches, each before its step
   M test;              ///< of the test examples, after the epoch
-  double seconds = 0;  ///< in this program, test included
+  double seconds = 0;  ///< wall time in this process, including the test
 
-  /// What is told of both, as "training_loss", ..., "test_loss", ...; nothing of what was not measured (NaN).
+  /// The reported numbers of both, as "training_loss", ..., "test_loss", ...; without those that were not measured
+  /// (nan).
   [[nodiscard]] std::vector<std::pair<std::string, double>> numbers() const {
     std::vector<std::pair<std::string, double>> numbers;
     for (const ListedNumber& number : list_numbers(training))
@@ -107,7 +107,7 @@ struct EpochReport {
 
 namespace detail {
 
-/// Whatever computes the gradient of an objective over a batch.
+/// The class that computes the gradient of an objective over a batch.
 template <class Model, class O>
 struct GradientOf {
   using type = BatchGradient<Model, const O&>;
@@ -120,11 +120,11 @@ struct GradientOf<Model, O> {
 
 }  // namespace detail
 
-/// Trains a model: batches in an order drawn anew for every epoch, gradients on several threads and ranks, steps by a
-/// schedule, test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe
-/// give the same bits on any number of threads and ranks, in one go or in several. Each rank holds the whole state and
-/// computes the same steps; the first alone writes files and shows progress. The teacher of a joint objective is the
-/// moving average of the state, which must then exist.
+/// Trains a model: batches in a new order in every epoch, gradients on several threads and ranks, scheduled steps, a
+/// test after every epoch, history, progress on a terminal, and checkpoints. The same state, data and recipe give the
+/// same bits for any number of threads, ranks and interruptions. Each rank holds the whole state and computes the same
+/// steps; only the first writes files and shows progress. The teacher of a joint objective is the moving average of the
+/// state, which must then exist.
 template <class State, ExampleSource Source>
 requires Objective<typename State::Objective, typename State::Model, typename Source::Examples> ||
     JointObjective<typename State::Objective, typename State::Model>
@@ -133,10 +133,9 @@ class Trainer {
   using Measures = typename State::Objective::Measures;
   using Report = EpochReport<Measures>;
 
-  /// Works on `state`; it, the sources and the threads must outlive this. `recipe` adds to what checkpoints must agree
-  /// in: whatever the trainer does not know of, such as the options of the optimiser.
-  /// Throws OptionError on an option out of range, on a part to freeze that the model does not have, and if there are
-  /// fewer examples than a batch takes.
+  /// Trains `state`; it, the sources and the threads must outlive this. `recipe` adds what the trainer does not know,
+  /// such as the options of the optimiser, to the recipe that a checkpoint must match. Throws OptionError if an option
+  /// is out of range, if the model lacks the part to freeze, and if there are fewer examples than a batch needs.
   Trainer(State& state, const Source& training, const Source& test, TrainerOptions options, Threads& threads,
           Recipe recipe = {})
       : state_(state),
@@ -160,13 +159,13 @@ class Trainer {
   [[nodiscard]] const Recipe& recipe() const { return recipe_; }
   [[nodiscard]] const Schedule& schedule() const { return options_.schedule; }
 
-  /// Over how many steps the schedule of the training was laid that was resumed, if one was and it was not constant.
+  /// The length of the schedule, in steps, when the resumed training was saved; nothing if not resumed, or constant.
   [[nodiscard]] std::optional<Index> schedule_before() const { return schedule_before_; }
 
-  /// Goes on from the checkpoint if there is one; returns whether there was. With other epochs or another length of the
-  /// schedule than before, the steps from there on are those of a training that was begun so.
-  /// Throws FileError as load_checkpoint, and if the checkpoint has taken more steps than there are; OptionError if
-  /// none is named.
+  /// Resumes from the checkpoint if it exists; returns whether it does. If the number of epochs or the length of the
+  /// schedule has changed, the following steps are those of a training that has had the new values from its start.
+  /// Throws FileError as load_checkpoint, and if the checkpoint has taken more steps than the epochs allow; OptionError
+  /// if no checkpoint is named.
   bool resume() {
     check_option(!options_.checkpoint.empty(), "training: a checkpoint to resume from", "none");
     if (!path_exists(options_.checkpoint)) return false;
@@ -182,8 +181,9 @@ class Trainer {
     return true;
   }
 
-  /// One batch: gradient, clipping, step, what follows a step. Returns the sums over the batch, before the step.
-  /// Throws Error if the loss, or the norm that is clipped, is not finite; then the state is as before.
+  /// One batch: gradient, clipping, optimiser step, objective and moving average. Returns the sums over the batch,
+  /// before the step.
+  /// Throws Error if the loss, or the norm used for clipping, is not finite; the state is then unchanged.
   Measures step() {
     const Index epoch = state_.step / steps_per_epoch(), position = state_.step % steps_per_epoch();
     if (epoch != ordered_epoch_) order_ = epoch_order(training_.size(), options_.seed, epoch);
@@ -213,7 +213,7 @@ class Trainer {
     return sums;
   }
 
-  /// The sums over the test examples of what would be kept; of a joint objective what it evaluates, without these.
+  /// The sums over the test examples with result(); for a joint objective, the result of its evaluate().
   [[nodiscard]] Measures test() {
     if constexpr (is_joint)
       return state_.objective.evaluate(state_.result(), threads_, ranks_);
@@ -221,18 +221,18 @@ class Trainer {
       return measure(test_);
   }
 
-  /// The same over the examples of another source.
+  /// The sums over the examples of another source, with result().
   template <ExampleSource Other>
   [[nodiscard]] Measures measure(const Other& source) {
     return gradient_.measure(state_.result(), source);
   }
 
-  /// Trains to the end of the last epoch and calls on_epoch(report) after each, on the first rank alone, where it must
-  /// not call step(), test() or measure(), in which all ranks take part. Ctrl-C, SIGTERM and a hang-up, at whichever
-  /// rank, end it after the step they fall in, with a checkpoint; then it returns false.
-  /// Throws FileError if the checkpoint would replace that of another training, or if a file cannot be written: before
-  /// the first step if that can be known; Error if the model is not finite any more: then the checkpoint stays as it
-  /// was; if ranks differ in options, data or state.
+  /// Trains to the end of the last epoch and calls on_epoch(report) after each, on the first rank only; there it must
+  /// not call step(), test() or measure(), in which all ranks take part. SIGINT (Ctrl-C), SIGTERM or SIGHUP on any rank
+  /// ends the training after the current step, with a checkpoint; run then returns false. Throws FileError if the
+  /// checkpoint would replace that of another training, or if a file cannot be written, if possible before the first
+  /// step; Error if the model is no longer finite (the checkpoint stays unchanged), or if ranks differ in options, data
+  /// or state.
   bool run(const std::function<void(const Report&)>& on_epoch = {}) {
     check_ranks();
     const Interruption interruption;
@@ -311,7 +311,7 @@ class Trainer {
                  "training: a part of the model that is frozen", quote(options_.frozen_part));
   }
 
-  /// What ranks must agree in before the first step.
+  /// What ranks must have in common before the first step.
   void check_ranks() {
     if (ranks_.size() == 1) return;
     using detail::exact_text;
@@ -329,8 +329,8 @@ class Trainer {
 
   [[nodiscard]] bool is_due(Index every) const { return every > 0 && state_.step % every == 0; }
 
-  /// Whether the checkpoint can be written is known before the first step, and a training that is killed before its
-  /// first epoch ends finds its beginning.
+  /// Detects before the first step whether the checkpoint can be written, and lets a training that is killed during its
+  /// first epoch resume from its beginning.
   void begin_checkpoint() {
     if (options_.checkpoint.empty() || !ranks_.is_first()) return;
     if (owns_checkpoint_) return check_replaceable(options_.checkpoint);
@@ -346,7 +346,7 @@ class Trainer {
     return resumed_ ? HistoryFile(options_.history, state_.step) : HistoryFile(options_.history);
   }
 
-  /// What is no good is not written over what is.
+  /// Never replaces a good checkpoint by a state with numbers that are not finite.
   void save() {
     if (options_.checkpoint.empty()) return detail::check_state(state_);
     if (!ranks_.is_first()) return;
@@ -391,8 +391,8 @@ class Trainer {
     return report;
   }
 
-  /// Goes before the checkpoint: of steps behind that, the history forgets what a killed training wrote. If it cannot
-  /// be written, the checkpoint still is, so that no step is lost.
+  /// Written before the checkpoint: lines of later steps than that of the checkpoint are removed on resuming. If the
+  /// history cannot be written, the checkpoint still is, so that no step is lost.
   void add_to_history(const HistoryFile& history, const Measures& step, const std::optional<Report>& report) try {
     if (is_due(options_.history_every)) history.write({{"step", state_.step}, {"loss", step.loss.mean()}});
     if (report) write_epoch(history, *report);
@@ -418,7 +418,7 @@ class Trainer {
   typename detail::GradientOf<typename State::Model, typename State::Objective>::type gradient_;
   std::vector<Index> order_;
   Index ordered_epoch_ = -1;
-  bool owns_checkpoint_ = false;  // it was written or loaded here
+  bool owns_checkpoint_ = false;  // this training wrote or loaded it
   bool resumed_ = false;
   std::optional<Index> schedule_before_;
 };

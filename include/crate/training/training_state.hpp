@@ -11,8 +11,8 @@
 
 namespace crate {
 
-/// Everything that training changes. With the recipe and the data it determines all that follows, so whoever saves and
-/// loads it goes on as if never stopped.
+/// The complete state of a training. Saving and loading it continues the training with the same bits, given the same
+/// recipe and data.
 template <class M, Optimiser Rule, class O>
 struct TrainingState {
   using Model = M;
@@ -22,7 +22,7 @@ struct TrainingState {
   Rule optimiser;
   Objective objective = {};
   std::optional<MovingAverage<Model>> average = {};
-  Index step = 0;  ///< steps taken; epoch, position in the data and all random numbers follow from it
+  Index step = 0;  ///< steps taken; they determine the epoch, the position in the data and all random numbers
   typename Objective::Measures epoch_sums = {};  ///< over the batches of this epoch so far
 
   static constexpr auto parts() {
@@ -34,7 +34,7 @@ struct TrainingState {
       return parts;
   }
 
-  /// What is to be judged and kept: the moving average if there is one.
+  /// The model to evaluate and save: the moving average if there is one.
   [[nodiscard]] const Model& result() const { return average ? average->average : model; }
 };
 

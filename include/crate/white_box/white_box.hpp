@@ -14,21 +14,21 @@
 #include "crate/models/encoder.hpp"
 #include "crate/white_box/white_box_report.hpp"
 
-// A white-box transformer of one's own tokens. fit_white_box.hpp makes one.
+// A white-box transformer for a given data set, made by fit_white_box.hpp.
 
 namespace crate {
 
 /// An encoder that compresses tokens against subspaces and makes them sparse, layer by layer, and the decoder that
-/// undoes it. Every weight follows from the tokens by a rule that the paper states or fit_white_box does.
+/// inverts it. Every weight is computed from the tokens, by a rule stated in the paper or in fit_white_box.
 template <crate::Scalar S>
 struct WhiteBox {
   using Scalar = S;
 
-  Matrix<S> mean;  ///< d x 1, taken from tokens before they are encoded, and added after they are decoded
+  Matrix<S> mean;  ///< d x 1, subtracted before encoding and added after decoding
   Encoder<WhiteBoxBlock<S>> encoder;
   Decoder<WhiteBoxDecoderBlock<S>> decoder;
-  Subspaces<Matrix<S>> code_subspaces;  ///< U^{L+1}, where tokens that were near U^1 lie when they are encoded
-  Index fitted_tokens = 0;              ///< N, for which the step sizes of the layers are stated
+  Subspaces<Matrix<S>> code_subspaces;  ///< U^{L+1}, near which encoded tokens lie if they were near U^1
+  Index fitted_tokens = 0;              ///< N, the set size for which the step sizes of the layers are stated
 
   static constexpr auto parts() {
     return std::tuple{part("mean", &WhiteBox::mean), part("encoder", &WhiteBox::encoder),
@@ -41,8 +41,8 @@ struct WhiteBox {
   [[nodiscard]] double softening() const { return first().options.softening; }                     ///< of directions
   [[nodiscard]] const Subspaces<Matrix<S>>& subspaces() const { return first().layer.subspaces; }  ///< U^1
 
-  /// The sparse codes of a set of tokens, d x N. What compression does to a token depends on the set it is in, through
-  /// its covariances. Throws ShapeError unless the tokens have d rows.
+  /// The sparse codes of a set of tokens, d x N. Compression acts on a token through the covariances of its set, so the
+  /// code depends on the other tokens. Throws ShapeError unless the tokens have d rows.
   template <class ZDerived>
   [[nodiscard]] Matrix<S> encode(const Eigen::MatrixBase<ZDerived>& tokens, const Run<S>& run = {}) const {
     check_size("white box: rows of the tokens", tokens.rows(), dim());
@@ -50,7 +50,7 @@ struct WhiteBox {
                    run);
   }
 
-  /// The tokens of codes, d x N, but for what the thresholds took.
+  /// The tokens, d x N, of codes; what the thresholds removed is lost.
   template <class ZDerived>
   [[nodiscard]] Matrix<S> decode(const Eigen::MatrixBase<ZDerived>& codes, const Run<S>& run = {}) const {
     check_size("white box: rows of the codes", codes.rows(), dim());
@@ -59,9 +59,9 @@ struct WhiteBox {
     return tokens;
   }
 
-  /// What every half-layer does to these tokens, and in words what it means; of classes too, where those of all tokens
-  /// are told and can be compared, or why they cannot. `codes` and `decoded` receive what was encoded and decoded for
-  /// it. Throws as encode, and ShapeError unless there is a class a token, or none.
+  /// Measures what every half-layer does to these tokens, and states it in words; also for classes, if they are given
+  /// and can be compared, or why they cannot. `codes` and `decoded` receive the codes and decoded tokens. Throws as
+  /// encode, and ShapeError unless there is one class per token, or none.
   template <class ZDerived>
   [[nodiscard]] WhiteBoxReport report(const Eigen::MatrixBase<ZDerived>& tokens, const std::vector<Index>& classes,
                                       Threads& threads, Matrix<S>* codes = nullptr, Matrix<S>* decoded = nullptr) const;
@@ -72,7 +72,7 @@ struct WhiteBox {
     return report(tokens, classes, alone);
   }
 
-  /// The layers with the step size for sets of so many tokens: kappa grows as N, and the step is the same.
+  /// The layers with the step size for sets of this size: kappa is proportional to N, so that steps stay the same.
   template <class Block>
   [[nodiscard]] BlockStack<Block> for_tokens(BlockStack<Block> layers, Index tokens) const {
     for (Block& layer : layers.layers) {

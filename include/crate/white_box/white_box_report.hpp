@@ -10,20 +10,20 @@
 
 namespace crate {
 
-/// lambda of the objective, in nats: what a fit takes an entry of the code to be worth at least. It keeps those above
-/// twice the noise, and without one of these the log-likelihood of the token is less by 2^2 / 2.
+/// lambda of the objective, in nats: the least worth of an entry of the code in the fit. The fit keeps entries above
+/// twice the noise; dropping such an entry lowers the log-likelihood of the token by at least 2^2 / 2.
 inline constexpr double entry_cost = 2;
 
-/// Of the tokens after one half-layer of a white box; rates in nats a token, of directions, at the box's epsilon.
+/// Measures of the tokens after one half-layer; rates in nats per token, of directions, at the box's epsilon.
 struct WhiteBoxMeasures {
   std::string name;           ///< "input", "3 compress", "3 sparsify"
   double rate = 0;            ///< R(Z)
   double subspace_rate = 0;   ///< R^c(Z | U_[K])
-  double partition_rate = 0;  ///< R^c(Z | Pi), which counts every token once
-  double non_zero = 0;        ///< share of entries that are not zero
-  double entries = 0;         ///< ||Z||_0 / N, entries a token that are not zero
-  double energy = 0;          ///< ||Z||_F^2 / N, which only thresholds change while dictionaries are orthonormal
-  std::optional<ClassSeparation> classes = {};  ///< where classes were told and can be compared
+  double partition_rate = 0;  ///< R^c(Z | Pi), which codes every token once
+  double non_zero = 0;        ///< share of non-zero entries
+  double entries = 0;         ///< ||Z||_0 / N, non-zero entries per token
+  double energy = 0;          ///< ||Z||_F^2 / N; only thresholds change it while dictionaries are orthonormal
+  std::optional<ClassSeparation> classes = {};  ///< if classes were given and can be compared
 
   [[nodiscard]] double reduction() const { return rate - subspace_rate; }             ///< R - R^c(Z | U_[K])
   [[nodiscard]] double partition_reduction() const { return rate - partition_rate; }  ///< R - R^c(Z | Pi), never < 0
@@ -31,21 +31,21 @@ struct WhiteBoxMeasures {
   [[nodiscard]] double objective() const { return reduction() - entry_cost * entries; }
 };
 
-/// What a white box does to tokens. Written to a stream, a table and sentences that say what it means.
+/// What a white box does to tokens. Written to a stream, it is a table with sentences that explain it.
 struct WhiteBoxReport {
   std::vector<WhiteBoxMeasures> half_layers;  ///< the input first
-  double decoding_error = 0;                  ///< ||Z - Z'||_F / ||Z - mean||_F of what is decoded from the codes
-  double overlap = 0;               ///< largest cosine between directions of two subspaces: 0 apart, 1 sharing one
-  double epsilon = 0;               ///< precision, of a token of length 1
-  bool compares_all = true;         ///< whether all tokens were compared for the separation of classes, or some of them
-  std::string why_no_classes = {};  ///< a sentence, where classes were told that cannot be compared
+  double decoding_error = 0;                  ///< ||Z - Z'||_F / ||Z - mean||_F with Z' decoded from the codes
+  double overlap = 0;               ///< largest cosine between two subspaces: 0 orthogonal, 1 sharing a direction
+  double epsilon = 0;               ///< precision, for tokens of length 1
+  bool compares_all = true;         ///< whether the separation of classes compares all tokens, or a sample
+  std::string why_no_classes = {};  ///< a sentence, if classes were given that cannot be compared
 
   /// Whether classes were compared, in every half-layer.
   [[nodiscard]] bool compares_classes() const;
 
-  /// By how much R changed in the half-layers that sparsify, and in those that compress.
+  /// The change of R over the half-layers of a kind, "sparsify" or "compress".
   [[nodiscard]] double rate_change(const std::string& kind) const;
-  /// What the numbers mean, a sentence an entry.
+  /// What the numbers mean, one sentence per entry.
   [[nodiscard]] std::vector<std::string> in_words() const;
 };
 

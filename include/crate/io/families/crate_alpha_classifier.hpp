@@ -43,7 +43,7 @@ inline constexpr std::array crate_alpha_classifier_names = {
   return result;
 }
 
-/// The classifier of arXiv 2405.20299, as published.
+/// The published classifier of arXiv 2405.20299.
 struct CrateAlphaClassifierFamily {
   template <crate::Scalar S>
   using Model = CrateAlphaClassifier<S>;

@@ -31,7 +31,7 @@ inline constexpr std::array crate_classifier_names = {
 };
 
 /// The options of the CRATE classifier that has these weights.
-/// Throws OptionError if an option is needed and missing, contradicts the weights, or is none of a classifier's,
+/// Throws OptionError if an option is needed and missing, contradicts the weights, or does not apply to classifiers,
 /// FileError if a tensor is missing.
 [[nodiscard]] inline ImageClassifierOptions<CrateBlockOptions> crate_options(const TensorTable& weights,
                                                                              const LoadOptions& given = {}) {
@@ -42,7 +42,7 @@ inline constexpr std::array crate_classifier_names = {
   return detail::classifier_options<ImageClassifierOptions<CrateBlockOptions>>(weights, options, ".1.fn.weight", image);
 }
 
-/// The classifier of arXiv 2311.13110, as published.
+/// The published classifier of arXiv 2311.13110.
 struct CrateClassifierFamily {
   template <crate::Scalar S>
   using Model = CrateClassifier<S>;

@@ -49,7 +49,7 @@ inline constexpr auto of_masked_autoencoders =
 
 }  // namespace load_option
 
-/// A file that says heads, but no decoder heads, means the encoder's.
+/// If a file states heads but no decoder heads, the decoder has as many as the encoder.
 inline void complete_decoder_heads(LoadOptions& options, const TensorTable& weights) {
   const auto& [what, key, owner, member] = load_option::decoder_heads;
   if (weights.find_metadata(key) == nullptr)
@@ -57,7 +57,7 @@ inline void complete_decoder_heads(LoadOptions& options, const TensorTable& weig
         agreed(what, options.decoder_heads, number_in_metadata<Index>(weights, load_option::heads.key));
 }
 
-/// p of the decoder's heads; 0 if the tensor that tells it is missing.
+/// p of the decoder's heads; 0 if the tensor that determines it is missing.
 [[nodiscard]] inline Index decoder_head_dim(const TensorTable& weights, Index heads) {
   check_option(heads >= 1, "decoder heads >= 1", heads);
   constexpr std::string_view projection = "decoder_blocks.0.layers.0.1.fn.qkv.weight";
@@ -65,7 +65,7 @@ inline void complete_decoder_heads(LoadOptions& options, const TensorTable& weig
                                              : 0;
 }
 
-/// What the weights of a masked autoencoder of any blocks do not tell.
+/// Options of a masked autoencoder with any blocks that cannot be derived from its weights.
 template <class Model>
 [[nodiscard]] LoadOptions untold_of_autoencoder(const Model& model) {
   const FirstLayer first = first_layer(model), of_decoder = first_layer(model, "decoder.");
@@ -79,7 +79,7 @@ template <class Model>
 }  // namespace detail
 
 /// The options of the masked autoencoder that has these weights. Throws OptionError if an option is needed and missing,
-/// contradicts the weights, or is none of a masked autoencoder's, FileError if a tensor is missing.
+/// contradicts the weights, or does not apply to masked autoencoders, FileError if a tensor is missing.
 [[nodiscard]] inline MaskedAutoencoderOptions masked_autoencoder_options(const TensorTable& weights,
                                                                          const LoadOptions& given = {}) {
   LoadOptions options =
@@ -103,7 +103,7 @@ template <class Model>
   return result;
 }
 
-/// The masked autoencoder CRATE-MAE of arXiv 2404.02446, as published.
+/// The published masked autoencoder CRATE-MAE of arXiv 2404.02446.
 struct CrateMaskedAutoencoderFamily {
   template <crate::Scalar S>
   using Model = CrateMaskedAutoencoder<S>;
@@ -122,7 +122,7 @@ struct CrateMaskedAutoencoderFamily {
 
   static LoadOptions untold(const auto& model) { return detail::untold_of_autoencoder(model); }
 
-  /// Two norms, a projection and a dictionary a layer: at least 6 tensors.
+  /// Each layer has two norms, a projection and a dictionary: at least 6 tensors.
   static detail::LeastWeights least_weights(const Options& o) {
     const auto dim = static_cast<double>(o.dim), width = static_cast<double>(o.heads * o.head_dim),
                decoder_width = static_cast<double>(o.decoder_heads * o.decoder_head_dim);

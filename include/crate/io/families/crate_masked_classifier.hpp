@@ -15,7 +15,7 @@
 
 namespace crate {
 
-/// Those of the encoder of the masked autoencoder, with trained positions and a head.
+/// The names of the masked autoencoder's encoder, with trained positions and a head.
 inline constexpr std::array crate_masked_classifier_names = {
     PublishedName{"embedding.weight", "patch_embed.proj.weight", PublishedLayout::convolution},
     PublishedName{"embedding.bias", "patch_embed.proj.bias"},
@@ -63,7 +63,7 @@ struct CrateMaskedClassifierFamily {
   static constexpr std::span<const PublishedName> names = crate_masked_classifier_names;
   static constexpr auto load_options = detail::load_option::of_classifiers;
 
-  /// An encoder alone has no head.
+  /// An encoder without a head does not fit.
   static bool fits(const TensorTable& weights) { return weights.find("head.weight") != nullptr; }
   static Options options(const TensorTable& weights, const LoadOptions& given) {
     return crate_masked_classifier_options(weights, given);

@@ -20,20 +20,20 @@
 
 namespace crate {
 
-/// The weights of the model among the tensors of a file, under the model's own names: whatever stands in front of the
-/// names of a published family (dicts such as 'state_dict', wrappers such as 'module.' or 'backbone.') or in between
-/// ('_orig_mod.') is found by these names and taken off. The rest of the file is left out: the state of an optimiser,
-/// heads beside a 'backbone.'. Of weights of other families, the one dict that holds them is found by its name or
-/// because it is the only one, and known wrappers are taken off. Of a checkpoint of our own training it is the moving
-/// average if there is one, else the model. Metadata stays.
+/// Finds the weights of the model among the tensors of a file, and gives them the model's own names. Prefixes (dicts
+/// such as 'state_dict', wrappers such as 'module.' or 'backbone.') and infixes ('_orig_mod.') around the names of a
+/// published family are recognised and removed. The rest of the file is left out, such as the state of an optimiser, or
+/// heads next to a 'backbone.'. For weights of other families, the dict that holds them is recognised by its name or as
+/// the only one, and known wrappers are removed. For a checkpoint of our own training, the result is the moving average
+/// if there is one, otherwise the model. Metadata stay.
 ///
-/// `weights_at` chooses among several sets of weights by the dict or prefix in front of them, as in "teacher" or
-/// "model_ema"; "." is the top level. Throws FileError that lists the sets if there are several, or if there is none.
+/// `weights_at` selects one of several sets of weights by its dict or prefix, such as "teacher" or "model_ema"; "." is
+/// the top level. Throws FileError that lists the sets if there are several, or if there is none.
 [[nodiscard]] TensorTable find_weights(TensorTable table, std::optional<std::string_view> weights_at = {});
 
 namespace detail {
 
-/// Names of dicts of weights and of wrappers around models.
+/// Usual names of dicts of weights and of wrappers.
 inline constexpr std::array<std::string_view, 20> weight_nestings = {
     "state_dict",     "model",          "model_state", "model_state_dict", "model_weights",
     "module",         "_orig_mod",      "net",         "network",          "weights",
@@ -46,17 +46,17 @@ inline constexpr std::array<std::string_view, 20> weight_nestings = {
 /// Tensors of one dict, in the order of the table.
 using WeightGroup = std::vector<FoundWeight>;
 
-/// Groups by the name of a dict.
+/// Groups by the path of their dict.
 using WeightGroups = std::map<std::string_view, WeightGroup>;
 
-/// The part of the tensor's name between `begin` and its key: the dicts that lie there.
+/// The path of dicts in the tensor's name between `begin` and its key.
 [[nodiscard]] inline std::string_view containers_from(const Tensor& tensor, std::size_t begin) {
   if (tensor.key_begin <= begin) return {};
   return std::string_view(tensor.name).substr(begin, tensor.key_begin - 1 - begin);
 }
 
-/// The one group left without training state; of several, the one known by its name. Throws FileError if there is none
-/// or more.
+/// The only group that is not training state or, of several, the one with a usual name. Throws FileError if there
+/// is none, or more than one.
 [[nodiscard]] inline WeightGroup choose_group(WeightGroups groups, const TensorTable& table) {
   std::erase_if(groups, [](const auto& group) { return has_training_state(group.first); });
   const auto is_known = [](const auto& group) { return is_among(weight_nestings, last_part(group.first)); };
@@ -70,7 +70,7 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
                    places.empty() ? "" : how_to_choose);
 }
 
-/// The dicts inside `weights_at` that tensors lie in, by path; the top level alone if that is ".".
+/// The dicts of tensors inside `weights_at`, by path; only the top level if that is ".".
 [[nodiscard]] inline WeightGroups groups_by_container(const TensorTable& table,
                                                       std::optional<std::string_view> weights_at) {
   WeightGroups groups;
@@ -84,7 +84,7 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
   return groups;
 }
 
-/// The group, divided by the next part of the names, if each of those names a nesting; otherwise nothing.
+/// Divides a group by the next part of its names, if all of these are usual names; otherwise returns nothing.
 [[nodiscard]] inline WeightGroups groups_by_prefix(const WeightGroup& group, const TensorTable& table) {
   WeightGroups groups;
   for (const FoundWeight& weight : group) {
@@ -97,7 +97,7 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
   return groups;
 }
 
-/// The weights of a model of no published family.
+/// Finds the weights of a model of no published family.
 [[nodiscard]] inline WeightGroup find_group(const TensorTable& table, std::optional<std::string_view> weights_at) {
   WeightGroup weights = choose_group(groups_by_container(table, weights_at), table);
   for (auto groups = groups_by_prefix(weights, table); !groups.empty(); groups = groups_by_prefix(weights, table))
@@ -105,7 +105,7 @@ using WeightGroups = std::map<std::string_view, WeightGroup>;
   return weights;
 }
 
-/// Throws FileError that lists the sets of published weights unless some tensors are at the place wanted.
+/// Throws FileError that lists the sets of published weights if no tensor is at the wanted place.
 inline void check_place(const TensorTable& table, const WeightSets& sets, std::optional<std::string_view> weights_at) {
   const auto& tensors = table.tensors();
   if (weights_at && !sets.empty() && std::none_of(tensors.begin(), tensors.end(), [&](const Tensor& tensor) {

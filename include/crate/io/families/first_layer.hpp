@@ -10,13 +10,13 @@
 
 namespace crate::detail {
 
-/// What the first layers of a stack say for all of it, as far as it has such layers.
+/// Settings of the first layers of a stack, which stand for all its layers; empty if it has no such layers.
 struct FirstLayer {
   std::optional<Index> heads, head_dim;  ///< of the first attention
   std::optional<double> step, lambda;    ///< of the first ISTA
 };
 
-/// The first setting of this name, the last word of its full name.
+/// The first setting whose full name ends with this word.
 [[nodiscard]] inline std::optional<double> first_setting(const std::vector<ListedLayer>& layers,
                                                          std::string_view name) {
   for (const ListedLayer& layer : layers)
@@ -26,7 +26,7 @@ struct FirstLayer {
   return std::nullopt;
 }
 
-/// Of the layers whose names begin with `stack`.
+/// Uses the attention of the first layer whose name begins with `stack`.
 [[nodiscard]] inline FirstLayer first_layer(const std::vector<ListedLayer>& layers, std::string_view stack = "") {
   FirstLayer first{
       .heads = {}, .head_dim = {}, .step = first_setting(layers, "step"), .lambda = first_setting(layers, "lambda")};

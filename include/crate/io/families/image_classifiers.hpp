@@ -10,7 +10,7 @@
 #include "crate/io/families/sizes_in_weights.hpp"
 #include "crate/models/image_classifier.hpp"
 
-// What the families of image classifiers have in common.
+// Common parts of the families of image classifiers.
 
 namespace crate::detail {
 
@@ -22,7 +22,7 @@ inline constexpr auto of_classifiers = std::tuple_cat(of_image_models, std::tupl
 
 }  // namespace load_option
 
-/// The options of an image classifier with ISTA of either kind, whose layers have a tensor of the name `sparsify`.
+/// The options of an image classifier with complete or overcomplete ISTA; each of its layers has a tensor `sparsify`.
 template <class Options>
 [[nodiscard]] Options classifier_options(const TensorTable& weights, const LoadOptions& options,
                                          std::string_view sparsify, const ImageOptions& image) {
@@ -47,7 +47,7 @@ template <class Model>
   return untold;
 }
 
-/// Two norms, a projection and a dictionary or two a layer: at least 6 tensors.
+/// Each layer has two norms, a projection and one or two dictionaries: at least 6 tensors.
 template <class BlockOptions>
 [[nodiscard]] LeastWeights least_weights_of_classifier(const ImageClassifierOptions<BlockOptions>& o) {
   const auto dim = static_cast<double>(o.block.dim), width = static_cast<double>(o.block.heads * o.block.head_dim);

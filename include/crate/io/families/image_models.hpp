@@ -6,11 +6,11 @@
 #include "crate/models/image_classifier.hpp"
 #include "crate/operators/patches.hpp"
 
-// What the families of models of images have in common.
+// Common parts of the families of image models.
 
 namespace crate::detail {
 
-/// What the weights of a model of images do not tell, as the options that make up for it.
+/// Options of an image model that cannot be derived from its weights.
 [[nodiscard]] inline LoadOptions untold_of_images(const PatchGrid& grid, const FirstLayer& first) {
   return {.heads = first.heads,
           .image_height = grid.image_height(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -19,12 +19,12 @@
 #include "crate/io/formats/tensor.hpp"
 #include "crate/models/image_preprocessing.hpp"
 
-// What a model expects of its input, and how its outputs are called, in the metadata of a file:
-//   crate.fit            "cover"; absent for as published
-//   crate.orientation    "as_stored"; absent for upright
-//   crate.mean           "0.286", "0.485 0.456 0.406": a number a channel; absent for as published
-//   crate.deviation      likewise
-//   crate.head           "untrained" where the last map of a classifier is as it began; absent otherwise
+// A model's expected input, and the names of its outputs, in the metadata of a file:
+//   crate.fit            "cover"; absent if as published
+//   crate.orientation    "as_stored"; absent if upright
+//   crate.mean           "0.286", "0.485 0.456 0.406": one number per channel; absent if as published
+//   crate.deviation      as crate.mean
+//   crate.head           "untrained" if the last map of a classifier was not trained; absent otherwise
 //   crate.class_names.0  ["T-shirt", "Trouser"]: as many as fit into one text, the others in crate.class_names.1, ...
 
 namespace crate::detail {
@@ -57,7 +57,7 @@ concept KnowsItsHead = requires(const Model& model) {
   return text;
 }
 
-/// The numbers that blanks separate in a text of metadata.
+/// The numbers, separated by spaces, in a text of metadata.
 [[nodiscard]] inline std::vector<double> numbers_in_metadata(const TensorTable& weights, std::string_view key,
                                                              std::string_view text) {
   std::vector<double> numbers;
@@ -71,7 +71,7 @@ concept KnowsItsHead = requires(const Model& model) {
   return numbers;
 }
 
-/// Appends the names as JSON arrays that each fit into a text of metadata. What is not UTF-8 in a name is replaced.
+/// Appends the names as JSON arrays that each fit into a text of metadata. Invalid UTF-8 in a name is replaced.
 inline void append_class_names(Metadata& metadata, const std::vector<std::string>& names) {
   constexpr std::size_t roomy = std::size_t{64} << 10U;
   nlohmann::json array = nlohmann::json::array();
@@ -90,7 +90,7 @@ inline void append_class_names(Metadata& metadata, const std::vector<std::string
   if (!array.empty()) finish_text();
 }
 
-/// Of the preprocessing whatever is not as published. Throws OptionError unless it fits the channels.
+/// Appends what differs from the published preprocessing. Throws OptionError unless it fits the channels.
 inline void append_preprocessing(Metadata& metadata, const ImagePreprocessing& input, Index channels) {
   const ImagePreprocessing published = ImagePreprocessing::published(channels);
   if (input.fit != published.fit) metadata.emplace_back("crate.fit", setting_text(input.fit));
@@ -103,7 +103,8 @@ inline void append_preprocessing(Metadata& metadata, const ImagePreprocessing& i
   }
 }
 
-/// Whatever is not as published. Throws OptionError unless it fits the channels, ShapeError unless it fits the classes.
+/// Appends what is not as published. Throws OptionError unless it fits the channels, ShapeError unless
+/// it fits the classes.
 template <class Model>
 void append_input(Metadata& metadata, const Model& model) {
   if constexpr (HasPreprocessing<Model>)
@@ -117,7 +118,7 @@ void append_input(Metadata& metadata, const Model& model) {
   }
 }
 
-/// The class names that append_class_names wrote; none if there are none. Throws FileError on anything else.
+/// The class names that append_class_names wrote, possibly none. Throws FileError on invalid ones.
 [[nodiscard]] inline std::vector<std::string> class_names_in_metadata(const TensorTable& weights) {
   std::vector<std::string> names;
   for (std::size_t text = 0;; ++text) {
@@ -134,7 +135,7 @@ void append_input(Metadata& metadata, const Model& model) {
   }
 }
 
-/// The preprocessing that the file's metadata tells, as published where it tells nothing.
+/// The preprocessing in the file's metadata; entries that are absent are as published.
 [[nodiscard]] inline ImagePreprocessing preprocessing_in_metadata(const TensorTable& weights, Index channels) {
   ImagePreprocessing input = ImagePreprocessing::published(channels);
   const auto read = [&](std::string_view key, const auto& use) {
@@ -156,8 +157,8 @@ void append_input(Metadata& metadata, const Model& model) {
   return input;
 }
 
-/// What the caller says of the preprocessing, or else the file.
-/// Throws FileError if the file's metadata cannot be followed, OptionError if what the caller says does not fit.
+/// The preprocessing given by the caller, or else that of the file.
+/// Throws FileError if the file's metadata are invalid, OptionError if the caller's do not fit.
 [[nodiscard]] inline ImagePreprocessing preprocessing_of(const TensorTable& weights, const LoadOptions& given,
                                                          Index channels) {
   ImagePreprocessing input = preprocessing_in_metadata(weights, channels);
@@ -170,8 +171,8 @@ void append_input(Metadata& metadata, const Model& model) {
   return input;
 }
 
-/// What the caller says of the names of so many classes, or else the file.
-/// Throws FileError or ShapeError if there are more or fewer.
+/// The names of `classes` classes given by the caller, or else those of the file.
+/// Throws FileError or ShapeError if their number differs.
 [[nodiscard]] inline std::vector<std::string> class_names_of(const TensorTable& weights, const LoadOptions& given,
                                                              Index classes) {
   std::vector<std::string> names = class_names_in_metadata(weights);
@@ -182,7 +183,7 @@ void append_input(Metadata& metadata, const Model& model) {
   return *given.class_names;
 }
 
-/// Whether the file does not say that the last map is as it began. Throws FileError if it says anything else of it.
+/// False if the file says that the last map was not trained. Throws FileError on any other text.
 [[nodiscard]] inline bool head_is_trained_in_metadata(const TensorTable& weights) {
   const std::string* const text = weights.find_metadata(head_key);
   if (text != nullptr && *text != untrained_head)
@@ -191,7 +192,7 @@ void append_input(Metadata& metadata, const Model& model) {
   return text == nullptr;
 }
 
-/// Gives the model what the caller says of its input, or else the file. Throws as the functions above.
+/// Sets a model's input from the caller's options, or else from the file. Throws as the functions above.
 template <class Model>
 void apply_input(Model& model, const TensorTable& weights, const LoadOptions& given) {
   if constexpr (HasPreprocessing<Model>)

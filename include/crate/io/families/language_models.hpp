@@ -15,7 +15,7 @@
 #include "crate/io/families/sizes_in_weights.hpp"
 #include "crate/models/language_model.hpp"
 
-// Language models as nanoGPT stores them, and the code of CRATE-GPT2 and CRATE-LM, which descends from it.
+// Language models in the format of nanoGPT, and of the code of CRATE-GPT2 and CRATE-LM, which is derived from it.
 
 namespace crate {
 
@@ -43,14 +43,14 @@ inline constexpr std::tuple of_transformer_language_models{heads, gelu, FixedTex
 
 }  // namespace load_option
 
-/// Of the blocks, heads alone are not told; the training program notes them beside the weights.
+/// The number of heads, the only size of the blocks that weights do not determine; nanoGPT saves it in the metadata.
 [[nodiscard]] inline Index heads_of_language_model(const LoadOptions& options, const TensorTable& weights) {
   LoadOptions told = options;
   told.heads = agreed("heads", options.heads, number_in_metadata<Index>(weights, "model_args.n_head"));
   return heads_of(told);
 }
 
-/// Sizes that do not depend on the blocks, whose tensors of the name `suffix` are counted.
+/// Sizes that do not depend on the blocks; counts the tensors of the name `suffix` as blocks.
 template <class Options>
 [[nodiscard]] Options language_model_options(const TensorTable& weights, const LoadOptions& options,
                                              std::string_view suffix) {
@@ -64,7 +64,7 @@ template <class Options>
   return result;
 }
 
-/// The same of a CRATE of any kind.
+/// Sizes of a CRATE language model of any kind.
 template <class Options>
 [[nodiscard]] Options crate_language_model_options(const TensorTable& weights, const LoadOptions& given,
                                                    std::string_view suffix) {
@@ -77,7 +77,7 @@ template <class Options>
   return result;
 }
 
-/// Two norms, a projection and what follows it a layer: at least 6 tensors.
+/// Each layer has two norms, a projection and a second half: at least 6 tensors.
 template <class BlockOptions>
 [[nodiscard]] LeastWeights least_weights_of_language_model(const LanguageModelOptions<BlockOptions>& o,
                                                            Index width_of_layer) {
@@ -93,11 +93,11 @@ template <class Model>
   return {.heads = first.heads, .step = first.step, .lambda = first.lambda};
 }
 
-/// What files of this format have in common, whatever the blocks. Models trained with bias=False lack the biases of
-/// all norms and maps: these load as zeros, and are saved with them.
+/// Common parts of files of this format, for any blocks. Models trained with bias=False lack the biases of all norms
+/// and maps: these are loaded as zeros, and then saved.
 struct NanoGptFormat {
   static constexpr std::string_view kind = language_model_kind;
-  /// Causal masks.
+  /// Causal masks, which need not be loaded.
   static constexpr std::array<std::string_view, 4> buffers{"transformer.h.*.attn.bias", "h.*.attn.bias",
                                                            "transformer.h.*.attn.masked_bias", "h.*.attn.masked_bias"};
   static constexpr std::array tied{TiedName{"lm_head.weight", "transformer.wte.weight"}};
@@ -105,7 +105,7 @@ struct NanoGptFormat {
 
   static LoadOptions untold(const auto& model) { return untold_of_text(model); }
 
-  /// Of a CRATE of any kind.
+  /// For a CRATE language model of any kind.
   template <class Model>
   static typename Model::Options smallest_like(const Model& model) {
     const FirstLayer first = first_layer(model);
@@ -122,8 +122,8 @@ struct NanoGptFormat {
   }
 };
 
-/// Whether the file says that it is of this family, or, if it says nothing, the dictionary of its first layer is square
-/// or not.
+/// Whether the file says that it is of this family or, if it says nothing, whether the dictionary of its first layer is
+/// square, as `square` says.
 [[nodiscard]] inline bool has_dictionary(const TensorTable& weights, bool square, std::string_view family) {
   if (const std::string* const told = weights.find_metadata("crate.family")) return *told == family;
   const Tensor& dictionary = weights.at("transformer.h.0.ista.weight");
@@ -169,7 +169,7 @@ struct CrateLanguageModelFamily : detail::NanoGptFormat {
   }
 };
 
-/// CRATE-LM of arXiv 2410.16443, whose dictionary is stored as D^T.
+/// CRATE-LM of arXiv 2410.16443, whose files hold the dictionary as D^T.
 struct OvercompleteLanguageModelFamily : detail::NanoGptFormat {
   template <crate::Scalar S>
   using Model = OvercompleteLanguageModel<S>;
@@ -192,7 +192,7 @@ struct OvercompleteLanguageModelFamily : detail::NanoGptFormat {
   }
 };
 
-/// CRATE-alpha as a language model. No weights of it are known to be published: the names are ours.
+/// CRATE-alpha as a language model. We know of no published weights: the names are ours.
 struct CrateAlphaLanguageModelFamily : detail::NanoGptFormat {
   template <crate::Scalar S>
   using Model = CrateAlphaLanguageModel<S>;
@@ -213,8 +213,8 @@ struct CrateAlphaLanguageModelFamily : detail::NanoGptFormat {
   }
 };
 
-/// GPT-2 as nanoGPT stores it, with the exact GELU, and as Hugging Face does: matrices transposed, GELU by tanh, often
-/// without 'transformer.' in front of the names.
+/// GPT-2 in the format of nanoGPT, with the exact GELU, and of Hugging Face: matrices transposed, tanh form of GELU,
+/// often without the prefix 'transformer.'.
 struct TransformerLanguageModelFamily : detail::NanoGptFormat {
   template <crate::Scalar S>
   using Model = TransformerLanguageModel<S>;
@@ -260,7 +260,7 @@ struct TransformerLanguageModelFamily : detail::NanoGptFormat {
   }
 
  private:
-  /// In the layout of nanoGPT, if the projection of the first layer tells that it is in that of Hugging Face.
+  /// The weights in the layout of nanoGPT, converted if the shape of the first projection is that of Hugging Face.
   static TensorTable of_nano_gpt(const TensorTable& weights) {
     const Tensor* const projection = weights.find("transformer.h.0.attn.c_attn.weight");
     if (projection == nullptr || projection->shape.size() != 2 || projection->shape[1] != 3 * projection->shape[0])

@@ -18,49 +18,50 @@
 #include "crate/models/image_classifier.hpp"
 #include "crate/models/image_preprocessing.hpp"
 
-// What weights do not tell of a model: from the caller, or from the metadata of our own files ("crate.heads").
+// Properties of a model that its weights do not determine: from the caller, or from the metadata of our
+// own files ("crate.heads").
 
 namespace crate {
 
-/// What weights do not reveal, or not always. Heads are never guessed: they come from here or from the file's metadata.
-/// A size given here must agree with the weights; a setting overrides the file's.
+/// Properties of a model that its weights do not always determine. The number of heads is never guessed: it comes from
+/// here or from the file's metadata. A size given here must agree with the weights; a setting overrides the file's.
 struct LoadOptions {
   std::optional<Index> heads = {};
-  std::optional<Index> decoder_heads = {};                   ///< as many as in the encoder
-  std::optional<Index> image_height = {}, image_width = {};  ///< without them the grid of patches is taken to be square
-  std::optional<Index> patch_height = {}, patch_width = {};  ///< without them patches are taken to be square
-  std::optional<Index> channels = {};                        ///< 3 unless the weights tell
-  std::optional<Pooling> pooling = {};                       ///< class token
-  std::optional<double> step = {}, lambda = {};              ///< 0.1 and 0.1; 0.5 for lambda of a masked autoencoder
-  std::optional<double> mask_ratio = {};                     ///< 0.75
-  std::optional<bool> normalise_pixels = {};                 ///< no
-  std::optional<PictureFit> fit = {};                        ///< as the published evaluation
-  std::optional<PixelOrientation> orientation = {};          ///< upright
-  std::optional<ImageNormalisation> normalisation = {};      ///< ImageNet's, of three channels
-  std::optional<std::vector<std::string>> class_names = {};  ///< none
-  std::optional<GeluForm> gelu = {};           ///< as the layout of the weights tells: tanh in Hugging Face's GPT-2
-  std::optional<std::string> weights_at = {};  ///< which of several sets of weights, as find_weights takes it
+  std::optional<Index> decoder_heads = {};                   ///< default: as in the encoder
+  std::optional<Index> image_height = {}, image_width = {};  ///< default: a square grid of patches
+  std::optional<Index> patch_height = {}, patch_width = {};  ///< default: square patches
+  std::optional<Index> channels = {};                        ///< default: 3, unless the weights determine it
+  std::optional<Pooling> pooling = {};                       ///< default: the class token
+  std::optional<double> step = {}, lambda = {};              ///< default: 0.1; lambda of autoencoders 0.5
+  std::optional<double> mask_ratio = {};                     ///< default: 0.75
+  std::optional<bool> normalise_pixels = {};                 ///< default: false
+  std::optional<PictureFit> fit = {};                        ///< default: as the published evaluation
+  std::optional<PixelOrientation> orientation = {};          ///< default: upright
+  std::optional<ImageNormalisation> normalisation = {};      ///< default: ImageNet's if there are three channels
+  std::optional<std::vector<std::string>> class_names = {};  ///< default: none
+  std::optional<GeluForm> gelu = {};           ///< default: tanh if weights have the layout of Hugging Face
+  std::optional<std::string> weights_at = {};  ///< one of several sets of weights, as in find_weights
 };
 
 namespace detail {
 
-/// A member of LoadOptions that our own files hold as a text of their metadata.
+/// A member of LoadOptions that our own files store as a text in their metadata.
 template <class Value>
 struct LoadOption {
-  std::string_view what;   ///< how messages call it
+  std::string_view what;   ///< the name in messages
   std::string_view key;    ///< of the metadata
-  std::string_view owner;  ///< what models have it, as in "a classifier"
+  std::string_view owner;  ///< the models that have it, such as "a classifier"
   std::optional<Value> LoadOptions::*member;
 };
 
-/// One that input_metadata.hpp reads and writes.
+/// A member that input_metadata.hpp reads and writes.
 template <class Value>
 struct InputOption {
   std::string_view what, owner;
   std::optional<Value> LoadOptions::*member;
 };
 
-/// A text that stands among the options in every file.
+/// A fixed text that is stored among the options in every file.
 struct FixedText {
   std::string_view key, text;
 };
@@ -96,21 +97,21 @@ inline constexpr InputOption<ImageNormalisation> normalisation{"normalisation", 
 inline constexpr InputOption<std::vector<std::string>> class_names{"class names", "a classifier",
                                                                    &LoadOptions::class_names};
 
-/// All of them.
+/// All members.
 inline constexpr std::tuple all{heads, image_height, image_width, patch_height,  patch_width, channels,
                                 step,  lambda,       pooling,     decoder_heads, mask_ratio,  normalise_pixels,
                                 gelu,  fit,          orientation, normalisation, class_names};
 
-// Those of models of images with attention, in the order in which their files have them.
+// The options of image models with attention, in the order of their files.
 inline constexpr std::tuple image_sizes{heads, image_height, image_width, patch_height, patch_width, channels};
 inline constexpr std::tuple picture_input{FixedText{"format", "pt"}, fit, orientation, normalisation};
 
-/// The same with ISTA.
+/// The options of image models with attention and ISTA.
 inline constexpr auto of_image_models = std::tuple_cat(image_sizes, std::tuple{step, lambda}, picture_input);
 
 }  // namespace load_option
 
-/// The number that the file's metadata holds under `key`, if it does. Throws FileError on anything else.
+/// The number under `key` in the file's metadata, if there is one. Throws FileError on any other text.
 template <class Number>
 [[nodiscard]] std::optional<Number> number_in_metadata(const TensorTable& weights, std::string_view key) {
   const std::string* const text = weights.find_metadata(key);
@@ -145,8 +146,8 @@ template <class Number>
   throw file_error(weights.source(), "metadata ", quote(key), ": expected 'exact' or 'tanh', found ", quote(*text));
 }
 
-/// What option_text made the text from that the file's metadata holds under `key`, if it does. Throws FileError on
-/// anything else.
+/// The value whose option_text is in the file's metadata under `key`, if there is one. Throws FileError
+/// on any other text.
 template <class Value>
 [[nodiscard]] std::optional<Value> option_in_metadata(const TensorTable& weights, std::string_view key) {
   if constexpr (std::is_same_v<Value, Pooling>)
@@ -171,7 +172,7 @@ template <class Value>
     return number_text(value);
 }
 
-/// The size that is given, if it agrees with what the file says; the one that is there, if only one is.
+/// The given size and that of the file, which must agree if both exist.
 [[nodiscard]] inline std::optional<Index> agreed(std::string_view what, std::optional<Index> given,
                                                  std::optional<Index> in_file) {
   if (given && in_file && *given != *in_file)
@@ -179,7 +180,7 @@ template <class Value>
   return given ? given : in_file;
 }
 
-/// Completes an option of the caller from the metadata: sizes must agree, a setting of the caller overrides the file's.
+/// Completes an option of the caller from the metadata: sizes must agree, the caller's settings override the file's.
 template <class Value>
 void complete(LoadOptions& options, const LoadOption<Value>& option, const TensorTable& weights) {
   std::optional<Value>& value = options.*option.member;
@@ -204,7 +205,7 @@ inline void append(Metadata& metadata, const FixedText& fixed, const LoadOptions
   metadata.emplace_back(fixed.key, fixed.text);
 }
 
-/// The names of options that a caller can give.
+/// The names of the options that a caller can give.
 template <class... Options>
 [[nodiscard]] std::vector<std::string_view> names_of(const std::tuple<Options...>& options) {
   std::vector<std::string_view> names;
@@ -220,7 +221,7 @@ template <class... Options>
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/// Throws OptionError if the caller gives others than a model of this kind has.
+/// Throws OptionError if the caller gives options that a model of this kind does not have.
 inline void check_given(const LoadOptions& given, const std::vector<std::string_view>& known, std::string_view kind) {
   for_each_entry(load_option::all, [&](const auto& option) {
     if (given.*option.member && std::find(known.begin(), known.end(), option.what) == known.end())
@@ -229,9 +230,8 @@ inline void check_given(const LoadOptions& given, const std::vector<std::string_
   });
 }
 
-/// The options of the caller, completed from the metadata of our own files, for a model of this kind that has these
-/// options. Throws OptionError if others are given, or sizes contradict the file, FileError on metadata that cannot be
-/// followed.
+/// The caller's options, completed from the metadata of our own files, for a model of this kind with these options.
+/// Throws OptionError if other options are given, or sizes contradict the file, FileError on invalid metadata.
 template <class Options>
 [[nodiscard]] LoadOptions completed(LoadOptions given, const TensorTable& weights, const Options& options,
                                     std::string_view kind) {

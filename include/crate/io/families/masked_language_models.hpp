@@ -16,8 +16,8 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/models/masked_language_model.hpp"
 
-// CRATE-BERT as pull request 27759 of huggingface/transformers stores it. Of the same models with transformer blocks,
-// and of classifiers of sentences, no weights are known to be published: their names are ours.
+// CRATE-BERT in the format of pull request 27759 of huggingface/transformers. We know of no published weights of its
+// counterparts with transformer blocks and of sentence classifiers: their names are ours.
 
 namespace crate {
 
@@ -108,7 +108,7 @@ template <class BlockOptions>
   return result;
 }
 
-/// Two norms, a projection and what follows it a layer: at least 6 tensors.
+/// Each layer has two norms, a projection and a second half: at least 6 tensors.
 template <class BlockOptions>
 [[nodiscard]] LeastWeights least_weights_of_text(const TextEncoderOptions<BlockOptions>& o, Index width_of_layer) {
   return {.numbers =
@@ -138,19 +138,19 @@ template <class BlockOptions>
   return {.vocabulary = 1, .context = 1, .types = 1, .depth = 1, .block = block};
 }
 
-/// Whether a head for classes stands on the encoder.
+/// Whether the encoder has a head for classes.
 [[nodiscard]] inline bool is_sentence_classifier(const TensorTable& weights) {
   return weights.find("classifier.out_proj.weight") != nullptr;
 }
 
-/// What files of text encoders have in common, whatever the blocks and the head.
+/// Common parts of files of text encoders, for any blocks and heads.
 struct BertFormat {
   static constexpr std::string_view kind = "a masked language model";
   static constexpr std::array<std::string_view, 4> buffers{
       "crate.embeddings.position_ids", "crate.embeddings.token_type_ids", "bert.embeddings.position_ids",
       "bert.embeddings.token_type_ids"};
 
-  /// Of transformer blocks also the form of GELU.
+  /// The options of a text encoder; with transformer blocks also the form of GELU.
   static LoadOptions untold(const auto& model) {
     LoadOptions untold = untold_of_text(model);
     const auto& block = model.text.encoder.layers.front();
@@ -180,7 +180,7 @@ inline constexpr std::array transformer_masked_language_model_names =
 inline constexpr std::array transformer_sentence_classifier_names =
     detail::joined_names(detail::transformer_encoder_names, detail::sentence_head_names);
 
-/// The same by the short names of an independent implementation.
+/// The short names of an independent implementation of CRATE-BERT.
 inline constexpr std::array crate_masked_language_model_short_names = {
     PublishedName{"embedding.weight", "word_embeddings.weight"},
     PublishedName{"positions", "position_embeddings.weight"},
@@ -196,7 +196,7 @@ inline constexpr std::array crate_masked_language_model_short_names = {
     PublishedName{"decoder.", "head_decoder."},
 };
 
-/// CRATE-BERT of arXiv 2311.13110, its decoder tied to the embedding or not.
+/// CRATE-BERT of arXiv 2311.13110, with a tied or a separate decoder.
 struct CrateMaskedLanguageModelFamily : detail::BertFormat {
   template <crate::Scalar S>
   using Model = CrateMaskedLanguageModel<S>;
@@ -218,7 +218,7 @@ struct CrateMaskedLanguageModelFamily : detail::BertFormat {
   }
 };
 
-/// CRATE-BERT with a head for classes of sentences.
+/// CRATE-BERT as a sentence classifier.
 struct CrateSentenceClassifierFamily : detail::BertFormat {
   template <crate::Scalar S>
   using Model = CrateSentenceClassifier<S>;
@@ -259,7 +259,7 @@ struct TransformerMaskedLanguageModelFamily : detail::BertFormat {
   }
 };
 
-/// The same with a head for classes of sentences.
+/// The text encoder with transformer blocks as a sentence classifier.
 struct TransformerSentenceClassifierFamily : detail::BertFormat {
   template <crate::Scalar S>
   using Model = TransformerSentenceClassifier<S>;

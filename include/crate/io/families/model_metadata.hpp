@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -20,12 +20,12 @@
 #include "crate/io/formats/tensor.hpp"
 #include "crate/layers/mssa.hpp"
 
-// What a file says of a model beside its tensors, in its metadata: the family, sizes that the tensors do not tell, and
-// every setting that is not as published.
+// The metadata with which a file describes a model in addition to its tensors: the family, sizes that the tensors do
+// not determine, and every setting that is not as published.
 
 namespace crate::detail {
 
-/// "a.12.b" as "a.0.b": what the same setting is called in the first of several layers.
+/// "a.12.b" as "a.0.b": the name of the setting in the first of several layers.
 inline std::string in_first_layer(std::string_view name) {
   std::string first;
   for (std::size_t i = 0; i < name.size(); ++i) {
@@ -36,7 +36,7 @@ inline std::string in_first_layer(std::string_view name) {
   return first;
 }
 
-/// Throws OptionError if the model is built in a way that its published tensors cannot tell.
+/// Throws OptionError if the published tensors cannot represent the model.
 inline void check_publishable(const std::vector<ListedLayer>& layers,
                               const std::vector<ListedLayer>& published_layers) {
   std::map<std::string, Index> heads;  // of the first layer in each stack
@@ -76,7 +76,7 @@ inline Metadata unpublished_settings(const std::vector<ListedLayer>& layers,
   return metadata;
 }
 
-/// What a file says of a model beside its tensors. Throws OptionError if the published tensors cannot tell the model.
+/// A model's description in addition to its tensors. Throws OptionError if published tensors cannot represent it.
 template <class Model, PublishedFamily Family = FamilyOf<Model>>
 [[nodiscard]] Metadata metadata_of(const Model& model) {
   const std::vector<ListedLayer> layers = list_layers(model);
@@ -91,7 +91,7 @@ template <class Model, PublishedFamily Family = FamilyOf<Model>>
   return metadata;
 }
 
-/// The keys of metadata that a model of these layers may have.
+/// The keys that the metadata of a model with these layers may have.
 template <class Model, PublishedFamily Family>
 [[nodiscard]] std::set<std::string, std::less<>> known_keys(const std::vector<ListedLayer>& layers) {
   std::set<std::string, std::less<>> known{"crate.family"};
@@ -106,7 +106,7 @@ template <class Model, PublishedFamily Family>
   return known;
 }
 
-/// Throws FileError if our metadata is of another family, or says what a model of these layers does not know.
+/// Throws FileError if our metadata are of another family, or have keys that a model of these layers does not have.
 template <class Model, PublishedFamily Family>
 void check_metadata(const TensorTable& weights, const std::vector<ListedLayer>& layers) {
   const auto known = known_keys<Model, Family>(layers);
@@ -121,8 +121,8 @@ void check_metadata(const TensorTable& weights, const std::vector<ListedLayer>& 
   }
 }
 
-/// Gives the layers the settings that our metadata holds, but for a step and a lambda that the caller gives.
-/// Throws FileError if one is not what it should be.
+/// Sets the layers' settings from our metadata, except a step and a lambda given by the caller.
+/// Throws FileError if one is invalid.
 inline void apply_settings(const std::vector<ListedLayer>& layers, const TensorTable& weights,
                            const LoadOptions& given) {
   std::string key;

@@ -14,7 +14,8 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
-// Files of one family differ: in their names, in tensors that no model needs, in copies of tensors that are tied.
+// Brings files of one family into one form: they differ in names, in superfluous tensors, and in copies
+// of tied tensors.
 
 namespace crate::detail {
 
@@ -22,8 +23,8 @@ namespace crate::detail {
   return a.dtype == b.dtype && a.shape == b.shape && std::equal(a.bytes.begin(), a.bytes.end(), b.bytes.begin());
 }
 
-/// Whether the tensor is a copy of another. Throws FileError if it should be one, has no parameter of its own, and
-/// differs.
+/// Whether the tensor is a copy of another to which it is tied. Throws FileError if it should be a copy, has no
+/// parameter of its own, and differs.
 template <PublishedFamily Family>
 [[nodiscard]] bool is_tied_copy(const Tensor& tensor, const TensorTable& weights) {
   for (const TiedName& tied : tied_names<Family>()) {
@@ -32,13 +33,13 @@ template <PublishedFamily Family>
     if (hold_the_same(tensor, *original)) return true;
     if (!our_name(Family::names, tied.copy))
       throw tensor_error(tensor, "expected the numbers of ", quote(tied.original),
-                         ", to which it is tied, found others");
+                         ", to which it is tied, found different numbers");
   }
   return false;
 }
 
-/// The weights as a model of the family is filled from them: those found, or `changed`, which they become where they
-/// differ. Throws FileError if what is tied differs.
+/// The weights in the form from which a model of the family is filled: `found`, or `changed` if something had to be
+/// changed. Throws FileError if tied tensors differ.
 template <PublishedFamily Family>
 [[nodiscard]] const TensorTable& in_published_form(const TensorTable& found, std::optional<TensorTable>& changed) {
   const auto weights = [&]() -> const TensorTable& { return changed ? *changed : found; };
@@ -63,7 +64,7 @@ template <PublishedFamily Family>
   return weights();
 }
 
-/// The tensors of a model with the copies that published files carry of those that are tied.
+/// The tensors of a model, with the copies of tied tensors that published files have.
 template <PublishedFamily Family>
 [[nodiscard]] std::vector<Tensor> with_tied(std::vector<Tensor> tensors) {
   const auto find = [&](std::string_view name) {

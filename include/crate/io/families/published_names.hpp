@@ -9,36 +9,36 @@
 
 #include "crate/core/errors.hpp"
 
-// Names and layouts of published weights: one reversible table a family, in io/families/.
+// Names and layouts of published weights: one reversible table per family, in io/families/.
 //
-// A matrix of ours has the bytes of the published tensor: a column-major d x N one is [N, d],
-// a row-major one [rows, cols].
+// Our matrices have the bytes of the published tensors: a column-major d x N matrix is [N, d], a
+// row-major one [rows, cols].
 
 namespace crate {
 
-/// How the shape of a published tensor follows from a parameter of ours.
+/// How the shape of a published tensor follows from our parameter.
 enum class PublishedLayout {
   same,        ///< [n], [rows, cols] of a row-major matrix, [cols, rows] of a column-major one
-  one_set,     ///< the same with leading ones up to three dimensions
-  transposed,  ///< the same of the transposed matrix
+  one_set,     ///< as `same`, with leading ones up to three dimensions
+  transposed,  ///< as `same`, of the transposed matrix
   convolution  ///< [rows, channels, patch height, patch width] of a row-major matrix
 };
 
-/// Our name of a parameter and the published one. "*" stands for any index, the same on both sides; names that end in
-/// "." stand for all that begin so.
+/// Our name of a parameter and the published one. "*" matches any index, the same in both; names that end in "." stand
+/// for all names that begin so.
 struct PublishedName {
   std::string_view ours, published;
   PublishedLayout layout = PublishedLayout::same;
 };
 
-/// A tensor that files carry beside the one that it is a copy of: that of a part which is tied to another.
+/// A tensor that files contain as a copy of another, because its part is tied to that of the other.
 struct TiedName {
   std::string_view copy, original;
 };
 
 namespace detail {
 
-/// The name that `to` gives to what `from` gives the name `name`; nothing if `from` does not match.
+/// Translates `name` from the pattern `from` to the pattern `to`; nothing if it does not match `from`.
 inline std::optional<std::string> translate(std::string_view name, std::string_view from, std::string_view to) {
   std::string_view index, rest;
   if (const std::size_t star = from.find('*'); star != std::string_view::npos) {
@@ -59,13 +59,13 @@ inline std::optional<std::string> translate(std::string_view name, std::string_v
 
 }  // namespace detail
 
-/// A published tensor that a parameter of ours stands for.
+/// The published tensor of one of our parameters.
 struct PublishedTensorName {
   std::string name;
   PublishedLayout layout;
 };
 
-/// The published tensor of the parameter that we call `ours`, or nothing if the table has none.
+/// The published tensor of the parameter with our name `ours`; nothing if the table has none.
 [[nodiscard]] inline std::optional<PublishedTensorName> find_published_name(std::span<const PublishedName> names,
                                                                             std::string_view ours) {
   for (const PublishedName& entry : names)
@@ -74,13 +74,13 @@ struct PublishedTensorName {
   return std::nullopt;
 }
 
-/// The published tensor of the parameter that we call `ours`. Throws Error if the table has none.
+/// The published tensor of the parameter with our name `ours`. Throws Error if the table has none.
 [[nodiscard]] inline PublishedTensorName published_name(std::span<const PublishedName> names, std::string_view ours) {
   if (auto found = find_published_name(names, ours)) return *std::move(found);
   throw Error(concatenate("published names: expected an entry for the parameter '", ours, "', found none"));
 }
 
-/// Our name of a published tensor, or nothing if the table has none.
+/// Our name of a published tensor; nothing if the table has none.
 [[nodiscard]] inline std::optional<std::string> our_name(std::span<const PublishedName> names,
                                                          std::string_view published) {
   for (const PublishedName& entry : names)

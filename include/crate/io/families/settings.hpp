@@ -26,12 +26,12 @@
 #include "crate/models/image_preprocessing.hpp"
 #include "crate/operators/compression.hpp"
 
-// The settings of layers: what makes a layer what it is and is no parameter, as texts. "layers.3.sparsify.threshold" is
-// "soft".
+// The settings of layers, i.e. everything that defines a layer except its parameters, as texts:
+// "layers.3.sparsify.threshold" is "soft".
 
 namespace crate::detail {
 
-/// The names of an enumeration's values, in their order.
+/// The names of an enumeration's values, in the order of the values.
 template <class Enumeration>
 inline constexpr std::array<std::string_view, 0> value_names{};
 template <>
@@ -59,7 +59,7 @@ std::string setting_text(Setting setting) {
     return number_text(setting);
 }
 
-/// What setting_text made the text from. Throws Error that says what it should be.
+/// The inverse of setting_text. Throws Error that states the expected form.
 template <class Setting>
 Setting setting_from_text(std::string_view text) {
   if constexpr (std::is_enum_v<Setting>) {
@@ -77,7 +77,7 @@ Setting setting_from_text(std::string_view text) {
   }
 }
 
-/// A setting without its type.
+/// A setting, independent of its type.
 struct ListedSetting {
   using Value = std::variant<double*, Index*, AttentionMask*, GeluForm*, Threshold*, SparsifyRule*, CompressionStep*>;
 
@@ -93,18 +93,18 @@ struct ListedSetting {
   }
 };
 
-/// A layer without its type, and what files tell of it beside its parameters.
+/// A layer, independent of its type: what files store in addition to its parameters.
 struct ListedLayer {
-  /// How attention is built.
+  /// The form of an attention layer.
   struct Attention {
     Index dim, heads, head_dim;
-    std::optional<MssaOutput> output = {};  ///< of an MSSA
+    std::optional<MssaOutput> output = {};  ///< only for MSSA
   };
 
   std::string name;
-  std::vector<ListedSetting> settings = {};   ///< its own, not those of its parts
-  std::optional<Attention> attention = {};    ///< of an MSSA or self-attention
-  std::optional<bool> has_own_decoding = {};  ///< of an overcomplete ISTA
+  std::vector<ListedSetting> settings = {};   ///< of this layer, not of its parts
+  std::optional<Attention> attention = {};    ///< only for MSSA and self-attention
+  std::optional<bool> has_own_decoding = {};  ///< only for overcomplete ISTA
   const void* layer = nullptr;
   void (*check)(const void* layer) = nullptr;
 
@@ -115,15 +115,15 @@ struct ListedLayer {
   void check_settings() const { check(layer); }
 };
 
-// The settings that an aggregate of options holds. Each takes all its fields apart, so that none can be added and
-// forgotten here.
+// The settings in a struct of options. Structured bindings name all fields, so that a new field cannot
+// be forgotten here.
 
 inline void add_settings(ListedLayer& listed, LayerNormOptions& options) {
   auto& [epsilon] = options;
   listed.add("epsilon", &epsilon);
 }
 
-/// But for the visible tokens, which a layer reads from the layout of its token sets.
+/// Without the visible tokens, which a layer reads from the layout of its token sets.
 inline void add_settings(ListedLayer& listed, AttentionOptions& options) {
   auto& [mask, visible, logit_scale, rate_factor] = options;
   listed.add("mask", &mask);
@@ -131,7 +131,7 @@ inline void add_settings(ListedLayer& listed, AttentionOptions& options) {
   listed.add("rate_factor", &rate_factor);
 }
 
-/// The kind of step is not called "step", which is a number in every other layer.
+/// The kind of step is not named "step", which is a number in all other layers.
 inline void add_settings(ListedLayer& listed, CompressionOptions& options) {
   auto& [kappa, epsilon, step, logit_scale, mssa_factor] = options;
   listed.add("kappa", &kappa);
@@ -168,7 +168,7 @@ inline void add_settings(ListedLayer& listed, InverseOptions& options) {
   listed.add("iterations", &iterations);
 }
 
-/// The settings of this one layer, not of its parts.
+/// The settings of this layer, without those of its parts.
 template <class Layer>
 void add_own_settings(ListedLayer& listed, Layer& layer) {
   if constexpr (requires { layer.token_dropout; }) listed.add("token_dropout", &layer.token_dropout);
@@ -220,7 +220,7 @@ void append_layers(std::vector<ListedLayer>& layers, const std::string& name, La
   }
 }
 
-/// The layer and every layer among its parts, and their parts, while it lives.
+/// The layer, its parts that are layers, and theirs, recursively; valid as long as the layer lives.
 template <class Layer>
 [[nodiscard]] std::vector<ListedLayer> list_layers(Layer& layer) {
   std::vector<ListedLayer> layers;
@@ -228,7 +228,7 @@ template <class Layer>
   return layers;
 }
 
-/// The same, of which nothing may be set.
+/// list_layers for a const layer, whose settings cannot be changed.
 template <class Layer>
 [[nodiscard]] std::vector<ListedLayer> list_layers(const Layer& layer) {
   return list_layers(const_cast<Layer&>(layer));

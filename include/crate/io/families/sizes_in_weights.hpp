@@ -12,22 +12,22 @@
 #include "crate/io/formats/tensor.hpp"
 #include "crate/models/image_classifier.hpp"
 
-// The sizes of a model from the shapes of its tensors.
+// Derives the sizes of a model from the shapes of its tensors.
 
 namespace crate::detail {
 
-/// At least so much is in a file with the weights of a model.
+/// Lower bounds on what a file with a model's weights contains.
 struct LeastWeights {
   double numbers = 0, tensors = 0;
 };
 
-/// The whole square root of a size, if it has one.
+/// The integer square root of a square size; nothing for other sizes.
 [[nodiscard]] inline std::optional<Index> whole_root(Index size) {
   const auto root = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(size))));
   return root * root == size ? std::optional(root) : std::nullopt;
 }
 
-/// Throws FileError if a dimension of the tensor is 0: such a tensor takes no bytes, however large the others are.
+/// Throws FileError if a dimension of the tensor is 0: such a tensor has no bytes, whatever its other dimensions.
 inline void check_not_empty(const Tensor& tensor) {
   if (std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end())
     throw tensor_error(tensor, "expected dimensions of at least 1, found shape ", shape_text(tensor.shape));
@@ -38,14 +38,14 @@ struct Sides {
 };
 
 /// The sides of an area, of which none, one or both are given; a square if none is.
-/// Throws OptionError if they contradict the area, or cannot be told.
+/// Throws OptionError if they contradict the area, or cannot be determined.
 [[nodiscard]] inline Sides sides_of(std::string_view what, Index area, std::optional<Index> height,
                                     std::optional<Index> width) {
   if (!height && !width) {
     const auto root = whole_root(area);
     if (!root)
       throw OptionError(concatenate(what, ": expected height and width to be given, because the weights have ", area,
-                                    ", which is no square; found neither"));
+                                    ", which is not a square; found neither"));
     height = width = root;
   }
   const auto other = [&](Index side) { return side >= 1 && area % side == 0 ? area / side : 0; };
@@ -64,7 +64,7 @@ struct Sides {
   return *side / patch;
 }
 
-/// Images of `patches` patches of the size that the options or a convolution kernel [d, C, h, w] tell.
+/// Images of `patches` patches, whose size comes from the options or a convolution kernel [d, C, h, w].
 [[nodiscard]] inline ImageOptions image_options(const LoadOptions& options, Index patches, Index channels,
                                                 Sides patch) {
   const Sides grid =
@@ -77,7 +77,7 @@ struct Sides {
           .patch_width = patch.width};
 }
 
-/// Of patches that are known by their number of values alone.
+/// Images whose weights determine only the number of values of a patch.
 [[nodiscard]] inline ImageOptions image_of_values(const LoadOptions& options, Index patches, Index values) {
   Index channels = options.channels.value_or(3);
   if (!options.channels && options.patch_height && options.patch_width && *options.patch_height >= 1 &&
@@ -89,7 +89,7 @@ struct Sides {
                        sides_of("pixels of a patch", values / channels, options.patch_height, options.patch_width));
 }
 
-/// Of patches that a convolution kernel [d, C, h, w] cuts.
+/// Images whose patches are determined by a convolution kernel [d, C, h, w].
 [[nodiscard]] inline ImageOptions image_of_kernel(const LoadOptions& options, Index patches, const Tensor& kernel) {
   check_rank(kernel, 4);
   check_not_empty(kernel);
@@ -100,14 +100,14 @@ struct Sides {
       {*agreed("patch height", options.patch_height, shape[2]), *agreed("patch width", options.patch_width, shape[3])});
 }
 
-/// How many consecutive indices i there are such that a tensor prefix + i + suffix exists.
+/// The number of consecutive indices i, from 0, for which a tensor prefix + i + suffix exists.
 [[nodiscard]] inline Index count_layers(const TensorTable& weights, std::string_view prefix, std::string_view suffix) {
   Index count = 0;
   while (weights.find(concatenate(prefix, count, suffix)) != nullptr) ++count;
   return count;
 }
 
-/// Dimension `axis` of a tensor of `rank` dimensions, at least 1. Throws FileError if it is not like that.
+/// Dimension `axis` of a tensor of `rank` dimensions. Throws FileError if it has another rank or a dimension of 0.
 [[nodiscard]] inline Index dimension(const TensorTable& weights, std::string_view name, std::size_t rank,
                                      std::size_t axis) {
   const Tensor& tensor = weights.at(name);
@@ -123,7 +123,7 @@ struct Sides {
   return *options.heads;
 }
 
-/// p, given that U has `width` = K p columns.
+/// p, for a U with `width` = K p columns.
 [[nodiscard]] inline Index head_dim_of(Index heads, Index width, std::string_view what = "heads") {
   check_option(width % heads == 0, concatenate(what, " that divide the ", width, " rows of the projection"), heads);
   return width / heads;

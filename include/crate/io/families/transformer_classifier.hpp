@@ -16,7 +16,7 @@
 
 namespace crate {
 
-/// Those of timm.
+/// The names of timm.
 inline constexpr std::array transformer_classifier_names = {
     PublishedName{"embedding.weight", "patch_embed.proj.weight", PublishedLayout::convolution},
     PublishedName{"embedding.bias", "patch_embed.proj.bias"},
@@ -45,7 +45,7 @@ inline constexpr auto of_transformers = std::tuple_cat(image_sizes, picture_inpu
 }  // namespace detail
 
 /// The options of the vision transformer that has these weights. Throws OptionError if an option is needed and missing,
-/// contradicts the weights, or is none of a vision transformer's, FileError if a tensor is missing.
+/// contradicts the weights, or does not apply to vision transformers, FileError if a tensor is missing.
 [[nodiscard]] inline ImageClassifierOptions<TransformerBlockOptions> transformer_options(
     const TensorTable& weights, const LoadOptions& given = {}) {
   const LoadOptions options =
@@ -61,7 +61,7 @@ inline constexpr auto of_transformers = std::tuple_cat(image_sizes, picture_inpu
                     .hidden = detail::dimension(weights, "blocks.0.mlp.fc1.weight", 2, 0)}};
 }
 
-/// ViT, arXiv 2010.11929, as timm publishes it.
+/// ViT, arXiv 2010.11929, in the format of timm.
 struct TransformerClassifierFamily {
   template <crate::Scalar S>
   using Model = TransformerClassifier<S>;
@@ -77,7 +77,7 @@ struct TransformerClassifierFamily {
     return transformer_options(weights, given);
   }
   static LoadOptions untold(const auto& model) { return detail::untold_of_classifier(model); }
-  /// Two norms and four linear maps a layer: 12 tensors.
+  /// Each layer has two norms and four linear maps: 12 tensors.
   static detail::LeastWeights least_weights(const Options& o) {
     const auto dim = static_cast<double>(o.block.dim), hidden = static_cast<double>(o.block.hidden);
     const auto depth = static_cast<double>(o.depth);

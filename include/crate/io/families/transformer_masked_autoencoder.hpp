@@ -15,8 +15,8 @@
 
 namespace crate {
 
-/// Nobody published such a model. Layers are called otherwise than in the masked autoencoder of arXiv 2111.06377, which
-/// hands its encoder no hidden patches and must not be taken for this one.
+/// No such model is published. The names of layers differ from those of the masked autoencoder of arXiv 2111.06377,
+/// whose encoder sees no hidden patches, so that the two cannot be confused.
 inline constexpr std::array transformer_masked_autoencoder_names = {
     PublishedName{"embedding.weight", "patch_embed.proj.weight", PublishedLayout::convolution},
     PublishedName{"embedding.bias", "patch_embed.proj.bias"},
@@ -72,7 +72,7 @@ transformer_masked_autoencoder_options(const TensorTable& weights, const LoadOpt
   return result;
 }
 
-/// CRATE-MAE with transformer blocks in the place of its own, to compare with.
+/// CRATE-MAE with transformer blocks in place of its own, as a baseline.
 struct TransformerMaskedAutoencoderFamily {
   template <crate::Scalar S>
   using Model = TransformerMaskedAutoencoder<S>;
@@ -91,7 +91,7 @@ struct TransformerMaskedAutoencoderFamily {
 
   static LoadOptions untold(const auto& model) { return detail::untold_of_autoencoder(model); }
 
-  /// Two norms and four linear maps a layer: 12 tensors.
+  /// Each layer has two norms and four linear maps: 12 tensors.
   static detail::LeastWeights least_weights(const Options& o) {
     const auto dim = static_cast<double>(o.encoder.dim);
     const auto numbers = [&](Index depth, Index hidden) {

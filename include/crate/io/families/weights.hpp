@@ -17,13 +17,13 @@
 #include "crate/io/formats/tensor.hpp"
 #include "crate/operators/patches.hpp"
 
-// Parameters of a model from and to tensors with published names.
+// Converts between a model's parameters and tensors with published names.
 
 namespace crate {
 
 namespace detail {
 
-/// The patches of a model of images, which tell the shape of its convolution kernels.
+/// The patches of an image model, which determine the shape of its convolution kernels.
 template <class Model>
 [[nodiscard]] std::optional<PatchGrid> patches_of(const Model& model) {
   if constexpr (requires { patch_grid(model); })
@@ -32,7 +32,7 @@ template <class Model>
     return std::nullopt;
 }
 
-/// The published shape of a parameter. Throws Error if it is a convolution kernel's and the model has no patches.
+/// The published shape of a parameter. Throws Error if it is a convolution kernel and the model has no patches.
 template <class Memory>
 [[nodiscard]] std::vector<Index> published_shape(const ListedParameter<Memory>& parameter, PublishedLayout layout,
                                                  const std::optional<PatchGrid>& patches) {
@@ -53,7 +53,7 @@ template <class Memory>
          tensor.dtype == Dtype::bf16;
 }
 
-/// What keeps `found` from being the tensor wanted, or nothing.
+/// Why `found` is not the wanted tensor; nothing if it is.
 inline std::optional<std::string> complaint(const std::string& name, const std::vector<Index>& shape,
                                             const Tensor* found) {
   if (found == nullptr) return concatenate("missing: ", quote(name), " ", shape_text(shape));
@@ -66,7 +66,7 @@ inline std::optional<std::string> complaint(const std::string& name, const std::
   return std::nullopt;
 }
 
-/// The first of many complaints, a line each, and how many more there are.
+/// The first of many complaints, one per line, and the number of further ones.
 class Complaints {
  public:
   void add(const std::optional<std::string>& complaint) {
@@ -102,7 +102,8 @@ inline void check_fit(const ParameterList& model, const TensorTable& weights, st
   if (!complaints.empty()) throw file_error(weights.source(), "the weights do not fit the model:", complaints.text());
 }
 
-/// Fills a model that nobody sees if this fails. Throws as load_weights; then some parameters are filled.
+/// Fills a new model, which must be discarded on failure. Throws as load_weights; some parameters may be
+/// filled by then.
 inline void fill_new_model(const ParameterList& model, const TensorTable& weights, std::span<const PublishedName> names,
                            const std::optional<PatchGrid>& patches) {
   check_fit(model, weights, names, patches);
@@ -135,9 +136,9 @@ inline void fill_new_model(const ParameterList& model, const TensorTable& weight
 
 }  // namespace detail
 
-/// Fills every parameter of a model from the tensor of its published name, and gives back the memory of the mapped file
-/// behind it. Throws FileError that lists missing, surplus and misshapen tensors, by name and with both shapes, or
-/// names a tensor with numbers that are NaN, infinite or too large for the model's scalar; then the model is as before.
+/// Fills every parameter of a model from the tensor with its published name, and releases the memory of a mapped file
+/// as it goes. Throws FileError that lists missing, surplus and misshapen tensors, by name and with both shapes, or
+/// names a tensor with numbers that are nan, infinite or too large for the model's scalar; the model is then unchanged.
 template <class Model>
 void load_weights(Model& model, const TensorTable& weights, std::span<const PublishedName> names) {
   Model filled = model;
@@ -145,8 +146,8 @@ void load_weights(Model& model, const TensorTable& weights, std::span<const Publ
   model = std::move(filled);
 }
 
-/// The parameters of a model, of the kinds up to the last one named, under their published names,
-/// to be written while the model lives.
+/// Tensors that view a model's parameters, of the kinds up to the last one given, under their published
+/// names, for writing.
 template <class Model>
 [[nodiscard]] std::vector<Tensor> published_tensors(const Model& model, std::span<const PublishedName> names,
                                                     ParameterKind last_kind = ParameterKind::unused) {

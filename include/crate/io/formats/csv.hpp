@@ -16,19 +16,20 @@
 #include "crate/io/formats/file_bytes.hpp"
 #include "crate/io/formats/file_replacement.hpp"
 
-// Tokens from CSV text, a line a token, and what else such files hold: names of the columns, row numbers, labels.
+// Tokens from CSV text, one token per line, and what else such files contain: names of columns, row numbers, labels.
 //
-// Fields are separated by the first of these that the first line has: semicolon, comma, tab, |, spaces; "sep=x" in a
-// line of its own says otherwise. They may be quoted, numbers too. Blank lines and lines that begin with # are skipped.
+// The separator is the first of these that occurs in the first line: semicolon, comma, tab, |, spaces; or x if there
+// is a line "sep=x". Fields, including numbers, may be quoted. Blank lines and lines that begin with # are skipped.
 
 namespace crate {
 
-/// Throws FileError, with line and field, for what is no finite number where one should be (it names the likely cause:
-/// a missing value, a decimal comma, a unit, ...), missing labels, lines of different lengths, columns that are asked
-/// for and not there, and where names or row numbers may as well be numbers. Says what a file is that is no CSV.
+/// Throws FileError, with line and field, for a field that should be a finite number and is not (with the likely
+/// cause: a missing value, a decimal comma, a unit, ...), for missing labels, lines of different lengths,
+/// requested columns that do not exist, and if a header or index cannot be distinguished from data. If the file is
+/// not CSV, says what it is.
 [[nodiscard]] CsvTable read_csv_table(const std::filesystem::path& path, const CsvOptions& options = {});
 
-/// The same for text in memory. `source` names it in messages.
+/// read_csv_table for text in memory. `source` names it in messages.
 [[nodiscard]] CsvTable parse_csv_table(std::string_view text, std::string_view source = "in memory",
                                        const CsvOptions& options = {});
 
@@ -36,9 +37,9 @@ namespace crate {
 [[nodiscard]] Matrix<double> read_csv(const std::filesystem::path& path);
 [[nodiscard]] Matrix<double> parse_csv(std::string_view text, std::string_view source = "in memory");
 
-/// Writes d x N tokens, a line a token, fields separated by commas, so that `read_csv` returns exactly them: each
-/// number in the fewest digits that tell it from all others (but 0.0 and 1.0 at the very beginning, where 0 and 1 could
-/// begin names or row numbers). The file is written whole or not at all.
+/// Writes d x N tokens, one per line, separated by commas, so that `read_csv` returns the same numbers: each in the
+/// fewest digits that identify it. If the first field is 0 or 1, it is written as 0.0 or 1.0, so that it is not taken
+/// for a header or index. The file is written completely or not at all.
 template <Scalar S>
 void write_csv(const std::filesystem::path& path, const Matrix<S>& tokens);
 

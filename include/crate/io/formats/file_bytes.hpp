@@ -21,23 +21,23 @@
 
 namespace crate {
 
-/// How the bytes of a file come into memory.
+/// How the bytes of a file are brought into memory.
 enum class FileAccess {
-  map,   ///< mapped: nothing is copied, but who shortens the file meanwhile ends this program
-  copy,  ///< read: for files that others may change at any time
+  map,   ///< mapped without a copy; if another process truncates the file meanwhile, this program crashes (SIGBUS)
+  copy,  ///< read: for files that other processes may change
 };
 
 /// All bytes of a regular file, read-only, as many as it had when it was opened.
-/// Where the system cannot map files, `FileAccess::map` reads as well.
+/// If the system cannot map files, `FileAccess::map` reads them.
 class FileBytes {
  public:
-  /// Throws FileError if the path names no regular file, or one that cannot be read.
+  /// Throws FileError if the path is not a regular file, or cannot be read.
   explicit FileBytes(const std::filesystem::path& path, FileAccess access = FileAccess::map);
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_.get(), size_}; }
 
-  /// Gives the memory that some of the bytes take back to the system, if they are mapped: they stay readable, and come
-  /// from the file again. Of other bytes nothing becomes.
+  /// Releases the memory of some of the bytes, if they are mapped: they stay readable, and are read from the file
+  /// again. No effect on other bytes.
   void release(std::span<const std::byte> part) const;
 
  private:
@@ -97,7 +97,7 @@ inline void FileBytes::release(std::span<const std::byte>) const {}
 
 inline void FileBytes::read(RegularFile& file, const std::filesystem::path& path) {
   std::byte* const data = new (std::nothrow) std::byte[size_];
-  if (data == nullptr) throw file_error(path.string(), "needs ", size_, " bytes of memory, more than there are");
+  if (data == nullptr) throw file_error(path.string(), "needs ", size_, " bytes of memory, more than is available");
   data_ = {data, Deleter{[](const std::byte* bytes, std::size_t) { delete[] bytes; }, size_}};
 
   const std::size_t found = file.read({data, size_});

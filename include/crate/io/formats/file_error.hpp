@@ -8,8 +8,8 @@
 
 namespace crate {
 
-/// The text in quotation marks, fit for one line of an error message: control characters become '?', and of a long text
-/// only the beginning is shown.
+/// The text in quotation marks, suitable for one line of an error message: control characters become '?', and
+/// a long text is truncated.
 [[nodiscard]] inline std::string quote(std::string_view text) {
   constexpr std::size_t limit = 120;
   const bool cut = text.size() > limit;
@@ -27,7 +27,7 @@ namespace crate {
   return result += cut ? "...'" : "'";
 }
 
-/// The error that says in which file what went wrong: "file 'a.csv': line 3: ...".
+/// An error with the name of its file: "file 'a.csv': line 3: ...".
 template <class... Parts>
 [[gnu::cold]] [[nodiscard]] FileError file_error(std::string_view source, const Parts&... parts) {
   return FileError(concatenate("file ", quote(source), ": ", parts...));

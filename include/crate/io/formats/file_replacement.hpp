@@ -26,15 +26,15 @@
 
 namespace crate {
 
-/// Writes a file whole or not at all. The bytes go to a temporary file in the same folder, which `commit` flushes to
-/// the disk and renames; until then, and if anything fails, what stood under the path stays as it was. A file that is
-/// replaced keeps its permissions, a symbolic link stays and what it points to is replaced. What a killed program left
-/// of a replacement goes when the same file is replaced again: a temporary file is locked as long as its writer lives.
-/// The folder is listed for that, so only where there is a file to replace: writing many new ones lists nothing.
+/// Writes a file completely or not at all. The bytes go to a temporary file in the same folder, which `commit` flushes
+/// to the disk and renames; until then, and after any failure, an existing file stays unchanged. A replaced file keeps
+/// its permissions; if the path is a symbolic link, its target is replaced. Temporary files are locked while their
+/// writer lives; those left by a killed program are removed the next time the same file is replaced. The folder is
+/// listed only if there is a file to replace, so that writing many new files stays fast.
 class FileReplacement {
  public:
-  /// Throws FileError if the folder or the file cannot be written to, or if the path names something that is no regular
-  /// file.
+  /// Throws FileError if the folder or the file cannot be written, or if the path is something other
+  /// than a regular file.
   explicit FileReplacement(const std::filesystem::path& path);
   ~FileReplacement();
   FileReplacement(const FileReplacement&) = delete;
@@ -56,12 +56,12 @@ class FileReplacement {
   void open_temporary();
 
   std::filesystem::path path_;    // as given
-  std::filesystem::path target_;  // behind links
+  std::filesystem::path target_;  // after following links
   std::filesystem::path temporary_;
   std::FILE* file_ = nullptr;
 };
 
-/// Throws FileError unless a file can be written there, new or in the place of another; to be known before long work.
+/// Throws FileError unless a file can be written there, new or as a replacement; for checks before long work.
 inline void check_replaceable(const std::filesystem::path& path) { const FileReplacement attempt(path); }
 
 namespace detail {
@@ -69,7 +69,7 @@ namespace detail {
 inline constexpr std::string_view temporary_end = ".tmp";
 inline constexpr std::size_t temporary_digits = 16;
 
-/// Sixteen hexadecimal digits, by chance.
+/// Sixteen random hexadecimal digits.
 inline std::string random_digits() {
   std::random_device random;
   std::string digits;
@@ -77,7 +77,7 @@ inline std::string random_digits() {
   return digits;
 }
 
-/// Whether a temporary file of ours that begins so can have this name.
+/// Whether this can be the name of one of our temporary files with this beginning.
 inline bool is_temporary_name(std::string_view name, std::string_view beginning) {
   if (name.size() != beginning.size() + temporary_digits + temporary_end.size() || !name.starts_with(beginning) ||
       !name.ends_with(temporary_end))
@@ -88,7 +88,7 @@ inline bool is_temporary_name(std::string_view name, std::string_view beginning)
 
 #ifdef CRATE_HAS_DESCRIPTORS
 
-/// Removes a temporary file if nobody holds its lock.
+/// Removes a temporary file if it is not locked.
 inline void remove_if_abandoned(const std::filesystem::path& path) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
   if (file < 0) return;
@@ -98,7 +98,7 @@ inline void remove_if_abandoned(const std::filesystem::path& path) {
   ::close(file);
 }
 
-/// A new file, locked, or -1 with the reason in errno; EEXIST if another name is to be tried.
+/// Creates and locks a new file; -1 with the reason in errno on failure, EEXIST if another name must be tried.
 inline int create_locked(const std::filesystem::path& path, mode_t mode) {
   const int file =
       above_standard_streams(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
@@ -111,8 +111,8 @@ inline int create_locked(const std::filesystem::path& path, mode_t mode) {
   return -1;
 }
 
-/// Gives a new, private file the owner and the permissions of the one that it replaces, as far as this program may:
-/// what cannot be given leaves it more private.
+/// Gives a new, private file the owner and the permissions of the file that it replaces, as far as this program may;
+/// what cannot be transferred leaves it more private.
 inline void inherit_permissions(int file, const struct stat& replaced) {
   mode_t mode = replaced.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
   constexpr auto same_owner = static_cast<uid_t>(-1);
@@ -156,7 +156,7 @@ inline FileError FileReplacement::folder_failure(int reason) const {
   return file_error(path_.string(), "cannot be written: its folder: ", system_message(reason));
 }
 
-/// Links that point to nothing yet are followed too.
+/// Follows links, including those to files that do not exist yet.
 inline void FileReplacement::follow_links() {
   std::error_code error;
   constexpr int as_many_as_the_system_follows = 40;
@@ -168,7 +168,7 @@ inline void FileReplacement::follow_links() {
   }
 }
 
-/// Of a long name only as much as leaves room for the rest.
+/// Truncates long names to leave space for the rest.
 inline std::string FileReplacement::temporary_beginning() const {
   constexpr std::size_t most = 200;
   return target_.filename().string().substr(0, most) + ".crate-";
@@ -228,7 +228,7 @@ inline void FileReplacement::commit() {
 #endif
   std::error_code error;
 #ifdef CRATE_HAS_DESCRIPTORS
-  std::filesystem::rename(temporary_, target_, error);  // still locked: nobody takes it for a left-over
+  std::filesystem::rename(temporary_, target_, error);  // still locked, so that no other process removes it
   if (error) throw failure(error.value());
   std::fclose(std::exchange(file_, nullptr));
 #else

@@ -21,32 +21,31 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
-// Arrays of numpy, as numpy.save writes them: a mark, the version (1, 2 or 3), the length of the header, the header,
-// the elements up to the end of the file.
+// Arrays in numpy's .npy format, written by numpy.save: a magic string, the version (1, 2 or 3), the length of the
+// header, the header, and the elements up to the end of the file.
 // https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 
 namespace crate {
 
-/// The array, as a table of one tensor named "array". Of elements in C order and little-endian nothing is copied before
-/// the tensor is; others (Fortran order, big-endian) are brought into that form. Throws FileError for other files, a
-/// header that says less or more than it should, elements that are no real numbers, integers or booleans, and fewer or
-/// more bytes than they take.
+/// The array, as a table of one tensor named "array". Little-endian elements in C order are not copied; others (Fortran
+/// order, big-endian) are converted. Throws FileError for other files, an invalid header, elements that are not real
+/// numbers, integers or booleans, and on another number of bytes than the header states.
 [[nodiscard]] TensorTable read_npy(const std::filesystem::path& path, FileAccess access = FileAccess::map);
 
-/// The same for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
+/// read_npy for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
 [[nodiscard]] TensorTable parse_npy(std::span<const std::byte> bytes, std::string source = "in memory");
 
 namespace detail {
 
 inline constexpr std::string_view npy_mark = "\x93NUMPY";
 
-/// What keeps the bytes of the array alive.
+/// Keeps the bytes of the array alive.
 struct NpyBytes {
   std::shared_ptr<const FileBytes> file;
   TensorCopies copies = {};
 };
 
-/// The text of the header; leaves the cursor at the first element.
+/// The text of the header; the cursor is then at the first element.
 [[nodiscard]] inline std::string_view npy_header_text(ByteCursor& cursor, std::string_view source) {
   cursor.take_text(npy_mark.size());
   const auto version = cursor.take<std::uint8_t>(), revision = cursor.take<std::uint8_t>();
@@ -57,7 +56,7 @@ struct NpyBytes {
   return cursor.take_text(length);
 }
 
-/// The strides, in elements, of an array whose first index runs fastest, or whose last does.
+/// The strides, in elements, of a packed array in column-major (Fortran) or row-major (C) order.
 [[nodiscard]] inline std::vector<Index> packed_strides(std::span<const Index> shape, bool is_column_major) {
   std::vector<Index> strides(shape.size());
   Index stride = 1;
@@ -69,7 +68,7 @@ struct NpyBytes {
   return strides;
 }
 
-/// Points the tensor at a copy in which the bytes of each element stand in the other order.
+/// Points the tensor to a copy with the bytes of each element reversed.
 inline void reverse_elements(Tensor& tensor, TensorCopies& copies) {
   const auto size = static_cast<std::size_t>(dtype_bits(tensor.dtype)) / 8;
   copies.push_back(std::make_unique_for_overwrite<std::byte[]>(tensor.bytes.size()));

@@ -13,10 +13,10 @@
 
 namespace crate {
 
-/// Larger pictures are refused: a small file can claim any size.
+/// Larger pictures are refused, because a small file can claim any size.
 inline constexpr Index maximal_pixels = 100'000'000;
 
-/// A picture of 8-bit values, by row, column and channel, the channel fastest.
+/// A picture of 8-bit values, in the order row, column, channel, the channel fastest.
 struct Image {
   Index height = 0;
   Index width = 0;
@@ -24,7 +24,7 @@ struct Image {
   std::vector<std::uint8_t> pixels = {};
 };
 
-/// Throws ShapeError unless the image has pixels, and as many as its size says.
+/// Throws ShapeError unless the image has pixels, and as many as its sizes say.
 inline void check_image(const Image& image) {
   constexpr Index largest = std::numeric_limits<Index>::max();
   const bool positive = image.height > 0 && image.width > 0 && image.channels > 0;
@@ -36,10 +36,10 @@ inline void check_image(const Image& image) {
 
 namespace detail {
 
-/// A picture of height x width that takes its pixels from another: its pixel (y, x) is the one with the number
-/// first + y row_step + x column_step there, counted row by row.
+/// A picture of height x width from the pixels of another: pixel (y, x) is pixel number first +
+/// y row_step + x column_step of the other, counted row by row.
 inline Image rearranged(const Image& from, Index height, Index width, Index first, Index row_step, Index column_step) {
-  constexpr Index tile = 32;  // neighbours here may be rows apart there: a tile of both stays in the cache
+  constexpr Index tile = 32;  // neighbours here may be rows apart there; tiles of both stay in the cache
   Image to{height, width, from.channels, {}};
   to.pixels.resize(from.pixels.size());
   for (Index top = 0; top < height; top += tile)
@@ -54,13 +54,13 @@ inline Image rearranged(const Image& from, Index height, Index width, Index firs
   return to;
 }
 
-/// Rows become columns.
+/// The transposed picture.
 [[nodiscard]] inline Image transposed(const Image& image) {
   return rearranged(image, image.width, image.height, 0, 1, image.width);
 }
 
-/// The weights of red, green and blue in brightness (ITU-R BT.601) in units of 2^-16, as the imaging library of the
-/// reference (Pillow) has them, so that every pixel is the same.
+/// The weights of red, green and blue in brightness (ITU-R BT.601) in units of 2^-16, as in Pillow, for
+/// identical pixels.
 inline constexpr std::array<std::uint32_t, 3> brightness_weights{19595, 38470, 7471};
 
 [[nodiscard]] inline Image grey_from_rgb(const Image& image) {
@@ -85,9 +85,9 @@ inline constexpr std::array<std::uint32_t, 3> brightness_weights{19595, 38470, 7
 
 }  // namespace detail
 
-/// The picture in grey (1 channel) or RGB (3). Grey is the brightness 0.299 R + 0.587 G + 0.114 B, rounded; RGB
-/// repeats it, so that a grey picture comes back the same. Throws ShapeError unless the picture has 1 or 3 channels,
-/// and 1 or 3 are asked for.
+/// Converts the picture to grey (1 channel) or RGB (3). Grey is the brightness 0.299 R + 0.587 G + 0.114 B,
+/// rounded; RGB repeats it, so that converting back gives the same grey. Throws ShapeError unless both
+/// numbers of channels are 1 or 3.
 [[nodiscard]] inline Image with_channels(Image image, Index channels) {
   check_image(image);
   for (const Index count : {image.channels, channels})

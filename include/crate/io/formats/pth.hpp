@@ -30,39 +30,38 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
-// What torch.save writes. Since PyTorch 1.6 a zip archive: a pickle that describes the object, and a member for the
-// bytes of each storage. Before, several pickles in a row, the storages behind them.
+// The files of torch.save. Since PyTorch 1.6 they are zip archives: a pickle that describes the object, and a member
+// with the bytes of each storage. Before, they were several pickles in a row, followed by the storages.
 
 namespace crate {
 
-/// The tensors of a PyTorch file (.pth, .pt), zip or legacy, in the order of its dicts. Each has the path that leads to
-/// it as its name, as in 'state_dict.module.cls_token' or 'optimizer.state.0.exp_avg'; `Tensor::key_begin` tells where,
-/// behind the containers, its own key begins. Plain values and texts in nested dicts ('epoch', 'model_args.n_head') are
-/// the metadata.
+/// The tensors of a PyTorch file (.pth, .pt), zip or legacy, in the order of its dicts. The name of each is its path,
+/// such as 'state_dict.module.cls_token' or 'optimizer.state.0.exp_avg'; its own key, after the containers, begins at
+/// `Tensor::key_begin`. Plain values and texts in nested dicts ('epoch', 'model_args.n_head') become the metadata.
 ///
-/// Tensors view the file's bytes, which the table keeps; only those that do not lie row-major in it are copied.
+/// Tensors view the file's bytes, which the table keeps alive; only those that are not row-major in it are copied.
 ///
-/// Nothing in the file is ever executed. What only Python could make (objects of its classes, results of its
-/// functions), such as the arguments of a training program, is left out with all that it holds; only if the weights are
-/// in it, as in a whole model saved instead of its state dict, or in TorchScript, it throws FileError that names it. So
-/// does a damaged or hostile file: checksums, lengths and types are checked, and at most four times the file's size and
-/// three mebibytes are allocated. See `find_weights` for the weights among the tensors.
+/// Nothing in the file is executed. Objects that only Python could make (of its classes, or results of its functions),
+/// such as the arguments of a training program, are left out with their contents; only if the weights are inside such
+/// an object, as in a whole model saved instead of its state dict, or in TorchScript, FileError names it. Damaged or
+/// hostile files are a FileError, too: checksums, lengths and types are checked, and at most four times the file's size
+/// and three mebibytes are allocated. See `find_weights` for the weights among the tensors.
 [[nodiscard]] TensorTable read_pth(const std::filesystem::path& path, FileAccess access = FileAccess::map);
 
-/// The same for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
+/// read_pth for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
 [[nodiscard]] TensorTable parse_pth(std::span<const std::byte> bytes, std::string source = "in memory");
 
 namespace detail {
 
 constexpr std::size_t largest_pickle = std::size_t{1} << 31U;
 
-/// What keeps the bytes of a table's tensors.
+/// Keeps the bytes of a table's tensors alive.
 struct PthMemory {
   std::shared_ptr<const FileBytes> file;
   TensorCopies copies;
 };
 
-/// Throws FileError if there is no tensor but in what only Python could make, or no matrix while there is one in that.
+/// Throws FileError if all tensors, or all matrices, are inside objects that only Python could make.
 inline void check_not_left_out(const TensorTree& tree, const TorchObjects& objects, std::string_view source) {
   if (!tree.left_out) return;
   const auto& made = objects.tensors();
@@ -76,7 +75,7 @@ inline void check_not_left_out(const TensorTree& tree, const TorchObjects& objec
                    objects.describe(object));
 }
 
-/// The table of the tensors in the value, whose storages have their bytes.
+/// The table of the tensors in the value, after the storages received their bytes.
 [[nodiscard]] inline TensorTable pth_table(const PickleValues& values, const TorchObjects& objects, PickleId root,
                                            std::string source, std::shared_ptr<const FileBytes> file) {
   TensorTree tree(values, objects, source);
@@ -87,7 +86,7 @@ inline void check_not_left_out(const TensorTree& tree, const TorchObjects& objec
   return TensorTable(std::move(source), std::move(tree.tensors), std::move(tree.metadata), std::move(memory));
 }
 
-/// What an archive holds that is not PyTorch's.
+/// The content of a zip archive that PyTorch did not write.
 [[nodiscard]] inline std::string describe_members(const StoredZip& archive) {
   const auto is_any = [&](std::string_view ending) {
     const auto& members = archive.members();
@@ -100,7 +99,7 @@ inline void check_not_left_out(const TensorTree& tree, const TorchObjects& objec
   return archive.members().empty() ? "an empty archive" : "one with " + quote(archive.members().front().name);
 }
 
-/// The folder of the archive's members, with its slash.
+/// The folder of the archive's members, with a slash at its end.
 [[nodiscard]] inline std::string pth_folder(const StoredZip& archive, std::string_view source) {
   constexpr std::string_view pickle_name = "/data.pkl";
   std::string folder;
@@ -126,7 +125,7 @@ inline void check_byte_order(const StoredZip& archive, const std::string& folder
   if (order != "little") throw file_error(source, "expected the byte order 'little', found ", quote(order));
 }
 
-/// The bytes that the storage has in the file. Throws FileError unless they are as many as it says.
+/// Gives a storage its bytes in the file. Throws FileError unless their number is as stated.
 inline void set_bytes(TorchStorage& storage, std::span<const std::byte> bytes, std::string_view source) {
   if (bytes.size() % storage.element != 0 || bytes.size() / storage.element != storage.count)
     throw file_error(source, "storage ", quote(storage.key), ": expected ", storage.count, " elements of ",
@@ -134,7 +133,7 @@ inline void set_bytes(TorchStorage& storage, std::span<const std::byte> bytes, s
   storage.bytes = bytes;
 }
 
-/// The bytes of storages that are parts of others.
+/// Gives their bytes to storages that are parts of others.
 inline void set_bytes_of_parts(std::deque<TorchStorage>& storages, std::string_view source) {
   for (TorchStorage& part : storages) {
     if (!part.base) continue;
@@ -168,14 +167,14 @@ inline void set_bytes_of_parts(std::deque<TorchStorage>& storages, std::string_v
     if (storage.base || !storage.is_read) continue;
     const std::span<const std::byte> content = archive.content(concatenate(folder, "data/", storage.key));
     set_bytes(storage, content, source);
-    if (file) file->release(content);  // which the checksum has gone through
+    if (file) file->release(content);  // which is in memory after the checksum
   }
   set_bytes_of_parts(objects.storages(), source);
   return pth_table(values, objects, root, std::move(source), std::move(file));
 }
 
-/// How many bytes at the beginning are the number 0x1950a86a20f9469cfc6c as a pickle, of whatever protocol; 0 if they
-/// are not.
+/// The size of the number 0x1950a86a20f9469cfc6c as a pickle, of any protocol, at the beginning of the bytes; 0 if
+/// they do not begin with it.
 [[nodiscard]] inline std::size_t legacy_mark_size(std::span<const std::byte> bytes) {
   constexpr std::array<unsigned char, 13> number = {0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9,
                                                     0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E};
@@ -190,36 +189,36 @@ inline void set_bytes_of_parts(std::deque<TorchStorage>& storages, std::string_v
   return begin + number.size();
 }
 
-/// Reads the version and the properties of the machine that wrote a legacy file.
+/// Reads and checks the version of a legacy file and the properties of the machine that wrote it.
 inline void check_legacy_writer(Unpickler& pickles, const PickleValues& values, const ByteCursor& stream) {
   const PickleId version = pickles.run();
   if (values.kind(version) != PickleKind::integer || values.integer(version) != 1001)
-    throw stream.error("expected version 1001 of the legacy format, found another");
+    throw stream.error("expected version 1001 of the legacy format, found another version");
   const PickleId machine = pickles.run();
   if (values.kind(machine) != PickleKind::dict || values.count(machine) > 16)
-    throw stream.error("expected the properties of the writing machine, found something else");
+    throw stream.error("expected the properties of the writing machine, found another value");
   const std::vector<PickleId> entries = values.items(machine);
   for (std::size_t i = 0; i + 1 < entries.size(); i += 2)
     if (values.kind(entries[i]) == PickleKind::text && values.text(entries[i]) == "little_endian" &&
         entries[i + 1] != PickleValues::yes)
-      throw stream.error("expected the byte order 'little', found another");
+      throw stream.error("expected the byte order 'little', found another one");
 }
 
-/// Reads the storages behind the pickles, in the order of the keys: the number of elements, then the bytes.
+/// Reads the storages after the pickles, in the order of the keys: the number of elements, then the bytes.
 inline void read_legacy_storages(const PickleValues& values, PickleId keys, ByteCursor& stream, TorchObjects& objects,
                                  std::string_view source) {
   std::map<std::string_view, TorchStorage*> wanted;
   for (TorchStorage& storage : objects.storages())
     if (!storage.base) wanted.emplace(storage.key, &storage);
   if (values.kind(keys) != PickleKind::list || values.count(keys) != wanted.size())
-    throw stream.error("expected a list of the ", wanted.size(), " storages, found something else");
+    throw stream.error("expected a list of the ", wanted.size(), " storages, found another value");
   for (std::uint32_t cell = values.first_cell(keys); cell != PickleValues::no_cell; cell = values.next_cell(cell)) {
     const PickleId key = values.item(cell);
     const auto found = values.kind(key) == PickleKind::text ? wanted.find(values.text(key)) : wanted.end();
-    if (found == wanted.end()) throw stream.error("expected each storage once, found a key of none or of one again");
+    if (found == wanted.end()) throw stream.error("expected each storage once, found an unknown or repeated key");
     TorchStorage& storage = *found->second;
     if (storage.element == 0)
-      throw stream.error("storage ", quote(storage.key), ": expected a known type of elements, found another");
+      throw stream.error("storage ", quote(storage.key), ": expected a known type of elements, found an unknown one");
     const auto count = stream.take<std::uint64_t>();
     if (count != storage.count || count > stream.left() / storage.element)
       throw stream.error("storage ", quote(storage.key), ": expected ", storage.count, " elements, found ", count,
@@ -253,7 +252,7 @@ inline void read_legacy_storages(const PickleValues& values, PickleId keys, Byte
   throw other_file_error(source, "a PyTorch file", bytes);
 }
 
-/// Whether the bytes begin as torch.save begins them, with a zip member or a pickle.
+/// Whether the bytes begin like a file of torch.save, with a zip member or a pickle.
 [[nodiscard]] inline bool begins_as_pth(std::span<const std::byte> bytes) {
   return begins_with(bytes, zip_mark) || legacy_mark_size(bytes) > 0;
 }

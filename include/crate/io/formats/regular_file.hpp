@@ -24,11 +24,11 @@
 #include <cstdio>
 #endif
 
-// The one door to files: what is no regular file is refused before anything waits for it.
+// All files are opened here: a path that is not a regular file is refused before the program could block on it.
 
 namespace crate {
 
-/// What the system says of an error, as the end of a sentence: "permission denied".
+/// The system's description of an error, as the end of a sentence: "permission denied".
 [[nodiscard]] inline std::string system_message(std::error_code error) {
   if (error == std::errc::no_such_file_or_directory) return "no such file";
   std::string message = error.message();
@@ -39,7 +39,7 @@ namespace crate {
   return system_message(std::error_code(error_number, std::generic_category()));
 }
 
-/// Whether anything has this path. Where that cannot be told, the answer is yes, so that opening it says what is wrong.
+/// Whether the path exists. True if that is unknown, so that opening it reports the problem.
 [[nodiscard]] inline bool path_exists(const std::filesystem::path& path) {
   std::error_code error;
   const auto type = std::filesystem::status(path, error).type();
@@ -67,20 +67,20 @@ inline void check_regular(const std::filesystem::path& path, std::filesystem::fi
   }
 }
 
-/// A regular file, open for reading. Nothing is read or waited for before its kind is known, and that is the kind of
-/// what was opened, whatever has the path by then.
+/// A regular file, open for reading. Its kind is checked before anything could block, and on the open descriptor, so
+/// that a concurrent rename does not matter.
 class RegularFile {
  public:
-  /// Throws FileError if the path names no regular file, or one that cannot be opened.
+  /// Throws FileError if the path is not a regular file, or cannot be opened.
   explicit RegularFile(const std::filesystem::path& path);
   RegularFile(const RegularFile&) = delete;
   RegularFile& operator=(const RegularFile&) = delete;
   ~RegularFile();
 
-  /// In bytes, when it was opened.
+  /// Size in bytes when it was opened.
   [[nodiscard]] std::size_t size() const { return size_; }
 
-  /// The next bytes, as many as fit, or fewer where the file ends. Throws FileError if they cannot be read.
+  /// Reads the next bytes, as many as fit, or fewer at the end of the file. Throws FileError on failure.
   std::size_t read(std::span<std::byte> out);
 
 #ifdef CRATE_HAS_DESCRIPTORS
@@ -111,8 +111,8 @@ namespace detail {
   return S_ISBLK(status.st_mode) ? file_type::block : file_type::unknown;
 }
 
-/// The descriptor, moved if it is that of a standard stream which was closed: what the program prints there must not go
-/// into a file. -1 with the reason in errno if that fails.
+/// Moves a descriptor that has the number of a closed standard stream, so that the program's output does not go into
+/// the file. Returns -1 with the reason in errno on failure.
 [[nodiscard]] inline int above_standard_streams(int file) {
   if (file < 0 || file > STDERR_FILENO) return file;
   const int moved = ::fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -122,8 +122,8 @@ namespace detail {
   return moved;
 }
 
-/// Opens a regular file without waiting, and looks at what was opened. Throws FileError: "cannot be opened: permission
-/// denied", "expected a regular file, found a pipe".
+/// Opens a regular file without blocking, and checks what was opened. Throws FileError such as "cannot be opened:
+/// permission denied" or "expected a regular file, found a pipe".
 [[nodiscard]] inline std::pair<int, struct stat> open_regular(const std::filesystem::path& path, int flags,
                                                               std::string_view failure = "cannot be opened: ") {
   constexpr mode_t all_that_the_mask_allows = 0666;
@@ -131,7 +131,7 @@ namespace detail {
       above_standard_streams(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, all_that_the_mask_allows));
   const int reason = errno;
   struct stat status = {};
-  if (file < 0) {  // a socket cannot be opened, a folder not be written: what it is says more than that
+  if (file < 0) {  // the kind of file explains the failure better: sockets cannot be opened, folders not be written
     if (::stat(path.c_str(), &status) == 0) check_regular(path, file_type_of(status));
     throw file_error(path.string(), failure, system_message(reason));
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -34,30 +34,31 @@
 
 namespace crate {
 
-/// The tensors of a safetensors file. They view its bytes, which the table keeps: nothing is copied before a tensor is.
-/// The whole structure is checked first, and every fault throws FileError: lengths, JSON, dtypes, shapes, and that the
-/// tensors fill the data without hole, overlap or remainder. Takes memory for the header alone: at most four times its
-/// size and a mebibyte.
+/// The tensors of a safetensors file. They view the file's bytes, which the table keeps alive; nothing is
+/// copied. The whole structure is checked first, and every fault throws FileError: lengths, JSON, dtypes,
+/// shapes, and gaps, overlaps or a remainder in the data. Memory is needed for the header only: at most four
+/// times its size and a mebibyte.
 [[nodiscard]] TensorTable read_safetensors(const std::filesystem::path& path, FileAccess access = FileAccess::map);
 
-/// The same for bytes in memory, which must outlive the table and all its copies. `source` names them in messages.
+/// read_safetensors for bytes in memory, which must outlive the table and all its copies. `source` names
+/// them in messages.
 [[nodiscard]] TensorTable parse_safetensors(std::span<const std::byte> bytes, std::string source = "in memory");
 
-/// Writes tensors and texts, whole or not at all, in the order of the reference implementation (dtype by falling
-/// alignment, then name): what that wrote is written again byte for byte. Throws FileError if the file cannot be
-/// written, or if `read_safetensors` would refuse it: two tensors of one name, a name too long or not UTF-8, bytes that
-/// do not fit the shape. The checksum among the texts of another file, and the format that promises one, are left out.
+/// Writes tensors and texts, completely or not at all, in the order of the reference implementation (dtype by
+/// decreasing alignment, then name), whose files are reproduced byte for byte. Throws FileError if the file cannot be
+/// written, or if `read_safetensors` would refuse it: duplicate names, a name too long or not UTF-8, bytes that do not
+/// fit the shape. The checksum in the metadata of another file, and the format that requires one, are left out.
 void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                        const Metadata& metadata = {});
 
-/// The same with a checksum of the whole file as its first text, without which no byte of it can change and still be
-/// read here. Others read the file as any other.
+/// write_safetensors with a checksum of the whole file as its first text, so that reading it here detects any change.
+/// Other software reads the file as any other.
 void write_checked_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                                Metadata metadata = {});
 
 namespace detail {
 
-/// The length of the header that the first bytes tell, if there are as many.
+/// The length of the header in the first bytes, if there are enough.
 [[nodiscard]] inline std::optional<std::uint64_t> safetensors_header_length(std::span<const std::byte> bytes) {
   std::uint64_t length = 0;
   if (bytes.size() < sizeof length) return std::nullopt;
@@ -65,7 +66,7 @@ namespace detail {
   return length;
 }
 
-/// Whether the header begins, behind its length, with an object.
+/// Whether the header, after its length, begins with an object.
 [[nodiscard]] inline bool has_object_in_header(std::span<const std::byte> bytes) {
   constexpr std::size_t looked_at = 1024;
   const std::string_view header = first_text(bytes, looked_at).substr(sizeof(std::uint64_t));
@@ -73,14 +74,14 @@ namespace detail {
   return start != std::string_view::npos && header[start] == '{';
 }
 
-/// Whether the bytes begin as safetensors do, with a length that a header may have and an object; the file may still be
-/// too short.
+/// Whether the bytes begin like a safetensors file, with a possible length of the header and an object; the
+/// file may still be too short.
 [[nodiscard]] inline bool begins_as_safetensors(std::span<const std::byte> bytes) {
   const auto length = safetensors_header_length(bytes);
   return length && *length <= SafetensorsLimits::header_bytes && has_object_in_header(bytes);
 }
 
-/// The text of the header. Throws FileError unless the file is long enough for it.
+/// The text of the header. Throws FileError if the file is shorter.
 [[nodiscard]] inline std::string_view safetensors_header_text(std::span<const std::byte> bytes,
                                                               std::string_view source) {
   const auto length = safetensors_header_length(bytes);
@@ -96,8 +97,8 @@ namespace detail {
   return first_text(bytes.subspan(sizeof *length), static_cast<std::size_t>(*length));
 }
 
-/// Throws FileError if there is no object, a zero byte (where the JSON parser would stop), or a stretch between
-/// quotation marks so long that an error message about it would need much memory.
+/// Throws FileError if there is no object, a zero byte (at which the JSON parser would stop), or so much text between
+/// quotation marks that an error message about it would need much memory.
 inline void check_before_parsing(std::string_view header, std::string_view source) {
   const std::size_t start = header.find_first_not_of(" \t\r\n");
   if (start == std::string_view::npos || header[start] != '{')
@@ -120,8 +121,8 @@ inline void check_before_parsing(std::string_view header, std::string_view sourc
   check_distance(header.size());
 }
 
-/// Sorts the tensors as they lie in the file. Throws FileError unless they fill the data without hole, overlap or
-/// remainder.
+/// Sorts the tensors by their place in the file. Throws FileError if there are gaps, overlaps or a
+/// remainder in the data.
 inline void order_and_check_layout(std::vector<Tensor>& tensors, std::span<const std::byte> data,
                                    std::string_view source) {
   const auto begin = [&](const Tensor& tensor) { return tensor.bytes.data() - data.data(); };
@@ -154,7 +155,7 @@ inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::stri
   return TensorTable(std::move(source), std::move(tensors), std::move(header.metadata), std::move(file));
 }
 
-/// The tensors in the order in which they are written.
+/// The tensors in the order of writing.
 [[nodiscard]] inline std::vector<const Tensor*> writing_order(const std::vector<Tensor>& tensors) {
   std::vector<const Tensor*> order;
   order.reserve(tensors.size());
@@ -216,7 +217,7 @@ inline TensorTable parse_safetensors(std::span<const std::byte> bytes, std::stri
   return frame += header;
 }
 
-/// Throws FileError if the reader would refuse these tensors.
+/// Throws FileError if read_safetensors would refuse these tensors.
 inline void check_writable(const std::vector<Tensor>& tensors, std::string_view source) {
   std::vector<std::string_view> names;
   names.reserve(tensors.size());
@@ -234,7 +235,7 @@ inline void check_writable(const std::vector<Tensor>& tensors, std::string_view 
     throw file_error(source, "cannot be written: expected one tensor ", quote(*twin), ", found two");
 }
 
-/// Throws FileError if the reader would refuse these texts.
+/// Throws FileError if read_safetensors would refuse these texts.
 inline void check_writable(const Metadata& metadata, std::string_view source) {
   check_unique_keys(metadata, source);
   if (metadata.size() > SafetensorsLimits::metadata_entries)

@@ -26,14 +26,14 @@
 
 static_assert(std::endian::native == std::endian::little, "tensor files are little-endian, and so must the machine be");
 
-// Numbers from and to tensors.
+// Converts numbers from and to tensors.
 
 namespace crate {
 
 namespace detail {
 
-/// The value of an IEEE half precision number, exactly. Without branches, so that loops over it vectorise, and without
-/// arithmetic on subnormal numbers, which some programs switch off.
+/// The exact value of an IEEE half precision number. Without branches, so that loops over it vectorise, and without
+/// arithmetic on subnormal numbers, which some programs disable.
 [[nodiscard]] inline float float_from_f16(std::uint16_t half) {
   constexpr std::uint32_t exponent_shift = std::uint32_t{127 - 15} << 23;
   const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7FFFU) << 13;
@@ -72,7 +72,7 @@ void copy_elements(std::span<const std::byte> bytes, std::span<Target> target) {
   }
 }
 
-/// Elements of a tensor; throws FileError unless `bytes` holds just as many.
+/// The number of elements of a tensor; throws FileError unless `bytes` has the size for it.
 [[nodiscard]] inline std::size_t element_count(const Tensor& tensor) {
   const std::optional<std::size_t> expected = byte_count(tensor.dtype, tensor.shape);
   if (!expected || *expected != tensor.bytes.size())
@@ -90,8 +90,8 @@ inline void check_rank(const Tensor& tensor, std::size_t rank) {
 
 namespace detail {
 
-/// Copies elements from number `begin` on, as many as `target` has. Throws FileError unless they are floating-point
-/// numbers.
+/// Copies elements from number `begin` on, as many as `target` has. Throws FileError unless they are
+/// floating-point numbers.
 template <Scalar S>
 void copy_from(const Tensor& tensor, std::size_t begin, std::span<S> target) {
   const auto size = static_cast<std::size_t>(dtype_bits(tensor.dtype)) / 8;
@@ -110,14 +110,13 @@ void copy_from(const Tensor& tensor, std::size_t begin, std::span<S> target) {
   }
 }
 
-/// Throws FileError unless the tensor has as many elements.
+/// Throws FileError unless the tensor has this number of elements.
 inline void check_element_count(const Tensor& tensor, std::size_t expected) {
   if (element_count(tensor) != expected)
     throw tensor_error(tensor, "expected ", expected, " elements, found shape ", shape_text(tensor.shape));
 }
 
-/// Whether no number is infinite or NaN, by their bits, which hold even where a compiler takes all numbers to be
-/// finite.
+/// Whether no number is infinite or nan; by their bits, which works even if the compiler assumes finite numbers.
 template <Scalar S>
 [[nodiscard]] bool all_finite(std::span<const S> numbers) {
   using Bits = std::conditional_t<sizeof(S) == sizeof(std::uint32_t), std::uint32_t, std::uint64_t>;
@@ -128,7 +127,7 @@ template <Scalar S>
   return (carried & sign) == 0;
 }
 
-/// "[2, 3]": where an element of a row-major tensor is.
+/// "[2, 3]": the indices of an element of a row-major tensor.
 [[nodiscard]] inline std::string place_text(std::span<const Index> shape, std::size_t element) {
   std::vector<Index> place(shape.size());
   for (std::size_t i = shape.size(); i > 0; --i) {
@@ -139,7 +138,7 @@ template <Scalar S>
   return shape_text(place);
 }
 
-/// The error that counts the numbers that are not finite as S, and shows the first.
+/// The error for numbers that are not finite as S: their count, and the first one.
 template <Scalar S>
 [[nodiscard]] FileError not_finite_error(const Tensor& tensor) {
   const std::size_t elements = element_count(tensor);
@@ -162,20 +161,19 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// Copies the elements of a tensor of floating-point numbers, row-major, into `target`. Every F16, BF16 and F32 value
-/// is kept exactly; F64 is rounded if the target is float. Throws FileError for another dtype or another number of
-/// elements.
+/// Copies the elements of a tensor of floating-point numbers, row-major, into `target`. F16, BF16 and F32 values are
+/// kept exactly; F64 is rounded if the target is float. Throws FileError for another dtype or number of elements.
 template <Scalar S>
 void copy_values(const Tensor& tensor, std::span<S> target) {
   detail::check_element_count(tensor, target.size());
   detail::copy_from(tensor, 0, target);
 }
 
-/// The same; throws FileError, with the first place, also if a number is NaN or infinite, or F64 and too large for
-/// float.
+/// copy_values that also throws FileError, with the first place, if a number is nan, infinite, or an F64
+/// too large for float.
 template <Scalar S>
 void copy_finite_values(const Tensor& tensor, std::span<S> target) {
-  constexpr std::size_t block = 4096;  // numbers that the first level of the cache holds
+  constexpr std::size_t block = 4096;  // numbers that fit into the first-level cache
   detail::check_element_count(tensor, target.size());
   for (std::size_t begin = 0; begin < target.size(); begin += block) {
     const std::span<S> part = target.subspan(begin, std::min(block, target.size() - begin));
@@ -184,8 +182,8 @@ void copy_finite_values(const Tensor& tensor, std::span<S> target) {
   }
 }
 
-/// The tensor [columns, rows] of the same numbers, with bytes of its own. Throws FileError unless it has two dimensions
-/// and whole bytes an element.
+/// The transposed tensor [columns, rows], with bytes of its own. Throws FileError unless it has two dimensions
+/// and elements of whole bytes.
 [[nodiscard]] inline Tensor transposed(const Tensor& tensor) {
   detail::check_rank(tensor, 2);
   static_cast<void>(detail::element_count(tensor));
@@ -208,7 +206,7 @@ void copy_finite_values(const Tensor& tensor, std::span<S> target) {
 
 namespace detail {
 
-/// Room for the tokens of a tensor.
+/// A matrix of the size for the tokens of a tensor.
 template <Scalar S>
 [[nodiscard]] Matrix<S> tokens_of_shape(const Tensor& tensor) {
   if (tensor.shape.size() < 2)
@@ -221,7 +219,7 @@ template <Scalar S>
 
 }  // namespace detail
 
-/// Tokens from a tensor [N, d], as d x N: the same bytes. A tensor [B, N, d] gives d x (B N), and so on.
+/// Tokens from a tensor [N, d], as d x N: the bytes are the same. A tensor [B, N, d] gives d x (B N), and so on.
 template <Scalar S>
 [[nodiscard]] Matrix<S> tokens_from(const Tensor& tensor) {
   Matrix<S> tokens = detail::tokens_of_shape<S>(tensor);
@@ -231,8 +229,8 @@ template <Scalar S>
 
 namespace detail {
 
-/// Copies numbers of any kind, row-major. Throws FileError for complex numbers and those of 8 bits and fewer that are
-/// no integers.
+/// Copies numbers of any kind, row-major. Throws FileError for complex numbers and floating-point
+/// numbers of 8 bits or less.
 template <Scalar S>
 void copy_numbers(const Tensor& tensor, std::span<S> target) {
   switch (tensor.dtype) {
@@ -267,8 +265,8 @@ void copy_numbers(const Tensor& tensor, std::span<S> target) {
 
 }  // namespace detail
 
-/// Tokens from a tensor [N, d] as `tokens_from`, of real numbers, integers or booleans (0 or 1), rounded to what S
-/// holds. Throws FileError for elements of other dtypes.
+/// Tokens from a tensor [N, d] of real numbers, integers or booleans (0 or 1), as `tokens_from`, rounded to S. Throws
+/// FileError for elements of other dtypes.
 template <Scalar S>
 [[nodiscard]] Matrix<S> tokens_from_numbers(const Tensor& tensor) {
   Matrix<S> tokens = detail::tokens_of_shape<S>(tensor);
@@ -359,13 +357,14 @@ inline constexpr std::optional<Dtype> dtype_of<bool> = Dtype::boolean;
 
 }  // namespace detail
 
-/// What a tensor's elements may be made from: double, float, half, bfloat16, 64 and 32 bit integers, bytes, bool.
+/// Types of elements from which tensors can be made: double, float, half, bfloat16, 64 and 32 bit
+/// integers, bytes, bool.
 template <class T>
 concept TensorElement = detail::dtype_of<T>
 .has_value();
 
-/// The tensor of these elements, row-major, to be written while they live. Throws ShapeError unless the shape has as
-/// many.
+/// A tensor that views these elements, row-major, for writing. Throws ShapeError unless their number is
+/// that of the shape.
 template <TensorElement T>
 [[nodiscard]] Tensor tensor_of(std::string name, std::vector<Index> shape, std::span<const T> elements) {
   const std::span<const std::byte> bytes = std::as_bytes(elements);
@@ -377,7 +376,7 @@ template <TensorElement T>
   return {std::move(name), dtype, 0, std::move(shape), bytes, {}};
 }
 
-/// The tensor [N, d] of d x N tokens, to be written while they live: the same bytes.
+/// A tensor [N, d] that views d x N tokens, for writing: the bytes are the same.
 template <Scalar S>
 [[nodiscard]] Tensor tokens_tensor(std::string name, const Matrix<S>& tokens) {
   return tensor_of(std::move(name), {tokens.cols(), tokens.rows()},
@@ -386,7 +385,7 @@ template <Scalar S>
 template <Scalar S>
 Tensor tokens_tensor(std::string name, const Matrix<S>&& tokens) = delete;
 
-/// The tensor [rows, columns] of a matrix, to be written while it lives.
+/// A tensor [rows, columns] that views a matrix, for writing.
 template <Scalar S>
 [[nodiscard]] Tensor matrix_tensor(std::string name, const RowMajorMatrix<S>& matrix) {
   return tensor_of(std::move(name), {matrix.rows(), matrix.cols()},
@@ -395,7 +394,7 @@ template <Scalar S>
 template <Scalar S>
 Tensor matrix_tensor(std::string name, const RowMajorMatrix<S>&& matrix) = delete;
 
-/// The tensor [n] of a vector, to be written while it lives.
+/// A tensor [n] that views a vector, for writing.
 template <Scalar S>
 [[nodiscard]] Tensor vector_tensor(std::string name, const Vector<S>& vector) {
   return tensor_of(std::move(name), {vector.size()},

@@ -23,12 +23,12 @@
 #include "crate/io/formats/file_bytes.hpp"
 #include "crate/io/formats/file_error.hpp"
 
-// What a file of tensors holds: arrays by name, and texts beside them.
+// The content of a file of tensors: arrays by name, and texts.
 
 namespace crate {
 
-/// What the elements of a stored tensor are. The order is that of safetensors files, backwards: f64 is written before
-/// f32.
+/// The type of a stored tensor's elements. The order is the reverse of that in safetensors files: f64 is
+/// written before f32.
 enum class Dtype : std::uint8_t {
   boolean,
   f4,
@@ -87,21 +87,21 @@ inline constexpr std::array<DtypeProperties, 22> dtype_table = {{
   return std::nullopt;
 }
 
-/// An array in a file, or one to be written: row-major, packed, little-endian, at any address. Owns its name and shape;
-/// its bytes belong to the table that it was read into, to the matrix that it was made from, or to `owner`.
+/// An array in a file, or one to be written: row-major, packed, little-endian, at any address. It owns its name and
+/// shape; its bytes belong to the table that it was read into, to the matrix that it was made from, or to `owner`.
 struct Tensor {
   std::string name = {};
   Dtype dtype = Dtype::f32;
-  std::uint32_t key_begin = 0;    ///< where in the name its key in the innermost of nested dicts begins
+  std::uint32_t key_begin = 0;    ///< where in the name its key in the innermost nested dict begins
   std::vector<Index> shape = {};  ///< outermost dimension first; empty: one number
   std::span<const std::byte> bytes = {};
-  std::string_view source = {};            ///< the file it was read from, for messages
-  const FileBytes* file = nullptr;         ///< in which the bytes may lie; who points them elsewhere clears it
-  std::shared_ptr<const void> owner = {};  ///< keeps the bytes alive where nothing else does
+  std::string_view source = {};            ///< the file from which it was read, for messages
+  const FileBytes* file = nullptr;         ///< the file of the bytes, if any; clear it when you change them
+  std::shared_ptr<const void> owner = {};  ///< keeps the bytes alive if nothing else does
 };
 
-/// For a tensor that is not needed any more: gives the memory of its bytes back where a file is mapped. Read again,
-/// they come from the file again.
+/// Releases the memory of a tensor's bytes in a mapped file when it is no longer needed; a later access reads
+/// them from the file again.
 inline void release(const Tensor& tensor) {
   if (tensor.file != nullptr) tensor.file->release(tensor.bytes);
 }
@@ -116,8 +116,8 @@ inline void release(const Tensor& tensor) {
   return text += ']';
 }
 
-/// Bytes of a packed tensor, or nothing if a dimension is negative, the product overflows (zeros counted as ones), or
-/// the last byte is not full.
+/// The number of bytes of a packed tensor; nothing if a dimension is negative, the product overflows (zeros count as
+/// ones), or the last byte is not full.
 [[nodiscard]] inline std::optional<std::size_t> byte_count(Dtype dtype, std::span<const Index> shape) {
   constexpr Index largest = std::numeric_limits<Index>::max();
   Index bits = dtype_bits(dtype);
@@ -134,47 +134,46 @@ inline void release(const Tensor& tensor) {
   return static_cast<std::size_t>(bits / 8);
 }
 
-/// The error that says of which tensor in which file it is: "file 'a.safetensors': tensor 'Z': expected ..., found
-/// ...".
+/// An error with the names of its file and tensor: "file 'a.safetensors': tensor 'Z': expected ..., found ...".
 template <class... Parts>
 [[gnu::cold]] [[nodiscard]] FileError tensor_error(const Tensor& tensor, const Parts&... parts) {
   const std::string message = concatenate("tensor ", quote(tensor.name), ": ", parts...);
   return tensor.source.empty() ? FileError(message) : file_error(tensor.source, message);
 }
 
-/// Texts that a file carries beside its tensors, in its own order.
+/// Texts that a file contains in addition to its tensors, in the file's order.
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
-/// The tensors of a file, by name, with the memory that their bytes lie in. Copies share that memory.
+/// The tensors of a file, by name, with the memory of their bytes. Copies share this memory.
 class TensorTable {
  public:
-  /// `source` names the file in messages; `owner` keeps the bytes of the tensors alive. Throws FileError if two tensors
-  /// have one name.
+  /// `source` names the file in messages; `owner` keeps the bytes of the tensors alive. Throws FileError if two
+  /// tensors have the same name.
   TensorTable(std::string source, std::vector<Tensor> tensors, Metadata metadata, std::shared_ptr<const void> owner);
 
   [[nodiscard]] const std::string& source() const { return *source_; }
   [[nodiscard]] const Metadata& metadata() const { return metadata_; }
 
-  /// In the order in which the bytes lie in the file.
+  /// In the order of their bytes in the file.
   [[nodiscard]] const std::vector<Tensor>& tensors() const& { return tensors_; }
   const std::vector<Tensor>& tensors() const&& = delete;
 
-  /// The tensors, taken out of a table that is not needed any more. Their bytes live as long as what `owner` gave
-  /// before.
+  /// Moves the tensors out of a table that is no longer needed. Their bytes live as long as a copy of
+  /// owner(), made before.
   [[nodiscard]] std::vector<Tensor> take_tensors() && { return std::move(tensors_); }
 
-  /// What keeps the bytes of the tensors alive.
+  /// Keeps the bytes of the tensors alive.
   [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
 
-  /// The tensor, or nullptr if there is none of that name.
+  /// The tensor of this name; nullptr if there is none.
   [[nodiscard]] const Tensor* find(std::string_view wanted) const&;
   const Tensor* find(std::string_view wanted) const&& = delete;
 
-  /// The tensor. Throws FileError if there is none of that name.
+  /// The tensor of this name. Throws FileError if there is none.
   [[nodiscard]] const Tensor& at(std::string_view wanted) const&;
   const Tensor& at(std::string_view wanted) const&& = delete;
 
-  /// The text that the file's metadata holds under `key`, or nullptr.
+  /// The text under `key` in the file's metadata; nullptr if there is none.
   [[nodiscard]] const std::string* find_metadata(std::string_view key) const&;
   const std::string* find_metadata(std::string_view key) const&& = delete;
 
@@ -222,7 +221,7 @@ inline const std::string* TensorTable::find_metadata(std::string_view key) const
   return found != metadata_.end() ? &found->second : nullptr;
 }
 
-/// Whether there is a tensor of F64: then a model computes in double, otherwise in float.
+/// Whether a tensor is F64; a model with such weights computes in double, others in float.
 [[nodiscard]] inline bool holds_doubles(const TensorTable& table) {
   const auto& tensors = table.tensors();
   return std::any_of(tensors.begin(), tensors.end(), [](const Tensor& tensor) { return tensor.dtype == Dtype::f64; });

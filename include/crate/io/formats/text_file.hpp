@@ -22,7 +22,7 @@
 
 namespace crate {
 
-/// All of a text file, as it is. Throws FileError if the path names no regular file, or one that cannot be read.
+/// The unchanged content of a text file. Throws FileError if the path is not a regular file, or cannot be read.
 [[nodiscard]] inline std::string read_text(const std::filesystem::path& path) {
   const FileBytes file(path, FileAccess::copy);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
@@ -36,12 +36,12 @@ namespace detail {
   return text;
 }
 
-/// What a file of text holds, without a byte order mark.
+/// The content of a text file without a byte order mark.
 [[nodiscard]] inline std::string_view text_of(const FileBytes& file) {
   return without_byte_order_mark({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
 }
 
-/// Takes the first line off a text, and gives it without its end ("\n" or "\r\n").
+/// Removes and returns the first line of a text, without its end ("\n" or "\r\n").
 [[nodiscard]] inline std::string_view take_line(std::string_view& text) {
   std::string_view line = text.substr(0, text.find('\n'));
   text.remove_prefix(line.size() < text.size() ? line.size() + 1 : line.size());
@@ -51,8 +51,8 @@ namespace detail {
 
 }  // namespace detail
 
-/// The lines of a text, from any system: without line ends ("\n" or "\r\n"), the byte order mark in front, and empty
-/// lines at the end.
+/// The lines of a text from any system, without line ends ("\n" or "\r\n"), a leading byte order mark,
+/// and empty lines at the end.
 [[nodiscard]] inline std::vector<std::string> lines_in(std::string_view text) {
   std::vector<std::string> lines;
   for (std::string_view rest = detail::without_byte_order_mark(text); !rest.empty();)
@@ -61,13 +61,13 @@ namespace detail {
   return lines;
 }
 
-/// The lines of a text file, as lines_in gives them. Throws as read_text.
+/// The lines of a text file, as in lines_in. Throws as read_text.
 [[nodiscard]] inline std::vector<std::string> read_lines(const std::filesystem::path& path) {
   return lines_in(detail::text_of(FileBytes(path, FileAccess::copy)));
 }
 
-/// Appends to a text file, which it begins if there is none. Throws FileError if the path names something else, or a
-/// file that cannot be written.
+/// Appends to a text file; creates it if necessary. Throws FileError if the path is not a regular file,
+/// or cannot be written.
 void append_text(const std::filesystem::path& path, std::string_view text);
 
 #ifdef CRATE_HAS_DESCRIPTORS

@@ -20,13 +20,13 @@
 #include "crate/io/pictures/detail/folder_entries.hpp"
 #include "crate/io/pictures/image_data_set.hpp"
 
-// The binary formats of CIFAR-10 and CIFAR-100: records of labels, a byte each, and the red, green and blue values of
-// 32 x 32 pixels, row by row. A record of CIFAR-10 begins with one label, of CIFAR-100 with two: of 20 coarse classes,
-// of 100 fine ones.
+// The binary formats of CIFAR-10 and CIFAR-100: records of labels, one byte each, and the red, green and blue
+// values of 32 x 32 pixels, row by row. CIFAR-10 has one label per record, CIFAR-100 two: one of 20 coarse classes
+// and one of 100 fine ones.
 
 namespace crate {
 
-/// Which labels of CIFAR-100 are read.
+/// The labels to read from CIFAR-100.
 enum class Cifar100Labels { fine, coarse };
 
 namespace detail {
@@ -35,7 +35,7 @@ inline constexpr std::size_t cifar_pixels = 3072;
 
 struct CifarFormat {
   std::size_t labels;  ///< bytes before the pixels
-  std::size_t label;   ///< which of them is read
+  std::size_t label;   ///< index of the label to read
   Index classes;
 
   [[nodiscard]] std::size_t record() const { return labels + cifar_pixels; }
@@ -48,7 +48,7 @@ inline constexpr CifarFormat cifar10_format{.labels = 1, .label = 0, .classes = 
   return {.labels = 2, .label = fine ? 1U : 0U, .classes = fine ? 100 : 20};
 }
 
-/// The number of records. Throws FileError unless they are whole.
+/// The number of records. Throws FileError if the last one is incomplete.
 inline std::size_t count_cifar_records(const std::filesystem::path& path, std::span<const std::byte> content,
                                        const CifarFormat& format) {
   const std::size_t bytes = content.size();
@@ -86,7 +86,7 @@ inline ImageDataSet read_cifar(const std::vector<std::filesystem::path>& paths, 
   return data;
 }
 
-/// Whether a file has the name of CIFAR records that begins with one of these.
+/// Whether a file has the name of CIFAR records, ending in ".bin", with one of these beginnings.
 [[nodiscard]] inline bool is_cifar_name(std::string_view name, std::span<const std::string_view> beginnings) {
   return name.ends_with(".bin") && std::any_of(beginnings.begin(), beginnings.end(),
                                                [&](std::string_view beginning) { return name.starts_with(beginning); });
@@ -95,7 +95,7 @@ inline ImageDataSet read_cifar(const std::vector<std::filesystem::path>& paths, 
 inline constexpr std::array<std::string_view, 2> cifar_training{"data_batch", "train"};
 inline constexpr std::array<std::string_view, 1> cifar_test{"test"};
 
-/// The files in a folder whose name begins with one of these and ends in ".bin", in order of name.
+/// The files in a folder whose name has one of these beginnings and ends in ".bin", ordered by name.
 inline std::vector<std::filesystem::path> find_cifar_files(const std::filesystem::path& folder,
                                                            std::span<const std::string_view> beginnings) {
   std::vector<std::filesystem::path> found;
@@ -105,8 +105,8 @@ inline std::vector<std::filesystem::path> find_cifar_files(const std::filesystem
   return found;
 }
 
-/// The lines that are not blank, without white space behind them, wherever the file was written. Of more than one above
-/// `count` the rest is left out. Throws FileError unless there are so many.
+/// The lines that are not blank, without white space at their ends. If there are more than `count` + 1, the rest is not
+/// read. Throws FileError unless there are `count`.
 inline std::vector<std::string> read_class_names(const std::filesystem::path& path, Index count) {
   const FileBytes file(path, FileAccess::copy);
   const auto most = static_cast<std::size_t>(count);
@@ -134,26 +134,25 @@ inline TrainingAndTest read_cifar_folder(const std::filesystem::path& folder, co
 }  // namespace detail
 
 /// All records of these files of CIFAR-10, one file after another. Classes are named by their numbers, 0 to 9.
-/// Throws FileError that names the file: not whole records, or a label above 9.
+/// Throws FileError that names a file with incomplete records or a label above 9.
 [[nodiscard]] inline ImageDataSet read_cifar10(const std::vector<std::filesystem::path>& paths) {
   return detail::read_cifar(paths, detail::cifar10_format);
 }
 
-/// CIFAR-10 from a folder: data_batch*.bin or train*.bin, and test*.bin; names of the classes from batches.meta.txt if
-/// it is there. Throws as read_cifar10, and unless there are ten names.
+/// CIFAR-10 from a folder: data_batch*.bin or train*.bin, and test*.bin; class names from batches.meta.txt if it
+/// exists. Throws as read_cifar10, and unless there are ten names.
 [[nodiscard]] inline TrainingAndTest read_cifar10_folder(const std::filesystem::path& folder) {
   return detail::read_cifar_folder(folder, detail::cifar10_format, "batches.meta.txt");
 }
 
-/// All records of these files of CIFAR-100. Throws as read_cifar10, on a label above 99, or 19 if the coarse ones are
-/// read.
+/// All records of these files of CIFAR-100. Throws as read_cifar10, on a label above 99, or above 19 for coarse labels.
 [[nodiscard]] inline ImageDataSet read_cifar100(const std::vector<std::filesystem::path>& paths,
                                                 Cifar100Labels labels = Cifar100Labels::fine) {
   return detail::read_cifar(paths, detail::cifar100_format(labels));
 }
 
-/// CIFAR-100 from a folder: train*.bin and test*.bin; names of the classes from fine_label_names.txt or
-/// coarse_label_names.txt if it is there. Throws as read_cifar100, and unless there is a name for each class.
+/// CIFAR-100 from a folder: train*.bin and test*.bin; class names from fine_label_names.txt or coarse_label_names.txt
+/// if it exists. Throws as read_cifar100, and unless there is a name for each class.
 [[nodiscard]] inline TrainingAndTest read_cifar100_folder(const std::filesystem::path& folder,
                                                           Cifar100Labels labels = Cifar100Labels::fine) {
   const bool fine = labels == Cifar100Labels::fine;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs zlib (Debian: zlib1g-dev), beside Eigen.
+// Needs zlib (Debian: zlib1g-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +18,8 @@
 #include "crate/io/pictures/detail/idx_names.hpp"
 #include "crate/io/pictures/image_data_set.hpp"
 
-// The format of MNIST and Fashion-MNIST: big-endian 32-bit numbers (magic 2051, count, rows, columns) and a byte a
-// pixel, row by row; (magic 2049, count) and a byte a label. Packed with gzip or not.
+// The format of MNIST and Fashion-MNIST: big-endian 32-bit numbers (magic 2051, count, rows, columns) and one byte per
+// pixel, row by row; (magic 2049, count) and one byte per label. Files may be compressed with gzip.
 
 namespace crate {
 
@@ -35,7 +35,7 @@ std::array<std::uint32_t, count> read_big_endian(MaybeGzip& file, const char* wh
   return numbers;
 }
 
-/// Throws FileError, with what the file is instead, unless its header begins with this number.
+/// Throws FileError, with the kind of the file, unless its header begins with the expected number.
 template <std::size_t count>
 void check_idx_magic(MaybeGzip& file, const std::array<std::uint32_t, count>& header, std::uint32_t expected,
                      const char* what) {
@@ -50,13 +50,13 @@ void check_idx_magic(MaybeGzip& file, const std::array<std::uint32_t, count>& he
                    known ? ": the file is " + *known : "");
 }
 
-/// Throws FileError if a file cannot hold what its header says, before memory is taken for it.
+/// Throws FileError if a file is too small for what its header says, before memory is allocated.
 inline void check_idx_size(const MaybeGzip& file, double bytes) {
   if (bytes > static_cast<double>(file.largest_size()))
     throw file_error(file.source(), "expected ", bytes, " bytes, as the header says, found a file too small for them");
 }
 
-/// Takes memory as the pixels come, so that a packed file cannot claim more than twice what it holds, or 64 MiB.
+/// Allocates memory as pixels are read, so that a compressed file cannot cause more than twice its content, or 64 MiB.
 inline void read_idx_pixels(MaybeGzip& file, Index count, ImageDataSet& data) {
   constexpr Index at_least = Index{64} << 20U;
   const Index image = data.height * data.width;
@@ -72,7 +72,7 @@ inline void read_idx_pixels(MaybeGzip& file, Index count, ImageDataSet& data) {
   }
 }
 
-/// Pixels and size; labels and names stay empty.
+/// Reads pixels and sizes; labels and names stay empty.
 inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
   MaybeGzip file(path);
   const auto header = read_big_endian<4>(file, "IDX header");
@@ -88,7 +88,7 @@ inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
   return data;
 }
 
-/// The labels of the images that were read from a file.
+/// Reads the labels of the images from a file.
 inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, const ImageDataSet& data,
                                           const std::filesystem::path& images) {
   MaybeGzip file(path);
@@ -111,7 +111,7 @@ inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, con
 
 /// Images and labels from two IDX files. Classes are named by their numbers, up to the largest label.
 /// Throws FileError that names the file: a wrong magic number, a header that claims more than the file holds, damaged,
-/// missing or surplus bytes, another number of labels than of images.
+/// missing or surplus bytes, or different numbers of labels and images.
 [[nodiscard]] inline ImageDataSet read_idx(const std::filesystem::path& images, const std::filesystem::path& labels) {
   ImageDataSet data = detail::read_idx_images(images);
   data.labels = detail::read_idx_labels(labels, data, images);
@@ -120,11 +120,11 @@ inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, con
   return data;
 }
 
-/// The four files of MNIST and its likes in a folder: {train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or
-/// packed as .gz (both: the plain one is read). So that nothing need be renamed, these count too:
-/// train-images.idx3-ubyte, capitals, "test" for "t10k", all four with the name of the data set in front
-/// (emnist-balanced-train-...), and a folder of the file's name around it. Throws as read_idx; FileError if one of the
-/// four is missing, several data sets lie there, or the test images have another size or class.
+/// The four files of MNIST or a similar data set in a folder: {train,t10k}-{images-idx3,labels-idx1}-ubyte, each
+/// uncompressed or as .gz (the former is preferred). Variants of the names are accepted: train-images.idx3-ubyte,
+/// capitals, "test" for "t10k", a common prefix (emnist-balanced-train-...), and a folder of the file's name around it.
+/// Throws as read_idx; FileError if one of the four is missing, if there are several data sets, or if the test images
+/// have another size or further classes.
 [[nodiscard]] inline TrainingAndTest read_idx_folder(const std::filesystem::path& folder) {
   const auto files = detail::find_idx_files(folder).paths;
   TrainingAndTest sets{read_idx(files[0], files[1]), read_idx(files[2], files[3])};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs libpng and libjpeg (Debian: libpng-dev, libjpeg-dev), beside Eigen.
+// Needs libpng and libjpeg (Debian: libpng-dev, libjpeg-dev), in addition to Eigen.
 #pragma once
 
 #include <cstddef>
@@ -23,23 +23,23 @@
 
 namespace crate {
 
-/// A picture from a PNG or JPEG file, told apart by their first bytes, as 8-bit RGB whatever the file holds: grey
-/// values are repeated, palettes looked up, 16 bits rounded to 8, transparency and colour profiles ignored.
-/// Throws FileError for other files, damaged or cut ones, pictures of more than `maximal_pixels`, and files that
-/// claim far more pixels, or go over them more often, than their size can mean.
+/// A picture from a PNG or JPEG file, recognised by its first bytes, always as 8-bit RGB: grey values are repeated,
+/// palettes looked up, 16 bits rounded to 8, transparency and colour profiles ignored.
+/// Throws FileError for other files, damaged or truncated ones, pictures of more than `maximal_pixels`, and files that
+/// claim more pixels, or have more scans, than their size justifies.
 [[nodiscard]] Image read_image(const std::filesystem::path& path,
                                PixelOrientation orientation = PixelOrientation::upright);
 
-/// The same for the bytes of a file in memory. `source` names them in messages.
+/// read_image for the bytes of a file in memory. `source` names them in messages.
 [[nodiscard]] Image parse_image(std::span<const std::byte> bytes, std::string_view source = "in memory",
                                 PixelOrientation orientation = PixelOrientation::upright);
 
-/// The bytes of a PNG file, grey or RGB by the image's channels. Throws ShapeError for other numbers of channels or
-/// pixels that do not fit the size, Error if libpng cannot encode them.
+/// The bytes of a PNG file, grey or RGB depending on the image's channels. Throws ShapeError for other numbers of
+/// channels or pixels that do not fit the size, Error if libpng cannot encode them.
 [[nodiscard]] std::vector<std::byte> encode_png(const Image& image);
 
-/// Writes a PNG file, grey or RGB by the image's channels, whole or not at all. Throws ShapeError for other numbers of
-/// channels or pixels that do not fit the size, FileError if the file cannot be written.
+/// Writes a PNG file, grey or RGB depending on the image's channels, completely or not at all. Throws ShapeError for
+/// other numbers of channels or pixels that do not fit the size, FileError if the file cannot be written.
 void write_png(const std::filesystem::path& path, const Image& image);
 
 namespace detail {
@@ -56,7 +56,7 @@ inline Image parse_image(std::span<const std::byte> bytes, std::string_view sour
   if (detail::begins_with(bytes, "\xFF\xD8\xFF"))
     return detail::as_asked(detail::JpegReader(bytes, source).read(), detail::exif_of_jpeg(bytes), orientation);
   throw detail::other_file_error(source, "a PNG or JPEG image", bytes);
-} catch (const std::bad_alloc&) { throw file_error(source, "the image needs more memory than there is"); }
+} catch (const std::bad_alloc&) { throw file_error(source, "the image needs more memory than is available"); }
 
 inline Image read_image(const std::filesystem::path& path, PixelOrientation orientation) {
   const FileBytes file(path);

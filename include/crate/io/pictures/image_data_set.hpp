@@ -21,12 +21,12 @@
 
 namespace crate {
 
-/// Pictures of one size with the class of each, in memory.
+/// Pictures of one size in memory, with the class of each.
 struct ImageDataSet {
   Index height = 0;
   Index width = 0;
   Index channels = 0;
-  /// (C H W) x count, a column an image in the order channel, row, column.
+  /// (C H W) x count: one column per image, in the order channel, row, column.
   Eigen::Matrix<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic> pixels = {};
   std::vector<Index> labels = {};             ///< of each image, 0, ..., classes - 1
   std::vector<std::string> class_names = {};  ///< of each class
@@ -45,7 +45,7 @@ struct ImageDataSet {
   }
 };
 
-/// A data set to learn from, and one to be judged by.
+/// A training set and a test set.
 struct TrainingAndTest {
   ImageDataSet training;
   ImageDataSet test;
@@ -62,7 +62,7 @@ struct TrainingAndTest {
   return picture;
 }
 
-/// The same images in grey (1 channel) or RGB (3). Throws ShapeError as with_channels of a picture.
+/// The images in grey (1 channel) or RGB (3). Throws ShapeError as with_channels of a picture.
 [[nodiscard]] inline ImageDataSet with_channels(ImageDataSet data, Index channels) {
   if (data.channels == channels) return data;
   ImageDataSet result{.height = data.height, .width = data.width, .channels = channels};
@@ -79,7 +79,7 @@ struct TrainingAndTest {
   return result;
 }
 
-/// The mean and the deviation of each channel over all pixels of a data set. Throws ShapeError on an empty one.
+/// The mean and standard deviation of each channel over all pixels of a data set. Throws ShapeError on an empty one.
 [[nodiscard]] inline ImageNormalisation measure_normalisation(const ImageDataSet& data) {
   check_not_empty("image data set", data.pixels);
   ImageNormalisation result;
@@ -104,7 +104,7 @@ struct TrainingAndTest {
 
 namespace detail {
 
-/// One channel of an image, seen so; `values` says what each pixel becomes.
+/// Copies one channel of an image through a view; `values` maps pixel values.
 template <Scalar S>
 void copy_plane(const std::uint8_t* from, Index height, Index width, const ImageView& view,
                 const std::array<S, 256>& values, S* to) {
@@ -140,7 +140,7 @@ std::vector<std::array<S, 256>> normalised_values(const ImageNormalisation& norm
 
 }  // namespace detail
 
-/// The images of these indices as models take them, (C H W) x indices.
+/// The images with these indices in a model's input format, (C H W) x indices.
 /// Throws OptionError unless the normalisation fits the channels.
 template <Scalar S>
 [[nodiscard]] Matrix<S> normalised_images(const ImageDataSet& data, std::span<const Index> indices,
@@ -155,13 +155,13 @@ template <Scalar S>
 
 namespace detail {
 
-/// Image `index` in numbers, of pixel values over 255.
+/// Image `index` as numbers: pixel values over 255.
 [[nodiscard]] inline ImagePlanes planes_of(const ImageDataSet& data, Index index) {
   return {data.height, data.width, data.channels,
           data.pixels.col(index).cast<float>().reshaped(data.width, data.height * data.channels) / 255.0F};
 }
 
-/// A picture as models take it.
+/// Converts a picture to a model's input format.
 template <Scalar S>
 void normalise_planes(const ImagePlanes& image, const ImageNormalisation& normalisation, S* to) {
   for (Index c = 0; c < image.channels; ++c) {
@@ -179,7 +179,7 @@ inline void check_colours(const ImageDataSet& data, const ImageAugmentation& aug
                  data.channels);
 }
 
-/// How many values a view has.
+/// The number of values of a view.
 [[nodiscard]] inline Index view_values(const ImageDataSet& data, const ImageAugmentation& augmentation) {
   if (!augmentation.crop) return data.pixels.rows();
   return data.channels * augmentation.crop->height * augmentation.crop->width;
@@ -187,8 +187,8 @@ inline void check_colours(const ImageDataSet& data, const ImageAugmentation& aug
 
 }  // namespace detail
 
-/// Several views of the images of these indices, one for each augmentation. What view v of image i shows depends on
-/// (seed, stream, i, v) alone, so give each epoch its own stream.
+/// Several views of the images with these indices, one per augmentation. View v of image i depends only on (seed,
+/// stream, i, v), so use a separate stream for each epoch.
 /// Throws OptionError unless the normalisation and the augmentations fit the images.
 template <Scalar S>
 [[nodiscard]] std::vector<Matrix<S>> augmented_views(const ImageDataSet& data, std::span<const Index> indices,
@@ -214,7 +214,7 @@ template <Scalar S>
   return views;
 }
 
-/// The images of these indices as models take them, varied. Depends and throws as augmented_views.
+/// The augmented images with these indices in a model's input format. Random numbers and errors as in augmented_views.
 template <Scalar S>
 [[nodiscard]] Matrix<S> augmented_images(const ImageDataSet& data, std::span<const Index> indices,
                                          const ImageNormalisation& normalisation, const ImageAugmentation& augmentation,

@@ -13,17 +13,17 @@
 
 namespace crate {
 
-/// How a data set lies in its folder, and so what reads it.
+/// The format of a data set in a folder, and the function that reads it.
 enum class ImageDataSetKind {
-  idx,              ///< MNIST and its likes: read_idx_folder
+  idx,              ///< MNIST and similar data sets: read_idx_folder
   cifar10,          ///< read_cifar10_folder
   cifar100,         ///< read_cifar100_folder
-  picture_folders,  ///< `train`, and `test` or `val`, each with a folder a class: read_image_folders_split
+  picture_folders,  ///< `train`, and `test` or `val`, each with one folder per class: read_image_folders_split
 };
 
 namespace detail {
 
-/// CIFAR-100's records are a byte longer. Where a size fits both, or neither, its lists of names tell.
+/// CIFAR-100's records are one byte longer. If the file's size fits both or neither, its lists of names decide.
 [[nodiscard]] inline ImageDataSetKind kind_of_cifar(const std::filesystem::path& folder,
                                                     const std::filesystem::path& records) {
   std::error_code failure;
@@ -49,7 +49,7 @@ namespace detail {
   return {};
 }
 
-/// What is in a folder instead of a data set.
+/// The content of a folder without a data set.
 [[nodiscard]] inline std::string describe_other_folder(const std::filesystem::path& folder) {
   if (is_file(folder / "data_batch_1") || (is_file(folder / "train") && is_file(folder / "meta")))
     return "CIFAR for Python (there is a binary version)";
@@ -64,12 +64,12 @@ namespace detail {
 
 }  // namespace detail
 
-/// The kind of the data set in a folder, by the names of what lies in it; of several the first in the order above.
-/// Throws FileError if the folder cannot be listed or holds none; if a folder inside does, names that.
+/// The kind of the data set in a folder, from the names of its entries; of several the first in the order above.
+/// Throws FileError if the folder cannot be listed or has none; if a folder inside it has one, names that.
 [[nodiscard]] inline ImageDataSetKind find_image_data_set_kind(const std::filesystem::path& folder) {
   if (const auto kind = detail::kind_of_folder(folder)) return *kind;
   throw file_error(folder.string(),
-                   "expected train-images-idx3-ubyte and its like, CIFAR's train*.bin or data_batch*.bin, or "
+                   "expected train-images-idx3-ubyte or similar, CIFAR's train*.bin or data_batch*.bin, or "
                    "a folder 'train' of pictures, found ",
                    detail::describe_other_folder(folder));
 }

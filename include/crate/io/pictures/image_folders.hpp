@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs libpng and libjpeg (Debian: libpng-dev, libjpeg-dev), beside Eigen.
+// Needs libpng and libjpeg (Debian: libpng-dev, libjpeg-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +32,7 @@ namespace crate {
 
 namespace detail {
 
-/// Whether systems leave things of this name beside those of the user: names that begin with a dot ("._1.jpg",
+/// Whether the name is one that operating systems create: names that begin with a dot ("._1.jpg",
 /// ".ipynb_checkpoints"), and a few folders.
 [[nodiscard]] inline bool is_litter(const std::filesystem::path& path) {
   constexpr std::array<std::string_view, 5> folders{"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN",
@@ -43,8 +43,8 @@ namespace detail {
 
 }  // namespace detail
 
-/// Whether a file is a picture by its name. Kinds that `read_image` refuses count too, so that they are named rather
-/// than passed over.
+/// Whether the file's name is that of a picture. Includes formats that `read_image` refuses, so that they are
+/// reported rather than ignored.
 [[nodiscard]] inline bool is_picture(const std::filesystem::path& path) {
   constexpr std::array<std::string_view, 16> endings{".png",  ".jpg", ".jpeg", ".jpe",  ".jfif", ".bmp",
                                                      ".gif",  ".tif", ".tiff", ".webp", ".heic", ".heif",
@@ -55,29 +55,29 @@ namespace detail {
   return !detail::is_litter(path) && std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
 
-/// The folders in a folder, each of which is a class, and links to such, in order of name. Throws FileError if the
-/// folder cannot be listed, or a link leads nowhere.
+/// The folders in a folder, one per class, and links to folders, ordered by name. Throws FileError if the folder cannot
+/// be listed, or a link is broken.
 [[nodiscard]] inline std::vector<std::filesystem::path> list_class_folders(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
     std::error_code unknown;
     if (detail::is_litter(entry.path())) continue;
     if (entry.is_symlink(unknown) && !entry.exists(unknown) && !is_picture(entry.path()))
-      throw file_error(entry.path().string(), "expected the folder of a class, found a link that leads nowhere");
+      throw file_error(entry.path().string(), "expected the folder of a class, found a broken link");
     if (entry.is_directory(unknown)) found.push_back(entry.path());
   }
   return found;
 }
 
-/// The same. Throws FileError if there are none, too.
+/// list_class_folders; also throws FileError if there are none.
 [[nodiscard]] inline std::vector<std::filesystem::path> find_class_folders(const std::filesystem::path& folder) {
   auto found = list_class_folders(folder);
   if (found.empty()) throw file_error(folder.string(), "expected a folder for each class, found none");
   return found;
 }
 
-/// The pictures in a folder, in order of name: what `is_picture` and no folder, links included. Not all need be
-/// readable. Throws FileError if the folder cannot be listed.
+/// The pictures in a folder, ordered by name: files and links for which `is_picture`. They need not be readable. Throws
+/// FileError if the folder cannot be listed.
 [[nodiscard]] inline std::vector<std::filesystem::path> list_pictures(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   for (const std::filesystem::directory_entry& entry : detail::folder_entries(folder)) {
@@ -87,30 +87,30 @@ namespace detail {
   return found;
 }
 
-/// The same. Throws FileError if there are none, too.
+/// list_pictures; also throws FileError if there are none.
 [[nodiscard]] inline std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder) {
   auto found = list_pictures(folder);
   if (found.empty()) throw file_error(folder.string(), "expected PNG or JPEG files in this folder, found none");
   return found;
 }
 
-/// What becomes of a picture that cannot be read, perhaps one in a folder of thousands.
+/// What to do about a picture that cannot be read.
 enum class UnreadablePicture {
-  leave_out,  ///< the others are read, and the reason is reported
+  leave_out,  ///< read the others, and report the reason
   fail,       ///< an error
 };
 
-/// How pictures in folders are read.
+/// Options of reading pictures in folders.
 struct ImageFolderOptions {
   Index height = 224;
   Index width = 224;
-  Index channels = 3;  ///< 1, grey, or 3, RGB
+  Index channels = 3;  ///< 1: grey, 3: RGB
   PictureFit fit = PictureFit::cover;
   PixelOrientation orientation = PixelOrientation::upright;
   UnreadablePicture unreadable = UnreadablePicture::leave_out;
-  Index most_of_class = std::numeric_limits<Index>::max();  ///< pictures of each class that are read, the first, >= 1
+  Index most_of_class = std::numeric_limits<Index>::max();  ///< pictures to read per class, the first ones; >= 1
 
-  /// Throws OptionError unless sizes, channels and numbers are in their ranges.
+  /// Throws OptionError if an option is out of range.
   void check() const {
     check_option(height >= 1 && width >= 1, "pictures of at least 1 x 1 pixels", concatenate(height, " x ", width));
     check_option(height <= maximal_pixels / width, concatenate("pictures of at most ", maximal_pixels, " pixels"),
@@ -120,13 +120,13 @@ struct ImageFolderOptions {
   }
 };
 
-/// What was in folders of pictures.
+/// The content of folders of pictures.
 struct ImageFolders {
   ImageDataSet data;
-  std::vector<std::string> left_out = {};  ///< why, for each picture that could not be read: "file 'cat/1.jpg': ..."
+  std::vector<std::string> left_out = {};  ///< why, for each unreadable picture: "file 'cat/1.jpg': ..."
 };
 
-/// The same for training and test; `left_out` is that of both.
+/// The content of folders for training and test; `left_out` is that of both.
 struct ImageFoldersSplit {
   TrainingAndTest sets;
   std::vector<std::string> left_out = {};
@@ -134,15 +134,15 @@ struct ImageFoldersSplit {
 
 namespace detail {
 
-/// A picture, fitted. Throws FileError that names it if it cannot be read or has no shape that can be fitted.
+/// A picture, fitted to the size. Throws FileError that names it if it cannot be read or fitted.
 inline Image read_fitted_picture(const std::filesystem::path& path, const ImageFolderOptions& options) try {
   const Image picture = read_image(path, options.orientation);
   return fit_picture(picture, options.fit, options.height, options.width, options.channels);
 } catch (const ShapeError& error) { throw file_error(path.string(), error.what()); } catch (const std::bad_alloc&) {
-  throw file_error(path.string(), "the picture needs more memory than there is");
+  throw file_error(path.string(), "the picture needs more memory than is available");
 }
 
-/// Puts the pixels, which come by row, column and channel, in the order of data sets: channel, row, column.
+/// Copies pixels from the order row, column, channel to that of data sets: channel, row, column.
 inline void copy_by_channel(const Image& picture, Index height, Index width, Index channels, std::uint8_t* to) {
   check_image(picture);
   check_size("fitted picture: height", picture.height, height);
@@ -152,8 +152,8 @@ inline void copy_by_channel(const Image& picture, Index height, Index width, Ind
     for (Index i = 0; i < height * width; ++i) *to++ = picture.pixels[static_cast<std::size_t>(i * channels + c)];
 }
 
-/// Reads all pictures into the columns of the data set, which has them. Returns for each why it could not be read, or
-/// nothing.
+/// Reads all pictures into the columns of the data set, which must exist. Returns for each the reason why it
+/// could not be read, or nothing.
 inline std::vector<std::optional<std::string>> read_pictures(const std::vector<std::filesystem::path>& pictures,
                                                              const ImageFolderOptions& options, Threads& threads,
                                                              ImageDataSet& data) {
@@ -171,8 +171,7 @@ inline std::vector<std::optional<std::string>> read_pictures(const std::vector<s
   return reasons;
 }
 
-/// Throws FileError if a class has no picture but those with a reason to be left out, or there are reasons and they
-/// are to be errors.
+/// Throws FileError if no picture of a class could be read, or if any could not and `unreadable` is `fail`.
 inline void check_reasons(const std::vector<std::optional<std::string>>& reasons, const std::vector<Index>& labels,
                           const std::vector<std::filesystem::path>& class_folders, UnreadablePicture unreadable) {
   std::vector<std::optional<std::string>> first_reason(class_folders.size());
@@ -189,7 +188,7 @@ inline void check_reasons(const std::vector<std::optional<std::string>>& reasons
                        "expected pictures that can be read, found none; the first: ", *first_reason[label]);
 }
 
-/// Keeps the images that have no reason to be left out, in their order.
+/// Removes the images with a reason to be left out.
 inline void leave_out(const std::vector<std::optional<std::string>>& reasons, ImageDataSet& data) {
   Index kept = 0;
   for (Index i = 0; i < data.size(); ++i) {
@@ -203,10 +202,10 @@ inline void leave_out(const std::vector<std::optional<std::string>>& reasons, Im
 
 }  // namespace detail
 
-/// A folder of folders of pictures, a folder a class, which it names; classes in order of name, and pictures within
-/// them. The result does not depend on the number of threads.
-/// Throws FileError that names the folder without classes, the class without pictures or without one that can be
-/// read, and, if so asked, the first picture that cannot; OptionError as options.check().
+/// Reads a folder of folders of pictures, one per class, named after it; classes and the pictures in them are ordered
+/// by name. The result does not depend on the number of threads.
+/// Throws FileError that names a folder without classes, a class without pictures or without readable ones, and, with
+/// UnreadablePicture::fail, the first unreadable picture; OptionError as options.check().
 [[nodiscard]] inline ImageFolders read_image_folders(const std::filesystem::path& folder,
                                                      const ImageFolderOptions& options, Threads& threads) {
   options.check();
@@ -225,7 +224,7 @@ inline void leave_out(const std::vector<std::optional<std::string>>& reasons, Im
     data.pixels.resize(data.channels * data.height * data.width, static_cast<Index>(pictures.size()));
   } catch (const std::bad_alloc&) {
     throw file_error(folder.string(), pictures.size(), " pictures of ", data.height, " x ", data.width,
-                     " pixels need more memory than there is");
+                     " pixels need more memory than is available");
   }
   const auto reasons = detail::read_pictures(pictures, options, threads, data);
   detail::check_reasons(reasons, data.labels, class_folders, options.unreadable);
@@ -237,7 +236,7 @@ inline void leave_out(const std::vector<std::optional<std::string>>& reasons, Im
 
 namespace detail {
 
-/// Throws FileError that names the first class which the one has and the other has not.
+/// Throws FileError that names the first class that exists in only one of the two.
 inline void check_same_classes(const std::filesystem::path& test, const std::vector<std::string>& training_classes,
                                const std::vector<std::string>& test_classes) {
   const auto first_missing = [](const auto& wanted, const auto& found) {
@@ -255,19 +254,19 @@ inline void check_same_classes(const std::filesystem::path& test, const std::vec
 
 }  // namespace detail
 
-/// Where the pictures to be judged by lie in a data set: in `test`, or else in `val`.
+/// The folder of the test pictures: `test`, or else `val`.
 [[nodiscard]] inline std::filesystem::path find_test_folder(const std::filesystem::path& folder) {
   std::error_code unknown;
   return folder / (std::filesystem::exists(folder / "test", unknown) ? "test" : "val");
 }
 
-/// Such folders in `train`, and in `test` or `val`.
+/// Reads such folders in `train`, and in `test` or `val`.
 /// Throws as read_image_folders, and unless both have the same classes.
 [[nodiscard]] inline ImageFoldersSplit read_image_folders_split(const std::filesystem::path& folder,
                                                                 const ImageFolderOptions& options, Threads& threads) {
   const std::filesystem::path test = find_test_folder(folder);
   if (!path_exists(test))
-    throw file_error(folder.string(), "expected a folder 'test' or 'val' beside 'train', found neither");
+    throw file_error(folder.string(), "expected a folder 'test' or 'val' next to 'train', found neither");
   ImageFolders for_training = read_image_folders(folder / "train", options, threads);
   ImageFolders for_test = read_image_folders(test, options, threads);
   detail::check_same_classes(test, for_training.data.class_names, for_test.data.class_names);

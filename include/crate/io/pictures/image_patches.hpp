@@ -13,7 +13,7 @@
 
 namespace crate {
 
-/// The grid of whole patches that fit into the image. Throws ShapeError if not one does, or a patch side is below 1.
+/// The grid of whole patches in the image. Throws ShapeError if not one fits, or a side of a patch is below 1.
 [[nodiscard]] inline PatchGrid patch_grid(const Image& image, Index patch_height, Index patch_width) {
   check_image(image);
   if (patch_height < 1 || patch_width < 1 || patch_height > image.height || patch_width > image.width)
@@ -22,9 +22,9 @@ namespace crate {
   return {image.height / patch_height, image.width / patch_width, patch_height, patch_width, image.channels};
 }
 
-/// Patches of the image as tokens: values in [0, 1], a patch a column, patches row by row; within a column pixels by
-/// row, column and channel, the channel fastest. Of the rows and columns of pixels that fill no whole patch, half are
-/// dropped on either side (the odd one below or at the right). Returns values_per_patch x patches.
+/// Patches of the image as tokens, values_per_patch x patches: values in [0, 1], one column per patch, patches row by
+/// row; within a column in the order row, column, channel, the channel fastest. Of rows and columns of pixels outside
+/// whole patches, half are dropped on either side (the odd one at the bottom or right).
 template <Scalar S>
 [[nodiscard]] Matrix<S> tokens_from_image(const Image& image, const PatchGrid& grid) {
   check_image(image);
@@ -49,8 +49,8 @@ template <Scalar S>
   return tokens;
 }
 
-/// The image that these patches make: the inverse of `tokens_from_image`, up to the border that was dropped. Values are
-/// clamped to [0, 1] and rounded to 8 bits; what is not a number becomes 0.
+/// The image of these patches: the inverse of `tokens_from_image`, without the dropped border. Values are clamped to
+/// [0, 1] and rounded to 8 bits; nan becomes 0.
 template <class Derived>
 [[nodiscard]] Image image_from_tokens(const Eigen::MatrixBase<Derived>& tokens, const PatchGrid& grid) {
   grid.check();

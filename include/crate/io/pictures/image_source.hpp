@@ -26,7 +26,7 @@ namespace detail {
   return labels;
 }
 
-/// A number by which other images or labels are noticed.
+/// A fingerprint, to detect different images or labels.
 [[nodiscard]] inline std::uint64_t fingerprint_of(const ImageDataSet& data) {
   const std::span<const std::uint8_t> pixels(data.pixels.data(), static_cast<std::size_t>(data.pixels.size()));
   return fingerprint(std::span<const Index>(data.labels), fingerprint(pixels));
@@ -59,8 +59,8 @@ struct ImageSource {
   }
 };
 
-/// Views of the images of a data set, which must outlive this, as examples of a training (an ExampleSource): view v by
-/// `augmentations[v]`.
+/// Views of the images of a data set, which must outlive this, as examples of a training (an ExampleSource): view v has
+/// the augmentation `augmentations[v]`.
 template <Scalar S>
 struct ViewSource {
   using Examples = ImageViews<S>;
@@ -77,7 +77,7 @@ struct ViewSource {
     return views(indices, seed, detail::stream_of_name("augmentation") + static_cast<std::uint64_t>(epoch));
   }
 
-  /// The same views of an image whenever it is taken.
+  /// Returns the same views of an image at every call.
   [[nodiscard]] Examples take(std::span<const Index> indices) const {
     return views(indices, 0, detail::stream_of_name("views to test"));
   }

@@ -13,12 +13,12 @@
 #include "crate/models/image_preprocessing.hpp"
 #include "crate/operators/patches.hpp"
 
-// From a picture to a column of images, as a model expects it.
+// Converts a picture to a model's input.
 
 namespace crate {
 
-/// The picture as an image of height x width x channels: colours become grey, or grey colours, before it is resized.
-/// Throws ShapeError as with_channels and resize.
+/// The picture as an image of height x width x channels: converted to this number of channels (grey or RGB), then
+/// resized. Throws ShapeError as with_channels and resize.
 [[nodiscard]] inline Image fit_picture(const Image& picture, PictureFit fit, Index height, Index width,
                                        Index channels) {
   const Image coloured = with_channels(picture, channels);
@@ -27,8 +27,8 @@ namespace crate {
   return centre_crop(resize_shorter_side(coloured, shorter_side), height, width);
 }
 
-/// (pixel / 255 - mean) / deviation in the order channel, row, column, as models take images: C H W values.
-/// Throws ShapeError unless the image is what it says, OptionError unless the normalisation fits its channels.
+/// (pixel / 255 - mean) / deviation in the order channel, row, column of a model's input: C H W values.
+/// Throws ShapeError unless the image's sizes are consistent, OptionError unless the normalisation fits its channels.
 template <Scalar S>
 [[nodiscard]] Vector<S> normalised_image(const Image& image, const ImageNormalisation& normalisation) {
   check_image(image);
@@ -43,7 +43,7 @@ template <Scalar S>
   return column;
 }
 
-/// A model that says what images it takes and how a picture becomes one: classifiers and autoencoders, folded or not.
+/// A model with a grid of patches and a preprocessing: classifiers and autoencoders of images, folded or not.
 template <class Model>
 concept TakesPictures = requires(const Model& model) {
   typename Model::Scalar;
@@ -51,21 +51,21 @@ concept TakesPictures = requires(const Model& model) {
   { model.about.preprocessing } -> std::convertible_to<ImagePreprocessing>;
 };
 
-/// The picture, as read_image(path, model.about.preprocessing.orientation) gives it, as the model takes it: of the
-/// model's size and channels, normalised: (C H W) x 1, for `forward`. With published weights that is what the published
-/// evaluation does. Throws OptionError if the model does not know its normalisation, ShapeError as fit_picture.
+/// Converts a picture, as read_image(path, model.about.preprocessing.orientation) returns it, to the model's input: its
+/// size, channels and normalisation, (C H W) x 1, for `forward`. For published weights this is the published
+/// evaluation. Throws OptionError if the model does not know its normalisation, ShapeError as fit_picture.
 template <TakesPictures Model>
 [[nodiscard]] Matrix<typename Model::Scalar> prepare(const Model& model, const Image& picture) {
   const PatchGrid& grid = patch_grid(model);
   if (!model.about.preprocessing.is_known())
     throw OptionError(concatenate("preprocessing: expected mean and deviation of the pixels of ", grid.channels,
-                                  " channels, which the published evaluation does not tell; found neither"));
+                                  " channels, which the published evaluation does not define; found neither"));
   const Image fitting =
       fit_picture(picture, model.about.preprocessing.fit, grid.image_height(), grid.image_width(), grid.channels);
   return normalised_image<typename Model::Scalar>(fitting, model.about.preprocessing.normalisation);
 }
 
-/// The same of several pictures, (C H W) x pictures.
+/// prepare for several pictures, (C H W) x pictures.
 template <TakesPictures Model>
 [[nodiscard]] Matrix<typename Model::Scalar> prepare(const Model& model, std::span<const Image> pictures) {
   Matrix<typename Model::Scalar> images(patch_grid(model).values_per_image(), static_cast<Index>(pictures.size()));

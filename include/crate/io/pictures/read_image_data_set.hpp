@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs libpng, libjpeg and zlib (Debian: libpng-dev, libjpeg-dev, zlib1g-dev), beside Eigen.
+// Needs libpng, libjpeg and zlib (Debian: libpng-dev, libjpeg-dev, zlib1g-dev), in addition to Eigen.
 #pragma once
 
 #include <filesystem>
@@ -12,8 +12,8 @@
 
 namespace crate {
 
-/// The data set in a folder, of whichever kind it is. `pictures` says how those in folders are read; images of other
-/// kinds are as they are. Throws as find_image_data_set_kind and the reader of the kind.
+/// Reads the data set in a folder, of any kind. `pictures` applies to folders of pictures only; images of other kinds
+/// keep their size. Throws as find_image_data_set_kind and the reader of the kind.
 [[nodiscard]] inline ImageFoldersSplit read_image_data_set(const std::filesystem::path& folder,
                                                            const ImageFolderOptions& pictures, Threads& threads) {
   switch (find_image_data_set_kind(folder)) {

@@ -14,11 +14,10 @@ namespace crate {
 
 namespace detail {
 
-/// Weights are in units of 2^-22, as the imaging library of the reference (Pillow) computes, so that every pixel is the
-/// same.
+/// Weights are in units of 2^-22, as in Pillow, for identical pixels.
 inline constexpr int weight_bits = 22;
 
-/// Resizes the rows of an image; intermediate values are rounded to 8 bits, as the reference's imaging library does.
+/// Resizes the rows of an image; intermediate values are rounded to 8 bits, as in Pillow.
 inline Image resize_rows(const Image& image, Index width) {
   constexpr std::int64_t one = std::int64_t{1} << weight_bits;
   const AxisTaps<double> taps = resizing_taps<double>(image.width, width, Interpolation::linear);
@@ -42,7 +41,7 @@ inline Image resize_rows(const Image& image, Index width) {
   return result;
 }
 
-/// Throws ShapeError unless the image is what it says and there can be one of this size.
+/// Throws ShapeError unless the image's sizes are consistent and the new size is possible.
 inline void check_resized(const Image& image, Index height, Index width) {
   check_image(image);
   if (height < 1 || width < 1)
@@ -54,15 +53,16 @@ inline void check_resized(const Image& image, Index height, Index width) {
 
 }  // namespace detail
 
-/// The image scaled to height x width by linear interpolation, widened when shrinking so that every pixel counts.
-/// Throws ShapeError unless the sizes are positive, at most `maximal_pixels` together, and the image is what it says.
+/// The image scaled to height x width by linear interpolation, with a wider kernel when shrinking, so that
+/// every pixel counts. Throws ShapeError unless the sizes are positive, at most `maximal_pixels` in total,
+/// and the image is consistent.
 [[nodiscard]] inline Image resize(const Image& image, Index height, Index width) {
   detail::check_resized(image, height, width);
-  detail::check_resized(image, image.height, width);  // on the way
+  detail::check_resized(image, image.height, width);  // the intermediate image
   return detail::transposed(detail::resize_rows(detail::transposed(detail::resize_rows(image, width)), height));
 }
 
-/// The shorter side becomes `side`, the other follows. Throws as resize.
+/// Scales the shorter side to `side` and the other in proportion. Throws as resize.
 [[nodiscard]] inline Image resize_shorter_side(const Image& image, Index side) {
   detail::check_resized(image, side, 1);
   const Index shorter = std::min(image.height, image.width);
@@ -71,8 +71,8 @@ inline void check_resized(const Image& image, Index height, Index width) {
   return resize(image, height, width);
 }
 
-/// The middle height x width pixels of an image; half of an odd rest is rounded to even. Throws ShapeError unless
-/// they fit.
+/// The central height x width pixels of an image; half of an odd remainder is rounded to even. Throws
+/// ShapeError unless they fit.
 [[nodiscard]] inline Image centre_crop(const Image& image, Index height, Index width) {
   check_image(image);
   if (height < 1 || width < 1 || height > image.height || width > image.width)
@@ -88,7 +88,7 @@ inline void check_resized(const Image& image, Index height, Index width) {
   return result;
 }
 
-/// The image scaled until it just covers height x width, and cropped to that in the centre. Throws as resize.
+/// The image scaled to just cover height x width, and cropped to that in the centre. Throws as resize.
 [[nodiscard]] inline Image resize_to_cover(const Image& image, Index height, Index width) {
   detail::check_resized(image, height, width);
   const double scale = std::max(static_cast<double>(height) / static_cast<double>(image.height),

@@ -14,17 +14,17 @@ namespace crate::detail {
 
 struct MinimiserOptions {
   Index most_steps = 500;
-  double gradient_share = 1e-4;  ///< the norm of the gradient where it ends, in units of that at zero
-  std::size_t memory = 10;       ///< pairs of steps and changes of the gradient that are kept
+  double gradient_share = 1e-4;  ///< stops when the norm of the gradient is this share of its norm at zero
+  std::size_t memory = 10;       ///< number of stored pairs of steps and changes of the gradient
 };
 
-/// The pairs of L-BFGS: an inverse of the Hessian as far as the last steps tell. Nocedal and Wright, "Numerical
-/// Optimization", 2nd edition, algorithm 7.4.
+/// L-BFGS: an approximate inverse of the Hessian from the last steps. Nocedal and Wright, "Numerical Optimization", 2nd
+/// edition, algorithm 7.4.
 class InverseHessian {
  public:
   explicit InverseHessian(std::size_t memory) : memory_(memory) {}
 
-  /// A step s along which the gradient changed by y. One without curvature tells nothing.
+  /// Stores a step s and the change y of the gradient along it, unless the curvature is not positive.
   void learn(Matrix<double> s, Matrix<double> y) {
     const double curvature = s.cwiseProduct(y).sum();
     if (!(curvature > 1e-12 * s.norm() * y.norm())) return;
@@ -58,14 +58,14 @@ class InverseHessian {
   std::deque<Pair> pairs_;
 };
 
-/// A place on the way down.
+/// A point, with its gradient and value.
 struct Descent {
   Matrix<double> at, gradient;
   double value = 0;
 };
 
-/// The first place along a direction, halving the step, that is lower by 1e-4 of what the slope promises; none if
-/// rounding hides it.
+/// Backtracking line search: halves the step until the function decreases by 1e-4 of what the slope predicts; nothing
+/// if no step does, because of rounding.
 template <class Function>
 [[nodiscard]] std::optional<Descent> step_down(const Function& function, const Descent& from,
                                                const Matrix<double>& direction, double length) {
@@ -80,7 +80,7 @@ template <class Function>
   return std::nullopt;
 }
 
-/// Moves `at` to where a convex function(at, gradient), which returns its value, is least.
+/// Minimises a convex function(at, gradient), which returns its value, starting at `at`.
 template <class Function>
 void minimise(const Function& function, Matrix<double>& at, const MinimiserOptions& options) {
   Descent place{at, {}, 0};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
+// Needs utf8proc (Debian: libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 #include "crate/text/detail/utf8_character.hpp"
 
-// How BERT's published tokeniser tells characters apart and lower-cases them (google-research/bert, tokenization.py).
+// How BERT's published tokeniser classifies and lower-cases characters (google-research/bert, tokenization.py).
 
 namespace crate::detail {
 
@@ -18,19 +18,19 @@ namespace crate::detail {
   return utf8proc_category(static_cast<utf8proc_int32_t>(code));
 }
 
-/// What becomes of a character before words are split.
+/// The role of a character in splitting words.
 enum class BertCharacter : unsigned char { dropped, blank, ideograph, other };
 
-/// Ideographs of Chinese, Japanese and Korean, each a word of its own.
+/// Ideographs of Chinese, Japanese and Korean, each a separate word.
 [[nodiscard]] inline bool is_ideograph(char32_t code) {
   return (code >= 0x4E00 && code <= 0x9FFF) || (code >= 0x3400 && code <= 0x4DBF) ||
          (code >= 0x20000 && code <= 0x2A6DF) || (code >= 0x2A700 && code <= 0x2CEAF) ||
          (code >= 0xF900 && code <= 0xFAFF) || (code >= 0x2F800 && code <= 0x2FA1F);
 }
 
-/// Dropped are U+FFFD, as which bytes count that are no UTF-8, and all of category C: control and format characters,
-/// and, as Hugging Face's Python code has it, what Unicode has not assigned. Blanks are tab, newline, return and
-/// category Z.
+/// Dropped are U+FFFD, which stands for bytes that are not valid UTF-8, and all of category C: control and
+/// format characters and, as in Hugging Face's Python code, unassigned code points. Blanks are tab,
+/// newline, return and category Z.
 [[nodiscard]] inline BertCharacter find_bert_character(char32_t code) {
   if (code == ' ' || code == '\t' || code == '\n' || code == '\r') return BertCharacter::blank;
   if (code < 0x7F) return code < ' ' ? BertCharacter::dropped : BertCharacter::other;
@@ -51,7 +51,7 @@ enum class BertCharacter : unsigned char { dropped, blank, ideograph, other };
   }
 }
 
-/// Category P, and all of ASCII's symbols.
+/// Category P, and all symbols of ASCII.
 [[nodiscard]] inline bool is_bert_punctuation(char32_t code) {
   if (code < 0x80U)
     return (code >= 33 && code <= 47) || (code >= 58 && code <= 64) || (code >= 91 && code <= 96) ||
@@ -68,7 +68,7 @@ enum class BertCharacter : unsigned char { dropped, blank, ideograph, other };
          utf8proc_isupper(signed_code) != 0 || code == 0xAA || code == 0xBA;
 }
 
-/// Unicode's Case_Ignorable: what may stand within a word beside letters.
+/// Unicode's Case_Ignorable: characters that may occur within a word of letters.
 [[nodiscard]] inline bool is_case_ignorable(char32_t code) {
   constexpr std::array<char32_t, 17> signs = {'\'',   '.',    ':',    0xB7,   0x387,  0x55F,  0x5F4,  0x2018, 0x2019,
                                               0x2024, 0x2027, 0xFE13, 0xFE52, 0xFE55, 0xFF07, 0xFF0E, 0xFF1A};
@@ -86,8 +86,8 @@ enum class BertCharacter : unsigned char { dropped, blank, ideograph, other };
 
 inline constexpr char32_t capital_sigma = 0x3A3, small_sigma = 0x3C3, final_sigma = 0x3C2;
 
-/// Whether the letter at `place` ends a word of letters: what decides which of its two lower forms a sigma has
-/// (Unicode 15, 3.13, Final_Sigma; as Python's str.lower).
+/// Whether the letter at `place` is the last of a word of letters, which decides between the two lower-case forms of
+/// sigma (Unicode 15, 3.13, Final_Sigma; as in Python's str.lower).
 [[nodiscard]] inline bool ends_letters(const std::vector<char32_t>& word, std::size_t place) {
   std::size_t before = place, after = place + 1;
   while (before > 0 && is_case_ignorable(word[before - 1])) --before;
@@ -128,8 +128,7 @@ inline void append_decomposed(char32_t code, std::vector<char32_t>& text) {
   return utf8proc_get_property(static_cast<utf8proc_int32_t>(code))->combining_class;
 }
 
-/// Puts the marks between two starters into their canonical order: of each run of combining classes other than 0, by
-/// class.
+/// Sorts the marks between two starters into their canonical order: each run of non-zero combining classes by class.
 inline void order_marks(std::vector<char32_t>& text) {
   const auto is_starter = [](char32_t code) { return combining_class(code) == 0; };
   for (auto begin = text.begin(); begin != text.end();) {
@@ -140,7 +139,7 @@ inline void order_marks(std::vector<char32_t>& text) {
   }
 }
 
-/// Takes the accents off a word: canonical decomposition (NFD), without category Mn.
+/// Removes the accents of a word: canonical decomposition (NFD) without category Mn.
 inline void strip_accents(const std::vector<char32_t>& word, std::vector<char32_t>& stripped) {
   stripped.clear();
   for (const char32_t code : word) append_decomposed(code, stripped);

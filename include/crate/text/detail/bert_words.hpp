@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
+// Needs utf8proc (Debian: libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -13,19 +13,19 @@
 
 namespace crate::detail {
 
-/// Characters of a text in UTF-8.
+/// The number of characters of a UTF-8 text.
 [[nodiscard]] inline std::size_t character_count(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(
       text.begin(), text.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; }));
 }
 
-/// Cuts texts into the words that BERT makes of pieces: cleaned, parted at white space, ideographs and punctuation, and
-/// if asked for lower-cased and without accents.
+/// Splits texts into the words that BERT divides into pieces: cleaned, split at white space, ideographs and
+/// punctuation, and optionally lower-cased and without accents.
 class BertWords {
  public:
   explicit BertWords(bool lower_case) : lower_case_(lower_case) {}
 
-  /// Calls take(word) for each, in UTF-8.
+  /// Calls take(word) for each word, in UTF-8.
   template <class Take>
   void for_each(std::string_view text, const Take& take) {
     while (!text.empty()) {
@@ -41,7 +41,7 @@ class BertWords {
   }
 
  private:
-  /// The characters so far are between white space: hands on the words that they are.
+  /// Splits the characters since the last white space into words and passes these to take.
   template <class Take>
   void part(const Take& take) {
     if (word_.empty()) return;

@@ -11,11 +11,12 @@
 
 namespace crate::detail {
 
-/// How vocabularies of byte-level tokenisers write bytes, as characters that can be seen: those of Latin-1 that can, as
-/// themselves, and the others, in their order, as U+0100 and on. A blank is U+0120. (openai/gpt-2, bytes_to_unicode.)
+/// How vocabularies of byte-level tokenisers write bytes as visible characters: visible Latin-1 characters stand
+/// for themselves, and the other bytes, in their order, are U+0100 and following; a space is U+0120.
+/// (openai/gpt-2, bytes_to_unicode.)
 struct ByteAlphabet {
   std::array<char32_t, 256> characters{};            ///< by byte
-  std::array<short, 0x144> bytes{};                  ///< by character, -1 where there is none
+  std::array<short, 0x144> bytes{};                  ///< by character; -1 if it stands for no byte
   std::array<unsigned char, 256> in_order_of_ids{};  ///< the bytes of ids 0 to 255 in GPT-2's vocabulary
 
   constexpr ByteAlphabet() {
@@ -40,14 +41,14 @@ struct ByteAlphabet {
 
 inline constexpr ByteAlphabet byte_alphabet;
 
-/// As a vocabulary writes them.
+/// Bytes in the notation of a vocabulary.
 [[nodiscard]] inline std::string text_of_bytes(std::string_view bytes) {
   std::string text;
   for (const char byte : bytes) append_utf8(byte_alphabet.characters[static_cast<unsigned char>(byte)], text);
   return text;
 }
 
-/// What a vocabulary writes so; nothing if a character stands for no byte.
+/// The inverse of text_of_bytes; nothing if a character stands for no byte.
 [[nodiscard]] inline std::optional<std::string> bytes_of_text(std::string_view text) {
   std::string bytes;
   while (!text.empty()) {

@@ -14,12 +14,12 @@
 #include "crate/text/detail/vocabulary.hpp"
 #include "crate/text/token.hpp"
 
-// Byte-pair encoding proper: in a word, of all neighbours that may merge those of the lowest rank do, all of them from
-// left to right; then again, until none may (Sennrich et al., arXiv 1508.07909, algorithm 1).
+// Byte-pair encoding: of all adjacent pairs in a word that can merge, those of the lowest rank are merged, from left to
+// right; this is repeated until no pair can merge (Sennrich et al., arXiv 1508.07909, algorithm 1).
 
 namespace crate::detail {
 
-/// What pairs become, and which of them first.
+/// The results and ranks of pairs that merge.
 class MergeTable {
  public:
   using Rank = std::int32_t;
@@ -62,10 +62,10 @@ class MergeTable {
   std::vector<Slot> slots_;  // a power of two, at least one of them empty
 };
 
-/// Words of up to this many bytes are merged without memory beyond the stack.
+/// Words of up to this many bytes are merged without heap memory.
 inline constexpr std::size_t short_word = 32;
 
-/// Merges a word of n <= short_word tokens in O(n^2). Returns how many are left, at the beginning of `ids`.
+/// Merges a word of n <= short_word tokens in O(n^2). Returns the number of remaining tokens, at the start of `ids`.
 [[nodiscard]] inline std::size_t merge_short(const MergeTable& table, std::span<TokenId> ids) {
   std::array<MergeTable::Merge, short_word> merges;  // of a token with the next
   std::size_t count = ids.size();
@@ -93,7 +93,7 @@ inline constexpr std::size_t short_word = 32;
   return count;
 }
 
-/// Merges a word of any length n in O(n log n) time: pairs wait in a heap by rank and place.
+/// Merges a word of any length n in O(n log n) time, with a heap of pairs by rank and place.
 class LongWordMerger {
  public:
   LongWordMerger(const MergeTable& table, std::span<TokenId> ids)
@@ -110,7 +110,7 @@ class LongWordMerger {
     std::make_heap(waiting_.begin(), waiting_.end(), std::greater<>());
   }
 
-  /// Returns how many tokens are left, at the beginning of the ids.
+  /// Returns the number of remaining tokens, at the start of the ids.
   [[nodiscard]] std::size_t merge() {
     while (!waiting_.empty()) merge_all_of(waiting_.front().rank);
     std::size_t count = 0;
@@ -132,7 +132,7 @@ class LongWordMerger {
     merges_[i] = next < ids_.size() ? table_->find({ids_[i], ids_[next]}) : MergeTable::Merge();
   }
 
-  /// What comes to be meanwhile waits for its turn, even if its rank is lower.
+  /// Pairs that arise meanwhile wait for their turn, even if their rank is lower.
   void merge_all_of(MergeTable::Rank rank) {
     changed_.clear();
     while (!waiting_.empty() && waiting_.front().rank == rank) {
@@ -164,12 +164,12 @@ class LongWordMerger {
   const MergeTable* table_;
   std::span<TokenId> ids_;
   std::vector<std::size_t> next_, previous_;
-  std::vector<MergeTable::Merge> merges_;  // of a token with the next; of a token that is gone, never
-  std::vector<Waiting> waiting_;           // a heap, the lowest in front; some no longer as they were
+  std::vector<MergeTable::Merge> merges_;  // of each token with the next; for a token that was merged away, none
+  std::vector<Waiting> waiting_;           // a heap, the lowest first; some entries may be outdated
   std::vector<std::size_t> changed_;
 };
 
-/// Merges the tokens of a word as byte-pair encoding does. Returns how many are left, at the beginning of `ids`.
+/// Byte-pair encoding of a word's tokens. Returns the number of remaining tokens, at the start of `ids`.
 [[nodiscard]] inline std::size_t merge_word(const MergeTable& table, std::span<TokenId> ids) {
   return ids.size() <= short_word ? merge_short(table, ids) : LongWordMerger(table, ids).merge();
 }

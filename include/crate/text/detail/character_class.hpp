@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
+// Needs utf8proc (Debian: libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace crate::detail {
 
-/// As the pattern tells characters apart: \p{L}, \p{N}, \s, and the rest, with which bytes count that are no UTF-8.
+/// The classes of GPT-2's pattern: \p{L}, \p{N}, \s, and the rest, including bytes that are not valid UTF-8.
 enum class CharacterClass : unsigned char { letter, number, space, other };
 
 [[nodiscard]] inline CharacterClass find_class(char32_t code) {
@@ -37,7 +37,7 @@ enum class CharacterClass : unsigned char { letter, number, space, other };
   }
 }
 
-/// The same of ASCII.
+/// The classes of ASCII characters.
 inline constexpr auto ascii_classes = [] {
   std::array<CharacterClass, 128> classes{};
   for (std::size_t code = 0; code < classes.size(); ++code) {
@@ -57,7 +57,7 @@ struct ClassifiedCharacter {
   std::size_t size;  ///< in bytes
 };
 
-/// The first character of a text of at least one byte.
+/// Classifies the first character of a text of at least one byte.
 [[nodiscard]] inline ClassifiedCharacter classify_first(std::string_view text) {
   const auto byte = static_cast<unsigned char>(text[0]);
   if (byte < ascii_classes.size()) return {ascii_classes[byte], 1};

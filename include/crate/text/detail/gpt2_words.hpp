@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs utf8proc (Debian: libutf8proc-dev), beside Eigen.
+// Needs utf8proc (Debian: libutf8proc-dev), in addition to Eigen.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace crate::detail {
 
-/// The bytes of 's 't 're 've 'm 'll 'd if the text begins with one of them, or 0.
+/// The size of 's 't 're 've 'm 'll or 'd in bytes if the text begins with one of them, otherwise 0.
 [[nodiscard]] inline std::size_t contraction_size(std::string_view text) {
   if (text[0] != '\'' || text.size() < 2) return 0;
   const char first = text[1];
@@ -22,7 +22,7 @@ namespace crate::detail {
   return two == "re" || two == "ve" || two == "ll" ? 3 : 0;
 }
 
-/// The bytes from `begin` on whose characters are all of one class.
+/// The end of the run of characters of one class that starts at `begin`.
 [[nodiscard]] inline std::size_t end_of_run(std::string_view text, std::size_t begin, CharacterClass kind) {
   while (begin < text.size()) {
     const auto [found, size] = classify_first(text.substr(begin));
@@ -32,7 +32,7 @@ namespace crate::detail {
   return begin;
 }
 
-/// The bytes of white space, without its last character if something else follows and some is left.
+/// The size of the leading white space in bytes; without its last character if there are several and a word follows.
 [[nodiscard]] inline std::size_t white_space_size(std::string_view text) {
   std::size_t end = 0, last = 0;
   while (end < text.size()) {
@@ -44,7 +44,7 @@ namespace crate::detail {
   return end;
 }
 
-/// The bytes of the first word of a text that has some.
+/// The size in bytes of the first word of a text that is not empty.
 [[nodiscard]] inline std::size_t gpt2_word_size(std::string_view text) {
   if (const std::size_t size = contraction_size(text)) return size;
   const std::size_t blank = text[0] == ' ' && text.size() > 1 ? 1 : 0;

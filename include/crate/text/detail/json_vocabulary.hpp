@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@
 
 namespace crate::detail {
 
-/// Receives such an object from the JSON parser, event by event, and accepts nothing else.
+/// Receives such an object from the JSON parser, event by event; any other JSON is an error.
 class JsonVocabulary {
  public:
   explicit JsonVocabulary(std::string_view source) : source_(source) {}
@@ -83,7 +83,7 @@ class JsonVocabulary {
   return tokens;
 }
 
-/// How such a vocabulary is written, by increasing ids.
+/// A vocabulary in this format, by ascending id.
 [[nodiscard]] inline std::string json_vocabulary(const std::vector<std::string>& tokens) {
   std::string text = "{";
   for (std::size_t id = 0; id < tokens.size(); ++id)

@@ -22,7 +22,7 @@ namespace crate::detail {
 
 struct CountedWord {
   std::string_view word;
-  Index count;  ///< how often it stands in the text
+  Index count;  ///< number of occurrences in the text
 };
 
 struct TokenPairHash {
@@ -32,39 +32,39 @@ struct TokenPairHash {
   }
 };
 
-/// Words in tokens, and how often, and where, two of them stand together, kept up to date while pairs merge: all words
-/// lie in one list, in which each merge goes only to where its pair stands.
+/// Words as tokens, with the counts and places of all adjacent pairs, which are updated when pairs merge. All words are
+/// in one linked list, of which each merge visits only the places of its pair.
 class PairCounts {
  public:
-  /// Of words in tokens of one byte, which `tokens` begins with.
+  /// From words as tokens of one byte each; these are the first of `tokens`.
   PairCounts(std::span<const CountedWord> words, std::span<const std::string> tokens);
 
-  /// The pair that stands most often, of several that of the smallest ids; nothing if none stands so often as `least`.
-  /// It is to be merged next.
+  /// The most frequent pair, of equally frequent ones that of the smallest ids; nothing if none occurs `least`
+  /// times. It must be merged next.
   [[nodiscard]] std::optional<TokenPair> take_most_frequent(Index least);
 
-  /// Makes one token of the pair wherever it stands, from left to right: one that has its bytes already, or a new one,
-  /// added to `tokens`.
+  /// Merges the pair into one token wherever it occurs, from left to right: into an existing token with the same bytes,
+  /// or a new one, which is added to `tokens`.
   void merge(TokenPair pair, std::vector<std::string>& tokens);
 
  private:
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
 
   struct Symbol {
-    TokenId id;  ///< -1 once it is part of the one before
+    TokenId id;  ///< -1 once it is merged into the previous symbol
     std::size_t previous, next;
     Index count;  ///< of its word
   };
 
   struct Pair {
     Index count = 0;
-    std::vector<std::size_t> places;  ///< of its left symbol, where it stands or stood
+    std::vector<std::size_t> places;  ///< of its left symbol, current or former ones
   };
 
   struct Candidate {
     Index count;
     TokenPair pair;
-    friend bool operator<(const Candidate& a, const Candidate& b) {  // the last is taken first
+    friend bool operator<(const Candidate& a, const Candidate& b) {  // the greatest is taken first
       return a.count != b.count ? a.count < b.count : b.pair < a.pair;
     }
   };
@@ -75,8 +75,8 @@ class PairCounts {
 
   std::vector<Symbol> symbols_;
   std::unordered_map<TokenPair, Pair, TokenPairHash> pairs_;
-  std::priority_queue<Candidate> candidates_;  // each pair as often as it stands, or did
-  std::vector<TokenPair> added_;               // since candidates were added
+  std::priority_queue<Candidate> candidates_;  // each pair with its current or a former count
+  std::vector<TokenPair> added_;               // since candidates were last added
   std::unordered_map<std::string, TokenId> ids_;
 };
 

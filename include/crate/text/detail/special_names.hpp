@@ -14,7 +14,7 @@
 
 namespace crate::detail {
 
-/// The text without the white space at its end.
+/// The text without white space at its end.
 [[nodiscard]] inline std::string_view without_blanks_behind(std::string_view text) {
   while (!text.empty()) {
     std::size_t last = text.size() - 1;
@@ -26,7 +26,7 @@ namespace crate::detail {
   return text;
 }
 
-/// The special tokens of a vocabulary, with those found by their usual names that have a use of their own.
+/// The special tokens of a vocabulary, with their roles as far as their names are the usual ones.
 [[nodiscard]] inline SpecialTokens special_tokens_named(std::vector<std::pair<std::string, TokenId>> named) {
   SpecialTokens tokens;
   tokens.named = std::move(named);
@@ -43,8 +43,8 @@ namespace crate::detail {
   return tokens;
 }
 
-/// Encodes the names of special tokens in a text as these, the longest where several begin, and what lies between by
-/// `encode`. The mask takes the white space before it, as in Hugging Face (AddedToken.lstrip).
+/// Encodes the names of special tokens in a text as these tokens, the longest if several begin at one place, and the
+/// text between them by `encode`. The mask absorbs the white space before it, as in Hugging Face (AddedToken.lstrip).
 template <class Encode>
 [[nodiscard]] std::vector<TokenId> encode_between(const SpecialTokens& special, std::string_view text,
                                                   const Encode& encode) {

@@ -15,8 +15,7 @@
 
 namespace crate::detail {
 
-/// Bytes as a number to look them up by: of up to 8 bytes with their count, all there is to know of them; of more, a
-/// hash.
+/// A key to look up bytes: for up to 8 bytes the bytes and their count, which identify them; for more, a hash.
 struct BytesKey {
   std::uint64_t bits = 0;
   std::uint64_t size = 0;
@@ -39,7 +38,7 @@ template <class Word>
   return word;
 }
 
-/// Up to 8 bytes in one number; other bytes of the same count give another.
+/// Up to 8 bytes as one number; different bytes of the same count give different numbers.
 [[nodiscard]] inline std::uint64_t bits_of_few(const char* bytes, std::size_t count) {
   if (count >= 4)
     return word_at<std::uint32_t>(bytes) | std::uint64_t{word_at<std::uint32_t>(bytes + count - 4)} << 32U;
@@ -57,14 +56,14 @@ template <class Word>
   return key;
 }
 
-/// Tokens by their bytes and by their ids. Bytes are looked up without allocation, mostly by one access to memory.
+/// Tokens by their bytes and by their ids. Looking up bytes does not allocate, and mostly needs one memory access.
 class Vocabulary {
  public:
   static constexpr TokenId none = -1;
 
   Vocabulary() : Vocabulary(std::vector<std::string>()) {}
 
-  /// Token i has id i. Of equal tokens the last is found by its bytes.
+  /// Token i has id i. If tokens are equal, the last is found by its bytes.
   explicit Vocabulary(std::vector<std::string> tokens)
       : tokens_(std::move(tokens)), slots_(std::bit_ceil(2 * tokens_.size() + 2)) {
     for (std::size_t id = 0; id < tokens_.size(); ++id) {
@@ -76,13 +75,13 @@ class Vocabulary {
   [[nodiscard]] std::size_t size() const { return tokens_.size(); }
   [[nodiscard]] const std::vector<std::string>& tokens() const { return tokens_; }
 
-  /// Throws VocabularyError unless there is such a token.
+  /// Throws VocabularyError if there is no such token.
   [[nodiscard]] const std::string& at(TokenId id) const {
     check_token_id(id, tokens_.size());
     return tokens_[static_cast<std::size_t>(id)];
   }
 
-  /// Two tokens of the same bytes, if there are any.
+  /// Two tokens with the same bytes, if there are any.
   [[nodiscard]] std::optional<TokenPair> find_twin() const {
     for (std::size_t i = 0; i < tokens_.size(); ++i)
       if (const TokenId id = find(tokens_[i]); id != static_cast<TokenId>(i))
@@ -101,7 +100,7 @@ class Vocabulary {
     TokenId id = none;
   };
 
-  /// Where the bytes are, or where they would be put.
+  /// The slot that holds the bytes, or the empty one for them.
   [[nodiscard]] std::size_t place_of(const BytesKey& key, std::string_view bytes) const {
     for (std::size_t place = key.hash();; ++place) {
       place &= slots_.size() - 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -31,11 +31,12 @@
 #include "crate/training/recipe.hpp"
 #include "crate/training/training_extent.hpp"
 
-// What a checkpoint and the training that it is loaded into must agree in, and what no training can have written.
+// What a checkpoint must have in common with the training that resumes it, and values that no training can have
+// written.
 
 namespace crate::detail {
 
-/// Every number of a state that is no parameter.
+/// All numbers of a state that are not parameters.
 template <Measures M>
 struct TrainingCounters {
   Index step, optimiser_steps;
@@ -47,7 +48,7 @@ auto counters_of(const State& state) {
   return TrainingCounters<typename State::Objective::Measures>{state.step, state.optimiser.steps, state.epoch_sums};
 }
 
-/// The same, without the type of the measures.
+/// TrainingCounters, independent of the type of the measures.
 struct ListedCounters {
   Index& step;
   Index& optimiser_steps;
@@ -55,7 +56,7 @@ struct ListedCounters {
   std::vector<ListedSum> other_sums;
 };
 
-/// The list is good while the counters live.
+/// The list is valid as long as the counters live.
 template <Measures M>
 ListedCounters list_counters(TrainingCounters<M>& counters) {
   return {counters.step, counters.optimiser_steps, counters.epoch_sums.loss, list_sums(counters.epoch_sums)};
@@ -97,8 +98,8 @@ inline void check_finite_counter(const TensorTable& file, std::string_view name,
     throw file_error(file.source(), "metadata ", quote(name), ": expected a finite number, found ", found);
 }
 
-/// Throws FileError unless the counters are those of one training, whose optimiser had taken `more` steps than it when
-/// it began.
+/// Throws FileError unless the counters can come from one training. `more` is the number of steps that the optimiser
+/// had already taken when the training began.
 inline void check_counters(const TensorTable& file, const ListedCounters& loaded, Index more,
                            const TrainingExtent& extent) {
   constexpr Index any = std::numeric_limits<Index>::max();
@@ -122,7 +123,7 @@ inline void check_counters(const TensorTable& file, const ListedCounters& loaded
   }
 }
 
-/// The length of the schedule may differ: a training can go on for more epochs.
+/// The length of the schedule may differ, because a training can continue for more epochs.
 inline void check_recipe(const TensorTable& file, const Recipe& recipe) {
   for (const auto& [name, expected] : recipe) {
     const std::string* const found = file.find_metadata(concatenate(recipe_prefix, name));
@@ -132,8 +133,8 @@ inline void check_recipe(const TensorTable& file, const Recipe& recipe) {
   }
 }
 
-/// What a file of weights says of the model, or why its weights could not be told; nothing if it is of no published
-/// family.
+/// What a file of weights says of the model, or the reason why the weights cannot describe it; empty if it is not of a
+/// published family.
 template <class Model>
 Metadata described_model(const Model& model) {
   if constexpr (PublishedModel<Model>) {
@@ -149,11 +150,11 @@ Metadata described_model(const Model& model) {
   }
 }
 
-/// Throws FileError unless the checkpoint is of the model that is so described. Old ones do not say of which they are,
-/// or whether its head is trained.
+/// Throws FileError unless the checkpoint belongs to the model with this description. Old checkpoints do not record
+/// their model, or whether its head is trained.
 inline void check_described_model(const TensorTable& file, const Metadata& of_model) {
   if (file.find_metadata(checkpoint_format_key) == nullptr) return;
-  std::map<std::string_view, std::array<std::string_view, 2>> texts;  // as the model and the file have them
+  std::map<std::string_view, std::array<std::string_view, 2>> texts;  // of the model and of the file
   for (const auto& [key, text] : of_model) texts[key][0] = text;
   for (const auto& [key, text] : file.metadata()) texts[key][1] = text;
   const auto shown = [](std::string_view text) { return text.empty() ? "nothing" : quote(text); };
@@ -164,11 +165,11 @@ inline void check_described_model(const TensorTable& file, const Metadata& of_mo
                        shown(both[1]), " in the checkpoint, ", shown(both[0]), " now");
 }
 
-/// Throws FileError unless all texts of the checkpoint are of those that are written; what is damaged may be called
-/// anything. Those without a checksum are all of classification, or say that they counted none correct.
+/// Throws FileError if the metadata has a key that no training writes, as damaged files may. Checkpoints without a
+/// checksum are all of classification, or have counts of correct examples that are zero.
 inline void check_keys(const TensorTable& file) {
   check_checkpoint_format(file);
-  if (file.find_metadata(checkpoint_format_key) != nullptr) return;  // by its checksum it is as it was written
+  if (file.find_metadata(checkpoint_format_key) != nullptr) return;  // the checksum guarantees that it is as written
   constexpr std::array<std::string_view, 6> counters{"step",     "optimiser steps", "loss",
                                                      "examples", "correct",         "correct in top 5"};
   for (const auto& [key, text] : file.metadata())
@@ -176,7 +177,7 @@ inline void check_keys(const TensorTable& file) {
       throw file_error(file.source(), "expected a checkpoint of a training, found ", quote(key), " in its metadata");
 }
 
-/// What keeps the file from filling the parameters of a state, a line each.
+/// Why the file cannot fill the parameters of a state, one reason per line.
 inline std::string checkpoint_complaints(const TensorTable& file, const ParameterList& state) {
   std::string complaints;
   std::set<std::string_view> wanted;
@@ -196,7 +197,7 @@ inline std::string checkpoint_complaints(const TensorTable& file, const Paramete
   return complaints;
 }
 
-/// The name of the first parameter that has an entry which is no finite number; empty if there is none.
+/// The name of the first parameter with an entry that is not finite; empty if there is none.
 template <class Memory>
 [[nodiscard]] std::string not_finite_parameter(const std::vector<ListedParameter<Memory>>& parameters) {
   for (const auto& parameter : parameters) {
@@ -212,8 +213,8 @@ template <class Memory>
 /// Throws Error unless all parameters and moments are finite.
 inline void check_finite_after(Index step, const ConstParameterList& state) {
   if (const std::string name = not_finite_parameter(state); !name.empty())
-    throw Error(concatenate("training: expected finite numbers, found others in ", quote(name), " after step ", step,
-                            "; a smaller rate, a warm-up or clipping may help"));
+    throw Error(concatenate("training: expected finite numbers, found nan or inf in ", quote(name), " after step ",
+                            step, "; a smaller rate, a warm-up or clipping may help"));
 }
 
 template <class State>

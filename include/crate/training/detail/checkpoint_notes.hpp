@@ -11,8 +11,9 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
-// Notes in the metadata of a checkpoint. A text that is no UTF-8, such as the path of a folder may be, is none that a
-// safetensors file can hold: it is percent-encoded and stands under another prefix, so that all others are as they are.
+// Notes in the metadata of a checkpoint. A text that is not valid UTF-8, as the path of a folder may be, cannot be
+// stored in a safetensors file: it is percent-encoded and stored under another prefix. All other notes stay as they
+// are.
 
 namespace crate::detail {
 
@@ -33,7 +34,7 @@ inline constexpr std::string_view encoded_note_prefix = "percent-encoded note: "
   return encoded;
 }
 
-/// What percent_encoded made the text from. Throws Error if it made none such.
+/// The inverse of percent_encoded. Throws Error if the text is not such an encoding.
 [[nodiscard]] inline std::string percent_decoded(std::string_view encoded) {
   constexpr std::string_view digits = "0123456789ABCDEF";
   std::string text;
@@ -53,13 +54,13 @@ inline constexpr std::string_view encoded_note_prefix = "percent-encoded note: "
   return text;
 }
 
-/// The note as an entry of metadata.
+/// The metadata entry of a note.
 [[nodiscard]] inline std::pair<std::string, std::string> entry_of_note(std::string_view name, const std::string& text) {
   if (is_utf8(text)) return {concatenate(note_prefix, name), text};
   return {concatenate(encoded_note_prefix, name), percent_encoded(text)};
 }
 
-/// All notes in the metadata of a checkpoint. Throws FileError if one of them is not as entry_of_note writes it.
+/// All notes in the metadata of a checkpoint. Throws FileError if one does not have the form of entry_of_note.
 [[nodiscard]] inline Metadata notes_of(const TensorTable& file) {
   Metadata notes;
   for (const auto& [key, text] : file.metadata()) {

@@ -13,12 +13,12 @@
 
 namespace crate::detail {
 
-/// The gradient of a model for images of another size, which is added to that of the model itself. Each parameter is
-/// added once: as soon as it is complete, or, if it depends on the size of images, at the end.
+/// The gradient of a model resized for images of another size, which is added to the gradient of the model itself. Each
+/// parameter is added once: as soon as it is complete, or at the end if it depends on the size of images.
 template <class Model>
 class JoinedGradient {
  public:
-  /// Zero. `sum` must outlive this.
+  /// Starts at zero. `sum` must outlive this.
   JoinedGradient(const Model& resized, Model& sum)
       : gradient_(zeros_like(resized)),
         own_(list_parameters(std::as_const(gradient_))),
@@ -27,11 +27,11 @@ class JoinedGradient {
   JoinedGradient(const JoinedGradient&) = delete;
   JoinedGradient& operator=(const JoinedGradient&) = delete;
 
-  /// For backward passes to add to.
+  /// The gradient to which backward passes add.
   [[nodiscard]] Model& gradient() { return gradient_; }
 
-  /// Adds those of these parameters of the gradient that do not depend on the size of images; returns the same
-  /// parameters of the sum.
+  /// Adds those of these parameters that do not depend on the size of images; returns the corresponding parameters of
+  /// the sum.
   ConstParameterList join(const ConstParameterList& complete) {
     return join_if([&](const ConstParameter& parameter) {
       return !depends_on_image_size(gradient_, parameter) &&
@@ -40,7 +40,7 @@ class JoinedGradient {
     });
   }
 
-  /// Adds the others, for images that the model itself cuts by `grid`.
+  /// Adds the remaining parameters; `grid` is that of the model itself.
   void join_rest(const PatchGrid& grid) {
     resize_gradient(gradient_, grid);
     own_ = list_parameters(std::as_const(gradient_));

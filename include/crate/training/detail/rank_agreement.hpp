@@ -18,11 +18,11 @@
 #include "crate/training/recipe.hpp"
 #include "crate/version.hpp"
 
-// In what ranks that train together must be alike.
+// What ranks that train together must have in common.
 
 namespace crate::detail {
 
-/// How many examples a source has and, of one that has a fingerprint(), that.
+/// The number of examples of a source, and its fingerprint() if it has one.
 template <class Source>
 [[nodiscard]] std::string source_text(const Source& source) {
   std::string text = concatenate(source.size(), " examples");
@@ -30,7 +30,7 @@ template <class Source>
   return text;
 }
 
-/// A number by which states are told from others that differ in any bit.
+/// A fingerprint of a state, to detect a difference in any bit.
 [[nodiscard]] inline std::uint64_t fingerprint_of(const ConstParameterList& state) {
   std::uint64_t found = 0;
   for (const ConstParameter& parameter : state)
@@ -38,7 +38,7 @@ template <class Source>
   return found;
 }
 
-/// Throws Error unless all ranks run the same version by the same instructions.
+/// Throws Error unless all ranks run the same version with the same instruction set.
 inline void check_same_program(Communicator& ranks) {
   check_agreement(
       ranks, "the program",
@@ -46,7 +46,7 @@ inline void check_same_program(Communicator& ranks) {
        {"instruction set", std::string(name_of(instruction_set()))}});
 }
 
-/// Throws Error unless all ranks have the same bits.
+/// Throws Error unless the states of all ranks are bit-identical.
 template <class State>
 void check_same_state(Communicator& ranks, const State& state) {
   if (ranks.size() == 1) return;

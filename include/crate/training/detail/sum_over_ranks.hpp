@@ -25,8 +25,8 @@
 
 namespace crate::detail {
 
-/// All parameters of a gradient in the order in which the backward pass completes them: first those that it tells of,
-/// from the last layer on, then the others. Models of one structure have one order.
+/// All parameters of a gradient in the order in which the backward pass completes them: first those that it reports,
+/// from the last layer to the first, then the others. The order depends on the structure of the model only.
 template <class Model>
 [[nodiscard]] ConstParameterList list_as_completed(const Model& gradient) {
   ConstParameterList others = list_parameters(gradient), list;
@@ -44,10 +44,10 @@ template <class Model>
   return list;
 }
 
-/// sum <- all gradients of all ranks, added in the order of the ranks and of each one's gradients, over the trainable
-/// parameters, of which there must be some: ((g_1 + g_2) + g_3) + ..., as one process adds them. A rank may have none.
-/// A thread of its own adds and passes on what is complete, while others still compute the rest. Memory and thread
-/// serve one sum after another. From begin() to end() nobody else may call the communicator.
+/// sum <- all gradients of all ranks, added in the order of the ranks and of each rank's gradients, over the trainable
+/// parameters, of which there must be some: ((g_1 + g_2) + g_3) + ..., as one process adds them. A rank may have no
+/// gradients. A dedicated thread adds and sends what is complete, while other threads still compute the rest. Memory
+/// and thread are reused for the next sum. Between begin() and end() nobody else may call the communicator.
 template <Scalar S>
 class SumOverRanks {
  public:
@@ -61,19 +61,18 @@ class SumOverRanks {
   }
   SumOverRanks(const SumOverRanks&) = delete;
   SumOverRanks& operator=(const SumOverRanks&) = delete;
-  /// What was begun must have ended.
+  /// Every begin() must have been followed by end().
   ~SumOverRanks() {
     change_to(State::over);
     adder_.join();
   }
 
-  /// None where one process is alone.
+  /// Null for a single process.
   [[nodiscard]] static std::unique_ptr<SumOverRanks> of_several(Communicator& ranks, Threads& threads) {
     return ranks.size() > 1 ? std::make_unique<SumOverRanks>(ranks, threads) : nullptr;
   }
 
-  /// Begins to add. The lists are as list_as_completed gives them; the models must live, and stay where they are, until
-  /// end().
+  /// Starts a sum. The lists must have the order of list_as_completed; the models must live, and not move, until end().
   void begin(ParameterList sum, std::vector<ConstParameterList> gradients) {
     sum_ = std::move(sum);
     gradients_ = std::move(gradients);
@@ -84,7 +83,7 @@ class SumOverRanks {
     change_to(State::adding);
   }
 
-  /// Nothing is added any more to these parameters of gradient g. Those that come out of order wait for the end.
+  /// Reports that these parameters of gradient g are final. Parameters that come out of order wait for complete_all.
   void complete(std::size_t g, const ConstParameterList& parameters) {
     std::size_t count = complete_of_[g];  // which one thread at a time changes
     for (const ConstParameter& parameter : parameters)
@@ -92,10 +91,10 @@ class SumOverRanks {
     tell(g, count);
   }
 
-  /// Nothing is added any more to any parameter of gradient g.
+  /// Reports that all parameters of gradient g are final.
   void complete_all(std::size_t g) { tell(g, gradients_[g].size()); }
 
-  /// Waits until the sum is there. All gradients must be complete. Throws as Communicator::add_in_order.
+  /// Waits for the sum. All gradients must be complete. Throws as Communicator::add_in_order.
   void end() {
     {
       std::unique_lock lock(mutex_);
@@ -108,7 +107,7 @@ class SumOverRanks {
  private:
   enum class State { idle, adding, over };
 
-  /// What the thread does: one sum after another.
+  /// The body of the thread, which computes one sum after another.
   void serve() {
     for (;;) {
       {
@@ -153,7 +152,7 @@ class SumOverRanks {
     changed_.notify_all();
   }
 
-  /// Lays the runs side by side, and so the pieces.
+  /// Lays out the runs, and thereby the pieces, consecutively.
   void place_in_memory() {
     Index total = 0;
     for (const TrainedNumbers& run : cut_.runs) total += run.size;
@@ -178,10 +177,10 @@ class SumOverRanks {
     return complete_ > last_parameter;
   }
 
-  /// Called when no message has come. Messages move on by looks alone, but a thread that looks without pause would take
-  /// a core from those of this rank that still compute: it looks rarely then, for a small part of its time. When all
-  /// gradients are complete nothing else is to do here, and every look that comes late holds up the other ranks: it
-  /// sleeps for less, but does not yield: where other programs run, that costs a whole slice of time.
+  /// Called when no message has arrived. MPI makes progress only when polled, but polling without pause would take a
+  /// core from threads of this rank that still compute: until all gradients are complete, this thread polls rarely.
+  /// After that there is nothing else to compute here, and every late poll delays the other ranks: it sleeps for less.
+  /// It does not yield, which could cost a whole time slice if other programs run.
   void let_others_compute() {
     constexpr std::chrono::microseconds while_others_compute(500);
     std::unique_lock lock(mutex_);
@@ -191,7 +190,7 @@ class SumOverRanks {
                       [&] { return complete_ != before; });
   }
 
-  /// The team helps when it is through with the gradients, and is not taken away from them before.
+  /// Uses all threads once they have finished all gradients, and only this one before.
   void add(std::size_t piece) {
     constexpr Index numbers_of_a_thread = 2048;
     Threads alone;
@@ -220,32 +219,33 @@ class SumOverRanks {
   std::vector<ConstParameterList> gradients_;
   TrainedPieces cut_;
   std::vector<S> memory_;
-  std::vector<S*> numbers_;                   // of every run, in the memory
-  std::vector<std::span<std::byte>> pieces_;  // of the memory
+  std::vector<S*> numbers_;                   // of every run, within memory_
+  std::vector<std::span<std::byte>> pieces_;  // of memory_
 
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // guards the members below
   std::condition_variable changed_;
   State state_ = State::idle;
-  std::vector<std::size_t> complete_of_;  // of every gradient, how many of its parameters
-  std::size_t complete_ = 0;              // of all of them: the least of these
+  std::vector<std::size_t> complete_of_;  // for every gradient, how many of its parameters are final
+  std::size_t complete_ = 0;              // the least of these
   std::exception_ptr failure_;
-  std::thread adder_;  // begins last, as it uses the others
+  std::thread adder_;  // must be constructed last, because it uses the other members
 };
 
-/// Makes the first of the lanes the sum of all lanes of all ranks, while backward passes still add to them. This rank
-/// has `own` of them, the first ones here.
+/// Sums all lanes of all ranks into the first lane, while backward passes still add to them. The first `own` lanes are
+/// computed by this rank.
 template <class Model>
 class LaneSum {
  public:
   using Scalar = typename Model::Scalar;
 
-  /// `over_ranks` is there if there are several ranks. What is handed over must live as long as this.
+  /// `over_ranks` is null for a single rank. All arguments must outlive this.
   LaneSum(Communicator& ranks, std::vector<Model>& lanes, Index own, SumOverRanks<Scalar>* over_ranks, Threads& threads)
       : ranks_(ranks), lanes_(lanes), own_(own), over_ranks_(over_ranks), threads_(threads) {}
   LaneSum(const LaneSum&) = delete;
   LaneSum& operator=(const LaneSum&) = delete;
 
-  /// To be told of the last backward pass that adds to this lane; nothing to tell if a pass might add to it twice.
+  /// An observer of the last backward pass into this lane, which reports complete parameters to the sum; empty for a
+  /// single rank, or if the model's backward pass may add to a parameter twice.
   [[nodiscard]] GradientObserver observer(Index lane) {
     if constexpr (GoesBackAsChain<Model>)
       if (over_ranks_ != nullptr)
@@ -255,8 +255,9 @@ class LaneSum {
     return {};
   }
 
-  /// Calls add_up(lane, worker), which computes the lane, for each one of this rank on the threads, and waits until the
-  /// sum is there. Throws what that throws, and tells the other ranks: behind it, all must gather before anything else.
+  /// Calls add_up(lane, worker), which computes a lane, for each lane of this rank on the threads, and waits for the
+  /// sum. Rethrows an exception after it has reported it to the other ranks; all ranks must then gather before anything
+  /// else.
   template <class AddUp>
   void compute(const AddUp& add_up) {
     begin();
@@ -297,7 +298,7 @@ class LaneSum {
                     threads_);
   }
 
-  /// After an error all ranks still add, whatever is there, so that none waits for a message of this one.
+  /// After an error, all ranks still add whatever there is, so that no rank waits for a message of this one.
   void end_anyhow() {
     if (over_ranks_ == nullptr) return;
     for (Index lane = 0; lane < own_; ++lane) complete(lane);

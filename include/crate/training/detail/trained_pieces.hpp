@@ -10,17 +10,17 @@
 #include "crate/core/parameter_list.hpp"
 #include "crate/core/threads.hpp"
 
-// Walks over all trainable numbers of models of one structure side by side, in pieces that threads share.
+// Traverses all trainable numbers of models of one structure together, in pieces that are divided among threads.
 
 namespace crate::detail {
 
-/// Consecutive numbers of one trainable parameter, the same ones in every model of the structure.
+/// Consecutive numbers of one trainable parameter, at the same place in every model of the structure.
 struct TrainedNumbers {
-  std::size_t parameter;  ///< in the list
+  std::size_t parameter;  ///< its index in the list
   Index first, size;
   bool in_vector;  ///< whether the parameter is one-dimensional
 
-  /// These numbers of the model that the list is of. Throws Error if they are of another type.
+  /// These numbers in the model with this parameter list. Throws Error if they are of another type.
   template <Scalar S>
   [[nodiscard]] auto of(const ParameterList& model) const {
     return Eigen::Map<Eigen::Array<S, Eigen::Dynamic, 1>>(model[parameter].numbers<S>().data() + first, size);
@@ -31,11 +31,12 @@ struct TrainedNumbers {
   }
 };
 
-/// All trainable numbers, cut by sizes alone: into runs, and these into pieces for threads, which hold at least as many
-/// numbers as the longest run, but the last, and less than twice as many, however small parameters are.
+/// All trainable numbers, divided by sizes alone: into runs, and these into pieces for threads. Every piece but the
+/// last holds at least as many numbers as the longest run, and less than twice as many, however small the parameters
+/// are.
 struct TrainedPieces {
   std::vector<TrainedNumbers> runs;
-  std::vector<std::size_t> ends;  ///< of the pieces, among the runs
+  std::vector<std::size_t> ends;  ///< of the pieces: indices into runs
 };
 
 template <class Memory>
@@ -57,7 +58,7 @@ template <class Memory>
   return pieces;
 }
 
-/// Calls visit(run, number of the run) for all of them.
+/// Calls visit(run, index of the run) for all of them.
 inline void for_each_run(const TrainedPieces& pieces, Threads& threads,
                          const std::function<void(const TrainedNumbers&, std::size_t)>& visit) {
   threads.for_each(static_cast<Index>(pieces.ends.size()), [&](Index piece, int) {
@@ -66,8 +67,8 @@ inline void for_each_run(const TrainedPieces& pieces, Threads& threads,
   });
 }
 
-/// Calls visit(numbers) for all trainable numbers of the model, so few at a time that they, and the same ones of a few
-/// models more, stay in the first cache from one expression to the next: every number comes from memory once.
+/// Calls visit(numbers) for all trainable numbers of the model, in ranges so short that they, and the same ranges of a
+/// few other models, stay in the first-level cache between expressions: each number is loaded from memory once.
 template <class Memory>
 void for_each_trained(const std::vector<ListedParameter<Memory>>& model, Threads& threads,
                       const std::function<void(const TrainedNumbers&)>& visit) {

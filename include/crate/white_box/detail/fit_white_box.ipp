@@ -11,7 +11,7 @@ namespace crate {
 
 namespace detail {
 
-/// The smallest threshold that makes a share of the entries zero; 0 for a share of none. Reorders `values`.
+/// The smallest threshold that makes this share of the entries zero; 0 for a share of 0. Reorders `values`.
 template <crate::Scalar S>
 [[nodiscard]] S threshold_that_zeroes(double share, Matrix<S>& values) {
   values = values.cwiseAbs().eval();
@@ -22,8 +22,8 @@ template <crate::Scalar S>
   return data[zeros - 1];
 }
 
-/// Noise of coordinates most of which are nothing else, by their median (Donoho and Johnstone, "Ideal spatial
-/// adaptation by wavelet shrinkage", Biometrika 81, 1994).
+/// The standard deviation of the noise in coordinates that are mostly noise, from their median (Donoho and Johnstone,
+/// "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81, 1994).
 template <crate::Scalar S>
 [[nodiscard]] double noise_of(Matrix<S> coordinates) {
   constexpr double median_of_normal = 0.6745;
@@ -40,7 +40,7 @@ template <class Derived>
   return total;
 }
 
-/// What estimated subspaces are worth to N tokens, of whose directions these are some.
+/// The worth of estimated subspaces for N tokens; `directions` are those of some of the tokens.
 template <crate::Scalar S>
 [[nodiscard]] SubspaceChoice value_subspaces(const Matrix<S>& directions, const EstimatedSubspaces<S>& estimated,
                                              const WhiteBoxOptions& options, Index tokens) {
@@ -61,7 +61,7 @@ template <crate::Scalar S>
   return choice;
 }
 
-/// The sizes to try for d x N tokens: those of the options, or of a few that leave as many tokens as they span.
+/// The sizes to try for d x N tokens: those of the options, or standard ones with K p <= N / 2 and p <= d / 2.
 [[nodiscard]] inline std::vector<SubspaceChoice> sizes_to_try(const WhiteBoxOptions& options, Index dim, Index tokens) {
   const std::vector<Index> counts =
       options.subspaces ? std::vector{*options.subspaces} : std::vector<Index>{2, 3, 4, 8, 16};
@@ -81,7 +81,7 @@ template <crate::Scalar S>
   return {.subspaces = size.subspaces, .dim = size.dim, .seed = options.seed};
 }
 
-/// The tokens, or so many of them, drawn at random.
+/// The tokens, or `most` of them, drawn at random, if there are more.
 template <crate::Scalar S>
 [[nodiscard]] Matrix<S> at_most(Index most, const Matrix<S>& tokens, std::uint64_t seed) {
   if (tokens.cols() <= most) return tokens;
@@ -89,7 +89,8 @@ template <crate::Scalar S>
   return sample_columns<S>(tokens, most, random);
 }
 
-/// Tries the sizes on some of the directions, chooses the one worth most, and fits subspaces of it to all.
+/// Tries the sizes on some of the directions, chooses the one of most worth, and fits subspaces of it to all
+/// directions.
 template <crate::Scalar S>
 [[nodiscard]] EstimatedSubspaces<S> choose_subspaces(const Matrix<S>& directions, const WhiteBoxOptions& options,
                                                      WhiteBoxFit& fit, Threads& threads) {
@@ -137,14 +138,14 @@ template <crate::Scalar S>
           .directions = {.softening = softening}};
 }
 
-/// Tokens after some steps of compression alone.
+/// Tokens after some compression steps, without sparsification.
 template <crate::Scalar S>
 struct CompressedTokens {
   Matrix<S> tokens;
   Index steps = 0;
 };
 
-/// R - R^c(Z | Pi) of directions, in nats a token.
+/// R - R^c(Z | Pi) of directions, in nats per token.
 template <crate::Scalar S>
 [[nodiscard]] double partition_reduction(const OnDirections<Compression<S>>& step, const Matrix<S>& z,
                                          Threads& threads) {
@@ -155,7 +156,7 @@ template <crate::Scalar S>
          partition_coding_rate(unit, soft_partition(unit, u, step.layer.options.logit_scale), precision, threads);
 }
 
-/// The steps of the options, or those that raise R - R^c(Z | Pi) by a hundredth and more.
+/// Takes the number of steps in the options, or steps while each raises R - R^c(Z | Pi) by at least one per cent.
 template <crate::Scalar S>
 [[nodiscard]] CompressedTokens<S> compress_while_it_pays(const OnDirections<Compression<S>>& step, const Matrix<S>& z,
                                                          const WhiteBoxOptions& options, const WhiteBoxFit& fit,
@@ -177,7 +178,8 @@ template <crate::Scalar S>
   return result;
 }
 
-/// The turns of an inverse that undo the step, of some of the tokens, but for a thousandth; at most 24.
+/// The number of iterations, at most 24, after which an inverse undoes the step on some of the tokens up to a relative
+/// error of 1e-3.
 template <crate::Scalar S>
 [[nodiscard]] Index turns_to_undo(OnDirections<Compression<S>> step, const Matrix<S>& tokens, std::uint64_t seed,
                                   Threads& threads) {
@@ -195,7 +197,7 @@ template <crate::Scalar S>
   return turns;
 }
 
-/// An orthonormal dictionary, the noise in its coordinates, and the share of the entries that the code should keep.
+/// Estimates an orthonormal dictionary, the noise in its coordinates, and the share of entries that the code keeps.
 template <crate::Scalar S>
 [[nodiscard]] Matrix<S> choose_dictionary(const Matrix<S>& z, const WhiteBoxOptions& options, WhiteBoxFit& fit,
                                           Threads& threads) {
@@ -207,14 +209,14 @@ template <crate::Scalar S>
   const Matrix<S> coordinates = product_of(dictionary.transpose(), z, threads);
   fit.noise = noise_of<S>(coordinates);
   const auto above = static_cast<double>((coordinates.array().abs() > static_cast<S>(above_noise * fit.noise)).count());
-  // Of few coordinates the median is no noise: at least one entry a token is kept.
+  // With few coordinates the median is not noise: at least one entry per token is kept.
   const double one_a_token = 1 / static_cast<double>(z.rows());
   fit.non_zero =
       options.non_zero.value_or(std::max(one_a_token, std::min(most_non_zero, above / static_cast<double>(z.size()))));
   return dictionary;
 }
 
-/// Sets the dictionaries, subspaces and thresholds of the layers, in the order in which tokens meet them.
+/// Sets the dictionaries, subspaces and thresholds of the layers, from the first to the last.
 template <crate::Scalar S>
 void fit_layers(WhiteBox<S>& box, Matrix<S> z, const Matrix<S>& dictionary, const WhiteBoxFit& fit, Threads& threads) {
   const Subspaces<Matrix<S>> after(product_of(dictionary.transpose(), box.code_subspaces.bases(), threads),
@@ -233,7 +235,7 @@ void fit_layers(WhiteBox<S>& box, Matrix<S> z, const Matrix<S>& dictionary, cons
   box.code_subspaces = after;
 }
 
-/// The decoder that undoes the encoder, layer for layer.
+/// Sets the decoder, which undoes the encoder layer by layer.
 template <crate::Scalar S>
 void mirror_layers(WhiteBox<S>& box) {
   const std::size_t depth = box.encoder.layers.size();
@@ -283,7 +285,7 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   using S = typename ZDerived::Scalar;
   options.check();
   if (tokens.size() == 0) throw ShapeError("white box: expected tokens, found none");
-  check_option(tokens.allFinite(), "finite tokens of a white box", "others");
+  check_option(tokens.allFinite(), "white box: finite tokens", "nan or inf");
   const Index most_fitted = std::max<Index>(6000, 32 * tokens.rows());
   const Matrix<S> mean = tokens.rowwise().mean();
   const Matrix<S> z = detail::at_most<S>(most_fitted, tokens.colwise() - mean.col(0), options.seed);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The bodies of white_box.hpp: what a white box reports.
+// Implementation of the report of a white box, declared in white_box.hpp.
 
 #include <algorithm>
 #include <cmath>
@@ -18,22 +18,22 @@ namespace crate {
 
 namespace detail {
 
-/// Why classes cannot be compared, a sentence; empty if some tokens are of one class and some of two.
+/// Why classes cannot be compared, a sentence; empty if there are pairs within a class and pairs from two classes.
 [[nodiscard]] inline std::string why_incomparable(const std::vector<Index>& classes) {
   std::vector<Index> sorted = classes;
   std::sort(sorted.begin(), sorted.end());
   const auto distinct = std::unique(sorted.begin(), sorted.end()) - sorted.begin();
-  if (distinct == 1) return "Classes are not compared: all tokens are of one.";
+  if (distinct == 1) return "Classes are not compared: all tokens have the same class.";
   if (distinct == static_cast<std::ptrdiff_t>(classes.size()))
-    return "Classes are not compared: no two tokens are of one.";
+    return "Classes are not compared: no two tokens have the same class.";
   return {};
 }
 
-/// Measures tokens where they are.
+/// Measures the tokens after each half-layer.
 template <crate::Scalar S>
 class WhiteBoxMeter {
  public:
-  /// Classes are of all `tokens` tokens, or empty.
+  /// `classes` holds the class of all `tokens` tokens, or is empty.
   WhiteBoxMeter(const WhiteBox<S>& box, const std::vector<Index>& classes, Threads& threads)
       : box_(box), classes_(classes), threads_(threads) {
     const auto tokens = static_cast<Index>(classes.size());
@@ -46,7 +46,7 @@ class WhiteBoxMeter {
     if (!classes.empty()) why_no_classes_ = why_incomparable(classes_);
   }
 
-  /// A sentence, or empty.
+  /// A sentence; empty if classes are compared or not given.
   [[nodiscard]] const std::string& why_no_classes() const { return why_no_classes_; }
 
   [[nodiscard]] WhiteBoxMeasures measure(const std::string& name, const Matrix<S>& tokens,
@@ -68,11 +68,11 @@ class WhiteBoxMeter {
     return result;
   }
 
-  /// Of more tokens, so many are drawn at random to be compared.
+  /// If there are more tokens, this number of them, drawn at random, is compared.
   static constexpr Index most_compared = 4096;
 
  private:
-  /// None of tokens that are all alike.
+  /// Nothing if all tokens are alike.
   [[nodiscard]] std::optional<ClassSeparation> separation_of(const Matrix<S>& tokens) const {
     const Matrix<S> compared = compared_.empty() ? tokens : Matrix<S>(tokens(Eigen::all, compared_));
     if ((compared.colwise() - compared.col(0)).isZero(0)) return {};
@@ -80,13 +80,13 @@ class WhiteBoxMeter {
   }
 
   const WhiteBox<S>& box_;
-  std::vector<Index> classes_;   // of the tokens that are compared
-  std::vector<Index> compared_;  // which; all if empty
+  std::vector<Index> classes_;   // of the compared tokens
+  std::vector<Index> compared_;  // indices of the compared tokens; empty for all
   std::string why_no_classes_;
   Threads& threads_;
 };
 
-/// The largest cosine between directions of two subspaces, max ||Q_k^T Q_l|| of orthonormal bases Q_k.
+/// The largest cosine between directions in different subspaces, max ||Q_k^T Q_l|| with orthonormal bases Q_k.
 template <crate::Scalar S>
 [[nodiscard]] double largest_cosine(const Subspaces<Matrix<S>>& subspaces) {
   const auto orthonormal = [&](Index k) -> Matrix<double> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How white_box_report.hpp is written.
+// How a WhiteBoxReport is written as text.
 
 #include <algorithm>
 #include <array>
@@ -42,8 +42,8 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
   const double thresholds = report.rate_change("sparsify");
   if (after.reduction() < before.reduction())
     words += printed(
-        ": R changed by %+.1f in the steps that compress and by %+.1f in those that sparsify, with the "
-        "entries that become zero",
+        ": compression steps changed R by %+.1f, sparsifying steps by %+.1f, as "
+        "entries become zero",
         report.rate_change("compress"), thresholds);
   return words + ".";
 }
@@ -67,7 +67,7 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
          rose_or_fell(report.half_layers.front().objective(), report.half_layers.back().objective()) + ".";
 }
 
-/// Where the gain of compression ends.
+/// Where compression stops helping.
 [[nodiscard]] inline std::string words_on_depth(const WhiteBoxReport& report) {
   const auto less = [](const WhiteBoxMeasures& a, const WhiteBoxMeasures& b) {
     return a.partition_reduction() < b.partition_reduction();
@@ -75,10 +75,10 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
   const auto best = std::max_element(report.half_layers.begin(), report.half_layers.end(), less);
   const double start = report.half_layers.front().partition_reduction();
   std::string words =
-      printed("R - R^c(Pi), the same where each token counts in its own subspace alone, went from %.1f to %.1f nats",
-              start, report.half_layers.back().partition_reduction());
+      printed("R - R^c(Pi), with each token coded only in its own subspace, changed from %.1f to %.1f nats", start,
+              report.half_layers.back().partition_reduction());
   if (report.half_layers.end() - best <= 2) return words + ", and rose up to the last compression.";
-  return words + printed(", and was largest, %.2f, after '%s': the layers behind it compress no further.",
+  return words + printed(", and was largest, %.2f, after '%s': later layers compress no further.",
                          best->partition_reduction(), best->name.c_str());
 }
 
@@ -86,7 +86,7 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
   const WhiteBoxMeasures &before = report.half_layers.front(), &after = report.half_layers.back();
   std::string words = printed("%.1f %% of the code's entries are not zero", 100 * after.non_zero);
   if (before.energy > 0 && after.energy <= before.energy)
-    words += printed("; the thresholds took %.0f %% of the tokens' energy, which does not come back",
+    words += printed("; the thresholds took %.0f %% of the tokens' energy, which is lost",
                      100 * (1 - after.energy / before.energy));
   return words + printed(". Decoded, the tokens have a relative error of %.3f.", report.decoding_error);
 }
@@ -130,7 +130,7 @@ inline std::vector<std::string> WhiteBoxReport::in_words() const {
   return words;
 }
 
-/// The table and the sentences.
+/// Writes the table and the sentences.
 inline std::ostream& operator<<(std::ostream& out, const WhiteBoxReport& report) {
   const bool has_classes = report.compares_classes();
   out << detail::printed("Rates in nats a token, at a precision of %.3g of a token's length; ", report.epsilon)

@@ -15,7 +15,7 @@
 
 namespace crate::detail {
 
-/// The published name of the bias that belongs to a published weight; nothing if the table names no pair of them.
+/// The published name of the bias that belongs to a published weight; nothing if the table has no such pair.
 [[nodiscard]] inline std::optional<std::string> bias_beside(std::string_view weight,
                                                             std::span<const PublishedName> names) {
   constexpr std::string_view end = "weight";
@@ -26,7 +26,7 @@ namespace crate::detail {
   return std::nullopt;
 }
 
-/// Zeros of the weight's kind, as many as it has rows.
+/// A tensor of zeros with the weight's type, one for each of its rows.
 [[nodiscard]] inline Tensor zero_bias(std::string name, const Tensor& weight) {
   const auto zeros = std::make_shared<const std::vector<std::byte>>(
       weight.bytes.size() / static_cast<std::size_t>(weight.shape.size() == 1 ? 1 : weight.shape[1]));
@@ -40,7 +40,7 @@ namespace crate::detail {
   return bias;
 }
 
-/// The weights with biases of zeros behind all norms, if none of them has one, and behind all maps likewise. Norms have
+/// Adds zero biases to all norms if none of them has a bias, and to all linear maps if none of them has one. Norms have
 /// weights of one dimension, maps of two.
 [[nodiscard]] inline TensorTable with_absent_biases(const TensorTable& weights, std::span<const PublishedName> names) {
   std::vector<Tensor> tensors = weights.tensors();

@@ -8,7 +8,7 @@
 
 namespace crate::detail {
 
-/// The same weights without those that `is_left_out(tensor)` names, after `change(tensor)` of each.
+/// The weights without those for which `is_left_out(tensor)` is true, after `change(tensor)` of each.
 template <class LeftOut, class Change>
 [[nodiscard]] TensorTable changed_weights(const TensorTable& weights, const LeftOut& is_left_out,
                                           const Change& change) {

@@ -9,7 +9,7 @@
 
 namespace crate::detail {
 
-/// One table of names behind another.
+/// The concatenation of two tables of names.
 template <std::size_t m, std::size_t n>
 [[nodiscard]] constexpr std::array<PublishedName, m + n> joined_names(const std::array<PublishedName, m>& first,
                                                                       const std::array<PublishedName, n>& second) {

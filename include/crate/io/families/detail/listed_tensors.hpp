@@ -12,7 +12,7 @@
 
 namespace crate::detail {
 
-/// A shape in which the entries lie row-major as they do in memory.
+/// The shape for which the parameter's memory is row-major.
 template <class Memory>
 [[nodiscard]] std::vector<Index> shape_in_memory(const ListedParameter<Memory>& parameter) {
   if (parameter.is_vector) return {parameter.size()};
@@ -25,7 +25,7 @@ template <class Memory>
   return parameter.scalar == ScalarType::f32 ? Dtype::f32 : Dtype::f64;
 }
 
-/// Calls visit(numbers) with the span of the parameter's numbers.
+/// Calls visit(numbers) with a span of the parameter's numbers.
 template <class Memory, class Visit>
 void with_numbers(const ListedParameter<Memory>& parameter, const Visit& visit) {
   if (parameter.scalar == ScalarType::f32)
@@ -34,8 +34,8 @@ void with_numbers(const ListedParameter<Memory>& parameter, const Visit& visit) 
     visit(parameter.template numbers<double>());
 }
 
-/// The tensor of this name and shape that holds the parameter, to be written while that lives. Throws ShapeError unless
-/// the shape has as many elements.
+/// A tensor of this name and shape that views the parameter, for writing. Throws ShapeError unless the shape has the
+/// parameter's number of elements.
 [[nodiscard]] inline Tensor tensor_of_parameter(std::string name, std::vector<Index> shape,
                                                 const ConstParameter& parameter) {
   if (parameter.scalar == ScalarType::f32)

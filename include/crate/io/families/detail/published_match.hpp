@@ -12,8 +12,8 @@
 
 #include "crate/io/families/published_names.hpp"
 
-// Published names inside longer ones: dicts and wrappers round a model put words in front of its names, wrappers inside
-// it put words into them.
+// Recognising published names inside longer ones: dicts and wrappers add prefixes to a model's names; wrappers
+// of its parts insert words.
 
 namespace crate::detail {
 
@@ -23,7 +23,7 @@ inline constexpr std::string_view name_separators = "./";
   return !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-/// Takes the last part off a name.
+/// Removes and returns the last part of a name.
 inline std::string_view take_last_part(std::string_view& name) {
   const std::size_t separator = name.find_last_of(name_separators);
   if (separator == std::string_view::npos) return std::exchange(name, {});
@@ -32,19 +32,19 @@ inline std::string_view take_last_part(std::string_view& name) {
   return part;
 }
 
-/// A published name of which "*" stands for any index, and an empty part at the end for any word.
+/// A published name in which "*" matches any index, and an empty part at the end any word.
 class PublishedPattern {
  public:
-  /// `published` as in PublishedName; a first part that is `optional` may be missing.
+  /// `published` as in PublishedName; a first part equal to `optional` may be missing.
   explicit PublishedPattern(std::string_view published, std::string_view optional = {})
       : may_lack_first_(!optional.empty() && published.starts_with(optional)) {
     while (!published.empty()) parts_.emplace_back(take_last_part(published));
   }
 
-  /// Where the pattern stands in a name, and which parts of the name it is.
+  /// The place of the pattern in a name, and the parts of the name that match.
   struct Match {
     std::size_t begin = 0;                        ///< of the first part
-    bool contiguous = true;                       ///< no other parts stand in between
+    bool contiguous = true;                       ///< whether no other parts are in between
     std::size_t size = 0;                         ///< number of parts
     std::array<std::string_view, 12> parts = {};  ///< from the last to the first
 
@@ -56,8 +56,8 @@ class PublishedPattern {
     }
   };
 
-  /// The match whose last part is that of the name. In front of it anything may stand, as in 'model.ema_transformer';
-  /// between its parts other words, but no indices: those count layers.
+  /// The match whose last part is that of the name. Before it there may be anything, as in 'model.ema_transformer';
+  /// between its parts other words, but no indices, since these count layers.
   [[nodiscard]] std::optional<Match> find_in(std::string_view name) const;
 
  private:
@@ -101,18 +101,18 @@ inline std::optional<PublishedPattern::Match> PublishedPattern::find_in(std::str
   return without_first;
 }
 
-/// The names of a family of published weights, to be found inside longer ones.
+/// The names of a family of published weights, for finding them inside longer ones.
 struct FamilyPatterns {
   std::vector<PublishedPattern> names;
-  std::vector<PublishedPattern> markers;  ///< of a tensor that every model of the family has, under each of its names
+  std::vector<PublishedPattern> markers;  ///< of a tensor that every model of the family has, one for each of its names
 
-  /// `our_marker` is that tensor by our name, `optional_first` a first part of names that some files leave out.
+  /// `our_marker` is our name of that tensor; `optional_first` a first part that some files omit.
   FamilyPatterns(std::span<const PublishedName> table, std::string_view our_marker,
                  std::string_view optional_first = {}) {
     add(table, our_marker, optional_first);
   }
 
-  /// The names that some files have instead.
+  /// Adds the names that some files have instead.
   void add(std::span<const PublishedName> table, std::string_view our_marker, std::string_view optional_first = {}) {
     markers.emplace_back(published_name(table, our_marker).name, optional_first);
     for (const PublishedName& name : table) names.emplace_back(name.published, optional_first);

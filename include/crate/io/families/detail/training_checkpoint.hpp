@@ -19,15 +19,15 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
-// The checkpoint of a training (training/checkpoint.hpp) as a file of weights: its tensors are called as in the
-// training, "model.head.linear.bias", and what it knows of the model stands in its metadata as in a file of weights.
+// The checkpoint of a training (training/checkpoint.hpp) as a file of weights: its tensors are named as in the
+// training, such as "model.head.linear.bias", and its metadata describe the model as those of a file of weights do.
 
 namespace crate::detail {
 
-inline constexpr std::string_view checkpoint_steps_key = "optimiser steps";  // in all of them
-inline constexpr std::string_view checkpoint_format = "2";  // 1, not written down: no checksum, no model
-inline constexpr std::string_view unpublished_key = "model without published form";  // and why it has none
-inline constexpr std::string_view published_part_key = "part with published form";   // of a model that has more
+inline constexpr std::string_view checkpoint_steps_key = "optimiser steps";  // all checkpoints have it
+inline constexpr std::string_view checkpoint_format = "2";  // 1, without this entry: no checksum, no model
+inline constexpr std::string_view unpublished_key = "model without published form";  // with the reason
+inline constexpr std::string_view published_part_key = "part with published form";   // for models with further parts
 inline constexpr std::string_view model_metadata_prefix = "crate.";
 inline constexpr std::string_view recipe_prefix = "recipe: ";
 
@@ -35,7 +35,7 @@ inline constexpr std::string_view recipe_prefix = "recipe: ";
   return table.find_metadata(checkpoint_steps_key) != nullptr;
 }
 
-/// Throws FileError if the file is of another format than it was written in.
+/// Throws FileError if the file has another checkpoint format.
 inline void check_checkpoint_format(const TensorTable& file) {
   const std::string* const format = file.find_metadata(checkpoint_format_key);
   const bool has_checksum = file.find_metadata(checksum_key) != nullptr;
@@ -52,13 +52,13 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return tensor.name.starts_with(dict) && tensor.name[dict.size()] == '.';
 }
 
-/// The name of a tensor behind that of the dict which it is in.
+/// The part of a tensor's name after the dict that contains it.
 [[nodiscard]] inline std::string_view name_in_dict(const Tensor& tensor, std::string_view dict) {
   return std::string_view(tensor.name).substr(dict.size() + 1);
 }
 
-/// The table of the family that the file names, or of the first one that names all tensors of the dict.
-/// Throws FileError if none does.
+/// The table of names of the family that the file states, or of the first family that names all tensors of the dict.
+/// Throws FileError if there is none.
 [[nodiscard]] inline std::span<const PublishedName> names_of_checkpoint(const TensorTable& file,
                                                                         const std::string& dict) {
   const auto is_named = [&](std::span<const PublishedName> names) {
@@ -79,7 +79,7 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return found;
 }
 
-/// How many channels the pixels of the recipe have, if it says so.
+/// The number of channels that the recipe states for the pixels, if it does.
 [[nodiscard]] inline std::optional<Index> channels_of_recipe(const TensorTable& file) {
   Index channels = 0;
   while (file.find_metadata(concatenate(recipe_prefix, "pixels of channel ", channels)) != nullptr) ++channels;
@@ -87,7 +87,7 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return channels;
 }
 
-/// [channels, height, width] of the patches that a convolution kernel [d, values] cuts. Checkpoints that do not say it
+/// [channels, height, width] of the patches for a convolution kernel [d, values]. Checkpoints that do not state them
 /// have the channels in their recipe, and square patches.
 [[nodiscard]] inline std::array<Index, 3> patch_of_checkpoint(const TensorTable& file, Index values) {
   const auto number = [&](std::string_view key) -> Index {
@@ -125,8 +125,8 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return shape;
 }
 
-/// What the recipe says of the pixels, "mean +- deviation" of each channel, as a file of weights says it; nothing if it
-/// says something else.
+/// The recipe's "mean +- deviation" of each channel, in the form of a file of weights; nothing if the
+/// recipe has another form.
 [[nodiscard]] inline Metadata pixels_of_recipe(const TensorTable& file) {
   constexpr std::string_view between = " +- ";
   std::string means, deviations;
@@ -141,7 +141,7 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return {{"crate.fit", "cover"}, {"crate.mean", means}, {"crate.deviation", deviations}};
 }
 
-/// What the checkpoint says of its model. Old ones say nothing; their recipe has the step, the lambda and the pixels.
+/// The checkpoint's description of its model. Old ones have none; their recipe has the step, the lambda and the pixels.
 [[nodiscard]] inline Metadata model_metadata_of_checkpoint(const TensorTable& file) {
   Metadata metadata;
   bool says_model = false;
@@ -163,9 +163,9 @@ inline void check_checkpoint_format(const TensorTable& file) {
   return metadata;
 }
 
-/// The weights in the checkpoint of a training, under their published names: the moving average if there is one,
-/// otherwise the model; or the one of the two that `weights_at` names. Throws FileError if the model has no published
-/// form.
+/// The weights in the checkpoint of a training, under their published names: of the moving average if
+/// there is one, otherwise of the model, unless `weights_at` names one of the two. Throws FileError if the
+/// model has no published form.
 [[nodiscard]] inline TensorTable weights_of_checkpoint(const TensorTable& file,
                                                        std::optional<std::string_view> weights_at = {}) {
   check_checkpoint_format(file);

@@ -20,11 +20,11 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
-// The sets of published weights among the tensors of a file, each under a prefix.
+// Finds the sets of published weights among the tensors of a file, each under a prefix.
 
 namespace crate::detail {
 
-/// Names of dicts that a training program keeps beside the weights.
+/// Names of dicts that training programs save in addition to the weights.
 inline constexpr std::array<std::string_view, 20> training_state = {"optimizer",
                                                                     "optimizer_state",
                                                                     "optimizer_state_dict",
@@ -52,21 +52,21 @@ inline constexpr std::array<std::string_view, 20> training_state = {"optimizer",
   return false;
 }
 
-/// A path as messages and `find_weights` call it: without separators at its end, "." for the top level.
+/// A path as it appears in messages and in `weights_at`: without separators at its end, "." for the top level.
 [[nodiscard]] inline std::string_view path_of(std::string_view prefix) {
   while (!prefix.empty() && std::string_view("./_").find(prefix.back()) != std::string_view::npos)
     prefix.remove_suffix(1);
   return prefix.empty() ? "." : prefix;
 }
 
-/// Whether the path is the one wanted or inside it.
+/// Whether the prefix is the wanted path or inside it.
 [[nodiscard]] inline bool is_at(std::string_view prefix, std::string_view wanted) {
   const std::string_view path = path_of(prefix), place = path_of(wanted);
   return path == place || (place != "." && path.starts_with(place) &&
                            name_separators.find(path[place.size()]) != std::string_view::npos);
 }
 
-/// "'model' (36 tensors), 'model_ema' (36 tensors), and 3 more", of pairs of a path and a number.
+/// "'model' (36 tensors), 'model_ema' (36 tensors), and 3 more", for pairs of a path and a number.
 template <class Places>
 [[nodiscard]] std::string list_places(const Places& places) {
   constexpr std::size_t most = 8;
@@ -83,7 +83,7 @@ template <class Places>
 
 inline constexpr std::string_view how_to_choose = ": choose one by its name as weights_at, in programs --weights-at";
 
-/// The most names that a family's table has.
+/// The largest number of names in a family's table.
 [[nodiscard]] constexpr std::size_t longest_table() {
   std::size_t longest = 0;
   for_each_family(
@@ -91,10 +91,10 @@ inline constexpr std::string_view how_to_choose = ": choose one by its name as w
   return longest;
 }
 
-/// Which names of a family's table are found.
+/// The names of a family's table that were found.
 using NamesFound = std::bitset<longest_table()>;
 
-/// Patterns of every family, in the order of the list.
+/// The patterns of all families, in the order of the list.
 [[nodiscard]] inline std::vector<FamilyPatterns> family_patterns() {
   std::vector<FamilyPatterns> patterns;
   for_each_family([&]<class Family>(Family) {
@@ -104,20 +104,20 @@ using NamesFound = std::bitset<longest_table()>;
   return patterns;
 }
 
-/// Tensors whose names are, behind the prefix, those of a family; wrappers may stand inside them.
+/// Tensors whose names after the prefix are those of a family, possibly with the words of wrappers in them.
 struct WeightSet {
   std::string_view prefix;
   std::size_t family = 0;
-  std::size_t tensors = 0;       ///< counted only where several sets are compared
-  NamesFound names_found = {};   ///< likewise
-  std::string_view marker = {};  ///< the name of the tensor by which it was found, whole
+  std::size_t tensors = 0;       ///< counted only if several sets are compared
+  NamesFound names_found = {};   ///< determined only if several sets are compared
+  std::string_view marker = {};  ///< the whole name of the tensor by which the set was found
 };
 
-/// A tensor of a set, and what to call it.
+/// A tensor of a set, and the name to give it.
 struct FoundWeight {
   std::size_t position = 0;                 ///< in the table
-  std::size_t begin = 0;                    ///< of its name behind the prefix
-  std::optional<std::string> renamed = {};  ///< its name, if wrappers stand in the part behind the prefix
+  std::size_t begin = 0;                    ///< start of its name after the prefix
+  std::optional<std::string> renamed = {};  ///< its new name, if the name after the prefix contains words of wrappers
 };
 
 class WeightSets {
@@ -127,12 +127,13 @@ class WeightSets {
 
   [[nodiscard]] bool empty() const { return sets_.empty(); }
 
-  /// The set at the wanted path or inside it; if none is wanted, the one that is no state of a training, or the one of
-  /// which most names are there. Nothing if there is none. Throws FileError that lists them if there are several.
+  /// The set at the wanted path or inside it; without a wanted path, the one that is not a training
+  /// state or, of several, the one with the most names. Nothing if there is none. Throws FileError that
+  /// lists them if several remain.
   [[nodiscard]] std::optional<WeightSet> choose(std::optional<std::string_view> wanted) const;
 
-  /// The tensors of the set under their published names, and those beside them in the same dict under their own, in the
-  /// order of the table.
+  /// The tensors of the set under their published names, and other tensors of the same dicts under their own names,
+  /// in the order of the table.
   [[nodiscard]] std::vector<FoundWeight> weights_of(const WeightSet& set) const;
 
   /// The paths of all sets, for messages.
@@ -149,17 +150,17 @@ class WeightSets {
 
   const TensorTable& table_;
   std::vector<FamilyPatterns> families_;
-  std::vector<WeightSet> sets_;  // sorted by prefix, one each
+  std::vector<WeightSet> sets_;  // sorted by prefix; prefixes are unique
 };
 
-/// A published name in the part of a tensor's name behind the prefix of its set.
+/// A published name found in the part of a tensor's name after its set's prefix.
 struct NameInSet {
-  std::size_t row = 0;  ///< of the family's table
-  bool exact = true;    ///< no wrappers are in it
+  std::size_t row = 0;  ///< in the family's table
+  bool exact = true;    ///< whether it contains no words of wrappers
   PublishedPattern::Match match;
 };
 
-/// The published name that `rest` is, or that is left of it without the words of wrappers.
+/// The published name in `rest`, after removing the words of wrappers.
 [[nodiscard]] inline std::optional<NameInSet> name_in_set(const FamilyPatterns& family, std::string_view rest) {
   std::optional<NameInSet> found;
   for (std::size_t row = 0; row < family.names.size(); ++row) {
@@ -197,7 +198,7 @@ inline WeightSets::WeightSets(const TensorTable& table, std::vector<FamilyPatter
   sets_ = std::move(own);
 }
 
-/// Whether a set in front of it has its marker as one of its names: 'decoder_blocks.0' ends like 'blocks.0'.
+/// Whether another set with a shorter prefix contains this set's marker: 'decoder_blocks.0' ends like 'blocks.0'.
 inline bool WeightSets::is_part_of_another(const WeightSet& set) const {
   const std::string_view outer = set.prefix.substr(0, set.prefix.find_last_of(name_separators) + 1);
   if (outer == set.prefix) return false;
@@ -232,8 +233,8 @@ inline std::optional<WeightSet> WeightSets::choose(std::optional<std::string_vie
   return found.front();
 }
 
-/// Counts the published names in each set, and keeps of each family the sets with the most of them. A tensor counts for
-/// the innermost set that it is in.
+/// Counts the published names in each set, and keeps the sets of each family that have the most. A tensor belongs to
+/// the innermost set that contains it.
 inline void WeightSets::compare(std::vector<WeightSet>& sets) const {
   for (const Tensor& tensor : table_.tensors()) {
     WeightSet* innermost = nullptr;
@@ -255,7 +256,7 @@ inline void WeightSets::compare(std::vector<WeightSet>& sets) const {
   });
 }
 
-/// Prefixes of the other sets that begin with `scope` and not with each other, sorted.
+/// Prefixes of the other sets that begin with `scope`, sorted, without those that begin with another of them.
 inline std::vector<std::string_view> WeightSets::sets_inside(const WeightSet& set, std::string_view scope) const {
   std::vector<std::string_view> inside;
   for (const WeightSet& other : sets_)
@@ -265,7 +266,7 @@ inline std::vector<std::string_view> WeightSets::sets_inside(const WeightSet& se
   return inside;
 }
 
-/// Whether the name begins with one of the prefixes, of which none begins with another.
+/// Whether the name begins with one of the prefixes, none of which begins with another.
 [[nodiscard]] inline bool is_inside(const std::vector<std::string_view>& sorted, std::string_view name) {
   const auto after = std::upper_bound(sorted.begin(), sorted.end(), name);
   return after != sorted.begin() && name.starts_with(*(after - 1));
@@ -282,8 +283,8 @@ inline NamesFound WeightSets::names_found(const WeightSet& set, std::string_view
   return found;
 }
 
-/// The set's prefix, or the beginning of it within which more of the family's names are: where parts of a model have
-/// prefixes of their own.
+/// The set's prefix, or a shorter one under which more of the family's names are found, for models whose
+/// parts have separate prefixes.
 inline std::string_view WeightSets::widest_scope(const WeightSet& set) const {
   constexpr int furthest = 8;
   const auto holds_set = [&](std::string_view scope) {
@@ -310,7 +311,7 @@ inline std::vector<FoundWeight> WeightSets::weights_of(const WeightSet& set) con
   const auto& tensors = table_.tensors();
   std::vector<FoundWeight> weights;
   std::vector<std::size_t> beside;
-  std::set<std::string_view> dicts;  // that hold published names
+  std::set<std::string_view> dicts;  // dicts that contain published names
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const std::string_view full = tensors[i].name;
     if (!full.starts_with(scope) || is_inside(others, full)) continue;
@@ -330,7 +331,7 @@ inline std::vector<FoundWeight> WeightSets::weights_of(const WeightSet& set) con
   return weights;
 }
 
-/// Leaves their whole names to tensors that would get the name of another by taking out wrappers.
+/// Restores the full names of tensors that would share a name after the words of wrappers are removed.
 inline void WeightSets::resolve_wrapped(std::vector<FoundWeight>& weights, std::string_view scope) const {
   std::vector<FoundWeight*> renamed;
   for (FoundWeight& weight : weights)

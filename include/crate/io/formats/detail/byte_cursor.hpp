@@ -16,7 +16,7 @@ static_assert(std::endian::native == std::endian::little,
 
 namespace crate::detail {
 
-/// Reads a stretch of bytes from front to back, never past its end. `part` says in messages which stretch it is.
+/// Reads a range of bytes sequentially, never past its end. `part` is its name in messages.
 class ByteCursor {
  public:
   ByteCursor(std::span<const std::byte> bytes, std::string_view source, std::string_view part)
@@ -46,7 +46,7 @@ class ByteCursor {
     return number;
   }
 
-  /// The text up to the next end of line, which is taken too.
+  /// The text up to the next end of line, which is skipped.
   std::string_view take_line() {
     const auto rest = bytes_.subspan(position_);
     const auto end = std::find(rest.begin(), rest.end(), std::byte{'\n'});

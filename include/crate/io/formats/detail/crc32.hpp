@@ -19,7 +19,7 @@ namespace crate::detail {
 
 using Crc32Tables = std::array<std::array<std::uint32_t, 256>, 16>;
 
-/// tables[k][b]: what byte b leaves in the checksum after k more zero bytes.
+/// tables[k][b]: the contribution of byte b to the checksum after k more zero bytes.
 [[nodiscard]] constexpr Crc32Tables make_crc32_tables() {
   Crc32Tables tables = {};
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
@@ -37,7 +37,7 @@ using Crc32Tables = std::array<std::array<std::uint32_t, 256>, 16>;
 
 inline constexpr Crc32Tables crc32_tables = make_crc32_tables();
 
-/// The checksum, not yet inverted, after these bytes: sixteen a step.
+/// Continues a checksum, not yet inverted, with these bytes, sixteen per step.
 [[nodiscard]] inline std::uint32_t continue_crc32(std::uint32_t rest, std::span<const std::byte> bytes) {
   const Crc32Tables& t = crc32_tables;
   for (; bytes.size() >= 16; bytes = bytes.subspan(16)) {
@@ -54,8 +54,8 @@ inline constexpr Crc32Tables crc32_tables = make_crc32_tables();
 }
 
 #ifdef CRATE_MULTIPLIES_WITHOUT_CARRY
-// The bytes are a polynomial over two elements, of which the checksum is the remainder. A product without carries with
-// the remainder of x^n moves 64 of its bits n places on, so that the polynomial can be folded onto its end.
+// The bytes are a polynomial over GF(2), and the checksum is its remainder. A carry-less product with the remainder of
+// x^n shifts 64 of its bits by n places, so that the polynomial can be folded onto its end.
 // V. Gopal et al., Fast CRC computation for generic polynomials using PCLMULQDQ, 2009.
 
 /// The remainder of x^n, reflected and doubled.
@@ -66,7 +66,7 @@ inline constexpr Crc32Tables crc32_tables = make_crc32_tables();
   return static_cast<long long>(doubled);
 }
 
-/// `next` with 16 bytes added that come `Distance` bits earlier.
+/// `next` plus the 16 bytes that are `Distance` bits before it.
 template <int Distance>
 [[nodiscard, gnu::target("pclmul")]] inline __m128i fold_crc32(__m128i earlier, __m128i next) {
   constexpr long long power_of_first = crc32_power(Distance + 32), power_of_second = crc32_power(Distance - 32);
@@ -76,7 +76,7 @@ template <int Distance>
   return _mm_xor_si128(_mm_xor_si128(first, second), next);
 }
 
-/// Like continue_crc32, for at least 64 bytes.
+/// continue_crc32 for at least 64 bytes.
 [[nodiscard, gnu::target("pclmul")]] inline std::uint32_t continue_crc32_by_folding(std::uint32_t rest,
                                                                                     std::span<const std::byte> bytes) {
   const auto load = [&](std::size_t i) {
@@ -97,8 +97,8 @@ template <int Distance>
 }
 #endif
 
-/// The CRC-32 of zip archives (polynomial 0xEDB88320, reflected), of bytes that come behind others whose checksum is
-/// `before`.
+/// The CRC-32 of zip archives (polynomial 0xEDB88320, reflected) of these bytes after others with the
+/// checksum `before`.
 [[nodiscard]] inline std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t before = 0) {
 #ifdef CRATE_MULTIPLIES_WITHOUT_CARRY
   if (bytes.size() >= 64 && __builtin_cpu_supports("pclmul")) return ~continue_crc32_by_folding(~before, bytes);

@@ -19,11 +19,12 @@
 #include "crate/io/formats/detail/csv_records.hpp"
 #include "crate/io/formats/file_error.hpp"
 
-// From the records of CSV text to tokens: which lines and columns are names, row numbers, labels and coordinates.
+// Converts the records of CSV text to tokens: decides which lines and columns are names, row numbers,
+// labels and coordinates.
 
 namespace crate::detail {
 
-/// Collects the columns of a file as it is read, and decides at its end what they are.
+/// Collects the columns of a file while it is read, and interprets them at its end.
 class CsvReader {
  public:
   CsvReader(std::string_view text, std::string_view source, const CsvOptions& options)
@@ -54,9 +55,9 @@ class CsvReader {
 
  private:
   struct Column {
-    Index first_bad_line = 0;  // the first line that has no finite number here; 0 if there is none
-    std::string bad;           // what it has
-    bool empty = true;         // on all lines
+    Index first_bad_line = 0;  // the first line without a finite number in this column; 0 if there is none
+    std::string bad;           // the text in that line
+    bool empty = true;         // in all lines
     bool counts = true;        // digits only, or no number at all
     bool from_zero = true;     // 0, 1, 2, ...
     bool from_one = true;
@@ -68,8 +69,8 @@ class CsvReader {
   }
   [[nodiscard]] FileError none() const { return error("expected lines of numbers, found none"); }
 
-  /// How many fields are 0, 1, 2, ..., each the number of its column (but for an empty first one) where it is no other
-  /// text; 0 if a number is another.
+  /// The number of fields that contain the index of their column, 0, 1, 2, ... (an empty first field is not counted); 0
+  /// if a field has any other number. Other fields must be text.
   [[nodiscard]] static std::size_t counted_columns(const std::vector<std::string>& fields) {
     const std::size_t begin = fields.size() > 1 && fields[0].empty() ? 1 : 0;
     std::size_t counted = 0;
@@ -85,7 +86,7 @@ class CsvReader {
                                Index line) const {
     if (options_.header != CsvPart::automatic) return options_.header == CsvPart::present;
     if (std::none_of(first.begin(), first.end(), begins_like_number)) return true;
-    const std::size_t shift = second.size() == first.size() + 1 ? 1 : 0;  // names do without one for row names
+    const std::size_t shift = second.size() == first.size() + 1 ? 1 : 0;  // a header may lack a name for the row names
     for (std::size_t i = 0; i < first.size() && i + shift < second.size(); ++i)
       if (!begins_like_number(first[i]) && !is_missing_value(first[i]) && csv_number(second[i + shift])) return true;
     if (options_.labels && !position(*options_.labels) &&
@@ -93,8 +94,8 @@ class CsvReader {
       return true;
     const std::size_t counted = counted_columns(first);
     if (counted == 1 && !second.empty())
-      throw error("line ", line, ": ", first.size() > 1 ? "its only number is" : "it is",
-                  " the number of its column, from 0, ", "which may name it or be a token; say which (header)");
+      throw error("line ", line, ": ", first.size() > 1 ? "its only number is" : "it is", " the index of its column, ",
+                  "so the line may be names or a token: choose by CsvOptions::header, in programs --header");
     return counted > 1;
   }
 
@@ -121,7 +122,7 @@ class CsvReader {
     return number;
   }
 
-  /// The column of that name, or else of that number.
+  /// The column with this name or else this number.
   [[nodiscard]] std::size_t find_column(const std::string& wanted, std::string_view what) const {
     const auto found = std::find(names_.begin(), names_.end(), wanted);
     if (named_ && found != names_.end()) {
@@ -194,7 +195,8 @@ class CsvReader {
     if (nameless && columns_[0].counts) return true;
     if (nameless)
       throw error(
-          "column 1 has no name, as the index of the lines has none, but numbers with a point: say which (index)");
+          "column 1 has no name, like an index of the lines, but numbers with a point: choose by CsvOptions::index, in "
+          "programs --index");
     if (!columns_[0].from_zero && !columns_[0].from_one) return false;
     std::string name = named_ ? names_[0] : std::string();
     std::transform(name.begin(), name.end(), name.begin(),
@@ -205,7 +207,8 @@ class CsvReader {
     if (lines_ < (named_ ? 2 : 3)) return false;
     throw error(column_name(0), " counts the lines, ", columns_[0].from_zero ? 0 : 1, ", ",
                 columns_[0].from_zero ? 1 : 2,
-                ", ...: it may be their index or a coordinate; say which (index), or choose columns");
+                ", ...: it may be their index or a coordinate: choose by CsvOptions::index, in programs --index, or "
+                "name the columns");
   }
 
   [[nodiscard]] std::vector<std::size_t> coordinates() {
@@ -216,11 +219,11 @@ class CsvReader {
     for (std::size_t i = index ? 1 : 0; i < width_; ++i) {
       if (labels_at_ == i) continue;
       if (i > 0 && i + 1 == width_ && columns_[i].empty && names_[i].empty())
-        notes_.push_back(concatenate("column ", i + 1, " is empty, behind a last separator: left out"));
+        notes_.push_back(concatenate("column ", i + 1, " is empty, after a separator at the end of lines: left out"));
       else
         kept.push_back(i);
     }
-    if (kept.empty()) throw error("expected columns of numbers, found none beside index and labels");
+    if (kept.empty()) throw error("expected columns of numbers, found only index and labels");
     return kept;
   }
 
@@ -237,7 +240,7 @@ class CsvReader {
 
   void add_classes(CsvTable& table) {
     for (const auto& [label, index] : classes_) table.classes.push_back(label);
-    const auto number = [](const std::string& label) {  // never NaN, which has no place in an order
+    const auto number = [](const std::string& label) {  // never nan, which cannot be ordered
       const double value = csv_number(label).value_or(std::numeric_limits<double>::infinity());
       return std::isnan(value) ? std::numeric_limits<double>::infinity() : value;
     };
@@ -272,13 +275,13 @@ class CsvReader {
   const CsvOptions& options_;
   bool named_ = false;
   std::size_t width_ = 0;
-  std::vector<std::string> names_;  // empty strings if the file has none
+  std::vector<std::string> names_;  // empty strings if the file has no names
   std::vector<Column> columns_;
   std::vector<std::size_t> chosen_;
   std::optional<std::size_t> labels_at_;
-  Index lines_ = 0;  // that are tokens
+  Index lines_ = 0;  // number of lines with tokens
   std::vector<double> values_;
-  std::map<std::string, Index> classes_;  // by order of appearance
+  std::map<std::string, Index> classes_;  // in order of appearance
   std::vector<Index> labels_;
   std::vector<std::string> notes_;
 };

@@ -17,7 +17,7 @@
 #include "crate/io/formats/detail/first_bytes.hpp"
 #include "crate/io/formats/file_error.hpp"
 
-// The records and fields of CSV text (RFC 4180, and what else is written under that name), and the numbers in them.
+// The records and fields of CSV text (RFC 4180 and its usual variants), and the numbers in them.
 
 namespace crate::detail {
 
@@ -32,14 +32,14 @@ namespace crate::detail {
   return static_cast<unsigned char>(c) < 0x20U && std::string_view("\t\n\v\f\r").find(c) == std::string_view::npos;
 }
 
-/// Whether the text is UTF-16: by its mark, or as every other byte of its first two characters is zero.
+/// Whether the text is UTF-16: it has a byte order mark, or every other byte of its first two characters is zero.
 [[nodiscard]] inline bool is_utf16(std::string_view text) {
   if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) return true;
   const auto zero = [text](std::size_t i) { return text[i] == '\0'; };
   return text.size() >= 4 && zero(0) != zero(1) && zero(0) == zero(2) && zero(1) == zero(3);
 }
 
-/// What bytes are that are not lines of CSV, with what to do about it; nothing if they may be such.
+/// What bytes are if they are not CSV, with advice; nothing if they may be CSV.
 [[nodiscard]] inline std::optional<std::string> describe_other_than_csv(std::string_view text) {
   if (is_utf16(text)) return "UTF-16: save the file as UTF-8";
   if (text.starts_with(zip_mark)) return "a zip archive, as spreadsheets are: export it as CSV";
@@ -54,11 +54,11 @@ namespace crate::detail {
   return description && description->starts_with("a text that begins") ? std::nullopt : description;
 }
 
-/// Records one after another: lines, but for line ends within quotes. Blank lines are skipped, and comments: lines that
-/// begin with #, unless a separator follows it.
+/// The records of CSV text: lines, except for line ends within quotes. Blank lines and comments are skipped; comments
+/// are lines that begin with #, unless a separator follows it.
 class CsvRecords {
  public:
-  /// Throws FileError on what is no text, text in another encoding than UTF-8, and text of another kind, such as HTML.
+  /// Throws FileError if the text is not text, not UTF-8, or of another kind, such as HTML.
   CsvRecords(std::string_view text, std::string_view source) : rest_(text), source_(source) {
     if (const auto other = describe_other_than_csv(text))
       throw file_error(source_, "expected lines of text, fields separated by commas, found ", *other);
@@ -68,8 +68,8 @@ class CsvRecords {
     choose_separator();
   }
 
-  /// Reads the next record into fields() and line(); false behind the last. Throws FileError on a quote that does not
-  /// end, and on text behind one that does.
+  /// Reads the next record into fields() and line(); false after the last. Throws FileError on a quote that is not
+  /// closed, and on text after a closing quote.
   bool next() {
     skip_blank_lines();
     if (rest_.empty()) return false;
@@ -85,7 +85,7 @@ class CsvRecords {
   }
 
   [[nodiscard]] const std::vector<std::string>& fields() const { return fields_; }
-  [[nodiscard]] Index line() const { return line_; }  ///< on which the record begins, from 1
+  [[nodiscard]] Index line() const { return line_; }  ///< the line on which the record begins, from 1
   [[nodiscard]] Index comments() const { return comments_; }
   [[nodiscard]] char separator() const { return separator_; }
 
@@ -113,11 +113,11 @@ class CsvRecords {
     }
   }
 
-  /// Those that are found without "sep=x", most likely ones first.
+  /// Separators that are recognised without "sep=x", the most likely first.
   static constexpr std::string_view separators = ";,\t|";
 
-  /// The first of `separators` that stands outside quotes in the first record, otherwise spaces; "sep=x" says it
-  /// itself.
+  /// Uses the first of `separators` that occurs outside quotes in the first record, otherwise spaces; or x
+  /// if there is a line "sep=x".
   void choose_separator() {
     const std::string_view line = line_ahead();
     if (line.size() == 5 && line.starts_with("sep=")) {
@@ -125,7 +125,7 @@ class CsvRecords {
       const char upper = static_cast<char>(separator_ & ~0x20);
       if ((upper >= 'A' && upper <= 'Z') ||
           std::string_view("0123456789+-.\"#").find(separator_) != std::string_view::npos)
-        throw file_error(source_, "line ", next_line_, ": expected a separator behind sep=, found ",
+        throw file_error(source_, "line ", next_line_, ": expected a separator after sep=, found ",
                          quote(line.substr(4)), ", which fields may hold");
       rest_.remove_prefix(line.size());
       take_line_end();
@@ -191,7 +191,7 @@ class CsvRecords {
     if (separator_ != ' ') skip_blanks();
     if (!at_separator() && !at_line_end())
       throw file_error(source_, "line ", next_line_, ": expected ", quote(std::string_view(&separator_, 1)),
-                       " or the line's end behind a closing quote, found ", quote(rest_.substr(0, 1)));
+                       " or the line's end after a closing quote, found ", quote(rest_.substr(0, 1)));
   }
 
   std::string_view rest_;
@@ -201,8 +201,8 @@ class CsvRecords {
   std::vector<std::string> fields_;
 };
 
-/// The number that the field holds, infinite if it is too large or small for a double, NaN if it says so; nothing if
-/// it holds something else.
+/// The number in the field: infinite if it is too large or small for a double, nan if the text is; nothing if
+/// the field is not a number.
 [[nodiscard]] inline std::optional<double> csv_number(std::string_view field) {
   field = trimmed(field);
   if (field.size() > 1 && field[0] == '+' && field[1] != '-') field.remove_prefix(1);
@@ -213,7 +213,7 @@ class CsvRecords {
   return result.ec == std::errc() ? value : std::numeric_limits<double>::infinity();
 }
 
-/// Whether the field is a number or means to be one: 1,5 does, Infant does not.
+/// Whether the field is a number or seems to be meant as one: 1,5 does, Infant does not.
 [[nodiscard]] inline bool begins_like_number(std::string_view field) {
   const std::size_t first = field.find_first_not_of("+-.");
   return csv_number(field) || (first != std::string_view::npos && field[first] >= '0' && field[first] <= '9');
@@ -226,10 +226,10 @@ class CsvRecords {
   return number && std::isnan(*number);
 }
 
-/// Likewise, but that a minus names a class, as the opposite of a plus.
+/// As is_missing_value, except that a minus is the name of a class, as the opposite of plus.
 [[nodiscard]] inline bool is_missing_label(std::string_view field) { return field != "-" && is_missing_value(field); }
 
-/// What a field that should be a finite number holds instead, and what to do about it.
+/// What a field contains instead of a finite number, with advice.
 [[nodiscard]] inline std::string csv_cause(std::string_view field) {
   constexpr std::string_view digits = "0123456789";
   if (is_missing_value(field)) return ": a missing value; fill it in, or leave the line or the column out";
@@ -242,7 +242,7 @@ class CsvRecords {
   if (field.find('\t') != std::string_view::npos)
     return ": fields separated by tabs, and decimal commas? Write numbers with a point";
   if (end < field.size() && field.find_first_of(digits) < end)
-    return ": a unit or other text behind the number; leave it out";
+    return ": a unit or other text after the number; leave it out";
   if (commas == 1 && number.find_first_of(".'") == std::string_view::npos) {
     const bool thousands = number.size() - number.find(',') == 4 && number.find(',') <= 4;
     return thousands ? ": a decimal comma or a thousands separator; write numbers with a point, and without separators"

@@ -10,12 +10,12 @@
 #include "crate/io/formats/detail/first_bytes.hpp"
 #include "crate/io/formats/pixels.hpp"
 
-// Which way up a picture is to be shown: cameras store pixels as the sensor lies, and leave a note in a block of EXIF
-// data. Nothing here throws or reads past an end: a block that is not as it should be leaves the picture as it is.
+// The orientation of a picture: cameras store pixels in the sensor's orientation, and record the rotation as EXIF data.
+// Nothing here throws or reads past an end: a malformed block leaves the picture as it is.
 
 namespace crate::detail {
 
-/// The unsigned number in the first `size` (up to 4) bytes from `offset` on, 0 if they are not all there.
+/// The unsigned number in `size` (up to 4) bytes from `offset`; 0 if the bytes end before.
 [[nodiscard]] inline std::uint32_t number_at(std::span<const std::byte> bytes, std::uint64_t offset, std::size_t size,
                                              bool big_endian) {
   if (offset > bytes.size() || size > bytes.size() - offset) return 0;
@@ -27,7 +27,7 @@ namespace crate::detail {
   return number;
 }
 
-/// The orientation, 1 to 8, that a block of EXIF data notes in its first directory; 1, "as stored", if none.
+/// The orientation, 1 to 8, in the first directory of a block of EXIF data; 1, "as stored", if there is none.
 [[nodiscard]] inline int exif_orientation(std::span<const std::byte> exif) {
   using namespace std::string_view_literals;
   constexpr std::uint32_t orientation = 0x0112, short_type = 3, long_type = 4;
@@ -49,7 +49,7 @@ namespace crate::detail {
   return 1;
 }
 
-/// The EXIF data of a JPEG file: the first APP1 segment before the pixels that holds some. Empty if none does.
+/// The EXIF data of a JPEG file: the first APP1 segment with such data before the pixels; empty if there is none.
 [[nodiscard]] inline std::span<const std::byte> exif_of_jpeg(std::span<const std::byte> file) {
   using namespace std::string_view_literals;
   constexpr std::byte escape{0xFF}, nothing{0x00}, app1{0xE1}, start_of_scan{0xDA}, end_of_image{0xD9};
@@ -58,14 +58,14 @@ namespace crate::detail {
   };
   for (std::size_t at = 2; at + 4 <= file.size();) {
     const std::byte marker = file[at + 1];
-    if (file[at] != escape || marker == escape || marker == nothing) {  // fill bytes, or litter between segments
+    if (file[at] != escape || marker == escape || marker == nothing) {  // fill bytes, or garbage between segments
       ++at;
       continue;
     }
     if (marker == start_of_scan || marker == end_of_image) break;
     at += 2;
     if (!has_content(marker)) continue;
-    const std::size_t size = number_at(file, at, 2, true);  // with the two bytes of the size itself
+    const std::size_t size = number_at(file, at, 2, true);  // including the two bytes of the size itself
     if (size < 2 || size > file.size() - at) break;
     const auto content = file.subspan(at + 2, size - 2);
     if (marker == app1 && begins_with(content, "Exif\0\0"sv)) return content.subspan(6);
@@ -74,7 +74,7 @@ namespace crate::detail {
   return {};
 }
 
-/// The EXIF data of a PNG file: the content of its first eXIf chunk. Empty if there is none.
+/// The EXIF data of a PNG file: the content of its first eXIf chunk; empty if there is none.
 [[nodiscard]] inline std::span<const std::byte> exif_of_png(std::span<const std::byte> file) {
   constexpr std::size_t signature = 8, size_and_name = 8, checksum = 4;
   for (std::size_t at = signature; at + size_and_name + checksum <= file.size();) {
@@ -86,8 +86,8 @@ namespace crate::detail {
   return {};
 }
 
-/// The picture as it is to be seen, of one stored in this orientation: 1 as it is, 3 turned by 180 degrees, 6 by 90
-/// clockwise, 8 by 90 counter-clockwise; 2, 4, 7 and 5 are the mirror images of 1, 3, 6 and 8.
+/// Rotates a picture stored in this orientation to upright: 1 unchanged, 3 by 180 degrees, 6 by 90 clockwise, 8 by 90
+/// counter-clockwise; 2, 4, 7 and 5 are the mirror images of 1, 3, 6 and 8.
 [[nodiscard]] inline Image upright(Image image, int orientation) {
   if (orientation < 2 || orientation > 8) return image;
   const Index height = image.height, width = image.width;

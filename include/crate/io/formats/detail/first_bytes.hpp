@@ -12,13 +12,13 @@
 
 #include "crate/io/formats/file_error.hpp"
 
-// What a file is that was given in place of another kind, by its first bytes.
+// Recognises by its first bytes a file that was given in place of one of another kind.
 
 namespace crate::detail {
 
 inline constexpr std::string_view zip_mark = "PK\x03\x04";
 
-/// The bytes as a text, not further than `most`.
+/// The bytes as text, at most `most` of them.
 [[nodiscard]] inline std::string_view first_text(std::span<const std::byte> bytes, std::size_t most = ~std::size_t{0}) {
   return {reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), most)};
 }
@@ -28,7 +28,7 @@ inline constexpr std::string_view zip_mark = "PK\x03\x04";
 }
 
 struct KnownBeginning {
-  std::size_t position;  ///< of the mark, in bytes from the beginning
+  std::size_t position;  ///< of the mark, in bytes
   std::string_view mark;
   std::string_view description;
 };
@@ -76,19 +76,19 @@ inline constexpr std::array known_beginnings = {
                    "a program (ELF)"},
 };
 
-/// The text without a byte order mark and white space in front.
+/// The text without a leading byte order mark and white space.
 [[nodiscard]] inline std::string_view trimmed_front(std::string_view text) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
   return text;
 }
 
-/// Whether a text, trimmed, begins as JSON that has an object at its top.
+/// Whether a trimmed text begins like a JSON object.
 [[nodiscard]] inline bool begins_as_json(std::string_view text) {
   return text.size() > 1 && text[0] == '{' && text.find_first_of("\"}", 1) != std::string_view::npos;
 }
 
-/// What a text is that is sent or stands in place of a file; nothing of another.
+/// A known kind of text that servers or tools leave in place of a file; nothing for other text.
 [[nodiscard]] inline std::optional<std::string> describe_known_text(std::string_view text) {
   text = trimmed_front(text);
   std::string lower(text.substr(0, 4096));
@@ -105,7 +105,7 @@ inline constexpr std::array known_beginnings = {
   return std::nullopt;
 }
 
-/// How any other text begins; nothing if the bytes are no text.
+/// The beginning of any other text; nothing if the bytes are not text.
 [[nodiscard]] inline std::optional<std::string> describe_text(std::string_view text) {
   text = trimmed_front(text);
   const std::string_view shown = text.substr(0, 256);
@@ -116,19 +116,19 @@ inline constexpr std::array known_beginnings = {
   return (begins_as_json(text) ? "a JSON text that begins " : "a text that begins ") + quote(text.substr(0, 40));
 }
 
-/// Whether the bytes begin as the messages of Google's protocol buffers in which ONNX and TensorFlow keep models: a
-/// version below 32, then a field of text or of another message.
+/// Whether the bytes begin like the protocol buffers (Google) in which ONNX and TensorFlow store models: a version
+/// below 32, then a field with a text or another message.
 [[nodiscard]] inline bool begins_as_protocol_buffer(std::string_view text) {
   constexpr std::string_view fields = "\x12\x1A\x22\x2A\x32\x3A\x42";
   return text.size() > 3 && text[0] == '\x08' && text[1] > 0 && text[1] < 32 &&
          fields.find(text[2]) != std::string_view::npos;
 }
 
-/// What a file is by its first bytes: "a PNG picture", with what to do about it where that is known; nothing if they do
-/// not tell.
+/// The kind of a file from its first bytes, such as "a PNG picture", with advice if there is any;
+/// nothing if it is unknown.
 [[nodiscard]] inline std::optional<std::string> describe_known_file(std::span<const std::byte> bytes) {
   const std::string_view text = first_text(bytes);
-  if (text.empty()) return "an empty file, as a download or a copy that was broken off leaves";
+  if (text.empty()) return "an empty file, perhaps left by an interrupted download or copy";
   for (const KnownBeginning& known : known_beginnings)
     if (text.size() >= known.position && text.substr(known.position).starts_with(known.mark))
       return std::string(known.description);
@@ -138,11 +138,11 @@ inline constexpr std::array known_beginnings = {
   constexpr std::string_view table_end = "\x57\xFB\x80\x8B\x24\x75\x47\xDB";
   if (text.ends_with(table_end)) return "an index of a TensorFlow checkpoint";
   if (text[0] == '\x80' && text.size() > 2 && text[1] >= 2 && text[1] <= 5)
-    return "a pickle of Python that torch.save did not write, or the beginning of one that it did";
+    return "a Python pickle that torch.save did not write, or an incomplete one";
   return describe_known_text(text);
 }
 
-/// The same, or how the text in it begins, or how many bytes there are and how those begin.
+/// describe_known_file, or else how the text in it begins, or its size and how its bytes begin.
 [[nodiscard]] inline std::string describe_file(std::span<const std::byte> bytes) {
   if (auto known = describe_known_file(bytes)) return *std::move(known);
   if (auto text = describe_text(first_text(bytes))) return *std::move(text);
@@ -155,7 +155,7 @@ inline constexpr std::array known_beginnings = {
   return description;
 }
 
-/// The error that says what was given in place of what was expected.
+/// The error for a file of another kind than expected.
 [[nodiscard]] inline FileError other_file_error(std::string_view source, std::string_view expected,
                                                 std::span<const std::byte> bytes) {
   return file_error(source, "expected ", expected, ", found ", describe_file(bytes));

@@ -9,21 +9,21 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/pixels.hpp"
 
-// What the readers of PNG and JPEG share.
+// Common parts of the readers of PNG and JPEG.
 //
-// libpng and libjpeg leave through longjmp when they fail, which must not pass over C++ objects that need destruction.
-// So each function of the readers that calls setjmp has none of its own: everything that owns memory lives in the
-// reader.
+// On failure, libpng and libjpeg leave through longjmp, which must not skip the destruction of C++
+// objects. So the functions of the readers that call setjmp have no such objects: everything that owns
+// memory is a member of the reader.
 
 namespace crate::detail {
 
-/// The first few hundred bytes of what a C library has to say.
+/// The first few hundred bytes of a message from a C library.
 struct LibraryMessage {
   std::array<char, 256> text = {};
   void set(const char* message) { std::snprintf(text.data(), text.size(), "%s", message); }
 };
 
-/// The longest side of a picture: libpng's own limit. Each row costs time, however short.
+/// The longest side of a picture, which is libpng's own limit: each row takes time, however short it is.
 inline constexpr Index maximal_side = 1'000'000;
 
 inline void check_image_size(std::string_view source, Index height, Index width) {
@@ -33,16 +33,16 @@ inline void check_image_size(std::string_view source, Index height, Index width)
     throw file_error(source, "expected sides of at most ", maximal_side, " pixels, found ", height, " x ", width);
 }
 
-/// Whether a file may claim so many pixels although its coding allows it: a plain picture takes next to nothing, as a
-/// blank page scanned at 600 dots per inch does (35 million pixels), but what is both huge and empty is not worth
-/// time and memory.
+/// Whether to read a file that claims so many pixels, if its coding allows it. A plain picture may be tiny,
+/// such as a blank page scanned at 600 dots per inch (35 million pixels), but a huge picture without content is
+/// not worth time and memory.
 [[nodiscard]] inline bool is_worth_reading(Index height, Index width, std::size_t file_size) {
   constexpr std::size_t free_pixels = 40'000'000, pixels_per_byte = 128;
   const auto pixels = static_cast<std::size_t>(height * width);
   return pixels <= free_pixels || (pixels - free_pixels) / pixels_per_byte < file_size;
 }
 
-/// The error of a file that is too small for the pixels it claims.
+/// The error for a file that is too small for the pixels that it claims.
 [[nodiscard]] inline FileError pixels_missing(std::string_view source, Index height, Index width,
                                               std::size_t file_size) {
   return file_error(source, "the file ends early: expected the pixels of ", height, " x ", width,

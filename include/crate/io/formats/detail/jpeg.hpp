@@ -20,17 +20,17 @@
 
 namespace crate::detail {
 
-/// Whether the pixels are what they should be in spite of this warning of libjpeg. After other warnings the library,
-/// left alone, replaces damaged or missing data by grey. By code, what is wrong and what becomes of the pixels:
+/// Whether the pixels are correct in spite of this warning of libjpeg. After other warnings the library, left alone,
+/// replaces damaged or missing data by grey. For each code, the problem and its effect on the pixels:
 ///
-///   JWRN_NOT_SEQUENTIAL      parameters that only progressive files need (Samsung): none, they are not used
-///   JWRN_ADOBE_XFORM         an unknown kind of colours in Adobe's note: read as the usual one, as by Pillow
-///   JWRN_JFIF_MAJOR          a later version of the JFIF note: none, its content is not used
-///   JWRN_EXTRANEOUS_DATA     bytes between two segments: none, they belong to neither
+///   JWRN_NOT_SEQUENTIAL      parameters that only progressive files need (Samsung): no effect, they are not used
+///   JWRN_ADOBE_XFORM         an unknown colour transform in Adobe's segment: read as the usual one, as in Pillow
+///   JWRN_JFIF_MAJOR          a later version of the JFIF segment: no effect, its content is not used
+///   JWRN_EXTRANEOUS_DATA     bytes between two segments: no effect, they belong to neither
 ///   JWRN_HUFF_BAD_CODE, JWRN_ARITH_BAD_CODE, JWRN_HIT_MARKER, JWRN_MUST_RESYNC
-///                            damaged or missing packed pixels: lost
+///                            damaged or missing compressed pixels: lost
 ///   JWRN_JPEG_EOF            no end mark: perhaps lost, and always refused by Pillow
-///   JWRN_BOGUS_PROGRESSION   a scan that refines what no scan before it has brought: that one is lost
+///   JWRN_BOGUS_PROGRESSION   a scan that refines one that is missing: lost
 ///   JWRN_BOGUS_ICC, JWRN_TOO_MUCH_DATA
 ///                            from calls that are not made here
 [[nodiscard]] inline bool keeps_pixels(int warning) {
@@ -45,7 +45,7 @@ namespace crate::detail {
   }
 }
 
-/// One JPEG file being read.
+/// Reads one JPEG file.
 class JpegReader {
  public:
   JpegReader(std::span<const std::byte> bytes, std::string_view source) : bytes_(bytes), source_(source) {
@@ -109,13 +109,12 @@ class JpegReader {
     return {decoder_.comp_info, static_cast<std::size_t>(decoder_.num_components)};
   }
 
-  /// Blocks of 8 x 8 values.
+  /// The number of blocks of 8 x 8 values.
   [[nodiscard]] static std::uint64_t blocks_of(const jpeg_component_info& component) {
     return std::uint64_t{component.width_in_blocks} * component.height_in_blocks;
   }
 
-  /// A Huffman code takes at least a bit, and each block has one. Arithmetic codes take any number of pixels without
-  /// a byte.
+  /// Each block needs a Huffman code of at least one bit. Arithmetic codes need no byte for any number of pixels.
   void check_compression() const {
     std::uint64_t blocks = 0;
     for (const jpeg_component_info& component : components()) blocks += blocks_of(component);
@@ -124,14 +123,14 @@ class JpegReader {
     if (!possible) throw pixels_missing(source_, image_.height, image_.width, bytes_.size());
   }
 
-  /// Stops files that go over their pixels more often than their size tells. A usual progressive file has 10 scans,
-  /// some of which refine; one that says "nothing new" takes 100 bytes, however many blocks it goes over.
+  /// Stops files with more scans over their pixels than their size justifies. A usual progressive file has 10 scans;
+  /// one without new information takes 100 bytes, however many blocks it covers.
   void limit_scans() {
     constexpr int most_scans = 500;                                     // as many as libjpeg-turbo's fuzz tests allow
     constexpr std::uint64_t free_work = 4'000'000, work_per_byte = 80;  // 30 ns each
     if (decoder_.input_scan_number == scans_) return;
     scans_ = decoder_.input_scan_number;
-    const bool refines = decoder_.Ah != 0;  // and so looks at each coefficient
+    const bool refines = decoder_.Ah != 0;  // visits every coefficient
     const int work_per_block = refines ? 2 + (decoder_.Se - decoder_.Ss) / 16 : 1;
     for (int i = 0; i < decoder_.comps_in_scan; ++i)
       work_ += blocks_of(*decoder_.cur_comp_info[i]) * static_cast<std::uint64_t>(work_per_block);
@@ -149,7 +148,7 @@ class JpegReader {
     return true;
   }
 
-  /// Pixels take memory as they come, so a file that ends early does not cost what it claims.
+  /// Memory for pixels is allocated as they are read, so that a truncated file does not cost what it claims.
   void read_rows() {
     const auto row_size = static_cast<std::size_t>(3 * image_.width);
     image_.pixels.reserve(row_size * static_cast<std::size_t>(image_.height));
@@ -174,7 +173,8 @@ class JpegReader {
     return true;
   }
 
-  /// A file of four inks stores 255 - ink, as Adobe's programs began and all others do, whether it names Adobe or not.
+  /// A file with four inks stores 255 - ink, as Adobe's programs do and all others copy, with or without
+  /// Adobe's segment.
   void mix_inks(std::uint8_t* rgb) const {
     for (std::size_t i = 0; i < inks_.size(); i += 4)
       for (std::size_t ink = 0; ink < 3; ++ink)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs zlib (Debian: zlib1g-dev), beside Eigen.
+// Needs zlib (Debian: zlib1g-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@
 
 namespace crate::detail {
 
-/// Reads a file from its beginning, unpacked if it is a gzip file: one or several members (RFC 1952), and zeros behind
-/// them, as tapes pad. Nothing is unpacked before it is asked for.
+/// Reads a file sequentially, decompressed if it is a gzip file: one or several members (RFC 1952), possibly followed
+/// by zeros, as on tapes. Nothing is decompressed before it is requested.
 class MaybeGzip {
  public:
   /// Throws FileError if the file cannot be read.
@@ -35,25 +35,25 @@ class MaybeGzip {
 
   [[nodiscard]] const std::string& source() const { return source_; }
 
-  /// More bytes than this cannot be in the file: deflate packs at most 1032 to 1.
+  /// An upper bound on the content in bytes: deflate compresses at most 1032 to 1.
   [[nodiscard]] std::size_t largest_size() const {
     return packed_ ? 1032 * file_.bytes().size() : file_.bytes().size();
   }
 
-  /// The next bytes, as many as fit, or fewer where the file ends. Throws FileError if it is damaged.
+  /// Reads the next bytes, as many as fit, or fewer at the end of the file. Throws FileError if it is damaged.
   [[nodiscard]] std::size_t read(std::span<std::byte> out) { return packed_ ? inflate_into(out) : copy_into(out); }
 
-  /// Throws FileError unless the next bytes are there.
+  /// Throws FileError if the file ends before.
   void read_exactly(std::span<std::byte> out, const char* what) {
     const std::size_t found = read(out);
     if (found != out.size()) throw file_error(source_, "expected ", out.size(), " bytes of ", what, ", found ", found);
   }
 
-  /// Throws FileError unless nothing is left.
+  /// Throws FileError if bytes are left.
   void expect_end(const char* what) {
     std::byte surplus{};
     if (read({&surplus, 1}) != 0 || !rest_.empty())
-      throw file_error(source_, "expected nothing behind ", what, ", found more");
+      throw file_error(source_, "expected nothing after ", what, ", found more");
   }
 
  private:
@@ -89,7 +89,7 @@ class MaybeGzip {
       rest_ = rest_.subspan(offered - stream_.avail_in);
       done += room - stream_.avail_out;
       if (result == Z_BUF_ERROR) throw file_error(source_, "expected a whole gzip file, found one that ends early");
-      if (result != Z_OK && result != Z_STREAM_END) throw file_error(source_, "expected gzip data, found damaged ones");
+      if (result != Z_OK && result != Z_STREAM_END) throw file_error(source_, "expected gzip data, found damaged data");
       if (result == Z_STREAM_END) end_member();
     }
     return done;

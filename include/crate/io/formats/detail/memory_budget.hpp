@@ -10,8 +10,8 @@
 
 namespace crate::detail {
 
-/// The memory that reading one file may take from the heap: a small multiple of the file's size, whatever the file
-/// says. Whoever is about to allocate takes from it first.
+/// A limit on the heap memory for reading one file: a small multiple of the file's size, whatever the file claims. Must
+/// be asked before memory is allocated.
 class MemoryBudget {
  public:
   MemoryBudget(std::string source, std::size_t file_size)

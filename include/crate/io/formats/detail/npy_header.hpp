@@ -16,7 +16,7 @@
 
 namespace crate::detail {
 
-/// What the header of an .npy file says of its array.
+/// The description of an array in the header of an .npy file.
 struct NpyHeader {
   Dtype dtype = Dtype::f64;
   bool is_big_endian = false;
@@ -24,12 +24,12 @@ struct NpyHeader {
   std::vector<Index> shape;
 };
 
-/// Reads the header, which is a dict as Python prints it: {'descr': '<f8', 'fortran_order': False, 'shape': (3, 4)}.
+/// Parses the header, a dict as Python prints it: {'descr': '<f8', 'fortran_order': False, 'shape': (3, 4)}.
 class NpyHeaderReader {
  public:
   NpyHeaderReader(std::string_view text, std::string_view source) : rest_(text), source_(source) {}
 
-  /// Throws FileError for other texts, and elements that are no real numbers, integers or booleans.
+  /// Throws FileError for other texts, and for elements that are not real numbers, integers or booleans.
   [[nodiscard]] NpyHeader read() {
     NpyHeader header;
     std::array<bool, 3> found = {};
@@ -58,7 +58,7 @@ class NpyHeaderReader {
     return file_error(source_, "header of the array: expected ", expected, ", found ", found);
   }
 
-  /// The next character that is no white space; '\0' at the end.
+  /// The next character that is not white space; '\0' at the end.
   [[nodiscard]] char next() {
     rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\r\n"), rest_.size()));
     return rest_.empty() ? '\0' : rest_.front();
@@ -96,7 +96,7 @@ class NpyHeaderReader {
 
   /// "(3, 4)", "(3,)", "()"; the integers of Python 2 may end in L.
   [[nodiscard]] std::vector<Index> take_shape() {
-    constexpr std::size_t most = 64;  // dimensions that numpy has at most
+    constexpr std::size_t most = 64;  // numpy's limit on dimensions
     std::vector<Index> shape;
     expect('(');
     while (!accept(')')) {
@@ -146,7 +146,7 @@ class NpyHeaderReader {
     return std::nullopt;
   }
 
-  /// What an array of such elements is, and what to save in its place.
+  /// What such elements are, and what to save instead.
   [[nodiscard]] static std::string_view meaning_of(std::string_view type) {
     if (type.find('O') != std::string_view::npos) return ", Python objects: save a.astype(float)";
     if (type.find('c') != std::string_view::npos) return ", complex numbers: save a.real or abs(a)";

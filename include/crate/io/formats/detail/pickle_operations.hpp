@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-// Number in the name: bits of the argument behind the operation, or of its length.
+// A number in a name is the size in bits of the argument after the operation, or of the argument's length.
 
 namespace crate::detail::pickle {
 
-/// The operations of pickles of protocols 2 to 5, but for those of buffers that travel beside the pickle.
+/// The operations of pickle protocols 2 to 5, without those of out-of-band buffers.
 enum Operation : std::uint8_t {
   mark = '(',
   stop = '.',

@@ -18,34 +18,34 @@ enum class PickleKind : std::uint8_t {
   none,
   boolean,
   integer,
-  big_integer,  ///< of more than 64 bits, kept as bytes
+  big_integer,  ///< with more than 64 bits, stored as bytes
   number,
   text,
   bytes,
   tuple,
   list,
   dict,
-  global,  ///< "module\nname" of a Python class or function; only ever a name here
-  object,  ///< stands for what only Python could make: inert, without content
+  global,  ///< "module\nname" of a Python class or function, used as a name only
+  object,  ///< stands for something that only Python could make: inert, without content
   storage,
   tensor,
 };
 
-/// A value, by its position in PickleValues; a small integer by itself, behind the highest bit. Values may be shared,
+/// A value, as its position in PickleValues; a small integer as itself, with the highest bit set. Values may be shared,
 /// and lists and dicts may even contain themselves.
 using PickleId = std::uint32_t;
 
 struct PickleValue {
   PickleKind kind = PickleKind::none;
-  bool holds_tensors = false;  ///< is a tensor, or held one at any depth when it was made
+  bool holds_tensors = false;  ///< is a tensor, or contained one at any depth when it was made
   std::uint32_t count =
-      0;  ///< bytes of a text, items of a container (a dict counts keys and values), how an object is made
+      0;  ///< bytes of a text, items of a container (in a dict, keys and values count), how an object is made
   std::uint64_t content =
-      0;  ///< the bits of a number, the place of a text, first and last cell of a container, another position
+      0;  ///< the bits of a number, the position of a text, first and last cell of a container, another value
 };
 
-/// All values of a pickle. Texts stay in the bytes that the pickle is read from; nothing is freed before the end, and
-/// everything is taken from the budget.
+/// All values of a pickle. Texts stay in the pickle's bytes; nothing is freed before the end, and all memory
+/// is taken from the budget.
 class PickleValues {
  public:
   static constexpr PickleId none = 0, no = 1, yes = 2;
@@ -87,7 +87,7 @@ class PickleValues {
   }
   PickleId add_container(PickleKind kind) { return add(kind, no_cells); }
 
-  /// Makes a dict, still empty, of an object.
+  /// Turns an object into an empty dict.
   void become_dict(PickleId object) {
     values_[object].kind = PickleKind::dict;
     values_[object].content = no_cells;
@@ -111,7 +111,7 @@ class PickleValues {
     note_held(container, item);
   }
 
-  /// The value holds another, of which nothing else is kept.
+  /// Records that the value contains another, which is not kept otherwise.
   void note_held(PickleId holder, PickleId held) {
     if (holds_tensors(held)) values_[holder].holds_tensors = true;
   }
@@ -126,7 +126,7 @@ class PickleValues {
   }
   [[nodiscard]] std::int64_t integer(PickleId id) const { return std::bit_cast<std::int64_t>(content(id)); }
   [[nodiscard]] double number(PickleId id) const { return std::bit_cast<double>(content(id)); }
-  /// Of a text, bytes or global.
+  /// The text of a text, bytes or global.
   [[nodiscard]] std::string_view text(PickleId id) const {
     if ((content(id) & is_joined) != 0) return joined_[static_cast<std::size_t>(content(id) & ~is_joined)];
     return {reinterpret_cast<const char*>(bytes_.data()) + content(id), count(id)};
@@ -137,7 +137,7 @@ class PickleValues {
   [[nodiscard]] std::uint32_t next_cell(std::uint32_t cell) const { return cells_[cell].next; }
   [[nodiscard]] PickleId item(std::uint32_t cell) const { return cells_[cell].item; }
 
-  /// A copy of the items of a container known to be small.
+  /// A copy of the items of a small container.
   [[nodiscard]] std::vector<PickleId> items(PickleId id) const {
     std::vector<PickleId> copied;
     copied.reserve(count(id));
@@ -147,7 +147,7 @@ class PickleValues {
 
  private:
   static constexpr PickleId is_small = PickleId{1} << 31U;
-  static constexpr std::int64_t largest_small = is_small - 1;  // of which the bits are no memory of an unpickler
+  static constexpr std::int64_t largest_small = is_small - 1;  // the largest integer that is stored as itself
   static constexpr std::uint64_t no_cells = ~std::uint64_t{0};
   static constexpr std::uint64_t is_joined = std::uint64_t{1} << 63U;
 

@@ -19,8 +19,8 @@
 
 namespace crate::detail {
 
-/// One PNG file being read. libpng is handed the whole file and calls back: asked row by row instead, it would unpack
-/// whatever comes after the last one.
+/// Reads one PNG file. libpng receives the whole file and calls back; asked for rows one by one, it would decompress
+/// whatever follows the last one.
 class PngReader {
  public:
   PngReader(std::span<const std::byte> bytes, std::string_view source) : bytes_(bytes), source_(source) {
@@ -67,15 +67,15 @@ class PngReader {
   bool process() {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_progressive_read_fn(png_, this, &on_header, &on_row, &on_end);
-    png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours come after, and say what was found
-    // Texts, colour profiles and the like are not read, so they are not unpacked either.
+    png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // our limits are checked later, with better messages
+    // Texts, colour profiles and other chunks are not read, so they are not decompressed.
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
     const auto* const bytes = reinterpret_cast<png_const_bytep>(bytes_.data());
-    png_process_data(png_, info_, const_cast<png_bytep>(bytes), bytes_.size());  // which only reads them
+    png_process_data(png_, info_, const_cast<png_bytep>(bytes), bytes_.size());  // libpng only reads them
     return true;
   }
 
-  /// Makes room for the pixels. False if the file claims what is refused, which no exception may tell libpng.
+  /// Allocates the pixels. False if the claimed size is refused, because no exception may pass through libpng.
   bool accept_header() noexcept try {
     image_.height = static_cast<Index>(png_get_image_height(png_, info_));
     image_.width = static_cast<Index>(png_get_image_width(png_, info_));
@@ -89,7 +89,7 @@ class PngReader {
     return false;
   }
 
-  /// Deflate packs at most 1032 to 1, so a larger claim cannot be true.
+  /// Deflate compresses at most 1032 to 1, so a larger claim is false.
   void check_compression() const {
     constexpr std::size_t deflate_ratio = 1032;
     const std::size_t raw_size = png_get_rowbytes(png_, info_) * static_cast<std::size_t>(image_.height);
@@ -114,7 +114,7 @@ class PngReader {
     if (png_get_rowbytes(png_, info_) != static_cast<std::size_t>(3 * image_.width)) png_error(png_, "not RGB");
   }
 
-  /// Damaged data are a mere warning to libpng, after which rows are missing.
+  /// To libpng, damaged data are only a warning, after which rows are missing.
   [[nodiscard]] bool has_all_rows() const {
     constexpr int passes_interlaced = 7;
     return png_get_interlace_type(png_, info_) == PNG_INTERLACE_NONE
@@ -132,7 +132,7 @@ class PngReader {
   std::exception_ptr refusal_;
 };
 
-/// One image being written as PNG, into memory.
+/// Writes one image as PNG into memory.
 class PngWriter {
  public:
   PngWriter() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev), beside Eigen.
+// Needs nlohmann/json (Debian: nlohmann-json3-dev), in addition to Eigen.
 #pragma once
 
 #include <algorithm>
@@ -18,11 +18,11 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/tensor.hpp"
 
-// The header of a safetensors file: what it may hold, and how it is read.
+// The header of a safetensors file: its limits, and its parser.
 
 namespace crate {
 
-/// What a safetensors file may hold here; the reader refuses more, and so the writer writes no more.
+/// Limits of safetensors files here, for reading and writing.
 struct SafetensorsLimits {
   static constexpr std::size_t header_bytes = 100'000'000;
   static constexpr std::size_t name_bytes = 4096;
@@ -35,7 +35,7 @@ namespace detail {
 
 inline constexpr std::string_view metadata_key = "__metadata__";
 
-/// A name that occurs more than once.
+/// A name that occurs more than once, if there is one.
 [[nodiscard]] inline std::optional<std::string_view> find_duplicate(std::vector<std::string_view> names) {
   std::sort(names.begin(), names.end());
   const auto twin = std::adjacent_find(names.begin(), names.end());
@@ -50,13 +50,13 @@ inline void check_unique_keys(const Metadata& metadata, std::string_view source)
     throw file_error(source, "header: ", metadata_key, ": ", quote(*twin), ": expected once, found twice");
 }
 
-/// Receives the header from the JSON parser, event by event, and accepts nothing but the format.
+/// Receives the header from the JSON parser, event by event; anything but the format is an error.
 class SafetensorsHeader {
  public:
   SafetensorsHeader(std::string_view source, std::span<const std::byte> data, std::size_t header_size)
       : source_(source), data_(data) {
     constexpr std::string_view shortest = R"("":{"dtype":"U8","shape":[],"data_offsets":[0,1]})";
-    tensors.reserve(header_size / (shortest.size() + 2) + 2);  // all but one have a comma and a letter, too
+    tensors.reserve(header_size / (shortest.size() + 2) + 2);  // all but one also have a comma and at least one letter
   }
 
   std::vector<Tensor> tensors;
@@ -96,7 +96,7 @@ class SafetensorsHeader {
   Place place_ = Place::outside;
   bool has_metadata_ = false;
 
-  std::string name_;  // of the tensor or metadata entry being read
+  std::string name_;  // of the current tensor or metadata entry
   std::optional<Field> field_;
   std::array<bool, 3> has_field_ = {};
   Dtype dtype_ = Dtype::f32;

@@ -15,9 +15,8 @@
 #include "crate/io/formats/detail/memory_budget.hpp"
 #include "crate/io/formats/file_error.hpp"
 
-// PyTorch never compresses the members of its archives, so that tensors can be used where they lie. Hence this reader
-// of stored members instead of a dependency on a library of compression, which would add its own way of reading
-// hostile files.
+// PyTorch never compresses the members of its archives, so that tensors can be used in place. Hence this reader of
+// uncompressed members, instead of a dependency on a compression library with its own way of reading hostile files.
 
 namespace crate::detail {
 
@@ -26,13 +25,12 @@ struct ZipMember {
   std::span<const std::byte> bytes;
   std::uint64_t begin = 0;  ///< of its local header in the archive
   std::uint32_t crc = 0;
-  std::uint16_t method = 0;  ///< of compression; 0: none
+  std::uint16_t method = 0;  ///< compression method; 0: none
 };
 
-/// The members of a zip archive, of which those that are not compressed can be read. Only what the central directory
-/// lists counts.
-/// Throws FileError unless it ends with the archive, its members lie in front of it side by side without overlap, agree
-/// with their local headers, and have plain names of which none stands twice.
+/// The members of a zip archive; those that are not compressed can be read. Only the central directory counts.
+/// Throws FileError unless the directory ends with the archive, its members lie before it without overlap, agree with
+/// their local headers, and have plain, unique names.
 class StoredZip {
  public:
   StoredZip(std::span<const std::byte> archive, std::string_view source, MemoryBudget& budget);
@@ -40,17 +38,17 @@ class StoredZip {
   /// Sorted by name.
   [[nodiscard]] const std::vector<ZipMember>& members() const { return members_; }
 
-  /// The member, or nullptr if there is none of that name.
+  /// The member of this name; nullptr if there is none.
   [[nodiscard]] const ZipMember* find(std::string_view name) const;
 
   /// The content of the member.
-  /// Throws FileError if there is none of that name, if it is compressed or its checksum wrong.
+  /// Throws FileError if no member has this name, or if it is compressed or its checksum is wrong.
   [[nodiscard]] std::span<const std::byte> content(std::string_view name) const;
 
  private:
   struct Directory {
     std::uint64_t begin = 0, size = 0, count = 0;
-    std::uint64_t end = 0;  ///< where the record that describes the directory begins
+    std::uint64_t end = 0;  ///< begin of the end record, which describes the directory
   };
 
   [[nodiscard]] ByteCursor cursor(std::uint64_t begin, std::uint64_t end, std::string_view part) const {
@@ -86,13 +84,13 @@ inline constexpr std::uint64_t end_locator64_size = 20;
 inline constexpr std::uint64_t central_header_size = 46;
 inline constexpr std::size_t longest_name = 1024;
 
-/// Whether the field only says that the number stands in a wider one.
+/// Whether the field only indicates that the number is in a wider field.
 template <class Narrow>
 [[nodiscard]] bool is_elsewhere(Narrow field) {
   return field == std::numeric_limits<Narrow>::max();
 }
 
-/// Whether the name could leave the folder of its archive, or means different things to different readers.
+/// Whether the name could leave the folder of its archive, or is interpreted differently by different readers.
 [[nodiscard]] inline bool is_suspicious(std::string_view name) {
   const std::string framed = '/' + std::string(name) + '/';
   return name.empty() || name.size() > longest_name || name.front() == '/' ||
@@ -100,7 +98,7 @@ template <class Narrow>
          name.find('\0') != std::string_view::npos;
 }
 
-/// Replaces the sizes and the offset that did not fit into the header by those in the extra fields.
+/// Replaces sizes and offset that did not fit into the header by those in the extra fields.
 inline void read_extra(ByteCursor extra, std::uint64_t& size, std::uint64_t& stored, std::uint64_t& offset) {
   while (extra.left() > 0) {
     const auto id = extra.take<std::uint16_t>();
@@ -123,7 +121,7 @@ inline StoredZip::StoredZip(std::span<const std::byte> archive, std::string_view
     throw error("expected a central directory up to byte ", directory.end, ", found one of ", directory.size,
                 " bytes at byte ", directory.begin);
   if (directory.count > directory.size / zip::central_header_size)
-    throw error("expected a central directory with at least ", zip::central_header_size, " bytes a member, found ",
+    throw error("expected a central directory with at least ", zip::central_header_size, " bytes per member, found ",
                 directory.size, " bytes for ", directory.count);
 
   budget.take(static_cast<std::size_t>(directory.count) * sizeof(ZipMember));
@@ -148,7 +146,7 @@ inline StoredZip::Directory StoredZip::find_directory() const {
   const auto offset = record.take<std::uint32_t>();
   const auto comment = record.take<std::uint16_t>();
   if (disks != 0 || count_here != count || comment != 0)
-    throw error("expected one disk and no comment in the end record, found others");
+    throw error("expected one disk and no comment in the end record, found several disks or a comment");
 
   Directory directory = {offset, size, count, begin};
   if (begin >= zip::end_locator64_size) {
@@ -173,7 +171,7 @@ inline void StoredZip::read_directory64(std::uint64_t locator, Directory& direct
   const auto mark = record.take<std::uint32_t>();
   const auto size = record.take<std::uint64_t>();
   if (mark != zip::end_record64 || size != record.left())
-    throw error("expected an end record between byte ", begin, " and its locator, found something else");
+    throw error("expected an end record between byte ", begin, " and its locator, found other bytes");
   record.take<std::uint32_t>();  // versions of writer and reader
   const auto disk_numbers = record.take<std::uint64_t>();
   const auto count_here = record.take<std::uint64_t>();
@@ -185,8 +183,7 @@ inline void StoredZip::read_directory64(std::uint64_t locator, Directory& direct
 }
 
 inline ZipMember StoredZip::read_entry(ByteCursor& entries, const Directory& directory) const {
-  if (entries.take<std::uint32_t>() != zip::central_header)
-    throw entries.error("expected a member, found something else");
+  if (entries.take<std::uint32_t>() != zip::central_header) throw entries.error("expected a member, found other bytes");
   entries.take<std::uint32_t>();  // versions of writer and reader
   const auto flags = entries.take<std::uint16_t>();
   ZipMember member;
@@ -224,11 +221,11 @@ inline std::span<const std::byte> StoredZip::locate(const ZipMember& member, std
   const auto mark = header.take<std::uint32_t>();
   header.take_bytes(4);
   const auto method = header.take<std::uint16_t>();
-  header.take_bytes(16);  // time, checksum and sizes, which may be left to the directory
+  header.take_bytes(16);  // time, checksum and sizes, which may be in the directory only
   const auto name_size = header.take<std::uint16_t>();
   const auto extra_size = header.take<std::uint16_t>();
   if (mark != zip::local_header || method != member.method || header.take_text(name_size) != member.name)
-    throw error(quote(member.name), ": expected its local header at byte ", member.begin, ", found something else");
+    throw error(quote(member.name), ": expected its local header at byte ", member.begin, ", found other bytes");
   header.take_bytes(extra_size);
   return header.take_bytes(size);
 }

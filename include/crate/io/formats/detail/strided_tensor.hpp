@@ -17,11 +17,11 @@
 
 namespace crate::detail {
 
-/// Bytes of tensors that do not lie row-major in their file.
+/// Bytes of tensors that are not row-major in their file.
 using TensorCopies = std::deque<std::unique_ptr<std::byte[]>>;
 
-/// Elements from the first to the last that a tensor without zero dimensions looks at,
-/// or nothing if they are too many to count.
+/// The number of elements from the first to the last in the memory of a tensor without zero dimensions;
+/// nothing if it overflows.
 [[nodiscard]] inline std::optional<std::uint64_t> reach(std::span<const Index> shape, std::span<const Index> strides) {
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<Index>::max());
   std::uint64_t last = 0;
@@ -34,7 +34,7 @@ using TensorCopies = std::deque<std::unique_ptr<std::byte[]>>;
   return last + 1;
 }
 
-/// Strides to walk by: that of a dimension of one element, which nothing bounds, is never taken and becomes 0.
+/// The strides, with 0 for dimensions of one element, whose stride is unused and may be any number.
 [[nodiscard]] inline std::vector<Index> taken_strides(std::span<const Index> shape, std::span<const Index> strides) {
   std::vector<Index> taken(strides.begin(), strides.end());
   for (std::size_t i = 0; i < taken.size(); ++i)
@@ -51,7 +51,7 @@ using TensorCopies = std::deque<std::unique_ptr<std::byte[]>>;
   return true;
 }
 
-/// target = the elements of `Size` bytes from `first` on, row-major.
+/// target = the elements of `Size` bytes from `first` on, in row-major order.
 template <std::size_t Size>
 void gather_elements(const std::byte* first, std::span<const Index> shape, std::span<const Index> strides,
                      std::byte* target) {
@@ -85,8 +85,8 @@ inline void gather_elements(std::size_t size, const std::byte* first, std::span<
   }
 }
 
-/// Sets the bytes of a tensor that looks at `storage` from element `offset` on, with `strides` in elements: where they
-/// lie if they lie row-major, otherwise copied to `copies`. Throws FileError if the tensor reaches beyond the storage.
+/// Sets the bytes of a tensor that views `storage` from element `offset` on, with `strides` in elements: in place if
+/// they are row-major, otherwise as a copy in `copies`. Throws FileError if the tensor exceeds the storage.
 inline void set_strided_bytes(Tensor& tensor, std::span<const std::byte> storage, std::uint64_t offset,
                               std::span<const Index> strides, TensorCopies& copies, MemoryBudget& budget) {
   const std::optional<std::size_t> size = byte_count(tensor.dtype, tensor.shape);

@@ -22,11 +22,11 @@
 
 namespace crate::detail {
 
-/// Walks through nested dicts, lists and tuples, and lists the tensors under the path of keys and positions that leads
-/// to each: 'optimizer.state.0.exp_avg'. Plain values in nested dicts become texts under their paths.
+/// Walks through nested dicts, lists and tuples, and lists the tensors under their paths of keys and positions, such as
+/// 'optimizer.state.0.exp_avg'. Plain values in nested dicts become texts under their paths.
 ///
-/// What holds no tensors never stops the walk: it is left out in lists, and where keys are long, containers deep or
-/// texts no UTF-8.
+/// Values without tensors never stop the walk: they are left out in lists, and if keys are too long, containers
+/// too deep or texts not UTF-8.
 class TensorTree {
  public:
   TensorTree(const PickleValues& values, const TorchObjects& objects, std::string_view source);
@@ -41,7 +41,7 @@ class TensorTree {
     std::string path;
   };
   std::optional<LeftOut> left_out =
-      {};  ///< what only Python could make: the first that holds tensors, or else the first
+      {};  ///< the first object that only Python could make and that contains tensors, or else the first at all
 
  private:
   struct Frame {
@@ -78,7 +78,7 @@ class TensorTree {
   std::size_t bytes_left_ = 0;
 };
 
-/// The text of a plain value, or of a key; false if it has none.
+/// Appends the text of a plain value, or of a key; false if it has none.
 [[nodiscard]] inline bool append_plain(std::string& text, const PickleValues& values, PickleId id) {
   std::array<char, 32> digits;
   std::to_chars_result end = {digits.data(), std::errc()};
@@ -104,7 +104,7 @@ class TensorTree {
 
 inline TensorTree::TensorTree(const PickleValues& values, const TorchObjects& objects, std::string_view source)
     : values_(values), objects_(objects), source_(source) {
-  // Tied weights look at one storage several times; beyond a few times the file that is no weight but a trap.
+  // Tied weights view one storage several times; more than four times the file is an attack.
   for (const TorchStorage& storage : objects.storages())
     if (!storage.base) bytes_left_ += 4 * storage.bytes.size();
   bytes_left_ += std::size_t{1} << 20U;
@@ -150,7 +150,7 @@ inline PickleId TensorTree::take_item(Frame& frame) const {
   return item;
 }
 
-/// False if the key or the path with it is too long.
+/// Appends a key to the path; false if the key or the path becomes too long.
 inline bool TensorTree::append_key(PickleId key) {
   if (values_.kind(key) == PickleKind::text && values_.count(key) > longest_name) return false;
   if (!append_plain(path_, values_, key)) path_ += '?';

@@ -20,23 +20,23 @@
 
 namespace crate::detail {
 
-/// Memory that tensors look at.
+/// Memory that tensors view.
 struct TorchStorage {
-  std::string_view key;                    ///< names its bytes in the file
-  std::optional<Dtype> dtype;              ///< nothing: bytes of any type
-  std::size_t element = 1;                 ///< bytes of an element; 0: not known
-  bool is_read = true;                     ///< false: its elements are of a type that is not read here
-  std::uint64_t count = 0;                 ///< elements, or bytes of any type
-  std::optional<std::uint32_t> base = {};  ///< the storage that it is a part of
-  std::uint64_t begin = 0;                 ///< elements of the base before it
-  std::span<const std::byte> bytes = {};   ///< still to be found in the file
+  std::string_view key;                    ///< name of its bytes in the file
+  std::optional<Dtype> dtype;              ///< nothing: untyped bytes
+  std::size_t element = 1;                 ///< bytes per element; 0: unknown
+  bool is_read = true;                     ///< false: its elements have an unsupported type
+  std::uint64_t count = 0;                 ///< number of elements, or of untyped bytes
+  std::optional<std::uint32_t> base = {};  ///< the storage of which it is a part
+  std::uint64_t begin = 0;                 ///< first element in the base
+  std::span<const std::byte> bytes = {};   ///< set when they are found in the file
 };
 
 struct TorchTensor {
   std::uint32_t storage = 0;
   Dtype dtype = Dtype::f32;
-  std::uint64_t offset = 0;         ///< elements
-  PickleId sizes = 0, strides = 0;  ///< tuples of integers of one length, at most `most_dimensions`
+  std::uint64_t offset = 0;         ///< in elements
+  PickleId sizes = 0, strides = 0;  ///< tuples of integers of equal length, at most `most_dimensions`
 };
 
 inline constexpr std::uint32_t most_dimensions = 16;
@@ -48,24 +48,23 @@ inline constexpr std::uint32_t most_dimensions = 16;
   return quote(name);
 }
 
-/// What Python would make by calling the classes and functions that occur in PyTorch's files. They are only names here:
-/// those that make tensors and dicts are imitated; what all others would make becomes an inert object.
+/// The results of calling the Python classes and functions that occur in PyTorch's files. Here they are only names:
+/// those that make tensors and dicts are imitated; all others give an inert object.
 class TorchObjects {
  public:
   TorchObjects(PickleValues& values, std::string_view source) : values_(values), source_(source) {}
 
-  /// The value of calling a global, or what only Python could make. `nearby` is the last text before, for messages.
+  /// The result of calling a global, possibly inert. `nearby` is the preceding text, for messages.
   PickleId call(PickleId callable, PickleId arguments, std::string_view nearby);
 
-  /// The value of making an object without calling anything: a dict if the class is one known, otherwise an inert
-  /// object.
+  /// The result of making an object without a call: a dict if the class is a known one, otherwise an inert object.
   PickleId create(PickleId callable, PickleId arguments, std::string_view nearby);
 
-  /// How an inert object would be made, for messages: "an object of class 'a.B'".
+  /// How Python would make an inert object, for messages: "an object of class 'a.B'".
   [[nodiscard]] std::string describe(PickleId object) const;
 
-  /// The storage that a persistent id stands for: ("storage", type, key, location, count[, view]); or the class, as
-  /// legacy files name some: ("module", class, source file, source).
+  /// The storage of a persistent id: ("storage", type, key, location, count[, view]); or the class in ("module", class,
+  /// source file, source), which legacy files have.
   PickleId storage(PickleId persistent_id, std::string_view nearby);
 
   [[nodiscard]] const PickleValues& values() const { return values_; }
@@ -80,7 +79,7 @@ class TorchObjects {
                           : file_error(source_, "pickle: near ", quote(nearby), ": ", parts...);
   }
   void expect(bool holds, std::string_view nearby, std::string_view what) const {
-    if (!holds) throw error(nearby, "expected ", what, ", found something else");
+    if (!holds) throw error(nearby, "expected ", what, ", found another value");
   }
   [[nodiscard]] bool is(PickleId id, PickleKind kind) const { return values_.kind(id) == kind; }
   [[nodiscard]] bool is_count(PickleId id) const { return is(id, PickleKind::integer) && values_.integer(id) >= 0; }
@@ -117,7 +116,7 @@ inline constexpr std::array storage_types = {
     NamedDtype{"torch\nByteStorage", Dtype::u8},    NamedDtype{"torch\nBoolStorage", Dtype::boolean},
 };
 
-/// Storages whose elements are not read here, and what those take.
+/// Storages with unsupported types of elements, and the elements' sizes.
 struct NamedSize {
   std::string_view name;
   std::size_t element;  ///< bytes
@@ -129,7 +128,7 @@ inline constexpr std::array other_storage_types = {
     NamedSize{"torch\nQUInt2x4Storage", 1},
 };
 
-/// The types that stand beside a storage of bytes.
+/// The types that accompany a storage of bytes.
 inline constexpr std::array dtypes = {
     NamedDtype{"torch\nfloat64", Dtype::f64},         NamedDtype{"torch\nfloat32", Dtype::f32},
     NamedDtype{"torch\nfloat16", Dtype::f16},         NamedDtype{"torch\nbfloat16", Dtype::bf16},
@@ -154,7 +153,7 @@ inline constexpr std::array<std::string_view, 2> rebuild_subclass = {"torch._ten
                                                                      "torch._tensor\n_rebuild_from_type_v2"};
 inline constexpr std::string_view size = "torch\nSize";
 
-/// Bytes of an element that is not read here; 0 if they are not known.
+/// Bytes per element of an unsupported type; 0 if unknown.
 [[nodiscard]] inline std::size_t unread_element(std::string_view type) {
   const auto* const found = std::find_if(other_storage_types.begin(), other_storage_types.end(),
                                          [&](const NamedSize& entry) { return entry.name == type; });
@@ -199,7 +198,7 @@ inline PickleId TorchObjects::create(PickleId callable, PickleId arguments, std:
   return add_object(Making::creation, callable, arguments);
 }
 
-/// What only Python could make `by` a global, or by another such object, from a value that is not kept.
+/// An inert object that Python would make `by` a global, or by another inert object, from a value that is not kept.
 inline PickleId TorchObjects::add_object(Making how, PickleId by, PickleId holding) {
   const bool by_object = is(by, PickleKind::object);
   const PickleId global = by_object ? static_cast<PickleId>(values_.content(by)) : by;
@@ -222,14 +221,14 @@ inline std::string TorchObjects::describe(PickleId object) const {
   return "a tensor of type " + name + ", which is not read here";
 }
 
-/// An empty dict, or one of the pairs that Python 2 gives as the only argument.
+/// A dict, empty or with the pairs in the only argument, as Python 2 writes it.
 inline PickleId TorchObjects::make_dict(PickleId callable, PickleId arguments) {
   const std::uint32_t count = values_.count(arguments);
   if (count == 0) return values_.add_container(PickleKind::dict);
   const PickleId pairs = values_.item(values_.first_cell(arguments));
   if (count > 1 || is(pairs, PickleKind::dict)) return add_object(Making::call, callable, arguments);
   const PickleId dict = values_.add_container(PickleKind::dict);
-  if (!is(pairs, PickleKind::list)) return dict;  // what makes missing values
+  if (!is(pairs, PickleKind::list)) return dict;  // a default factory
   for (std::uint32_t cell = values_.first_cell(pairs); cell != PickleValues::no_cell; cell = values_.next_cell(cell)) {
     const PickleId pair = values_.item(cell);
     if ((!is(pair, PickleKind::list) && !is(pair, PickleKind::tuple)) || values_.count(pair) != 2)
@@ -249,7 +248,7 @@ inline PickleId TorchObjects::unwrap_parameter(PickleId arguments, std::string_v
   return tensor;
 }
 
-/// The numbers of a tensor whose class only Python knows; such classes may rebuild them in ways of their own.
+/// The numbers of a tensor of a class that only Python knows; such classes may restore them in their own way.
 inline PickleId TorchObjects::unwrap_subclass(PickleId callable, PickleId arguments, std::string_view nearby) {
   if (values_.count(arguments) < 3) return add_object(Making::call, callable, arguments);
   const std::uint32_t first = values_.first_cell(arguments);

@@ -17,14 +17,14 @@
 
 namespace crate::detail {
 
-/// Reads one pickle of protocol 2 to 5. A pickle is a program for a machine with a stack: this one calls nothing,
-/// whatever the pickle says, does not recurse, and takes memory from the budget of the values only.
+/// Reads one pickle of protocol 2 to 5. A pickle is a program for a stack machine: this one never calls anything, does
+/// not recurse, and takes memory only from the budget of the values.
 class Unpickler {
  public:
   Unpickler(ByteCursor& stream, PickleValues& values, TorchObjects& objects)
       : stream_(stream), values_(values), objects_(objects) {}
 
-  /// The value that the pickle ends with; the stream stands behind it.
+  /// Returns the final value of the pickle; the stream is then after its end.
   PickleId run();
 
  private:
@@ -65,7 +65,7 @@ class Unpickler {
   PickleValues& values_;
   TorchObjects& objects_;
   std::deque<PickleId> stack_;
-  std::size_t budgeted_ = 0;  // values of the stack that the budget has given
+  std::size_t budgeted_ = 0;  // number of stack entries taken from the budget
   std::vector<std::size_t> marks_;
   std::deque<PickleId> memo_;
   std::uint32_t memorised_ = 0;
@@ -121,7 +121,7 @@ inline void Unpickler::execute(std::uint8_t operation) {
   }
 }
 
-/// The constant or number that the operation makes, if it is one that does.
+/// The constant or number that the operation makes; nothing for other operations.
 inline std::optional<PickleId> Unpickler::plain_value(std::uint8_t operation) {
   switch (operation) {
     case pickle::none:
@@ -150,7 +150,7 @@ inline std::optional<PickleId> Unpickler::plain_value(std::uint8_t operation) {
   }
 }
 
-/// The text or bytes that the operation makes, if it is one that does.
+/// The text or bytes that the operation makes; nothing for other operations.
 inline std::optional<PickleId> Unpickler::plain_text(std::uint8_t operation) {
   switch (operation) {
     case pickle::text_8:
@@ -173,7 +173,7 @@ inline std::optional<PickleId> Unpickler::plain_text(std::uint8_t operation) {
   }
 }
 
-/// Carries out an operation that makes a container or adds to one; false if it is another. Sets are lists here.
+/// Executes an operation that makes a container or adds to one; false for other operations. Sets are read as lists.
 inline bool Unpickler::fill_container(std::uint8_t operation) {
   switch (operation) {
     case pickle::empty_tuple:
@@ -215,7 +215,7 @@ inline bool Unpickler::fill_container(std::uint8_t operation) {
   }
 }
 
-/// Carries out an operation by which Python would make an object; false if it is another.
+/// Executes an operation by which Python would make an object; false for other operations.
 inline bool Unpickler::make_object(std::uint8_t operation) {
   switch (operation) {
     case pickle::global:
@@ -281,7 +281,7 @@ inline PickleId Unpickler::pop_tuple(std::size_t count) {
   return made;
 }
 
-/// Where the values above the last mark begin.
+/// Removes the last mark, and returns the position of the values above it.
 inline std::size_t Unpickler::pop_mark() {
   if (marks_.empty()) throw stream_.error("expected a mark on the stack, found none");
   const std::size_t begin = marks_.back();
@@ -289,7 +289,7 @@ inline std::size_t Unpickler::pop_mark() {
   return begin;
 }
 
-/// Discards the last value or, if a mark was put later, that.
+/// Discards the last value, or the last mark if it came later.
 inline void Unpickler::discard_top() {
   if (!marks_.empty() && marks_.back() == stack_.size())
     marks_.pop_back();
@@ -312,7 +312,7 @@ inline void Unpickler::append_from(std::size_t begin) {
   const PickleId list = stack_[begin - 1];
   const PickleKind kind = values_.kind(list);
   if (kind != PickleKind::list && kind != PickleKind::object)
-    throw stream_.error("expected a list to add items to, found another value");
+    throw stream_.error("expected a list to add items to, found a value of another kind");
   for (std::size_t i = begin; i < stack_.size(); ++i)
     if (kind == PickleKind::list)
       values_.append(list, stack_[i]);
@@ -321,14 +321,14 @@ inline void Unpickler::append_from(std::size_t begin) {
   stack_.resize(begin);
 }
 
-/// Adds the keys and values from `begin` to the dict below them. An object to which Python would add them is of a class
-/// derived from dict, and as a dict it is read.
+/// Adds the keys and values from `begin` to the dict below them. An object to which Python would add them has a class
+/// derived from dict, and is read as a dict.
 inline void Unpickler::set_items_from(std::size_t begin) {
   if (begin >= stack_.size() + 1 || begin <= floor()) throw stream_.error("expected a dict on the stack, found none");
   const PickleId dict = stack_[begin - 1];
   const PickleKind kind = values_.kind(dict);
   if (kind != PickleKind::dict && kind != PickleKind::object)
-    throw stream_.error("expected a dict to set items of, found another value");
+    throw stream_.error("expected a dict to set items of, found a value of another kind");
   if ((stack_.size() - begin) % 2 != 0) throw stream_.error("expected pairs of keys and values, found a key alone");
   if (kind == PickleKind::object) values_.become_dict(dict);
   for (std::size_t i = begin; i < stack_.size(); ++i) values_.append(dict, stack_[i]);
@@ -364,21 +364,21 @@ inline void Unpickler::create() {
 inline void Unpickler::create_with_keywords() {
   const PickleId keywords = pop();
   if (values_.kind(keywords) != PickleKind::dict)
-    throw stream_.error("expected a dict of arguments, found another value");
+    throw stream_.error("expected a dict of arguments, found a value of another kind");
   create();
   if (values_.kind(top()) == PickleKind::object) values_.note_held(top(), keywords);
 }
 
-/// Attributes of dicts, lists, tensors and of objects that only Python could make are of no use: they go.
+/// Attributes of dicts, lists, tensors and inert objects are not needed, and are discarded.
 inline void Unpickler::build() {
   const PickleId attributes = pop();
   const PickleKind kind = values_.kind(top());
   if (kind == PickleKind::object) return values_.note_held(top(), attributes);
   if (kind != PickleKind::dict && kind != PickleKind::list && kind != PickleKind::tensor)
-    throw stream_.error("expected an object to set attributes of, found another value");
+    throw stream_.error("expected an object to set attributes of, found a value of another kind");
 }
 
-/// A frame says how many bytes to read ahead, which are here already.
+/// A frame announces how many bytes to read ahead; all bytes are here already.
 inline void Unpickler::skip_frame() {
   const auto size = stream_.take<std::uint64_t>();
   if (size > stream_.left()) throw stream_.error("expected a frame of ", size, " bytes, found ", stream_.left());
@@ -417,7 +417,7 @@ inline void Unpickler::recall(std::uint32_t index) {
   push(memo_[index]);
 }
 
-/// Names the place in messages: usually the key of the value being made.
+/// The place in messages: usually the key of the current value.
 inline std::string_view Unpickler::last_text() const {
   constexpr std::size_t looked_at = 8;
   const std::size_t end = stack_.size() - std::min(stack_.size(), looked_at);

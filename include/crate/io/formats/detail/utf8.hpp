@@ -8,7 +8,7 @@
 
 namespace crate::detail {
 
-/// Whether the bytes are characters in UTF-8, none of them half of a pair or longer than need be.
+/// Whether the bytes are valid UTF-8, without surrogates and overlong forms.
 [[nodiscard]] inline bool is_utf8(std::string_view text) {
   constexpr std::array<std::uint32_t, 4> smallest = {0, 0x80, 0x800, 0x10000};
   for (std::size_t i = 0; i < text.size();) {

@@ -11,7 +11,7 @@
 
 namespace crate::detail {
 
-/// What is in a folder, in order of name. Throws FileError if it cannot be listed.
+/// The entries of a folder, ordered by name. Throws FileError if it cannot be listed.
 [[nodiscard]] inline std::vector<std::filesystem::directory_entry> folder_entries(const std::filesystem::path& folder) {
   std::vector<std::filesystem::directory_entry> entries;
   std::error_code failure;
@@ -23,7 +23,7 @@ namespace crate::detail {
   return entries;
 }
 
-/// Whether there is a regular file; no if that cannot be told.
+/// Whether the path is a regular file; false if that is unknown.
 [[nodiscard]] inline bool is_file(const std::filesystem::path& path) {
   std::error_code ignored;
   return std::filesystem::is_regular_file(path, ignored);

@@ -17,22 +17,24 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/pictures/detail/folder_entries.hpp"
 
-// MNIST and its likes come as four files, under names whose spelling depends on who packed and unpacked them.
+// MNIST and similar data sets consist of four files, whose names are spelt differently by different packers.
 
 namespace crate::detail {
 
-/// What the name of an IDX file says.
+/// The information in the name of an IDX file.
 struct IdxName {
-  std::string data_set;  ///< what stands before the common part: nothing of MNIST, "emnist-balanced-" of that
+  std::string data_set;  ///< the text before the common part: empty for MNIST, "emnist-balanced-" for EMNIST
   std::size_t part = 0;  ///< which of the four files: training images, training labels, test images, test labels
-  int departure = 0;     ///< from the name of the original, unpacked file: of two that are there the nearer is read
+  int departure = 0;     ///< distance from the original name of the uncompressed file; of two candidates the closer one
+                         ///< is read
 };
 
 inline constexpr std::array<std::string_view, 4> idx_names{"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                                            "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
-/// Nothing if this is not the name of an IDX file. Known are upper and lower case; '-', '.' and '_' between words, as
-/// in train-images.idx3-ubyte; "test" for "t10k"; anything before it, set off by one of the three; and .gz behind it.
+/// Parses the name of an IDX file; nothing for other names. Recognises upper and lower case; '-', '.' and
+/// '_' between words, as in train-images.idx3-ubyte; "test" for "t10k"; any prefix that ends in one of the
+/// three; and .gz at the end.
 [[nodiscard]] inline std::optional<IdxName> parse_idx_name(std::string_view file_name) {
   constexpr std::array<std::pair<std::string_view, std::size_t>, 6> endings{{{idx_names[0], 0},
                                                                              {idx_names[1], 1},
@@ -56,19 +58,18 @@ inline constexpr std::array<std::string_view, 4> idx_names{"train-images-idx3-ub
   return {};
 }
 
-/// A data set: its four files, empty paths for those that are not there.
+/// The four files of a data set; paths of missing files are empty.
 struct IdxFiles {
   std::array<std::filesystem::path, 4> paths;
   std::array<int, 4> departures;
 
-  /// The first that is not there; idx_names.size() if all are.
+  /// The first missing file; idx_names.size() if none is missing.
   [[nodiscard]] std::size_t missing() const {
     return static_cast<std::size_t>(std::find(paths.begin(), paths.end(), std::filesystem::path()) - paths.begin());
   }
 };
 
-/// All data sets in a folder, whole or not, by what their names begin with. A file may lie in a folder that has its
-/// name.
+/// All data sets in a folder, complete or not, by their prefixes. A file may be inside a folder of the same name.
 [[nodiscard]] inline std::map<std::string, IdxFiles> find_idx_data_sets(const std::filesystem::path& folder) {
   constexpr int farthest = std::numeric_limits<int>::max();
   std::map<std::string, IdxFiles> found;
@@ -88,8 +89,8 @@ struct IdxFiles {
   return found;
 }
 
-/// The one whole data set in a folder. Throws FileError that names the file that is missing, or the data sets if there
-/// are several.
+/// The only complete data set in a folder. Throws FileError that names the missing file, or the data
+/// sets if there are several.
 [[nodiscard]] inline IdxFiles find_idx_files(const std::filesystem::path& folder) {
   auto found = find_idx_data_sets(folder);
   const auto first = found.empty() ? std::string() : found.begin()->first;
