@@ -87,8 +87,8 @@ inline void check_prompts(const std::vector<std::vector<Index>>& prompts, const 
       throw OptionError(concatenate("generation: expected at least 1 token in prompt ", i, ", found none"));
     if (options.slide == 0 && (length > context || options.tokens - 1 > context - length))
       throw OptionError(concatenate("generation: expected a text within the model's context of ", context,
-                                    " tokens, or slide > 0, found prompt ", i, " of ", length, " and ",
-                                    options.tokens, " to generate"));
+                                    " tokens, or slide > 0, found prompt ", i, " of ", length, " and ", options.tokens,
+                                    " to generate"));
     for (const Index id : prompts[i])
       if (id < 0 || id >= known_ids)
         throw ShapeError(concatenate("prompt ", i, ": expected ids from 0 to ", known_ids - 1, ", found ", id));
