@@ -14,17 +14,19 @@ namespace crate {
 
 /// Fills the columns of matrices side by side, which lie in memory one after another and are as many in each, on
 /// several threads and ranks: compute(first, count, worker) fills columns first, ..., first + count - 1 of all, at most
-/// `step` of them, each by one rank; then all ranks have all. Ranges do not depend on threads and ranks. Throws as
-/// share_blocks.
+/// `step` of them, each by one rank; then all ranks have all. Ranges do not depend on threads and ranks. Throws what
+/// compute throws, of which the other ranks are told, and as share_blocks.
 template <class Compute, class First, class... Others>
 void compute_shared_columns(Communicator& ranks, std::string_view what, Index step, Threads& threads,
                             const Compute& compute, First& matrix, Others&... others) {
   const Index total = matrix.cols(), ranges = (total + step - 1) / step;
   const auto count_of = [&](Index range) { return std::min(step, total - range * step); };
   const RankShare own(ranges, ranks);
-  threads.for_each(own.count, [&](Index i, int worker) {
-    const Index range = own.first + i;
-    compute(range * step, count_of(range), worker);
+  do_or_tell(ranks, [&] {
+    threads.for_each(own.count, [&](Index i, int worker) {
+      const Index range = own.first + i;
+      compute(range * step, count_of(range), worker);
+    });
   });
   share_blocks(ranks, what, [&](int rank, const auto& visit) {
     for (Index range = 0; range < ranges; ++range) {
