@@ -47,17 +47,18 @@ inline crate::ImageFolderOptions folder_options(const DataOptions& options, Inpu
           .channels = input.channels.value_or(3),
           .fit = input.preprocessing.fit,
           .orientation = input.preprocessing.orientation,
-          .unreadable = options.strict ? crate::UnreadablePicture::fail : crate::UnreadablePicture::leave_out};
+          .unreadable = options.strict ? crate::UnreadablePicture::fail : crate::UnreadablePicture::leave_out,
+          .kept = options.decode_when_drawn ? crate::KeptPictures::in_files : crate::KeptPictures::in_memory};
 }
 
 /// What the options say of the pixels, or else the model to begin with, or else what the training images have.
 inline crate::ImageNormalisation normalisation_of(const DataOptions& options, const Input& input,
-                                                  const crate::ImageDataSet& training) {
+                                                  const crate::ImageDataSet& training, crate::Threads& threads) {
   examples::check_pixels("--mean", options.mean);
   examples::check_pixels("--deviation", options.deviation);
   crate::ImageNormalisation normalisation = input.preprocessing.normalisation;
   if (!input.preprocessing.is_known() && (options.mean.empty() || options.deviation.empty()))
-    normalisation = crate::measure_normalisation(training);
+    normalisation = crate::measure_normalisation(training, threads);
   if (!options.mean.empty()) normalisation.mean = options.mean;
   if (!options.deviation.empty()) normalisation.deviation = options.deviation;
   normalisation.check(training.channels);
@@ -70,12 +71,13 @@ inline crate::ImageNormalisation normalisation_of(const DataOptions& options, co
 inline Data read_data(const DataOptions& options, const Input& input, std::string_view program,
                       crate::Threads& threads) {
   const bool is_folders = crate::find_image_data_set_kind(options.folder) == crate::ImageDataSetKind::picture_folders;
-  if (!is_folders && (!options.image.empty() || options.as_stored || options.strict))
+  if (!is_folders && (!options.image.empty() || options.as_stored || options.strict || options.decode_when_drawn))
     throw crate::OptionError(
         crate::concatenate("option ",
                            !options.image.empty() ? "--image"
                            : options.as_stored    ? "--as-stored"
-                                                  : "--strict",
+                           : options.strict       ? "--strict"
+                                                  : "--decode-when-drawn",
                            " would have no effect: the images in --data are no pictures in folders"));
   const crate::ImageFolderOptions pictures = folder_options(options, input);
   crate::ImageFoldersSplit read = crate::read_image_data_set(options.folder, pictures, threads);
@@ -86,7 +88,7 @@ inline Data read_data(const DataOptions& options, const Input& input, std::strin
     data.sets.training = crate::with_channels(std::move(data.sets.training), *input.channels);
     data.sets.test = crate::with_channels(std::move(data.sets.test), *input.channels);
   }
-  data.preprocessing.normalisation = normalisation_of(options, input, data.sets.training);
+  data.preprocessing.normalisation = normalisation_of(options, input, data.sets.training, threads);
   return data;
 }
 

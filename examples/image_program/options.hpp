@@ -25,7 +25,7 @@ struct DataOptions {
   std::string folder;
   std::vector<double> mean, deviation;  // empty: those that the model expects, or of the training images
   std::string image;                    // HEIGHTxWIDTH, empty: as the model expects, or the data
-  bool as_stored = false, strict = false;
+  bool as_stored = false, strict = false, decode_when_drawn = false;
   double least_area = 0;  // of random crops; 0 for none
   crate::ImageAugmentation augmentation;
 
@@ -56,6 +56,8 @@ inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& o
       ->type_name("HEIGHTxWIDTH");
   app.add_flag("--as-stored", o.as_stored, "read pixels as they are stored, whatever orientation the camera noted");
   app.add_flag("--strict", o.strict, "a picture that cannot be read is an error; else it is named and left out");
+  app.add_flag("--decode-when-drawn", o.decode_when_drawn,
+               "decode a picture of a folder whenever it is drawn, for more pictures than memory holds; else all once");
   app.add_option("--crop", o.augmentation.padding, "move training images by up to so many pixels")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--crop-area", o.least_area,
@@ -67,7 +69,7 @@ inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& o
 /// What may be another when a training on images goes on, and what is a path.
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
   return {.changeable = {"--data", "--output", "--history", "--epochs", "--checkpoint-every", "--history-every",
-                         "--strict"},
+                         "--strict", "--decode-when-drawn"},
           .paths = {"--data", "--output", "--history", "--from"}};
 }
 

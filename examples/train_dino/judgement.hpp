@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -30,8 +32,14 @@ namespace train_dino {
   chosen.resize(static_cast<std::size_t>(count));
   std::sort(chosen.begin(), chosen.end());
   crate::ImageDataSet part{.height = data.height, .width = data.width, .channels = data.channels};
-  part.pixels = data.pixels(Eigen::all, chosen);
   part.labels = crate::detail::labels_of(data, chosen);
+  if (data.files) {
+    part.files = {.read = [read = data.files->read, chosen](
+                              Index i, std::uint8_t* pixels) { read(chosen[static_cast<std::size_t>(i)], pixels); },
+                  .fingerprint = crate::detail::fingerprint(std::span<const Index>(chosen), data.files->fingerprint)};
+  } else {
+    part.pixels = data.pixels(Eigen::all, chosen);
+  }
   part.class_names = data.class_names;
   return part;
 }
@@ -66,7 +74,7 @@ template <class Classifier>
 }
 
 [[nodiscard]] inline crate::SelfDistillationMeasures judge_pixels(const Bench& bench) {
-  if (!bench.is_labelled() || bench.known.pixels.rows() > examples::most_probed_pixels) return {};
+  if (!bench.is_labelled() || bench.known.values_per_image() > examples::most_probed_pixels) return {};
   const auto pixels = [&](const crate::ImageDataSet& images) {
     return labelled_pixels(crate::ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
                            bench.threads);

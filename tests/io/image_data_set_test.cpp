@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "crate/io/pictures/idx.hpp"
 #include "crate/io/pictures/image_data_set_kind.hpp"
 #include "crate/io/pictures/image_folders.hpp"
+#include "crate/io/pictures/image_source.hpp"
 #include "io/heap.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -497,6 +500,53 @@ TEST_CASE("Pictures that cannot be read are left out and named, alike on any num
     CHECK(message_of<FileError>([&] { (void)read_image_folders(folder.path(), strict, threads); }) ==
           found.left_out.front());
   }
+}
+
+TEST_CASE("Pictures kept in files are those that come into memory, to the bit") {
+  const PictureFolders folder;
+  for (std::uint8_t i = 0; i < 6; ++i) {
+    Image picture{7, 5, 3, std::vector<std::uint8_t>(105)};
+    for (std::size_t pixel = 0; pixel < 105; ++pixel)
+      picture.pixels[pixel] = static_cast<std::uint8_t>(37 * pixel + 90 * i);
+    const std::string name = (i < 3 ? "cat/" : "dog/") + std::to_string(i) + ".png";
+    folder.other(name, "");
+    write_png(folder.file(name), picture);
+  }
+  folder.other("cat/1.png", "no picture");
+  Threads threads(2);
+  const ImageFolders in_memory = read_image_folders(folder.path(), {.height = 4, .width = 6}, threads);
+  ImageFolderOptions options{.height = 4, .width = 6, .kept = KeptPictures::in_files};
+  const ImageFolders found = read_image_folders(folder.path(), options, threads);
+  found.data.check();
+  CHECK(found.data.pixels.size() == 0);
+  CHECK(found.data.size() == 5);
+  CHECK(found.data.labels == in_memory.data.labels);
+  CHECK(found.left_out == in_memory.left_out);
+  const std::vector<Index> drawn{4, 0, 3, 3};
+  const ImageNormalisation normalisation = measure_normalisation(in_memory.data);
+  CHECK(measure_normalisation(found.data, threads).mean == normalisation.mean);
+  CHECK(measure_normalisation(found.data, threads).deviation == normalisation.deviation);
+  const ImageAugmentation moves{.padding = 2, .flip = true}, cuts{.crop = RandomCrop{.height = 3, .width = 3}};
+  for (const ImageAugmentation& augmentation : {ImageAugmentation{}, moves, cuts}) {
+    const ImageSource<float> from_memory{in_memory.data, normalisation, augmentation},
+        from_files{found.data, normalisation, augmentation};
+    CHECK(from_files.draw(drawn, 7, 1).images == from_memory.draw(drawn, 7, 1).images);
+    CHECK(from_files.draw(drawn, 7, 1).labels == from_memory.draw(drawn, 7, 1).labels);
+    CHECK(from_files.take(drawn).images == from_memory.take(drawn).images);
+  }
+  CHECK(picture_of(found.data, 2).pixels == picture_of(in_memory.data, 2).pixels);
+  CHECK(with_channels(found.data, 1).pixels == with_channels(in_memory.data, 1).pixels);
+
+  const ImageSource<float> source{found.data, normalisation};
+  folder.picture("dog/5.png", 9);  // which was another picture
+  const ImageFolders changed = read_image_folders(folder.path(), options, threads);
+  CHECK(source.fingerprint() != ImageSource<float>{changed.data, normalisation}.fingerprint());
+  folder.other("dog/5.png", "no picture any more");
+  CHECK_THAT(message_of<FileError>([&] { (void)source.draw(drawn, 7, 1); }),
+             ContainsSubstring("dog/5.png': expected a PNG or JPEG image"));
+  options.unreadable = UnreadablePicture::fail;
+  CHECK_THAT(message_of<FileError>([&] { (void)read_image_folders(folder.path(), options, threads); }),
+             ContainsSubstring("cat/1.png': expected a PNG or JPEG image"));
 }
 
 TEST_CASE("A class without one readable picture is an error that names it") {

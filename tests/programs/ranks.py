@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 from checks import check, end
 
@@ -200,11 +201,11 @@ def lines_in(path):
     return content(path).count(b"\n") if os.path.exists(path) else 0
 
 
-def begin_long(arguments, **further):
+def begin_long(arguments, program=LANGUAGE, **further):
     """A training of two ranks that has taken some steps."""
     if os.path.exists("history"):
         os.remove("history")
-    process = start(command(2, LANGUAGE, (*arguments, "--history", "history", "--history-every", 3)), **further)
+    process = start(command(2, program, (*arguments, "--history", "history", "--history-every", 3)), **further)
     deadline = time.monotonic() + 60
     while lines_in("history") < 3 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
@@ -283,6 +284,26 @@ def check_lost_folder():
     check("the last one is whole", "the training is further already" in seen or status == 0, seen)
 
 
+def check_pictures():
+    """Pictures that are decoded when they are drawn give the bits of those in memory. One that is lost meanwhile ends all ranks."""
+    program = "train_classifier"
+    if not os.path.exists(os.path.join(sys.argv[1], program)):
+        return
+    arguments = ("--data", "pictures", "--image", "8x8", "--patch", "4x4", "--batch", 20, "--flip", "--crop-area", 0.5, *MODEL, *RANDOM)
+    status, seen = run(command(None, program, (*arguments, "--epochs", 2, "--threads", 1, "--output", "memory.st")))
+    check("the pictures in memory train", status == 0 and "left out: file 'pictures/train/a/0.png'" in seen, seen)
+    for ranks, threads in ((None, 4), (2, 2), (3, 1)):
+        status, seen = run(command(ranks, program, (*arguments, "--epochs", 2, "--threads", threads, "--output", "drawn.st",
+                                                    "--decode-when-drawn")))
+        check(f"pictures that {ranks} ranks of {threads} threads decode when they are drawn give the same bits",
+              status == 0 and content("drawn.st") == content("memory.st"), seen)
+    process = begin_long((*arguments, "--epochs", 100000, "--threads", 1, "--decode-when-drawn", "--discard"), program)
+    os.rename("pictures/train/b/7.png", "lost.png")
+    status, seen = wait_for(process)
+    check("a picture that is lost meanwhile ends both ranks",
+          status not in (0, "hangs") and "file 'pictures/train/b/7.png': cannot be opened" in seen, (status, seen[-2000:]))
+
+
 def can_make_hosts():
     """Needs ip (Debian: iproute2) and the right to make network namespaces."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
@@ -322,13 +343,33 @@ def write_data():
         write(f"images/{split}-labels-idx1-ubyte", struct.pack(">II", 2049, count) + labels)
 
 
+def write_png(path, side, value):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes(random.randrange(value) for _ in range(3 * side)) for _ in range(side))
+    write(path, b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", side, side, 8, 2, 0, 0, 0)) +
+          chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def write_pictures():
+    """One of them cannot be read."""
+    for split, count in (("train", 30), ("test", 10)):
+        for name, value in (("a", 100), ("b", 250)):
+            os.makedirs(f"pictures/{split}/{name}")
+            for i in range(count):
+                write_png(f"pictures/{split}/{name}/{i}.png", 9 + i % 3, value)
+    write("pictures/train/a/0.png", b"no picture")
+
+
 def main():
     sys.argv[1] = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_data()
+        write_pictures()
         for part in (check_programs, check_goes_on, check_differences, check_one_rank, check_killed_at_start, check_signals,
-                     check_signal_at_mpirun, check_lost_folder, check_several_hosts):
+                     check_signal_at_mpirun, check_lost_folder, check_pictures, check_several_hosts):
             part()
         os.chdir("/")
     return end()

@@ -120,6 +120,16 @@ TEST_CASE("Ranks share out the columns of matrices, in ranges that do not depend
   }
 }
 
+TEST_CASE("An error in shared columns is told to the other ranks") {
+  Threads threads(1);
+  RankAmongOthers ranks(0, 2);
+  Matrix<double> columns(3, 5);
+  const auto compute = [](Index, Index, int) { throw Error("no picture"); };
+  CHECK(message_of<Error>([&] { compute_shared_columns(ranks, "columns", 2, threads, compute, columns); }) ==
+        "no picture");
+  CHECK(ranks.told == std::vector<std::string>{"an error: no picture"});
+}
+
 TEST_CASE("A rank adds its lanes to what those before have added, each part when it is complete") {
   Threads threads(2);
   std::vector<Linear<float>> lanes(3, zeros_like(Linear<float>(200, 300)));

@@ -15,16 +15,18 @@ namespace crate {
 /// Computes the columns of one or more matrices with the same number of columns, on several threads and ranks:
 /// compute(first, count, worker) fills columns first, ..., first + count - 1 of all matrices, with count <= `step`.
 /// Each range is computed by one rank; then all ranks have all columns. Ranges do not depend on the number of threads
-/// and ranks. Throws as share_blocks.
+/// and ranks. Throws what compute throws, which the other ranks are told, and as share_blocks.
 template <class Compute, class First, class... Others>
 void compute_shared_columns(Communicator& ranks, std::string_view what, Index step, Threads& threads,
                             const Compute& compute, First& matrix, Others&... others) {
   const Index total = matrix.cols(), ranges = (total + step - 1) / step;
   const auto count_of = [&](Index range) { return std::min(step, total - range * step); };
   const RankShare own(ranges, ranks);
-  threads.for_each(own.count, [&](Index i, int worker) {
-    const Index range = own.first + i;
-    compute(range * step, count_of(range), worker);
+  do_or_tell(ranks, [&] {
+    threads.for_each(own.count, [&](Index i, int worker) {
+      const Index range = own.first + i;
+      compute(range * step, count_of(range), worker);
+    });
   });
   share_blocks(ranks, what, [&](int rank, const auto& visit) {
     for (Index range = 0; range < ranges; ++range) {

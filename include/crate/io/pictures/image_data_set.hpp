@@ -6,6 +6,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <iterator>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -16,27 +19,46 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/random.hpp"
+#include "crate/core/threads.hpp"
 #include "crate/io/formats/pixels.hpp"
 #include "crate/models/image_preprocessing.hpp"
 
 namespace crate {
 
-/// Pictures of one size in memory, with the class of each.
+/// Images that are read each time they are needed.
+struct ImagesInFiles {
+  /// Writes the C H W pixels of an image. Threads call it at the same time. Throws FileError that names the file.
+  std::function<void(Index image, std::uint8_t* pixels)> read;
+  std::uint64_t fingerprint = 0;  ///< other images have another one
+};
+
+/// Pictures of one size with the class of each, in memory or in files.
 struct ImageDataSet {
   Index height = 0;
   Index width = 0;
   Index channels = 0;
-  /// (C H W) x count: one column per image, in the order channel, row, column.
+  /// (C H W) x count: one column per image, in the order channel, row, column; empty if the images are in files.
   Eigen::Matrix<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic> pixels = {};
   std::vector<Index> labels = {};             ///< of each image, 0, ..., classes - 1
   std::vector<std::string> class_names = {};  ///< of each class
+  std::optional<ImagesInFiles> files = {};    ///< none if the pixels are in memory
 
-  [[nodiscard]] Index size() const { return pixels.cols(); }
+  [[nodiscard]] Index size() const { return files ? std::ssize(labels) : pixels.cols(); }
   [[nodiscard]] Index classes() const { return static_cast<Index>(class_names.size()); }
+  [[nodiscard]] Index values_per_image() const { return channels * height * width; }
+
+  /// The pixels of an image, in the order channel, row, column: in `pixels`, or else in `memory`, which they are read
+  /// into. Throws as ImagesInFiles::read.
+  [[nodiscard]] const std::uint8_t* image(Index i, std::vector<std::uint8_t>& memory) const {
+    if (!files) return pixels.col(i).data();
+    memory.resize(static_cast<std::size_t>(values_per_image()));
+    files->read(i, memory.data());
+    return memory.data();
+  }
 
   /// Throws ShapeError unless sizes and labels agree.
   void check() const {
-    check_size("image data set: values of an image", pixels.rows(), channels * height * width);
+    if (!files) check_size("image data set: values of an image", pixels.rows(), values_per_image());
     check_size("image data set: labels", static_cast<Index>(labels.size()), size());
     for (std::size_t i = 0; i < labels.size(); ++i)
       if (labels[i] < 0 || labels[i] >= classes())
@@ -54,15 +76,17 @@ struct TrainingAndTest {
 /// Image `index` as a picture.
 [[nodiscard]] inline Image picture_of(const ImageDataSet& data, Index index) {
   const Index plane = data.height * data.width;
-  check_size("image data set: values of an image", data.pixels.rows(), data.channels * plane);
+  if (!data.files) check_size("image data set: values of an image", data.pixels.rows(), data.values_per_image());
   Image picture{data.height, data.width, data.channels, {}};
-  picture.pixels.reserve(static_cast<std::size_t>(data.pixels.rows()));
+  picture.pixels.reserve(static_cast<std::size_t>(data.values_per_image()));
+  std::vector<std::uint8_t> memory;
+  const std::uint8_t* const pixels = data.image(index, memory);
   for (Index i = 0; i < plane; ++i)
-    for (Index c = 0; c < data.channels; ++c) picture.pixels.push_back(data.pixels(c * plane + i, index));
+    for (Index c = 0; c < data.channels; ++c) picture.pixels.push_back(pixels[c * plane + i]);
   return picture;
 }
 
-/// The images in grey (1 channel) or RGB (3). Throws ShapeError as with_channels of a picture.
+/// The images in grey (1 channel) or RGB (3), in memory if they change. Throws ShapeError as with_channels of a picture.
 [[nodiscard]] inline ImageDataSet with_channels(ImageDataSet data, Index channels) {
   if (data.channels == channels) return data;
   ImageDataSet result{.height = data.height, .width = data.width, .channels = channels};
@@ -79,16 +103,36 @@ struct TrainingAndTest {
   return result;
 }
 
-/// The mean and standard deviation of each channel over all pixels of a data set. Throws ShapeError on an empty one.
-[[nodiscard]] inline ImageNormalisation measure_normalisation(const ImageDataSet& data) {
-  check_not_empty("image data set", data.pixels);
-  ImageNormalisation result;
+namespace detail {
+
+/// How often each value occurs in each channel of a data set.
+[[nodiscard]] inline std::vector<std::array<Index, 256>> channel_histograms(const ImageDataSet& data,
+                                                                            Threads& threads) {
   const Index plane = data.height * data.width;
-  const auto count = static_cast<double>(plane) * static_cast<double>(data.size());
-  for (Index c = 0; c < data.channels; ++c) {
-    std::array<Index, 256> histogram{};
-    for (Index i = 0; i < data.size(); ++i)
-      for (Index j = 0; j < plane; ++j) ++histogram[data.pixels(c * plane + j, i)];
+  std::vector<std::vector<std::array<Index, 256>>> of_workers(static_cast<std::size_t>(threads.count()));
+  for (auto& histograms : of_workers) histograms.resize(static_cast<std::size_t>(data.channels));
+  threads.for_each(data.size(), [&](Index i, int worker) {
+    std::vector<std::uint8_t> memory;
+    const std::uint8_t* pixel = data.image(i, memory);
+    for (std::array<Index, 256>& histogram : of_workers[static_cast<std::size_t>(worker)])
+      for (Index j = 0; j < plane; ++j) ++histogram[*pixel++];
+  });
+  for (std::size_t worker = 1; worker < of_workers.size(); ++worker)
+    for (std::size_t c = 0; c < of_workers.front().size(); ++c)
+      for (std::size_t value = 0; value < 256; ++value) of_workers[0][c][value] += of_workers[worker][c][value];
+  return of_workers.front();
+}
+
+}  // namespace detail
+
+/// The mean and standard deviation of each channel over all pixels of a data set. Throws ShapeError on an empty one.
+[[nodiscard]] inline ImageNormalisation measure_normalisation(const ImageDataSet& data, Threads& threads) {
+  if (data.size() == 0 || data.values_per_image() == 0)
+    throw ShapeError(
+        concatenate("image data set: expected at least 1 x 1, found ", data.values_per_image(), " x ", data.size()));
+  ImageNormalisation result;
+  const auto count = static_cast<double>(data.height * data.width) * static_cast<double>(data.size());
+  for (const std::array<Index, 256>& histogram : detail::channel_histograms(data, threads)) {
     double sum = 0, squares = 0;
     for (std::size_t value = 0; value < histogram.size(); ++value) {
       const double x = static_cast<double>(value) / 255, many = static_cast<double>(histogram[value]);
@@ -100,6 +144,11 @@ struct TrainingAndTest {
     result.deviation.push_back(std::sqrt(std::max(squares / count - mean * mean, 1e-12)));
   }
   return result;
+}
+
+[[nodiscard]] inline ImageNormalisation measure_normalisation(const ImageDataSet& data) {
+  Threads alone;
+  return measure_normalisation(data, alone);
 }
 
 namespace detail {
@@ -123,9 +172,10 @@ template <Scalar S>
 void normalise_image(const ImageDataSet& data, Index image, const ImageView& view,
                      const std::vector<std::array<S, 256>>& values, S* to) {
   const Index plane = data.height * data.width;
+  std::vector<std::uint8_t> memory;
+  const std::uint8_t* const pixels = data.image(image, memory);
   for (Index c = 0; c < data.channels; ++c)
-    copy_plane(data.pixels.col(image).data() + c * plane, data.height, data.width, view,
-               values[static_cast<std::size_t>(c)], to + c * plane);
+    copy_plane(pixels + c * plane, data.height, data.width, view, values[static_cast<std::size_t>(c)], to + c * plane);
 }
 
 template <Scalar S>
@@ -147,7 +197,7 @@ template <Scalar S>
                                           const ImageNormalisation& normalisation) {
   normalisation.check(data.channels);
   const auto values = detail::normalised_values<S>(normalisation);
-  Matrix<S> images(data.pixels.rows(), static_cast<Index>(indices.size()));
+  Matrix<S> images(data.values_per_image(), static_cast<Index>(indices.size()));
   for (Index i = 0; i < images.cols(); ++i)
     detail::normalise_image(data, indices[static_cast<std::size_t>(i)], {}, values, images.col(i).data());
   return images;
@@ -157,8 +207,10 @@ namespace detail {
 
 /// Image `index` as numbers: pixel values over 255.
 [[nodiscard]] inline ImagePlanes planes_of(const ImageDataSet& data, Index index) {
-  return {data.height, data.width, data.channels,
-          data.pixels.col(index).cast<float>().reshaped(data.width, data.height * data.channels) / 255.0F};
+  std::vector<std::uint8_t> memory;
+  const Eigen::Map<const Eigen::Matrix<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic>> pixels(
+      data.image(index, memory), data.width, data.height * data.channels);
+  return {data.height, data.width, data.channels, pixels.cast<float>() / 255.0F};
 }
 
 /// Converts a picture to a model's input format.
@@ -181,7 +233,7 @@ inline void check_colours(const ImageDataSet& data, const ImageAugmentation& aug
 
 /// The number of values of a view.
 [[nodiscard]] inline Index view_values(const ImageDataSet& data, const ImageAugmentation& augmentation) {
-  if (!augmentation.crop) return data.pixels.rows();
+  if (!augmentation.crop) return data.values_per_image();
   return data.channels * augmentation.crop->height * augmentation.crop->width;
 }
 
@@ -224,7 +276,7 @@ template <Scalar S>
   normalisation.check(data.channels);
   augmentation.check();
   const auto values = detail::normalised_values<S>(normalisation);
-  Matrix<S> images(data.pixels.rows(), static_cast<Index>(indices.size()));
+  Matrix<S> images(data.values_per_image(), static_cast<Index>(indices.size()));
   for (Index i = 0; i < images.cols(); ++i) {
     const Index image = indices[static_cast<std::size_t>(i)];
     const ImageView view = draw_view(augmentation, data.height, data.width, Random(seed, stream), image);

@@ -8,15 +8,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "crate/core/detail/fingerprint.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
@@ -100,6 +103,12 @@ enum class UnreadablePicture {
   fail,       ///< an error
 };
 
+/// Where the pixels are kept after all pictures have been read once.
+enum class KeptPictures {
+  in_memory,
+  in_files,  ///< a picture is decoded each time it is needed
+};
+
 /// Options of reading pictures in folders.
 struct ImageFolderOptions {
   Index height = 224;
@@ -109,6 +118,7 @@ struct ImageFolderOptions {
   PixelOrientation orientation = PixelOrientation::upright;
   UnreadablePicture unreadable = UnreadablePicture::leave_out;
   Index most_of_class = std::numeric_limits<Index>::max();  ///< pictures to read per class, the first ones; >= 1
+  KeptPictures kept = KeptPictures::in_memory;
 
   /// Throws OptionError if an option is out of range.
   void check() const {
@@ -143,22 +153,24 @@ inline Image read_fitted_picture(const std::filesystem::path& path, const ImageF
 }
 
 /// Copies pixels from the order row, column, channel to that of data sets: channel, row, column.
-inline void copy_by_channel(const Image& picture, Index height, Index width, Index channels, std::uint8_t* to) {
+inline void copy_by_channel(const Image& picture, const ImageFolderOptions& options, std::uint8_t* to) {
   check_image(picture);
-  check_size("fitted picture: height", picture.height, height);
-  check_size("fitted picture: width", picture.width, width);
-  check_size("fitted picture: channels", picture.channels, channels);
-  for (Index c = 0; c < channels; ++c)
-    for (Index i = 0; i < height * width; ++i) *to++ = picture.pixels[static_cast<std::size_t>(i * channels + c)];
+  check_size("fitted picture: height", picture.height, options.height);
+  check_size("fitted picture: width", picture.width, options.width);
+  check_size("fitted picture: channels", picture.channels, options.channels);
+  for (Index c = 0; c < options.channels; ++c)
+    for (Index i = 0; i < options.height * options.width; ++i)
+      *to++ = picture.pixels[static_cast<std::size_t>(i * options.channels + c)];
 }
 
-/// Reads all pictures into the columns of the data set, which must exist. Returns for each the reason why it
+/// Reads all pictures and calls use(i, picture) with each, fitted, on the threads. Returns for each the reason why it
 /// could not be read, or nothing.
-inline std::vector<std::optional<std::string>> read_pictures(const std::vector<std::filesystem::path>& pictures,
-                                                             const ImageFolderOptions& options, Threads& threads,
-                                                             ImageDataSet& data) {
+template <class Use>
+std::vector<std::optional<std::string>> read_pictures(const std::vector<std::filesystem::path>& pictures,
+                                                      const ImageFolderOptions& options, Threads& threads,
+                                                      const Use& use) {
   std::vector<std::optional<std::string>> reasons(pictures.size());
-  threads.for_each(data.size(), [&](Index i, int) {
+  threads.for_each(std::ssize(pictures), [&](Index i, int) {
     Image picture;
     try {
       picture = read_fitted_picture(pictures[static_cast<std::size_t>(i)], options);
@@ -166,7 +178,7 @@ inline std::vector<std::optional<std::string>> read_pictures(const std::vector<s
       reasons[static_cast<std::size_t>(i)] = error.what();
       return;
     }
-    copy_by_channel(picture, data.height, data.width, data.channels, data.pixels.col(i).data());
+    use(i, picture);
   });
   return reasons;
 }
@@ -188,24 +200,64 @@ inline void check_reasons(const std::vector<std::optional<std::string>>& reasons
                        "expected pictures that can be read, found none; the first: ", *first_reason[label]);
 }
 
-/// Removes the images with a reason to be left out.
+/// Removes the values of images with a reason to be left out; keeps the order.
+template <class Value>
+void leave_out(const std::vector<std::optional<std::string>>& reasons, std::vector<Value>& values) {
+  std::vector<Value> kept;
+  for (std::size_t i = 0; i < reasons.size(); ++i)
+    if (!reasons[i]) kept.push_back(std::move(values[i]));
+  values = std::move(kept);
+}
+
+/// Removes the images in memory with a reason to be left out; keeps the order.
 inline void leave_out(const std::vector<std::optional<std::string>>& reasons, ImageDataSet& data) {
   Index kept = 0;
-  for (Index i = 0; i < data.size(); ++i) {
+  for (Index i = 0; i < data.pixels.cols(); ++i) {
     if (reasons[static_cast<std::size_t>(i)]) continue;
     if (kept != i) data.pixels.col(kept) = data.pixels.col(i);
-    data.labels[static_cast<std::size_t>(kept++)] = data.labels[static_cast<std::size_t>(i)];
+    ++kept;
   }
-  data.labels.resize(static_cast<std::size_t>(kept));
   data.pixels.conservativeResize(Eigen::NoChange, kept);
+}
+
+/// Reads the pictures into the data set. Returns as read_pictures.
+inline std::vector<std::optional<std::string>> read_into_memory(const std::vector<std::filesystem::path>& pictures,
+                                                                const ImageFolderOptions& options, Threads& threads,
+                                                                ImageDataSet& data) {
+  data.pixels.resize(data.values_per_image(), std::ssize(pictures));
+  auto reasons = read_pictures(pictures, options, threads, [&](Index i, const Image& picture) {
+    copy_by_channel(picture, options, data.pixels.col(i).data());
+  });
+  leave_out(reasons, data);
+  return reasons;
+}
+
+/// Reads the pictures once, and leaves them in their files. Returns as read_pictures.
+inline std::vector<std::optional<std::string>> leave_in_files(const std::vector<std::filesystem::path>& pictures,
+                                                              const ImageFolderOptions& options, Threads& threads,
+                                                              ImageDataSet& data) {
+  std::vector<std::uint64_t> fingerprints(pictures.size());
+  auto reasons = read_pictures(pictures, options, threads, [&](Index i, const Image& picture) {
+    fingerprints[static_cast<std::size_t>(i)] = fingerprint(std::span<const std::uint8_t>(picture.pixels));
+  });
+  std::vector<std::string> paths;  // a path takes several times the memory of its text
+  for (const std::filesystem::path& picture : pictures) paths.push_back(picture.string());
+  leave_out(reasons, paths);
+  leave_out(reasons, fingerprints);
+  data.files.emplace();
+  data.files->read = [options, paths = std::move(paths)](Index i, std::uint8_t* pixels) {
+    copy_by_channel(read_fitted_picture(paths[static_cast<std::size_t>(i)], options), options, pixels);
+  };
+  data.files->fingerprint = fingerprint(std::span<const std::uint64_t>(fingerprints));
+  return reasons;
 }
 
 }  // namespace detail
 
 /// Reads a folder of folders of pictures, one per class, named after it; classes and the pictures in them are ordered
-/// by name. The result does not depend on the number of threads.
-/// Throws FileError that names a folder without classes, a class without pictures or without readable ones, and, with
-/// UnreadablePicture::fail, the first unreadable picture; OptionError as options.check().
+/// by name. All pictures are read once, also those that are then kept in files. The result does not depend on the
+/// number of threads. Throws FileError that names a folder without classes, a class without pictures or without readable
+/// ones, and, with UnreadablePicture::fail, the first unreadable picture; OptionError as options.check().
 [[nodiscard]] inline ImageFolders read_image_folders(const std::filesystem::path& folder,
                                                      const ImageFolderOptions& options, Threads& threads) {
   options.check();
@@ -220,15 +272,16 @@ inline void leave_out(const std::vector<std::optional<std::string>>& reasons, Im
     data.class_names.push_back(class_folder.filename().string());
     pictures.insert(pictures.end(), found.begin(), found.end());
   }
+  std::vector<std::optional<std::string>> reasons;
   try {
-    data.pixels.resize(data.channels * data.height * data.width, static_cast<Index>(pictures.size()));
+    reasons = options.kept == KeptPictures::in_memory ? detail::read_into_memory(pictures, options, threads, data)
+                                                      : detail::leave_in_files(pictures, options, threads, data);
   } catch (const std::bad_alloc&) {
     throw file_error(folder.string(), pictures.size(), " pictures of ", data.height, " x ", data.width,
-                     " pixels need more memory than is available");
+                     " pixels need more memory than is available; kept in files they need little");
   }
-  const auto reasons = detail::read_pictures(pictures, options, threads, data);
   detail::check_reasons(reasons, data.labels, class_folders, options.unreadable);
-  detail::leave_out(reasons, data);
+  detail::leave_out(reasons, data.labels);
   for (const std::optional<std::string>& reason : reasons)
     if (reason) result.left_out.push_back(*reason);
   return result;

@@ -28,8 +28,10 @@ namespace detail {
 
 /// A fingerprint, to detect different images or labels.
 [[nodiscard]] inline std::uint64_t fingerprint_of(const ImageDataSet& data) {
+  const std::span<const Index> labels(data.labels);
+  if (data.files) return fingerprint(labels, data.files->fingerprint);
   const std::span<const std::uint8_t> pixels(data.pixels.data(), static_cast<std::size_t>(data.pixels.size()));
-  return fingerprint(std::span<const Index>(data.labels), fingerprint(pixels));
+  return fingerprint(labels, fingerprint(pixels));
 }
 
 }  // namespace detail

@@ -109,29 +109,21 @@ class SumOverRanks {
 
   /// The body of the thread, which computes one sum after another.
   void serve() {
-    for (;;) {
-      {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return state_ == State::over || (state_ == State::adding && complete_ > 0); });
-        if (state_ == State::over) return;
-      }
+    while (await_sum()) {
       try {
         ranks_.add_in_order(pieces_, {.is_complete = [this](std::size_t piece) { return is_complete(piece); },
                                       .add = [this](std::size_t piece) { add(piece); },
                                       .pause = [this] { let_others_compute(); }});
       } catch (...) { failure_ = std::current_exception(); }
-      if (is_over_after_a_sum()) return;
+      change_to(State::idle);
     }
   }
 
-  [[nodiscard]] bool is_over_after_a_sum() {
-    {
-      const std::lock_guard lock(mutex_);
-      if (state_ == State::over) return true;
-      state_ = State::idle;
-    }
-    changed_.notify_all();
-    return false;
+  /// Returns true when the first parameters of a sum are complete, false when there will be no more sums.
+  [[nodiscard]] bool await_sum() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return state_ == State::over || (state_ == State::adding && complete_ > 0); });
+    return state_ == State::adding;
   }
 
   void change_to(State state) {
