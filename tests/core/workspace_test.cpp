@@ -138,6 +138,21 @@ TEST_CASE("what fitted into a workspace once fits in any order") {
   CHECK(allocations == before);
 }
 
+TEST_CASE("a frame that was cleared is filled again in the same places, without allocating") {
+  Workspace workspace;
+  Workspace::Frame frame(workspace);
+  const auto fill = [&] {
+    frame.clear();
+    std::vector<std::uintptr_t> places;
+    for (Index i = 1; i <= 20; ++i) places.push_back(address(frame.matrix<double>(i, 2 * i)));
+    return places;
+  };
+  const std::vector<std::uintptr_t> places = fill();
+  const int before = allocations;
+  CHECK(fill() == places);
+  CHECK(allocations == before);
+}
+
 TEST_CASE("a moved workspace keeps its memory") {
   Workspace workspace;
   const std::uintptr_t first = (use(workspace, 10), use(workspace, 10));

@@ -56,11 +56,14 @@ class Workspace {
     explicit Frame(Workspace& workspace) : workspace_(workspace), chunk_(workspace.chunk_), used_(workspace.used_) {}
     Frame(const Frame&) = delete;
     Frame& operator=(const Frame&) = delete;
-    ~Frame() { workspace_.release(chunk_, used_); }
+    ~Frame() {
+      workspace_.release(chunk_, used_);
+      workspace_.join_unused();
+    }
 
     [[nodiscard]] Workspace& workspace() const { return workspace_; }
 
-    /// Gives back all that was taken through it.
+    /// Gives back all that was taken through it, in the pieces that it was taken in: it fits into them again.
     void clear() { workspace_.release(chunk_, used_); }
 
     /// An uninitialised rows x cols matrix, aligned to 64 bytes.
@@ -114,12 +117,12 @@ class Workspace {
   void release(std::size_t chunk, std::size_t used) {
     chunk_ = chunk;
     used_ = used;
-    const bool unused = chunk_ == 0 && used_ == 0;
-    if (unused && chunks_.size() > 1) join_chunks();
   }
 
-  /// One piece as large as all, so that next time it fits without growing. Called by destructors: does not throw.
-  void join_chunks() noexcept {
+  /// If no frame holds anything, one piece as large as all, so that next time it fits in any order. Called by
+  /// destructors: does not throw.
+  void join_unused() noexcept {
+    if (chunk_ != 0 || used_ != 0 || chunks_.size() <= 1) return;
     const std::size_t lines = capacity() / alignment;
     chunks_.clear();
     try {
