@@ -76,7 +76,7 @@ using TokenListener = std::function<bool(Index prompt, Index id)>;
 
 namespace detail {
 
-/// Throws as generate does, unless a model with this context and vocabulary can continue the prompts with these options.
+/// Throws as generate does, unless a model of this context and vocabulary can continue the prompts with these options.
 inline void check_prompts(const std::vector<std::vector<Index>>& prompts, const GenerationOptions& options,
                           Index context, Index known_ids) {
   options.check(context, known_ids);

@@ -86,7 +86,8 @@ struct TrainingAndTest {
   return picture;
 }
 
-/// The images in grey (1 channel) or RGB (3), in memory if they change. Throws ShapeError as with_channels of a picture.
+/// The images in grey (1 channel) or RGB (3), in memory if they change. Throws ShapeError as with_channels of a
+/// picture.
 [[nodiscard]] inline ImageDataSet with_channels(ImageDataSet data, Index channels) {
   if (data.channels == channels) return data;
   ImageDataSet result{.height = data.height, .width = data.width, .channels = channels};

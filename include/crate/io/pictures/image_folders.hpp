@@ -256,8 +256,8 @@ inline std::vector<std::optional<std::string>> leave_in_files(const std::vector<
 
 /// Reads a folder of folders of pictures, one per class, named after it; classes and the pictures in them are ordered
 /// by name. All pictures are read once, also those that are then kept in files. The result does not depend on the
-/// number of threads. Throws FileError that names a folder without classes, a class without pictures or without readable
-/// ones, and, with UnreadablePicture::fail, the first unreadable picture; OptionError as options.check().
+/// number of threads. Throws FileError that names a folder without classes, a class without pictures or without
+/// readable ones, and, with UnreadablePicture::fail, the first unreadable picture; OptionError as options.check().
 [[nodiscard]] inline ImageFolders read_image_folders(const std::filesystem::path& folder,
                                                      const ImageFolderOptions& options, Threads& threads) {
   options.check();
