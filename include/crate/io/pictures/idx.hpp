@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "crate/io/formats/detail/first_bytes.hpp"
@@ -72,8 +73,9 @@ inline void read_idx_pixels(MaybeGzip& file, Index count, ImageDataSet& data) {
   }
 }
 
-/// Pixels and size; labels and names stay empty.
-inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
+/// Pixels and size of the first images, at most, and how many there are; labels and names stay empty. What follows
+/// them is not read.
+inline std::pair<ImageDataSet, Index> read_idx_images(const std::filesystem::path& path, Index most) {
   MaybeGzip file(path);
   const auto header = read_big_endian<4>(file, "IDX header");
   check_idx_magic(file, header, 2051, "images");
@@ -83,20 +85,21 @@ inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
                      columns);
   check_idx_size(file, static_cast<double>(count) * rows * columns);
   ImageDataSet data{.height = rows, .width = columns, .channels = 1};
-  read_idx_pixels(file, count, data);
-  file.expect_end("the pixels");
-  return data;
+  const Index wanted = std::min(Index{count}, most);
+  read_idx_pixels(file, wanted, data);
+  if (wanted == Index{count}) file.expect_end("the pixels");
+  return {std::move(data), count};
 }
 
-/// The labels of the images that were read from a file.
-inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, const ImageDataSet& data,
+/// The labels of all images of a file, so many.
+inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, Index images_in_file,
                                           const std::filesystem::path& images) {
   MaybeGzip file(path);
   const auto header = read_big_endian<2>(file, "IDX header");
   check_idx_magic(file, header, 2049, "labels");
   const auto count = header[1];
-  if (Index{count} != data.size())
-    throw file_error(file.source(), "expected ", data.size(), " labels, as there are images in ",
+  if (Index{count} != images_in_file)
+    throw file_error(file.source(), "expected ", images_in_file, " labels, as there are images in ",
                      quote(images.string()), ", found ", count);
   check_idx_size(file, count);
   std::vector<std::byte> bytes(count);
@@ -109,13 +112,17 @@ inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, con
 
 }  // namespace detail
 
-/// Images and labels from two IDX files. Classes are named by their numbers, up to the largest label.
+/// Images and labels from two IDX files: all, or the first `most` >= 1, and then no more pixels are read than theirs.
+/// Classes are named by their numbers, up to the largest label of all.
 /// Throws FileError that names the file: a wrong magic number, a header that claims more than the file holds, damaged,
 /// missing or surplus bytes, another number of labels than of images.
-[[nodiscard]] inline ImageDataSet read_idx(const std::filesystem::path& images, const std::filesystem::path& labels) {
-  ImageDataSet data = detail::read_idx_images(images);
-  data.labels = detail::read_idx_labels(labels, data, images);
+[[nodiscard]] inline ImageDataSet read_idx(const std::filesystem::path& images, const std::filesystem::path& labels,
+                                           Index most = all_images) {
+  check_option(most >= 1, "at least 1 image to read", most);
+  auto [data, images_in_file] = detail::read_idx_images(images, most);
+  data.labels = detail::read_idx_labels(labels, images_in_file, images);
   const Index largest = *std::max_element(data.labels.begin(), data.labels.end());
+  data.labels.resize(static_cast<std::size_t>(data.size()));
   for (Index c = 0; c <= largest; ++c) data.class_names.push_back(std::to_string(c));
   return data;
 }
@@ -124,10 +131,11 @@ inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, con
 /// packed as .gz (both: the plain one is read). So that nothing need be renamed, these count too:
 /// train-images.idx3-ubyte, capitals, "test" for "t10k", all four with the name of the data set in front
 /// (emnist-balanced-train-...), and a folder of the file's name around it. Throws as read_idx; FileError if one of the
-/// four is missing, several data sets lie there, or the test images have another size or class.
-[[nodiscard]] inline TrainingAndTest read_idx_folder(const std::filesystem::path& folder) {
+/// four is missing, several data sets lie there, or the test images have another size or class. Of both parts all
+/// images are read, or the first `most`.
+[[nodiscard]] inline TrainingAndTest read_idx_folder(const std::filesystem::path& folder, Index most = all_images) {
   const auto files = detail::find_idx_files(folder).paths;
-  TrainingAndTest sets{read_idx(files[0], files[1]), read_idx(files[2], files[3])};
+  TrainingAndTest sets{read_idx(files[0], files[1], most), read_idx(files[2], files[3], most)};
   const auto complain = [&](std::string_view what, Index expected, Index found) {
     if (expected != found)
       throw file_error(folder.string(), "test images: expected ", what, " ", expected, ", as for training, found ",

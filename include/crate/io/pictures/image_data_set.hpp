@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -44,6 +45,9 @@ struct ImageDataSet {
             concatenate("image data set: label ", i, ": expected 0 to ", classes() - 1, ", found ", labels[i]));
   }
 };
+
+/// For readers that take the first images alone, on request: no matter how many.
+inline constexpr Index all_images = std::numeric_limits<Index>::max();
 
 /// A data set to learn from, and one to be judged by.
 struct TrainingAndTest {
