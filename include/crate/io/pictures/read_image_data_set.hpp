@@ -13,7 +13,8 @@
 namespace crate {
 
 /// The data set in a folder, of whichever kind it is. `pictures` says how those in folders are read; images of other
-/// kinds are as they are, all of them or the first `most` >= 1 of both parts. Throws as find_image_data_set_kind and the reader of the kind.
+/// kinds are as they are, all of them or the first `most` >= 1 of both parts. Throws as find_image_data_set_kind and
+/// the reader of the kind.
 [[nodiscard]] inline ImageFoldersSplit read_image_data_set(const std::filesystem::path& folder,
                                                            const ImageFolderOptions& pictures, Threads& threads,
                                                            Index most = all_images) {

@@ -12,9 +12,9 @@
 #include "crate/operators/detail/plain_matrix.hpp"
 
 // Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. Columns of the factor are
-// computed by a kernel, a few of the inverse one after the other; products of blocks do the rest. Every sum is one of the textbook's (Higham,
-// "Accuracy and stability of numerical algorithms", 2002, sections 10.1 and 14.2) in an order of its own, so that its
-// bounds hold.
+// computed by a kernel, a few of the inverse one after the other; products of blocks do the rest. Every sum is one of
+// the textbook's (Higham, "Accuracy and stability of numerical algorithms", 2002, sections 10.1 and 14.2) in an order
+// of its own, so that its bounds hold.
 
 namespace crate::detail {
 

@@ -59,9 +59,9 @@ inline constexpr Index probe_count = 8, longest_probe = 2048;
 /// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so that with the smaller one the cost is
 /// linear in the longer side. Factorised in double, and summed in it by default: a rate is a small difference of large
 /// logarithms. With GramSum::in_scalar it is summed in the scalar of W, whose rounding the bounds then take, for its
-/// rate alone; a Gram matrix of bounded order is summed in double even so. What it gives is exact while a ||W||^2 is moderate, or W far
-/// from singular, and is never to be used without its error; the bounds are those of PreciseGram. `bound` is the
-/// largest order that is possible; if it is known, nothing is allocated.
+/// rate alone; a Gram matrix of bounded order is summed in double even so. What it gives is exact while a ||W||^2 is
+/// moderate, or W far from singular, and is never to be used without its error; the bounds are those of PreciseGram.
+/// `bound` is the largest order that is possible; if it is known, nothing is allocated.
 template <int bound>
 class RegularisedGram {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -97,7 +97,8 @@ class RegularisedGram {
 
   /// log det(I + a W^T W) / 2, for W that is exact up to errors of Frobenius norm `x_error` / a^{1/2}. The error is
   /// bounded by the diagonal alone, as G^{-1} <= I; unless that is within `tolerance`, by the factor, which costs about
-  /// what the factor did; of a Gram matrix summed in the scalar of W, by probes. Short tokens lose nothing, unless they are so short that their squares go under.
+  /// what the factor did; of a Gram matrix summed in the scalar of W, by probes. Short tokens lose nothing, unless they
+  /// are so short that their squares go under.
   [[nodiscard]] Estimate rate(double tolerance, double x_error = 0) const {
     if (!sound_) return {0, infinity};
     double value = 0, largest = 0;
@@ -243,9 +244,10 @@ class RegularisedGram {
     return sum;
   }
 
-  /// At least || D^{1/2} G^{-1} D^{1/2} ||_F, D the diagonal of M, but for draws of which there is one in 7000: 16
-  /// times the mean of || L^{-1} D^{1/2} g ||^2 over the probes g, of which no sum of n squares falls short as easily as
-  /// that of a single one. The factor ends in rows that are L^{-1} D^{1/2} g.
+  /// At least || D^{1/2} G^{-1} D^{1/2} ||_F, D the diagonal of M, in all but one of 7000 draws of the probes g: 16
+  /// times the mean of || L^{-1} D^{1/2} g ||^2, whose expectation is square_of_root(). It falls short most
+  /// easily where all but one singular value vanish; then the mean is a chi-squared of 8 degrees. The last rows of the
+  /// factor are the L^{-1} D^{1/2} g.
   [[nodiscard]] double probed_square_of_root() const {
     constexpr double for_sure = 16;
     return for_sure / static_cast<double>(probes_) * factor_.bottomRows(probes_).squaredNorm();
