@@ -107,9 +107,9 @@ inline std::vector<crate::ImageDataSet> read_parts(const Options& options, const
       parts.push_back(first_images(read_folders(options, split, pictures, threads), options.examples));
     return parts;
   }
-  crate::TrainingAndTest sets = crate::read_image_data_set(options.data, pictures, threads).sets;
+  crate::TrainingAndTest sets = crate::read_image_data_set(options.data, pictures, threads, options.examples).sets;
   for (const std::string& split : options.splits())
-    parts.push_back(first_images(std::move(split == "training" ? sets.training : sets.test), options.examples));
+    parts.push_back(std::move(split == "training" ? sets.training : sets.test));
   return parts;
 }
 

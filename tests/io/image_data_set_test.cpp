@@ -77,6 +77,33 @@ TEST_CASE("IDX files are read plain and packed") {
   }
 }
 
+TEST_CASE("Of IDX files the first images are read, and nothing behind them") {
+  const TemporaryFolder folder;
+  const auto images = folder.file("images"), labels = folder.file("labels");
+  write_content(labels, idx_labels);
+  for (const bool packed : {false, true}) {
+    std::string content = packed ? gzipped(idx_images.substr(0, 20)) + gzipped(idx_images.substr(20)) : idx_images;
+    for (const Index most : {1, 2, 3, 4}) {
+      write_content(images, content);
+      const ImageDataSet data = read_idx(images, labels, most);
+      data.check();
+      CHECK(data.pixels.cast<int>() == Eigen::MatrixXi{{1, 3, 5}, {2, 4, 255}}.leftCols(std::min<Index>(most, 3)));
+      CHECK(data.classes() == 3);
+    }
+    content.back() ^= 1;
+    write_content(images, content + "x");  // behind the first two
+    CHECK(read_idx(images, labels, 2).pixels(1, 1) == 4);
+    CHECK_THROWS_AS(read_idx(images, labels, 3), FileError);
+  }
+  const auto message = [&] { return message_of<FileError>([&] { (void)read_idx(images, labels, 2); }); };
+  write_content(images, gzipped(idx_images.substr(0, 19)));
+  CHECK_THAT(message(), EndsWith("expected 4 bytes of pixels, found 3"));
+  write_content(images, idx_images);
+  write_content(labels, big_endian({2049, 2}) + "12");
+  CHECK_THAT(message(), ContainsSubstring("labels': expected 3 labels, as there are images in"));
+  CHECK_THROWS_AS(read_idx(images, labels, 0), OptionError);
+}
+
 TEST_CASE("IDX files that lie, end early or go on are refused by name") {
   const TemporaryFolder folder;
   const auto images = folder.file("images"), labels = folder.file("labels");
@@ -299,6 +326,12 @@ TEST_CASE("CIFAR-10 records are read, from one file or several") {
   CHECK((sets.training.pixels.col(2).array() == std::uint8_t{'c'}).all());
   CHECK(sets.test.labels == std::vector<Index>{1});
   CHECK(sets.test.class_names[7] == "7");
+  const TrainingAndTest first = read_cifar10_folder(folder.path(), 2);
+  first.training.check();
+  CHECK(first.training.pixels == sets.training.pixels.leftCols(2));
+  CHECK(first.training.labels == std::vector<Index>{3, 9});
+  CHECK(first.test.size() == 1);
+  CHECK_THROWS_AS(read_cifar10_folder(folder.path(), 0), OptionError);
 
   write_content(folder.file("batches.meta.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n");
   CHECK(read_cifar10_folder(folder.path()).test.class_names[7] == "h");

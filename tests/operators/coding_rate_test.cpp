@@ -363,6 +363,34 @@ TEST_CASE("The rate of float tokens, summed in float, is that of double up to th
   CHECK(detail::rate_in_scalar(evaluated(Matrix<float>(Matrix<float>::Zero(2, 3))), {2, 3, 0.5}) == 0);
 }
 
+TEST_CASE("The error that a rate summed in float states is no less than what it is, whatever the spectrum") {
+  for_random_draws(20, [](Random& random) {
+    const Index d = draw_index(random, 12, 60), count = draw_index(random, 12, 60);
+    for (const double decades : {0.0, 3.0, 6.0}) {
+      Matrix<double> z = draw_normal(random, d, count);
+      for (Index i = 0; i < d; ++i)
+        z.row(i) *= std::pow(10, -decades * static_cast<double>(i) / static_cast<double>(d));
+      const Matrix<float> tokens = z.cast<float>();
+      const detail::RateScale scale{d, count, 0.1};
+      const auto rate = detail::regularised_gram(tokens, scale.factor(), detail::GramSum::in_scalar).rate(0);
+      INFO(d << " x " << count << ", " << decades << " decades");
+      CHECK(std::abs(rate.value - coding_rate(tokens, {.epsilon = 0.1})) <= rate.error);
+    }
+  });
+}
+
+TEST_CASE("A rate summed in float is told to be exact enough of tokens far above epsilon that are independent") {
+  for_random_draws(10, [](Random& random) {
+    for (const Index count : {50, 200}) {
+      const Matrix<float> tokens = draw_normal(random, 100, count).cast<float>();
+      const detail::RateScale scale{100, count, 0.01};
+      const auto rate = detail::regularised_gram(tokens, scale.factor(), detail::GramSum::in_scalar).rate(1e-4);
+      INFO(count << " tokens: " << rate.value << " +- " << rate.error);
+      CHECK(rate.within(1e-4));
+    }
+  });
+}
+
 TEST_CASE("The rate of float tokens of nearly one direction, summed in float, is that of double") {
   for_random_draws(10, [](Random& random) {
     const Matrix<double> direction = draw_normal(random, 32, 1), noise = draw_normal(random, 32, 65);

@@ -62,9 +62,9 @@ struct LayerMeterOptions {
 };
 
 /// Statistics over token sets at one place in a model; rates in nats. Padding is ignored. A set of zeros has rate 0 and
-/// no non-zero entries. Quantities that the options switch off have a count of 0. For models of floats, R^c, head rates
-/// and the published rate have a relative error of at most 1e-4, typically 1e-8, as their Gram matrices are summed in
-/// floats; that of R is 1e-11. So R - R^c and the objective are accurate to 1e-4 R^c.
+/// no non-zero entries. Quantities that the options switch off have a count of 0. For models of floats, rates have a
+/// relative error of at most 1e-4, typically 1e-8, as their Gram matrices are summed in floats. So R - R^c and the
+/// objective are accurate to 1e-4 (R + R^c).
 struct TokenMetrics {
   Spread rate;                     ///< R(X)
   Spread subspace_rate;            ///< R^c(X | U_[K])
@@ -194,7 +194,14 @@ class LayerMeter {
 
   template <class Tokens>
   [[nodiscard]] static double non_zero_share(const Tokens& tokens) {
-    return static_cast<double>((tokens.array() != S(0)).count()) / static_cast<double>(tokens.size());
+    Index count = 0;
+    for (Index j = 0; j < tokens.cols(); ++j) {
+      const S* const token = tokens.col(j).data();
+      int in_token = 0;  // which the compiler counts in vectors, unlike an Index
+      for (Index i = 0; i < tokens.rows(); ++i) in_token += token[i] != S(0) ? 1 : 0;
+      count += in_token;
+    }
+    return static_cast<double>(count) / static_cast<double>(tokens.size());
   }
 
   /// Adds every set of Z, the output of a half-layer.
@@ -219,23 +226,23 @@ class LayerMeter {
       const Index s = piece / (heads + 1), k = piece % (heads + 1);
       SetRates& set = sets[static_cast<std::size_t>(s)];
       if (k == heads) {
-        if (options_.paper_rates) set.rate = coding_rate(visible(x, layout, s), {.epsilon = options_.epsilon});
+        if (options_.paper_rates) set.rate = rate_in_scalar(visible(x, layout, s), options_.epsilon);
         set.non_zero = non_zero_share(visible(z, layout, s));
       } else {
         const auto of_head = visible(h, layout, s).middleRows(k * p, p);
         const auto at = static_cast<std::size_t>(k);
-        if (options_.paper_rates) set.heads[at] = rate_of_projected(of_head, options_.epsilon);
-        set.published[at] = rate_of_projected(unit_columns<S>(of_head), std::sqrt(options_.published_eps));
+        if (options_.paper_rates) set.heads[at] = rate_in_scalar(of_head, options_.epsilon);
+        set.published[at] = rate_in_scalar(unit_columns<S>(of_head), std::sqrt(options_.published_eps));
       }
     });
     for (Index s = 0; s < layout.sets(); ++s)
       add(metrics, sets[static_cast<std::size_t>(s)], z.rows() * layout.visible(s));
   }
 
-  /// R of U_k^T X of one set, to a relative error of rate_tolerance<S>.
-  template <class Projected>
-  [[nodiscard]] static double rate_of_projected(const Projected& projected, double epsilon) {
-    return detail::rate_in_scalar(evaluated(projected), {projected.rows(), projected.cols(), epsilon});
+  /// R of tokens of one set, to a relative error of rate_tolerance<S>.
+  template <class Set>
+  [[nodiscard]] static double rate_in_scalar(const Set& tokens, double epsilon) {
+    return detail::rate_in_scalar(evaluated(tokens), {tokens.rows(), tokens.cols(), epsilon});
   }
 
   /// Adds a set with this number of entries.

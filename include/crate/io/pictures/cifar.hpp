@@ -63,17 +63,18 @@ inline std::size_t count_cifar_records(const std::filesystem::path& path, std::s
                    known ? ": the file is " + *known : "");
 }
 
-/// All records of these files, one file after another.
-inline ImageDataSet read_cifar(const std::vector<std::filesystem::path>& paths, const CifarFormat& format) {
+/// The records of these files, one file after another: all, or the first `most`.
+inline ImageDataSet read_cifar(const std::vector<std::filesystem::path>& paths, const CifarFormat& format, Index most) {
+  check_option(most >= 1, "at least 1 image to read", most);
   std::vector<FileBytes> files;
   std::size_t count = 0;
   for (const auto& path : paths) count += count_cifar_records(path, files.emplace_back(path).bytes(), format);
   ImageDataSet data{.height = 32, .width = 32, .channels = 3};
-  data.pixels.resize(cifar_pixels, static_cast<Index>(count));
-  data.labels.reserve(count);
+  data.pixels.resize(cifar_pixels, std::min(static_cast<Index>(count), most));
   for (Index c = 0; c < format.classes; ++c) data.class_names.push_back(std::to_string(c));
   for (std::size_t f = 0; f < files.size(); ++f)
-    for (auto bytes = files[f].bytes(); !bytes.empty(); bytes = bytes.subspan(format.record())) {
+    for (auto bytes = files[f].bytes(); !bytes.empty() && std::ssize(data.labels) < data.pixels.cols();
+         bytes = bytes.subspan(format.record())) {
       const auto label = std::to_integer<Index>(bytes[format.label]);
       const std::size_t from = (files[f].bytes().size() - bytes.size()) / format.record();
       if (label >= format.classes)
@@ -123,9 +124,9 @@ inline std::vector<std::string> read_class_names(const std::filesystem::path& pa
 }
 
 inline TrainingAndTest read_cifar_folder(const std::filesystem::path& folder, const CifarFormat& format,
-                                         const std::filesystem::path& names) {
-  TrainingAndTest sets{read_cifar(find_cifar_files(folder, cifar_training), format),
-                       read_cifar(find_cifar_files(folder, cifar_test), format)};
+                                         const std::filesystem::path& names, Index most) {
+  TrainingAndTest sets{read_cifar(find_cifar_files(folder, cifar_training), format, most),
+                       read_cifar(find_cifar_files(folder, cifar_test), format, most)};
   if (path_exists(folder / names))
     sets.training.class_names = sets.test.class_names = read_class_names(folder / names, format.classes);
   return sets;
@@ -133,31 +134,37 @@ inline TrainingAndTest read_cifar_folder(const std::filesystem::path& folder, co
 
 }  // namespace detail
 
-/// All records of these files of CIFAR-10, one file after another. Classes are named by their numbers, 0 to 9.
-/// Throws FileError that names a file with incomplete records or a label above 9.
-[[nodiscard]] inline ImageDataSet read_cifar10(const std::vector<std::filesystem::path>& paths) {
-  return detail::read_cifar(paths, detail::cifar10_format);
+/// The records of these files of CIFAR-10, one file after another: all, or the first `most` >= 1. Classes are named by
+/// their numbers, 0 to 9. Throws FileError that names a file with incomplete records, or a label above 9 among those
+/// that are read.
+[[nodiscard]] inline ImageDataSet read_cifar10(const std::vector<std::filesystem::path>& paths,
+                                               Index most = all_images) {
+  return detail::read_cifar(paths, detail::cifar10_format, most);
 }
 
 /// CIFAR-10 from a folder: data_batch*.bin or train*.bin, and test*.bin; class names from batches.meta.txt if it
-/// exists. Throws as read_cifar10, and unless there are ten names.
-[[nodiscard]] inline TrainingAndTest read_cifar10_folder(const std::filesystem::path& folder) {
-  return detail::read_cifar_folder(folder, detail::cifar10_format, "batches.meta.txt");
+/// exists. Both parts are read whole, or their first `most` images. Throws as read_cifar10, and unless there are ten
+/// names.
+[[nodiscard]] inline TrainingAndTest read_cifar10_folder(const std::filesystem::path& folder, Index most = all_images) {
+  return detail::read_cifar_folder(folder, detail::cifar10_format, "batches.meta.txt", most);
 }
 
-/// All records of these files of CIFAR-100. Throws as read_cifar10, on a label above 99, or above 19 for coarse labels.
+/// The records of these files of CIFAR-100: all, or the first `most` >= 1. Throws as read_cifar10, on a label above 99,
+/// or above 19 for coarse labels.
 [[nodiscard]] inline ImageDataSet read_cifar100(const std::vector<std::filesystem::path>& paths,
-                                                Cifar100Labels labels = Cifar100Labels::fine) {
-  return detail::read_cifar(paths, detail::cifar100_format(labels));
+                                                Cifar100Labels labels = Cifar100Labels::fine, Index most = all_images) {
+  return detail::read_cifar(paths, detail::cifar100_format(labels), most);
 }
 
 /// CIFAR-100 from a folder: train*.bin and test*.bin; class names from fine_label_names.txt or coarse_label_names.txt
-/// if it exists. Throws as read_cifar100, and unless there is a name for each class.
+/// if it exists. Both parts are read whole, or their first `most` images. Throws as read_cifar100, and unless there is
+/// a name for each class.
 [[nodiscard]] inline TrainingAndTest read_cifar100_folder(const std::filesystem::path& folder,
-                                                          Cifar100Labels labels = Cifar100Labels::fine) {
+                                                          Cifar100Labels labels = Cifar100Labels::fine,
+                                                          Index most = all_images) {
   const bool fine = labels == Cifar100Labels::fine;
   return detail::read_cifar_folder(folder, detail::cifar100_format(labels),
-                                   fine ? "fine_label_names.txt" : "coarse_label_names.txt");
+                                   fine ? "fine_label_names.txt" : "coarse_label_names.txt", most);
 }
 
 }  // namespace crate

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "crate/io/formats/detail/first_bytes.hpp"
@@ -72,8 +73,9 @@ inline void read_idx_pixels(MaybeGzip& file, Index count, ImageDataSet& data) {
   }
 }
 
-/// Reads pixels and sizes; labels and names stay empty.
-inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
+/// Reads the size, at most `most` images, and how many the file holds; labels and names stay empty. Later pixels are
+/// not read.
+inline std::pair<ImageDataSet, Index> read_idx_images(const std::filesystem::path& path, Index most) {
   MaybeGzip file(path);
   const auto header = read_big_endian<4>(file, "IDX header");
   check_idx_magic(file, header, 2051, "images");
@@ -83,20 +85,21 @@ inline ImageDataSet read_idx_images(const std::filesystem::path& path) {
                      columns);
   check_idx_size(file, static_cast<double>(count) * rows * columns);
   ImageDataSet data{.height = rows, .width = columns, .channels = 1};
-  read_idx_pixels(file, count, data);
-  file.expect_end("the pixels");
-  return data;
+  const Index wanted = std::min(Index{count}, most);
+  read_idx_pixels(file, wanted, data);
+  if (wanted == Index{count}) file.expect_end("the pixels");
+  return {std::move(data), count};
 }
 
-/// Reads the labels of the images from a file.
-inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, const ImageDataSet& data,
+/// Reads the labels of all images of a file.
+inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, Index images_in_file,
                                           const std::filesystem::path& images) {
   MaybeGzip file(path);
   const auto header = read_big_endian<2>(file, "IDX header");
   check_idx_magic(file, header, 2049, "labels");
   const auto count = header[1];
-  if (Index{count} != data.size())
-    throw file_error(file.source(), "expected ", data.size(), " labels, as there are images in ",
+  if (Index{count} != images_in_file)
+    throw file_error(file.source(), "expected ", images_in_file, " labels, as there are images in ",
                      quote(images.string()), ", found ", count);
   check_idx_size(file, count);
   std::vector<std::byte> bytes(count);
@@ -109,25 +112,29 @@ inline std::vector<Index> read_idx_labels(const std::filesystem::path& path, con
 
 }  // namespace detail
 
-/// Images and labels from two IDX files. Classes are named by their numbers, up to the largest label.
+/// Images and labels from two IDX files: all, or the first `most` >= 1; later pixels are not read.
+/// Classes are named by their numbers, up to the largest label in the file.
 /// Throws FileError that names the file: a wrong magic number, a header that claims more than the file holds, damaged,
 /// missing or surplus bytes, or different numbers of labels and images.
-[[nodiscard]] inline ImageDataSet read_idx(const std::filesystem::path& images, const std::filesystem::path& labels) {
-  ImageDataSet data = detail::read_idx_images(images);
-  data.labels = detail::read_idx_labels(labels, data, images);
+[[nodiscard]] inline ImageDataSet read_idx(const std::filesystem::path& images, const std::filesystem::path& labels,
+                                           Index most = all_images) {
+  check_option(most >= 1, "at least 1 image to read", most);
+  auto [data, images_in_file] = detail::read_idx_images(images, most);
+  data.labels = detail::read_idx_labels(labels, images_in_file, images);
   const Index largest = *std::max_element(data.labels.begin(), data.labels.end());
+  data.labels.resize(static_cast<std::size_t>(data.size()));
   for (Index c = 0; c <= largest; ++c) data.class_names.push_back(std::to_string(c));
   return data;
 }
 
 /// The four files of MNIST or a similar data set in a folder: {train,t10k}-{images-idx3,labels-idx1}-ubyte, each
 /// uncompressed or as .gz (the former is preferred). Variants of the names are accepted: train-images.idx3-ubyte,
-/// capitals, "test" for "t10k", a common prefix (emnist-balanced-train-...), and a folder of the file's name around it.
-/// Throws as read_idx; FileError if one of the four is missing, if there are several data sets, or if the test images
-/// have another size or further classes.
-[[nodiscard]] inline TrainingAndTest read_idx_folder(const std::filesystem::path& folder) {
+/// capitals, "test" for "t10k", a common prefix (emnist-balanced-train-...), and a folder of the name of the file
+/// around it. Both parts are read whole, or their first `most` images. Throws as read_idx; FileError if one of the four
+/// is missing, if there are several data sets, or if the test images have another size or further classes.
+[[nodiscard]] inline TrainingAndTest read_idx_folder(const std::filesystem::path& folder, Index most = all_images) {
   const auto files = detail::find_idx_files(folder).paths;
-  TrainingAndTest sets{read_idx(files[0], files[1]), read_idx(files[2], files[3])};
+  TrainingAndTest sets{read_idx(files[0], files[1], most), read_idx(files[2], files[3], most)};
   const auto complain = [&](std::string_view what, Index expected, Index found) {
     if (expected != found)
       throw file_error(folder.string(), "test images: expected ", what, " ", expected, ", as for training, found ",

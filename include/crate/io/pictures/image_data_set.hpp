@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -66,6 +67,9 @@ struct ImageDataSet {
             concatenate("image data set: label ", i, ": expected 0 to ", classes() - 1, ", found ", labels[i]));
   }
 };
+
+/// The default of readers that can read only the first images of a data set.
+inline constexpr Index all_images = std::numeric_limits<Index>::max();
 
 /// A training set and a test set.
 struct TrainingAndTest {

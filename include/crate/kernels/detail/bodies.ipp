@@ -17,4 +17,5 @@
 #include "crate/kernels/detail/separate_attention_adjoint.ipp"
 #include "crate/kernels/detail/normalise.ipp"
 #include "crate/kernels/detail/layer_norm.ipp"
+#include "crate/kernels/detail/cholesky.ipp"
 #include "crate/kernels/detail/kernels.ipp"

@@ -88,6 +88,10 @@ struct Kernels {
   static void layer_norm_adjoint_into(Columns<const S> z, Arguments&&... arguments) {
     CRATE_TARGET::layer_norm_adjoint_into<S>(z, std::forward<Arguments>(arguments)...);
   }
+  template <class S>
+  [[nodiscard]] static bool factor_columns(Columns<S> m, Index size, Index first, Index count, S* excess) {
+    return CRATE_TARGET::factor_columns<S>(m, size, first, count, excess);
+  }
 };
 
 }  // namespace CRATE_UNIT

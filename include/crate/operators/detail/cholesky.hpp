@@ -6,19 +6,23 @@
 
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
+#include "crate/kernels/detail/targets.hpp"
 #include "crate/kernels/product.hpp"
 #include "crate/kernels/views.hpp"
 #include "crate/operators/detail/plain_matrix.hpp"
 
-// Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. A few columns are computed one
-// after the other; products of blocks do the rest, most of the O(n^3). Every sum is one of the textbook's (Higham,
-// "Accuracy and stability of numerical algorithms", 2002, sections 10.1 and 14.2) in an order of its own, so that its
-// bounds hold.
+// Symmetric matrices: M = a W W^T, the factor of G = I + M = L L^T, L^{-T} and G^{-1}. Columns of the factor are
+// computed by a kernel, a few of the inverse one after the other; products of blocks do the rest. Every sum is one of
+// the textbook's (Higham, "Accuracy and stability of numerical algorithms", 2002, sections 10.1 and 14.2) in an order
+// of its own, so that its bounds hold.
 
 namespace crate::detail {
 
-/// So many columns of the factor, and of the inverse, are computed one by one; products do the rest.
-inline constexpr Index factor_block = 16, inverse_block = 32;
+/// So many columns of the factor, and of the inverse, are computed without products.
+inline constexpr Index factor_block = 256, inverse_block = 32;
+
+/// Matrices of fewer rows have none that fill a vector.
+inline constexpr Index fewest_vector_rows = 8;
 
 /// C += scale A B.
 template <crate::Scalar S>
@@ -78,7 +82,11 @@ template <crate::Scalar S>
 /// and factors the second half.
 template <crate::Scalar S>
 [[nodiscard]] bool factor_by_halves(MatrixView<S> m, Index first, Index count, S* excess, Index block) {
-  if (count <= block) return factor_columns(m, first, count, excess);
+  if (count <= block && m.rows < fewest_vector_rows) return factor_columns(m, first, count, excess);
+  if (count <= block)
+    return with_kernels(instruction_set(), [&]<class K>(K) {
+      return K::template factor_columns<S>({m.first, m.col_step}, m.rows, first, count, excess);
+    });
   const Index half = (count / block + 1) / 2 * block, next = first + half, others = count - half;
   if (!factor_by_halves(m, first, half, excess, block)) return false;
   const MatrixView<const S> below{m.at(next, first), m.rows - next, half, m.row_step, m.col_step};
@@ -89,12 +97,12 @@ template <crate::Scalar S>
   return factor_by_halves(m, next, others, excess, block);
 }
 
-/// L in place of M, I + M = L L^T, both as add_lower_gram leaves it; `block` columns at a time without products. Its
-/// squared pivots less their 1 go into `excess`, so that they lose nothing where M is small: log det(I + M) is the sum
-/// of log1p of these. False unless I + M is positive definite.
+/// L in place of M, I + M = L L^T, both as add_lower_gram leaves it; `block` columns at a time without products. Rows B
+/// below M become B L^{-T}. The squared pivots of L less their 1 go into `excess`, so that they lose nothing where M is
+/// small: log det(I + M) is the sum of log1p of these. False unless I + M is positive definite.
 template <crate::Scalar S>
 [[nodiscard]] bool cholesky_in_place(MatrixView<S> m, S* excess, Index block) {
-  return factor_by_halves(m, 0, m.rows, excess, block);
+  return factor_by_halves(m, 0, m.cols, excess, block);
 }
 
 /// T = L^{-T}, zero below its diagonal: column after column of T L^T = I.

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "crate/core/matrix.hpp"
+#include "crate/core/random.hpp"
 #include "crate/core/threads.hpp"
 #include "crate/kernels/product.hpp"
 #include "crate/kernels/views.hpp"
@@ -41,13 +42,26 @@ struct Shrinking {
 /// In which arithmetic W W^T is summed. All that follows is in double.
 enum class GramSum { in_double, in_scalar };
 
+/// Vectors of standard normal numbers, a row each, by which the norm of a matrix of at most so many columns is
+/// estimated.
+inline constexpr Index probe_count = 8, longest_probe = 2048;
+[[nodiscard]] inline const Matrix<double>& probes() {
+  static const Matrix<double> drawn = [] {
+    Random random(1);
+    Matrix<double> numbers(probe_count, longest_probe);
+    random.fill_normal(numbers);
+    return numbers;
+  }();
+  return drawn;
+}
+
 /// I + a W W^T, or I + a W^T W if not `by_rows`, for W of size n x m, with its Cholesky factor. Both have the same
 /// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so that with the smaller one the cost is
 /// linear in the longer side. Factorised in double, and summed in it by default: a rate is a small difference of large
-/// logarithms. With GramSum::in_scalar it is summed in the scalar of W, whose rounding the bounds then take; a Gram
-/// matrix of bounded order is summed in double even so. What it gives is exact while a ||W||^2 is moderate, or W far
-/// from singular, and is never to be used without its error; the bounds are those of PreciseGram. `bound` is the
-/// largest order that is possible; if it is known, nothing is allocated.
+/// logarithms. With GramSum::in_scalar it is summed in the scalar of W, whose rounding the bounds then take, for its
+/// rate alone; a Gram matrix of bounded order is summed in double even so. What it gives is exact while a ||W||^2 is
+/// moderate, or W far from singular, and is never to be used without its error; the bounds are those of PreciseGram.
+/// `bound` is the largest order that is possible; if it is known, nothing is allocated.
 template <int bound>
 class RegularisedGram {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -64,25 +78,27 @@ class RegularisedGram {
         underflow_(a * static_cast<double>(w.rows * w.cols) *
                    (sum == GramSum::in_double ? std::numeric_limits<double>::denorm_min()
                                               : double{std::numeric_limits<S>::denorm_min()})),
-        factor_(by_rows ? w.rows : w.cols, by_rows ? w.rows : w.cols) {
-    factor_.setZero();
-    const MatrixView<double> gram = view_of<double>(factor_);
+        probes_(!is_small && sum == GramSum::in_scalar && order_of(w, by_rows) <= longest_probe ? probe_count : 0),
+        factor_(order_of(w, by_rows) + probes_, order_of(w, by_rows)) {
+    if (is_small || sum == GramSum::in_double) factor_.setZero();
     if constexpr (is_small)
-      add_small_lower_gram<S>(a, by_rows ? w : w.transposed(), gram);
+      add_small_lower_gram<S>(a, by_rows ? w : w.transposed(), factor());
     else if (sum == GramSum::in_double)
-      add_gram(a, w, gram);
+      add_gram(a, w, factor());
     else
       add_gram_in_scalar(a, w);
     squares_ = factor_.diagonal();
+    if (probes_ > 0) factor_.bottomRows(probes_) = probes().leftCols(order()) * squares_.cwiseSqrt().asDiagonal();
     excess_.resize(order());
-    const bool is_positive = cholesky_in_place<double>(gram, excess_.data(), block(factor_block));
+    const bool is_positive = cholesky_in_place<double>(view_of<double>(factor_), excess_.data(), block(factor_block));
     constexpr double largest_factor = 1e200;  // within, no square of W that counts beside 1 has underflowed
     sound_ = is_positive && a >= 1 / largest_factor && a <= largest_factor && std::isfinite(squares_.sum());
   }
 
   /// log det(I + a W^T W) / 2, for W that is exact up to errors of Frobenius norm `x_error` / a^{1/2}. The error is
   /// bounded by the diagonal alone, as G^{-1} <= I; unless that is within `tolerance`, by the factor, which costs about
-  /// what the factor did. Short tokens lose nothing, unless they are so short that their squares underflow.
+  /// what the factor did; for a Gram matrix summed in the scalar of W, by probes. Short tokens lose nothing, unless
+  /// they are so short that their squares underflow.
   [[nodiscard]] Estimate rate(double tolerance, double x_error = 0) const {
     if (!sound_) return {0, infinity};
     double value = 0, largest = 0;
@@ -93,13 +109,14 @@ class RegularisedGram {
     const double size = std::sqrt(static_cast<double>(order())) * largest;
     const Estimate rate{value, error_of_rate(value, size, x_error)};
     if (rate.within(tolerance)) return rate;
-    return {value, error_of_rate(value, std::min(size, square_of_root()), x_error)};
+    const double by_factor = probes_ > 0 ? probed_square_of_root() : square_of_root();
+    return {value, error_of_rate(value, std::min(size, by_factor), x_error)};
   }
 
   template <crate::Scalar S>
   [[nodiscard]] Shrinking<S, bound> shrinking() const {
     Gram inverse = transposed_inverse_factor();
-    inverse_in_place<double>(view_of<const double>(factor_), view_of<double>(inverse), block(inverse_block));
+    inverse_in_place<double>(factor(), view_of<double>(inverse), block(inverse_block));
     const Norms norms = norms_of(inverse);
     const double energy = squares_.sum();  // a ||W||^2
     // ||G^{-1} X||_F^2 = tr G^{-1} - ||G^{-1}||_F^2, unless that cancels; and its largest eigenvalue alone gives a
@@ -145,7 +162,15 @@ class RegularisedGram {
   }
 
  private:
-  [[nodiscard]] Index order() const { return factor_.rows(); }
+  template <crate::Scalar S>
+  [[nodiscard]] static Index order_of(MatrixView<const S> w, bool by_rows) {
+    return by_rows ? w.rows : w.cols;
+  }
+  [[nodiscard]] Index order() const { return factor_.cols(); }
+  [[nodiscard]] MatrixView<double> factor() { return view_of<double>(factor_).block(0, 0, order(), order()); }
+  [[nodiscard]] MatrixView<const double> factor() const {
+    return view_of<const double>(factor_).block(0, 0, order(), order());
+  }
   [[nodiscard]] Index block(Index large) const { return is_small ? std::max<Index>(1, order()) : large; }
 
   /// gram += a W W^T or a W^T W, summed in double: of float tokens, so few columns at a time that these in double stay
@@ -168,9 +193,12 @@ class RegularisedGram {
   /// The same, summed in S.
   template <crate::Scalar S>
   void add_gram_in_scalar(double a, MatrixView<const S> w) {
-    Matrix<S> sums = Matrix<S>::Zero(order(), order());
-    add_lower_gram<S>(1, by_rows_ ? w : w.transposed(), view_of<S>(sums));
-    factor_ += a * sums.template cast<double>();
+    const MatrixView<const S> x = by_rows_ ? w : w.transposed();
+    Threads alone;
+    Matrix<S> sums(order(), order());
+    multiply<S>(Entries::lower_triangle, x, x.transposed(), view_of<S>(sums), {}, alone);
+    for (Index j = 0; j < order(); ++j)
+      factor_.col(j).segment(j, order() - j) = a * sums.col(j).tail(order() - j).template cast<double>();
   }
 
   /// Calls body(first, count) on so few columns at a time that a copy of them in double stays in cache.
@@ -199,7 +227,7 @@ class RegularisedGram {
 
   [[nodiscard]] Gram transposed_inverse_factor() const {
     Gram inverse(order(), order());
-    invert_transposed<double>(view_of<const double>(factor_), view_of<double>(inverse), block(inverse_block));
+    invert_transposed<double>(factor(), view_of<double>(inverse), block(inverse_block));
     return inverse;
   }
 
@@ -214,6 +242,15 @@ class RegularisedGram {
         sum += entry * entry;
       }
     return sum;
+  }
+
+  /// At least || D^{1/2} G^{-1} D^{1/2} ||_F, D the diagonal of M, in all but one of 7000 draws of the probes g: 16
+  /// times the mean of || L^{-1} D^{1/2} g ||^2, whose expectation is square_of_root(). It falls short most
+  /// easily where all but one singular value vanish; then the mean is a chi-squared of 8 degrees. The last rows of the
+  /// factor are the L^{-1} D^{1/2} g.
+  [[nodiscard]] double probed_square_of_root() const {
+    constexpr double for_sure = 16;
+    return for_sure / static_cast<double>(probes_) * factor_.bottomRows(probes_).squaredNorm();
   }
 
   /// Of G^{-1}, with D the diagonal of G.
@@ -243,6 +280,7 @@ class RegularisedGram {
   bool sound_ = false;
   double rounding_,
       underflow_;     // of sums of squares: relative to their sizes, and what is lost below the smallest number
+  Index probes_;      // rows of the factor below L
   Gram factor_;       // M = G - I, and then L on and below its diagonal
   Diagonal squares_;  // the diagonal of M
   Diagonal excess_;   // the squared pivots of L less their 1
