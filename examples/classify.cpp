@@ -140,6 +140,7 @@ int main(int count, char** arguments) {
       "What cannot be read is reported, and the others are classified all the same. Of pictures in a folder that is\n"
       "named after a class, and of data sets, the accuracy is printed at the end.\n");
   program_options::set_up(app, "classify");
+  program_options::add_exit_code(app, "1 also if a picture could not be read");
   examples::LoadOptionsParser model_options;
   classify::add_options(app, options, model_options);
   if (const auto ended = program_options::parse(app, count, arguments)) return *ended;

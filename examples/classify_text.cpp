@@ -5,9 +5,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <cstddef>
 #include <cstdio>
+#include <iostream>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -40,16 +40,23 @@ using text_program::ChosenTokeniser;
 using Classifiers = std::tuple<CrateSentenceClassifierFamily, TransformerSentenceClassifierFamily>;
 using MaskedModels = std::tuple<CrateMaskedLanguageModelFamily, TransformerMaskedLanguageModelFamily>;
 
-/// The ids of sentences, each between the tokens of its beginning and its end, the end of what is too long cut off.
+/// The ids of sentences, each between the tokens of its beginning and its end. Sentences that are too long are cut, and
+/// counted on standard error.
 std::vector<std::vector<TokenId>> encode(const std::vector<std::string>& texts, const Tokeniser& tokeniser,
                                          Index context, const std::string& path) {
   check_option(context >= 3, "context of the model >= 3, a token of a sentence between two others", context);
+  const auto most = static_cast<std::size_t>(context - 2);
+  std::size_t cut = 0;
   std::vector<std::vector<TokenId>> encoded;
   for (const std::string& text : texts) {
     std::vector<TokenId> ids = text_program::encode(tokeniser, text, path);
-    ids.resize(std::min(ids.size(), static_cast<std::size_t>(context - 2)));
+    if (ids.size() > most) ++cut;
+    ids.resize(std::min(ids.size(), most));
     encoded.push_back(in_sentence(tokeniser, std::move(ids)));
   }
+  if (cut > 0)
+    std::cerr << "classify_text: " << path << ": " << cut << " of " << texts.size() << " sentences are longer than " << most
+              << " tokens, which the model's context of " << context << " has room for: the rest of them is not read\n";
   return encoded;
 }
 
@@ -145,7 +152,7 @@ int train(const Bench& bench, Model model) {
       std::move(model), o, {.loss = {.label_smoothing = o.label_smoothing}});
   Trainer trainer(state, training, test, trainer_options(bench), threads, recipe_of(bench));
   const auto begin = [&] {
-    if (!o.checkpoint.empty()) text_program::write_beside(o.checkpoint, bench.chosen);
+    if (!o.checkpoint.empty() && o.trainer.ranks->is_first()) text_program::write_beside(o.checkpoint, bench.chosen);
     print_heading();
   };
   if (!training_program::run(trainer, state, o, training_program::length_in_epochs(o), begin, print_epoch,
@@ -219,8 +226,8 @@ int run_training(CLI::App& app, Options& o) {
   const std::vector<std::string> names = classify_text::class_names_in(training);
   classify_text::check_classes(training, names, o.train);
   const Sentences test = classify_text::read_labelled_sentences(o.test, o.header, names);
-  const ChosenTokeniser chosen =
-      goes_on ? text_program::read_tokeniser({}, o.training.checkpoint) : first_tokeniser(o, training);
+  auto beside = goes_on ? text_program::read_beside(o.training.checkpoint) : std::nullopt;
+  const ChosenTokeniser chosen = beside ? *std::move(beside) : first_tokeniser(o, training);
   auto model =
       goes_on ? *std::move(begun->model) : first_model(o, chosen.tokeniser.vocabulary_size(), std::ssize(names));
   return std::visit(
@@ -304,17 +311,16 @@ int run_classifier(const CLI::App& app, const Options& o) {
 }  // namespace
 
 int main(int count, char** arguments) {
-#ifdef SIGPIPE
-  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
-#endif
   Options options;
   CLI::App app(
       "Trains a classifier of sentences, CRATE or transformer, from scratch or from a masked language model, or\n"
       "classifies sentences by one.\n");
   program_options::set_up(app, "classify_text");
   classify_text::add_options(app, options);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("classify_text", [&] {
-    return options.weights.empty() ? run_training(app, options) : run_classifier(app, options);
+  return training_program::on_all_ranks("classify_text", options.training, [&]() -> int {
+    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+    return program_options::run("classify_text", [&] {
+      return options.weights.empty() ? run_training(app, options) : run_classifier(app, options);
+    });
   });
 }

@@ -263,7 +263,7 @@ void run(const Options& options) {
   const Progress progress;
   crate::Threads threads(options.threads);
   const Source source = load_source(options);
-  OutputFolder folder(options.output);
+  OutputFolder folder(options.output, {options.input, options.load});
 
   std::cout << source.description << "\n";
   print_notes(source, options);

@@ -61,13 +61,17 @@ class WrittenText {
   std::string text_;
 };
 
-/// Ids of each prompt. Throws OptionError on one without any.
+/// Ids of each prompt. Throws OptionError on one without any, or with characters that the tokeniser does not have.
 std::vector<std::vector<Index>> encode(const Tokeniser& tokeniser, const std::vector<std::string>& prompts) {
   std::vector<std::vector<Index>> ids;
-  for (const std::string& prompt : prompts) {
-    const std::vector<TokenId> encoded = tokeniser.encode_with_special_tokens(prompt);
-    if (encoded.empty()) throw OptionError("option --prompt: expected at least 1 token, found an empty text");
-    ids.emplace_back(encoded.begin(), encoded.end());
+  try {
+    for (const std::string& prompt : prompts) {
+      const std::vector<TokenId> encoded = tokeniser.encode_with_special_tokens(prompt);
+      if (encoded.empty()) throw OptionError("option --prompt: expected at least 1 token, found an empty text");
+      ids.emplace_back(encoded.begin(), encoded.end());
+    }
+  } catch (const VocabularyError& error) {
+    throw OptionError(concatenate("prompt ", ids.size() + 1, ": ", error.what()));
   }
   return ids;
 }
@@ -122,15 +126,12 @@ class Speed {
   Index written_ = 0;
 };
 
+using Prompts = std::vector<std::vector<Index>>;
+
 template <class Model>
-void write_texts(const Model& model, const Tokeniser& tokeniser, const Options& options, Threads& threads) {
+void write_texts(const Model& model, const Tokeniser& tokeniser, const Prompts& prompts, const GenerationOptions& how,
+                 const Options& options, Threads& threads) {
   using S = typename Model::Scalar;
-  GenerationOptions how = options.generation;
-  text_program::check_vocabulary(tokeniser, model.output_dim());
-  how.vocabulary = tokeniser.vocabulary_size();
-  if (const auto end = tokeniser.special_tokens().end_of_text; end && !options.keeps_end) how.end_tokens = {*end};
-  const std::vector<std::vector<Index>> prompts = encode(tokeniser, options.prompts);
-  how.tokens = tokens_to_write(options, prompts, context_of(model));
   const bool streams = prompts.size() == 1;
   std::vector<WrittenText> texts;
   for (const std::string& prompt : options.prompts) texts.emplace_back(tokeniser, options, prompt);
@@ -160,11 +161,17 @@ void write_texts(const Model& model, const Tokeniser& tokeniser, const Options& 
 template <class Model>
 void run(Model model, const Options& options) {
   const Tokeniser tokeniser = text_program::read_tokeniser(options.tokeniser, options.weights).tokeniser;
+  text_program::check_vocabulary(tokeniser, model.output_dim());
+  const Prompts prompts = encode(tokeniser, options.prompts);
+  GenerationOptions how = options.generation;
+  how.vocabulary = tokeniser.vocabulary_size();
+  if (const auto end = tokeniser.special_tokens().end_of_text; end && !options.keeps_end) how.end_tokens = {*end};
+  how.tokens = tokens_to_write(options, prompts, context_of(model));
   Threads threads(options.threads);
   if (options.bfloat16)
-    write_texts(fold<bfloat16>(std::move(model), &threads), tokeniser, options, threads);
+    write_texts(fold<bfloat16>(std::move(model), &threads), tokeniser, prompts, how, options, threads);
   else
-    write_texts(fold(std::move(model), &threads), tokeniser, options, threads);
+    write_texts(fold(std::move(model), &threads), tokeniser, prompts, how, options, threads);
 }
 
 }  // namespace

@@ -181,7 +181,7 @@ int main(int count, char** arguments) {
   CLI::App app("Trains a masked autoencoder: CRATE-MAE, or the same of ordinary transformer blocks.\n");
   program_options::set_up(app, "train_autoencoder");
   train_autoencoder::add_options(app, options);
-  return training_program::on_all_ranks(options.training, [&]() -> int {
+  return training_program::on_all_ranks("train_autoencoder", options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
     return program_options::run("train_autoencoder", [&] { return run(app, options); });
   });

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // Trains an image classifier on MNIST and its likes, CIFAR-10 or folders of pictures: from scratch, or with a new head
-// from other weights, also those of a masked autoencoder. Without options, the recipe is the one that reaches 87 % on
-// Fashion-MNIST in five epochs.
+// from other weights, also those of a masked autoencoder.
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -233,7 +232,7 @@ int main(int count, char** arguments) {
   CLI::App app("Trains an image classifier: CRATE, CRATE-alpha or a vision transformer.\n");
   program_options::set_up(app, "train_classifier");
   train_classifier::add_options(app, options);
-  return training_program::on_all_ranks(options.training, [&]() -> int {
+  return training_program::on_all_ranks("train_classifier", options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
     return program_options::run("train_classifier", [&] { return run(app, options); });
   });

@@ -134,7 +134,7 @@ int main(int count, char** arguments) {
   CLI::App app("Trains the encoder of an image classifier without labels, by self-distillation.\n");
   program_options::set_up(app, "train_dino");
   train_dino::add_options(app, options);
-  return training_program::on_all_ranks(options.training, [&]() -> int {
+  return training_program::on_all_ranks("train_dino", options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
     return program_options::run("train_dino", [&] { return run(app, options); });
   });

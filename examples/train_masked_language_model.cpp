@@ -86,7 +86,7 @@ void add_options(CLI::App& app, Options& o, double& share) {
                  "share of the tokens that are hidden and predicted, in training and where the loss is measured")
       ->check(CLI::Range(0.0, 1.0) & CLI::PositiveNumber);
   training_program::add_file_options(app, o.training, "measurement",
-                                     "--steps, --text for as many tokens, --validation, --validation-windows");
+                                     text_program::continued_options().changeable);
 }
 
 }  // namespace
@@ -97,7 +97,7 @@ int main(int count, char** arguments) {
   CLI::App app("Trains CRATE-BERT, or a transformer in its place, on a text file with masked tokens.\n");
   program_options::set_up(app, "train_masked_language_model");
   add_options(app, options, program.share);
-  return training_program::on_all_ranks(options.training, [&]() -> int {
+  return training_program::on_all_ranks("train_masked_language_model", options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
     return program_options::run("train_masked_language_model", [&] {
       return text_program::run(program, app, options,

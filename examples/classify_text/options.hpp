@@ -58,7 +58,7 @@ struct Options {
 };
 
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
-  return {.changeable = {"--train", "--test", "--header", "--vocabulary", "--output", "--history", "--epochs",
+  return {.changeable = {"--train", "--test", "--header", "--output", "--history", "--epochs",
                          "--checkpoint-every", "--history-every"},
           .paths = {"--train", "--test", "--vocabulary", "--from", "--output", "--history"}};
 }
@@ -98,7 +98,7 @@ inline void add_options(CLI::App& app, Options& o) {
                  "share of each label that is spread over all classes");
   app.add_option("--epochs", o.training.trainer.epochs, "passes over the sentences; those before --resume count");
   training_program::add_batch_options(app, o.training, "sentences");
-  training_program::add_file_options(app, o.training, "epoch", "--epochs, --train for as many sentences, --test");
+  training_program::add_file_options(app, o.training, "epoch", continued_options().changeable);
 }
 
 /// Of a training. Throws as training_program::check_options, and if there is nothing to train or to measure on.

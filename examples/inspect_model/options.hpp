@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +13,7 @@
 #include "crate/analysis/layer_metrics.hpp"
 #include "crate/io/families/load_options.hpp"
 #include "crate/io/formats/file_replacement.hpp"
+#include "crate/io/formats/regular_file.hpp"
 #include "inspect_model/show_options.hpp"
 #include "load_options.hpp"
 #include "output_file.hpp"
@@ -158,7 +161,14 @@ struct Options {
       }
   }
 
-  /// Before anything is computed. Throws FileError where the file cannot be written, or is one that is read.
+  [[nodiscard]] static bool begins_with(const std::string& file, std::string_view text) {
+    std::string bytes(text.size(), '\0');
+    std::ifstream(file, std::ios::binary).read(bytes.data(), std::ssize(bytes));
+    return bytes == text;
+  }
+
+  /// Before anything is computed. Throws FileError if the file cannot be written, is one that is read, or holds
+  /// something else than this program writes there.
   void check_written(const std::string& file) const {
     crate::check_replaceable(file);
     std::vector<std::string> all_read = {weights, input, text, against};
@@ -166,7 +176,11 @@ struct Options {
       all_read.insert(all_read.end(), files->begin(), files->end());
     for (const std::string& read : all_read)
       if (!read.empty() && examples::same_file(file, read))
-        throw crate::file_error(file, "expected another file to write than the program reads, found the same");
+        throw crate::file_error(file, "would be replaced, but is read by the program; choose another name for the output");
+    const bool is_page = file == page;
+    if (crate::path_exists(file) && !begins_with(file, is_page ? "<!DOCTYPE html" : "<svg"))
+      throw crate::file_error(file, is_page ? "--page" : "--figure", " would replace a file that is not ",
+                              is_page ? "a page of HTML" : "an SVG figure", "; choose another name");
     if (!page.empty() && !figure.empty() && examples::same_file(page, figure))
       throw crate::file_error(file, "expected different files for --page and --figure, found the same");
   }

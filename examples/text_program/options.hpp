@@ -58,7 +58,7 @@ struct Options {
 };
 
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
-  return {.changeable = {"--text", "--validation", "--validation-windows", "--vocabulary", "--output", "--history",
+  return {.changeable = {"--text", "--validation", "--validation-windows", "--output", "--history",
                          "--steps", "--checkpoint-every", "--history-every"},
           .paths = {"--text", "--validation", "--vocabulary", "--from", "--output", "--history"},
           .of_the_run = {"--sample", "--prompt", "--temperature"}};

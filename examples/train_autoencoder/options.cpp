@@ -122,7 +122,7 @@ void add_options(CLI::App& app, Options& options) {
   image_program::add_data_options(app, options.images, "");
   add_model_options(app, options);
   add_recipe_options(app, options);
-  training_program::add_file_options(app, options.training, "epoch", "--epochs, --data for as many images");
+  training_program::add_file_options(app, options.training, "epoch", continued_options().changeable);
   add_grid_option(app, options);
 }
 

@@ -59,7 +59,8 @@ void add_options(CLI::App& app, Options& options) {
   image_program::add_data_options(app, options.images, "that of --from, or ");
   add_model_options(app, options);
   add_recipe_options(app, options);
-  training_program::add_file_options(app, options.training, "epoch", "--epochs, --data for as many images, --strict");
+  training_program::add_file_options(app, options.training, "epoch",
+                                     image_program::continued_options().changeable);
 }
 
 }  // namespace train_classifier

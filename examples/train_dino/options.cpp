@@ -130,7 +130,7 @@ void add_options(CLI::App& app, Options& options) {
   add_model_options(app, options);
   add_objective_options(app, options);
   add_recipe_options(app, options);
-  training_program::add_file_options(app, options.training, "epoch", "--epochs, --data for as many images");
+  training_program::add_file_options(app, options.training, "epoch", continued_options().changeable);
 }
 
 void apply_preset(CLI::App& app, const Options& o) {

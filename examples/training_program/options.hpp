@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "crate/core/matrix.hpp"
 #include "crate/training/any_optimiser.hpp"
@@ -34,6 +36,8 @@ struct Options {
   // files
   std::string output = {}, checkpoint = {}, history = {};
   bool resume = false, discard = false;
+
+  std::string program = {};  // its name, which begins what it prints on standard error
 };
 
 /// The rule of steps and the schedule of the rate.
@@ -63,28 +67,32 @@ inline void add_batch_options(CLI::App& app, Options& o, const std::string& exam
   program_options::add_threads(app, o.threads);
 }
 
-/// The files; a training is tested once in a `period`, and goes on with all its options but those that `may_change`,
-/// and some that may everywhere.
-inline void add_file_options(CLI::App& app, Options& o, const std::string& period, const std::string& may_change) {
-  program_options::begin_group(app, "Files that are written");
+/// The files; a training is measured once per `period`. The help of --resume names the options that are `changeable`.
+inline void add_file_options(CLI::App& app, Options& o, const std::string& period,
+                             const std::vector<std::string_view>& changeable) {
+  std::string may_change;
+  for (const std::string_view name : changeable) may_change.append(name).append(", ");
+  program_options::begin_group(app, "Output");
+  program_options::add_exit_code(app, "130 interrupted");
   app.add_option("--output", o.output, "safetensors file for the trained weights, under their published names [none]")
       ->type_name("FILE");
   app.add_option("--checkpoint", o.checkpoint,
-                 "holds the whole training after every " + period + "; other programs take it for weights [none]")
+                 "file for the state of the training, written after every " + period +
+                     "; other programs read it as weights [none]")
       ->type_name("FILE");
-  app.add_option("--checkpoint-every", o.trainer.checkpoint_every, "and after every so many steps; 0 for none");
+  app.add_option("--checkpoint-every", o.trainer.checkpoint_every, "also write the checkpoint every N steps; 0: never");
   app.add_flag("--resume", o.resume,
-               "go on from the checkpoint, if there is one: with its options, of which these may change: " +
-                   may_change + ", --threads, the files that are written, and how often");
-  app.add_option("--history", o.history, "JSON lines, to which is added what every " + period + " brought [none]")
+               "continue from --checkpoint if it exists, with the options stored in it; only these may be changed: " +
+                   may_change + "--threads; other training data must have as many examples");
+  app.add_option("--history", o.history,
+                 "append the measures of every " + period + " to this file, one JSON object per line [none]")
       ->type_name("FILE");
-  app.add_option("--history-every", o.trainer.history_every, "and the loss of every so many steps; 0 for none");
-  app.add_flag("--discard", o.discard, "keep nothing: instead of --output or --checkpoint, to try or to measure");
+  app.add_option("--history-every", o.trainer.history_every, "also append the loss every N steps; 0: never");
+  app.add_flag("--discard", o.discard, "write no weights, for trials and measurements, in place of --output or --checkpoint");
 #ifdef CRATE_MPI
-  app.footer(
-      "\nUnder mpirun -n N, N processes train one model, with the same result. After Ctrl-C mpirun gives them one "
-      "second\n"
-      "to write the checkpoint; mpirun --mca odls_base_sigkill_timeout 10 gives them ten.");
+  app.footer(app.get_footer() +
+             "\nUnder mpirun -n N, N processes train one model, with the same result. After Ctrl-C mpirun gives them one\n"
+             "second to write the checkpoint; mpirun --mca odls_base_sigkill_timeout 10 gives them ten.");
 #endif
 }
 

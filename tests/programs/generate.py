@@ -82,6 +82,8 @@ def main():
              "expected the 65 tokens that the weights have, found 64"),
             ("no prompt", weights, "options --prompt and --prompt-file: expected one of them"),
             ("the second of two prompts", second, "prompt 2: expected a text within"),
+            ("a character that the model does not have", [*weights, "--prompt", prompt, "--prompt", prompt + "\u00e9"],
+             "prompt 2: text: expected characters"),
             ("empty prompt", [*weights, "--prompt", ""], "option --prompt: expected at least 1 token"),
             ("too long a text", [*weights, "--prompt", prompt, "--tokens", 99], too_many),
             ("vocabulary of others", [*model, "--tokeniser", "bytes", "--prompt", "a"], "expected the 65 tokens that the weights have, found 256"),

@@ -158,6 +158,16 @@ def check_pages(folder):
     status, said = run(*of_model, "--input", images, "--output", tables)
     check("a page is written", status == 0, said)
     shown = check_page("the page of a model", page, tables)
+    notes = os.path.join(folder, "notes.txt")
+    with open(notes, "w") as file:
+        file.write("mine")
+    for option, what in (("--page", "a page of HTML"), ("--figure", "an SVG figure")):
+        status, said = run("--weights", weights, "--heads", 3, "--input", images, option, notes)
+        with open(notes) as file:
+            check(f"{option} does not replace a text", status == 1 and f"{option} would replace a file that is not {what}" in said
+                  and file.read() == "mine", said)
+    status, said = run(*of_model, "--input", images, "--output", tables)
+    check("a page is replaced", status == 0, said)
     for title in ["Compression", "Sparsity", "Rate in each head", "Direction of the step", "Coherence of subspaces",
                   "Angles between all layers", "Departure from orthonormal"]:
         check(f"the page shows '{title}'", title in shown)

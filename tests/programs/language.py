@@ -67,6 +67,8 @@ def check_resumes(folder, text):
     check("a checkpoint is a file of weights", run("perplexity", "--weights", f"{folder}/checkpoint", "--text", text)[0] == 0)
     check_refused("another recipe", "another recipe", "train_language_model", "--checkpoint", f"{folder}/checkpoint", "--resume",
                   "--rate", 0.5)
+    check_refused("another vocabulary", "option --vocabulary", "train_language_model", "--checkpoint", f"{folder}/checkpoint", "--resume",
+                  "--steps", 60, "--vocabulary", folder)
 
 
 def check_pairs(folder, text):
@@ -211,6 +213,21 @@ def check_word_dropout(folder, fresh):
                   "--tokeniser", "bert", "--vocabulary", f"{folder}/no_mask", *drop, "--discard")
 
 
+def check_tokeniser_stays(folder, bert):
+    """A training is resumed with its own tokeniser, and no other is accepted, even if the one beside the checkpoint is lost."""
+    checkpoint = f"{folder}/of_words"
+    status, seen = run("classify_text", "--train", f"{folder}/train.tsv", "--test", f"{folder}/test", *bert, "--dim", 16, "--depth", 1,
+                       "--heads", 2, "--epochs", 1, "--checkpoint", checkpoint)
+    check("a training with a vocabulary", status == 0, seen)
+    shutil.copytree(f"{folder}/words", f"{folder}/other_words")
+    resume = ("classify_text", "--checkpoint", checkpoint, "--resume", "--epochs")
+    check_refused("another vocabulary", "option --vocabulary", *resume, 2, "--vocabulary", f"{folder}/other_words")
+    shutil.rmtree(f"{checkpoint}.tokeniser")
+    status, seen = run(*resume, 2)
+    check("a checkpoint that lost its tokeniser is resumed with its vocabulary", status == 0
+          and content(f"{checkpoint}.tokeniser/kind") == b"bert\n", seen)
+
+
 def check_classifiers(folder):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *GOOD, *BAD, *THINGS]
     os.makedirs(f"{folder}/words")
@@ -264,7 +281,12 @@ def check_classifiers(folder):
     check("a classifier learns a byte-pair encoding with its special tokens", status == 0 and "   100.00 %   " in seen, seen)
     check_refused("a vocabulary to learn beside weights", "option --learn-vocabulary would have no effect", *fresh[:5], *learn, "--from", masked,
                   "--discard")
+    status, seen = run("classify_text", "--weights", f"{folder}/fresh.safetensors", "--text",
+                       write(f"{folder}/long", "a good film\n" + "a poor song " * 100 + "\na bad film\n"))
+    check("sentences that are cut are counted", status == 0 and len(seen.splitlines()) == 4
+          and f"classify_text: {folder}/long: 1 of 3 sentences are longer than 62 tokens" in seen.splitlines()[-1], seen)
     check_headers(folder, fresh, sentences, labels)
+    check_tokeniser_stays(folder, bert)
     check_word_dropout(folder, fresh)
     check_refused("lines without a class", "line 1: expected a sentence", "classify_text", *bert, "--discard", "--test", f"{folder}/test",
                   "--train", write(f"{folder}/no_class", "word\n"))
