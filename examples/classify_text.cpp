@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Trains a classifier of sentences, from scratch or from a masked language model, and classifies sentences by it.
+// Trains a classifier of sentences, from scratch or from a masked language model, and classifies sentences with it.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -55,8 +55,9 @@ std::vector<std::vector<TokenId>> encode(const std::vector<std::string>& texts, 
     encoded.push_back(in_sentence(tokeniser, std::move(ids)));
   }
   if (cut > 0)
-    std::cerr << "classify_text: " << path << ": " << cut << " of " << texts.size() << " sentences are longer than " << most
-              << " tokens, which the model's context of " << context << " has room for: the rest of them is not read\n";
+    std::cerr << "classify_text: " << path << ": " << cut << " of " << texts.size() << " sentences are longer than "
+              << most << " tokens, which the model's context of " << context
+              << " has room for: the rest of them is not read\n";
   return encoded;
 }
 
@@ -103,12 +104,11 @@ Recipe recipe_of(const Bench& bench) {
 
 /// What the first line was taken for.
 void print_sentences(const char* part, const std::string& path, const Sentences& sentences) {
-  std::printf("%s sentences: %s, %s\n", part, quote(path).c_str(),
-              sentences.header
-                  ? concatenate("without its first line, which names the columns: ", quote(*sentences.header),
-                                "; --header no takes it for a sentence")
-                        .c_str()
-                  : "from its first line on");
+  std::printf(
+      "%s sentences: %s, %s\n", part, quote(path).c_str(),
+      sentences.header
+          ? concatenate("without its header ", quote(*sentences.header), " (with --header no it is a sentence)").c_str()
+          : "from its first line on");
 }
 
 void print_classes(const std::vector<std::string>& names) {
@@ -260,7 +260,7 @@ template <class Model>
 void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
   const std::vector<std::string> lines = lines_in(text_program::read_any_text(o.text));
   const std::string source = o.text == "-" ? "standard input" : o.text;
-  if (lines.empty()) throw file_error(source, "expected sentences, one a line, found none");
+  if (lines.empty()) throw file_error(source, "expected sentences, one per line, found none");
   const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context(), source), threads);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const auto own = logits.col(static_cast<Index>(i)).template cast<double>().eval();
@@ -290,12 +290,13 @@ int run_classifier(const CLI::App& app, const Options& o) {
         !detail::is_among(std::array<std::string_view, 7>{"--weights", "--text", "--test", "--header", "--tokeniser",
                                                           "--vocabulary", "--threads"},
                           option->get_name()))
-      throw OptionError(
-          concatenate("option ", option->get_name(), " would have no effect: --weights are used, not trained"));
+      throw OptionError(concatenate("option ", option->get_name(),
+                                    " would have no effect: --weights gives a classifier that is used, not trained"));
   if (o.text.empty() == o.test.empty())
-    throw OptionError("options --text and --test: expected one of them beside --weights, found both or neither");
+    throw OptionError(concatenate("options --text and --test: expected one of them with --weights, found ",
+                                  o.text.empty() ? "neither" : "both"));
   if (o.test.empty() && app.count("--header") > 0)
-    throw OptionError("option --header would have no effect: there is no --test");
+    throw OptionError("option --header would have no effect: --test is not given");
   const auto any_model = load_model<float, Classifiers>(o.weights);
   const ChosenTokeniser chosen = text_program::read_tokeniser(o.tokeniser, o.weights);
   Threads threads(o.training.threads);
@@ -313,8 +314,10 @@ int run_classifier(const CLI::App& app, const Options& o) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "Trains a classifier of sentences, CRATE or transformer, from scratch or from a masked language model, or\n"
-      "classifies sentences by one.\n");
+      "Trains a classifier of sentences, CRATE or transformer, from scratch or from a masked language model; or, with\n"
+      "--weights, classifies sentences. For example:\n"
+      "  classify_text --train train.tsv --test dev.tsv --learn-vocabulary 8000 --output sentences.safetensors\n"
+      "  classify_text --weights sentences.safetensors --text reviews.txt\n");
   program_options::set_up(app, "classify_text");
   classify_text::add_options(app, options);
   return training_program::on_all_ranks("classify_text", options.training, [&]() -> int {

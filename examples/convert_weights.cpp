@@ -129,7 +129,7 @@ void copy_tokeniser(const std::string& input, const std::string& output, const T
       text_program::write_beside(output, *tokeniser);
       std::printf(", their tokeniser to %s", to.c_str());
     } else {
-      std::printf("; there is no tokeniser %s to copy beside them", from.c_str());
+      std::printf("; there is no tokeniser %s to copy", from.c_str());
     }
   }
   std::printf("\n");
@@ -175,7 +175,8 @@ int main(int count, char** arguments) {
   examples::LoadOptionsParser model_options;
   CLI::App app(
       "Lists the tensors of a PyTorch (.pth) or safetensors file and, if --output is given, writes its weights as\n"
-      "safetensors. Weights inside nested dictionaries are found, and prefixes such as `module.` removed; if there are\n"
+      "safetensors. Weights inside nested dictionaries are found, and prefixes such as `module.` removed; if there "
+      "are\n"
       "several sets of weights, --weights-at chooses one.\n"
       "If the number of heads is known, from --heads or the file, the program checks that the weights form a model,\n"
       "and stores its sizes and the preparation of pictures in the output, so that it loads without options.\n"

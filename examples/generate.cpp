@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-// Goes on with a text by a language model, and shows it as it is written.
+// Continues a text with a language model, and prints it as it is generated.
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -27,15 +26,12 @@ using namespace crate;
 using ::generate::Options;
 using Clock = std::chrono::steady_clock;
 
-using LanguageModelFamilies = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily,
-                                         CrateAlphaLanguageModelFamily, TransformerLanguageModelFamily>;
-
 void show(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     throw Error("standard output cannot be written");
 }
 
-/// The text that becomes of a prompt: whole characters, up to a stop string.
+/// A prompt and its continuation: whole characters, up to a stop string.
 class WrittenText {
  public:
   WrittenText(const Tokeniser& tokeniser, const Options& options, std::string prompt)
@@ -84,8 +80,8 @@ std::string read_prompt(const std::string& path) {
   return text;
 }
 
-/// How many tokens are to be written to each prompt: those asked for or, without a number, as many as fit into the
-/// context behind the longest. Throws OptionError where the context has no room for them and may not slide.
+/// How many tokens to generate for each prompt: --tokens or, without it, as many as fit into the context after the
+/// longest prompt. Throws OptionError if the context has no room for them and --slide is 0.
 Index tokens_to_write(const Options& options, const std::vector<std::vector<Index>>& prompts, Index context) {
   const Index wanted = options.tokens.value_or(options.generation.tokens);
   if (options.generation.slide > 0) return wanted;
@@ -93,11 +89,12 @@ Index tokens_to_write(const Options& options, const std::vector<std::vector<Inde
                                         [](const auto& a, const auto& b) { return a.size() < b.size(); });
   const Index length = std::ssize(*longest), room = context - length + 1;  // the last token is not read
   if (room >= 1 && (!options.tokens || wanted <= room)) return std::min(wanted, room);
-  const std::string found = room < 1 ? "" : concatenate(" and --tokens ", wanted, ", of which ", room, " fit");
+  const std::string found =
+      room < 1 ? "" : concatenate("; of --tokens ", wanted, " only ", room, room == 1 ? " fits" : " fit");
   throw OptionError(concatenate(
       "prompt ", longest - prompts.begin() + 1, ": expected a text within the model's context of ", context,
       " tokens, found ", length, " tokens", found,
-      "; --slide N forgets the first N whenever the context is full, as in ", "--slide ", (context + 1) / 2));
+      "; --slide N drops the first N tokens whenever the context is full, as in --slide ", (context + 1) / 2));
 }
 
 /// When the prompts were passed, and how many tokens were written since.
@@ -117,7 +114,7 @@ class Speed {
       std::fprintf(stderr, "text: %td tokens, %.2f ms each (%.1f tokens/s)\n", written_,
                    1e3 * writing.count() / static_cast<double>(written_ - 1),
                    static_cast<double>(written_ - 1) / writing.count());
-    std::fprintf(stderr, "memory: %.1f MB of weights, %.1f MB kept of the tokens of a text of full length\n",
+    std::fprintf(stderr, "memory: %.1f MB of weights, %.1f MB for the token cache at full context\n",
                  1e-6 * static_cast<double>(weight_bytes), 1e-6 * static_cast<double>(cache_bytes));
   }
 

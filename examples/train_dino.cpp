@@ -131,7 +131,9 @@ int run(CLI::App& app, Options& options) {
 
 int main(int count, char** arguments) {
   Options options;
-  CLI::App app("Trains the encoder of an image classifier without labels, by self-distillation.\n");
+  CLI::App app(
+      "Trains the encoder of an image classifier without labels, by self-distillation (SimDINO or DINO). For example:\n"
+      "train_dino --data fashion-mnist --output encoder.safetensors\n");
   program_options::set_up(app, "train_dino");
   train_dino::add_options(app, options);
   return training_program::on_all_ranks("train_dino", options.training, [&]() -> int {

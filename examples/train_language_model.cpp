@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <tuple>
 
 #include "crate/models/presets.hpp"
 #include "crate/training/text_windows.hpp"
@@ -21,8 +20,7 @@ using namespace crate;
 using text_program::Options;
 
 struct Program {
-  using Families = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily, CrateAlphaLanguageModelFamily,
-                              TransformerLanguageModelFamily>;
+  using Families = LanguageModelFamilies;
   static constexpr bool predicts_every_token = true;
 
   train_language_model::SampleOptions sample;
@@ -56,7 +54,7 @@ struct Program {
   }
   void check(const Tokeniser& tokeniser) const { train_language_model::check_prompt(tokeniser, sample); }
 
-  /// A text that the model writes.
+  /// Prints a text that the model writes.
   template <class Model>
   void show(const Model& model, const Tokeniser& tokeniser, Index step, Threads& threads) const {
     train_language_model::print_sample(model, tokeniser, sample, static_cast<std::uint64_t>(step), threads);
@@ -79,7 +77,9 @@ void add_options(CLI::App& app, Options& o, train_language_model::SampleOptions&
 int main(int count, char** arguments) {
   Options options;
   Program program;
-  CLI::App app("Trains a language model on a text file: CRATE-GPT2, CRATE-LM, CRATE-alpha or GPT-2.\n");
+  CLI::App app(
+      "Trains a language model (CRATE-GPT2, CRATE-LM, CRATE-alpha or GPT-2) on a text file. For example:\n"
+      "train_language_model --text tinyshakespeare.txt --output model.safetensors\n");
   program_options::set_up(app, "train_language_model");
   add_options(app, options, program.sample);
   return training_program::on_all_ranks("train_language_model", options.training, [&]() -> int {

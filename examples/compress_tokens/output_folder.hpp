@@ -20,9 +20,9 @@
 namespace compress_tokens {
 
 /// The files that the program may write.
-inline constexpr std::array<const char*, 7> output_names = {
-    "similarity.svg",     "layers.svg",           "trade_off.svg", "reconstruction.svg", "decoded.png",
-    "tokens.safetensors", "white_box.safetensors"};
+inline constexpr std::array<const char*, 7> output_names = {"similarity.svg",       "layers.svg",  "trade_off.svg",
+                                                            "reconstruction.svg",   "decoded.png", "tokens.safetensors",
+                                                            "white_box.safetensors"};
 
 /// The folder that the program fills. It remembers what each file is, and says so at the end.
 class OutputFolder {

@@ -87,7 +87,9 @@ inline void add_threads(CLI::App& app, int& threads) {
       ->check(CLI::Range(1, most));
 }
 
-inline void add_seed(CLI::App& app, std::uint64_t& seed) { app.add_option("--seed", seed, "seed of the random numbers"); }
+inline void add_seed(CLI::App& app, std::uint64_t& seed) {
+  app.add_option("--seed", seed, "seed of the random numbers");
+}
 
 /// "a, b or c"
 [[nodiscard]] inline std::string alternatives(const std::vector<std::string>& names) {
@@ -156,7 +158,7 @@ inline CLI::Option* add_choice(CLI::App& app, const std::string& option, std::st
     std::string unknown;
     for (const std::string& word : app.remaining()) unknown += " " + word;
     (void)app.exit(unknown.empty() ? error
-                                   : CLI::ParseError("there is no such option or argument:" + unknown,
+                                   : CLI::ParseError("unknown option or argument:" + unknown,
                                                      CLI::ExitCodes::ExtrasError));
     return usage_error;
   }

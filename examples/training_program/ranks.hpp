@@ -59,7 +59,8 @@ inline void tell_of_bound_cores(const std::string& program, const crate::Launche
   const int share = program_options::cores_of_machine() / std::max(1, launched.count_on_machine);
   if (usable < share)
     std::cerr << program << ": each process is bound to " << usable << (usable == 1 ? " core" : " cores")
-              << ", although " << share << " are available per process; mpirun --bind-to none lets it use all of them\n";
+              << ", although " << share
+              << " are available per process; mpirun --bind-to none lets it use all of them\n";
 }
 
 #endif

@@ -155,7 +155,8 @@ TEST_CASE("an error ends the program with 1, or 2 for options, and its name") {
   REQUIRE(run("program", []() -> int { throw crate::FileError("file 'x': is missing"); }) == 1);
   REQUIRE(run("program", []() -> int { throw std::bad_alloc(); }) == 1);
   REQUIRE(run("program", []() -> int { throw crate::OptionError("option --x: no"); }) == 2);
-  REQUIRE(err.text() == "program: file 'x': is missing\nprogram: there is not enough memory\nprogram: option --x: no\n");
+  REQUIRE(err.text() ==
+          "program: file 'x': is missing\nprogram: there is not enough memory\nprogram: option --x: no\n");
   REQUIRE(run("program", [] { return 7; }) == 7);
 }
 
@@ -173,5 +174,6 @@ TEST_CASE("without MPI, one training process of several is refused before it doe
   ::unsetenv("OMPI_COMM_WORLD_SIZE");
   REQUIRE(status == 1);
   REQUIRE(calls == 1);
-  REQUIRE_THAT(err.text(), ContainsSubstring("train: this is one of 2 processes, but the program was built without MPI"));
+  REQUIRE_THAT(err.text(),
+               ContainsSubstring("train: this is one of 2 processes, but the program was built without MPI"));
 }

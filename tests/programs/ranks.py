@@ -135,7 +135,7 @@ def check_goes_on():
         run(command(first, LANGUAGE, (*constant, "--steps", 10, "--checkpoint", "part")))
         status, seen = run(command(second, LANGUAGE, ("--checkpoint", "part", "--resume", "--steps", 20, "--threads", 1, "--output",
                                                       "whole.st")))
-        check(f"{second} ranks go on where {first} stopped", status == 0 and "goes on after step 10" in seen, seen)
+        check(f"{second} ranks go on where {first} stopped", status == 0 and "resuming after step 10" in seen, seen)
         check("with the same bits", content("whole.st") == content("expected.st"))
         os.remove("part")
 

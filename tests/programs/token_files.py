@@ -12,7 +12,7 @@ import tempfile
 import xml.dom.minidom
 
 import checks
-from checks import check, end
+from checks import check, end, is_refusal
 
 TOKENS, WIDTH = 60, 6
 
@@ -93,7 +93,7 @@ def check_faults(tokens):
         ((numbers,), "of shape [tokens, width], found [360]"),
     ):
         code, text = run("--output", "out", "--input", *arguments)
-        check(f"refused: {arguments}", code == 1 and explanation in text, text)
+        check(f"refused: {arguments}", is_refusal(code, text) and explanation in text, text)
 
 
 def check_files():
@@ -129,7 +129,7 @@ def check_white_box():
     for arguments, explanation in (
         ((narrow, "--load", box), "expected a white box for tokens of width 2, found one of width 6"),
         (("tokens.csv", "--load", "f8.npy"), "'f8.npy': expected a safetensors file"),
-        (("tokens.csv", "--load", box, "--depth", 2), "option --depth would have no effect: the white box is that of"),
+        (("tokens.csv", "--load", box, "--depth", 2), "option --depth would have no effect: --load gives a white box"),
         (("tokens.csv", "--dictionary", "auto"), "--dictionary"),
     ):
         code, text = run("--output", "out", *arguments)

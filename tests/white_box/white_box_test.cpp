@@ -174,7 +174,7 @@ TEST_CASE("tokens that no white box can be fitted to are refused by name") {
   CHECK_THROWS_AS(fit_white_box(tokens, {.non_zero = 1.5}), OptionError);
   CHECK_THROWS_AS(fit_white_box(tokens).encode(tokens.topRows(7)), ShapeError);
   tokens(3, 3) = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_AS(fit_white_box(tokens), OptionError);
+  CHECK_THROWS_AS(fit_white_box(tokens), PrecisionError);
 }
 
 TEST_CASE("classes of many tokens are compared whatever the order they come in") {
@@ -189,13 +189,13 @@ TEST_CASE("classes that cannot be compared are left out of a report, which says 
   const auto tokens = draw_of_subspaces(40).tokens;
   const auto box = fit_white_box(tokens, {.subspaces = 2, .dim = 2, .depth = 1});
   std::vector<Index> classes(40, 3);
-  CHECK(box.report(tokens, classes).why_no_classes == "Classes are not compared: all tokens are of one.");
+  CHECK(box.report(tokens, classes).why_no_classes == "Classes are not compared: all tokens have the same class.");
   for (std::size_t j = 0; j < classes.size(); ++j) classes[j] = static_cast<Index>(j);
   const auto report = box.report(tokens, classes);
   CHECK_FALSE(report.compares_classes());
   std::ostringstream words;
   words << report;
-  CHECK(words.str().find("Classes are not compared: no two tokens are of one.") != std::string::npos);
+  CHECK(words.str().find("Classes are not compared: no two tokens have the same class.") != std::string::npos);
   CHECK(words.str().find("nearest") == std::string::npos);
   classes[1] = 0;
   CHECK(box.report(tokens, classes).compares_classes());

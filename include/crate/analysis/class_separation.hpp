@@ -46,8 +46,12 @@ template <Scalar S>
       (same ? pairs_within : pairs_between) += 1;
     }
   });
-  check_option(pairs_within > 0 && pairs_between > 0, "tokens of at least two classes, and two of one", "others");
-  check_option(within + between > 0, "tokens that are not all alike", "such");
+  if (!(pairs_within > 0 && pairs_between > 0))
+    throw OptionError(
+        concatenate("class separation: expected two classes or more, one of them with two tokens or more, found ",
+                    tokens.cols(), pairs_between > 0 ? " tokens of as many classes" : " tokens of one class"));
+  if (!(within + between > 0))
+    throw OptionError("class separation: expected tokens that differ, found all of them equal or orthogonal");
   return (within / pairs_within) / (between / pairs_between);
 }
 
@@ -67,7 +71,7 @@ template <Scalar S>
 }  // namespace detail
 
 /// Compares all pairs of tokens, d x N: O(N^2 d). `classes` tells the class of each. Throws ShapeError unless there is
-/// a class a token, OptionError unless there are pairs within a class and pairs of two, and tokens differ,
+/// one class per token, OptionError unless there are pairs within a class and pairs of two, and tokens differ,
 /// PrecisionError on tokens that are not finite.
 template <class ZDerived>
 [[nodiscard]] ClassSeparation class_separation(const Eigen::MatrixBase<ZDerived>& tokens,
@@ -75,7 +79,7 @@ template <class ZDerived>
   using S = typename ZDerived::Scalar;
   check_size("class separation: classes", static_cast<Index>(classes.size()), tokens.cols());
   const Matrix<S> z = tokens;
-  if (!z.allFinite()) throw PrecisionError("class separation: expected finite tokens, found others");
+  check_finite("class separation: tokens", z);
   return {detail::separation<S>(z, classes, threads), detail::nearest_neighbour_share<S>(z, classes, threads)};
 }
 

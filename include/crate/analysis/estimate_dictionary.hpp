@@ -80,7 +80,7 @@ template <Scalar S>
 }  // namespace detail
 
 /// The eigenvectors of Z Z^T by falling eigenvalue, d x d: the dictionary of plain principal component analysis.
-/// Throws ShapeError on an empty Z, OptionError on tokens that are not finite.
+/// Throws ShapeError on an empty Z, PrecisionError on tokens that are not finite.
 template <class ZDerived>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> principal_directions(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                      Threads& threads) {
@@ -106,7 +106,8 @@ template <class ZDerived>
   if (tokens.size() == 0) throw ShapeError("dictionary estimation: expected tokens, found none");
   const auto [z, exponent] = detail::scaled_tokens<S>(tokens);
   const auto energy = static_cast<double>(z.squaredNorm());
-  check_option(energy > 0, "tokens of finite, positive energy", energy);
+  if (!(energy > 0))
+    throw OptionError("dictionary estimation: expected tokens that are not all zero, found only zeros");
   Matrix<S> dictionary = principal_directions(z, threads);
 
   // An atom that no token uses is not determined by Z A^T; this much inertia leaves it where it is.

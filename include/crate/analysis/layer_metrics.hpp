@@ -164,7 +164,11 @@ class LayerMeter {
   void measure_entering(std::size_t index, const HalfStep<S>& step) {
     open_.reset();
     if (awaits_tokens_ && index == 0) {  // what is the latest is of the pass before
-      check_option(was_told_, concatenate("that enter() tells which tokens come to '", step.name, "'"), "no such call");
+      if (!was_told_)
+        throw OptionError(
+            concatenate("layer meter: expected a call of enter(tokens) before this pass of a block or stack, "
+                        "whose first half-step is '",
+                        step.name, "', found none"));
       was_told_ = false;
     }
     check_size(layers_[index].name + ": tokens that come to it", latest_.cols(), step.layout.tokens());

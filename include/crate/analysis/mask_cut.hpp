@@ -160,14 +160,14 @@ template <Scalar S>
 /// tau = 0.15 as in arXiv 2308.16271, without the conditional random field that smooths masks there.
 /// An image whose patches are all alike, or all unlike, has no masks. Cost: of N patches O(N^2 (n + m) + N m^2) a mask
 /// and N^2 bytes, m <= N turns of an iteration, few where objects stand out. Throws ShapeError on a wrong number of
-/// patches, OptionError on an option out of range or features that are not finite.
+/// patches, OptionError on an option out of range, PrecisionError on features that are not finite.
 template <class FDerived>
 [[nodiscard]] std::vector<Mask> mask_cut(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
                                          const MaskCutOptions& options = {}) {
   options.check();
   check_size("mask cut: patches", features.cols(), rows * columns);
   const Matrix<double> f = features.template cast<double>();
-  check_option(f.allFinite(), "features that are finite", "others");
+  check_finite("mask cut: features", f);
   std::vector<Index> left(static_cast<std::size_t>(f.cols()));
   std::iota(left.begin(), left.end(), Index{0});
   std::vector<Mask> masks;

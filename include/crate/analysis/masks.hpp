@@ -44,13 +44,14 @@ template <class Derived>
 
 /// The largest entries of a map that together hold at least this share of its sum, and no more of them than that takes;
 /// of equal entries those earlier in a column, and in earlier columns. None of a map of zeros. Attention maps are
-/// published so, with the share 0.6. Throws OptionError unless 0 <= share <= 1 and entries are finite and not negative.
+/// published so, with the share 0.6. Throws OptionError unless 0 <= share <= 1 and entries are not negative,
+/// PrecisionError on entries that are not finite.
 template <class Derived>
 [[nodiscard]] Mask top_mass(const Eigen::DenseBase<Derived>& map, double share = 0.6) {
   check_option(share >= 0 && share <= 1, "share of the mass in [0, 1]", share);
   const Matrix<double> values = map.derived().template cast<double>();
-  check_option(values.size() == 0 || (values.allFinite() && values.minCoeff() >= 0),
-               "a map of finite entries that are not negative", "others");
+  check_finite("map of masses", values);
+  if (values.size() > 0) check_option(values.minCoeff() >= 0, "a map without negative entries", values.minCoeff());
   std::vector<Index> order(static_cast<std::size_t>(values.size()));
   std::iota(order.begin(), order.end(), Index{0});
   const auto value = [&](Index i) { return values.reshaped()(i); };

@@ -29,14 +29,14 @@ struct PrincipalComponents {
 };
 
 /// The first c components: eigenvectors of (F - m 1^T) (F - m 1^T)^T / N. Cost: O(N n^2 + n^3). Throws ShapeError on no
-/// features, OptionError unless 1 <= c <= n and the features are finite.
+/// features, OptionError unless 1 <= c <= n, PrecisionError on features that are not finite.
 template <class FDerived>
 [[nodiscard]] PrincipalComponents principal_components(const Eigen::MatrixBase<FDerived>& features, Index count) {
   check_not_empty("principal components: features", features);
   const Index n = features.rows();
   check_option(count >= 1 && count <= n, concatenate("principal components from 1 to ", n), count);
   const Matrix<double> f = features.template cast<double>();
-  check_option(f.allFinite(), "features that are finite", "others");
+  check_finite("principal components: features", f);
   PrincipalComponents result;
   result.mean = f.rowwise().mean();
   const Matrix<double> centred = f.colwise() - result.mean;
@@ -100,7 +100,8 @@ template <class Derived>
 /// The sign of the first component is that by which patches at the images' borders score lower. Images whose patches
 /// are all alike have no foreground; components beyond the rank of the features colour nothing. Source: arXiv
 /// 2308.16271, which thresholds the first component and colours the next three. Throws ShapeError unless there are
-/// whole images of at least 4 features, OptionError on a threshold outside [0, 1] or features that are not finite.
+/// whole images of at least 4 features, OptionError on a threshold outside [0, 1], PrecisionError on features that
+/// are not finite.
 template <class FDerived>
 [[nodiscard]] ComponentPicture component_picture(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
                                                  double threshold = 0.5) {

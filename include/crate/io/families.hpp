@@ -57,15 +57,16 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
   { F::smallest_like(model) } -> std::same_as<typename F::Options>;
 };
 
-/// Families of models of images, and of text. A family whose marker another family's models have, too, stands behind
-/// that one, or both say by `fits` which weights are theirs.
+/// Families of models of images, of those that predict the next token of a text, and of all models of text. If the
+/// models of family B have the marker of family A, too, B is listed before A, or both have a `fits`.
 using ImageFamilies =
     std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
                CrateMaskedClassifierFamily, TransformerClassifierFamily, TransformerMaskedAutoencoderFamily>;
-using TextFamilies =
-    std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily, CrateAlphaLanguageModelFamily,
-               TransformerLanguageModelFamily, CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,
-               TransformerMaskedLanguageModelFamily, TransformerSentenceClassifierFamily>;
+using LanguageModelFamilies = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily,
+                                         CrateAlphaLanguageModelFamily, TransformerLanguageModelFamily>;
+using TextFamilies = decltype(std::tuple_cat(
+    LanguageModelFamilies(), std::tuple<CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,
+                                        TransformerMaskedLanguageModelFamily, TransformerSentenceClassifierFamily>()));
 using Families = decltype(std::tuple_cat(ImageFamilies(), TextFamilies()));
 
 namespace detail {

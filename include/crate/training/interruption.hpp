@@ -57,7 +57,7 @@ class Interruption {
   /// To whoever pressed the key: the step at hand may take a while.
   static void say_so([[maybe_unused]] int signal) {
 #if defined(__unix__) || defined(__APPLE__)
-    constexpr std::string_view sentence = "\nending after this step; once more ends at once\n";
+    constexpr std::string_view sentence = "\nstopping after this step; press Ctrl-C again to stop immediately\n";
     [[maybe_unused]] ssize_t written = 0;  // where nobody reads, nothing can be done
     if (signal == SIGINT) written = ::write(STDERR_FILENO, sentence.data(), sentence.size());
 #endif

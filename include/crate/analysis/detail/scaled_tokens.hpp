@@ -8,18 +8,18 @@
 
 namespace crate::detail {
 
-/// Tokens times the power of two 2^-exponent that brings their largest coordinate between 1/2 and 1: exact, but for
-/// coordinates that are nothing beside it, and their squares neither overflow nor underflow.
+/// Tokens times the power of two 2^-exponent that brings their largest coordinate between 1/2 and 1. Exact, except for
+/// coordinates negligible compared with the largest; squares can neither overflow nor underflow.
 template <Scalar S>
 struct ScaledTokens {
   Matrix<S> tokens;
   int exponent = 0;
 };
 
-/// Throws OptionError on tokens that are not finite. All zero stay so.
+/// Throws PrecisionError on tokens that are not finite. All zero stay so.
 template <Scalar S>
 [[nodiscard]] ScaledTokens<S> scaled_tokens(Matrix<S> tokens) {
-  check_option(tokens.allFinite(), "tokens of finite, positive energy", "others");
+  check_finite("tokens", tokens);
   ScaledTokens<S> result;
   std::frexp(tokens.cwiseAbs().maxCoeff(), &result.exponent);
   const int back = -result.exponent;

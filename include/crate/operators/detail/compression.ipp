@@ -301,7 +301,7 @@ template <crate::Scalar S>
 /// largest_kappa of U = `bases` on subspaces of dimension p.
 template <crate::Scalar S>
 [[nodiscard]] double largest_kappa_of(const Matrix<S>& bases, const RateScale& scale) {
-  if (!bases.allFinite()) throw PrecisionError("largest kappa: expected subspaces of finite numbers, found others");
+  check_finite("largest kappa: subspaces", bases);
   const S size = bases.cwiseAbs().maxCoeff();
   if (size == 0) return std::numeric_limits<double>::infinity();
   const Matrix<S> unit = bases / size;

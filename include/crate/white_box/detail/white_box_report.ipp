@@ -23,9 +23,9 @@ namespace detail {
   std::vector<Index> sorted = classes;
   std::sort(sorted.begin(), sorted.end());
   const auto distinct = std::unique(sorted.begin(), sorted.end()) - sorted.begin();
-  if (distinct == 1) return "Classes are not compared: all tokens are of one.";
+  if (distinct == 1) return "Classes are not compared: all tokens have the same class.";
   if (distinct == static_cast<std::ptrdiff_t>(classes.size()))
-    return "Classes are not compared: no two tokens are of one.";
+    return "Classes are not compared: no two tokens have the same class.";
   return {};
 }
 

@@ -94,7 +94,8 @@ class CsvReader {
     const std::size_t counted = counted_columns(first);
     if (counted == 1 && !second.empty())
       throw error("line ", line, ": ", first.size() > 1 ? "its only number is" : "it is",
-                  " the number of its column, from 0, ", "which may name it or be a token; say which (header)");
+                  " the number of its column, from 0: a name or part of a token? Use --header yes or no "
+                  "(CsvOptions::header)");
     return counted > 1;
   }
 
@@ -194,7 +195,8 @@ class CsvReader {
     if (nameless && columns_[0].counts) return true;
     if (nameless)
       throw error(
-          "column 1 has no name, as the index of the lines has none, but numbers with a point: say which (index)");
+          "column 1 has no name, like an index, but numbers with a decimal point: use --index yes or no "
+          "(CsvOptions::index)");
     if (!columns_[0].from_zero && !columns_[0].from_one) return false;
     std::string name = named_ ? names_[0] : std::string();
     std::transform(name.begin(), name.end(), name.begin(),
@@ -205,7 +207,7 @@ class CsvReader {
     if (lines_ < (named_ ? 2 : 3)) return false;
     throw error(column_name(0), " counts the lines, ", columns_[0].from_zero ? 0 : 1, ", ",
                 columns_[0].from_zero ? 1 : 2,
-                ", ...: it may be their index or a coordinate; say which (index), or choose columns");
+                ", ...: an index or a coordinate? Use --index yes or no (CsvOptions::index), or choose columns");
   }
 
   [[nodiscard]] std::vector<std::size_t> coordinates() {
