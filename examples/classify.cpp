@@ -108,8 +108,8 @@ Index classify_all(const auto& model, const Pictures& pictures, const Options& o
   return unreadable;
 }
 
-/// Folds the model if there are enough pictures: folding takes as long as about ten of them, and halves the time of each.
-/// Never for scored pictures, so that the accuracy equals that of the training exactly.
+/// Folds the model if there are enough pictures: folding takes as long as about ten of them, and halves the time of
+/// each. Never for scored pictures, so that the accuracy equals that of the training exactly.
 template <class Block, class Embedding>
 Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
   if (!model.about.head_is_trained)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Converts text to the ids of tokens and back, with the tokenisers of GPT-2, RoBERTa and BERT, with bytes, characters, or
-// a byte-pair encoding that is learned here.
+// Converts text to the ids of tokens and back, with the tokenisers of GPT-2, RoBERTa and BERT, with bytes, characters,
+// or a byte-pair encoding that is learned here.
 
 #include <charconv>
 #include <cstdio>

@@ -63,8 +63,8 @@ inline void append_line(Sentences& sentences, std::string_view line, bool has_ta
 
 }  // namespace detail
 
-/// The sentences of a file, one per line: SENTENCE<tab>CLASS, as in GLUE, or without any tab CLASS<space>SENTENCE, as in
-/// the stsa files. `header` says whether the first line names the columns: "yes", "no", or "auto": if there are tabs,
+/// The sentences of a file, one per line: SENTENCE<tab>CLASS, as in GLUE, or without any tab CLASS<space>SENTENCE, as
+/// in the stsa files. `header` says whether the first line names the columns: "yes", "no", or "auto": if there are tabs,
 /// and it is "sentence TAB label" or its class is no number, none of the known ones and of no other line.
 /// Throws FileError on a line that is neither.
 [[nodiscard]] inline Sentences read_labelled_sentences(const std::string& path, std::string_view header,

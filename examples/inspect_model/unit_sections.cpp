@@ -175,7 +175,8 @@ void steer_predictor(FolderAndPage& out, const std::string& half_step, const Ima
 std::vector<std::vector<Index>> given_prompts(const std::optional<crate::Tokeniser>& tokeniser,
                                               const ShowOptions& options) {
   if (!options.prompts.empty() && !tokeniser)
-    throw crate::OptionError("option --prompt: expected a tokeniser next to the weights, or --tokeniser, found neither");
+    throw crate::OptionError(
+        "option --prompt: expected a tokeniser next to the weights, or --tokeniser, found neither");
   std::vector<std::vector<Index>> prompts;
   for (const std::string& prompt : options.prompts) {
     const std::vector<crate::TokenId> ids = tokeniser->encode_with_special_tokens(prompt);

@@ -45,7 +45,8 @@ inline void check_prompt(const crate::Tokeniser& tokeniser, const SampleOptions&
   }
 }
 
-/// Continues the prompt and prints all of it, indented. When the context is full, the first half of the text is dropped.
+/// Continues the prompt and prints all of it, indented. When the context is full, the first half of the text is
+/// dropped.
 template <class Model>
 void print_sample(const Model& model, const crate::Tokeniser& tokeniser, const SampleOptions& o, std::uint64_t seed,
                   crate::Threads& threads) {

@@ -228,6 +228,17 @@ def check_tokeniser_stays(folder, bert):
           and content(f"{checkpoint}.tokeniser/kind") == b"bert\n", seen)
 
 
+def check_help():
+    """--help names what --resume may change as the program decides it, and the exit codes."""
+    for program, names in (("classify_text", "--train, --test, --header, --output, --history, --epochs, "),
+                           ("train_language_model", "--text, --validation, --validation-windows, --output, ")):
+        status, seen = run(program, "--help")
+        words = " ".join(seen.split())
+        check(f"{program} --help names what --resume may change", status == 0 and f"only these may be changed: {names}" in words, seen)
+        check(f"{program} --help names the exit codes",
+              "Exit code: 0 success, 1 error, 2 wrong command line, 130 interrupted." in words, seen)
+
+
 def check_classifiers(folder):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *GOOD, *BAD, *THINGS]
     os.makedirs(f"{folder}/words")
@@ -306,6 +317,7 @@ def main():
         check_keeps_tokeniser(folder, text)
         check_texts(folder, text)
         check_classifiers(folder)
+        check_help()
     sys.exit(end())
 
 
