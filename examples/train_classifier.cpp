@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Trains an image classifier on data sets in the format of MNIST, CIFAR-10 or folders of pictures: from scratch, or with
-// a new head from other weights, also those of a masked autoencoder.
+// Trains an image classifier on data sets in the format of MNIST, CIFAR-10 or folders of pictures: from scratch, or
+// with a new head from other weights, also those of a masked autoencoder.
 
 #include <CLI/CLI.hpp>
 #include <cstdio>

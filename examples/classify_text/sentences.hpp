@@ -64,9 +64,9 @@ inline void append_line(Sentences& sentences, std::string_view line, bool has_ta
 }  // namespace detail
 
 /// The sentences of a file, one per line: SENTENCE<tab>CLASS, as in GLUE, or without any tab CLASS<space>SENTENCE, as
-/// in the stsa files. `header` says whether the first line names the columns: "yes", "no", or "auto": if there are tabs,
-/// and it is "sentence TAB label" or its class is no number, none of the known ones and of no other line.
-/// Throws FileError on a line that is neither.
+/// in the stsa files. `header` says whether the first line names the columns: "yes", "no", or "auto": if there are
+/// tabs, and it is "sentence TAB label" or its class is not a number, not a known one and in no other line.
+/// Throws FileError on a line of another form.
 [[nodiscard]] inline Sentences read_labelled_sentences(const std::string& path, std::string_view header,
                                                        const std::vector<std::string>& known = {}) {
   const std::vector<std::string> lines = crate::read_lines(path);

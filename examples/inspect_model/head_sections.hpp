@@ -92,8 +92,8 @@ inline constexpr std::string_view head_rate_caption =
     "uses all of its heads: none stays near zero, and each codes a share of its own.";
 inline constexpr std::string_view head_change_caption =
     "By how much the half with the subspaces changes that rate, in per cent of what it was: the mean over the examples "
-    "after it compared with the mean before. In a healthy CRATE most heads are negative; where a head is far above zero "
-    "its layer expands what it was to compress.";
+    "after it compared with the mean before. In a healthy CRATE most heads are negative; where a head is far above "
+    "zero its layer expands what it was to compress.";
 
 inline void show_head_lines(Page& page, const Measurement& one, const std::string& of_model) {
   using Layer = crate::LayerMetrics;

@@ -157,9 +157,9 @@ inline CLI::Option* add_choice(CLI::App& app, const std::string& option, std::st
   } catch (const CLI::Success& asked) { return app.exit(asked); } catch (const CLI::ParseError& error) {
     std::string unknown;
     for (const std::string& word : app.remaining()) unknown += " " + word;
-    (void)app.exit(unknown.empty() ? error
-                                   : CLI::ParseError("unknown option or argument:" + unknown,
-                                                     CLI::ExitCodes::ExtrasError));
+    (void)app.exit(unknown.empty()
+                       ? error
+                       : CLI::ParseError("unknown option or argument:" + unknown, CLI::ExitCodes::ExtrasError));
     return usage_error;
   }
 }
