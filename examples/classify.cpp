@@ -69,12 +69,13 @@ Batch read_batch(const Pictures& pictures, Index first, Index count, const auto&
   return batch;
 }
 
-/// Throws Error unless all logits are finite: then the weights are no good, or too large for floats.
+/// Throws Error unless all logits are finite: otherwise the weights are damaged, or too large for floats.
 void check_finite(const Batch& batch, const Matrix<float>& logits) {
   for (Index i = 0; i < logits.cols(); ++i)
     if (!logits.col(i).allFinite())
-      throw Error(concatenate(batch.names[static_cast<std::size_t>(i)],
-                              ": expected finite logits, found others: the weights are damaged or of another model"));
+      throw Error(concatenate(
+          batch.names[static_cast<std::size_t>(i)],
+          ": expected finite logits, found nan or infinity: the weights are damaged or belong to another model"));
 }
 
 /// Returns how many of the pictures could not be read.
@@ -107,14 +108,14 @@ Index classify_all(const auto& model, const Pictures& pictures, const Options& o
   return unreadable;
 }
 
-/// Folded where that pays: it takes as long as ten pictures in the model as published, and saves half of each. What is
-/// scored is not: then the accuracy is that of the training to the picture, whatever is rounded.
+/// Folds the model if there are enough pictures: folding takes as long as about ten of them, and halves the time of
+/// each. Never for scored pictures, so that the accuracy equals that of the training exactly.
 template <class Block, class Embedding>
 Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
   if (!model.about.head_is_trained)
     throw file_error(options.weights,
-                     "expected a trained classifier, found an encoder that was trained without labels, whose last map "
-                     "knows no classes; train_classifier --from trains one, and probe judges the features");
+                     "expected a trained classifier, found an encoder trained without labels, whose head is untrained; "
+                     "train a head with train_classifier --from, or evaluate the features with probe");
   constexpr Index worth_folding = 20;
   Threads threads(options.threads);
   const Pictures pictures(options, model.about.class_names, model.output_dim(), model.about.preprocessing.orientation,
@@ -134,12 +135,14 @@ template <class Model>
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "The most probable classes of pictures, by a CRATE, CRATE-alpha or vision transformer classifier.\n\n"
-      "Pictures are prepared as the weights' file says, or else as in the published evaluation: the shorter side\n"
-      "resized to 256/224 of the model's image, the centre cropped, the colours normalised as in ImageNet.\n"
-      "What cannot be read is reported, and the others are classified all the same. Of pictures in a folder that is\n"
-      "named after a class, and of data sets, the accuracy is printed at the end.\n");
+      "Prints the most probable classes of pictures, using a CRATE, CRATE-alpha or vision transformer classifier.\n\n"
+      "Pictures are prepared as stored with the weights; if nothing is stored, as in the published evaluation: the\n"
+      "shorter side resized to 256/224 of the model's image size, the centre cropped, the colours normalised as in\n"
+      "ImageNet. A picture that cannot be read is reported and skipped. The accuracy is printed at the end for "
+      "--data,\n"
+      "and for pictures in folders named after a class.\n");
   program_options::set_up(app, "classify");
+  program_options::add_exit_code(app, "1 also if a picture could not be read");
   examples::LoadOptionsParser model_options;
   classify::add_options(app, options, model_options);
   if (const auto ended = program_options::parse(app, count, arguments)) return *ended;

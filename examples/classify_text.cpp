@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 
-// Trains a classifier of sentences, from scratch or from a masked language model, and classifies sentences by it.
+// Trains a classifier of sentences, from scratch or from a masked language model, and classifies sentences with it.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <cstddef>
 #include <cstdio>
+#include <iostream>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -40,16 +40,24 @@ using text_program::ChosenTokeniser;
 using Classifiers = std::tuple<CrateSentenceClassifierFamily, TransformerSentenceClassifierFamily>;
 using MaskedModels = std::tuple<CrateMaskedLanguageModelFamily, TransformerMaskedLanguageModelFamily>;
 
-/// The ids of sentences, each between the tokens of its beginning and its end, the end of what is too long cut off.
+/// The ids of sentences, each between the tokens of its beginning and its end. Sentences that are too long are cut, and
+/// counted on standard error.
 std::vector<std::vector<TokenId>> encode(const std::vector<std::string>& texts, const Tokeniser& tokeniser,
                                          Index context, const std::string& path) {
   check_option(context >= 3, "context of the model >= 3, a token of a sentence between two others", context);
+  const auto most = static_cast<std::size_t>(context - 2);
+  std::size_t cut = 0;
   std::vector<std::vector<TokenId>> encoded;
   for (const std::string& text : texts) {
     std::vector<TokenId> ids = text_program::encode(tokeniser, text, path);
-    ids.resize(std::min(ids.size(), static_cast<std::size_t>(context - 2)));
+    if (ids.size() > most) ++cut;
+    ids.resize(std::min(ids.size(), most));
     encoded.push_back(in_sentence(tokeniser, std::move(ids)));
   }
+  if (cut > 0)
+    std::cerr << "classify_text: " << path << ": " << cut << " of " << texts.size() << " sentences are longer than "
+              << most << " tokens, which the model's context of " << context
+              << " has room for: the rest of them is not read\n";
   return encoded;
 }
 
@@ -96,12 +104,11 @@ Recipe recipe_of(const Bench& bench) {
 
 /// What the first line was taken for.
 void print_sentences(const char* part, const std::string& path, const Sentences& sentences) {
-  std::printf("%s sentences: %s, %s\n", part, quote(path).c_str(),
-              sentences.header
-                  ? concatenate("without its first line, which names the columns: ", quote(*sentences.header),
-                                "; --header no takes it for a sentence")
-                        .c_str()
-                  : "from its first line on");
+  std::printf(
+      "%s sentences: %s, %s\n", part, quote(path).c_str(),
+      sentences.header
+          ? concatenate("without its header ", quote(*sentences.header), " (with --header no it is a sentence)").c_str()
+          : "from its first line on");
 }
 
 void print_classes(const std::vector<std::string>& names) {
@@ -145,7 +152,7 @@ int train(const Bench& bench, Model model) {
       std::move(model), o, {.loss = {.label_smoothing = o.label_smoothing}});
   Trainer trainer(state, training, test, trainer_options(bench), threads, recipe_of(bench));
   const auto begin = [&] {
-    if (!o.checkpoint.empty()) text_program::write_beside(o.checkpoint, bench.chosen);
+    if (!o.checkpoint.empty() && o.trainer.ranks->is_first()) text_program::write_beside(o.checkpoint, bench.chosen);
     print_heading();
   };
   if (!training_program::run(trainer, state, o, training_program::length_in_epochs(o), begin, print_epoch,
@@ -219,8 +226,8 @@ int run_training(CLI::App& app, Options& o) {
   const std::vector<std::string> names = classify_text::class_names_in(training);
   classify_text::check_classes(training, names, o.train);
   const Sentences test = classify_text::read_labelled_sentences(o.test, o.header, names);
-  const ChosenTokeniser chosen =
-      goes_on ? text_program::read_tokeniser({}, o.training.checkpoint) : first_tokeniser(o, training);
+  auto beside = goes_on ? text_program::read_beside(o.training.checkpoint) : std::nullopt;
+  const ChosenTokeniser chosen = beside ? *std::move(beside) : first_tokeniser(o, training);
   auto model =
       goes_on ? *std::move(begun->model) : first_model(o, chosen.tokeniser.vocabulary_size(), std::ssize(names));
   return std::visit(
@@ -253,7 +260,7 @@ template <class Model>
 void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
   const std::vector<std::string> lines = lines_in(text_program::read_any_text(o.text));
   const std::string source = o.text == "-" ? "standard input" : o.text;
-  if (lines.empty()) throw file_error(source, "expected sentences, one a line, found none");
+  if (lines.empty()) throw file_error(source, "expected sentences, one per line, found none");
   const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context(), source), threads);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const auto own = logits.col(static_cast<Index>(i)).template cast<double>().eval();
@@ -283,12 +290,13 @@ int run_classifier(const CLI::App& app, const Options& o) {
         !detail::is_among(std::array<std::string_view, 7>{"--weights", "--text", "--test", "--header", "--tokeniser",
                                                           "--vocabulary", "--threads"},
                           option->get_name()))
-      throw OptionError(
-          concatenate("option ", option->get_name(), " would have no effect: --weights are used, not trained"));
+      throw OptionError(concatenate("option ", option->get_name(),
+                                    " would have no effect: --weights gives a classifier that is used, not trained"));
   if (o.text.empty() == o.test.empty())
-    throw OptionError("options --text and --test: expected one of them beside --weights, found both or neither");
+    throw OptionError(concatenate("options --text and --test: expected one of them with --weights, found ",
+                                  o.text.empty() ? "neither" : "both"));
   if (o.test.empty() && app.count("--header") > 0)
-    throw OptionError("option --header would have no effect: there is no --test");
+    throw OptionError("option --header would have no effect: --test is not given");
   const auto any_model = load_model<float, Classifiers>(o.weights);
   const ChosenTokeniser chosen = text_program::read_tokeniser(o.tokeniser, o.weights);
   Threads threads(o.training.threads);
@@ -304,17 +312,18 @@ int run_classifier(const CLI::App& app, const Options& o) {
 }  // namespace
 
 int main(int count, char** arguments) {
-#ifdef SIGPIPE
-  std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
-#endif
   Options options;
   CLI::App app(
-      "Trains a classifier of sentences, CRATE or transformer, from scratch or from a masked language model, or\n"
-      "classifies sentences by one.\n");
+      "Trains a classifier of sentences, CRATE or transformer, from scratch or from a masked language model; or, with\n"
+      "--weights, classifies sentences. For example:\n"
+      "  classify_text --train train.tsv --test dev.tsv --learn-vocabulary 8000 --output sentences.safetensors\n"
+      "  classify_text --weights sentences.safetensors --text reviews.txt\n");
   program_options::set_up(app, "classify_text");
   classify_text::add_options(app, options);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("classify_text", [&] {
-    return options.weights.empty() ? run_training(app, options) : run_classifier(app, options);
+  return training_program::on_all_ranks("classify_text", options.training, [&]() -> int {
+    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
+    return program_options::run("classify_text", [&] {
+      return options.weights.empty() ? run_training(app, options) : run_classifier(app, options);
+    });
   });
 }

@@ -35,8 +35,8 @@ namespace {
 
 using namespace compress_tokens;
 
-/// What was taken for what in a file of text, where it was asked about, and for who looks on; the file of tokens has it
-/// anyway.
+/// Prints how the CSV file was interpreted, if CSV options were given or the output is a terminal; tokens.safetensors
+/// records it in any case.
 void print_notes(const Source& source, const Options& options) {
   if (!options.asks_for_csv() && isatty(STDOUT_FILENO) == 0) return;
   for (const std::string& note : source.notes) std::cout << note << "\n";
@@ -48,7 +48,7 @@ void print_box(const WhiteBox& box, const std::string& origin) {
             << origin << "\n";
 }
 
-/// The white box that was written to a file, if it is one for these tokens.
+/// The white box in a file. Throws FileError unless it fits the tokens.
 WhiteBox load(const Source& source, const Options& options) {
   WhiteBox box = crate::load_white_box(options.load);
   if (box.dim() != source.tokens.rows())
@@ -81,7 +81,7 @@ void print_truth(const WhiteBox& box, const Toy& toy) {
                       toy.subspaces.head_dim());
 }
 
-/// What the white box makes of the tokens.
+/// The results of the white box on the tokens.
 struct Passed {
   crate::WhiteBoxReport report;
   Matrix codes, decoded;
@@ -95,7 +95,7 @@ void check_finite(const crate::WhiteBoxReport& report) {
   static_cast<void>(finite("relative error of the decoded tokens", report.decoding_error));
 }
 
-/// Sends the tokens through encoder and decoder, and prints what it comes to.
+/// Sends the tokens through encoder and decoder, and prints the report.
 Passed show_pass(const WhiteBox& box, const Source& source, const Progress& progress, crate::Threads& threads) {
   progress.show("encoding and decoding");
   Passed passed;
@@ -135,7 +135,7 @@ void show_truth(const Toy& toy, const WhiteBox& box, const Passed& untrained, co
   std::cout << words_on_effects(effects);
 }
 
-/// For each class, the subspace that most of its tokens have most to do with.
+/// Prints for each class the subspace that most of its tokens belong to.
 void print_labels(const Labels& labels, const std::vector<Index>& membership, Index subspaces) {
   const auto classes = static_cast<Index>(labels.classes.size());
   Matrix counts = Matrix::Zero(subspaces, classes);
@@ -153,12 +153,13 @@ void print_labels(const Labels& labels, const std::vector<Index>& membership, In
 
 void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& source, const std::string& coder) {
   const auto decibels = [&](const CodedTokens& coded) { return source.decibels(coded.squared_error(source.tokens)); };
-  std::cout << "\nrate and error of an actual code: codes rounded to steps of precision sqrt(12/d), entropy of each "
-               "coordinate\n"
-            << "  (by " << coder << ";\n"
-            << (source.photograph ? "   bits a pixel and PSNR; " : "   bits a token and signal to error in dB; ")
-            << "bases, mean and tables not counted for any method)\n"
-            << "  precision     bits   white box        PCA   PCA with the same threshold\n";
+  std::cout
+      << "\ncost of storing the codes: entries rounded to multiples of precision * sqrt(12/d), bits = entropy per "
+         "coordinate\n"
+      << "  (with " << coder << ";\n"
+      << (source.photograph ? "   bits per pixel and PSNR; " : "   bits per token and signal to error in dB; ")
+      << "without bases, mean and tables for any method)\n"
+      << "  precision     bits   white box        PCA   PCA with the same threshold\n";
   for (const TradeOffPoint& point : points)
     std::cout << text("  %9.4g%9.3f  %7.2f dB %7.2f dB  %7.2f dB\n", point.precision,
                       finite("bits of the code", point.white_box.bits / source.rate_units()),
@@ -166,15 +167,15 @@ void print_trade_off(const std::vector<TradeOffPoint>& points, const Source& sou
                       finite("error of PCA", decibels(point.pca)),
                       finite("error of PCA with the same threshold", decibels(point.pca_thresholded)));
   const double basis_bits = 8 * std::pow(static_cast<double>(source.tokens.rows()), 2);
-  std::cout << text("to send the d x d basis of either method as well, 8 bits a number, would add %.2f bits a %s\n",
+  std::cout << text("the d x d basis, at 8 bits per number, would add %.2f bits per %s to either method\n",
                     basis_bits / source.rate_units(), source.photograph ? "pixel" : "token");
 }
 
-/// The user's own tokens: bits and error of an actual code, beside principal component analysis.
+/// For tokens from a file: bits and error of an actual code, compared with principal component analysis.
 std::vector<TradeOffPoint> show_trade_off(const Source& source, const WhiteBox& box, const Options& options,
                                           const Progress& progress, crate::Threads& threads) {
   const double stated = code_precision(box, source);
-  progress.show("fitting a white box to code by");
+  progress.show("fitting a white box for coding");
   const bool is_loaded = !options.load.empty();
   const WhiteBox coder = is_loaded ? box : fit_to_code(source.tokens, stated, options.seed, threads);
   const auto coder_at = [&](double precision) {
@@ -186,9 +187,9 @@ std::vector<TradeOffPoint> show_trade_off(const Source& source, const WhiteBox& 
       });
   progress.clear();
   print_trade_off(points, source,
-                  is_loaded ? "the white box as it was loaded"
-                            : "a white box with a dictionary for each precision, and small steps, since to undo\n"
-                              "   large ones makes rounding errors larger");
+                  is_loaded ? "the white box as loaded"
+                            : "a white box with a dictionary for each precision, and small steps, because\n"
+                              "   undoing large ones amplifies rounding errors");
   return points;
 }
 
@@ -218,7 +219,7 @@ void write_trade_off(const std::vector<TradeOffPoint>& points, const Source& sou
     }
     return result;
   };
-  plots::write_svg(folder.file("trade_off.svg", "error against bits, beside principal component analysis (PCA)"),
+  plots::write_svg(folder.file("trade_off.svg", "error against bits, compared with principal component analysis (PCA)"),
                    trade_off_plot({curve("white box", &TradeOffPoint::white_box), curve("PCA", &TradeOffPoint::pca),
                                    curve("PCA with the same threshold", &TradeOffPoint::pca_thresholded)},
                                   source.photograph ? "pixel" : "token"));
@@ -228,18 +229,18 @@ void write_photographs(const CodedTokens& coded, const Source& source, const Tok
                        OutputFolder& folder) {
   const crate::Image decoded = source.photograph->picture(coded.decoded);
   plots::write_svg(
-      folder.file("reconstruction.svg", "the photograph, what was decoded of it, and the subspaces of its patches"),
+      folder.file("reconstruction.svg", "the photograph, its reconstruction, and the subspaces of its patches"),
       photograph_row(source.photograph->picture(source.tokens), decoded, coded.bits / source.rate_units(), subspaces,
                      source.photograph->grid));
   crate::write_png(folder.file("decoded.png", "the decoded photograph alone"), decoded);
 }
 
-/// What a run comes to.
+/// The results of a run.
 struct Outcome {
   const WhiteBox& box;
   const Passed& passed;
   std::vector<Index> membership;
-  std::vector<TradeOffPoint> points;  ///< none of the toy
+  std::vector<TradeOffPoint> points;  ///< empty for the toy
 };
 
 void write_files(const Source& source, const Outcome& outcome, OutputFolder& folder) {
@@ -247,7 +248,7 @@ void write_files(const Source& source, const Outcome& outcome, OutputFolder& fol
   plots::write_svg(
       folder.file("similarity.svg", "|cosine| between tokens, before and after"),
       similarity_plot(source.tokens, outcome.passed.codes, groups_of(source, outcome.membership, subspaces)));
-  plots::write_svg(folder.file("layers.svg", "the table of layers: rates, what subspaces save, non-zeros"),
+  plots::write_svg(folder.file("layers.svg", "the table of layers as a plot: rates, savings, non-zeros"),
                    layer_figure(outcome.passed.report));
   if (!outcome.points.empty()) write_trade_off(outcome.points, source, folder);
   if (source.photograph)
@@ -256,14 +257,15 @@ void write_files(const Source& source, const Outcome& outcome, OutputFolder& fol
   TokensFile{source.tokens,      outcome.passed.codes, outcome.passed.decoded,
              outcome.membership, source.labels,        source.notes}
       .write(folder.file("tokens.safetensors", "tokens, codes, decoded tokens, and the subspace of each"));
-  crate::save_white_box(folder.file("white_box.safetensors", "the white box, for other tokens: --load"), outcome.box);
+  crate::save_white_box(folder.file("white_box.safetensors", "the white box, for use on other tokens with --load"),
+                        outcome.box);
 }
 
 void run(const Options& options) {
   const Progress progress;
   crate::Threads threads(options.threads);
   const Source source = load_source(options);
-  OutputFolder folder(options.output);
+  OutputFolder folder(options.output, {options.input, options.load});
 
   std::cout << source.description << "\n";
   print_notes(source, options);

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -35,12 +36,12 @@ void print_tensors(const TensorTable& table) {
   std::printf("%zu tensors, %.2f MB\n", table.tensors().size(), bytes / 1e6);
 }
 
-/// What a model of this library's files expects of pictures, and how it calls its classes.
+/// How the model expects pictures to be prepared, and the names of its classes.
 void print_input(const TensorTable& table) {
   const auto number = [&](std::string_view key) { return detail::number_in_metadata<Index>(table, key); };
   const auto channels = number("crate.channels");
   if (!channels) {
-    std::printf("pictures   the file says nothing of them: prepared as in the published evaluation\n");
+    std::printf("pictures   not in the file; the published evaluation is assumed\n");
     return;
   }
   const ImagePreprocessing input = detail::preprocessing_in_metadata(table, *channels);
@@ -74,7 +75,7 @@ bool reads_pictures(std::string_view family) {
   return reads;
 }
 
-/// The family and what its tensors do not tell, as far as the file does.
+/// Prints the family and the settings that the file records.
 void print_model(const TensorTable& table, std::string_view family) {
   const auto text = [&](std::string_view key) {
     const std::string* const found = table.find_metadata(key);
@@ -94,25 +95,22 @@ void print_model(const TensorTable& table, std::string_view family) {
 
 /// Throws unless the tensors are those of a model.
 void check_model(const TensorTable& table, const LoadOptions& options) {
-  std::visit([](const auto& model) { std::printf("%td parameters, as the model has\n", parameter_count(model)); },
-             any_model_from<float>(table, options));
+  std::visit(
+      [](const auto& model) {
+        std::printf("checked: the tensors form a model of %td parameters\n", parameter_count(model));
+      },
+      any_model_from<float>(table, options));
 }
 
-/// Whether the heads, without which there is no model, are given or in the file.
+/// Whether the number of heads, without which there is no model, is given or in the file.
 bool is_model(const TensorTable& table, const LoadOptions& options) {
   return options.heads || table.find_metadata("crate.heads") != nullptr ||
          table.find_metadata("model_args.n_head") != nullptr;
 }
 
-/// The tensors as they are; as a model with its sizes and settings if the heads are known.
+/// The tensors as they are; as a model with its sizes and settings if the number of heads is known.
 void write(const std::string& output, const TensorTable& table, const LoadOptions& options) {
-  if (!is_model(table, options)) {
-    if (options.fit || options.orientation || options.normalisation || options.class_names)
-      throw OptionError(
-          "options --fit, --mean, --deviation and --names: expected --heads beside them, without which "
-          "no model can be written");
-    return write_safetensors(output, table.tensors(), table.metadata());
-  }
+  if (!is_model(table, options)) return write_safetensors(output, table.tensors(), table.metadata());
   if (holds_doubles(table))
     std::visit([&](const auto& model) { save_model(output, model); }, any_model_from<double>(table, options));
   else
@@ -131,7 +129,7 @@ void copy_tokeniser(const std::string& input, const std::string& output, const T
       text_program::write_beside(output, *tokeniser);
       std::printf(", their tokeniser to %s", to.c_str());
     } else {
-      std::printf("; there is no tokeniser %s to copy beside them", from.c_str());
+      std::printf("; there is no tokeniser %s to copy", from.c_str());
     }
   }
   std::printf("\n");
@@ -142,17 +140,31 @@ void check_ending(const std::string& output) {
   const std::string ending = std::filesystem::path(output).extension().string();
   if (ending == ".pth" || ending == ".pt")
     throw OptionError(concatenate("option --output: expected a name that does not end in ", ending,
-                                  ", as safetensors are written, not a file of PyTorch; found ", quote(output)));
+                                  ", because safetensors are written, not a PyTorch file; found ", quote(output)));
 }
 
-/// Throws OptionError if options are given that mean nothing beside the others.
-void check_effects(const LoadOptions& options, bool all, bool writes) {
-  const bool of_input = options.fit || options.orientation || options.normalisation || options.class_names;
-  if (all && (of_input || options.heads || options.weights_at))
-    throw OptionError("option --all: expected without options of a model, as every tensor is written as it is");
-  if (of_input && !writes)
-    throw OptionError(
-        "options --fit, --as-stored, --mean, --deviation and --names would have no effect without --output");
+/// Whether an option describes the model, and not the files.
+bool describes_model(std::string_view option) {
+  return !detail::is_among(std::array<std::string_view, 4>{"--input", "--output", "--all", "--weights-at"}, option);
+}
+
+/// Throws OptionError if an option that was given has no effect next to the others.
+void check_effects(const CLI::App& app, bool all, bool writes) {
+  program_options::check_effects(app, [&](std::string_view option) -> std::string_view {
+    constexpr std::array<std::string_view, 5> of_input = {"--fit", "--as-stored", "--mean", "--deviation", "--names"};
+    if (all && (describes_model(option) || option == "--weights-at")) return "--all takes every tensor as it is";
+    return !writes && detail::is_among(of_input, option) ? "--output is not given" : "";
+  });
+}
+
+/// Throws OptionError if an option describes the model, but the number of heads is not known.
+void check_is_model(const CLI::App& app, const TensorTable& table, const LoadOptions& options) {
+  if (is_model(table, options)) return;
+  program_options::check_effects(app, [](std::string_view option) -> std::string_view {
+    return describes_model(option) ? "neither --heads nor the file gives the number of heads, without which the "
+                                     "tensors are copied as they are"
+                                   : "";
+  });
 }
 
 }  // namespace
@@ -163,25 +175,26 @@ int main(int count, char** arguments) {
   examples::LoadOptionsParser model_options;
   CLI::App app(
       "Lists the tensors of a PyTorch (.pth) or safetensors file and, if --output is given, writes its weights as\n"
-      "safetensors. Weights are found inside nested dictionaries, and prefixes such as `module.` taken off;\n"
-      "--weights-at chooses among several.\n"
-      "With --heads, and of files that carry them, they are checked to be a model's, and the file written carries its\n"
-      "sizes and what it expects of pictures, so that it loads without options. The checkpoint of a training is read\n"
-      "too.\n");
+      "safetensors. Weights inside nested dictionaries are found, and prefixes such as `module.` removed; if there "
+      "are\n"
+      "several sets of weights, --weights-at chooses one.\n"
+      "If the number of heads is known, from --heads or the file, the program checks that the weights form a model,\n"
+      "and stores its sizes and the preparation of pictures in the output, so that it loads without options.\n"
+      "Checkpoints of the training programs can be read, too.\n");
   program_options::set_up(app, "convert_weights");
   program_options::begin_group(app, "Files");
   app.add_option("--input,input", input, "PyTorch or safetensors file")->required()->type_name("FILE");
   app.add_option("--output", output, "safetensors file to write [none]")->type_name("FILE");
-  app.add_flag("--all", all, "list and write every tensor under its full name, not the weights alone");
-  program_options::begin_group(app, "The model, where its file does not tell");
+  app.add_flag("--all", all, "list and write every tensor of the file under its full name, not only the weights");
+  program_options::begin_group(app, "Model, where the file does not determine it");
   model_options.add_sizes(app);
-  program_options::begin_group(app, "What the model expects of pictures, for the file that is written");
+  program_options::begin_group(app, "Preparation of pictures, stored in the output");
   model_options.add_input(app);
   model_options.add_gelu(app);
   if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
   return program_options::run("convert_weights", [&] {
     const LoadOptions options = model_options.parsed();
-    check_effects(options, all, !output.empty());
+    check_effects(app, all, !output.empty());
     if (!output.empty()) {
       check_ending(output);
       examples::check_output(output, {input});
@@ -189,7 +202,8 @@ int main(int count, char** arguments) {
     const TensorTable table = all ? read_tensors(input) : read_weights(input, options.weights_at);
     print_tensors(table);
     if (const auto family = family_name(table); family && !all) print_model(table, *family);
-    if (output.empty() && options.heads) check_model(table, options);
+    if (!all) check_is_model(app, table, options);
+    if (output.empty() && !all && is_model(table, options)) check_model(table, options);
     if (output.empty()) return 0;
     if (all)
       write_safetensors(output, table.tensors(), table.metadata());

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-// Goes on with a text by a language model, and shows it as it is written.
+// Continues a text with a language model, and prints it as it is generated.
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -27,15 +26,12 @@ using namespace crate;
 using ::generate::Options;
 using Clock = std::chrono::steady_clock;
 
-using LanguageModelFamilies = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily,
-                                         CrateAlphaLanguageModelFamily, TransformerLanguageModelFamily>;
-
 void show(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     throw Error("standard output cannot be written");
 }
 
-/// The text that becomes of a prompt: whole characters, up to a stop string.
+/// A prompt and its continuation: whole characters, up to a stop string.
 class WrittenText {
  public:
   WrittenText(const Tokeniser& tokeniser, const Options& options, std::string prompt)
@@ -61,13 +57,17 @@ class WrittenText {
   std::string text_;
 };
 
-/// Ids of each prompt. Throws OptionError on one without any.
+/// Ids of each prompt. Throws OptionError on one without any, or with characters that the tokeniser does not have.
 std::vector<std::vector<Index>> encode(const Tokeniser& tokeniser, const std::vector<std::string>& prompts) {
   std::vector<std::vector<Index>> ids;
-  for (const std::string& prompt : prompts) {
-    const std::vector<TokenId> encoded = tokeniser.encode_with_special_tokens(prompt);
-    if (encoded.empty()) throw OptionError("option --prompt: expected at least 1 token, found an empty text");
-    ids.emplace_back(encoded.begin(), encoded.end());
+  try {
+    for (const std::string& prompt : prompts) {
+      const std::vector<TokenId> encoded = tokeniser.encode_with_special_tokens(prompt);
+      if (encoded.empty()) throw OptionError("option --prompt: expected at least 1 token, found an empty text");
+      ids.emplace_back(encoded.begin(), encoded.end());
+    }
+  } catch (const VocabularyError& error) {
+    throw OptionError(concatenate("prompt ", ids.size() + 1, ": ", error.what()));
   }
   return ids;
 }
@@ -80,8 +80,8 @@ std::string read_prompt(const std::string& path) {
   return text;
 }
 
-/// How many tokens are to be written to each prompt: those asked for or, without a number, as many as fit into the
-/// context behind the longest. Throws OptionError where the context has no room for them and may not slide.
+/// How many tokens to generate for each prompt: --tokens or, without it, as many as fit into the context after the
+/// longest prompt. Throws OptionError if the context has no room for them and --slide is 0.
 Index tokens_to_write(const Options& options, const std::vector<std::vector<Index>>& prompts, Index context) {
   const Index wanted = options.tokens.value_or(options.generation.tokens);
   if (options.generation.slide > 0) return wanted;
@@ -89,11 +89,12 @@ Index tokens_to_write(const Options& options, const std::vector<std::vector<Inde
                                         [](const auto& a, const auto& b) { return a.size() < b.size(); });
   const Index length = std::ssize(*longest), room = context - length + 1;  // the last token is not read
   if (room >= 1 && (!options.tokens || wanted <= room)) return std::min(wanted, room);
-  const std::string found = room < 1 ? "" : concatenate(" and --tokens ", wanted, ", of which ", room, " fit");
+  const std::string found =
+      room < 1 ? "" : concatenate("; of --tokens ", wanted, " only ", room, room == 1 ? " fits" : " fit");
   throw OptionError(concatenate(
       "prompt ", longest - prompts.begin() + 1, ": expected a text within the model's context of ", context,
       " tokens, found ", length, " tokens", found,
-      "; --slide N forgets the first N whenever the context is full, as in ", "--slide ", (context + 1) / 2));
+      "; --slide N drops the first N tokens whenever the context is full, as in --slide ", (context + 1) / 2));
 }
 
 /// When the prompts were passed, and how many tokens were written since.
@@ -113,7 +114,7 @@ class Speed {
       std::fprintf(stderr, "text: %td tokens, %.2f ms each (%.1f tokens/s)\n", written_,
                    1e3 * writing.count() / static_cast<double>(written_ - 1),
                    static_cast<double>(written_ - 1) / writing.count());
-    std::fprintf(stderr, "memory: %.1f MB of weights, %.1f MB kept of the tokens of a text of full length\n",
+    std::fprintf(stderr, "memory: %.1f MB of weights, %.1f MB for the token cache at full context\n",
                  1e-6 * static_cast<double>(weight_bytes), 1e-6 * static_cast<double>(cache_bytes));
   }
 
@@ -122,15 +123,12 @@ class Speed {
   Index written_ = 0;
 };
 
+using Prompts = std::vector<std::vector<Index>>;
+
 template <class Model>
-void write_texts(const Model& model, const Tokeniser& tokeniser, const Options& options, Threads& threads) {
+void write_texts(const Model& model, const Tokeniser& tokeniser, const Prompts& prompts, const GenerationOptions& how,
+                 const Options& options, Threads& threads) {
   using S = typename Model::Scalar;
-  GenerationOptions how = options.generation;
-  text_program::check_vocabulary(tokeniser, model.output_dim());
-  how.vocabulary = tokeniser.vocabulary_size();
-  if (const auto end = tokeniser.special_tokens().end_of_text; end && !options.keeps_end) how.end_tokens = {*end};
-  const std::vector<std::vector<Index>> prompts = encode(tokeniser, options.prompts);
-  how.tokens = tokens_to_write(options, prompts, context_of(model));
   const bool streams = prompts.size() == 1;
   std::vector<WrittenText> texts;
   for (const std::string& prompt : options.prompts) texts.emplace_back(tokeniser, options, prompt);
@@ -160,11 +158,17 @@ void write_texts(const Model& model, const Tokeniser& tokeniser, const Options& 
 template <class Model>
 void run(Model model, const Options& options) {
   const Tokeniser tokeniser = text_program::read_tokeniser(options.tokeniser, options.weights).tokeniser;
+  text_program::check_vocabulary(tokeniser, model.output_dim());
+  const Prompts prompts = encode(tokeniser, options.prompts);
+  GenerationOptions how = options.generation;
+  how.vocabulary = tokeniser.vocabulary_size();
+  if (const auto end = tokeniser.special_tokens().end_of_text; end && !options.keeps_end) how.end_tokens = {*end};
+  how.tokens = tokens_to_write(options, prompts, context_of(model));
   Threads threads(options.threads);
   if (options.bfloat16)
-    write_texts(fold<bfloat16>(std::move(model), &threads), tokeniser, options, threads);
+    write_texts(fold<bfloat16>(std::move(model), &threads), tokeniser, prompts, how, options, threads);
   else
-    write_texts(fold(std::move(model), &threads), tokeniser, options, threads);
+    write_texts(fold(std::move(model), &threads), tokeniser, prompts, how, options, threads);
 }
 
 }  // namespace

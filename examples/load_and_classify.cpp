@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Loads a classifier and names what is in a picture: load_and_classify [WEIGHTS HEADS PICTURE]. Published weights do
-// not tell their heads: CRATE-Tiny has 6, Small and Base 12, Large 16. Without arguments it makes weights, which know
-// nothing, and a picture.
+// not record the number of attention heads: CRATE-Tiny has 6, Small and Base 12, Large 16. Without arguments it creates
+// untrained weights and a test picture.
 
 #include <crate/crate.hpp>
 #include <crate/io/load_model.hpp>      // needs nlohmann/json
@@ -37,6 +37,10 @@ std::filesystem::path make_picture() {
 }
 
 int main(int count, char** arguments) try {
+  if (count != 1 && count != 4) {
+    std::cerr << "usage: load_and_classify [WEIGHTS HEADS PICTURE]\n";
+    return 2;
+  }
   const bool given = count == 4;
   const auto model = given ? crate::load_classifier<float>(arguments[1], {.heads = std::atoi(arguments[2])})
                            : crate::load_classifier<float>(make_weights());

@@ -12,7 +12,7 @@
 #include "crate/io/formats/text_file.hpp"
 #include "program_options/program_options.hpp"
 
-// The options of a program that tell what weights do not reveal.
+// Options for what the weights of a model do not determine.
 
 namespace examples {
 
@@ -28,14 +28,15 @@ inline std::pair<Index, Index> sides_from(const std::string& option, const std::
     if (no_width == std::errc() && after_width == end && height >= 1 && width >= 1) return {height, width};
   }
   throw crate::OptionError(
-      crate::concatenate("option ", option, ": expected HEIGHTxWIDTH, as in 224x224, found '", text, "'"));
+      crate::concatenate("option ", option, ": expected HEIGHTxWIDTH, such as 224x224, found '", text, "'"));
 }
 
 /// The option that chooses among several sets of weights in a file.
 inline void add_weights_at(CLI::App& app, std::string& weights_at) {
-  app.add_option("--weights-at", weights_at,
-                 "dict or prefix of the weights where a file holds several, as in teacher or model_ema; . is the top "
-                 "level [the only one]")
+  app.add_option(
+         "--weights-at", weights_at,
+         "which weights to take from a file that holds several: a dict or prefix, such as teacher or model_ema; "
+         "'.' for the top level [the only ones]")
       ->type_name("NAME");
 }
 
@@ -43,69 +44,69 @@ inline void add_weights_at(CLI::App& app, std::string& weights_at) {
 inline void check_pixels(const std::string& option, const std::vector<double>& numbers) {
   for (const double number : numbers)
     if (!(number >= 0 && number <= 1))
-      throw crate::OptionError(
-          crate::concatenate("option ", option, ": expected numbers of pixels in 0..1, found ", number));
+      throw crate::OptionError(crate::concatenate("option ", option, ": expected numbers from 0 to 1, found ", number));
 }
 
 /// Sizes of the model, as options of a command line.
 class LoadOptionsParser {
  public:
-  /// Of models that have no other size to tell.
+  /// For models without other options of size.
   void add_heads(CLI::App& app) {
-    app.add_option("--heads", options_.heads, "number of heads [as the file says, if this library wrote it]");
+    app.add_option("--heads", options_.heads,
+                   "number of attention heads; needed unless the file records it [from the file]");
     add_weights_at(app, weights_at_);
   }
 
   void add_sizes(CLI::App& app) {
     add_heads(app);
     app.add_option("--decoder-heads", options_.decoder_heads,
-                   "number of heads in the decoder of a masked autoencoder [likewise, or as in its encoder]");
-    app.add_option("--image", image_, "size of the images, as in 224x224 [as the weights tell]")
+                   "number of heads in a masked autoencoder's decoder [from the file, or as in the encoder]");
+    app.add_option("--image", image_, "size of the images, such as 224x224 [from the weights]")
         ->type_name("HEIGHTxWIDTH");
-    app.add_option("--patch", patch_, "size of the patches, as in 16x16 [square, as the weights tell]")
+    app.add_option("--patch", patch_, "size of the patches, such as 16x16 [from the weights, assuming square patches]")
         ->type_name("HEIGHTxWIDTH");
-    app.add_option("--channels", options_.channels, "channels of the images [as the weights tell]");
+    app.add_option("--channels", options_.channels, "number of channels of the images [from the weights]");
   }
 
-  /// What the model expects of pictures, and how its classes are called.
+  /// How the model expects pictures to be prepared, and the names of its classes.
   void add_input(CLI::App& app) {
-    app.add_option(
-           "--mean", mean_,
-           "of the pixels in 0..1, for each channel, as in 0.485,0.456,0.406 [as the file says, or as published]")
+    app.add_option("--mean", mean_,
+                   "mean of the pixels (0 to 1), one number per channel, such as 0.485,0.456,0.406 [from the file, or "
+                   "as published]")
         ->delimiter(',')
         ->type_name("X,X,...")
         ->allow_extra_args(false);
-    app.add_option("--deviation", deviation_, "of the pixels in 0..1, for each channel [likewise]")
+    app.add_option("--deviation", deviation_,
+                   "standard deviation of the pixels, one number per channel [from the file, or as published]")
         ->delimiter(',')
         ->type_name("X,X,...")
         ->allow_extra_args(false);
     program_options::add_choice(
         app, "--fit", fit_, {"published", "cover"},
-        "how pictures become images: published (shorter side resized to 256/224 of the image, centre cropped) or "
-        "cover (resized until they just cover the image, centre cropped) [likewise]");
-    app.add_flag(
-        "--as-stored", as_stored_,
-        "read pixels as they are stored, whatever orientation the camera noted; so did the published evaluation");
-    app.add_option("--names", names_, "file with the name of a class on each line [as the file of weights says]")
-        ->type_name("FILE");
+        "how pictures are fitted to the image size: published (resize the shorter side to 256/224 of the image size, "
+        "crop the centre) or cover (resize to just cover the image, crop the centre) [from the file, or published]");
+    app.add_flag("--as-stored", as_stored_,
+                 "ignore the orientation that a camera recorded (EXIF), as the published evaluation did");
+    app.add_option("--names", names_, "file with one class name per line [from the weights]")->type_name("FILE");
   }
 
   void add_gelu(CLI::App& app) {
     program_options::add_choice(app, "--gelu", gelu_, {"exact", "tanh"},
-                                "GELU of a GPT-2: exact or tanh [tanh in the layout of Hugging Face, else exact]");
+                                "form of GELU in GPT-2: exact or tanh [tanh for Hugging Face files, exact for others]");
   }
 
   void add_settings(CLI::App& app) {
     program_options::add_choice(app, "--pool", pooling_, {"cls", "mean"},
-                                "token that the head reads: cls (the class token) or mean [cls]");
-    app.add_option("--step-size", options_.step, "eta of ISTA [0.1]");
-    app.add_option("--lambda", options_.lambda, "lambda of ISTA [0.1; 0.5 in a masked autoencoder]");
+                                "what the head reads: cls (the class token) or mean (the mean of all tokens) [cls]");
+    app.add_option("--step-size", options_.step, "step size eta of ISTA [0.1]");
+    app.add_option("--lambda", options_.lambda, "threshold lambda of ISTA [0.1; 0.5 in a masked autoencoder]");
     app.add_option("--mask-ratio", options_.mask_ratio, "share of the patches that a masked autoencoder hides [0.75]");
     add_gelu(app);
-    app.add_flag("--normalize-pixels", normalise_pixels_, "loss against patches normalised one by one");
+    app.add_flag("--normalise-patches", normalise_pixels_,
+                 "compute a masked autoencoder's loss on patches that are each normalised to mean 0 and deviation 1");
   }
 
-  /// What the command line said. Throws OptionError on a malformed size, FileError if the names cannot be read.
+  /// The options of the command line. Throws OptionError on a malformed size, FileError if the names cannot be read.
   [[nodiscard]] crate::LoadOptions parsed() const {
     crate::LoadOptions options = options_;
     if (!image_.empty()) std::tie(options.image_height, options.image_width) = sides_from("--image", image_);
@@ -116,7 +117,8 @@ class LoadOptionsParser {
     if (!fit_.empty()) options.fit = fit_ == "cover" ? crate::PictureFit::cover : crate::PictureFit::published;
     if (as_stored_) options.orientation = crate::PixelOrientation::as_stored;
     if (mean_.empty() != deviation_.empty())
-      throw crate::OptionError("options --mean and --deviation: expected both or neither, found one");
+      throw crate::OptionError(crate::concatenate("options --mean and --deviation: expected both or neither, found ",
+                                                  mean_.empty() ? "--deviation" : "--mean", " alone"));
     check_pixels("--mean", mean_);
     check_pixels("--deviation", deviation_);
     if (!mean_.empty()) options.normalisation = crate::ImageNormalisation{mean_, deviation_};

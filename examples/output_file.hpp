@@ -21,24 +21,28 @@ inline bool same_file(const std::string& a, const std::string& b) {
   return fs::weakly_canonical(fs::absolute(a, error), error) == fs::weakly_canonical(fs::absolute(b, error), error);
 }
 
-/// Whether a file holds tensors, and not a whole training.
-inline bool holds_tensors(const std::string& path) {
+enum class FileContent { tensors, checkpoint, other };
+
+inline FileContent content_of(const std::string& path) {
   try {
-    return !crate::is_checkpoint(crate::read_safetensors(path));
-  } catch (const crate::FileError&) { return false; }
+    return crate::is_checkpoint(crate::read_safetensors(path)) ? FileContent::checkpoint : FileContent::tensors;
+  } catch (const crate::FileError&) { return FileContent::other; }
 }
 
-/// Throws FileError unless tensors can be written to `path`: tensors may be replaced, but neither what the program
-/// reads, nor the checkpoint of a training, nor anything else.
+/// Throws FileError unless tensors can be written to `path`. Tensors may be replaced, but not a file that the program
+/// reads, the checkpoint of a training, or anything else.
 inline void check_output(const std::string& path, std::initializer_list<std::string> what_is_read = {}) {
   crate::check_replaceable(path);
   for (const std::string& read : what_is_read)
     if (!read.empty() && same_file(path, read))
-      throw crate::file_error(path, "expected another file for --output than the program reads, found the same");
-  if (crate::path_exists(path) && !holds_tensors(path))
-    throw crate::file_error(path,
-                            "expected no file where --output is written, or tensors to replace that are no "
-                            "training, found something else; give another name");
+      throw crate::file_error(path, "--output names a file that the program reads; choose another name");
+  if (!crate::path_exists(path)) return;
+  const FileContent content = content_of(path);
+  if (content != FileContent::tensors)
+    throw crate::file_error(path, "--output would replace ",
+                            content == FileContent::checkpoint ? "the checkpoint of a training"
+                                                               : "a file that is not a safetensors file of tensors",
+                            "; choose another name");
 }
 
 }  // namespace examples

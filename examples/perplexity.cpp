@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// How well a language model predicts a text: nats a token, perplexity, bits a byte.
+// Measures how well a language model predicts a text: nats per token, perplexity, bits per byte.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -8,7 +8,6 @@
 #include <numbers>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -23,9 +22,6 @@ namespace {
 
 using namespace crate;
 
-using LanguageModelFamilies = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily,
-                                         CrateAlphaLanguageModelFamily, TransformerLanguageModelFamily>;
-
 struct Options {
   std::string weights, text;
   text_program::TokeniserOptions tokeniser;
@@ -38,18 +34,19 @@ void add_options(CLI::App& app, Options& o, examples::LoadOptionsParser& model) 
   app.add_option("--weights", o.weights, "safetensors or PyTorch file of a language model")
       ->required()
       ->type_name("FILE");
-  app.add_option("--text", o.text, "to be predicted; - for standard input")->required()->type_name("FILE");
+  app.add_option("--text", o.text, "text file to measure on; - for standard input")->required()->type_name("FILE");
   text_program::add_tokeniser_options(app, o.tokeniser);
   program_options::begin_group(app, "Windows");
-  app.add_option("--context", o.context, "most tokens that the model sees at a time [as many as it can]");
-  app.add_option("--stride", o.stride,
-                 "tokens from one window to the next; each is predicted from at least --context less --stride others, "
-                 "but at the beginning [half of --context]");
+  app.add_option("--context", o.context, "length of a window in tokens [the model's context]");
+  app.add_option(
+      "--stride", o.stride,
+      "distance between windows in tokens; except at the beginning of the text, each token is predicted from at "
+      "least CONTEXT - STRIDE others [half of --context]");
   app.add_option("--batch", o.batch,
-                 "windows that a thread holds at a time [up to 4, as long as their logits take less than 64 MB]")
+                 "windows that one thread processes at a time [as many as have logits of at most 64 MB, up to 4]")
       ->check(CLI::PositiveNumber);
   program_options::add_threads(app, o.threads);
-  program_options::begin_group(app, "The model, where its file does not tell");
+  program_options::begin_group(app, "Model, where the file does not determine it");
   model.add_heads(app);
   model.add_gelu(app);
 }
@@ -77,14 +74,14 @@ void measure_text(const Model& model, const Options& o) {
   Threads threads(o.threads);
   const Index batch = o.batch.value_or(windows_at_a_time(context, model.vocabulary()));
   const auto sums = text_program::measure(model, TextWindows::sliding(ids, context, stride), batch, threads);
-  std::printf("tokens predicted   %td\nnats a token       %.4f\nperplexity         %.3f\n", sums.loss.count,
+  std::printf("tokens predicted   %td\nnats per token     %.4f\nperplexity         %.3f\n", sums.loss.count,
               sums.loss.mean(), sums.perplexity());
   if (chosen.tokeniser.decode(ids) != text) {
-    std::printf("bits a byte        unknown, as the tokens do not give all bytes of the text back\n");
+    std::printf("bits per byte      unknown, because the tokens do not determine all bytes of the text\n");
     return;
   }
   const auto bytes = static_cast<double>(text.size() - chosen.tokeniser.decode({&ids[0], 1}).size());
-  std::printf("bits a byte        %.4f\n",
+  std::printf("bits per byte      %.4f\n",
               sums.loss.mean() * static_cast<double>(sums.loss.count) / bytes / std::numbers::ln2);
 }
 
@@ -93,7 +90,7 @@ void measure_text(const Model& model, const Options& o) {
 int main(int count, char** arguments) {
   Options options;
   examples::LoadOptionsParser model_options;
-  CLI::App app("Measures how well a language model predicts a text.\n");
+  CLI::App app("Measures how well a language model predicts a text, in nats per token and bits per byte.\n");
   program_options::set_up(app, "perplexity");
   add_options(app, options, model_options);
   if (const auto ended = program_options::parse(app, count, arguments)) return *ended;

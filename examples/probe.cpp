@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What the features of a frozen model are worth: how many test images nearest neighbours and two linear classifiers
-// classify correctly by them, beside the same of an untrained encoder and of the pixels.
+// Measures the features of a frozen model: how many test images nearest neighbours and two linear classifiers classify
+// correctly with them, compared with an untrained encoder and with raw pixels.
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -110,7 +110,7 @@ const char* token_text(const Model& model, FeatureToken token) {
 template <class Model>
 void print_model(const Model& model, const Images& images, const Options& options) {
   const FeatureOptions of = feature_options<Model>(options);
-  std::printf("%s, %td parameters; %s behind layer %td of %td%s; %td training and %td test images of %td classes\n",
+  std::printf("%s, %td parameters; %s after layer %td of %td%s; %td training and %td test images of %td classes\n",
               std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), token_text(model, of.token),
               of.layer == 0 ? std::ssize(model.encoder.layers) : of.layer, std::ssize(model.encoder.layers),
               of.normalised ? " and its norm" : "", images.training.size(), images.test.size(), images.classes);
@@ -128,7 +128,7 @@ probe::Scores probe_and_print(const char* name, const Options& options, Threads&
   return scores;
 }
 
-/// The same probes of what knows nothing.
+/// Probes an untrained encoder and the pixels, for comparison.
 template <class Model>
 void print_comparison(Model model, const Images& images, const Options& options, Threads& threads) {
   initialise(model, options.seed);
@@ -136,7 +136,7 @@ void print_comparison(Model model, const Images& images, const Options& options,
                         [&] { return features_of(model, images, options, threads); });
   const Index pixels = images.sets.training.pixels.rows();
   if (pixels > most_probed_pixels)
-    return void(std::printf("  %-20s %7td  more than %td are not probed\n", "pixels", pixels, most_probed_pixels));
+    return void(std::printf("  %-20s %7td  skipped: more than %td numbers\n", "pixels", pixels, most_probed_pixels));
   (void)probe_and_print("pixels", options, threads, [&] {
     return Features{labelled_pixels(images.training, images.classes, threads),
                     labelled_pixels(images.test, images.classes, threads),
@@ -183,10 +183,12 @@ int probe_features(const Options& options) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "How many test images are classified correctly by the features of a frozen model: by their nearest neighbours "
-      "among the\n"
-      "training images, by ridge regression and by logistic regression; the penalty of these is chosen on a fifth of\n"
-      "the training images. Beside it the same of an untrained encoder of this shape, and of the pixels.\n");
+      "Measures the features of a frozen model: how many test images are classified correctly by k nearest neighbours\n"
+      "among the training images, by ridge regression and by logistic regression (their penalties are chosen on a "
+      "fifth\n"
+      "of the training images). For comparison, does the same with an untrained encoder of the same shape, and with "
+      "raw\n"
+      "pixels.\n");
   program_options::set_up(app, "probe");
   examples::LoadOptionsParser model_options;
   probe::add_options(app, options, model_options);

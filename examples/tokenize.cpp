@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// From text to the ids of tokens and back, by the tokenisers of GPT-2, RoBERTa and BERT, by bytes, by characters, or by
-// a byte-pair encoding that is learned here.
+// Converts text to the ids of tokens and back, with the tokenisers of GPT-2, RoBERTa and BERT, with bytes, characters,
+// or a byte-pair encoding that is learned here.
 
 #include <charconv>
 #include <cstdio>
@@ -28,7 +28,7 @@ std::string read_input(const Options& options) {
   return text_program::read_any_text(options.input.empty() ? "-" : options.input);
 }
 
-/// On one line, separated by blanks.
+/// The ids on one line, separated by spaces.
 std::string line_of(const std::vector<TokenId>& ids) {
   std::string line;
   for (const TokenId id : ids) {
@@ -47,7 +47,7 @@ std::vector<TokenId> ids_from(std::string_view text, std::string_view source) {
     TokenId id = 0;
     const auto [end, failure] = std::from_chars(word.data(), word.data() + word.size(), id);
     if (failure != std::errc() || end != word.data() + word.size())
-      throw file_error(source, "byte ", begin, ": expected ids separated by blanks, found ", quote(word));
+      throw file_error(source, "byte ", begin, ": expected ids separated by white space, found ", quote(word));
     ids.push_back(id);
     begin = text.find_first_not_of(blanks, begin + word.size());
   }
@@ -59,14 +59,14 @@ void write_to_standard_output(std::string_view text) {
     throw Error("standard output cannot be written");
 }
 
-/// Makes a vocabulary of the text, and says on standard error how large it became.
+/// Makes a vocabulary from the text, and reports its size on standard error.
 void learn(const Options& options, std::string_view text) {
   const Tokeniser tokeniser = options.train ? Tokeniser(train_byte_level_bpe(text, {.vocabulary_size = *options.train}))
                                             : Tokeniser(CharacterTokeniser(text));
   write_tokeniser(options.output, tokeniser);
   std::cerr << "vocabulary of " << tokeniser.vocabulary_size() << " tokens written to " << options.output;
   if (options.train && tokeniser.vocabulary_size() < *options.train)
-    std::cerr << "; the text has too few repetitions for " << *options.train;
+    std::cerr << "; the text has too few repeated pairs for " << *options.train;
   std::cerr << '\n';
 }
 

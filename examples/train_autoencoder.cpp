@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Trains a masked autoencoder, CRATE-MAE or the same of ordinary transformer blocks, on MNIST and its likes, CIFAR-10
-// or folders of pictures, whose classes are not used. Shows in a picture what it makes of images of which it sees a
-// part.
+// Trains a masked autoencoder, CRATE-MAE or the same model with ordinary transformer blocks, on data sets in the format
+// of MNIST, CIFAR-10 or folders of pictures; classes are not used. Writes a picture of reconstructed test images.
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -86,7 +85,8 @@ void print_model(const Model& model, const TrainingAndTest& data) {
 
 void print_heading() {
   std::printf(
-      "\nloss of hidden patches; beside it that of predicting every pixel as the mean visible pixel of its image\n"
+      "\nloss of the hidden patches, compared with that of predicting each pixel as the mean visible pixel of its "
+      "image\n"
       "  epoch   training loss   test loss   mean pixel   ratio   seconds\n");
 }
 
@@ -97,13 +97,11 @@ void print_epoch(const EpochReport<MaskedAutoencodingMeasures>& report) {
   std::fflush(stdout);
 }
 
-void print_grid(const std::string& path, bool lent) {
+void print_grid(const std::string& path, bool is_normalised) {
   if (path.empty()) return;
-  std::printf("\n%s shows the first test images, their visible patches, and the hidden ones as predicted\n",
-              path.c_str());
-  if (lent)
-    std::printf(
-        "the model predicts normalised patches: in the picture each has its true mean and deviation, lent to it\n");
+  std::printf("\n%s shows the first test images, their visible patches, and the reconstruction\n", path.c_str());
+  if (is_normalised)
+    std::printf("the model predicts normalised patches; the picture uses the true mean and deviation of each patch\n");
 }
 
 template <class Model>
@@ -178,10 +176,13 @@ int run(CLI::App& app, Options& options) {
 
 int main(int count, char** arguments) {
   Options options;
-  CLI::App app("Trains a masked autoencoder: CRATE-MAE, or the same of ordinary transformer blocks.\n");
+  CLI::App app(
+      "Trains a masked autoencoder on images: CRATE-MAE, or the same model with ordinary transformer blocks. Labels "
+      "are not\n"
+      "used. For example: train_autoencoder --data fashion-mnist --output encoder.safetensors\n");
   program_options::set_up(app, "train_autoencoder");
   train_autoencoder::add_options(app, options);
-  return training_program::on_all_ranks(options.training, [&]() -> int {
+  return training_program::on_all_ranks("train_autoencoder", options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
     return program_options::run("train_autoencoder", [&] { return run(app, options); });
   });

@@ -131,10 +131,12 @@ int run(CLI::App& app, Options& options) {
 
 int main(int count, char** arguments) {
   Options options;
-  CLI::App app("Trains the encoder of an image classifier without labels, by self-distillation.\n");
+  CLI::App app(
+      "Trains the encoder of an image classifier without labels, by self-distillation (SimDINO or DINO). For example:\n"
+      "train_dino --data fashion-mnist --output encoder.safetensors\n");
   program_options::set_up(app, "train_dino");
   train_dino::add_options(app, options);
-  return training_program::on_all_ranks(options.training, [&]() -> int {
+  return training_program::on_all_ranks("train_dino", options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
     return program_options::run("train_dino", [&] { return run(app, options); });
   });

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-// Trains a model that predicts the next token on a text file: CRATE-GPT2, CRATE-LM, CRATE-alpha or GPT-2. Without
-// options, the recipe is the one that brings a million characters to 2.3 nats a character in 2,000 steps.
+// Trains a model that predicts the next token on a text file: CRATE-GPT2, CRATE-LM, CRATE-alpha or GPT-2. With
+// its defaults it reaches 2.17 nats per character on tinyshakespeare (1.1 million characters) in 2,000 steps.
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <span>
 #include <string>
-#include <tuple>
 
 #include "crate/models/presets.hpp"
 #include "crate/training/text_windows.hpp"
@@ -21,8 +20,7 @@ using namespace crate;
 using text_program::Options;
 
 struct Program {
-  using Families = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily, CrateAlphaLanguageModelFamily,
-                              TransformerLanguageModelFamily>;
+  using Families = LanguageModelFamilies;
   static constexpr bool predicts_every_token = true;
 
   train_language_model::SampleOptions sample;
@@ -56,7 +54,7 @@ struct Program {
   }
   void check(const Tokeniser& tokeniser) const { train_language_model::check_prompt(tokeniser, sample); }
 
-  /// A text that the model writes.
+  /// Prints a text that the model writes.
   template <class Model>
   void show(const Model& model, const Tokeniser& tokeniser, Index step, Threads& threads) const {
     train_language_model::print_sample(model, tokeniser, sample, static_cast<std::uint64_t>(step), threads);
@@ -69,9 +67,9 @@ void add_options(CLI::App& app, Options& o, train_language_model::SampleOptions&
   text_program::add_model_options(app, o, text_program::family_names<Program>());
   text_program::add_recipe_options(app, o);
   train_language_model::add_sample_options(app, sample);
-  training_program::add_file_options(
-      app, o.training, "measurement",
-      "--steps, --text for as many tokens, --validation, --validation-windows, the samples");
+  auto [changeable, paths, of_the_run] = text_program::continued_options();
+  changeable.insert(changeable.end(), of_the_run.begin(), of_the_run.end());
+  training_program::add_file_options(app, o.training, "measurement", changeable);
 }
 
 }  // namespace
@@ -79,10 +77,12 @@ void add_options(CLI::App& app, Options& o, train_language_model::SampleOptions&
 int main(int count, char** arguments) {
   Options options;
   Program program;
-  CLI::App app("Trains a language model on a text file: CRATE-GPT2, CRATE-LM, CRATE-alpha or GPT-2.\n");
+  CLI::App app(
+      "Trains a language model (CRATE-GPT2, CRATE-LM, CRATE-alpha or GPT-2) on a text file. For example:\n"
+      "train_language_model --text tinyshakespeare.txt --output model.safetensors\n");
   program_options::set_up(app, "train_language_model");
   add_options(app, options, program.sample);
-  return training_program::on_all_ranks(options.training, [&]() -> int {
+  return training_program::on_all_ranks("train_language_model", options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
     return program_options::run("train_language_model", [&] {
       return text_program::run(program, app, options, [](CLI::App& defaults, Options& o) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Trains CRATE-BERT, or a transformer in its place, to tell what stands where tokens of a text are masked: what
-// classify_text begins with. No official recipe is known; this is BERT's masking with the recipe of small texts.
+// Trains CRATE-BERT, or the same model with ordinary transformer blocks, to predict the masked tokens of a text.
+// classify_text can start from it. No official recipe is known; this is BERT's masking with the recipe of small texts.
 
 #include <CLI/CLI.hpp>
 #include <span>
@@ -69,7 +69,7 @@ struct Program {
 
   static void check(const Tokeniser& tokeniser) {
     if (!tokeniser.special_tokens().mask)
-      throw OptionError("option --tokeniser: expected one with a token [MASK] or <mask>, found none in its vocabulary");
+      throw OptionError("option --tokeniser: expected a vocabulary with a token [MASK] or <mask>, found none");
   }
 
   static void show(const auto&, const Tokeniser&, Index, Threads&) {}
@@ -83,10 +83,9 @@ void add_options(CLI::App& app, Options& o, double& share) {
   text_program::add_model_options(app, o, text_program::family_names<Program>());
   text_program::add_recipe_options(app, o);
   app.add_option("--mask-ratio", share,
-                 "share of the tokens that are hidden and predicted, in training and where the loss is measured")
+                 "share of the tokens that is masked and predicted, in training and in measurements")
       ->check(CLI::Range(0.0, 1.0) & CLI::PositiveNumber);
-  training_program::add_file_options(app, o.training, "measurement",
-                                     "--steps, --text for as many tokens, --validation, --validation-windows");
+  training_program::add_file_options(app, o.training, "measurement", text_program::continued_options().changeable);
 }
 
 }  // namespace
@@ -94,10 +93,14 @@ void add_options(CLI::App& app, Options& o, double& share) {
 int main(int count, char** arguments) {
   Options options;
   Program program, untouched;
-  CLI::App app("Trains CRATE-BERT, or a transformer in its place, on a text file with masked tokens.\n");
+  CLI::App app(
+      "Trains a masked language model, CRATE-BERT or the same model with ordinary transformer blocks, on a text file; "
+      "its\n"
+      "encoder is a start for classify_text. For example:\n"
+      "train_masked_language_model --text text.txt --learn-vocabulary 8000 --output bert.safetensors\n");
   program_options::set_up(app, "train_masked_language_model");
   add_options(app, options, program.share);
-  return training_program::on_all_ranks(options.training, [&]() -> int {
+  return training_program::on_all_ranks("train_masked_language_model", options.training, [&]() -> int {
     if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
     return program_options::run("train_masked_language_model", [&] {
       return text_program::run(program, app, options,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A white box of the tokens in a CSV file, a line a token: white_box_on_csv FILE [COLUMN_OF_LABELS]
+// Fits a white box to the tokens in a CSV file, one per line: white_box_on_csv FILE [COLUMN_OF_LABELS]
 
 #include <crate/crate.hpp>
 #include <crate/io/formats/csv.hpp>
@@ -7,12 +7,16 @@
 #include <string>
 
 int main(int count, char** arguments) try {
+  if (count != 2 && count != 3) {
+    std::cerr << "usage: white_box_on_csv FILE [COLUMN_OF_LABELS]\n";
+    return 2;
+  }
   crate::CsvOptions how;
   if (count > 2) how.labels = arguments[2];
-  const crate::CsvTable table = crate::read_csv_table(count > 1 ? arguments[1] : "tokens.csv", how);
-  for (const std::string& note : table.notes) std::cout << note << "\n";  // what was taken for names and labels
+  const crate::CsvTable table = crate::read_csv_table(arguments[1], how);
+  for (const std::string& note : table.notes) std::cout << note << "\n";  // how names and labels were recognised
 
-  const auto box = crate::fit_white_box(table.tokens);     // tokens: d x N, a token a column
+  const auto box = crate::fit_white_box(table.tokens);     // tokens: d x N, one per column
   std::cout << box.report(table.tokens, table.labels);     // what each layer does, and what it means
   const Eigen::MatrixXd codes = box.encode(table.tokens);  // d x N, sparse
   const Eigen::MatrixXd back = box.decode(codes);

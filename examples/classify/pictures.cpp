@@ -34,7 +34,7 @@ std::vector<fs::path> find_given(const fs::path& given) {
   if (!found.empty()) return found;
   const bool is_data = fs::is_directory(crate::find_test_folder(given), unknown);
   throw crate::file_error(given.string(), "expected PNG or JPEG files in this folder or its folders, found none",
-                          is_data ? "; of a data set give the folder of its test pictures, or --data" : "");
+                          is_data ? "; for a data set use --data, or name its test folder" : "");
 }
 
 /// The numbers of the classes as names, which a data set has whose labels nobody named.
@@ -67,7 +67,7 @@ Pictures::Pictures(const Options& options, const std::vector<std::string>& class
   for (const std::string& given : options.pictures) { append(paths_, find_given(given)); }
   if (options.data.empty()) return;
   if (options.top)
-    throw crate::OptionError("option --top would have no effect: of --data the accuracy alone is printed");
+    throw crate::OptionError("option --top would have no effect: for --data only the accuracy is printed");
   if (crate::find_image_data_set_kind(options.data) == crate::ImageDataSetKind::picture_folders) {
     paths_ = pictures_of_classes(crate::find_test_folder(options.data));
     if (std::none_of(paths_.begin(), paths_.end(),

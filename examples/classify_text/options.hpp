@@ -29,7 +29,7 @@ struct Options {
   std::string weights, from, family = "crate-bert-classifier";
   Index dim = 128, depth = 2, heads = 4, context = 64;
   double dropout = 0.1, token_dropout = 0.1, word_dropout = 0;
-  std::optional<double> start;  // deviation of the random start
+  std::optional<double> start;  // standard deviation of the initial weights
 
   // the recipe and the files
   training_program::Options training = {
@@ -38,7 +38,7 @@ struct Options {
       .trainer = {.epochs = 3, .batch = 32, .cut = {.micro_batch = 8}, .largest_norm = 1}};
   double warm_up_epochs = 0.1;
 
-  /// Of a vocabulary that is learned from the sentences.
+  /// The kind of a vocabulary that is learned from the sentences.
   [[nodiscard]] crate::TokeniserKind learned_kind() const {
     return tokeniser.kind.empty() ? crate::TokeniserKind::bert : crate::tokeniser_kind_named(tokeniser.kind);
   }
@@ -46,11 +46,11 @@ struct Options {
   [[nodiscard]] std::string_view why_without_effect(std::string_view name) const {
     constexpr std::array<std::string_view, 6> of_new_models = {"--family", "--dim",     "--depth",
                                                                "--heads",  "--context", "--start"};
-    if (!from.empty() && crate::detail::is_among(of_new_models, name)) return "the model is that of --from";
-    if (name == "--text" && weights.empty()) return "there are no --weights to classify it";
-    if (name == "--learn-vocabulary" && !from.empty()) return "the tokeniser is that of --from";
+    if (!from.empty() && crate::detail::is_among(of_new_models, name)) return "--from gives the model";
+    if (name == "--text" && weights.empty()) return "--weights is not given";
+    if (name == "--learn-vocabulary" && !from.empty()) return "--from gives the tokeniser";
     if (name == "--learn-vocabulary" && !text_program::can_be_learned(learned_kind()))
-      return "--tokeniser is none that can be learned";
+      return "this kind of --tokeniser cannot be learned";
     if (name == "--vocabulary" && (tokeniser.kind == "bytes" || tokeniser.learned > 0))
       return "the tokeniser needs no files";
     return training_program::why_without_effect(name, training);
@@ -58,47 +58,53 @@ struct Options {
 };
 
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
-  return {.changeable = {"--train", "--test", "--header", "--vocabulary", "--output", "--history", "--epochs",
-                         "--checkpoint-every", "--history-every"},
+  return {.changeable = {"--train", "--test", "--header", "--output", "--history", "--epochs", "--checkpoint-every",
+                         "--history-every"},
           .paths = {"--train", "--test", "--vocabulary", "--from", "--output", "--history"}};
 }
 
 inline void add_options(CLI::App& app, Options& o) {
   using program_options::begin_group;
   begin_group(app, "Use");
-  app.add_option("--weights", o.weights, "classifier to use, with --text or --test; without it one is trained")
+  app.add_option("--weights", o.weights, "use this classifier on --text or --test; without it, train one")
       ->type_name("FILE");
-  app.add_option("--text", o.text, "sentences to classify, one a line; - for standard input")->type_name("FILE");
+  app.add_option("--text", o.text, "sentences to classify, one per line; - for standard input")->type_name("FILE");
   begin_group(app, "Sentences with their classes");
-  app.add_option("--train", o.train, "lines of SENTENCE TAB CLASS, or of CLASS BLANK SENTENCE")->type_name("FILE");
-  app.add_option("--test", o.test, "the same, to measure on")->type_name("FILE");
-  program_options::add_choice(app, "--header", o.header, {"auto", "yes", "no"},
-                              "whether the first line names the columns: yes, no, or auto: if its class is no number, "
-                              "and of no other line")
+  app.add_option("--train", o.train,
+                 "training file: one SENTENCE<tab>CLASS per line, or, in a file without tabs, CLASS<space>SENTENCE")
+      ->type_name("FILE");
+  app.add_option("--test", o.test, "test file, in the same format")->type_name("FILE");
+  program_options::add_choice(
+      app, "--header", o.header, {"auto", "yes", "no"},
+      "whether the first line is a header: yes, no, or auto (yes if its class is not a number and "
+      "does not occur in another line)")
       ->type_name("ANSWER");
-  text_program::add_tokeniser_options(app, o.tokeniser, "as its files tell", "the one beside --weights or --from");
+  text_program::add_tokeniser_options(app, o.tokeniser, "from its files", "next to --weights or --from");
   text_program::add_learning_option(app, o.tokeniser, "the sentences", "bert");
   begin_group(app, "Model");
-  app.add_option("--from", o.from, "begin with a masked language model; the head is new")->type_name("FILE");
+  app.add_option("--from", o.from, "start from this masked language model, with a new head")->type_name("FILE");
   program_options::add_choice(app, "--family", o.family, {"crate-bert-classifier", "transformer-bert-classifier"},
                               "crate-bert-classifier or transformer-bert-classifier");
   app.add_option("--dim", o.dim, "width of the tokens");
-  app.add_option("--depth", o.depth, "blocks");
-  app.add_option("--heads", o.heads, "number of heads");
-  app.add_option("--context", o.context, "most tokens of a sentence; what is longer is cut off");
-  app.add_option("--dropout", o.dropout, "in the attention");
-  app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
+  app.add_option("--depth", o.depth, "number of blocks");
+  app.add_option("--heads", o.heads, "number of attention heads");
+  app.add_option("--context", o.context, "maximum number of tokens of a sentence; longer ones are cut, and counted");
+  app.add_option("--dropout", o.dropout, "dropout probability in the attention");
+  app.add_option("--token-dropout", o.token_dropout, "dropout probability of the tokens that enter the first block");
   app.add_option("--word-dropout", o.word_dropout,
-                 "of tokens but the first, the end of the sentence among them, for which the model sees the mask");
+                 "probability with which a token, other than the first, is replaced by the mask during training");
   text_program::add_start_option(app, o.start);
   begin_group(app, "Recipe");
   training_program::add_rule_options(app, o.training);
-  app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
+  app.add_option("--warm-up", o.warm_up_epochs,
+                 "length of the warm-up in epochs, in which the learning rate rises linearly")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--label-smoothing", o.training.label_smoothing,
-                 "share of each label that is spread over all classes");
-  app.add_option("--epochs", o.training.trainer.epochs, "passes over the sentences; those before --resume count");
+                 "spread this share of each label evenly over all classes");
+  app.add_option("--epochs", o.training.trainer.epochs,
+                 "number of passes over the sentences, including those before --resume");
   training_program::add_batch_options(app, o.training, "sentences");
-  training_program::add_file_options(app, o.training, "epoch", "--epochs, --train for as many sentences, --test");
+  training_program::add_file_options(app, o.training, "epoch", continued_options().changeable);
 }
 
 /// Of a training. Throws as training_program::check_options, and if there is nothing to train or to measure on.
@@ -113,8 +119,7 @@ inline void check_options(const CLI::App& app, const Options& o) {
   text_program::check_start(o.start);
   if (o.tokeniser.kind.empty() && o.tokeniser.vocabulary.empty() && o.from.empty() && o.tokeniser.learned == 0)
     throw crate::OptionError(
-        "option --tokeniser: expected one, or --learn-vocabulary, as there is no --from that has its own, found "
-        "nothing");
+        "option --tokeniser is required: give it, or --learn-vocabulary, or a model with a tokeniser with --from");
   training_program::check_options(o.training, {{"--train", o.train}, {"--test", o.test}, {"--from", o.from}});
   for (const std::string& weights : {o.training.output, o.training.checkpoint})
     if (!weights.empty()) text_program::check_tokeniser_folder(weights);

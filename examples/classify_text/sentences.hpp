@@ -44,14 +44,14 @@ inline void append_line(Sentences& sentences, std::string_view line, bool has_ta
   const std::string_view back = cut < line.size() ? trimmed(line.substr(cut + 1)) : "";
   if (front.empty() || back.empty())
     throw crate::file_error(path, "line ", number, ": expected a sentence, a tab and its class",
-                            has_tabs ? "" : ", or a class, a blank and the sentence", ", found ", crate::quote(line));
+                            has_tabs ? "" : ", or a class, a space and the sentence", ", found ", crate::quote(line));
   sentences.texts.emplace_back(has_tabs ? front : back);
   sentences.classes.emplace_back(has_tabs ? back : front);
   sentences.lines.push_back(number);
 }
 
-/// Whether the first line names the columns: its class is no number, none of the known ones, and of no other line,
-/// while other classes are of several.
+/// Whether the first line names the columns: its class is not a number, not a known one, and in no other line, while
+/// other classes are in several.
 [[nodiscard]] inline bool names_columns(const Sentences& sentences, const std::vector<std::string>& known) {
   const std::string& first = sentences.classes.front();
   std::map<std::string_view, std::size_t> counts;
@@ -63,10 +63,10 @@ inline void append_line(Sentences& sentences, std::string_view line, bool has_ta
 
 }  // namespace detail
 
-/// The sentences of a file, one a line: SENTENCE TAB CLASS, as in GLUE, or without any tab CLASS BLANK SENTENCE, as in
-/// the stsa files. `header` says whether the first line names the columns: "yes", "no", or "auto": if there are tabs,
-/// and it is "sentence TAB label" or its class is no number, none of the known ones and of no other line.
-/// Throws FileError on a line that is neither.
+/// The sentences of a file, one per line: SENTENCE<tab>CLASS, as in GLUE, or without any tab CLASS<space>SENTENCE, as
+/// in the stsa files. `header` says whether the first line names the columns: "yes", "no", or "auto": if there are
+/// tabs, and it is "sentence TAB label" or its class is not a number, not a known one and in no other line.
+/// Throws FileError on a line of another form.
 [[nodiscard]] inline Sentences read_labelled_sentences(const std::string& path, std::string_view header,
                                                        const std::vector<std::string>& known = {}) {
   const std::vector<std::string> lines = crate::read_lines(path);
@@ -110,8 +110,8 @@ inline void check_classes(const Sentences& sentences, const std::vector<std::str
   const auto once = std::count_if(counts.begin(), counts.end(), [](const auto& one) { return one.second == 1; });
   if (names.size() >= 3 && 10 * once >= 9 * std::ssize(names))
     throw crate::file_error(path, "expected several sentences of each class, found ", names.size(), " classes, ", once,
-                            " of them of one sentence; the columns may be the other way round: expected SENTENCE TAB "
-                            "CLASS, or CLASS BLANK SENTENCE");
+                            " of them of one sentence; the columns may be the other way round: expected "
+                            "SENTENCE<tab>CLASS, or CLASS<space>SENTENCE");
 }
 
 /// The numbers of the classes of a file. Throws FileError if one has a class that is none of the names.

@@ -17,7 +17,7 @@ namespace compress_tokens {
 
 enum class InputKind { toy, csv, npy, safetensors, photograph, unknown };
 
-/// What a file holds by its extension; no name stands for the toy.
+/// The kind of a file according to its extension; the toy if the name is empty.
 [[nodiscard]] inline InputKind kind_of_input(const std::filesystem::path& path) {
   if (path.empty()) return InputKind::toy;
   std::string extension = path.extension().string();
@@ -32,11 +32,11 @@ enum class InputKind { toy, csv, npy, safetensors, photograph, unknown };
 struct Options {
   std::filesystem::path input = {};        ///< the toy if empty
   crate::CsvOptions csv = {};              ///< how the input is read if it is CSV
-  std::optional<std::string> tensor = {};  ///< which one of a file of several; it may be told without
+  std::optional<std::string> tensor = {};  ///< which tensor of the file
   Index patch = 8;
   ToyOptions toy = {};
   crate::WhiteBoxOptions fit = {};
-  std::filesystem::path load = {};  ///< a white box that was written before; one is fitted if empty
+  std::filesystem::path load = {};  ///< a white box from an earlier run; empty: fit one
   Index train_steps = 0;            ///< of training; none if 0
   std::uint64_t seed = 0;
   int threads = 1;
@@ -50,24 +50,23 @@ struct Options {
   }
 };
 
-/// Why an option that is given changes nothing beside the others; empty if it does change something.
+/// Why an option would have no effect; empty if it has one.
 [[nodiscard]] inline std::string_view why_without_effect(std::string_view option, const Options& options) {
   const InputKind input = options.input_kind();
   const auto is_among = [option](std::initializer_list<std::string_view> names) {
     return std::find(names.begin(), names.end(), option) != names.end();
   };
   const bool is_toy = input == InputKind::toy, is_loaded = !options.load.empty();
-  if (!is_toy && is_among({"--width", "--tokens", "--noise"})) return "the tokens are those of --input";
-  if (input != InputKind::photograph && option == "--patch") return "there is no --input of a photograph to divide";
+  if (!is_toy && is_among({"--width", "--tokens", "--noise"})) return "--input gives the tokens";
+  if (input != InputKind::photograph && option == "--patch") return "--input is not a photograph";
   if (input != InputKind::csv && is_among({"--labels", "--columns", "--header", "--index"}))
-    return "there is no --input of CSV (.csv, .tsv, .txt) to read by it";
-  if (input != InputKind::safetensors && option == "--tensor")
-    return "there is no --input of several tensors (.safetensors) to choose from";
+    return "--input is not a CSV file (.csv, .tsv, .txt)";
+  if (input != InputKind::safetensors && option == "--tensor") return "--input is not a safetensors file";
   const bool is_of_fit = is_among({"--epsilon", "--kappa", "--depth", "--non-zero", "--step", "--verbose"});
   if (is_loaded && (is_of_fit || (!is_toy && is_among({"--subspaces", "--dim"}))))
-    return "the white box is that of --load, and none is fitted";
+    return "--load gives a white box that is already fitted";
   if (is_loaded && !is_toy && options.train_steps == 0 && option == "--seed")
-    return "nothing is drawn at random where --load gives the white box and --input the tokens";
+    return "nothing is drawn at random: --load gives the white box and --input the tokens";
   return {};
 }
 

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <initializer_list>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -12,14 +15,27 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/file_replacement.hpp"
 #include "crate/io/formats/regular_file.hpp"
+#include "output_file.hpp"
 
 namespace compress_tokens {
 
-/// The folder that a program fills. It remembers what each file is, and says so at the end.
+/// The files that the program may write.
+inline constexpr std::array<const char*, 7> output_names = {"similarity.svg",       "layers.svg",  "trade_off.svg",
+                                                            "reconstruction.svg",   "decoded.png", "tokens.safetensors",
+                                                            "white_box.safetensors"};
+
+/// The folder that the program fills. It remembers what each file is, and says so at the end.
 class OutputFolder {
  public:
-  /// Makes the folder unless it is there. Throws FileError if it cannot be written to.
-  explicit OutputFolder(std::filesystem::path folder) : folder_(std::move(folder)) {
+  /// Makes the folder unless it is there. Throws FileError if it cannot be written to, or if a file that is read would
+  /// be replaced; paths in `what_is_read` may be empty.
+  OutputFolder(std::filesystem::path folder, std::initializer_list<std::filesystem::path> what_is_read)
+      : folder_(std::move(folder)) {
+    for (const char* const name : output_names)
+      for (const std::filesystem::path& read : what_is_read)
+        if (!read.empty() && examples::same_file((folder_ / name).string(), read.string()))
+          throw crate::file_error((folder_ / name).string(),
+                                  "--output would replace this file, which the program reads; give another folder");
     std::error_code error;
     std::filesystem::create_directories(folder_, error);
     if (!std::filesystem::is_directory(folder_))
@@ -28,22 +44,29 @@ class OutputFolder {
     const crate::FileReplacement trial(folder_ / "tokens.safetensors");
   }
 
-  /// Where a file of this name is to be written, of which the phrase tells what it holds.
+  /// The path of a file to write; the phrase describes its content in the list that is printed at the end.
   [[nodiscard]] std::filesystem::path file(const std::string& name, const std::string& phrase) {
     files_.emplace_back(name, phrase);
     return folder_ / name;
   }
 
-  /// A line for each file.
+  /// A line for each file, also for those that only an earlier run wrote.
   void print(std::ostream& out) const {
     std::size_t width = 0;
     for (const auto& [name, phrase] : files_) width = std::max(width, name.size());
     out << "written to " << folder_.string() << "/\n";
     for (const auto& [name, phrase] : files_)
       out << "  " << name << std::string(width + 2 - name.size(), ' ') << phrase << "\n";
+    for (const char* const name : output_names)
+      if (!is_written(name) && crate::path_exists(folder_ / name))
+        out << "not written in this run, and left as it was: " << name << "\n";
   }
 
  private:
+  [[nodiscard]] bool is_written(std::string_view name) const {
+    return std::any_of(files_.begin(), files_.end(), [&](const auto& file) { return file.first == name; });
+  }
+
   std::filesystem::path folder_;
   std::vector<std::pair<std::string, std::string>> files_;
 };

@@ -2,9 +2,11 @@
 #include "compress_tokens/source.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -68,12 +70,6 @@ namespace {
   return tokens;
 }
 
-[[nodiscard]] Matrix read_safetensors_tokens(const std::filesystem::path& path,
-                                             const std::optional<std::string>& name) {
-  const crate::TensorTable table = crate::read_safetensors(path);
-  return crate::tokens_from_numbers<double>(as_one_set(find_tokens(table, name)));
-}
-
 [[nodiscard]] Matrix read_npy_tokens(const std::filesystem::path& path) {
   const crate::TensorTable table = crate::read_npy(path);
   const crate::Tensor& array = table.at("array");
@@ -84,9 +80,43 @@ namespace {
   return crate::tokens_from_numbers<double>(array);
 }
 
+[[nodiscard]] std::vector<std::string> split_lines(std::string_view joined) {
+  std::vector<std::string> lines;
+  while (!joined.empty()) {
+    const std::string_view line = joined.substr(0, joined.find('\n'));
+    lines.emplace_back(line);
+    joined.remove_prefix(std::min(joined.size(), line.size() + 1));
+  }
+  return lines;
+}
+
 [[nodiscard]] Source tokens_source(const std::filesystem::path& path, Matrix tokens) {
   return {text("%s: %td tokens of width %td", path.filename().string().c_str(), tokens.cols(), tokens.rows()),
           std::move(tokens)};
+}
+
+/// The classes that an earlier run of this program wrote: the tensor `labels` [N], and their names in the metadata
+/// "classes", one per line; nothing if the file has not both for N tokens. Throws FileError on a label without a name.
+[[nodiscard]] std::optional<Labels> labels_in(const crate::TensorTable& table, Index tokens) {
+  const crate::Tensor* const tensor = table.find("labels");
+  const std::string* const names = table.find_metadata("classes");
+  if (tensor == nullptr || names == nullptr || tensor->shape != std::vector<Index>{tokens}) return std::nullopt;
+  Labels labels{.classes = split_lines(*names), .of_tokens = {}};
+  for (const std::int64_t label : crate::integers_from(*tensor)) {
+    if (label < 0 || label >= std::ssize(labels.classes))
+      throw crate::tensor_error(*tensor, "expected numbers from 0 to below ", labels.classes.size(),
+                                ", the number of names in the metadata 'classes', found ", label);
+    labels.of_tokens.push_back(label);
+  }
+  return labels;
+}
+
+[[nodiscard]] Source safetensors_source(const std::filesystem::path& path, const std::optional<std::string>& name) {
+  const crate::TensorTable table = crate::read_safetensors(path);
+  Source source = tokens_source(path, crate::tokens_from_numbers<double>(as_one_set(find_tokens(table, name))));
+  source.labels = labels_in(table, source.tokens.cols());
+  if (source.labels) source.description += text(", labels of %zu classes", source.labels->classes.size());
+  return source;
 }
 
 [[nodiscard]] Source csv_source(const std::filesystem::path& path, const crate::CsvOptions& options) {
@@ -105,7 +135,7 @@ namespace {
     case InputKind::csv:
       return csv_source(path, options.csv);
     case InputKind::safetensors:
-      return tokens_source(path, read_safetensors_tokens(path, options.tensor));
+      return safetensors_source(path, options.tensor);
     case InputKind::npy:
       return tokens_source(path, read_npy_tokens(path));
     case InputKind::photograph:
@@ -121,9 +151,9 @@ namespace {
 void check_size_of_tokens(const Matrix& tokens) {
   constexpr double least = 1e-100, most = 1e100;
   if (!tokens.allFinite() || tokens.size() == 0)
-    throw crate::FileError("tokens: expected finite numbers, found others");
+    throw crate::FileError("tokens: expected finite numbers, found nan or infinity");
   const double largest = tokens.cwiseAbs().maxCoeff();
-  if (largest == 0) throw crate::FileError("tokens: expected numbers that are not all zero, found zeros alone");
+  if (largest == 0) throw crate::FileError("tokens: expected numbers that are not all zero, found only zeros");
   if (largest < least || largest > most)
     throw crate::FileError(text("tokens: expected a largest coordinate between %g and %g, found %g: scale the tokens",
                                 least, most, largest));

@@ -27,7 +27,7 @@ namespace {
 
 void TokensFile::write(const std::filesystem::path& path) const {
   if (!codes.allFinite() || !decoded.allFinite())
-    throw crate::PrecisionError("codes and decoded tokens to write: expected finite numbers, found others");
+    throw crate::PrecisionError("codes and decoded tokens to write: expected finite numbers, found nan or infinity");
   const std::vector<std::int64_t> members(membership.begin(), membership.end());
   std::vector<crate::Tensor> tensors = {
       crate::tokens_tensor("tokens", tokens), crate::tokens_tensor("codes", codes),

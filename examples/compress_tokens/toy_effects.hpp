@@ -73,11 +73,12 @@ inline void print_effects(std::ostream& out, const std::vector<Effect>& effects)
 [[nodiscard]] inline std::string words_on_effects(const std::vector<Effect>& effects) {
   const Effect &sparse = effects[2], &both = effects[3];
   if (both.gain >= sparse.gain) return {};
-  return "The sparse code alone comes closer to the clean tokens: what decoding does to undo compression also undoes\n"
-         "what it did to the noise that the thresholds left. Compression tells tokens apart, it does not clean them.\n";
+  return "Without compression, the decoded tokens are closer to the clean ones: decoding must undo the compression, "
+         "and\n"
+         "amplifies the remaining noise with it. Compression separates tokens; it does not denoise them.\n";
 }
 
-/// R of the directions of tokens less their mean, or of codes, at the precision of the white box, nats a token.
+/// R of the directions of centred tokens, or of codes, at the precision of the white box, in nats per token.
 [[nodiscard]] inline double rate_of_directions(const WhiteBox& box, const Matrix& tokens) {
   return crate::coding_rate(crate::directions(tokens, box.softening()), {.epsilon = box.compression().epsilon});
 }
@@ -87,7 +88,7 @@ struct RateChange {
   double before, after;
 };
 
-/// Of the toy's tokens without their noise.
+/// R of the toy's tokens without their noise, and of their codes.
 [[nodiscard]] inline RateChange clean_rates(const Toy& toy, const WhiteBox& box, crate::Threads& threads) {
   return {rate_of_directions(box, toy.clean.colwise() - box.mean.col(0)),
           rate_of_directions(box, box.encode(toy.clean, {.threads = &threads}))};
@@ -95,10 +96,13 @@ struct RateChange {
 
 /// How much of R is noise, in words.
 [[nodiscard]] inline std::string words_on_noise(const RateChange& clean, const RateChange& noisy) {
-  return text("Of clean tokens R would go from %.1f to %.1f nats a token, of these it goes from %.1f to %.1f: ",
-              finite("R of the clean tokens", clean.before), finite("R of the clean codes", clean.after), noisy.before,
-              noisy.after) +
-         text("noise is %.1f of it at first and %.1f at last.", noisy.before - clean.before, noisy.after - clean.after);
+  return text(
+             "Without noise, R would change from %.1f to %.1f nats per token; with noise it changes from %.1f to "
+             "%.1f: ",
+             finite("R of the clean tokens", clean.before), finite("R of the clean codes", clean.after), noisy.before,
+             noisy.after) +
+         text("noise accounts for %.1f of it before and %.1f after.", noisy.before - clean.before,
+              noisy.after - clean.after);
 }
 
 }  // namespace compress_tokens

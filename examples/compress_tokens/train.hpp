@@ -23,8 +23,8 @@ struct TrainOptions {
 };
 
 /// Training makes small error / error_0 + 1/4 code / code_0, each measured by what it was before training. Z' is
-/// decoded from the code A of Z with errors of the given precision, or the code could shrink to nothing, and the
-/// decoder blow it up again.
+/// decoded from the code A of Z plus noise of the given precision; without noise the code could shrink towards zero
+/// while the decoder amplifies it.
 struct TrainLoss {
   double error = 0;  ///< ||Z - Z'||_F^2
   double code = 0;   ///< ||A||_1

@@ -15,31 +15,33 @@ namespace {
 
 void add_writing_options(CLI::App& app, Options& o) {
   crate::SamplingOptions& sampling = o.generation.sampling;
-  program_options::begin_group(app, "Writing");
-  app.add_option("--tokens", o.tokens, "most tokens to write [128, or as many as the model's context has room for]")
+  program_options::begin_group(app, "Generation");
+  app.add_option("--tokens", o.tokens,
+                 "maximum number of tokens to generate [128, or fewer if the context is full before]")
       ->check(CLI::Range(Index{1}, Index{1} << 30));
-  app.add_option("--temperature", sampling.temperature,
-                 "of the softmax that tokens are drawn by; 0 writes the likeliest");
-  app.add_option("--top-k", sampling.top_k, "draw among the K likeliest tokens; 0 for all");
-  app.add_option("--top-p", sampling.top_p, "draw among the fewest likeliest tokens of probability P together");
+  app.add_option("--temperature", sampling.temperature, "sampling temperature; 0: always the most probable token");
+  app.add_option("--top-k", sampling.top_k, "draw from the K most probable tokens; 0: from all");
+  app.add_option("--top-p", sampling.top_p,
+                 "draw from the smallest set of most probable tokens whose total probability is at least this");
   app.add_option("--repetition-penalty", sampling.repetition_penalty,
-                 "divides positive logits of tokens that the text has, multiplies negative ones");
-  app.add_option("--seed", sampling.seed, "of the numbers drawn");
-  app.add_option("--stop", o.stop, "end the text in front of this string; may be given several times")
+                 "divide positive (multiply negative) logits of tokens that already occur by this");
+  app.add_option("--seed", sampling.seed, "seed of the random numbers");
+  app.add_option("--stop", o.stop, "stop before this string; may be given several times")
       ->type_name("TEXT")
       ->allow_extra_args(false);
-  app.add_flag("--ignore-end", o.keeps_end, "go on behind the tokeniser's token for the end of a text");
+  app.add_flag("--ignore-end", o.keeps_end, "do not stop at the end-of-text token");
   app.add_option("--slide", o.generation.slide,
-                 "where the text outgrows the model's context, forget so many of the first tokens; 0 refuses such a "
-                 "text; 1 is as published, and slow");
+                 "when the text reaches the model's context length, drop its first N tokens and continue; 0: do not "
+                 "continue (an error); 1: as in the published code, slow");
 }
 
 }  // namespace
 
 std::optional<int> Options::parse(int count, char** arguments) {
   CLI::App app(
-      "Goes on with a text by a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. The text appears as\n"
-      "it is written; of several prompts each text when all are done. Speed and memory are told on standard error.\n");
+      "Continues a text with a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. With one prompt the "
+      "text\n"
+      "is printed as it is generated; with several, at the end. Speed and memory are reported on standard error.\n");
   examples::LoadOptionsParser model_options;
   program_options::set_up(app, "generate");
   program_options::begin_group(app, "Input");
@@ -47,18 +49,20 @@ std::optional<int> Options::parse(int count, char** arguments) {
       ->required()
       ->type_name("FILE");
   text_program::add_tokeniser_options(app, tokeniser);
-  app.add_option("--prompt", prompts, "text to go on with; several are written side by side")
+  app.add_option("--prompt", prompts, "text to continue; may be given several times")
       ->type_name("TEXT")
       ->allow_extra_args(false);
-  app.add_option(
-         "--prompt-file", prompt_files,
-         "file with such a text, up to a line break at its end; - for standard input; may be given several times")
+  app.add_option("--prompt-file", prompt_files,
+                 "file with a text to continue (a line break at its end is ignored); - for standard input; may be "
+                 "given several "
+                 "times")
       ->type_name("FILE")
       ->allow_extra_args(false);
   add_writing_options(app, *this);
-  program_options::begin_group(app, "The model");
+  program_options::begin_group(app, "Model");
   std::string precision = "f32";
-  program_options::add_choice(app, "--precision", precision, {"f32", "bf16"}, "of the weights: f32 or bf16");
+  program_options::add_choice(app, "--precision", precision, {"f32", "bf16"},
+                              "number format of the weights: f32 or bf16");
   program_options::add_threads(app, threads);
   model_options.add_heads(app);
   model_options.add_gelu(app);

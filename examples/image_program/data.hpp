@@ -78,7 +78,7 @@ inline Data read_data(const DataOptions& options, const Input& input, std::strin
                            : options.as_stored    ? "--as-stored"
                            : options.strict       ? "--strict"
                                                   : "--decode-when-drawn",
-                           " would have no effect: the images in --data are no pictures in folders"));
+                           " would have no effect: the images in --data are not pictures in folders"));
   const crate::ImageFolderOptions pictures = folder_options(options, input);
   crate::ImageFoldersSplit read = crate::read_image_data_set(options.folder, pictures, threads);
   for (const std::string& reason : read.left_out) std::cerr << program << ": left out: " << reason << '\n';
@@ -94,16 +94,15 @@ inline Data read_data(const DataOptions& options, const Input& input, std::strin
 
 /// The images of a checkpoint's model; the trainer fills it, and compares the rest.
 inline void check_images(const crate::ImageDataSet& images, const crate::PatchGrid& grid) {
-  crate::check_size("images to go on with: height", images.height, grid.image_height());
-  crate::check_size("images to go on with: width", images.width, grid.image_width());
+  crate::check_size("images for the resumed training: height", images.height, grid.image_height());
+  crate::check_size("images for the resumed training: width", images.width, grid.image_width());
 }
 
 /// Throws OptionError unless there is a batch of images.
 inline void check_batch(const crate::ImageDataSet& training, Index batch) {
   if (training.size() < batch)
-    throw crate::OptionError(
-        crate::concatenate("option --batch: expected at most as many images as there are to train on, ",
-                           training.size(), ", found ", batch));
+    throw crate::OptionError(crate::concatenate("option --batch: expected at most the number of training images, ",
+                                                training.size(), ", found ", batch));
 }
 
 /// What a checkpoint must agree in of the images.

@@ -41,32 +41,39 @@ struct DataOptions {
 /// `otherwise` says where the pixels' mean and deviation come from, and the size of images in folders, beside the data.
 inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& otherwise) {
   program_options::begin_group(app, "Data");
-  const auto add_pixels = [&](const std::string& name, std::vector<double>& numbers) {
+  const auto add_pixels = [&](const std::string& name, std::vector<double>& numbers, const std::string& what) {
     app.add_option(name, numbers,
-                   "of the pixels in 0..1, for each channel, as in 0.49,0.48,0.45 [" + otherwise + "measured]")
+                   what + " of the pixels (0 to 1), one number per channel, such as 0.49,0.48,0.45 [" + otherwise +
+                       "measured on the training images]")
         ->delimiter(',')
         ->type_name("X,X,...");
   };
-  app.add_option("--data", o.folder,
-                 "IDX files (MNIST, Fashion-MNIST), CIFAR binary, or train/CLASS/*.png and test/CLASS/*.png")
+  app.add_option(
+         "--data", o.folder,
+         "folder with the data set: IDX files (MNIST, Fashion-MNIST), CIFAR in binary form, or PNG or JPEG pictures "
+         "as train/CLASS/*.png and test/CLASS/*.png")
       ->type_name("FOLDER");
-  add_pixels("--mean", o.mean);
-  add_pixels("--deviation", o.deviation);
-  app.add_option("--image", o.image, "size to which pictures in folders are brought [" + otherwise + "224x224]")
+  add_pixels("--mean", o.mean, "mean");
+  add_pixels("--deviation", o.deviation, "standard deviation");
+  app.add_option("--image", o.image, "resize pictures in folders to this size [" + otherwise + "224x224]")
       ->type_name("HEIGHTxWIDTH");
-  app.add_flag("--as-stored", o.as_stored, "read pixels as they are stored, whatever orientation the camera noted");
-  app.add_flag("--strict", o.strict, "a picture that cannot be read is an error; else it is named and left out");
+  app.add_flag("--as-stored", o.as_stored,
+               "ignore the orientation that a camera recorded (EXIF), as the published evaluation did");
+  app.add_flag("--strict", o.strict, "stop if a picture cannot be read, instead of reporting it and leaving it out");
   app.add_flag("--decode-when-drawn", o.decode_when_drawn,
-               "decode a picture of a folder whenever it is drawn, for more pictures than memory holds; else all once");
-  app.add_option("--crop", o.augmentation.padding, "move training images by up to so many pixels")
+               "leave pictures of folders in their files and decode them each time they are needed: for more pictures "
+               "than memory holds");
+  app.add_option("--crop", o.augmentation.padding, "shift training images at random by up to N pixels")
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--crop-area", o.least_area,
-                 "see a part of each training image, resized to the whole: at least this share of it; 0 for all of it")
+  app.add_option(
+         "--crop-area", o.least_area,
+         "crop a random part, with at least this share of the area, from each training image, and resize it to the "
+         "image size; 0: no cropping")
       ->check(CLI::Range(0.0, 1.0));
-  app.add_flag("--flip", o.augmentation.flip, "mirror every second training image, by chance");
+  app.add_flag("--flip", o.augmentation.flip, "mirror each training image with probability 1/2");
 }
 
-/// What may be another when a training on images goes on, and what is a path.
+/// Which options may change when a training on images is resumed, and which are paths.
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
   return {.changeable = {"--data", "--output", "--history", "--epochs", "--checkpoint-every", "--history-every",
                          "--strict", "--decode-when-drawn"},
@@ -75,7 +82,7 @@ inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& o
 
 inline void add_patch_option(
     CLI::App& app, std::string& patch,
-    const std::string& otherwise = "the smallest of 4x4, 8x8, 16x16, 32x32 that cut an image into at most 256") {
+    const std::string& otherwise = "the smallest of 4x4, 8x8, 16x16, 32x32 that gives at most 256 patches") {
   app.add_option("--patch", patch, "size of the patches [" + otherwise + "]")->type_name("HEIGHTxWIDTH");
 }
 

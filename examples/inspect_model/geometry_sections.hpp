@@ -101,7 +101,7 @@ inline void add_angle_maps(Page& page, const Measurement& one, const std::string
                                   .row_names = run.names(),
                                   .column_names = run.names()}),
         "Mean principal angle between heads of the same number, in degrees. Layers that share subspaces are dark "
-        "beside the diagonal; where all are near the angle of random ones, each layer has subspaces of its own. " +
+        "next to the diagonal; where all are near the angle of random ones, each layer has subspaces of its own. " +
             random_angles(one.subspaces[run.first]));
   }
 }
@@ -128,9 +128,8 @@ inline void add_cosine_maps(Page& page, const Measurement& one, const std::strin
   layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
   std::string_view caption =
       "|cosines| between the basis vectors of all heads, head by head. The derivation assumes orthonormal bases of "
-      "orthogonal subspaces: only the diagonal, each vector beside itself, is light. Light blocks on it are heads of "
-      "few directions, light blocks "
-      "beside it heads that look at the same.";
+      "orthogonal subspaces: only the diagonal, each vector compared with itself, is light. Light blocks on it are "
+      "heads of few directions; light blocks off the diagonal are heads that look at the same.";
   for (const std::size_t i : layers) {
     const SubspaceGeometry& u = one.subspaces[i];
     if (u.cosines.rows() < 2 || !u.cosines.allFinite()) continue;

@@ -92,8 +92,8 @@ inline constexpr std::string_view head_rate_caption =
     "uses all of its heads: none stays near zero, and each codes a share of its own.";
 inline constexpr std::string_view head_change_caption =
     "By how much the half with the subspaces changes that rate, in per cent of what it was: the mean over the examples "
-    "behind it beside the mean before. In a healthy CRATE most heads are negative; where a head is far above zero its "
-    "layer expands what it was to compress.";
+    "after it compared with the mean before. In a healthy CRATE most heads are negative; where a head is far above "
+    "zero its layer expands what it was to compress.";
 
 inline void show_head_lines(Page& page, const Measurement& one, const std::string& of_model) {
   using Layer = crate::LayerMetrics;
@@ -141,8 +141,8 @@ inline void head_section(Page& page, const std::vector<Measurement>& all) {
 
 inline void step_section(Page& page, const std::vector<Measurement>& all) {
   page.section(
-      "Steps beside exact ones",
-      "What a layer's half with subspaces adds to its tokens, beside a step of the same length straight down the "
+      "Steps compared with exact ones",
+      "What a layer's half with subspaces adds to its tokens, compared with a step of the same length down the "
       "gradient of Rᶜ in the same subspaces." +
           detail::bands(all) + detail::of_decoders(all));
   const Depth depth(all);

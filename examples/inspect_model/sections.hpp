@@ -59,7 +59,7 @@ inline std::vector<plots::LinePlot> paper_plots(const std::vector<Measurement>& 
   return {
       depth_plot(all, "Compression: Rᶜ entering each layer", {.label = "published Rᶜ, nats"}, 1,
                  [](const crate::LayerMetrics& layer) -> const crate::Spread& { return layer.before.published_rate; }),
-      depth_plot(all, "Sparsity: non-zero entries behind each layer",
+      depth_plot(all, "Sparsity: non-zero entries after each layer",
                  {.label = "non-zero entries, %", .from_zero = true}, 100,
                  [](const crate::LayerMetrics& layer) -> const crate::Spread& { return behind(layer).non_zero; })};
 }
@@ -100,7 +100,7 @@ inline void summary_section(Page& page, const std::vector<Measurement>& all) {
   page.open_table(
       summary_table(all),
       "The first and the last layer, and means over all. In a healthy CRATE R^c entering the last layer is below that "
-      "entering the first, R - R^c behind it is above, and steps change R^c by less than 0 %");
+      "entering the first, R - R^c after it is above, and steps change R^c by less than 0 %");
 }
 
 inline void depth_section(Page& page, const std::vector<Measurement>& all) {
@@ -119,14 +119,14 @@ inline void depth_section(Page& page, const std::vector<Measurement>& all) {
                     "thresholds stay at 100 %.");
   detail::add_chart(
       page,
-      depth_plot(all, "Rate reduction behind each layer", {.label = "R − Rᶜ, nats"}, 1,
+      depth_plot(all, "Rate reduction after each layer", {.label = "R − Rᶜ, nats"}, 1,
                  [](const crate::LayerMetrics& layer) -> const crate::Spread& { return behind(layer).rate_reduction; }),
       "What knowing the layer's subspaces saves when its tokens are coded, in nats. The derivation makes it "
       "grow. It can be negative: learnt subspaces are not orthonormal, and heads that overlap code the "
       "same twice.");
   detail::add_chart(
       page,
-      depth_plot(all, "Objective behind each layer", {.label = "R − Rᶜ − λ‖Z‖₀, nats"}, 1,
+      depth_plot(all, "Objective after each layer", {.label = "R − Rᶜ − λ‖Z‖₀, nats"}, 1,
                  [](const crate::LayerMetrics& layer) -> const crate::Spread& { return behind(layer).objective; }),
       "What every layer is derived to raise: the rate reduction less λ for every entry that is not zero. A healthy "
       "model climbs. Where entries are many, their number outweighs the rates, and the curve is that of sparsity.");
@@ -159,8 +159,8 @@ inline void half_layer_section(Page& page, const std::vector<Measurement>& all) 
       "Compression mixes tokens and leaves few zeros; ISTA makes them. A healthy CRATE falls at the second half of "
       "each layer, and more so in deep layers.");
   add("Objective", {.label = "R − Rᶜ − λ‖Z‖₀, nats"}, 1, &Metrics::objective,
-      "The rate reduction less λ for every non-zero entry. It rises behind the half that makes zeros, and falls "
-      "behind the one that mixes. In a healthy model it climbs from layer to layer.");
+      "The rate reduction less λ for every non-zero entry. It rises after the half that makes zeros, and falls "
+      "after the one that mixes. In a healthy model it climbs from layer to layer.");
   detail::add_chart(
       page,
       depth_plot(all, "Non-zero codes inside the second half", {.label = "non-zero codes, %", .from_zero = true}, 100,

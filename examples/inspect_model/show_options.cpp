@@ -50,63 +50,64 @@ Steer steer_from(const std::string& text) {
 }
 
 void ShowOptions::add_to(CLI::App& app) {
-  program_options::begin_group(app, "What is shown of single images and texts");
+  program_options::begin_group(app, "Single images and texts");
   add_picture_options(app);
   add_attention_options(app);
   add_unit_options(app);
-  text_program::add_tokeniser_options(app, tokeniser, "as its files tell",
-                                      "the one beside the weights; tokens are shown as numbers if there is none");
+  text_program::add_tokeniser_options(app, tokeniser, "from its files",
+                                      "next to the weights; without a tokeniser, tokens are shown as numbers");
 }
 
 void ShowOptions::add_picture_options(CLI::App& app) {
   app.add_option(
          "--picture", pictures,
-         "PNG or JPEG file to show, and without --data or --input to inspect the model on; may be given several "
+         "PNG or JPEG file to show and, without --data or --input, to inspect the model on; may be given several "
          "times [the first images of --data or --input]")
       ->type_name("FILE")
       ->allow_extra_args(false);
   app.add_option("--picture-size", size_,
-                 "size to which pictures are brought; positions are stretched to the patches [the model's]")
+                 "resize pictures to this size; position embeddings are interpolated [the model's image size]")
       ->type_name("HEIGHTxWIDTH");
-  app.add_option("--mask", masks,
-                 "PNG or JPEG file of a picture's size, bright where its object is: overlaps with it are measured; one "
-                 "for each --picture")
+  app.add_option(
+         "--mask", masks,
+         "PNG or JPEG file of the picture's size, bright on the object: measure how well attention maps and cuts "
+         "overlap with it; one per --picture")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  app.add_option("--show", shown, "how many images of --data or --input are shown; 0 for none")
+  app.add_option("--show", shown, "number of images of --data or --input to show; 0: none")
       ->check(CLI::Range(Index{0}, Index{1000}));
 }
 
 void ShowOptions::add_attention_options(CLI::App& app) {
-  app.add_option("--block", block, "whose attention and units are shown, as in layers.3 [the last of the encoder]")
+  app.add_option("--block", block,
+                 "show attention and units of this block, such as layers.3 [the last one of the encoder]")
       ->type_name("NAME");
-  app.add_option("--head", head, "whose attention is shown, from 0 [all]")->type_name("N");
-  app.add_option("--query", query_, "patch whose attention is shown, from 0,0 [the class token]")
+  app.add_option("--head", head, "show this head's attention, counted from 0 [all heads]")->type_name("N");
+  app.add_option("--query", query_, "show the attention of this patch, counted from 0,0 [of the class token]")
       ->type_name("ROW,COLUMN");
-  app.add_option("--mass", mass, "share of the attention that its mask keeps, as published")
+  app.add_option("--mass", mass, "attention masks contain the patches that hold this share of the attention")
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--cuts", cuts, "objects that normalised cuts look for at most")
+  app.add_option("--cuts", cuts, "maximum number of objects to find by normalised cuts")
       ->check(CLI::Range(Index{1}, Index{100}));
   app.add_option("--threshold", threshold,
-                 "cosine of keys above which normalised cuts take two patches for neighbours");
+                 "normalised cuts connect two patches if the cosine of their keys is above this");
 }
 
 void ShowOptions::add_unit_options(CLI::App& app) {
   app.add_option("--unit", units,
-                 "unit of the block's codes whose largest uses are shown; may be given several times [the most "
-                 "used of those for at most a fifth of the tokens]")
+                 "show where this unit of the block's code is largest; may be given several times [the most used units "
+                 "among those active on at most a fifth of the tokens]")
       ->type_name("N")
       ->allow_extra_args(false);
   app.add_option("--steer", steered_,
-                 "set a unit of the block's codes to a value, and show what the model then computes; may be given "
+                 "set a unit of the block's code to a value, and show what the model then computes; may be given "
                  "several times")
       ->type_name("UNIT=VALUE")
       ->allow_extra_args(false);
-  app.add_option("--prompt", prompts,
-                 "text that a steered language model goes on with [the first tokens of --input or --text]")
+  app.add_option("--prompt", prompts, "prompt for a steered language model [the first tokens of --input or --text]")
       ->type_name("TEXT")
       ->allow_extra_args(false);
-  app.add_option("--tokens", tokens, "how many tokens a steered language model writes")
+  app.add_option("--tokens", tokens, "number of tokens that a steered language model generates")
       ->check(CLI::Range(Index{1}, Index{1} << 20));
 }
 
@@ -115,14 +116,14 @@ std::string_view ShowOptions::without_effect(std::string_view option, bool write
     return std::find(options.begin(), options.end(), option) != options.end();
   };
   const bool of_maps = is_of({"--mask", "--head", "--query", "--mass", "--cuts", "--threshold"});
-  if (of_maps && !writes) return "there is no --output or --page";
+  if (of_maps && !writes) return "neither --output nor --page is given";
   // Predictions of pictures are printed when units are steered.
   const bool of_pictures = is_of({"--picture-size", "--show"}) || (option == "--picture" && has_inputs);
-  if (of_pictures && !writes && steered_.empty()) return "there is no --output or --page, and no --steer";
-  if (option == "--show" && (!pictures.empty() || !has_inputs)) return "all of --picture are shown";
-  if (is_of({"--picture-size", "--mask"}) && pictures.empty()) return "there is no --picture";
+  if (of_pictures && !writes && steered_.empty()) return "none of --output, --page and --steer is given";
+  if (option == "--show" && (!pictures.empty() || !has_inputs)) return "all pictures of --picture are shown";
+  if (is_of({"--picture-size", "--mask"}) && pictures.empty()) return "--picture is not given";
   if (of_maps && pictures.empty() && shown == 0) return "--show 0 shows no image";
-  if (is_of({"--prompt", "--tokens"}) && steered_.empty()) return "there is no --steer";
+  if (is_of({"--prompt", "--tokens"}) && steered_.empty()) return "--steer is not given";
   return "";
 }
 

@@ -169,13 +169,13 @@ inline Table summary_table(const std::vector<Measurement>& all) {
           [](const Measurement& one) { return one.layers.front().before.published_rate.mean(); });
   add_row("published R^c entering the last layer, nats",
           [](const Measurement& one) { return one.layers.back().before.published_rate.mean(); });
-  add_row("R - R^c behind the first layer, nats",
+  add_row("R - R^c after the first layer, nats",
           [](const Measurement& one) { return behind(one.layers.front()).rate_reduction.mean(); });
-  add_row("R - R^c behind the last layer, nats",
+  add_row("R - R^c after the last layer, nats",
           [](const Measurement& one) { return behind(one.layers.back()).rate_reduction.mean(); });
-  add_row("non-zero entries behind the first layer, %",
+  add_row("non-zero entries after the first layer, %",
           [](const Measurement& one) { return 100 * behind(one.layers.front()).non_zero.mean(); });
-  add_row("non-zero entries behind the last layer, %",
+  add_row("non-zero entries after the last layer, %",
           [](const Measurement& one) { return 100 * behind(one.layers.back()).non_zero.mean(); });
   add_row("cosine of steps to exact ones, mean over layers",
           [&](const Measurement& one) { return mean_step(one, &crate::StepMetrics::cosine); });

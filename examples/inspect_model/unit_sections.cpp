@@ -175,7 +175,8 @@ void steer_predictor(FolderAndPage& out, const std::string& half_step, const Ima
 std::vector<std::vector<Index>> given_prompts(const std::optional<crate::Tokeniser>& tokeniser,
                                               const ShowOptions& options) {
   if (!options.prompts.empty() && !tokeniser)
-    throw crate::OptionError("option --prompt: expected a tokeniser beside the weights, or --tokeniser, found neither");
+    throw crate::OptionError(
+        "option --prompt: expected a tokeniser next to the weights, or --tokeniser, found neither");
   std::vector<std::vector<Index>> prompts;
   for (const std::string& prompt : options.prompts) {
     const std::vector<crate::TokenId> ids = tokeniser->encode_with_special_tokens(prompt);
@@ -208,7 +209,7 @@ void steer_writer(FolderAndPage& out, const std::string& half_step, const TextMo
     for (std::size_t i = 0; i < prompts.size(); ++i) {
       const std::string prompt = crate::valid_utf8(text_of(prompts[i], tokeniser)),
                         text = crate::valid_utf8(text_of(written[i], tokeniser));
-      std::printf("\n== %s goes on, %s\n%s\n", in_line(prompt).c_str(), title.c_str(), printable(text).c_str());
+      std::printf("\n== %s continued, %s\n%s\n", in_line(prompt).c_str(), title.c_str(), printable(text).c_str());
       table.add(prompt, in_line(prompt));
       steer ? table.add(steer->unit).add(steer->value) : table.add("").add("");
       table.add(text, in_line(text)).end_row();

@@ -10,38 +10,38 @@ namespace probe {
 
 void add_options(CLI::App& app, Options& options, examples::LoadOptionsParser& model_options) {
   using program_options::begin_group;
-  begin_group(app, "What is probed, and on which data");
+  begin_group(app, "Model and data");
   app.add_option("--weights", options.weights,
                  "classifier or masked autoencoder of images: safetensors or PyTorch file, or a checkpoint")
       ->type_name("FILE");
-  app.add_option("--data", options.data, "data set of images, as train_classifier takes it")->type_name("FOLDER");
-  app.add_flag("--strict", options.strict, "end if a picture cannot be read, rather than leave it out");
+  app.add_option("--data", options.data, "data set of images (see train_classifier --help)")->type_name("FOLDER");
+  app.add_flag("--strict", options.strict,
+               "stop if a picture cannot be read, instead of reporting it and leaving it out");
   app.add_option("--from-features", options.from_features,
-                 "instead of both: safetensors of training_features [N, d], training_labels [N], test_features [M, d] "
-                 "and test_labels [M], as --features writes them")
+                 "probe these features instead of --weights and --data: a safetensors file written by --features "
+                 "(training_features [N, d], training_labels [N], test_features [M, d], test_labels [M])")
       ->type_name("FILE");
-  begin_group(app, "The features");
-  app.add_option("--layer", options.layer, "how many layers of the encoder the images pass [all]")
+  begin_group(app, "Features");
+  app.add_option("--layer", options.layer, "take the features after this many layers of the encoder [all]")
       ->check(CLI::Range(Index{1}, Index{1000000}));
-  program_options::add_choice(app, "--token", options.token, {"class", "mean"},
-                              "class (the class token) or mean (of all patches) [what a classifier's head reads; mean "
-                              "of a masked autoencoder]");
-  app.add_flag("--no-norm", options.no_norm,
-               "features before the norm behind the encoder; with --layer they always are");
-  begin_group(app, "The probes");
-  app.add_option("--neighbours", options.neighbours.neighbours, "how many nearest neighbours vote")
+  program_options::add_choice(app, "--pool", options.token, {"cls", "mean"},
+                              "cls (the class token) or mean (the mean of all patches) [what a classifier's head "
+                              "reads; mean for a masked autoencoder]");
+  app.add_flag("--no-norm", options.no_norm, "take the features before the final layer norm (always so with --layer)");
+  begin_group(app, "Probes");
+  app.add_option("--neighbours", options.neighbours.neighbours, "number of nearest neighbours that vote")
       ->check(CLI::Range(Index{1}, Index{1000000}));
-  app.add_option("--temperature", options.neighbours.temperature, "of their votes, exp(cosine / temperature)");
-  app.add_flag("--alone", options.alone,
-               "without the same probes of an untrained encoder of this shape and of the pixels");
-  app.add_flag("--confusion", options.confusion, "print which classes logistic regression takes for which");
+  app.add_option("--temperature", options.neighbours.temperature,
+                 "temperature of the neighbours' votes, which have weight exp(cosine / temperature)");
+  app.add_flag("--alone", options.alone, "skip the comparison with an untrained encoder and with pixels");
+  app.add_flag("--confusion", options.confusion, "print the confusion matrix of logistic regression");
   app.add_option("--features", options.features, "write features and labels as safetensors")->type_name("FILE");
-  begin_group(app, "The model, where its file does not tell");
+  begin_group(app, "Model, where the file does not determine it");
   model_options.add_sizes(app);
-  begin_group(app, "What the model expects of pictures");
+  begin_group(app, "Preparation of pictures");
   model_options.add_input(app);
   begin_group(app, "Run");
-  app.add_option("--batch", options.batch, "images that a thread sends through the model at a time")
+  app.add_option("--batch", options.batch, "images that one thread processes at a time")
       ->check(CLI::Range(Index{1}, Index{1000000}));
   program_options::add_seed(app, options.seed);
   program_options::add_threads(app, options.threads);
@@ -52,7 +52,7 @@ namespace {
 [[nodiscard]] std::string_view why_without_effect(std::string_view name, const Options& options) {
   const bool is_of_probes = name == "--neighbours" || name == "--temperature" || name == "--confusion" ||
                             name == "--threads" || name == "--from-features";
-  if (!options.from_features.empty() && !is_of_probes) return "--from-features holds the features";
+  if (!options.from_features.empty() && !is_of_probes) return "--from-features gives the features";
   if (name == "--no-norm" && options.layer != 0) return "features of a --layer are taken before the norm";
   if (name == "--seed" && options.alone) return "--alone leaves out the untrained encoder";
   return {};

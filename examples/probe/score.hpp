@@ -58,7 +58,7 @@ inline void print_scores(const char* name, crate::Index dim, const Scores& score
 
 /// Row by row, what the examples of a class were taken for.
 inline void print_confusion(const crate::Confusion& confusion, const std::vector<std::string>& names) {
-  std::printf("\n  examples of the class of a row that logistic regression takes for that of a column\n\n  class");
+  std::printf("\n  confusion matrix of logistic regression: rows are true classes, columns predicted ones\n\n  class");
   for (crate::Index c = 0; c < confusion.counts.cols(); ++c) std::printf(" %6td", c);
   std::printf("\n");
   for (crate::Index r = 0; r < confusion.counts.rows(); ++r) {

@@ -11,8 +11,8 @@
 
 namespace program_options {
 
-/// Lists the options as in "  --depth N    number of layers [4]": what is taken, what it means, the default. Choices
-/// and ranges are for the descriptions to say.
+/// Lists the options as in "  --depth N    number of layers [4]": placeholder, meaning, default. Choices and ranges are
+/// left to the descriptions.
 class Help : public CLI::Formatter {
  public:
   /// With one blank line between groups.
@@ -34,7 +34,7 @@ class Help : public CLI::Formatter {
     return lines + wrapped(description_of(*option), indent) + "\n";
   }
 
-  /// Of what has no other name.
+  /// Arguments that have no other name.
   [[nodiscard]] std::string make_positionals(const CLI::App* app) const override {
     const std::vector<const CLI::Option*> options = app->get_options([](const CLI::Option* option) {
       return option->get_positional() && option->get_lnames().empty() && !option->get_group().empty();
@@ -68,13 +68,13 @@ class Help : public CLI::Formatter {
     return type == "FLOAT" ? " X" : " " + type;
   }
 
-  /// With the default behind it, unless it tells one itself.
+  /// With the default at its end, unless the text ends with one.
   [[nodiscard]] static std::string description_of(const CLI::Option& option) {
     std::string text = option.get_description(), value = option.get_default_str();
     if (option.get_required()) return text + " (required)";
     if (value.starts_with('"') && value.ends_with('"')) value = value.substr(1, value.size() - 2);  // paths
-    const bool is_told = text.ends_with(']') || is_flag(option) || value.empty() || value == "[]";
-    return is_told ? text : text + " [" + value + "]";
+    const bool has_default = text.ends_with(']') || is_flag(option) || value.empty() || value == "[]";
+    return has_default ? text : text + " [" + value + "]";
   }
 
   /// In lines of at most 100 columns, the further ones indented.

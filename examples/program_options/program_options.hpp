@@ -26,22 +26,30 @@
 #include <sched.h>
 #endif
 
-// What the command lines of all programs have in common.
+// The command lines of all programs: what they share.
 
 namespace program_options {
 
-inline constexpr int usage_error = 2;  ///< exit code of a command line that cannot be read
+// Exit codes of all programs.
+inline constexpr int failure = 1;      ///< a file, the data or the system is at fault
+inline constexpr int usage_error = 2;  ///< the command line is: it cannot be read, or throws OptionError
 
-/// Names the program, lets its help show defaults, and adds --version. To be called before options are added.
+/// The last line of the help: the exit codes, and what the program adds to them, as in "130 interrupted".
+inline void add_exit_code(CLI::App& app, const std::string& further = {}) {
+  app.footer("\nExit code: 0 success, 1 error, 2 wrong command line" + (further.empty() ? "" : ", " + further) + ".");
+}
+
+/// Names the program, lets its help show defaults, and adds --version. Call it before options are added.
 inline void set_up(CLI::App& app, const std::string& program) {
   app.name(program);
   app.formatter(std::make_shared<Help>());
   app.option_defaults()->always_capture_default();
-  app.get_help_ptr()->description("print this and end");
+  app.get_help_ptr()->description("print this help and exit");
+  add_exit_code(app);
   app.set_version_flag(
       "--version",
       crate::concatenate(program, " (crate) ", CRATE_VERSION_MAJOR, ".", CRATE_VERSION_MINOR, ".", CRATE_VERSION_PATCH),
-      "print the version and end");
+      "print the version and exit");
   app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
     return failed->get_name() + ": " + error.what() + "\n--help lists the options\n";
   });
@@ -75,11 +83,13 @@ inline void add_threads(CLI::App& app, int& threads) {
   constexpr int most = 4096;
   threads = all_cores();
   app.add_option("--threads", threads,
-                 crate::concatenate("number of threads; results do not depend on it [all cores: ", threads, "]"))
+                 crate::concatenate("number of threads; the result does not depend on it [all cores: ", threads, "]"))
       ->check(CLI::Range(1, most));
 }
 
-inline void add_seed(CLI::App& app, std::uint64_t& seed) { app.add_option("--seed", seed, "of all random numbers"); }
+inline void add_seed(CLI::App& app, std::uint64_t& seed) {
+  app.add_option("--seed", seed, "seed of the random numbers");
+}
 
 /// "a, b or c"
 [[nodiscard]] inline std::string alternatives(const std::vector<std::string>& names) {
@@ -137,9 +147,9 @@ inline CLI::Option* add_choice(CLI::App& app, const std::string& option, std::st
   return add_choice(app, option, value, choices, description);
 }
 
-/// Reads the command line. Returns the exit code if the program is to end now: help or the version was asked for, or
-/// the line cannot be read; everything has been printed then. Of several mistakes, options that there are not come
-/// first.
+/// Reads the command line. Returns the exit code if the program must end now, because help or the version was asked
+/// for, or because the line cannot be read; everything has been printed then. Of several mistakes, unknown options are
+/// reported first.
 [[nodiscard]] inline std::optional<int> parse(CLI::App& app, int count, const char* const* arguments) {
   try {
     app.parse(count, arguments);
@@ -147,9 +157,9 @@ inline CLI::Option* add_choice(CLI::App& app, const std::string& option, std::st
   } catch (const CLI::Success& asked) { return app.exit(asked); } catch (const CLI::ParseError& error) {
     std::string unknown;
     for (const std::string& word : app.remaining()) unknown += " " + word;
-    (void)app.exit(unknown.empty() ? error
-                                   : CLI::ParseError("there is no such option or argument:" + unknown,
-                                                     CLI::ExitCodes::ExtrasError));
+    (void)app.exit(unknown.empty()
+                       ? error
+                       : CLI::ParseError("unknown option or argument:" + unknown, CLI::ExitCodes::ExtrasError));
     return usage_error;
   }
 }
@@ -165,15 +175,18 @@ void check_effects(const CLI::App& app, const Reason& why_without_effect) {
   }
 }
 
-/// What `main` returns: what `action()` does, or 1 after an error, which is printed.
+/// What `main` returns: what `action()` does, or the exit code of an error, which is printed.
 template <class Action>
 [[nodiscard]] int run(std::string_view program, const Action& action) {
   try {
     return action();
   } catch (const std::bad_alloc&) {
     std::cerr << program << ": there is not enough memory\n";
+  } catch (const crate::OptionError& error) {
+    std::cerr << program << ": " << error.what() << '\n';
+    return usage_error;
   } catch (const std::exception& error) { std::cerr << program << ": " << error.what() << '\n'; }
-  return 1;
+  return failure;
 }
 
 }  // namespace program_options

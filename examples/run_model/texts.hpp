@@ -45,7 +45,7 @@ inline std::vector<Index> read_visible(const crate::Tensor& tensor, const crate:
         std::span(mask).subspan(static_cast<std::size_t>(s * length), static_cast<std::size_t>(length));
     const auto kept = std::find_if(of_set.begin(), of_set.end(), [](Index m) { return m != 1; });
     if (kept == of_set.begin() || std::any_of(kept, of_set.end(), [](Index m) { return m != 0; }))
-      throw crate::tensor_error(tensor, "expected ones in front and zeros behind for each text, found others in text ",
+      throw crate::tensor_error(tensor, "expected ones followed by zeros for each text, found something else in text ",
                                 s);
     visible.push_back(kept - of_set.begin());
   }

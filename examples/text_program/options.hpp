@@ -17,7 +17,7 @@
 #include "training_program/check_options.hpp"
 #include "training_program/options.hpp"
 
-// What the command lines of programs that train on a long text have in common.
+// The command lines of programs that train on a long text: what they share.
 
 namespace text_program {
 
@@ -31,8 +31,8 @@ struct Options {
   std::string family, from;
   Index dim = 128, depth = 4, heads = 4, context = 64;
   double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
-  std::optional<double> start;  // deviation of the random start
-  bool has_ista = true;         // whether blocks of the family have
+  std::optional<double> start;  // standard deviation of the initial weights
+  bool has_ista = true;         // of the blocks of the family
 
   // the recipe and the files
   training_program::Options training = {.weight_decay = 0.1,
@@ -43,14 +43,15 @@ struct Options {
   Index steps = 2000, evaluate_every = 200, warm_up = 100;
   bool decay_all = false;
 
-  /// What options of the program itself, if it has any, mean nothing, and why.
+  /// Why an option would have no effect; empty if it has one.
   [[nodiscard]] std::string_view why_without_effect(std::string_view name) const {
     constexpr std::array<std::string_view, 8> of_new_models = {
         "--family", "--dim", "--depth", "--heads", "--start", "--step-size", "--lambda", "--learn-vocabulary"};
-    if (!from.empty() && crate::detail::is_among(of_new_models, name)) return "model and tokeniser are those of --from";
-    if (!has_ista && (name == "--step-size" || name == "--lambda")) return "models of --family have no ISTA";
+    if (!from.empty() && crate::detail::is_among(of_new_models, name))
+      return "--from gives the model and its tokeniser";
+    if (!has_ista && (name == "--step-size" || name == "--lambda")) return "models of this --family have no ISTA";
     if (name == "--learn-vocabulary" && !can_be_learned(crate::tokeniser_kind_named(tokeniser.kind)))
-      return "--tokeniser is none that can be learned";
+      return "this kind of --tokeniser cannot be learned";
     if (name == "--vocabulary" && (tokeniser.kind == "bytes" || tokeniser.learned > 0))
       return "the tokeniser needs no files";
     return training_program::why_without_effect(name, training);
@@ -58,39 +59,42 @@ struct Options {
 };
 
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
-  return {.changeable = {"--text", "--validation", "--validation-windows", "--vocabulary", "--output", "--history",
-                         "--steps", "--checkpoint-every", "--history-every"},
+  return {.changeable = {"--text", "--validation", "--validation-windows", "--output", "--history", "--steps",
+                         "--checkpoint-every", "--history-every"},
           .paths = {"--text", "--validation", "--vocabulary", "--from", "--output", "--history"},
           .of_the_run = {"--sample", "--prompt", "--temperature"}};
 }
 
 inline void add_text_options(CLI::App& app, Options& o) {
   program_options::begin_group(app, "Text");
-  app.add_option("--text", o.text, "to train on")->type_name("FILE");
-  app.add_option("--validation", o.validation, "text to measure on [the last tenth of --text, which is not trained on]")
+  app.add_option("--text", o.text, "text file to train on")->type_name("FILE");
+  app.add_option("--validation", o.validation,
+                 "validation text [the last tenth of --text, which is then not trained on]")
       ->type_name("FILE");
   app.add_option("--validation-windows", o.validation_windows,
-                 "pieces of that text, spread evenly, to measure on in between; at the end all of it is")
+                 "number of evenly spaced pieces of the validation text for the measurements during training; at the "
+                 "end all of "
+                 "it is used")
       ->check(CLI::Range(Index{1}, Index{1} << 40));
-  add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind, "none: characters are those of --text");
+  add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind, "none; a character tokeniser is built from --text");
   add_learning_option(app, o.tokeniser, "the text", o.tokeniser.kind == "bert" ? "bert" : "bpe");
 }
 
 inline void add_model_options(CLI::App& app, Options& o, const std::vector<std::string>& families) {
   program_options::begin_group(app, "Model");
   app.add_option("--from", o.from,
-                 "begin with these weights, and their tokeniser unless --tokeniser or --vocabulary is given; sizes "
-                 "are theirs")
+                 "start from these weights, with their sizes and (unless --tokeniser or --vocabulary is given) their "
+                 "tokeniser")
       ->type_name("FILE");
   program_options::add_choice(app, "--family", o.family, families, program_options::alternatives(families));
   app.add_option("--dim", o.dim, "width of the tokens");
-  app.add_option("--depth", o.depth, "blocks");
-  app.add_option("--heads", o.heads, "number of heads");
-  app.add_option("--context", o.context, "most tokens that the model sees at a time; with --from at most its own");
-  app.add_option("--step-size", o.step, "eta of ISTA");
-  app.add_option("--lambda", o.lambda, "lambda of ISTA");
-  app.add_option("--dropout", o.dropout, "in the attention");
-  app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
+  app.add_option("--depth", o.depth, "number of blocks");
+  app.add_option("--heads", o.heads, "number of attention heads");
+  app.add_option("--context", o.context, "context length in tokens; with --from at most that of the weights");
+  app.add_option("--step-size", o.step, "step size eta of ISTA");
+  app.add_option("--lambda", o.lambda, "threshold lambda of ISTA");
+  app.add_option("--dropout", o.dropout, "dropout probability in the attention");
+  app.add_option("--token-dropout", o.token_dropout, "dropout probability of the tokens that enter the first block");
   add_start_option(app, o.start);
 }
 
@@ -98,18 +102,21 @@ inline void add_recipe_options(CLI::App& app, Options& o) {
   constexpr Index most = Index{1} << 40;
   program_options::begin_group(app, "Recipe");
   training_program::add_rule_options(app, o.training);
-  app.add_flag("--decay-all", o.decay_all, "one-dimensional parameters decay, too");
-  app.add_option("--steps", o.steps, "steps; those before --resume count")->check(CLI::Range(Index{0}, most));
-  app.add_option("--evaluate-every", o.evaluate_every, "steps between two measurements; --steps are a multiple of it")
+  app.add_flag("--decay-all", o.decay_all, "apply weight decay to one-dimensional parameters (biases, norms), too");
+  app.add_option("--steps", o.steps, "number of steps, including those before --resume")
+      ->check(CLI::Range(Index{0}, most));
+  app.add_option("--evaluate-every", o.evaluate_every, "measure every N steps; --steps must be a multiple of it")
       ->check(CLI::Range(Index{1}, most));
-  app.add_option("--warm-up", o.warm_up, "steps in which the rate rises; a tenth of --steps if those are fewer")
+  app.add_option("--warm-up", o.warm_up,
+                 "length of the warm-up in steps, in which the learning rate rises linearly [" +
+                     std::to_string(o.warm_up) + ", or a tenth of --steps if these are fewer]")
       ->check(CLI::Range(Index{0}, most));
   training_program::add_batch_options(app, o.training, "pieces of text");
 }
 
-/// What options say that were not given, because others were.
+/// Defaults that depend on other options.
 inline void complete_options(const CLI::App& app, Options& o) {
-  if (app.count("--tokeniser") == 0 && !o.from.empty()) o.tokeniser.kind.clear();  // as its files tell
+  if (app.count("--tokeniser") == 0 && !o.from.empty()) o.tokeniser.kind.clear();  // from its files
   if (app.count("--tokeniser") == 0 && o.from.empty() && o.tokeniser.learned > 0 &&
       !can_be_learned(crate::tokeniser_kind_named(o.tokeniser.kind)))
     o.tokeniser.kind = "bpe";
@@ -118,7 +125,7 @@ inline void complete_options(const CLI::App& app, Options& o) {
   if (app.count("--warm-up") == 0 && decays && o.steps < o.warm_up) o.warm_up = o.steps / 10;
 }
 
-/// Notes what was completed, and the kind of the tokeniser, so that a training that goes on does so with the same.
+/// Records the completed options and the kind of the tokeniser, so that a resumed training uses the same.
 inline void note_completed(const Options& o, crate::TokeniserKind kind, crate::Metadata& notes) {
   for (auto& [name, text] : notes) {
     if (name == "--tokeniser") text = crate::name_of(kind);

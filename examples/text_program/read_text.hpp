@@ -53,7 +53,7 @@ namespace detail {
   return text;
 }
 
-/// Says on standard error how many bytes of a text a tokeniser of characters replaces, as they are no UTF-8.
+/// Reports on standard error how many bytes of a text are not UTF-8 and are replaced by a character tokeniser.
 inline void tell_of_replaced_bytes(const crate::Tokeniser& tokeniser, std::string_view text, const std::string& path) {
   if (!std::holds_alternative<crate::CharacterTokeniser>(tokeniser.any())) return;
   std::size_t count = 0, first = 0;
@@ -65,7 +65,7 @@ inline void tell_of_replaced_bytes(const crate::Tokeniser& tokeniser, std::strin
   }
   if (count > 0)
     std::cerr << (path == "-" ? "standard input" : path) << ": " << count << (count == 1 ? " byte is" : " bytes are")
-              << " no UTF-8, the first at byte " << first << ": U+FFFD takes their place\n";
+              << " not UTF-8, the first at byte " << first << ", and replaced by U+FFFD\n";
 }
 
 }  // namespace text_program

@@ -8,7 +8,7 @@
 
 namespace text_program {
 
-/// Weights and, beside them, their tokeniser, once the weights are there: until then the old pair stays.
+/// Saves weights and, next to them, their tokeniser. Between the two writes, new weights are next to the old tokeniser.
 struct SaveWithTokeniser {
   const ChosenTokeniser& chosen;
 

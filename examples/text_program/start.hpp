@@ -9,14 +9,13 @@
 #include "crate/core/matrix.hpp"
 #include "training_program/check_options.hpp"
 
-// How wide the random start of a model of texts is.
+// Standard deviation of the initial weights of a model of texts.
 
 namespace text_program {
 
 inline void add_start_option(CLI::App& app, std::optional<double>& start) {
   app.add_option("--start", start,
-                 "deviation of the random start [0.02, the published one; below a width of 768, 0.02 * sqrt(768 / "
-                 "DIM)]");
+                 "standard deviation of the initial weights [0.02, as published; 0.02 * sqrt(768 / DIM) if DIM < 768]");
 }
 
 /// Throws OptionError unless the weights that are drawn are numbers of type float, and not all zero.
@@ -24,7 +23,7 @@ inline void check_start(const std::optional<double>& start) {
   constexpr double least = 1e-30, most = 1000;
   if (start)
     training_program::check_number(*start >= least && *start <= most,
-                                   "--start: expected a deviation from 1e-30 to 1000", *start);
+                                   "--start: expected a standard deviation from 1e-30 to 1000", *start);
 }
 
 /// The deviation s of the random start. A linear map from d inputs of deviation 1 has outputs of deviation s sqrt(d):

@@ -19,8 +19,8 @@
 #include "program_options/program_options.hpp"
 #include "text_program/read_text.hpp"
 
-// Which tokeniser a program of texts takes. A model that is trained keeps its own in a folder beside its weights:
-// "model.tokeniser" beside "model.safetensors", with a file "kind" that names the kind.
+// The tokeniser of a program of texts. A trained model keeps its own in a folder next to its weights: "model.tokeniser"
+// next to "model.safetensors", with a file "kind" that names the kind.
 
 namespace text_program {
 
@@ -44,9 +44,8 @@ struct TokeniserOptions {
 }
 
 /// `otherwise` and `otherwise_in` say which tokeniser is taken, and from where, if none is given.
-inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o,
-                                  const std::string& otherwise = "as its files tell",
-                                  const std::string& otherwise_in = "the one beside the weights") {
+inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o, const std::string& otherwise = "from its files",
+                                  const std::string& otherwise_in = "next to the weights") {
   std::vector<std::string> names;
   for (const auto& [kind, name] : crate::tokeniser_kinds) names.emplace_back(name);
   program_options::add_choice(app, "--tokeniser", o.kind, names,
@@ -59,8 +58,8 @@ inline void add_tokeniser_options(CLI::App& app, TokeniserOptions& o,
 inline void add_learning_option(CLI::App& app, TokeniserOptions& o, const std::string& source,
                                 const std::string& otherwise) {
   app.add_option("--learn-vocabulary", o.learned,
-                 "learn a vocabulary of so many tokens from " + source + " by --tokeniser bpe, bert or bert-cased [" +
-                     otherwise + "]; 0 for none")
+                 "learn a vocabulary of N tokens from " + source +
+                     ", with --tokeniser bpe, bert or bert-cased (default " + otherwise + "); 0: do not learn one")
       ->check(CLI::NonNegativeNumber);
 }
 
@@ -71,7 +70,7 @@ inline void add_learning_option(CLI::App& app, TokeniserOptions& o, const std::s
   return weights += ".tokeniser";
 }
 
-/// A tokeniser, and its kind, which its files alone do not tell.
+/// A tokeniser and its kind, which its files alone do not determine.
 struct ChosenTokeniser {
   crate::TokeniserKind kind;
   crate::Tokeniser tokeniser;
@@ -94,7 +93,7 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
   file.commit();
 }
 
-/// The kind that the files of a folder tell; nothing where several kinds have such files.
+/// The kind that the files of a folder determine; nothing if several kinds have such files.
 [[nodiscard]] inline std::optional<crate::TokeniserKind> kind_in(const std::filesystem::path& folder) {
   const auto has = [&](std::string_view name) { return crate::path_exists(folder / name); };
   if (has("kind")) {
@@ -129,10 +128,11 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
     throw crate::OptionError("option --vocabulary would have no effect: --tokeniser bytes needs no files");
   if (!kind)
     throw crate::OptionError(crate::concatenate(
-        "option --tokeniser: expected the one of the weights, as ",
-        o.vocabulary.empty() ? crate::concatenate("there is no ", crate::quote(folder.string()), " that tells it")
-                             : crate::concatenate("the files in ", crate::quote(folder.string()), " do not tell it"),
-        ", found nothing"));
+        "option --tokeniser is required: ",
+        o.vocabulary.empty()
+            ? crate::concatenate("there is no folder ", crate::quote(folder.string()),
+                                 " next to the weights; give also --vocabulary if the tokeniser needs files")
+            : crate::concatenate("the files in ", crate::quote(folder.string()), " do not determine its kind")));
   return {*kind, crate::read_tokeniser(folder, *kind)};
 }
 

@@ -24,19 +24,19 @@
 #include "training_program/run.hpp"
 
 // Training on a long text. A program that does so has
-//   Families                              among which --family chooses
-//   predicts_every_token                  whether what a text costs in bits a byte can be told
+//   Families                              the choices of --family
+//   predicts_every_token                  whether the cost of a text in bits per byte is known
 //   fresh_model<Model>(options, vocabulary)
-//   text_of(model)                        what has the model's blocks and the dropout in front of them
+//   text_of(model)                        the part of the model with its blocks and the dropout before them
 //   drawn(ids, options, tokeniser), spread(ids, options, tokeniser, most)      the examples, to train and to measure on
-//   check(tokeniser)                      throws if it cannot serve
-//   show(model, tokeniser, step, threads) what is shown of the model beside its loss
+//   check(tokeniser)                      throws if the program cannot use it
+//   show(model, tokeniser, step, threads) prints more about the model after its loss
 
 namespace text_program {
 
 using crate::TokenId;
 
-/// A text in tokens: training, validation, and how many bytes a token of the latter has.
+/// A text in tokens: training, validation, and the number of bytes per token of the latter.
 struct SplitText {
   std::vector<TokenId> training, validation;
   double bytes_per_token = 1;
@@ -50,12 +50,13 @@ struct SplitText {
   return begin;
 }
 
-/// Says on standard error what a tokeniser of characters makes of line ends of Windows and of what is no UTF-8.
+/// Reports Windows line ends, and bytes that are not UTF-8, on standard error, for character tokenisers.
 inline void tell_of_text(const crate::Tokeniser& tokeniser, std::string_view text, const std::string& path) {
   tell_of_replaced_bytes(tokeniser, text, path);
   if (std::holds_alternative<crate::CharacterTokeniser>(tokeniser.any()) && text.find("\r\n") != text.npos)
-    std::cerr << path << ": the text has line ends of Windows, which the model learns to write: U+000D stands before "
-              << "each U+000A; sed 's/\\r$//' converts them\n";
+    std::cerr << path
+              << ": the text has Windows line ends (U+000D before U+000A), which the model will learn to write; "
+              << "sed 's/\\r$//' converts them\n";
 }
 
 /// The texts of the options in tokens; without a validation text the last tenth is one. Throws FileError if one is too
@@ -80,10 +81,10 @@ inline SplitText split_text(const Options& o, std::string_view text, const crate
   return nats_per_token / bytes_per_token / std::numbers::ln2;
 }
 
-/// Bits a byte are told where every token is predicted.
+/// Bits per byte are printed if every token is predicted.
 inline void print_heading(bool tells_bits) {
   std::printf("\n    step   training loss   validation loss   perplexity%s   seconds\n",
-              tells_bits ? "   bits a byte" : "");
+              tells_bits ? "   bits per byte" : "");
   std::fflush(stdout);
 }
 
@@ -92,14 +93,14 @@ inline void print_epoch(const crate::EpochReport<crate::TokenPredictionMeasures>
   const double loss = report.test.loss.mean();
   std::printf("  %6td   %13.4f   %15.4f   %10.2f", report.step, report.training.loss.mean(), loss,
               report.test.perplexity());
-  if (bytes_per_token) std::printf("   %11.3f", bits_per_byte(loss, *bytes_per_token));
+  if (bytes_per_token) std::printf("   %13.3f", bits_per_byte(loss, *bytes_per_token));
   std::printf("   %7.1f\n", report.seconds);
   std::fflush(stdout);
 }
 
 inline void print_whole(double loss, std::optional<double> bytes_per_token) {
-  std::printf("\nvalidation loss on the whole text: %.4f nats a token", loss);
-  if (bytes_per_token) std::printf(", %.3f bits a byte", bits_per_byte(loss, *bytes_per_token));
+  std::printf("\nvalidation loss on the whole text: %.4f nats per token", loss);
+  if (bytes_per_token) std::printf(", %.3f bits per byte", bits_per_byte(loss, *bytes_per_token));
   std::printf("\n");
 }
 
@@ -119,7 +120,7 @@ template <class Program, class Model>
 int train(const Program& program, const Options& o, const SplitText& text, const ChosenTokeniser& chosen, Model model,
           crate::Metadata notes) {
   check_vocabulary(chosen.tokeniser, model.vocabulary());
-  std::printf("%s, %td parameters; %td tokens to train on, %td to measure on, vocabulary of %td\n",
+  std::printf("%s, %td parameters; %td training tokens, %td validation tokens, vocabulary of %td\n",
               std::string(crate::FamilyOf<Model>::name).c_str(), parameter_count(model), std::ssize(text.training),
               std::ssize(text.validation), chosen.tokeniser.vocabulary_size());
   crate::Threads threads(o.training.threads);
@@ -198,7 +199,7 @@ std::optional<crate::AnyModel<float, typename Program::Families>> model_to_tune(
         if (app.count("--context") == 0) o.context = model.context();
         if (o.context > model.context())
           throw crate::OptionError(crate::concatenate("option --context: expected at most ", model.context(),
-                                                      ", that of --from, found ", o.context));
+                                                      ", the context of --from, found ", o.context));
         auto& text = Program::text_of(model);
         training_program::set_attention_dropout(text.encoder.layers, o.dropout);
         text.tokens.dropout = o.token_dropout;
@@ -212,7 +213,7 @@ inline ChosenTokeniser first_tokeniser(const Options& o, std::string_view text) 
   return o.from.empty() ? tokeniser_for(o.tokeniser, text) : read_tokeniser(o.tokeniser, o.from);
 }
 
-/// Everything behind the command line; add(app, options) adds all options.
+/// The program after its command line was read; add(app, options) adds all options.
 template <class Program, class Add>
 int run(const Program& program, CLI::App& app, Options& o, const Add& add) {
   using Families = typename Program::Families;

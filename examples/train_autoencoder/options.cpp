@@ -58,42 +58,43 @@ void add_model_options(CLI::App& app, Options& o) {
   begin_group(app, "Model");
   std::vector<std::string> presets{o.preset}, families;
   for (const Size& size : published_sizes) presets.emplace_back(size.preset);
-  training_program::add_preset_option(
-      app, o.preset, presets,
-      program_options::alternatives({presets.begin() + 1, presets.end()}) +
-          ", size and recipe of a published model, of pictures of 224 x 224, which take days");
+  training_program::add_preset_option(app, o.preset, presets,
+                                      program_options::alternatives({presets.begin() + 1, presets.end()}) +
+                                          " (size and recipe of a published model for images of 224 x 224; days)");
   crate::detail::FamilyList<Families>::for_each([&]<class Family>(Family) { families.emplace_back(Family::name); });
   add_choice(app, "--family", o.family, families,
-             "crate-mae, or transformer-mae, the same with ordinary transformer blocks");
+             "crate-mae, or transformer-mae (the same model with ordinary transformer blocks)");
   image_program::add_patch_option(app, o.patch);
   app.add_option("--dim", o.dim, "width of the tokens, a multiple of 4");
-  app.add_option("--depth", o.depth, "blocks of the encoder");
-  app.add_option("--decoder-depth", o.decoder_depth, "blocks of the decoder");
-  app.add_option("--heads", o.heads, "number of heads");
+  app.add_option("--depth", o.depth, "number of blocks of the encoder");
+  app.add_option("--decoder-depth", o.decoder_depth, "number of blocks of the decoder");
+  app.add_option("--heads", o.heads, "number of attention heads");
   app.add_option("--head-dim", o.head_dim, "width of a head [dim / heads]");
-  app.add_option("--step-size", o.step, "eta of ISTA");
-  app.add_option("--lambda", o.lambda, "lambda of ISTA");
-  app.add_option("--mask-ratio", o.mask_ratio, "share of the patches that are hidden, below 1");
+  app.add_option("--step-size", o.step, "step size eta of ISTA");
+  app.add_option("--lambda", o.lambda, "threshold lambda of ISTA");
+  app.add_option("--mask-ratio", o.mask_ratio, "share of the patches that is hidden, from 0 to below 1");
   app.add_flag("--normalise-patches", o.normalise_patches,
-               "predict each patch less its mean and divided by its deviation, instead of its pixels");
+               "predict each patch normalised to mean 0 and deviation 1, instead of its pixels");
 }
 
 void add_recipe_options(CLI::App& app, Options& o) {
   begin_group(app, "Recipe");
   training_program::Options& t = o.training;
   training_program::add_rule_options(app, t);
-  app.add_flag("--decay-matrices-only", t.decay_matrices_only, "one-dimensional parameters do not decay");
-  app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
-  app.add_option("--epochs", t.trainer.epochs, "passes over the data; those before --resume count");
+  app.add_flag("--decay-matrices-only", t.decay_matrices_only,
+               "do not apply weight decay to one-dimensional parameters (biases, norms)");
+  app.add_option("--warm-up", o.warm_up_epochs,
+                 "length of the warm-up in epochs, in which the learning rate rises linearly")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--epochs", t.trainer.epochs, "number of passes over the data, including those before --resume");
   training_program::add_batch_options(app, t, "images");
 }
 
 void add_grid_option(CLI::App& app, Options& o) {
   app.add_option("--grid", o.grid,
-                 "PNG picture, replaced after every epoch, of test images (first row), what the model sees of them "
-                 "(second) and what it makes of that, with the patches that it saw (third). With --normalise-patches "
-                 "a patch's own mean and deviation, which the model does not predict, are lent to it "
-                 "[beside --output or --checkpoint]")
+                 "PNG file, rewritten after every epoch: test images (first row), their visible patches (second), the "
+                 "reconstruction (third). With --normalise-patches the picture uses the true mean and deviation of "
+                 "each patch, which the model does not predict [next to --output or --checkpoint]")
       ->type_name("FILE");
 }
 
@@ -104,9 +105,7 @@ void check_grid(const std::string& path) {
   try {
     (void)crate::read_image(path);
   } catch (const crate::FileError&) {
-    throw crate::file_error(path,
-                            "expected no file where --grid is written, or a picture to replace, found something else; "
-                            "give another name");
+    throw crate::file_error(path, "--grid would replace a file that is not a picture; choose another name");
   }
 }
 
@@ -122,7 +121,7 @@ void add_options(CLI::App& app, Options& options) {
   image_program::add_data_options(app, options.images, "");
   add_model_options(app, options);
   add_recipe_options(app, options);
-  training_program::add_file_options(app, options.training, "epoch", "--epochs, --data for as many images");
+  training_program::add_file_options(app, options.training, "epoch", continued_options().changeable);
   add_grid_option(app, options);
 }
 
@@ -133,8 +132,8 @@ void apply_preset(CLI::App& app, const Options& o) {
 
 std::string_view why_without_effect(std::string_view name, const Options& o) {
   const bool is_crate = o.family == crate::CrateMaskedAutoencoderFamily::name;
-  if (!is_crate && (name == "--step-size" || name == "--lambda")) return "models of --family have no ISTA";
-  if (!is_crate && name == "--head-dim") return "heads of --family are dim / heads wide";
+  if (!is_crate && (name == "--step-size" || name == "--lambda")) return "models of this --family have no ISTA";
+  if (!is_crate && name == "--head-dim") return "the head width of this --family is always dim / heads";
   return training_program::why_without_effect(name, o.training);
 }
 

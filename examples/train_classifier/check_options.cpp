@@ -20,10 +20,12 @@ constexpr std::array<std::string_view, 2> of_ista = {"--step-size", "--lambda"};
 }  // namespace
 
 std::string_view why_without_effect(std::string_view name, const Options& o) {
-  if (!o.from.empty() && crate::detail::is_among(of_new_models, name)) return "the model is that of --from";
-  if (crate::detail::is_among(of_ista, name) && !block_traits(o.family).ista) return "models of --family have no ISTA";
-  if (name == "--head-dim" && !block_traits(o.family).head_dim) return "heads of --family are dim / heads wide";
-  if (name == "--weights-at" && o.from.empty()) return "there is no --from";
+  if (!o.from.empty() && crate::detail::is_among(of_new_models, name)) return "--from gives the model";
+  if (crate::detail::is_among(of_ista, name) && !block_traits(o.family).ista)
+    return "models of this --family have no ISTA";
+  if (name == "--head-dim" && !block_traits(o.family).head_dim)
+    return "the head width of this --family is always dim / heads";
+  if (name == "--weights-at" && o.from.empty()) return "--from is not given";
   return training_program::why_without_effect(name, o.training);
 }
 

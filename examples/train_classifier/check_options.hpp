@@ -6,7 +6,7 @@
 
 #include "train_classifier/options.hpp"
 
-// What must be right before the data are read, let alone the first step taken.
+// Checks of the options, made before any data is read.
 
 namespace train_classifier {
 

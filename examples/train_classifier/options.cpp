@@ -25,19 +25,20 @@ void add_model_options(CLI::App& app, Options& o) {
   add_choice(app, "--family", o.family, families, program_options::alternatives(families));
   image_program::add_patch_option(app, o.patch);
   app.add_option("--dim", o.dim, "width of the tokens");
-  app.add_option("--depth", o.depth, "blocks");
-  app.add_option("--heads", o.heads, "number of heads; of --from too, unless its file carries them");
+  app.add_option("--depth", o.depth, "number of blocks");
+  app.add_option("--heads", o.heads,
+                 "number of attention heads; with --from needed only if its file does not record it");
   app.add_option("--head-dim", o.head_dim, "width of a head [dim / heads]");
   add_choice(app, "--pool", o.pool, {"cls", "mean"},
-             "token that the head reads: cls (the class token) or mean [that of --from, or cls]");
-  app.add_option("--step-size", o.step, "eta of ISTA");
-  app.add_option("--lambda", o.lambda, "lambda of ISTA");
-  app.add_option("--dropout", o.dropout, "in the attention");
-  app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
-  app.add_option("--from", o.from,
-                 "fine-tune: weights to begin with, of a classifier, of train_dino or of a masked autoencoder, whose "
-                 "encoder is "
-                 "taken; the head is new, sizes are theirs")
+             "what the head reads: cls (the class token) or mean (the mean of all tokens) [from --from, or cls]");
+  app.add_option("--step-size", o.step, "step size eta of ISTA");
+  app.add_option("--lambda", o.lambda, "threshold lambda of ISTA");
+  app.add_option("--dropout", o.dropout, "dropout probability in the attention");
+  app.add_option("--token-dropout", o.token_dropout, "dropout probability of the tokens that enter the first block");
+  app.add_option(
+         "--from", o.from,
+         "fine-tune these weights: a classifier, a result of train_dino, or a masked autoencoder (its encoder is "
+         "used); the head is replaced, and the sizes are those of the weights")
       ->type_name("FILE");
   examples::add_weights_at(app, o.weights_at);
 }
@@ -46,21 +47,23 @@ void add_recipe_options(CLI::App& app, Options& o) {
   begin_group(app, "Recipe");
   training_program::Options& t = o.training;
   training_program::add_rule_options(app, t);
-  app.add_flag("--decay-matrices-only", t.decay_matrices_only, "one-dimensional parameters do not decay");
-  app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
-  app.add_option("--label-smoothing", t.label_smoothing, "share of each label that is spread over all classes");
-  app.add_option("--epochs", t.trainer.epochs, "passes over the data; those before --resume count");
+  app.add_flag("--decay-matrices-only", t.decay_matrices_only,
+               "do not apply weight decay to one-dimensional parameters (biases, norms)");
+  app.add_option("--warm-up", o.warm_up_epochs,
+                 "length of the warm-up in epochs, in which the learning rate rises linearly")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--label-smoothing", t.label_smoothing, "spread this share of each label evenly over all classes");
+  app.add_option("--epochs", t.trainer.epochs, "number of passes over the data, including those before --resume");
   training_program::add_batch_options(app, t, "images");
 }
 
 }  // namespace
 
 void add_options(CLI::App& app, Options& options) {
-  image_program::add_data_options(app, options.images, "that of --from, or ");
+  image_program::add_data_options(app, options.images, "from --from, or ");
   add_model_options(app, options);
   add_recipe_options(app, options);
-  training_program::add_file_options(app, options.training, "epoch",
-                                     "--epochs, --data for as many images, --strict, --decode-when-drawn");
+  training_program::add_file_options(app, options.training, "epoch", image_program::continued_options().changeable);
 }
 
 }  // namespace train_classifier

@@ -20,7 +20,7 @@
 #include "train_dino/bench.hpp"
 #include "train_dino/report.hpp"
 
-// What features are worth: how many of their nearest neighbours are of one class, and how far they spread.
+// Quality of features: how many of their nearest neighbours have the same class, and how far they spread.
 
 namespace train_dino {
 
@@ -50,7 +50,7 @@ namespace train_dino {
   return indices;
 }
 
-/// Of how many images that are asked for the nearest neighbours among known ones tell the class.
+/// Counts the images of `asked` that their nearest neighbours among `known` classify correctly.
 [[nodiscard]] inline crate::SelfDistillationMeasures judge(const crate::LabelledFeatures<float>& known,
                                                            const crate::LabelledFeatures<float>& asked,
                                                            const Bench& bench) {

@@ -49,77 +49,87 @@ constexpr std::array<std::string_view, 7> of_dino = {"--outputs",
                                                      "--centre-momentum",
                                                      "--frozen-epochs"};
 
-constexpr std::array<std::string_view, 3> of_coding_rate = {"--eps", "--comparison", "--expansion-of"};
+constexpr std::array<std::string_view, 3> of_coding_rate = {"--squared-epsilon", "--comparison", "--expansion-of"};
 
 void add_data_options(CLI::App& app, Options& o) {
   begin_group(app, "Data");
-  app.add_option("--data", o.data,
-                 "IDX files (MNIST, Fashion-MNIST), CIFAR binary, or train/CLASS/*.png and test/CLASS/*.png; classes "
-                 "are asked for by the k-NN evaluation alone: without labels, one folder for all")
-      ->type_name("FOLDER");
-  app.add_option("--image", o.image, "size to which pictures in folders are brought [224x224]")
-      ->type_name("HEIGHTxWIDTH");
-  app.add_option("--images", o.images, "train on so many images, chosen by chance, the same ones every time; 0 for all")
-      ->check(CLI::NonNegativeNumber);
   app.add_option(
-         "--locals", o.locals,
-         "local views of an image, beside two global ones; a step keeps the activations of all views of its batch")
+         "--data", o.data,
+         "folder with the data set: IDX files (MNIST, Fashion-MNIST), CIFAR in binary form, or PNG or JPEG pictures "
+         "as train/CLASS/*.png and test/CLASS/*.png; classes are used only for the k-NN evaluation: without "
+         "labels, put all pictures into one folder")
+      ->type_name("FOLDER");
+  app.add_option("--image", o.image, "resize pictures in folders to this size [224x224]")->type_name("HEIGHTxWIDTH");
+  app.add_option("--images", o.images, "train on a random subset of N images, the same in every run; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--locals", o.locals,
+                 "number of local views of each image, in addition to the two global ones; memory grows with it")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--local-side", o.local_side,
-                 "their side in pixels, whole patches either way; 0 for about half of an image")
+                 "side of the local views in pixels, a multiple of the patch size; 0: about half the image")
       ->check(CLI::NonNegativeNumber);
-  app.add_flag("--no-flip", o.no_flip, "no view is seen in a mirror: for digits and letters");
+  app.add_flag("--no-flip", o.no_flip, "do not mirror views, as for digits and letters");
   app.add_option(
          "--knn-images", o.knn_images,
-         "of training and of test, chosen by chance, with which nearest neighbours judge the teacher; 0 for all")
+         "number of training images and of test images for the k-NN evaluation of the teacher, drawn at random; 0: all")
       ->check(CLI::NonNegativeNumber);
 }
 
 void add_model_options(CLI::App& app, Options& o) {
   begin_group(app, "Model");
   training_program::add_preset_option(app, o.preset, {o.preset, "published"},
-                                      "published, DINO's recipe and views, of pictures of 224 x 224, which takes days");
+                                      "published (DINO's recipe and views, for images of 224 x 224; days)");
   add_choice(app, "--family", o.family, {"crate", "vit"}, "crate or vit");
-  image_program::add_patch_option(app, o.patch,
-                                  "the largest of 4x4, 7x7, 8x8, 16x16 that cut an image into at least 16");
+  image_program::add_patch_option(app, o.patch, "the largest of 4x4, 7x7, 8x8, 16x16 that gives at least 16 patches");
   app.add_option("--dim", o.dim, "width of the tokens");
-  app.add_option("--depth", o.depth, "blocks");
-  app.add_option("--heads", o.heads, "number of heads");
-  add_choice(app, "--pool", o.pool, {"cls", "mean"}, "token that is compared: cls (the class token) or mean");
-  app.add_option("--hidden", o.hidden, "width of the projection head");
-  app.add_option("--bottleneck", o.bottleneck, "entries of its features of length 1");
-  app.add_option("--outputs", o.outputs, "of the projection head behind them");
-  app.add_option("--drop-path", o.drop_path, "of the last block in the student; those before drop less");
+  app.add_option("--depth", o.depth, "number of blocks");
+  app.add_option("--heads", o.heads, "number of attention heads");
+  add_choice(app, "--pool", o.pool, {"cls", "mean"},
+             "what the projection head reads: cls (the class token) or mean (the mean of all tokens)");
+  app.add_option("--hidden", o.hidden, "hidden width of the projection head");
+  app.add_option("--bottleneck", o.bottleneck, "dimension of the normalised features in the projection head");
+  app.add_option("--outputs", o.outputs, "number of outputs (prototypes) of the projection head (dino)");
+  app.add_option("--drop-path", o.drop_path,
+                 "drop-path probability of the student's last block; it falls linearly to 0 towards the first");
 }
 
 void add_objective_options(CLI::App& app, Options& o) {
   begin_group(app, "Objective");
-  add_choice(app, "--objective", o.objective, {"coding-rate", "dino"},
-             "coding-rate (SimDINO: R of the features keeps them apart) or dino (centring and sharpening do)");
-  app.add_option("--eps", o.eps, "epsilon^2 of the coding rate");
-  app.add_option("--comparison", o.comparison, "weight of the cosine of two views beside the coding rate");
+  add_choice(
+      app, "--objective", o.objective, {"coding-rate", "dino"},
+      "coding-rate (SimDINO: the coding rate of the features prevents collapse) or dino (centring and sharpening do)");
+  app.add_option("--squared-epsilon", o.eps, "epsilon^2 of the coding rate");
+  app.add_option("--comparison", o.comparison, "weight of the similarity of views, relative to the coding rate");
   add_choice(app, "--expansion-of", o.expansion_of, {"both", "student"},
-             "features whose coding rate it is: both (mean of student and teacher) or student");
-  app.add_option("--student-temperature", o.student_temperature, "of the student's outputs");
-  app.add_option("--teacher-temperature", o.teacher_temperature, "of the teacher's outputs; lower sharpens");
-  app.add_option("--first-teacher-temperature", o.first_teacher_temperature, "at the first step");
-  app.add_option("--temperature-epochs", o.temperature_epochs, "until the teacher's temperature is reached");
-  app.add_option("--centre-momentum", o.centre_momentum, "of the centre of the teacher's outputs; 1 for no centring");
-  app.add_option("--frozen-epochs", o.frozen_epochs, "in which the last layer of the head stays as it is");
+             "whose features enter the coding rate: both (mean of student and teacher) or student");
+  app.add_option("--student-temperature", o.student_temperature, "softmax temperature of the student");
+  app.add_option("--teacher-temperature", o.teacher_temperature,
+                 "softmax temperature of the teacher; lower is sharper");
+  app.add_option("--first-teacher-temperature", o.first_teacher_temperature, "teacher's temperature at the first step");
+  app.add_option("--temperature-epochs", o.temperature_epochs,
+                 "number of epochs in which it changes to --teacher-temperature");
+  app.add_option("--centre-momentum", o.centre_momentum,
+                 "momentum of the centre of the teacher's outputs; 1: no centring");
+  app.add_option("--frozen-epochs", o.frozen_epochs, "number of epochs in which the last layer of the head is frozen");
 }
 
 void add_recipe_options(CLI::App& app, Options& o) {
   begin_group(app, "Recipe");
   training_program::Options& t = o.training;
   app.add_option("--rate", t.rate, "learning rate of AdamW after the warm-up");
-  app.add_option("--last-rate", o.last_rate, "to which it falls as half a cosine; --rate if that is less");
-  app.add_option("--warm-up", o.warm_up_epochs, "epochs in which the rate rises")->check(CLI::NonNegativeNumber);
-  app.add_option("--weight-decay", t.weight_decay, "of the matrices, at the first step");
-  app.add_option("--final-weight-decay", o.final_weight_decay, "at the last one, as half a cosine");
+  app.add_option("--final-rate", o.last_rate,
+                 "learning rate at the end, to which it falls along a cosine; at most --rate");
+  app.add_option("--warm-up", o.warm_up_epochs,
+                 "length of the warm-up in epochs, in which the learning rate rises linearly")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--weight-decay", t.weight_decay, "weight decay of the matrices at the first step");
+  app.add_option("--final-weight-decay", o.final_weight_decay,
+                 "weight decay at the last step; it changes along a cosine");
   app.add_option("--teacher-momentum", o.teacher_momentum,
-                 "how much of the teacher stays at the first step; 1 at the last one, as half a cosine; below 1");
-  app.add_option("--clip", t.trainer.largest_norm, "largest norm of the gradient of each parameter; 0 for any");
-  app.add_option("--epochs", t.trainer.epochs, "passes over the data; those before --resume count");
+                 "momentum of the teacher at the first step, below 1; it rises to 1 along a cosine");
+  app.add_option("--clip-each", t.trainer.largest_norm,
+                 "clip the gradient of each parameter tensor to this norm; 0: no clipping");
+  app.add_option("--epochs", t.trainer.epochs, "number of passes over the data, including those before --resume");
   training_program::add_batch_options(app, t, "images");
 }
 
@@ -130,7 +140,7 @@ void add_options(CLI::App& app, Options& options) {
   add_model_options(app, options);
   add_objective_options(app, options);
   add_recipe_options(app, options);
-  training_program::add_file_options(app, options.training, "epoch", "--epochs, --data for as many images");
+  training_program::add_file_options(app, options.training, "epoch", continued_options().changeable);
 }
 
 void apply_preset(CLI::App& app, const Options& o) {
@@ -141,7 +151,7 @@ void apply_preset(CLI::App& app, const Options& o) {
 std::string_view why_without_effect(std::string_view name, const Options& o) {
   if (is_among(of_dino, name) && o.objective != "dino") return "--objective is not dino";
   if (is_among(of_coding_rate, name) && o.objective != "coding-rate") return "--objective is not coding-rate";
-  if (name == "--local-side" && o.locals == 0) return "there are no --locals";
+  if (name == "--local-side" && o.locals == 0) return "--locals is 0";
   if (name == "--first-teacher-temperature" && o.temperature_epochs == 0) return "--temperature-epochs is 0";
   return training_program::why_without_effect(name, o.training);
 }
@@ -155,7 +165,7 @@ void check_options(const CLI::App& app, const Options& o) {
     check_number(std::isfinite(epochs) && epochs >= 0, crate::concatenate(name, ": expected a number of epochs"),
                  epochs);
   for (const auto& [name, value] : {std::pair{"--final-weight-decay", o.final_weight_decay},
-                                    {"--last-rate", o.last_rate},
+                                    {"--final-rate", o.last_rate},
                                     {"--rate", o.training.rate},
                                     {"--weight-decay", o.training.weight_decay}})
     check_number(std::isfinite(value) && value >= 0, crate::concatenate(name, ": expected a number >= 0"), value);

@@ -28,10 +28,11 @@ struct SampleOptions {
 
 inline void add_sample_options(CLI::App& app, SampleOptions& o) {
   program_options::begin_group(app, "Samples");
-  app.add_option("--sample", o.tokens, "tokens that the model writes after every measurement; 0 for none")
+  app.add_option("--sample", o.tokens, "length in tokens of the sample printed after every measurement; 0: no sample")
       ->check(CLI::Range(Index{0}, Index{1} << 20));
-  app.add_option("--prompt", o.prompt, "text that it goes on with [a line break]")->type_name("TEXT")->default_str("");
-  app.add_option("--temperature", o.temperature, "0 takes the most likely token always")->check(CLI::Range(0.0, 100.0));
+  app.add_option("--prompt", o.prompt, "beginning of the sample [a line break]")->type_name("TEXT")->default_str("");
+  app.add_option("--temperature", o.temperature, "sampling temperature; 0: always the most probable token")
+      ->check(CLI::Range(0.0, 100.0));
 }
 
 /// Throws OptionError if a prompt that was given holds what the tokeniser does not have.
@@ -44,7 +45,8 @@ inline void check_prompt(const crate::Tokeniser& tokeniser, const SampleOptions&
   }
 }
 
-/// Goes on with the prompt and prints all of it, indented. A text that fills the context forgets its first half.
+/// Continues the prompt and prints all of it, indented. When the context is full, the first half of the text is
+/// dropped.
 template <class Model>
 void print_sample(const Model& model, const crate::Tokeniser& tokeniser, const SampleOptions& o, std::uint64_t seed,
                   crate::Threads& threads) {

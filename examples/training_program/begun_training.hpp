@@ -18,19 +18,19 @@
 #include "crate/training/checkpoint.hpp"
 #include "training_program/options.hpp"
 
-// A training that goes on with the options that it was begun with.
+// Resuming a training with the options that it was started with.
 
 namespace training_program {
 
-/// What a checkpoint says of the training in it.
+/// The training in a checkpoint.
 template <class Families>
 struct BegunTraining {
-  crate::Metadata notes;  ///< the options that it was begun with
+  crate::Metadata notes;  ///< the options that it was started with
   std::optional<crate::AnyModel<float, Families>>
       model;  ///< with all sizes and settings; checkpoints of older versions have none
 };
 
-/// The checkpoint of the training to go on with, if that is wanted and there is one. Throws FileError if it cannot be
+/// The checkpoint of the training to resume, with --resume and if it exists. Throws FileError if it cannot be
 /// read.
 [[nodiscard]] inline std::optional<crate::TensorTable> read_begun_checkpoint(const Options& options) {
   if (!options.resume || options.checkpoint.empty() || !crate::path_exists(options.checkpoint)) return std::nullopt;
@@ -47,8 +47,8 @@ template <class Families>
   return training;
 }
 
-/// Which options of a program may be others when a training goes on; which are paths, which another folder to work in
-/// must not change; and which are of a run of the program alone, so that a training that goes on knows nothing of them.
+/// Which options of a program may change when a training is resumed; which are paths, stored as absolute paths; and
+/// which belong to a single run of the program and are not stored.
 struct ContinuedOptions {
   std::vector<std::string_view> changeable, paths, of_the_run = {};
 };
@@ -66,7 +66,7 @@ inline bool is_of_the_run(std::string_view name, const ContinuedOptions& continu
   return is_among(of_every_run, name) || is_among(continued.of_the_run, name);
 }
 
-/// What was given for an option, a word each; paths in full.
+/// The words that were given for an option; paths are absolute.
 inline std::vector<std::string> words_of(const CLI::Option& option, const ContinuedOptions& continued) {
   std::vector<std::string> words = option.results();
   if (is_among(continued.paths, option.get_name()))
@@ -74,7 +74,7 @@ inline std::vector<std::string> words_of(const CLI::Option& option, const Contin
   return words;
 }
 
-/// Words are kept one a line.
+/// The words, one per line.
 inline std::string text_of(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : "\n") + word;
@@ -109,13 +109,13 @@ inline const std::string* find_text(const crate::Metadata& texts, std::string_vi
 
 inline void refuse(const CLI::Option& option, const std::string* begun_with, const ContinuedOptions& continued) {
   const std::string found = crate::quote(text_of(words_of(option, continued)));
-  throw crate::OptionError(crate::concatenate(
-      "option ", option.get_name(),
-      ": this training was begun with another recipe: ", begun_with != nullptr ? crate::quote(*begun_with) : "nothing",
-      " in the checkpoint, ", found, " now; leave it out to go on"));
+  throw crate::OptionError(crate::concatenate("option ", option.get_name(), ": the training in the checkpoint uses ",
+                                              begun_with != nullptr ? crate::quote(*begun_with) : "none",
+                                              ", and cannot be resumed with ", found,
+                                              "; leave the option out to resume"));
 }
 
-/// The texts of the options that nobody gives; an option without one is off.
+/// The default values of the options as texts.
 inline crate::Metadata default_texts(const CLI::App& defaults) {
   crate::Metadata texts;
   for (const CLI::Option* const option : defaults.get_options()) {
@@ -128,8 +128,8 @@ inline crate::Metadata default_texts(const CLI::App& defaults) {
 
 }  // namespace detail
 
-/// Gives the options that were not given the texts that they had when the training was begun.
-/// Throws OptionError, with both, where one that was given contradicts that.
+/// Sets the options that were not given to the values with which the training was started.
+/// Throws OptionError, with both values, if one that was given contradicts them.
 inline void complete_options(CLI::App& app, const crate::Metadata& begun_with, const ContinuedOptions& continued) {
   if (begun_with.empty()) return;  // by an older version: all must be given again, and is compared with the recipe
   for (CLI::Option* const option : app.get_options()) {
@@ -148,9 +148,8 @@ inline void complete_options(CLI::App& app, const crate::Metadata& begun_with, c
   }
 }
 
-/// The options, given or not, as texts by name: those that a training is begun with, for its checkpoint. Of the options
-/// that were not given, those for which leave_out(name) holds are left out, as are those without effect; the texts of
-/// the others are those of a command line on which nothing was given, with the options that `add` gives it.
+/// The options as name and text, for the checkpoint. Options without effect are omitted. For an option that was not
+/// given, the default of a fresh command line with the options of `add` is stored, unless leave_out(name).
 template <class Options>
 [[nodiscard]] crate::Metadata describe_options(
     const CLI::App& app, const std::function<void(CLI::App&, Options&)>& add, const ContinuedOptions& continued,

@@ -16,7 +16,7 @@
 #include "output_file.hpp"
 #include "training_program/options.hpp"
 
-// What must be right before the data are read, let alone the first step taken.
+// Checks of the options, made before any data is read.
 
 namespace training_program {
 
@@ -30,20 +30,24 @@ inline void check_number(bool holds, std::string_view condition, double found) {
 
 inline void check_ranges(const Options& o) {
   check_number(o.average_decay >= 0 && o.average_decay < 1,
-               "--average-decay: expected a number in [0, 1), as an average of decay 1 never moves", o.average_decay);
+               "--average-decay: expected a number in [0, 1), because an average with decay 1 never moves",
+               o.average_decay);
   check_number(std::isfinite(o.rate) && o.rate >= 0, "--rate: expected a number >= 0", o.rate);
   check_number(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "--weight-decay: expected a number >= 0",
                o.weight_decay);
+  if (o.final_rate)
+    check_number(*o.final_rate >= 0 && *o.final_rate <= o.rate, "--final-rate: expected a number from 0 to --rate",
+                 *o.final_rate);
   o.trainer.check();
 }
 
 inline void check_that_something_is_kept(const Options& o) {
   if (o.discard && !(o.output.empty() && o.checkpoint.empty()))
-    throw OptionError("option --discard: expected without --output and --checkpoint, found beside one of them");
+    throw OptionError("option --discard contradicts --output and --checkpoint");
   const bool trains = o.trainer.epochs > 0;
   if (trains && o.output.empty() && o.checkpoint.empty() && !o.discard)
     throw OptionError(
-        "nothing would be kept of this training: expected --output or --checkpoint, or --discard if that is meant");
+        "this training would save nothing: give --output or --checkpoint (or --discard if that is intended)");
 }
 
 /// Options and the paths that they name.
@@ -63,14 +67,18 @@ inline void check_distinct(const Options& o, const NamedPaths& what_is_read) {
 
 inline void check_checkpoint(const std::string& path, bool resume) {
   crate::check_replaceable(path);
-  if (crate::path_exists(path) && examples::holds_tensors(path))
+  if (!crate::path_exists(path)) return;
+  const examples::FileContent content = examples::content_of(path);
+  if (content == examples::FileContent::tensors)
     throw crate::file_error(path,
-                            "expected a checkpoint, found weights; give another name, and --from to begin with them");
+                            "--checkpoint names a file of weights, which would be replaced: choose another name (to "
+                            "start from these weights, use --from)");
+  if (!resume && content == examples::FileContent::other)
+    throw crate::file_error(path, "--checkpoint would replace a file that is not a checkpoint; choose another name");
   if (!resume && crate::holds_training(path))
     throw crate::file_error(
         path,
-        "expected no file where --checkpoint of a new training is written, found one; give --resume to go "
-        "on with the training in it, or another name");
+        "--checkpoint names the checkpoint of another training: continue it with --resume, or choose another name");
 }
 
 /// Throws OptionError if the option `name` of what is trained on was not given.
@@ -78,17 +86,17 @@ inline void check_given(const Options& o, std::string_view name, std::string_vie
   if (!value.empty()) return;
   throw OptionError(concatenate(
       "option ", name, ": expected ", expected, ", found nothing",
-      o.resume ? concatenate("; there is no checkpoint ", crate::quote(o.checkpoint), " that knows it") : ""));
+      o.resume ? concatenate("; the checkpoint ", crate::quote(o.checkpoint), " to resume from does not exist") : ""));
 }
 
-/// Why an option means nothing beside the others; empty if it does mean something.
+/// Why an option would have no effect; empty if it has one.
 [[nodiscard]] inline std::string_view why_without_effect(std::string_view name, const Options& o) {
   if (name == "--momentum" && o.rule != "sgd") return "--optimiser is not sgd";
   if ((name == "--beta1" || name == "--beta2") && o.rule == "sgd") return "--optimiser is sgd";
-  if (name == "--final-factor" && o.schedule == "constant") return "--schedule is constant";
-  if (name == "--resume" && o.checkpoint.empty()) return "there is no --checkpoint to go on from";
-  if (name == "--checkpoint-every" && o.checkpoint.empty()) return "there is no --checkpoint";
-  if (name == "--history-every" && o.history.empty()) return "there is no --history";
+  if (name == "--final-rate" && o.schedule == "constant") return "--schedule is constant";
+  if (name == "--resume" && o.checkpoint.empty()) return "--checkpoint is not given";
+  if (name == "--checkpoint-every" && o.checkpoint.empty()) return "--checkpoint is not given";
+  if (name == "--history-every" && o.history.empty()) return "--history is not given";
   return {};
 }
 

@@ -12,7 +12,7 @@
 #include "program_options/program_options.hpp"
 #include "training_program/options.hpp"
 
-// Options that one name stands for.
+// Named sets of options.
 
 namespace training_program {
 
@@ -20,8 +20,8 @@ namespace training_program {
 inline void add_preset_option(CLI::App& app, std::string& preset, const std::vector<std::string>& names,
                               const std::string& what_others_are) {
   program_options::add_choice(app, "--preset", preset, names,
-                              "what options are that are not given: " + names.front() +
-                                  ", the defaults below, which take minutes; or " + what_others_are);
+                              "values of all options that are not given: " + names.front() +
+                                  " (the defaults below; minutes) or " + what_others_are);
 }
 
 /// Gives the options that were not given, and are not without effect, the texts of a preset, in their order.

@@ -27,7 +27,7 @@ inline constexpr int interrupted = 130;  ///< exit code, as after Ctrl-C
 
 #ifdef CRATE_MPI
 
-/// While it lives, of all ranks the first alone prints; what another says of errors is kept.
+/// While it lives, only the first rank prints; the errors that another one reports are kept.
 class FirstRankPrints {
  public:
   explicit FirstRankPrints(const crate::Communicator& ranks) {
@@ -54,24 +54,26 @@ class FirstRankPrints {
 };
 
 /// mpirun binds each of two processes to one core, which all threads of it then share.
-inline void tell_of_bound_cores(const crate::LaunchedProcess& launched) {
+inline void tell_of_bound_cores(const std::string& program, const crate::LaunchedProcess& launched) {
   const int usable = program_options::usable_cores();
   const int share = program_options::cores_of_machine() / std::max(1, launched.count_on_machine);
   if (usable < share)
-    std::cerr << "each process may use " << usable << " of the " << share
-              << " cores that there are for it; mpirun --bind-to none gives it all of them\n";
+    std::cerr << program << ": each process is bound to " << usable << (usable == 1 ? " core" : " cores")
+              << ", although " << share
+              << " are available per process; mpirun --bind-to none lets it use all of them\n";
 }
 
 #endif
 
-/// There are as many lanes as are asked for, if there are as many micro-batches.
+/// Says so if processes have nothing to do: a batch has min(--lanes, number of micro-batches) lanes, and a process
+/// without a lane idles.
 inline void tell_of_idle_ranks(const Options& o) {
   const crate::BatchCut& cut = o.trainer.cut;
   const Index lanes = std::min(cut.lanes, (o.trainer.batch + cut.micro_batch - 1) / cut.micro_batch);
   if (lanes < o.trainer.ranks->size())
-    std::cerr << lanes << " of " << o.trainer.ranks->size() << " processes have work, as a batch is cut into " << lanes
-              << (lanes < cut.lanes ? " micro-batches; a smaller --micro-batch" : " lanes; more --lanes")
-              << " would give it to more of them\n";
+    std::cerr << o.program << ": only " << lanes << " of " << o.trainer.ranks->size()
+              << " processes have work, because a batch has " << lanes
+              << (lanes < cut.lanes ? " micro-batches; use a smaller --micro-batch\n" : " lanes; use more --lanes\n");
 }
 
 #ifdef CRATE_MPI
@@ -92,7 +94,7 @@ template <class Main>
   const FirstRankPrints prints(ranks);
   if (const auto launched = crate::launched_process()) {
     check_count(ranks, *launched);
-    tell_of_bound_cores(*launched);
+    tell_of_bound_cores(options.program, *launched);
   }
   options.trainer.ranks = &ranks;
   const int exit_code = main_of_rank();
@@ -106,7 +108,7 @@ template <class Main>
 [[nodiscard]] int run_ranks(Options& options, const Main& main_of_rank) try {
   return crate::is_launched() ? run_rank(options, main_of_rank) : main_of_rank();
 } catch (const std::exception& error) {
-  std::cerr << error.what() << '\n';
+  std::cerr << options.program << ": " << error.what() << '\n';
   return 1;
 }
 
@@ -115,21 +117,21 @@ template <class Main>
 /// What `main` returns: what main_of_rank() does, unless this is one of several processes, which without MPI do not
 /// know each other.
 template <class Main>
-[[nodiscard]] int run_ranks(Options&, const Main& main_of_rank) {
+[[nodiscard]] int run_ranks(Options& options, const Main& main_of_rank) {
   const auto launched = crate::launched_process();
   if (!launched || launched->count == 1) return main_of_rank();
-  std::cerr << "expected one process, found one of " << launched->count
-            << " that were started together and would train " << launched->count
-            << " models; built with MPI (Debian: apt-get install libopenmpi-dev openmpi-bin), the "
-            << "program trains one with all of them\n";
+  std::cerr << options.program << ": this is one of " << launched->count
+            << " processes, but the program was built without MPI, and each would train its own model; install MPI "
+            << "(Debian: apt-get install libopenmpi-dev openmpi-bin) and build again\n";
   return 1;
 }
 
 #endif
 
-/// What `main` of a program that trains returns.
+/// What `main` of a program of this name that trains returns.
 template <class Main>
-[[nodiscard]] int on_all_ranks(Options& options, const Main& main_of_rank) {
+[[nodiscard]] int on_all_ranks(const std::string& program, Options& options, const Main& main_of_rank) {
+  options.program = program;
 #ifdef SIGPIPE
   std::signal(SIGPIPE, SIG_IGN);  // a training goes on when nobody reads what it prints, from the first line on
 #endif

@@ -13,7 +13,7 @@
 #include "training_program/options.hpp"
 #include "training_program/ranks.hpp"
 
-// A training from its first step, or the one it is resumed at, to its last, and what is kept of it.
+// Runs a training, new or resumed, to its last step, and saves the results.
 
 namespace training_program {
 
@@ -46,41 +46,37 @@ struct SaveWeights {
   }
 };
 
-/// Goes on from the checkpoint, if that is wanted and there is one, and says so.
+/// With --resume, continues from the checkpoint if it exists, and says so.
 template <class Trainer, class State>
 void resume(Trainer& trainer, const State& state, const Options& o, const Length& length) {
   if (!o.resume) return;
   if (!trainer.resume()) {
-    std::printf("\nbegins anew, as there is no checkpoint '%s' yet\n", o.checkpoint.c_str());
+    std::printf("\nstarting a new training: there is no checkpoint '%s'\n", o.checkpoint.c_str());
     return;
   }
-  std::printf("\ngoes on after step %td of %td", state.step, trainer.total_steps());
+  std::printf("\nresuming after step %td of %td", state.step, trainer.total_steps());
   if (state.step >= trainer.total_steps())
-    std::printf(", the last; %s trains on for more of them", length.option.c_str());
-  if (!o.output.empty()) std::printf("; weights go to %s", o.output.c_str());
+    std::printf("; the training is complete: increase %s to continue", length.option.c_str());
+  if (!o.output.empty()) std::printf("; weights will be written to %s", o.output.c_str());
   std::printf("\n");
   if (const auto before = trainer.schedule_before(); before && *before != trainer.total_steps())
-    std::printf(
-        "the schedule of the rate was laid over %td steps; from here on it is that of a training of %s from the\n"
-        "beginning, %td steps: the rate goes on at %.3g\n",
-        *before, length.text.c_str(), trainer.total_steps(), o.rate * trainer.schedule().factor(state.step));
+    std::printf("the learning-rate schedule had %td steps and now has %td (%s); the rate continues at %.3g\n", *before,
+                trainer.total_steps(), length.text.c_str(), o.rate * trainer.schedule().factor(state.step));
 }
 
-/// Says what is left of a training that was interrupted, and keeps what nobody else keeps.
+/// After an interruption: saves the weights if there is no checkpoint, and says how to continue.
 template <class Model, class Save>
 void end_interrupted(const Options& o, const Model& model, Index step, Index total, const Save& save) {
   if (o.checkpoint.empty() && !o.output.empty()) save(o.output, model);
   std::printf("\ninterrupted after step %td of %td", step, total);
   if (!o.checkpoint.empty())
-    std::printf("; --checkpoint %s --resume goes on from here, and the file can be used as weights",
-                o.checkpoint.c_str());
+    std::printf("; continue with --checkpoint %s --resume; the file can also be used as weights", o.checkpoint.c_str());
   else if (!o.output.empty())
-    std::printf("; the weights as they are now are in %s", o.output.c_str());
+    std::printf("; the weights after this step are in %s", o.output.c_str());
   std::printf("\n");
 }
 
-/// Trains to the end or to an interruption. An error in the middle of it costs no weights: without a checkpoint they
-/// are kept as they are.
+/// Trains to the end or to an interruption. If an error occurs and there is no checkpoint, saves the weights.
 template <class Trainer, class State, class OnEpoch, class Save>
 bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o, const OnEpoch& on_epoch,
                          const Save& save) {
@@ -97,8 +93,8 @@ bool run_keeping_weights(Trainer& trainer, const State& state, const Options& o,
   }
 }
 
-/// Trains, from the checkpoint on if that is wanted, and keeps the weights by save(path, model), on the first rank.
-/// Returns whether it came to the end; calls begin() before the first step.
+/// Trains, from the checkpoint with --resume, and saves the weights with save(path, model) on the first rank. Calls
+/// begin() before the first step. Returns whether the training was completed.
 template <class Trainer, class State, class Begin, class OnEpoch, class Save = SaveWeights>
 [[nodiscard]] bool run(Trainer& trainer, const State& state, const Options& o, const Length& length, const Begin& begin,
                        const OnEpoch& on_epoch, const Save& save = {}) {

@@ -118,7 +118,7 @@ TEST_CASE("subspace estimation refuses what it cannot do") {
   REQUIRE_THROWS_AS(crate::estimate_subspaces(Matrix::Zero(5, 40), {}), crate::OptionError);
   Matrix broken = tokens;
   broken(2, 3) = std::numeric_limits<double>::quiet_NaN();
-  REQUIRE_THROWS_AS(crate::estimate_subspaces(broken, {.subspaces = 2, .dim = 2}), crate::OptionError);
+  REQUIRE_THROWS_AS(crate::estimate_subspaces(broken, {.subspaces = 2, .dim = 2}), crate::PrecisionError);
 }
 
 TEST_CASE("subspaces of more dimensions than the tokens span, and equal tokens, do no harm") {

@@ -162,7 +162,8 @@ TEST_CASE("of a strict block the objective is that of its tokens, and its exact 
   const TokenSets<double> sets(draw_normal(random, 6, 9), TokenLayout({4, 5}).with_visible({4, 3}));
   LayerMeter meter(block);
   CHECK(message_of<OptionError>([&] { (void)block.forward(sets, {.observer = meter.observer()}); }) ==
-        "option: expected LayerMeter: a call of enter(tokens) before 'compress.projection' runs, found none");
+        "layer meter: expected a call of enter(tokens) before this pass of a block or stack, whose first half-step is "
+        "'compress.projection', found none");
   meter.enter(sets.tokens);
   (void)block.forward(sets, {.observer = meter.observer()});
   const LayerMetrics& layer = meter.layers()[0];

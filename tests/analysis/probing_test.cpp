@@ -248,7 +248,8 @@ TEST_CASE("features that cannot be probed are refused by name") {
   CHECK_THAT(refusal(bad, ShapeError("")), ContainsSubstring("label 4: expected 0 to 1, found 2"));
   bad = good;
   bad.features(1, 5) = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THAT(refusal(bad, PrecisionError("")), ContainsSubstring("finite features, found nan or inf in example 5"));
+  CHECK_THAT(refusal(bad, PrecisionError("")),
+             ContainsSubstring("finite features, found nan or infinity in example 5"));
   CHECK_THAT(message_of<OptionError>([&] { (void)classify_by_neighbours(good, good.features, {}, alone); }),
              ContainsSubstring("as neighbours, 20, found 12"));
   CHECK_THAT(message_of<ShapeError>(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "crate/core/errors.hpp"
 
+#include <limits>
+
 #include "catch.hpp"
 
 using Eigen::MatrixXd;
@@ -10,6 +12,17 @@ TEST_CASE("errors name the thing, what was expected and what was found") {
   CHECK_THROWS_WITH(crate::check_shape("dictionary", MatrixXd(2, 3), 3, 3), "dictionary: expected 3 x 3, found 2 x 3");
   CHECK_THROWS_WITH(crate::check_not_empty("tokens", MatrixXd(2, 0)), "tokens: expected at least 1 x 1, found 2 x 0");
   CHECK_THROWS_WITH(crate::check_option(false, "epsilon > 0", -0.5), "option: expected epsilon > 0, found -0.5");
+}
+
+TEST_CASE("a number that is not finite is named with its first place") {
+  MatrixXd tokens = MatrixXd::Ones(3, 4);
+  CHECK_NOTHROW(crate::check_finite("tokens", tokens));
+  CHECK_NOTHROW(crate::check_finite("tokens", MatrixXd(0, 0)));
+  tokens(0, 3) = std::numeric_limits<double>::quiet_NaN();
+  tokens(2, 1) = -std::numeric_limits<double>::infinity();
+  CHECK_THROWS_AS(crate::check_finite("tokens", tokens), crate::PrecisionError);
+  CHECK_THROWS_WITH(crate::check_finite("tokens", tokens),
+                    "tokens: expected finite numbers, found -inf in row 2 of column 1");
 }
 
 TEST_CASE("what fits its expectation passes") {

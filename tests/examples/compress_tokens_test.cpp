@@ -58,7 +58,8 @@ TEST_CASE("how much of R is noise is the difference to the clean tokens, before 
   REQUIRE(before == Approx(box.report(toy.tokens).half_layers.front().rate));
   REQUIRE(rate_of_directions(box, toy.clean) < before);
   REQUIRE(words_on_noise({10, 4}, {30, 6}) ==
-          "Of clean tokens R would go from 10.0 to 4.0 nats a token, of these it goes from 30.0 to 6.0: noise is 20.0 "
+          "Without noise, R would change from 10.0 to 4.0 nats per token; with noise it changes from 30.0 to 6.0: "
+          "noise accounts for 20.0 "
           "of it at first and 2.0 at last.");
 }
 

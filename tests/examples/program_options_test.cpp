@@ -150,11 +150,13 @@ TEST_CASE("an option that cannot apply is refused with the reason") {
   REQUIRE_NOTHROW(check_effects(app, [](std::string_view) { return std::string_view(); }));
 }
 
-TEST_CASE("an error ends the program with 1 and its name") {
+TEST_CASE("an error ends the program with 1, or 2 for options, and its name") {
   const Printed err(std::cerr);
   REQUIRE(run("program", []() -> int { throw crate::FileError("file 'x': is missing"); }) == 1);
   REQUIRE(run("program", []() -> int { throw std::bad_alloc(); }) == 1);
-  REQUIRE(err.text() == "program: file 'x': is missing\nprogram: there is not enough memory\n");
+  REQUIRE(run("program", []() -> int { throw crate::OptionError("option --x: no"); }) == 2);
+  REQUIRE(err.text() ==
+          "program: file 'x': is missing\nprogram: there is not enough memory\nprogram: option --x: no\n");
   REQUIRE(run("program", [] { return 7; }) == 7);
 }
 
@@ -163,14 +165,15 @@ TEST_CASE("without MPI, one training process of several is refused before it doe
   training_program::Options options;
   int calls = 0;
   const auto train = [&] { return ++calls; };
-  REQUIRE(training_program::on_all_ranks(options, train) == 1);
+  REQUIRE(training_program::on_all_ranks("train", options, train) == 1);
   REQUIRE(calls == 1);
   ::setenv("OMPI_COMM_WORLD_RANK", "1", 1);
   ::setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
-  const int status = training_program::on_all_ranks(options, train);
+  const int status = training_program::on_all_ranks("train", options, train);
   ::unsetenv("OMPI_COMM_WORLD_RANK");
   ::unsetenv("OMPI_COMM_WORLD_SIZE");
   REQUIRE(status == 1);
   REQUIRE(calls == 1);
-  REQUIRE_THAT(err.text(), ContainsSubstring("expected one process, found one of 2 that were started together"));
+  REQUIRE_THAT(err.text(),
+               ContainsSubstring("train: this is one of 2 processes, but the program was built without MPI"));
 }

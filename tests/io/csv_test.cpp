@@ -122,9 +122,10 @@ TEST_CASE("the other reading of names and row numbers is to be had") {
 
 TEST_CASE("where names or row numbers may as well be numbers, nobody guesses") {
   CHECK_THAT(refusal("t,a\n0,5\n1,6\n2,7\n"),
-             ContainsSubstring("column 1 ('t') counts the lines, 0, 1, ...: it may be"));
-  CHECK_THAT(refusal("1,5\n2,6\n3,7\n"), ContainsSubstring("column 1 counts the lines, 1, 2, ...: it may be"));
-  CHECK_THAT(refusal("0\n5\n6\n"), ContainsSubstring("line 1: it is the index of its column"));
+             ContainsSubstring("column 1 ('t') counts the lines, 0, 1, ...: an index or a coordinate?"));
+  CHECK_THAT(refusal("1,5\n2,6\n3,7\n"),
+             ContainsSubstring("column 1 counts the lines, 1, 2, ...: an index or a coordinate?"));
+  CHECK_THAT(refusal("0\n5\n6\n"), ContainsSubstring("line 1: it is the number of its column"));
   CHECK_THAT(refusal(",a\n0.5,5\n"), ContainsSubstring("column 1 has no name"));
 }
 

@@ -127,8 +127,7 @@ TEST_CASE("a file of many layers that lack tensors takes memory by its size") {
   std::string message;
   const std::size_t memory = heap_use(
       [&] { message = message_of<FileError>([&] { static_cast<void>(load_model<float>(path, {.heads = 1})); }); });
-  CHECK_THAT(message,
-             ContainsSubstring("expected at least 240000 tensors for the layers that it has names of, found 40004"));
+  CHECK_THAT(message, ContainsSubstring("expected at least 240000 tensors for the layers that it names, found 40004"));
   CHECK(memory <= 4 * size + (std::size_t{2} << 20U));
 }
 

@@ -306,7 +306,7 @@ TEST_CASE("Tokens that are not finite have no coding rate") {
   Matrix<double> z = Matrix<double>::Ones(3, 4);
   z(1, 2) = std::numeric_limits<double>::quiet_NaN();
   CHECK(message_of<PrecisionError>([&] { (void)coding_rate(z); }) ==
-        "coding rate: expected tokens of finite numbers, found others");
+        "coding rate: expected finite tokens, found nan or infinity");
   CHECK_THROWS_AS(coding_rate_gradient(z), PrecisionError);
 }
 

@@ -22,6 +22,11 @@ def run(program, *arguments):
     return done.returncode, done.stdout + done.stderr
 
 
+def is_refusal(status, text):
+    """Whether a program ended with the exit code of its complaint: 1 where a file is at fault, 2 where options are."""
+    return status == (1 if ": file '" in text else 2)
+
+
 def end():
     """Says whether all checks held. Returns the exit status of the test."""
     print("all agree" if failures == 0 else f"{failures} failed")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from checks import check, end
+from checks import check, end, is_refusal
 
 PROGRAM = os.path.join(sys.argv[1], "generate")
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures")
@@ -76,25 +76,27 @@ def main():
         os.makedirs(f"{folder}/fewer")
         os.rename(f"{folder}/fewer.json", f"{folder}/fewer/characters.json")
         second = [*weights, "--prompt", "0", "--prompt", prompt * 5, "--tokens", 9]
-        too_many = f"context of 24 tokens, found {length} tokens and --tokens 99, of which {CONTEXT - length + 1} fit; --slide N"
+        too_many = f"context of 24 tokens, found {length} tokens; of --tokens 99 only {CONTEXT - length + 1} fit; --slide N"
         for what, arguments, message in [
             ("fewer tokens", [*model, "--vocabulary", f"{folder}/fewer", "--prompt", "0"],
              "expected the 65 tokens that the weights have, found 64"),
             ("no prompt", weights, "options --prompt and --prompt-file: expected one of them"),
             ("the second of two prompts", second, "prompt 2: expected a text within"),
+            ("a character that the model does not have", [*weights, "--prompt", prompt, "--prompt", prompt + "\u00e9"],
+             "prompt 2: text: expected characters"),
             ("empty prompt", [*weights, "--prompt", ""], "option --prompt: expected at least 1 token"),
             ("too long a text", [*weights, "--prompt", prompt, "--tokens", 99], too_many),
             ("vocabulary of others", [*model, "--tokeniser", "bytes", "--prompt", "a"], "expected the 65 tokens that the weights have, found 256"),
             ("temperature", [*weights, "--prompt", prompt, "--tokens", 2, "--temperature", -1], "temperature >= 0"),
             ("no vocabulary", [*model, "--tokeniser", "gpt2", "--prompt", "a"], "expected a folder with the tokeniser gpt2"),
-            ("no tokeniser", [*model, "--prompt", "a"], "option --tokeniser: expected the one of the weights"),
+            ("no tokeniser", [*model, "--prompt", "a"], "option --tokeniser is required: there is no folder"),
             ("a folder for bytes", [*model, "--tokeniser", "bytes", "--vocabulary", folder, "--prompt", "a"],
              "option --vocabulary would have no effect"),
             ("no language model", ["--weights", f"{FIXTURES}/classifier_weights.safetensors", "--tokeniser", "bytes",
                                    "--prompt", "a"], "language model"),
         ]:
             found = run(*arguments)
-            check(what, found[0] == 1 and message in found[2] and found[1] == "", found)
+            check(what, is_refusal(found[0], found[2]) and message in found[2] and found[1] == "", found)
     return end()
 
 

@@ -158,6 +158,16 @@ def check_pages(folder):
     status, said = run(*of_model, "--input", images, "--output", tables)
     check("a page is written", status == 0, said)
     shown = check_page("the page of a model", page, tables)
+    notes = os.path.join(folder, "notes.txt")
+    with open(notes, "w") as file:
+        file.write("mine")
+    for option, what in (("--page", "a page of HTML"), ("--figure", "an SVG figure")):
+        status, said = run("--weights", weights, "--heads", 3, "--input", images, option, notes)
+        with open(notes) as file:
+            check(f"{option} does not replace a text", status == 1 and f"{option} would replace a file that is not {what}" in said
+                  and file.read() == "mine", said)
+    status, said = run(*of_model, "--input", images, "--output", tables)
+    check("a page is replaced", status == 0, said)
     for title in ["Compression", "Sparsity", "Rate in each head", "Direction of the step", "Coherence of subspaces",
                   "Angles between all layers", "Departure from orthonormal"]:
         check(f"the page shows '{title}'", title in shown)
@@ -337,12 +347,12 @@ def check_plain_texts(folder):
         with open(text, "w", encoding="utf-8") as file:
             file.write(content)
         status, said = run(*of_model, "--text", text)
-        check(f"the text {content!r} is refused", status == 1 and message in said, said)
+        check(f"the text {content!r} is refused", is_refusal(status, said) and message in said, said)
     status, said = run("--weights", os.path.join(FIXTURES, "gpt_checkpoint.pth"), "--heads", 3, "--text", text)
-    check("a text without a tokeniser is refused", status == 1 and "gpt_checkpoint.tokeniser" in said, said)
+    check("a text without a tokeniser is refused", status == 2 and "gpt_checkpoint.tokeniser" in said, said)
     status, said = run("--weights", os.path.join(FIXTURES, "classifier_weights.safetensors"), "--heads", 3, "--text",
                        text)
-    check("a text for a model of images is refused", status == 1 and "option --text" in said, said)
+    check("a text for a model of images is refused", status == 2 and "option --text" in said, said)
 
 
 def check_second_maps(folder):
@@ -367,7 +377,7 @@ def check_second_maps(folder):
     out, page = os.path.join(folder, "neither"), os.path.join(folder, "neither.html")
     status, said = run(*of_model, "--picture", picture, "--picture-size", "40x40", "--against", wide, "--against-heads", 3,
                        "--output", out, "--page", page)
-    check("what a second model cannot show is refused", status == 1 and "option --against" in said and "40" in said, said)
+    check("what a second model cannot show is refused", status == 2 and "option --against" in said and "40" in said, said)
     check("before anything is written", not os.path.exists(out) and not os.path.exists(page))
 
 
@@ -378,7 +388,7 @@ def check_refusals(folder):
     no_numbers = os.path.join(folder, "nan.safetensors")
     write_tensor(no_numbers, "images", "F32", [1, 3, 32, 32], struct.pack("<f", math.nan) * (3 * 32 * 32))
     for arguments, message in [
-            (["--heads", 3], "expected --input, --text, --data or --picture"),
+            (["--heads", 3], "options --input, --text, --data and --picture: expected one of them"),
             (["--heads", 3, "--input", no_numbers], "expected finite numbers, found NaN or infinity"),
             (["--heads", 3, "--input", images], "expected images of shape [3, 32, 32], found [1, 3, 2, 2]"),
             (["--heads", 3, "--input", images, "--epsilon", 0], "epsilon > 0"),
@@ -424,13 +434,13 @@ def check_refused_pictures(folder):
             ([*of_picture, "--mass", "nan", *out], "--mass"),
             ([*of_picture, "--threshold", 1, *out], "a cosine from -1 to below 1, found 1"),
             ([*of_picture, "--show", 3, *out], "--show would have no effect"),
-            ([*of_picture, "--mass", 0.5], "--mass would have no effect: there is no --output or --page"),
-            ([*of_picture, "--prompt", "a", *out], "--prompt would have no effect: there is no --steer"),
+            ([*of_picture, "--mass", 0.5], "--mass would have no effect: neither --output nor --page is given"),
+            ([*of_picture, "--prompt", "a", *out], "--prompt would have no effect: --steer is not given"),
             ([*of_picture, "--prompt", "a", "--steer", "1=1", *out], "expected a model of texts, found one of images"),
             ([*of_picture[:-1], tokens, *out], "expected a PNG or JPEG image"),
             ([*of_picture, "--tokens", 3, "--steer", "1=1"], "expected a model of texts, found one of images"),
             ([*of_text, "--input", tokens, "--mass", 0.5, *out], "expected a model of images, found one of texts"),
-            ([*of_picture[:-1], os.path.join(folder, "refused", "units.png"), *out], "that --output does not replace"),
+            ([*of_picture[:-1], os.path.join(folder, "refused", "units.png"), *out], "--output would replace this picture"),
             ([*of_picture, "--against", weights, "--against-heads", 3, *out], "expected another model"),
             ([*of_text, "--picture", picture, *out], "expected a model of images, found one of texts"),
             ([*of_text, "--input", tokens, "--head", 1, *out], "expected a model of images, found one of texts"),

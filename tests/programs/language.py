@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 
-from checks import check, end, run
+from checks import check, end, is_refusal, run
 
 
 def check_refused(what, words, program, *arguments):
     status, text = run(program, *arguments)
-    check(what, status == 1 and words in text and "\n" not in text.rstrip("\n"), (status, text))
+    check(what, is_refusal(status, text) and words in text and "\n" not in text.rstrip("\n"), (status, text))
 
 
 def write(path, text):
@@ -38,7 +38,7 @@ FAMILIES = ("crate-gpt2", "crate-lm", "crate-alpha-lm", "gpt2")
 
 
 def loss_of_training(text):
-    found = re.search(r"whole text: ([\d.]+) nats a token", text)
+    found = re.search(r"whole text: ([\d.]+) nats per token", text)
     return float(found[1]) if found else None
 
 
@@ -51,7 +51,7 @@ def check_learns(folder, text):
         check(f"{family} writes samples", "      | " in seen, seen)
         validation = write(f"{folder}/validation", content(text)[len(content(text)) * 9 // 10 :])
         status, measured = run("perplexity", "--weights", weights, "--text", validation, "--stride", 16)
-        found = re.search(r"nats a token +([\d.]+)", measured)
+        found = re.search(r"nats per token +([\d.]+)", measured)
         check(f"perplexity measures of {family} what its training did", found and abs(float(found[1]) - loss) < 2e-4,
               (seen, measured))
 
@@ -65,8 +65,10 @@ def check_resumes(folder, text):
     check("a training goes on", (at_once[0], first[0], rest[0]) == (0, 0, 0), (at_once, first, rest))
     check("in two goes it is the same, bit for bit", content(f"{folder}/at_once.safetensors") == content(f"{folder}/in_two.safetensors"))
     check("a checkpoint is a file of weights", run("perplexity", "--weights", f"{folder}/checkpoint", "--text", text)[0] == 0)
-    check_refused("another recipe", "another recipe", "train_language_model", "--checkpoint", f"{folder}/checkpoint", "--resume",
+    check_refused("another recipe", "cannot be resumed with", "train_language_model", "--checkpoint", f"{folder}/checkpoint", "--resume",
                   "--rate", 0.5)
+    check_refused("another vocabulary", "option --vocabulary", "train_language_model", "--checkpoint", f"{folder}/checkpoint", "--resume",
+                  "--steps", 60, "--vocabulary", folder)
 
 
 def check_pairs(folder, text):
@@ -79,7 +81,7 @@ def check_pairs(folder, text):
     check("generate finds the tokeniser beside the weights", status == 0 and seen.startswith("the"), seen)
     before = content(f"{folder}/pair.tokeniser/vocab.json")
     run(*train, *short, "--checkpoint", f"{folder}/other")
-    check_refused("a training that cannot go on", "another recipe", "train_language_model", "--checkpoint", f"{folder}/other", "--resume",
+    check_refused("a training that cannot go on", "cannot be resumed with", "train_language_model", "--checkpoint", f"{folder}/other", "--resume",
                   "--output", weights, "--rate", 0.5)
     check_refused("a tokeniser's folder that is a file", "expected a folder for the tokeniser", *train, *short, "--output",
                   f"{folder}/taken.safetensors")
@@ -100,7 +102,7 @@ def check_trains_on(folder, text):
     status, seen = run(*train, *SHORT[:2], *AT_REST, "--discard")
     validation = write(f"{folder}/other_validation", content(other)[len(content(other)) * 9 // 10 :])
     measured = run("perplexity", "--weights", first, "--text", validation, "--stride", 16)
-    found = re.search(r"nats a token +([\d.]+)", measured[1])
+    found = re.search(r"nats per token +([\d.]+)", measured[1])
     check("a model is trained on from its weights", status == 0 and found and abs(float(found[1]) - loss_of_training(seen)) < 2e-4,
           (seen, measured))
     status, seen = run(*train, "--threads", 2, *SHORT, "--output", second)
@@ -112,7 +114,7 @@ def check_trains_on(folder, text):
     status, seen = run(*train, *RECIPE, "--steps", 20, "--context", 8, "--checkpoint", f"{folder}/tuning")
     again = run("train_language_model", "--checkpoint", f"{folder}/tuning", "--resume", "--steps", 40)
     check("such a training goes on", status == 0 and again[0] == 0 and "after step 20 of 40" in again[1], (seen, again))
-    check_refused("pieces longer than the context of the weights", "option --context: expected at most 16, that of --from, found 17", *train, *SHORT, "--context", 17, "--discard")
+    check_refused("pieces longer than the context of the weights", "option --context: expected at most 16, the context of --from, found 17", *train, *SHORT, "--context", 17, "--discard")
     check_refused("sizes beside weights", "option --dim would have no effect", *train, *SHORT, "--dim", 32, "--discard")
     check_refused("characters that the weights do not know", "expected characters", *train[:1], "--from", first, *SHORT, "--discard",
                   "--text", write(f"{folder}/foreign", "\u00e9" * 50))
@@ -136,7 +138,7 @@ def check_texts(folder, text):
     check_refused("steps that are no multiple", "expected a multiple of --evaluate-every, 20, found 30", "train_language_model", *RECIPE,
                   "--steps", 30, "--text", text, "--discard")
     for start in ("nan", "inf", 0, -1, 1e300):
-        check_refused(f"a random start of deviation {start}", "option --start: expected a deviation from 1e-30 to 1000", *train,
+        check_refused(f"a random start of deviation {start}", "option --start: expected a standard deviation from 1e-30 to 1000", *train,
                       "--text", text, "--start", start)
     check_refused("an empty text", "found an empty file", *train, "--text", write(f"{folder}/empty", ""))
     check_refused("a text shorter than the context", "expected at least 17 tokens", *train, "--text", write(f"{folder}/short", "abc"))
@@ -153,12 +155,12 @@ def check_texts(folder, text):
                   "\u00e9")
     windows = write(f"{folder}/windows", b"\xef\xbb\xbf" + content(text)[:2000].replace(b" ", b"\r\n"))
     status, seen = run(*train, "--text", windows)
-    check("line ends of Windows are told of once", status == 0 and seen.count("the text has line ends of Windows") == 1, seen)
+    check("line ends of Windows are told of once", status == 0 and seen.count("the text has Windows line ends") == 1, seen)
     lossy = write(f"{folder}/lossy", content(text)[:2000] + b"\xff\xfe" * 20)
     status, seen = run(*train[:-1], "--text", lossy, "--output", f"{folder}/lossy.safetensors")
-    check("bytes that are no UTF-8 are told of", f"{lossy}: 40 bytes are no UTF-8, the first at byte 2000: U+FFFD" in seen, seen)
+    check("bytes that are no UTF-8 are told of", f"{lossy}: 40 bytes are not UTF-8, the first at byte 2000, and replaced by U+FFFD" in seen, seen)
     status, seen = run("perplexity", "--weights", f"{folder}/lossy.safetensors", "--text", lossy)
-    check("of such a text no bits a byte are told", status == 0 and "bits a byte        unknown, as" in seen, seen)
+    check("of such a text no bits per byte are told", status == 0 and "bits per byte      unknown, because" in seen, seen)
     status, seen = run("convert_weights", f"{folder}/lossy.safetensors", "--output", f"{folder}/copy.safetensors")
     check("a tokeniser goes with its model", status == 0 and content(f"{folder}/copy.tokeniser/kind") == b"characters\n", seen)
     check_refused("a text of one token", "expected at least 2 tokens", "perplexity", "--weights", weights, "--text",
@@ -182,7 +184,7 @@ def check_headers(folder, fresh, sentences, labels):
         named = write(f"{folder}/named", f"{header}\n{lines}")
         status, seen = run(*train, "--train", named, "--test", named)
         check(f"{header!r} names the columns", status == 0 and "classes: 'bad', 'good'\n" in seen
-              and "without its first line, which names the columns" in seen and " 300 training and 300 test sentences" in seen, seen)
+              and "without its header " in seen and " 300 training and 300 test sentences" in seen, seen)
     status, seen = run(*train, "--train", named, "--test", named, "--header", "no")
     check("or is a sentence, where the user says so", status == 0 and "classes: 'bad', 'good', 'label'\n" in seen
           and " 301 training" in seen, seen)
@@ -202,13 +204,39 @@ def check_word_dropout(folder, fresh):
     check("training loses words", with_words[0] == without[0] == 0 and first_epoch(with_words[1]) != first_epoch(without[1]),
           (with_words, without))
     resume = ("classify_text", "--checkpoint", checkpoint, "--resume", "--epochs", 13)
-    check_refused("another share of words to lose", "another recipe", *resume, "--word-dropout", 0.3)
+    check_refused("another share of words to lose", "cannot be resumed with", *resume, "--word-dropout", 0.3)
     status, seen = run(*resume)
     check("and goes on with the share that it was begun with", status == 0 and "after step 180 of 195" in seen, seen)
     os.makedirs(f"{folder}/no_mask")
     write(f"{folder}/no_mask/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\ngood\n")
     check_refused("words to lose without a mask", "option --word-dropout: expected a tokeniser with a token [MASK] or <mask>", *fresh[:-2],
                   "--tokeniser", "bert", "--vocabulary", f"{folder}/no_mask", *drop, "--discard")
+
+
+def check_tokeniser_stays(folder, bert):
+    """A training is resumed with its own tokeniser, and no other is accepted, even if the one beside the checkpoint is lost."""
+    checkpoint = f"{folder}/of_words"
+    status, seen = run("classify_text", "--train", f"{folder}/train.tsv", "--test", f"{folder}/test", *bert, "--dim", 16, "--depth", 1,
+                       "--heads", 2, "--epochs", 1, "--checkpoint", checkpoint)
+    check("a training with a vocabulary", status == 0, seen)
+    shutil.copytree(f"{folder}/words", f"{folder}/other_words")
+    resume = ("classify_text", "--checkpoint", checkpoint, "--resume", "--epochs")
+    check_refused("another vocabulary", "option --vocabulary", *resume, 2, "--vocabulary", f"{folder}/other_words")
+    shutil.rmtree(f"{checkpoint}.tokeniser")
+    status, seen = run(*resume, 2)
+    check("a checkpoint that lost its tokeniser is resumed with its vocabulary", status == 0
+          and content(f"{checkpoint}.tokeniser/kind") == b"bert\n", seen)
+
+
+def check_help():
+    """--help names what --resume may change as the program decides it, and the exit codes."""
+    for program, names in (("classify_text", "--train, --test, --header, --output, --history, --epochs, "),
+                           ("train_language_model", "--text, --validation, --validation-windows, --output, ")):
+        status, seen = run(program, "--help")
+        words = " ".join(seen.split())
+        check(f"{program} --help names what --resume may change", status == 0 and f"only these may be changed: {names}" in words, seen)
+        check(f"{program} --help names the exit codes",
+              "Exit code: 0 success, 1 error, 2 wrong command line, 130 interrupted." in words, seen)
 
 
 def check_classifiers(folder):
@@ -264,7 +292,12 @@ def check_classifiers(folder):
     check("a classifier learns a byte-pair encoding with its special tokens", status == 0 and "   100.00 %   " in seen, seen)
     check_refused("a vocabulary to learn beside weights", "option --learn-vocabulary would have no effect", *fresh[:5], *learn, "--from", masked,
                   "--discard")
+    status, seen = run("classify_text", "--weights", f"{folder}/fresh.safetensors", "--text",
+                       write(f"{folder}/long", "a good film\n" + "a poor song " * 100 + "\na bad film\n"))
+    check("sentences that are cut are counted", status == 0 and len(seen.splitlines()) == 4
+          and f"classify_text: {folder}/long: 1 of 3 sentences are longer than 62 tokens" in seen.splitlines()[-1], seen)
     check_headers(folder, fresh, sentences, labels)
+    check_tokeniser_stays(folder, bert)
     check_word_dropout(folder, fresh)
     check_refused("lines without a class", "line 1: expected a sentence", "classify_text", *bert, "--discard", "--test", f"{folder}/test",
                   "--train", write(f"{folder}/no_class", "word\n"))
@@ -284,6 +317,7 @@ def main():
         check_keeps_tokeniser(folder, text)
         check_texts(folder, text)
         check_classifiers(folder)
+        check_help()
     sys.exit(end())
 
 

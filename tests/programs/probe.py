@@ -11,7 +11,7 @@ import struct
 import sys
 import tempfile
 
-from checks import check, end, run
+from checks import check, end, is_refusal, run
 
 SIDE, CLASSES = 8, 3
 
@@ -62,8 +62,8 @@ def check_refusals():
         ("no data", ("--weights", "model.st", "--data", "nowhere"), "nowhere"),
     ):
         code, text = run("probe", *arguments)
-        check(f"{what} is refused", code == 1 and expected in text, text)
-    check("a wrong choice is an error of usage", run("probe", "--token", "all")[0] == 2)
+        check(f"{what} is refused", is_refusal(code, text) and expected in text, text)
+    check("a wrong choice is an error of usage", run("probe", "--pool", "all")[0] == 2)
     check("the version is told", "probe (crate)" in run("probe", "--version")[1])
 
 
@@ -88,7 +88,7 @@ def main():
             "test_features": ("F32", [120, 16]), "test_labels": ("I64", [120])}, tensors_of("features.st"))
         code, again = run("probe", "--from-features", "features.st", "--threads", 3)
         check("features that were written give the same numbers", code == 0 and scores(again, "these features") == trained, again)
-        for options in (("--layer", 1), ("--token", "mean"), ("--no-norm",)):
+        for options in (("--layer", 1), ("--pool", "mean"), ("--no-norm",)):
             code, text = run("probe", "--weights", "model.st", "--data", "idx", "--alone", *options)
             check(f"{' '.join(map(str, options))} probes other features", code == 0 and scores(text, "this model") != trained
                   and "untrained" not in text and min(scores(text, "this model")) > 34, text)

@@ -119,6 +119,8 @@ def check_programs():
     check_same_bits("train_autoencoder", ("--data", "images", "--patch", "4x4", "--epochs", 2, "--batch", 20, "--decoder-depth", 1,
                                           "--dim", 16, "--depth", 2, "--heads", 2, "--average-decay", 0.9, "--clip", 0.5,
                                           "--micro-batch", 3, "--lanes", 4))
+    check_same_bits("classify_text", ("--train", "sentences", "--test", "sentences", "--tokeniser", "bert", "--vocabulary", "words",
+                                      "--word-dropout", 0.2, "--epochs", 2, "--batch", 20, "--context", 16, *MODEL, *RANDOM))
     for objective in (("coding-rate",), ("dino", "--outputs", 24, "--frozen-epochs", 1)):
         check_same_bits("train_dino", ("--data", "images", "--patch", "4x4", *MODEL, "--hidden", 32, "--bottleneck", 16, "--locals", 1,
                                        "--local-side", 4, "--drop-path", 0.1, "--batch", 20, "--micro-batch", 3, "--epochs", 2,
@@ -134,7 +136,7 @@ def check_goes_on():
         run(command(first, LANGUAGE, (*constant, "--steps", 10, "--checkpoint", "part")))
         status, seen = run(command(second, LANGUAGE, ("--checkpoint", "part", "--resume", "--steps", 20, "--threads", 1, "--output",
                                                       "whole.st")))
-        check(f"{second} ranks go on where {first} stopped", status == 0 and "goes on after step 10" in seen, seen)
+        check(f"{second} ranks go on where {first} stopped", status == 0 and "resuming after step 10" in seen, seen)
         check("with the same bits", content("whole.st") == content("expected.st"))
         os.remove("part")
 
@@ -335,6 +337,7 @@ def write_data():
     write("text", " ".join(random.choice(words) for _ in range(3000)).encode())
     os.mkdir("words")
     write("words/vocab.txt", "\n".join(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words)).encode())
+    write("sentences", "".join(f"{' '.join(random.choices(words, k=5))}\t{i % 2}\n" for i in range(90)).encode())
     os.mkdir("images")
     for split, count in (("train", 90), ("t10k", 50)):
         labels = bytes(i % 3 for i in range(count))

@@ -80,6 +80,9 @@ def main():
         if example and expected_output(source_of(example[1])):
             shown.append(example[1])
             check_readme(example[1], text)
+    done = subprocess.run([os.path.join(sys.argv[1], "load_and_classify"), "cat.jpg"], capture_output=True, text=True, timeout=300)
+    check("a command line that cannot be read is refused", done.returncode == 2 and done.stderr.startswith("usage: load_and_classify ")
+          and done.stdout == "", done)
     for example in sys.argv[2:]:
         check(f"the README shows {example}", example in shown)
         check_output(example)

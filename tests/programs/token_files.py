@@ -12,7 +12,7 @@ import tempfile
 import xml.dom.minidom
 
 import checks
-from checks import check, end
+from checks import check, end, is_refusal
 
 TOKENS, WIDTH = 60, 6
 
@@ -93,7 +93,7 @@ def check_faults(tokens):
         ((numbers,), "of shape [tokens, width], found [360]"),
     ):
         code, text = run("--output", "out", "--input", *arguments)
-        check(f"refused: {arguments}", code == 1 and explanation in text, text)
+        check(f"refused: {arguments}", is_refusal(code, text) and explanation in text, text)
 
 
 def check_files():
@@ -129,11 +129,38 @@ def check_white_box():
     for arguments, explanation in (
         ((narrow, "--load", box), "expected a white box for tokens of width 2, found one of width 6"),
         (("tokens.csv", "--load", "f8.npy"), "'f8.npy': expected a safetensors file"),
-        (("tokens.csv", "--load", box, "--depth", 2), "option --depth would have no effect: the white box is that of"),
+        (("tokens.csv", "--load", box, "--depth", 2), "option --depth would have no effect: --load gives a white box"),
         (("tokens.csv", "--dictionary", "auto"), "--dictionary"),
     ):
         code, text = run("--output", "out", *arguments)
         check(f"refused: {arguments}", code != 0 and explanation in text, text)
+
+
+def check_inputs_are_kept(tokens):
+    """No file that is read is replaced."""
+    os.mkdir("kept")
+    name = write(os.path.join("kept", "tokens.safetensors"), safetensors({"tokens": ("F32", tokens), "other": ("F32", tokens)}))
+    box = os.path.join("fitted1", "white_box.safetensors")
+    for arguments, read, folder in (((name,), name, "kept"), ((name,), name, os.path.join("kept", "..", "kept")),
+                                    (("tokens.csv", "--load", box, "--train=5"), box, "fitted1")):
+        before = bytes_of(read)
+        code, text = run(*arguments, "--output", folder)
+        check(f"refused: {arguments} into {folder}", code == 1 and "--output would replace this file, which the program reads" in text, text)
+        check(f"{read} is as it was", bytes_of(read) == before)
+    write(os.path.join("out", "decoded.png"), b"of a photograph")
+    text = run("tokens.csv", "--output", "out")[1]
+    check("what only an earlier run wrote is named", "not written in this run, and left as it was: decoded.png" in text, text)
+
+
+def check_own_labels():
+    """Classes go into the file of tokens, and come back from it."""
+    file = os.path.join("labelled", "tokens.safetensors")
+    first = tables("tokens.csv", "--labels", 6)
+    again = tables(file)
+    table = lambda text: text[text.find("white box "):]  # below the notes on the columns
+    check("labels are read from the program's own file", "  label     " in first and table(again) == table(first), (first, again))
+    code, text = run(file, "--tensor", "codes", "--output", "out")
+    check("also with another tensor of it", code == 0 and "labels of" in text.splitlines()[0], text)
 
 
 def check_training():
@@ -160,6 +187,8 @@ def main():
         check_faults(tokens)
         check_files()
         check_white_box()
+        check_inputs_are_kept(tokens)
+        check_own_labels()
         check_training()
         check_labels(tokens)
         os.chdir("/")

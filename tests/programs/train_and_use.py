@@ -14,6 +14,7 @@ import zlib
 from checks import check, end, run
 
 SIDE, CLASSES = 8, 3
+FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures")
 
 
 def draw_image(label):
@@ -84,21 +85,35 @@ def train_and_use(data, family):
     check_use(f"{name}.run", trained)
     shown = run("convert_weights", f"{name}.st")[1]
     check("convert_weights shows the family", f"model      {family}, heads: 2" in shown, shown)
+    check("convert_weights checks that a file with its heads is a model", "\nchecked: the tensors form a model of " in shown, shown)
     written = run("convert_weights", f"{name}.st", "--output", f"{name}.copy.st")
     check("convert_weights says what it wrote", written[0] == 0 and f"tensors written to {name}.copy.st\n" in written[1], written)
     refused = run("convert_weights", f"{name}.st", "--output", f"{name}.pth")
-    check("safetensors are not written as .pth", refused[0] == 1 and "expected a name that does not end in .pth" in refused[1]
+    check("safetensors are not written as .pth", refused[0] == 2 and "expected a name that does not end in .pth" in refused[1]
           and not os.path.exists(f"{name}.pth"), refused)
     check("convert_weights shows what is expected of pictures", "become images of 8 x 8" in shown and "0, 1, 2" in shown, shown)
 
     code, text = run("train_classifier", "--checkpoint", f"{name}.run", "--resume", "--epochs", 10)
-    check("a training goes on for more epochs, without its options", code == 0 and "goes on after step" in text, text)
+    check("a training goes on for more epochs, without its options", code == 0 and "resuming after step" in text, text)
     check_use(f"{name}.st", accuracy_of_training(text))
 
     code, text = run("train_classifier", "--data", "pictures", "--from", f"{name}.st", "--epochs", 1, "--batch", 24, "--output",
                      f"{name}.tuned.st")
     check(f"fine-tuning of {name}.st on pictures", code == 0, text)
     check_use(f"{name}.tuned.st", accuracy_of_training(text))
+
+
+def check_converted():
+    """What has no effect on a conversion is refused."""
+    without_heads = os.path.join(FIXTURES, "classifier_weights.safetensors")
+    for arguments, complaint in (((without_heads, "--patch", "8x8"), "option --patch would have no effect: neither --heads nor the file"),
+                                 ((without_heads, "--gelu", "tanh", "--output", "copy.st"), "option --gelu would have no effect"),
+                                 (("idx.crate.st", "--all", "--channels", 1), "option --channels would have no effect: --all takes"),
+                                 (("idx.crate.st", "--mean", 0.5, "--deviation", 0.5), "would have no effect: --output is not given")):
+        code, text = run("convert_weights", *arguments)
+        check(f"refused: {arguments}", code == 2 and complaint in text and not os.path.exists("copy.st"), (code, text))
+    code, text = run("convert_weights", without_heads, "--output", "plain.st")
+    check("tensors of a model without heads are copied", code == 0 and os.path.exists("plain.st"), text)
 
 
 def pictures_of(data):
@@ -114,6 +129,7 @@ def main():
         train_and_use("idx", "crate")
         train_and_use("pictures", "crate")
         train_and_use("idx", "vit")
+        check_converted()
         check("a training is not replaced", run("train_classifier", "--data", "idx", *MODEL, "--checkpoint", "idx.crate.run")[0] == 1)
         for option in ("--lambda", "--step-size", "--head-dim"):
             text = run("train_classifier", "--data", "idx", "--family", "vit", *MODEL, "--discard", option, 1)[1]

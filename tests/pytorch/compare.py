@@ -162,10 +162,10 @@ def check_written(what, kind, settings, model, folder, input_path, output_path, 
 
 
 def check_refused(what, arguments, *parts):
-    """The program ends with status 1 and a message that has all the parts."""
+    """The program ends with status 1 where a file is at fault, 2 where options are, and a message that has all the parts."""
     result = subprocess.run([os.path.join(PROGRAMS, "run_model"), *map(str, arguments)], capture_output=True, text=True)
     missing = [part for part in parts if part not in result.stderr]
-    if result.returncode != 1 or missing:
+    if result.returncode != (1 if ": file '" in result.stderr else 2) or missing:
         fail(what, f"status {result.returncode}, {result.stderr.strip()!r} without {missing}")
 
 
@@ -218,7 +218,7 @@ def refusals():
         for ratio in (1, -0.1, "nan"):
             check_refused(f"mask ratio {ratio}", arguments("mae", "images", "--heads", 3, "--mask-ratio", ratio), "mask ratio in [0, 1)")
         check_refused("mask ratio of a classifier", arguments("square", "images", "--heads", 3, "--mask-ratio", 0.5), "mask ratio")
-        check_refused("pixels of a classifier", arguments("square", "images", "--heads", 3, "--normalize-pixels"), "pixels")
+        check_refused("pixels of a classifier", arguments("square", "images", "--heads", 3, "--normalise-patches"), "pixels")
         check_refused("decoder heads of a classifier", arguments("square", "images", "--heads", 3, "--decoder-heads", 2),
                       "decoder heads: expected the weights of a masked autoencoder, found those of a classifier")
         for heads in (0, 5):

@@ -58,7 +58,7 @@ def options_of(settings):
     for option, key in (("--pool", "pool"), ("--step-size", "step"), ("--lambda", "lambd"), ("--mask-ratio", "mask_ratio")):
         if key in settings:
             options += [option, settings[key]]
-    return options + ["--normalize-pixels"] if settings.get("normalise_pixels") else options
+    return options + ["--normalise-patches"] if settings.get("normalise_pixels") else options
 
 
 def status():

@@ -423,7 +423,7 @@ TEST_CASE("a collapse is named with what mends it, of either objective and eithe
   const auto names = [](const std::optional<std::string>& text, const std::string& cure) {
     return text && text->find(cure) != std::string::npos;
   };
-  CHECK(names(advice(0.01, 0, 0), "a smaller epsilon"));
+  CHECK(names(advice(0.01, 0, 0), "a smaller squared epsilon"));
   CHECK(names(advice(std::nan(""), 0, 0), "no finite spread"));
   CHECK(names(advice(0.01, 0.9, 1), "every output is used alike"));
   CHECK(names(advice(0.01, 0.1, 1), "a few outputs win everywhere; centring"));

@@ -390,7 +390,7 @@ TEST_CASE("What is not finite is neither read from a checkpoint nor written over
   const std::string good = content_of(setting.options.checkpoint);
   state.optimiser.second_moment.bias(1) = std::nanf("");
   CHECK_THAT(message_of<Error>([&] { save_checkpoint(setting.options.checkpoint, state, trainer.recipe()); }),
-             ContainsSubstring("found nan or inf in 'optimiser.second_moment.bias' after step 20"));
+             ContainsSubstring("found nan or infinity in 'optimiser.second_moment.bias' after step 20"));
   CHECK(content_of(setting.options.checkpoint) == good);
 
   const TensorTable file = read_safetensors(setting.options.checkpoint, FileAccess::copy);
@@ -404,7 +404,7 @@ TEST_CASE("What is not finite is neither read from a checkpoint nor written over
   write_safetensors(folder.file("spoilt"), tensors, old);
   State other = fresh_state();
   CHECK_THAT(message_of<FileError>([&] { load_checkpoint(folder.file("spoilt"), other, trainer.recipe()); }),
-             EndsWith("tensor 'model.bias': expected finite numbers, found nan or inf"));
+             EndsWith("tensor 'model.bias': expected finite numbers, found nan or infinity"));
   check_same(other, fresh_state());
 }
 
@@ -423,7 +423,7 @@ TEST_CASE("A training whose parameters are not finite any more ends with an erro
                  state.average->average.bias(0) = std::numeric_limits<float>::infinity();
                });
              }),
-             ContainsSubstring("expected finite numbers, found nan or inf in 'average.bias'"));
+             ContainsSubstring("expected finite numbers, found nan or infinity in 'average.bias'"));
   CHECK(content_of(setting.options.checkpoint) == good);
 }
 

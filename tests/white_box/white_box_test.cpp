@@ -174,7 +174,7 @@ TEST_CASE("tokens that no white box can be fitted to are refused by name") {
   CHECK_THROWS_AS(fit_white_box(tokens, {.non_zero = 1.5}), OptionError);
   CHECK_THROWS_AS(fit_white_box(tokens).encode(tokens.topRows(7)), ShapeError);
   tokens(3, 3) = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_AS(fit_white_box(tokens), OptionError);
+  CHECK_THROWS_AS(fit_white_box(tokens), PrecisionError);
 }
 
 TEST_CASE("classes of many tokens are compared whatever the order they come in") {

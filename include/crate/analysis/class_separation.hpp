@@ -46,9 +46,12 @@ template <Scalar S>
       (same ? pairs_within : pairs_between) += 1;
     }
   });
-  check_option(pairs_within > 0 && pairs_between > 0,
-               "class separation: two or more classes, and one with two tokens or more", "fewer");
-  check_option(within + between > 0, "class separation: tokens that differ", "tokens that are all alike");
+  if (!(pairs_within > 0 && pairs_between > 0))
+    throw OptionError(
+        concatenate("class separation: expected two classes or more, one of them with two tokens or more, found ",
+                    tokens.cols(), pairs_between > 0 ? " tokens of as many classes" : " tokens of one class"));
+  if (!(within + between > 0))
+    throw OptionError("class separation: expected tokens that differ, found all of them equal or orthogonal");
   return (within / pairs_within) / (between / pairs_between);
 }
 
@@ -76,7 +79,7 @@ template <class ZDerived>
   using S = typename ZDerived::Scalar;
   check_size("class separation: classes", static_cast<Index>(classes.size()), tokens.cols());
   const Matrix<S> z = tokens;
-  if (!z.allFinite()) throw PrecisionError("class separation: expected finite tokens, found nan or inf");
+  check_finite("class separation: tokens", z);
   return {detail::separation<S>(z, classes, threads), detail::nearest_neighbour_share<S>(z, classes, threads)};
 }
 

@@ -80,7 +80,7 @@ template <Scalar S>
 }  // namespace detail
 
 /// The eigenvectors of Z Z^T by decreasing eigenvalue, d x d: the dictionary of principal component analysis.
-/// Throws ShapeError if Z is empty, OptionError if tokens are not finite.
+/// Throws ShapeError if Z is empty, PrecisionError if tokens are not finite.
 template <class ZDerived>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> principal_directions(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                      Threads& threads) {
@@ -96,7 +96,7 @@ template <class ZDerived>
 /// alternating A = D^T Z where it exceeds t and 0 elsewhere, and D = the orthogonal factor of Z A^T (Lesage et al.,
 /// "Learning unions of orthonormal bases with thresholded singular value decomposition", ICASSP 2005). No iteration
 /// raises the objective. Cost: O(N d^2 + d^3) per iteration. Throws OptionError if an option is out of range or if
-/// tokens are not finite or all zero, ShapeError if Z is empty.
+/// tokens are all zero, PrecisionError if they are not finite, ShapeError if Z is empty.
 template <class ZDerived>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> estimate_dictionary(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                     const DictionaryEstimationOptions& options,
@@ -106,7 +106,8 @@ template <class ZDerived>
   if (tokens.size() == 0) throw ShapeError("dictionary estimation: expected tokens, found none");
   const auto [z, exponent] = detail::scaled_tokens<S>(tokens);
   const auto energy = static_cast<double>(z.squaredNorm());
-  check_option(energy > 0, "dictionary estimation: tokens that are not all zero", "zeros only");
+  if (!(energy > 0))
+    throw OptionError("dictionary estimation: expected tokens that are not all zero, found only zeros");
   Matrix<S> dictionary = principal_directions(z, threads);
 
   // Z A^T does not determine an atom that no token uses; this regularisation keeps the atom in place.

@@ -237,7 +237,7 @@ template <Scalar S>
 ///   min over U_k with U_k^T U_k = I of sum_i min_k ||z_i - U_k U_k^T z_i||^2.
 /// Finds a local minimum, the best of several starts; equal seeds give equal results on any number of threads. Cost:
 /// O(N d K p) per iteration. Throws OptionError if an option is out of range, ShapeError unless p <= d and N >= K p,
-/// and OptionError if tokens are not finite or all zero.
+/// OptionError if tokens are all zero, PrecisionError if they are not finite.
 template <class ZDerived>
 [[nodiscard]] EstimatedSubspaces<typename ZDerived::Scalar> estimate_subspaces(
     const Eigen::MatrixBase<ZDerived>& tokens, const SubspaceEstimationOptions& options, Threads& threads) {
@@ -253,7 +253,7 @@ template <class ZDerived>
                                  " tokens for ", options.subspaces, " subspaces of dimension ", options.dim, ", found ",
                                  z.cols()));
   const double energy = static_cast<double>(z.squaredNorm());
-  check_option(energy > 0, "subspace estimation: tokens that are not all zero", "zeros only");
+  if (!(energy > 0)) throw OptionError("subspace estimation: expected tokens that are not all zero, found only zeros");
 
   detail::SubspaceFit<S> fit(z, options, threads);
   const Index searched = std::max(options.search_tokens, options.subspaces * options.dim);
@@ -285,7 +285,7 @@ template <Scalar S>
   const Matrix<S> inside = product_of(u.transpose(), v, alone);
   Matrix<S> outside = v;
   multiply_add(-1, u, inside, outside, alone);
-  check_option(outside.allFinite(), "principal angle: finite bases", "nan or inf");
+  check_finite("principal angle: difference of bases", outside);
   const S square = eigen_decomposition<S>(gram_of_rows<S>(outside.transpose(), alone)).eigenvalues().maxCoeff();
   return std::sqrt(std::clamp(square, S(0), S(1)));
 }

@@ -162,8 +162,12 @@ class LayerMeter {
 
   void measure_entering(std::size_t index, const HalfStep<S>& step) {
     open_.reset();
-    if (awaits_tokens_ && index == 0) {  // latest_ is still from the previous pass
-      check_option(was_told_, concatenate("LayerMeter: a call of enter(tokens) before '", step.name, "' runs"), "none");
+    if (awaits_tokens_ && index == 0) {  // what is the latest is of the pass before
+      if (!was_told_)
+        throw OptionError(
+            concatenate("layer meter: expected a call of enter(tokens) before this pass of a block or stack, "
+                        "whose first half-step is '",
+                        step.name, "', found none"));
       was_told_ = false;
     }
     check_size(layers_[index].name + ": input tokens", latest_.cols(), step.layout.tokens());

@@ -160,14 +160,14 @@ template <Scalar S>
 /// arXiv 2308.16271, without its conditional random field, which smooths the masks.
 /// An image whose patches are all alike, or all unlike, has no masks. Cost for N patches: O(N^2 (n + m) + N m^2) per
 /// mask and N^2 bytes, with m <= N iterations, few if objects stand out. Throws ShapeError on a wrong number of
-/// patches, OptionError if an option is out of range or features are not finite.
+/// patches, OptionError if an option is out of range, PrecisionError if features are not finite.
 template <class FDerived>
 [[nodiscard]] std::vector<Mask> mask_cut(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
                                          const MaskCutOptions& options = {}) {
   options.check();
   check_size("mask cut: patches", features.cols(), rows * columns);
   const Matrix<double> f = features.template cast<double>();
-  check_option(f.allFinite(), "mask cut: finite features", "nan or inf");
+  check_finite("mask cut: features", f);
   std::vector<Index> left(static_cast<std::size_t>(f.cols()));
   std::iota(left.begin(), left.end(), Index{0});
   std::vector<Mask> masks;

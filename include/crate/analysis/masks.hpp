@@ -44,13 +44,13 @@ template <class Derived>
 
 /// The smallest set of largest entries of a map whose sum is at least `share` of the total; ties in column-major order.
 /// Empty for a map of zeros. Published attention masks use the share 0.6. Throws OptionError unless 0 <= share <= 1 and
-/// entries are finite and not negative.
+/// entries are not negative, PrecisionError if they are not finite.
 template <class Derived>
 [[nodiscard]] Mask top_mass(const Eigen::DenseBase<Derived>& map, double share = 0.6) {
   check_option(share >= 0 && share <= 1, "share of the mass in [0, 1]", share);
   const Matrix<double> values = map.derived().template cast<double>();
-  check_option(values.size() == 0 || (values.allFinite() && values.minCoeff() >= 0),
-               "mask of a map: finite entries >= 0", "negative ones, nan or inf");
+  check_finite("map of masses", values);
+  if (values.size() > 0) check_option(values.minCoeff() >= 0, "a map without negative entries", values.minCoeff());
   std::vector<Index> order(static_cast<std::size_t>(values.size()));
   std::iota(order.begin(), order.end(), Index{0});
   const auto value = [&](Index i) { return values.reshaped()(i); };

@@ -30,14 +30,14 @@ struct PrincipalComponents {
 };
 
 /// The first c components: eigenvectors of (F - m 1^T) (F - m 1^T)^T / N. Cost: O(N n^2 + n^3). Throws ShapeError if
-/// there are no features, OptionError unless 1 <= c <= n and the features are finite.
+/// there are no features, OptionError unless 1 <= c <= n, PrecisionError if features are not finite.
 template <class FDerived>
 [[nodiscard]] PrincipalComponents principal_components(const Eigen::MatrixBase<FDerived>& features, Index count) {
   check_not_empty("principal components: features", features);
   const Index n = features.rows();
   check_option(count >= 1 && count <= n, concatenate("principal components from 1 to ", n), count);
   const Matrix<double> f = features.template cast<double>();
-  check_option(f.allFinite(), "principal components: finite features", "nan or inf");
+  check_finite("principal components: features", f);
   PrincipalComponents result;
   result.mean = f.rowwise().mean();
   const Matrix<double> centred = f.colwise() - result.mean;
@@ -101,7 +101,8 @@ template <class Derived>
 /// after another. The first component has the sign for which patches at image borders score lower. Images whose patches
 /// are all alike have no foreground; components beyond the rank of the features have colour 0. Source: arXiv
 /// 2308.16271, which thresholds the first component and colours by the next three. Throws ShapeError unless there are
-/// whole images with at least 4 features, OptionError if the threshold is outside [0, 1] or features are not finite.
+/// whole images with at least 4 features, OptionError if the threshold is outside [0, 1], PrecisionError if
+/// features are not finite.
 template <class FDerived>
 [[nodiscard]] ComponentPicture component_picture(const Eigen::MatrixBase<FDerived>& features, Index rows, Index columns,
                                                  double threshold = 0.5) {

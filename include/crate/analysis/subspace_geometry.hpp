@@ -28,11 +28,6 @@ template <Scalar S>
   return (unit.transpose() * unit).cwiseAbs();
 }
 
-template <Scalar S>
-void check_finite(const Matrix<S>& matrix, std::string_view what) {
-  check_option(matrix.allFinite(), concatenate(what, " with finite entries"), "nan or inf");
-}
-
 /// An orthonormal basis of A's column space, to the rounding of its largest singular value.
 template <Scalar S>
 [[nodiscard]] Matrix<S> column_space(const Matrix<S>& a) {
@@ -55,12 +50,12 @@ struct SubspaceCoherence {
   Coherence between;  ///< between columns of different U_k
 };
 
-/// Source: arXiv 2311.13110, section 5, which shows U_[K]^T U_[K] of learnt layers. Throws OptionError if entries are
-/// not finite.
+/// Source: arXiv 2311.13110, section 5, which shows U_[K]^T U_[K] of learnt layers. Throws PrecisionError if entries
+/// are not finite.
 template <class Bases>
 [[nodiscard]] SubspaceCoherence subspace_coherence(const Subspaces<Bases>& subspaces) {
   const Matrix<double> u = subspaces.bases().template cast<double>();
-  detail::check_finite(u, "subspaces");
+  check_finite("subspaces", u);
   const Matrix<double> cosines = detail::column_cosines(u);
   SubspaceCoherence result;
   double pairs_within = 0, pairs_between = 0;
@@ -83,7 +78,7 @@ template <class ADerived>
 [[nodiscard]] double effective_rank(const Eigen::MatrixBase<ADerived>& matrix) {
   const Matrix<double> a = matrix.template cast<double>();
   check_not_empty("effective rank: matrix", a);
-  detail::check_finite(a, "a matrix");
+  check_finite("matrix", a);
   const Vector<double> values = Eigen::BDCSVD<Matrix<double>>(a).singularValues();
   if (values.sum() == 0) return 0;
   double entropy = 0;
@@ -101,8 +96,8 @@ template <class ADerived, class BDerived>
                                                    const Eigen::MatrixBase<BDerived>& b) {
   check_size("principal angles: rows of the second matrix", b.rows(), a.rows());
   Matrix<double> first = a.template cast<double>(), second = b.template cast<double>();
-  detail::check_finite(first, "a matrix");
-  detail::check_finite(second, "a matrix");
+  check_finite("first matrix", first);
+  check_finite("second matrix", second);
   first = detail::column_space(first);
   second = detail::column_space(second);
   if (first.cols() < second.cols()) first.swap(second);
@@ -126,7 +121,7 @@ struct DictionaryIncoherence {
 };
 
 /// D, d x s. For an orthonormal D both are 0; with s > d atoms, departure is at least (s / d - 1)^{1/2}. Throws
-/// ShapeError if D is empty, OptionError if entries are not finite.
+/// ShapeError if D is empty, PrecisionError if entries are not finite.
 template <class DDerived>
 [[nodiscard]] DictionaryIncoherence dictionary_incoherence(const Eigen::MatrixBase<DDerived>& dictionary) {
   const Matrix<double> d = dictionary.template cast<double>();

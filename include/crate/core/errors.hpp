@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <sstream>
@@ -33,7 +34,7 @@ class OptionError : public Error {
   using Error::Error;
 };
 
-/// The numbers are too badly conditioned for a result that could be relied on, in any arithmetic that is at hand.
+/// The result cannot be computed reliably: the input is too ill-conditioned, or not finite.
 class PrecisionError : public Error {
  public:
   using Error::Error;
@@ -115,6 +116,17 @@ void check_not_empty(std::string_view what, const Eigen::EigenBase<Derived>& mat
   if (a > std::numeric_limits<Index>::max() - b)
     throw ShapeError(concatenate(what, ": expected a number that can be counted, found ", a, " + ", b));
   return a + b;
+}
+
+/// Throws PrecisionError, with the first place in the order of columns, if a number of the matrix is nan or infinite.
+template <class Derived>
+void check_finite(std::string_view what, const Eigen::DenseBase<Derived>& matrix) {
+  if (matrix.derived().allFinite()) return;
+  for (Index j = 0; j < matrix.cols(); ++j)
+    for (Index i = 0; i < matrix.rows(); ++i)
+      if (const auto number = static_cast<double>(matrix.derived().coeff(i, j)); !std::isfinite(number))
+        throw PrecisionError(
+            concatenate(what, ": expected finite numbers, found ", number, " in row ", i, " of column ", j));
 }
 
 /// Throws OptionError unless `holds`; `condition` states the requirement, as in "epsilon > 0".

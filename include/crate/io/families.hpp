@@ -57,15 +57,16 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
   { F::smallest_like(model) } -> std::same_as<typename F::Options>;
 };
 
-/// Families of image models, and of text models. If models of one family contain the marker of another, list the other
-/// one later, or give both a `fits` that decides.
+/// Families of image models, of models that predict the next token of a text, and of all text models. If models of one
+/// family contain the marker of another, list the other one later, or give both a `fits` that decides.
 using ImageFamilies =
     std::tuple<CrateClassifierFamily, CrateAlphaClassifierFamily, CrateMaskedAutoencoderFamily,
                CrateMaskedClassifierFamily, TransformerClassifierFamily, TransformerMaskedAutoencoderFamily>;
-using TextFamilies =
-    std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily, CrateAlphaLanguageModelFamily,
-               TransformerLanguageModelFamily, CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,
-               TransformerMaskedLanguageModelFamily, TransformerSentenceClassifierFamily>;
+using LanguageModelFamilies = std::tuple<CrateLanguageModelFamily, OvercompleteLanguageModelFamily,
+                                         CrateAlphaLanguageModelFamily, TransformerLanguageModelFamily>;
+using TextFamilies = decltype(std::tuple_cat(
+    LanguageModelFamilies(), std::tuple<CrateMaskedLanguageModelFamily, CrateSentenceClassifierFamily,
+                                        TransformerMaskedLanguageModelFamily, TransformerSentenceClassifierFamily>()));
 using Families = decltype(std::tuple_cat(ImageFamilies(), TextFamilies()));
 
 namespace detail {

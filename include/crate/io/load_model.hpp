@@ -35,12 +35,12 @@ inline void check_plausible(const TensorTable& weights, const LeastWeights& leas
   const double found = elements_in(weights);
   if (least.numbers > 2 * found)
     throw file_error(weights.source(), "expected at least ", least.numbers,
-                     " numbers for a model of the sizes that some tensors have, found ", found);
+                     " numbers for a model of the sizes of its tensors, found ", found);
   constexpr double most_missing = 1000;
   const auto found_tensors = static_cast<double>(weights.tensors().size());
   if (least.tensors > found_tensors + most_missing)
     throw file_error(weights.source(), "expected at least ", least.tensors,
-                     " tensors for the layers that it has names of, found ", found_tensors);
+                     " tensors for the layers that it names, found ", found_tensors);
 }
 
 }  // namespace detail

@@ -28,7 +28,7 @@ template <class Derived>
 void check_finite_features(std::string_view what, const Eigen::MatrixBase<Derived>& features) {
   for (Index j = 0; j < features.cols(); ++j)
     if (!features.col(j).allFinite())
-      throw PrecisionError(concatenate(what, ": expected finite features, found nan or inf in example ", j));
+      throw PrecisionError(concatenate(what, ": expected finite features, found nan or infinity in example ", j));
 }
 
 /// Throws ShapeError unless every example has features and a label in range, PrecisionError if features are not finite.

@@ -67,7 +67,7 @@ inline void fill_state(const TensorTable& file, const ParameterList& state) {
   for (const Parameter& parameter : state)
     with_numbers(parameter, [&](auto numbers) { copy_values(file.at(parameter.name), numbers); });
   if (const std::string name = not_finite_parameter(state); !name.empty())
-    throw file_error(file.source(), "tensor ", quote(name), ": expected finite numbers, found nan or inf");
+    throw file_error(file.source(), "tensor ", quote(name), ": expected finite numbers, found nan or infinity");
 }
 
 }  // namespace detail

@@ -61,7 +61,7 @@ class MpiStartLimit {
           std::unique_lock lock(mutex_);
           if (changed_.wait_for(lock, longest, [this] { return has_begun_; })) return;
           std::fprintf(stderr,
-                       "MPI: expected all processes to begin within %td s, found some that did not; "
+                       "MPI: expected all processes to start within %td s, found some that did not; "
                        "set %s=SECONDS in the environment to wait longer\n",
                        static_cast<std::ptrdiff_t>(longest.count()), limit_in_environment);
           std::_Exit(1);

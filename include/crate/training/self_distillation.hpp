@@ -88,13 +88,14 @@ inline constexpr double collapsed_spread = 0.05;
   if (measures.images == 0) return std::nullopt;
   if (!std::isfinite(measures.spread()))
     return concatenate("the features have no finite spread (", measures.spread(),
-                       "); a smaller rate, clipping, or an epsilon of the coding rate nearer to 1 may help");
+                       "); a smaller rate, clipping, or a squared epsilon of the coding rate closer to 1 may help");
   if (measures.spread() >= collapsed_spread) return std::nullopt;
   const std::string found = concatenate("all images get nearly the same features (spread ", measures.spread(),
                                         ", expected at least ", collapsed_spread, ")");
   if (measures.told_images == 0)
     return found +
-           "; a smaller epsilon of the coding rate, a larger momentum of the teacher, or a smaller rate may help";
+           "; a smaller squared epsilon of the coding rate, a larger momentum of the teacher, or a smaller rate may "
+           "help";
   return found + (measures.entropy() > 0.5
                       ? ": every output is used alike; a lower temperature of the teacher, a larger momentum of the "
                         "teacher, or a smaller rate may help"

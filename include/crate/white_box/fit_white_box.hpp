@@ -103,7 +103,8 @@ std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit);
 /// If there are more than N = max(6000, 32 d) tokens, N drawn at random determine everything but the mean.
 /// Cost: O(L K N d min(d, N)), and memory for about min(K + 1, threads) + 8 matrices of the tokens' size; encoding and
 /// decoding need about min(K + 1, threads) + 4 of the size of their input. Throws OptionError if an option is out of
-/// range, or if tokens are all alike or not finite; ShapeError if there are too few tokens for the requested sizes.
+/// range, or if tokens are all alike; PrecisionError if they are not finite; ShapeError if there are too few tokens for
+/// the requested sizes.
 template <class ZDerived>
 [[nodiscard]] WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                 const WhiteBoxOptions& options, Threads& threads,

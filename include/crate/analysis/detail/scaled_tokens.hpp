@@ -16,10 +16,10 @@ struct ScaledTokens {
   int exponent = 0;
 };
 
-/// Throws OptionError if tokens are not finite. Tokens that are all zero stay unchanged.
+/// Throws PrecisionError if tokens are not finite. Tokens that are all zero stay unchanged.
 template <Scalar S>
 [[nodiscard]] ScaledTokens<S> scaled_tokens(Matrix<S> tokens) {
-  check_option(tokens.allFinite(), "finite tokens", "nan or inf");
+  check_finite("tokens", tokens);
   ScaledTokens<S> result;
   std::frexp(tokens.cwiseAbs().maxCoeff(), &result.exponent);
   const int back = -result.exponent;

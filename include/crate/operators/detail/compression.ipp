@@ -298,11 +298,7 @@ template <crate::Scalar S>
 
 /// largest_kappa of U = `bases` on subspaces of dimension p.
 [[nodiscard]] inline double largest_kappa_of(const Matrix<double>& bases, const RateScale& scale) {
-  for (Index j = 0; j < bases.cols(); ++j)
-    for (Index i = 0; i < bases.rows(); ++i)
-      if (!std::isfinite(bases(i, j)))
-        throw PrecisionError(concatenate("largest kappa: expected finite subspaces, found ", bases(i, j), " at (", i,
-                                         ", ", j, ") of U"));
+  check_finite("largest kappa: subspaces", bases);
   const double size = bases.cwiseAbs().maxCoeff();
   if (size == 0) return std::numeric_limits<double>::infinity();
   const Matrix<double> unit = bases / size;

@@ -210,7 +210,7 @@ class PreciseGram {
 /// What is thrown where no arithmetic at hand gives the rate, step or gradient of `w`, whose tokens are its columns.
 template <crate::Scalar S>
 [[nodiscard]] PrecisionError unreliable(const char* what, const Matrix<S>& w, double epsilon) {
-  if (!w.allFinite()) return PrecisionError(concatenate(what, ": expected tokens of finite numbers, found others"));
+  if (!w.allFinite()) return PrecisionError(concatenate(what, ": expected finite tokens, found nan or infinity"));
   double longest = 0;
   for (Index j = 0; j < w.cols(); ++j) longest = std::max(longest, frobenius_norm(w.middleCols(j, 1)));
   return PrecisionError(concatenate(what, ": tokens as long as ", longest, " are ", longest / epsilon,

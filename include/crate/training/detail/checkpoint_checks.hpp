@@ -213,7 +213,7 @@ template <class Memory>
 /// Throws Error unless all parameters and moments are finite.
 inline void check_finite_after(Index step, const ConstParameterList& state) {
   if (const std::string name = not_finite_parameter(state); !name.empty())
-    throw Error(concatenate("training: expected finite numbers, found nan or inf in ", quote(name), " after step ",
+    throw Error(concatenate("training: expected finite numbers, found nan or infinity in ", quote(name), " after step ",
                             step, "; a smaller rate, a warm-up or clipping may help"));
 }
 

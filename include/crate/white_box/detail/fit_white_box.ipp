@@ -255,17 +255,17 @@ inline std::vector<std::string> WhiteBoxFit::in_words() const {
     sampled += detail::printed(" Of the %td tokens, %td drawn at random were fitted to.", tokens, fitted_on);
   if (tried_on < fitted_on) sampled += detail::printed(" Sizes were compared on %td of the tokens.", tried_on);
   if (falls_into_subspaces())
-    return {detail::printed("The tokens fall into subspaces: to know %s saves %.2f nats a token more than it costs.",
+    return {detail::printed("The tokens fall into subspaces: knowing %s saves %.2f nats per token more than it costs.",
                             sizes.c_str(), chosen.worth()) +
             sampled};
-  return {detail::printed("The tokens do not fall into subspaces: to know %s saves %.2f nats a token and costs %.2f.",
+  return {detail::printed("The tokens do not fall into subspaces: knowing %s saves %.2f nats per token and costs %.2f.",
                           sizes.c_str(), chosen.saved, chosen.membership + chosen.bases) +
               sampled,
           "What makes the code short is its sparsity."};
 }
 
 inline std::ostream& operator<<(std::ostream& out, const WhiteBoxFit& fit) {
-  out << "Subspaces tried, and what it saves to know them, in nats a token";
+  out << "Subspaces that were tried, and the saving from knowing them, in nats per token";
   if (fit.is_sampled()) out << " (of " << fit.tried_on << " tokens, drawn at random)";
   out << ":\n"
       << "   K   p   precision  R - R^c  R - R^c(Pi)  less membership  less bases    worth\n";
@@ -285,7 +285,7 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   using S = typename ZDerived::Scalar;
   options.check();
   if (tokens.size() == 0) throw ShapeError("white box: expected tokens, found none");
-  check_option(tokens.allFinite(), "white box: finite tokens", "nan or inf");
+  check_finite("white box: tokens", tokens);
   const Index most_fitted = std::max<Index>(6000, 32 * tokens.rows());
   const Matrix<S> mean = tokens.rowwise().mean();
   const Matrix<S> z = detail::at_most<S>(most_fitted, tokens.colwise() - mean.col(0), options.seed);
@@ -293,7 +293,8 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   const double rounding =
       std::sqrt(static_cast<double>(z.rows())) * Eigen::NumTraits<S>::epsilon() * static_cast<double>(mean.norm());
   const bool differ = (tokens.colwise() - tokens.col(0)).squaredNorm() > 0;
-  check_option(differ && length > rounding, "tokens of a white box that are not all alike", length);
+  if (!differ || length <= rounding)
+    throw OptionError("white box: expected tokens that differ, found all of them equal");
 
   WhiteBoxFit fitted{.tokens = tokens.cols(), .fitted_on = z.cols()};
   constexpr double short_token = 0.1;

@@ -32,19 +32,17 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
 }
 
 [[nodiscard]] inline std::string rose_or_fell(double before, double after) {
-  return printed("%s from %.1f to %.1f nats a token", after >= before ? "rose" : "fell", before, after);
+  return printed("%s from %.1f to %.1f nats per token", after >= before ? "rose" : "fell", before, after);
 }
 
 [[nodiscard]] inline std::string words_on_reduction(const WhiteBoxReport& report) {
   const WhiteBoxMeasures &before = report.half_layers.front(), &after = report.half_layers.back();
   std::string words =
-      "R - R^c, what knowing the subspaces saves, " + rose_or_fell(before.reduction(), after.reduction());
+      "R - R^c, the saving from knowing the subspaces, " + rose_or_fell(before.reduction(), after.reduction());
   const double thresholds = report.rate_change("sparsify");
   if (after.reduction() < before.reduction())
-    words += printed(
-        ": compression steps changed R by %+.1f, sparsifying steps by %+.1f, as "
-        "entries become zero",
-        report.rate_change("compress"), thresholds);
+    words += printed(": compression steps changed R by %+.1f, sparsifying steps, which set entries to zero, by %+.1f",
+                     report.rate_change("compress"), thresholds);
   return words + ".";
 }
 
@@ -63,7 +61,7 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
 }
 
 [[nodiscard]] inline std::string words_on_objective(const WhiteBoxReport& report) {
-  return printed("The objective, R - R^c less %g nats for each entry of a token that is not zero, ", entry_cost) +
+  return printed("The objective, R - R^c minus %g nats for each non-zero entry of a token, ", entry_cost) +
          rose_or_fell(report.half_layers.front().objective(), report.half_layers.back().objective()) + ".";
 }
 
@@ -75,10 +73,10 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
   const auto best = std::max_element(report.half_layers.begin(), report.half_layers.end(), less);
   const double start = report.half_layers.front().partition_reduction();
   std::string words =
-      printed("R - R^c(Pi), with each token coded only in its own subspace, changed from %.1f to %.1f nats", start,
-              report.half_layers.back().partition_reduction());
+      printed("R - R^c(Pi), with each token coded only in its own subspace, changed from %.1f to %.1f nats per token",
+              start, report.half_layers.back().partition_reduction());
   if (report.half_layers.end() - best <= 2) return words + ", and rose up to the last compression.";
-  return words + printed(", and was largest, %.2f, after '%s': later layers compress no further.",
+  return words + printed(", and was largest, %.2f, after '%s': the layers after it compress no further.",
                          best->partition_reduction(), best->name.c_str());
 }
 
@@ -94,8 +92,8 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
 [[nodiscard]] inline std::string words_on_classes(const WhiteBoxReport& report) {
   const ClassSeparation &before = *report.half_layers.front().classes, &after = *report.half_layers.back().classes;
   return printed(
-      "Classes, which were not used in fitting: pairs of one class are %.2f times as alike as pairs of two "
-      "(%.2f before), and the nearest neighbour is of the same class for %.1f %% (%.1f %% before).",
+      "Classes, which were not used in fitting: tokens of one class are %.2f times as similar as tokens of different "
+      "classes (%.2f before), and the nearest neighbour has the same class for %.1f %% (%.1f %% before).",
       after.separation, before.separation, 100 * after.nearest_neighbour, 100 * before.nearest_neighbour);
 }
 
@@ -133,7 +131,7 @@ inline std::vector<std::string> WhiteBoxReport::in_words() const {
 /// Writes the table and the sentences.
 inline std::ostream& operator<<(std::ostream& out, const WhiteBoxReport& report) {
   const bool has_classes = report.compares_classes();
-  out << detail::printed("Rates in nats a token, at a precision of %.3g of a token's length; ", report.epsilon)
+  out << detail::printed("Rates in nats per token, at a precision of %.3g of a token's length; ", report.epsilon)
       << detail::printed("objective: R - R^c - %g nats x ||Z||_0 / N\n", entry_cost)
       << "  after            R(Z)     R^c(U)   R - R^c  R - R^c(Pi)   non-zero  objective"
       << (has_classes ? "  separation  nearest\n" : "\n");

@@ -94,8 +94,9 @@ class CsvReader {
       return true;
     const std::size_t counted = counted_columns(first);
     if (counted == 1 && !second.empty())
-      throw error("line ", line, ": ", first.size() > 1 ? "its only number is" : "it is", " the index of its column, ",
-                  "so the line may be names or a token: choose by CsvOptions::header, in programs --header");
+      throw error("line ", line, ": ", first.size() > 1 ? "its only number is" : "it is",
+                  " the number of its column, from 0: a name or part of a token? Use --header yes or no "
+                  "(CsvOptions::header)");
     return counted > 1;
   }
 
@@ -195,8 +196,8 @@ class CsvReader {
     if (nameless && columns_[0].counts) return true;
     if (nameless)
       throw error(
-          "column 1 has no name, like an index of the lines, but numbers with a point: choose by CsvOptions::index, in "
-          "programs --index");
+          "column 1 has no name, like an index, but numbers with a decimal point: use --index yes or no "
+          "(CsvOptions::index)");
     if (!columns_[0].from_zero && !columns_[0].from_one) return false;
     std::string name = named_ ? names_[0] : std::string();
     std::transform(name.begin(), name.end(), name.begin(),
@@ -207,8 +208,7 @@ class CsvReader {
     if (lines_ < (named_ ? 2 : 3)) return false;
     throw error(column_name(0), " counts the lines, ", columns_[0].from_zero ? 0 : 1, ", ",
                 columns_[0].from_zero ? 1 : 2,
-                ", ...: it may be their index or a coordinate: choose by CsvOptions::index, in programs --index, or "
-                "name the columns");
+                ", ...: an index or a coordinate? Use --index yes or no (CsvOptions::index), or choose columns");
   }
 
   [[nodiscard]] std::vector<std::size_t> coordinates() {
