@@ -38,6 +38,11 @@ struct DataOptions {
   }
 };
 
+inline void add_decoding_option(CLI::App& app, bool& when_drawn) {
+  app.add_flag("--decode-when-drawn", when_drawn,
+               "decode a picture of a folder whenever it is drawn, for more pictures than memory holds; else all once");
+}
+
 /// `otherwise` says where the pixels' mean and deviation come from, and the size of images in folders, beside the data.
 inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& otherwise) {
   program_options::begin_group(app, "Data");
@@ -56,8 +61,7 @@ inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& o
       ->type_name("HEIGHTxWIDTH");
   app.add_flag("--as-stored", o.as_stored, "read pixels as they are stored, whatever orientation the camera noted");
   app.add_flag("--strict", o.strict, "a picture that cannot be read is an error; else it is named and left out");
-  app.add_flag("--decode-when-drawn", o.decode_when_drawn,
-               "decode a picture of a folder whenever it is drawn, for more pictures than memory holds; else all once");
+  add_decoding_option(app, o.decode_when_drawn);
   app.add_option("--crop", o.augmentation.padding, "move training images by up to so many pixels")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--crop-area", o.least_area,

@@ -59,6 +59,7 @@ void add_data_options(CLI::App& app, Options& o) {
       ->type_name("FOLDER");
   app.add_option("--image", o.image, "size to which pictures in folders are brought [224x224]")
       ->type_name("HEIGHTxWIDTH");
+  image_program::add_decoding_option(app, o.decode_when_drawn);
   app.add_option("--images", o.images, "train on so many images, chosen by chance, the same ones every time; 0 for all")
       ->check(CLI::NonNegativeNumber);
   app.add_option(
