@@ -103,6 +103,7 @@ image_program::Data read_data(const Options& o, Threads& threads) {
   image_program::DataOptions options;
   options.folder = o.data;
   options.image = o.image;
+  options.decode_when_drawn = o.decode_when_drawn;
   image_program::Data data = image_program::read_data(options, {}, "train_dino", threads);
   if (std::optional<ImageDataSet> part = train_dino::part_of(data.sets.training, o.images))
     data.sets.training = std::move(*part);

@@ -38,6 +38,12 @@ struct DataOptions {
   }
 };
 
+inline void add_decoding_option(CLI::App& app, bool& when_drawn) {
+  app.add_flag("--decode-when-drawn", when_drawn,
+               "leave pictures of folders in their files and decode them each time they are needed: for more pictures "
+               "than memory holds");
+}
+
 /// `otherwise` says where the pixels' mean and deviation come from, and the size of images in folders, beside the data.
 inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& otherwise) {
   program_options::begin_group(app, "Data");
@@ -60,9 +66,7 @@ inline void add_data_options(CLI::App& app, DataOptions& o, const std::string& o
   app.add_flag("--as-stored", o.as_stored,
                "ignore the orientation that a camera recorded (EXIF), as the published evaluation did");
   app.add_flag("--strict", o.strict, "stop if a picture cannot be read, instead of reporting it and leaving it out");
-  app.add_flag("--decode-when-drawn", o.decode_when_drawn,
-               "leave pictures of folders in their files and decode them each time they are needed: for more pictures "
-               "than memory holds");
+  add_decoding_option(app, o.decode_when_drawn);
   app.add_option("--crop", o.augmentation.padding, "shift training images at random by up to N pixels")
       ->check(CLI::NonNegativeNumber);
   app.add_option(

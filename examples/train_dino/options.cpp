@@ -60,6 +60,7 @@ void add_data_options(CLI::App& app, Options& o) {
          "labels, put all pictures into one folder")
       ->type_name("FOLDER");
   app.add_option("--image", o.image, "resize pictures in folders to this size [224x224]")->type_name("HEIGHTxWIDTH");
+  image_program::add_decoding_option(app, o.decode_when_drawn);
   app.add_option("--images", o.images, "train on a random subset of N images, the same in every run; 0: all")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--locals", o.locals,

@@ -22,7 +22,7 @@ struct Options {
   std::string data, image;              // image: HEIGHTxWIDTH, empty for 224x224
   Index images = 0, knn_images = 5000;  // 0 for all
   Index locals = 4, local_side = 0;     // local_side: 0 for about half of an image
-  bool no_flip = false;
+  bool decode_when_drawn = false, no_flip = false;
 
   // the model
   std::string family = "crate", patch, pool = "mean";  // pool: cls or mean
@@ -46,7 +46,8 @@ struct Options {
 };
 
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {
-  return {.changeable = {"--data", "--output", "--history", "--epochs", "--checkpoint-every", "--history-every"},
+  return {.changeable = {"--data", "--output", "--history", "--epochs", "--checkpoint-every", "--history-every",
+                         "--decode-when-drawn"},
           .paths = {"--data", "--output", "--history"}};
 }
 

@@ -286,20 +286,30 @@ def check_lost_folder():
     check("the last one is whole", "the training is further already" in seen or status == 0, seen)
 
 
+def check_drawn_pictures(program, arguments):
+    """Pictures that are decoded when they are drawn give the bits of those in memory."""
+    if not os.path.exists(os.path.join(sys.argv[1], program)):
+        return
+    arguments = ("--data", "pictures", "--image", "8x8", "--patch", "4x4", "--batch", 20, "--epochs", 2, *arguments)
+    status, seen = run(command(None, program, (*arguments, "--threads", 1, "--output", "memory.st")))
+    check(f"{program}: the pictures in memory train", status == 0 and "left out: file 'pictures/train/a/0.png'" in seen, seen)
+    for ranks, threads in ((None, 4), (2, 2), (3, 1)):
+        status, seen = run(command(ranks, program, (*arguments, "--threads", threads, "--output", "drawn.st", "--decode-when-drawn")))
+        check(f"{program}: pictures that {ranks} ranks of {threads} threads decode when they are drawn give the same bits",
+              status == 0 and content("drawn.st") == content("memory.st"), seen)
+
+
 def check_pictures():
-    """Pictures that are decoded when they are drawn give the bits of those in memory. One that is lost meanwhile ends all ranks."""
+    """One that is lost meanwhile ends all ranks."""
+    pictures = (*MODEL, *RANDOM, "--flip", "--crop-area", 0.5)
+    check_drawn_pictures("train_classifier", pictures)
+    check_drawn_pictures("train_dino", (*MODEL, "--hidden", 32, "--bottleneck", 16, "--locals", 1, "--local-side", 4, "--micro-batch", 3,
+                                        "--objective", "coding-rate", "--images", 40, "--knn-images", 15))
     program = "train_classifier"
     if not os.path.exists(os.path.join(sys.argv[1], program)):
         return
-    arguments = ("--data", "pictures", "--image", "8x8", "--patch", "4x4", "--batch", 20, "--flip", "--crop-area", 0.5, *MODEL, *RANDOM)
-    status, seen = run(command(None, program, (*arguments, "--epochs", 2, "--threads", 1, "--output", "memory.st")))
-    check("the pictures in memory train", status == 0 and "left out: file 'pictures/train/a/0.png'" in seen, seen)
-    for ranks, threads in ((None, 4), (2, 2), (3, 1)):
-        status, seen = run(command(ranks, program, (*arguments, "--epochs", 2, "--threads", threads, "--output", "drawn.st",
-                                                    "--decode-when-drawn")))
-        check(f"pictures that {ranks} ranks of {threads} threads decode when they are drawn give the same bits",
-              status == 0 and content("drawn.st") == content("memory.st"), seen)
-    process = begin_long((*arguments, "--epochs", 100000, "--threads", 1, "--decode-when-drawn", "--discard"), program)
+    process = begin_long(("--data", "pictures", "--image", "8x8", "--patch", "4x4", "--batch", 20, "--epochs", 100000, *pictures,
+                          "--threads", 1, "--decode-when-drawn", "--discard"), program)
     os.rename("pictures/train/b/7.png", "lost.png")
     status, seen = wait_for(process)
     check("a picture that is lost meanwhile ends both ranks",

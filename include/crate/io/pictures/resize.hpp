@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
@@ -17,27 +19,25 @@ namespace detail {
 /// Weights are in units of 2^-22, as in Pillow, for identical pixels.
 inline constexpr int weight_bits = 22;
 
-/// Resizes the rows of an image; intermediate values are rounded to 8 bits, as in Pillow.
-inline Image resize_rows(const Image& image, Index width) {
-  constexpr std::int64_t one = std::int64_t{1} << weight_bits;
-  const AxisTaps<double> taps = resizing_taps<double>(image.width, width, Interpolation::linear);
-  const Eigen::Matrix<std::int64_t, Eigen::Dynamic, Eigen::Dynamic> weights = taps.weights.unaryExpr(
-      [](double weight) { return static_cast<std::int64_t>(std::llround(weight * static_cast<double>(one))); });
-  Image result{image.height, width, image.channels, {}};
-  result.pixels.resize(static_cast<std::size_t>(image.height * width * image.channels));
-  auto* out = result.pixels.data();
-  for (Index y = 0; y < image.height; ++y)
-    for (Index x = 0; x < width; ++x)
-      for (Index c = 0; c < image.channels; ++c) {
-        const Index first = taps.first[static_cast<std::size_t>(x)];
-        const auto* pixel = image.pixels.data() + (y * image.width + first) * image.channels + c;
-        std::int64_t sum = one / 2;
-        for (Index t = 0; t < taps.count[static_cast<std::size_t>(x)]; ++t) {
-          sum += weights(t, x) * *pixel;
-          pixel += image.channels;
-        }
-        *out++ = static_cast<std::uint8_t>(std::clamp<std::int64_t>(sum >> weight_bits, 0, 255));
-      }
+/// Resizes an image to another height; values are rounded to 8 bits, as in Pillow. Sums fit
+/// 32 bits: the weights of each are positive, together 2^22, and rounding makes them at most twice as large.
+inline Image resize_height(const Image& image, Index height) {
+  constexpr std::int32_t one = std::int32_t{1} << weight_bits;
+  const AxisTaps<double> taps = resizing_taps<double>(image.height, height, Interpolation::linear);
+  const Index row = image.width * image.channels;
+  Image result{height, image.width, image.channels, {}};
+  result.pixels.resize(static_cast<std::size_t>(height * row));
+  std::vector<std::int32_t> sums(static_cast<std::size_t>(row));
+  for (Index y = 0; y < height; ++y) {
+    std::fill(sums.begin(), sums.end(), one / 2);
+    const std::uint8_t* from = image.pixels.data() + taps.first[static_cast<std::size_t>(y)] * row;
+    for (Index t = 0; t < taps.count[static_cast<std::size_t>(y)]; ++t) {
+      const auto weight = static_cast<std::int32_t>(std::lround(taps.weights(t, y) * one));
+      for (std::int32_t& sum : sums) sum += weight * *from++;
+    }
+    std::transform(sums.begin(), sums.end(), result.pixels.begin() + y * row,
+                   [](std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> weight_bits, 0, 255)); });
+  }
   return result;
 }
 
@@ -59,7 +59,7 @@ inline void check_resized(const Image& image, Index height, Index width) {
 [[nodiscard]] inline Image resize(const Image& image, Index height, Index width) {
   detail::check_resized(image, height, width);
   detail::check_resized(image, image.height, width);  // the intermediate image
-  return detail::transposed(detail::resize_rows(detail::transposed(detail::resize_rows(image, width)), height));
+  return detail::resize_height(detail::transposed(detail::resize_height(detail::transposed(image), width)), height);
 }
 
 /// Scales the shorter side to `side` and the other in proportion. Throws as resize.
