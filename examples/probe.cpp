@@ -123,7 +123,7 @@ probe::Scores probe_and_print(const char* name, const Options& options, Threads&
   const auto start = std::chrono::steady_clock::now();
   const Features features = make();
   const double seconds = probe::seconds_since(start);
-  const probe::Scores scores = probe::score(features, options.neighbours, threads);
+  const probe::Scores scores = probe::score(features, neighbours_among(options, features.training.size()), threads);
   probe::print_scores(name, features.training.dim(), scores, seconds);
   return scores;
 }
@@ -154,7 +154,7 @@ int probe_model(const Model& model, const Options& options) {
   const ImageNormalisation normalisation = normalisation_for(model, sets.training);
   const Images images(std::move(sets), normalisation);
   print_model(model, images, options);
-  probe::print_heading(options.neighbours.neighbours);
+  probe::print_heading(neighbours_among(options, images.training.size()).neighbours);
   const probe::Scores scores = probe_and_print("this model", options, threads, [&] {
     Features features = features_of(model, images, options, threads);
     if (!options.features.empty()) probe::write_features(options.features, features);
@@ -171,8 +171,9 @@ int probe_features(const Options& options) {
   const Features features = probe::read_features(options.from_features);
   std::printf("%td training and %td test examples of %td classes\n", features.training.size(), features.test.size(),
               features.training.classes);
-  probe::print_heading(options.neighbours.neighbours);
-  const probe::Scores scores = probe::score(features, options.neighbours, threads);
+  const NearestNeighbourOptions voting = neighbours_among(options, features.training.size());
+  probe::print_heading(voting.neighbours);
+  const probe::Scores scores = probe::score(features, voting, threads);
   probe::print_scores("these features", features.training.dim(), scores, 0);
   if (options.confusion) probe::print_confusion(scores.logistic, features.class_names);
   return 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "probe/options.hpp"
 
+#include <algorithm>
 #include <string_view>
 
 #include "crate/core/errors.hpp"
@@ -29,9 +30,10 @@ void add_options(CLI::App& app, Options& options, examples::LoadOptionsParser& m
                               "reads; mean for a masked autoencoder]");
   app.add_flag("--no-norm", options.no_norm, "take the features before the final layer norm (always so with --layer)");
   begin_group(app, "Probes");
-  app.add_option("--neighbours", options.neighbours.neighbours, "number of nearest neighbours that vote")
+  app.add_option("--neighbours", options.neighbours,
+                 "number of nearest neighbours that vote [20, or all if there are fewer]")
       ->check(CLI::Range(Index{1}, Index{1000000}));
-  app.add_option("--temperature", options.neighbours.temperature,
+  app.add_option("--temperature", options.temperature,
                  "temperature of the neighbours' votes, which have weight exp(cosine / temperature)");
   app.add_flag("--alone", options.alone, "skip the comparison with an untrained encoder and with pixels");
   app.add_flag("--confusion", options.confusion, "print the confusion matrix of logistic regression");
@@ -64,8 +66,14 @@ void check_options(const CLI::App& app, const Options& options) {
   program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, options); });
   if (options.from_features.empty() && (options.weights.empty() || options.data.empty()))
     throw crate::OptionError("expected --weights and --data, or --from-features");
-  options.neighbours.check();
+  neighbours_among(options, 1).check();
   if (!options.features.empty()) examples::check_output(options.features, {options.weights});
+}
+
+crate::NearestNeighbourOptions neighbours_among(const Options& options, Index examples) {
+  crate::NearestNeighbourOptions voting{.temperature = options.temperature};
+  voting.neighbours = options.neighbours != 0 ? options.neighbours : std::min(voting.neighbours, examples);
+  return voting;
 }
 
 }  // namespace probe

@@ -26,7 +26,8 @@ struct Options {
   std::string token;  ///< empty for what the model's own head reads
   bool no_norm = false;
 
-  crate::NearestNeighbourOptions neighbours;
+  Index neighbours = 0;  ///< 0 for 20, or all examples to learn from if these are fewer
+  double temperature = crate::NearestNeighbourOptions{}.temperature;
   bool alone = false, confusion = false;
   std::string features;
 
@@ -40,5 +41,8 @@ void add_options(CLI::App& app, Options& options, examples::LoadOptionsParser& m
 /// Throws OptionError unless there are weights and data, or features, and every option given means something; FileError
 /// if --features cannot be written.
 void check_options(const CLI::App& app, const Options& options);
+
+/// How neighbours vote among so many examples to learn from.
+[[nodiscard]] crate::NearestNeighbourOptions neighbours_among(const Options& options, Index examples);
 
 }  // namespace probe

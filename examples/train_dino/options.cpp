@@ -19,9 +19,10 @@ using crate::detail::is_among;
 using program_options::add_choice;
 using program_options::begin_group;
 
-/// DINO's recipe for ImageNet-1k, and SimDINO's; nothing for small images. Their models are of ordinary blocks.
-crate::Metadata texts_of_preset(const CLI::App& app, const Options& o) {
-  if (o.preset != "published") return {};
+constexpr const char* small_dino_rate = "0.001";
+
+/// DINO's recipe for ImageNet-1k, and SimDINO's. Their models are of ordinary blocks.
+crate::Metadata published_recipe(const CLI::App& app, const Options& o) {
   const bool crate = o.family == "crate";
   crate::Metadata texts = training_program::batch_and_rate(app, o.training, 256, 5e-4);
   texts.insert(texts.end(), {{"--patch", "16x16"},
@@ -37,8 +38,19 @@ crate::Metadata texts_of_preset(const CLI::App& app, const Options& o) {
                              {"--local-side", "96"},
                              {"--epochs", "100"},
                              {"--warm-up", "10"},
-                             {"--teacher-momentum", "0.996"}});
+                             {"--teacher-momentum", "0.996"},
+                             {"--centre-momentum", "0.9"}});
   return texts;
+}
+
+/// At the rate that serves the coding rate best, DINO's teacher comes to tell few images apart.
+crate::Metadata small_recipe(const Options& o) {
+  if (o.objective != "dino") return {};
+  return {{"--rate", small_dino_rate}};
+}
+
+crate::Metadata texts_of_preset(const CLI::App& app, const Options& o) {
+  return o.preset == "published" ? published_recipe(app, o) : small_recipe(o);
 }
 
 constexpr std::array<std::string_view, 7> of_dino = {"--outputs",
@@ -117,7 +129,9 @@ void add_objective_options(CLI::App& app, Options& o) {
 void add_recipe_options(CLI::App& app, Options& o) {
   begin_group(app, "Recipe");
   training_program::Options& t = o.training;
-  app.add_option("--rate", t.rate, "learning rate of AdamW after the warm-up");
+  app.add_option("--rate", t.rate,
+                 crate::concatenate("learning rate of AdamW after the warm-up; with --objective dino ", small_dino_rate,
+                                    " unless it is given"));
   app.add_option("--final-rate", o.last_rate,
                  "learning rate at the end, to which it falls along a cosine; at most --rate");
   app.add_option("--warm-up", o.warm_up_epochs,
@@ -157,28 +171,49 @@ std::string_view why_without_effect(std::string_view name, const Options& o) {
   return training_program::why_without_effect(name, o.training);
 }
 
-void check_options(const CLI::App& app, const Options& o) {
+namespace {
+
+void check_objective(const Options& o) {
   using training_program::check_number;
-  program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, o); });
-  training_program::check_given(o.training, "--data", "a folder", o.data);
-  for (const auto& [name, epochs] :
-       {std::pair{"--warm-up", o.warm_up_epochs}, {"--temperature-epochs", o.temperature_epochs}})
-    check_number(std::isfinite(epochs) && epochs >= 0, crate::concatenate(name, ": expected a number of epochs"),
-                 epochs);
+  for (const auto& [name, value] : {std::pair{"--eps", o.eps},
+                                    {"--student-temperature", o.student_temperature},
+                                    {"--teacher-temperature", o.teacher_temperature},
+                                    {"--first-teacher-temperature", o.first_teacher_temperature}})
+    check_number(std::isfinite(value) && value > 0, crate::concatenate(name, ": expected a number > 0"), value);
+  check_number(std::isfinite(o.comparison) && o.comparison >= 0, "--comparison: expected a number >= 0", o.comparison);
+  check_number(o.centre_momentum >= 0 && o.centre_momentum <= 1, "--centre-momentum: expected a number in [0, 1]",
+               o.centre_momentum);
+  check_number(std::isfinite(o.temperature_epochs) && o.temperature_epochs >= 0,
+               "--temperature-epochs: expected a number of epochs", o.temperature_epochs);
+  check_number(o.frozen_epochs >= 0, "--frozen-epochs: expected a number >= 0", static_cast<double>(o.frozen_epochs));
+  check_number(o.objective != "dino" || o.outputs >= 1, "--outputs: expected a number >= 1",
+               static_cast<double>(o.outputs));
+}
+
+void check_recipe(const Options& o) {
+  using training_program::check_number;
+  check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0, "--warm-up: expected a number of epochs",
+               o.warm_up_epochs);
   for (const auto& [name, value] : {std::pair{"--final-weight-decay", o.final_weight_decay},
                                     {"--final-rate", o.last_rate},
                                     {"--rate", o.training.rate},
                                     {"--weight-decay", o.training.weight_decay}})
     check_number(std::isfinite(value) && value >= 0, crate::concatenate(name, ": expected a number >= 0"), value);
-  check_number(o.teacher_momentum >= 0 && o.teacher_momentum < 1, "--teacher-momentum: expected a number in [0, 1)",
-               o.teacher_momentum);
-  check_number(o.frozen_epochs >= 0, "--frozen-epochs: expected a number >= 0", static_cast<double>(o.frozen_epochs));
-  check_number(o.objective != "dino" || o.outputs >= 1, "--outputs: expected a number >= 1",
-               static_cast<double>(o.outputs));
   check_number(o.training.weight_decay > 0 || o.final_weight_decay == 0,
                "--final-weight-decay: expected 0 where --weight-decay is 0, from which it cannot rise",
                o.final_weight_decay);
+  check_number(o.teacher_momentum >= 0 && o.teacher_momentum < 1, "--teacher-momentum: expected a number in [0, 1)",
+               o.teacher_momentum);
   check_number(o.drop_path >= 0 && o.drop_path < 1, "--drop-path: expected a number in [0, 1)", o.drop_path);
+}
+
+}  // namespace
+
+void check_options(const CLI::App& app, const Options& o) {
+  program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, o); });
+  training_program::check_given(o.training, "--data", "a folder", o.data);
+  check_objective(o);
+  check_recipe(o);
   training_program::check_options(o.training, {{"--data", o.data}});
 }
 

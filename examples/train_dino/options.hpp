@@ -33,7 +33,7 @@ struct Options {
   std::string objective = "coding-rate", expansion_of = "both";  // expansion_of: both or student
   double eps = 0.05, comparison = 1;
   double student_temperature = 0.1, teacher_temperature = 0.04, first_teacher_temperature = 0.04;
-  double temperature_epochs = 0, centre_momentum = 0.9;
+  double temperature_epochs = 0, centre_momentum = 0.5;
 
   // the recipe and the files
   // Unlike DINO's own recipe, vectors are not decayed, and so neither is the class token, which is one here.

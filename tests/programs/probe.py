@@ -27,13 +27,13 @@ def draw_image(label):
     return bytes(random.randrange(90) + (120 if is_bright(y, x) else 0) for y in range(SIDE) for x in range(SIDE))
 
 
-def write_data():
-    os.makedirs("idx")
-    for split, count in (("train", 300), ("t10k", 120)):
+def write_data(folder, training, test):
+    os.makedirs(folder)
+    for split, count in (("train", training), ("t10k", test)):
         labels = [i % CLASSES for i in range(count)]
-        with open(f"idx/{split}-images-idx3-ubyte", "wb") as file:
+        with open(f"{folder}/{split}-images-idx3-ubyte", "wb") as file:
             file.write(struct.pack(">IIII", 2051, count, SIDE, SIDE) + b"".join(map(draw_image, labels)))
-        with open(f"idx/{split}-labels-idx1-ubyte", "wb") as file:
+        with open(f"{folder}/{split}-labels-idx1-ubyte", "wb") as file:
             file.write(struct.pack(">II", 2049, count) + bytes(labels))
 
 
@@ -72,7 +72,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         sys.argv[1] = os.path.abspath(sys.argv[1])
         os.chdir(folder)
-        write_data()
+        write_data("idx", 300, 120)
+        write_data("few", 12, 6)
         code, text = run("train_classifier", "--data", "idx", "--patch", "2x2", "--dim", 16, "--depth", 2, "--heads", 2, "--batch", 20,
                          "--rate", 0.004, "--epochs", 10, "--output", "model.st")
         check("training", code == 0, text)
@@ -92,6 +93,8 @@ def main():
             code, text = run("probe", "--weights", "model.st", "--data", "idx", "--alone", *options)
             check(f"{' '.join(map(str, options))} probes other features", code == 0 and scores(text, "this model") != trained
                   and "untrained" not in text and min(scores(text, "this model")) > 34, text)
+        code, text = run("probe", "--weights", "model.st", "--data", "few", "--alone")
+        check("of few images all are neighbours", code == 0 and " 12-NN " in text, text)
         check_refusals()
     return end()
 

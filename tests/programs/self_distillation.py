@@ -78,6 +78,13 @@ def take_preset(folder, small):
     check("a training goes on with its own", status == 2 and "uses 'published', and cannot be resumed with 'small-images'" in out, out)
 
 
+def take_rate_of_objective(folder, small):
+    for given, expected in (([], "0.001"), (["--rate", 0.002], "0.002")):
+        path = f"{folder}/dino-{expected}"
+        status, out = train("--data", folder, *small, "--objective", "dino", "--outputs", 24, *given, "--epochs", 0, "--checkpoint", path)
+        check(f"DINO takes the rate {expected}", status == 0 and f'"note: --rate":"{expected}"'.encode() in read(path), out)
+
+
 def main():
     random.seed(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -108,6 +115,7 @@ def main():
             if objective[0] == "coding-rate":
                 fine_tune(folder, name)
         take_preset(folder, small)
+        take_rate_of_objective(folder, small)
 
         collapse = ["--data", folder, *small, "--objective", "dino", "--outputs", 24, "--teacher-momentum", 0, "--centre-momentum", 1]
         status, out = train(*collapse, "--rate", 0.01, "--warm-up", 0, "--epochs", 3, "--discard")
@@ -118,6 +126,8 @@ def main():
         for arguments, expected in (
             (["--local-side", 6], "option --local-side: expected a multiple of 4"),
             (["--objective", "dino", "--outputs", 0], "--outputs: expected a number >= 1, found 0"),
+            (["--objective", "dino", "--teacher-temperature", 0], "--teacher-temperature: expected a number > 0, found 0"),
+            (["--eps", 0], "--eps: expected a number > 0, found 0"),
             (["--weight-decay", 0], "--final-weight-decay: expected 0 where --weight-decay is 0"),
             (["--image", "24x24"], "option --image would have no effect"),
         ):

@@ -104,7 +104,7 @@ def spread_of_targets(targets):
 
 
 class CodingRate:
-    outputs = 0
+    outputs, rate = 0, 4e-3
 
     def __init__(self, squared_epsilon=0.05, weight=1):
         self.squared_epsilon, self.weight = squared_epsilon, weight
@@ -123,7 +123,9 @@ class CodingRate:
 
 
 class Dino:
-    def __init__(self, outputs=1024, student_temperature=0.1, teacher_temperature=0.04, centre_momentum=0.9):
+    rate = 1e-3
+
+    def __init__(self, outputs=1024, student_temperature=0.1, teacher_temperature=0.04, centre_momentum=0.5):
         self.outputs, self.centre, self.centre_momentum = outputs, torch.zeros(outputs), centre_momentum
         self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
 
@@ -242,18 +244,18 @@ class Training:
     """Steps of a student against its moving average: AdamW with schedules by step, each parameter clipped by its own
     norm."""
 
-    def __init__(self, student, teacher, objective, steps, steps_per_epoch, rate=4e-3, last_rate=1e-6, warm_up=0.5,
+    def __init__(self, student, teacher, objective, steps, steps_per_epoch, last_rate=1e-6, warm_up=0.5,
                  decays=(0.04, 0.4), momentum=0.99, clip=3, frozen_epochs=1):
         self.student, self.teacher, self.objective = student, teacher.requires_grad_(False), objective
         self.steps, self.step_number, self.frozen_steps = steps, 0, frozen_epochs * steps_per_epoch
-        self.rate, self.last_rate = rate, last_rate
+        self.rate, self.last_rate = objective.rate, last_rate
         self.warm_up = min(math.floor(warm_up * steps_per_epoch + 0.5), steps)
         self.decays, self.momentum, self.clip = decays, momentum, clip
         trained = [parameter for name, parameter in student.named_parameters() if "mlp_head.1" not in name]
         is_vector = lambda parameter: max(parameter.shape) == parameter.numel()
         groups = [{"params": [p for p in trained if not is_vector(p)]},
                   {"params": [p for p in trained if is_vector(p)], "weight_decay": 0}]
-        self.trained, self.optimiser = trained, torch.optim.AdamW(groups, lr=rate)
+        self.trained, self.optimiser = trained, torch.optim.AdamW(groups, lr=self.rate)
 
     def schedule(self):
         step = self.step_number
