@@ -175,7 +175,7 @@ namespace {
 
 void check_objective(const Options& o) {
   using training_program::check_number;
-  for (const auto& [name, value] : {std::pair{"--eps", o.eps},
+  for (const auto& [name, value] : {std::pair{"--squared-epsilon", o.eps},
                                     {"--student-temperature", o.student_temperature},
                                     {"--teacher-temperature", o.teacher_temperature},
                                     {"--first-teacher-temperature", o.first_teacher_temperature}})

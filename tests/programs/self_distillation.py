@@ -127,7 +127,7 @@ def main():
             (["--local-side", 6], "option --local-side: expected a multiple of 4"),
             (["--objective", "dino", "--outputs", 0], "--outputs: expected a number >= 1, found 0"),
             (["--objective", "dino", "--teacher-temperature", 0], "--teacher-temperature: expected a number > 0, found 0"),
-            (["--eps", 0], "--eps: expected a number > 0, found 0"),
+            (["--squared-epsilon", 0], "--squared-epsilon: expected a number > 0, found 0"),
             (["--weight-decay", 0], "--final-weight-decay: expected 0 where --weight-decay is 0"),
             (["--image", "24x24"], "option --image would have no effect"),
         ):

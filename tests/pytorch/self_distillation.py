@@ -106,7 +106,7 @@ def check_loss(what, found, expected, tolerance):
 def check_first_step(name, objective, options, folder, images):
     """Without clipping the first moment of AdamW is a tenth of the gradient."""
     start, _ = train(folder, options, 0)
-    behind, losses = train(folder, options, 1, "--clip", 0)
+    behind, losses = train(folder, options, 1, "--clip-each", 0)
     training = training_from(start, objective, steps=1, clip=math.inf)
     loss, targets = training.gradient(views_of(images, 0))
     check_loss(f"{name}: loss", losses[0], loss, 1e-5)
