@@ -81,6 +81,7 @@
 #include "crate/layers/recompute.hpp"
 #include "crate/layers/recording.hpp"
 #include "crate/layers/residual.hpp"
+#include "crate/layers/run.hpp"
 #include "crate/layers/select_tokens.hpp"
 #include "crate/layers/self_attention.hpp"
 #include "crate/layers/token_cache.hpp"

@@ -104,3 +104,25 @@ TEST_CASE("options that make no block are refused by name") {
   CHECK_THAT(message_of<OptionError>([] { StrictBlock<float>({.dim = 8, .heads = 2, .compression = {.epsilon = 0}}); }),
              ContainsSubstring("epsilon > 0, found 0"));
 }
+
+TEST_CASE("a block is used and trained as the comments of CrateBlock and of recordings say") {
+  Random random(2);
+  const Matrix<float> tokens = draw_normal(random, 12, 5).cast<float>();
+  CrateBlock<float> block({.dim = 12, .heads = 3});
+  CHECK(block.sparsify.layer.dictionary.isZero(0));
+  initialise(block, 1);
+  const Matrix<float> next = block.forward(tokens);
+  const auto& U = block.compress.branch.layer.subspaces.bases();
+  const auto& D = block.sparsify.layer.dictionary;
+  CHECK((U.rows() == 12 && U.cols() == 12 && D.rows() == 12 && D.cols() == 12));
+  CHECK(relative_error(fold(block).forward(tokens), next) < 1e-5);
+
+  const TokenSets<float> sets(tokens);
+  Recording<CrateBlock<float>> recording;
+  auto gradient = zeros_like(block);
+  const auto out = forward(block, sets, recording);
+  CHECK(relative_error(out.tokens, next) < 1e-5);
+  const auto by_tokens = backward(block, out.tokens, recording, gradient);
+  CHECK((by_tokens.rows() == 12 && by_tokens.cols() == 5));
+  CHECK(!gradient.sparsify.layer.dictionary.isZero(0));
+}

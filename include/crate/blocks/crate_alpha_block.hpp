@@ -12,13 +12,13 @@
 namespace crate {
 
 struct CrateAlphaBlockOptions {
-  Index dim = 0;       ///< d >= 1
-  Index heads = 0;     ///< K >= 1
-  Index head_dim = 0;  ///< p; 0 for d / K
-  Index atoms = 0;     ///< s; 0 for 4 d
-  double step = 0.1;   ///< eta
-  double lambda = 0.1;
-  double norm_epsilon = 1e-6;
+  Index dim = 0;               ///< d >= 1
+  Index heads = 0;             ///< K >= 1
+  Index head_dim = 0;          ///< p; 0 for d / K
+  Index atoms = 0;             ///< s; 0 for 4 d
+  double step = 0.1;           ///< eta >= 0, of the sparse code
+  double lambda = 0.1;         ///< >= 0, weight of the l1 norm in it
+  double norm_epsilon = 1e-6;  ///< >= 0, of both layer norms
   AttentionMask mask = AttentionMask::none;
   double dropout = 0;  ///< of MSSA, in recorded passes alone
 };
@@ -28,6 +28,7 @@ struct CrateAlphaBlockOptions {
 ///   Z^{l+1/2} = Z^l + MSSA(LN(Z^l) | U^l)
 ///   Z^{l+1}   = Z^{l+1/2} + D' A(LN(Z^{l+1/2}) | D),   A = two ISTA steps from zero
 /// Source: arXiv 2405.20299. The output map of MSSA has no bias.
+/// MSSA and its scale are as in CrateBlock, which shows how a block is used.
 template <crate::Scalar S>
 struct CrateAlphaBlock : Chain<CrateAlphaBlock<S>, S> {
   using Options = CrateAlphaBlockOptions;

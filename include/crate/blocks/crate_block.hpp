@@ -12,11 +12,11 @@
 namespace crate {
 
 struct CrateBlockOptions {
-  Index dim = 0;       ///< d >= 1
-  Index heads = 0;     ///< K >= 1
-  Index head_dim = 0;  ///< p; 0 for d / K
-  double step = 0.1;   ///< eta
-  double lambda = 0.1;
+  Index dim = 0;        ///< d >= 1
+  Index heads = 0;      ///< K >= 1
+  Index head_dim = 0;   ///< p; 0 for d / K
+  double step = 0.1;    ///< eta >= 0, of ISTA
+  double lambda = 0.1;  ///< >= 0, weight of the l1 norm in ISTA
   AttentionMask mask = AttentionMask::none;
   double dropout = 0;       ///< of MSSA, in recorded passes alone
   bool output_bias = true;  ///< of the output map of MSSA
@@ -26,6 +26,15 @@ struct CrateBlockOptions {
 ///   Z^{l+1/2} = Z^l + MSSA(LN(Z^l) | U^l)
 ///   Z^{l+1}   = ISTA(LN(Z^{l+1/2}) | D^l)
 /// Source: arXiv 2311.13110, eq. (18). There is no residual round ISTA: it carries its own.
+/// As published, and unlike the derivation: logits are divided by sqrt(p), the heads are combined by a free map W, b
+/// (eq. (115)) instead of U, and p / (N epsilon^2) and kappa are absorbed in the weights. StrictBlock is the
+/// derivation.
+///   CrateBlock<float> block({.dim = 384, .heads = 6});
+///   initialise(block, 1);                                     // by a seed: a new block is all zero
+///   Matrix<float> next = block.forward(tokens);               // 384 x N, one set; several: TokenSets; threads: Run
+///   auto& U = block.compress.branch.layer.subspaces.bases();  // d x (K p)
+///   auto& D = block.sparsify.layer.dictionary;                // d x d
+/// To train, see layers/recording.hpp; for inference alone, fold(block) is faster.
 template <crate::Scalar S>
 struct CrateBlock : Chain<CrateBlock<S>, S> {
   using Options = CrateBlockOptions;

@@ -22,6 +22,7 @@ struct CrateDecoderBlockOptions {
 ///   Z'      = D LN(Z^l)
 ///   Z^{l+1} = Z' - MSSA(LN(Z') | U^l)
 /// Source: arXiv 2404.02446 (CRATE-MAE). There is no residual round the dictionary.
+/// MSSA and its scale are as in CrateBlock, which shows how a block is used.
 template <crate::Scalar S>
 struct CrateDecoderBlock : Chain<CrateDecoderBlock<S>, S> {
   using Options = CrateDecoderBlockOptions;

@@ -16,7 +16,7 @@ struct OvercompleteBlockOptions {
   Index heads = 0;     ///< K >= 1
   Index head_dim = 0;  ///< p; 0 for d / K
   Index atoms = 0;     ///< s; 0 for 4 d
-  double step = 0.1;   ///< eta
+  double step = 0.1;   ///< eta >= 0, of the sparse code
   double lambda = 0.1;
   AttentionMask mask = AttentionMask::causal;
   double dropout = 0;  ///< of MSSA, in recorded passes alone
@@ -26,7 +26,7 @@ struct OvercompleteBlockOptions {
 /// no residual round it:
 ///   Z^{l+1/2} = Z^l + MSSA(LN(Z^l) | U^l)
 ///   Z^{l+1}   = D A(LN(Z^{l+1/2}) | D),   A = two ISTA steps from zero
-/// Source: arXiv 2410.16443 (CRATE-LM).
+/// Source: arXiv 2410.16443 (CRATE-LM). MSSA and its scale are as in CrateBlock, which shows how a block is used.
 template <crate::Scalar S>
 struct OvercompleteBlock : Chain<OvercompleteBlock<S>, S> {
   using Options = OvercompleteBlockOptions;

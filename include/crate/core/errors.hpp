@@ -77,7 +77,7 @@ template <class... Parts>
   return detail::print(list.data(), list.size());
 }
 
-/// "'a', 'b' and 'c'", to name what there is to whom asked for something else.
+/// "'a', 'b' and 'c'", for messages that list what is available; "none" if there is nothing.
 [[nodiscard]] inline std::string quoted_list(const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < names.size(); ++i)

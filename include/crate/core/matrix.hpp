@@ -19,7 +19,7 @@ static_assert(std::same_as<Eigen::Index, std::ptrdiff_t>,
 
 namespace crate {
 
-/// What tokens and parameters are made of.
+/// float or double.
 template <class T>
 concept Scalar = std::same_as<T, float> || std::same_as<T, double>;
 
@@ -51,9 +51,9 @@ template <class Derived>
 inline constexpr bool is_viewable = (Derived::Flags & Eigen::DirectAccessBit) != 0 && Derived::InnerStrideAtCompileTime
                                                                                           == 1;
 
-/// What operators compute on. Of sizes known at run time one view a scalar, for which they are compiled once: of the
-/// matrix itself if its entries lie in memory column after column, otherwise of what the expression evaluates to. Of
-/// bounded sizes the matrix itself, or what the expression evaluates to.
+/// What an operator computes on: for run-time sizes an Eigen::Ref (a view of the matrix, or a temporary if the
+/// expression has no memory of its own), so that each operator is compiled once per scalar; for bounded sizes the
+/// matrix itself, or its value.
 template <class Derived>
 decltype(auto) evaluated(const Eigen::MatrixBase<Derived>& expression) {
   if constexpr (!is_bounded<Derived>)

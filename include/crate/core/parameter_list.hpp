@@ -200,6 +200,7 @@ void check_same_structure(const std::vector<ListedParameter<Memory>>& expected,
 }
 
 /// A layer, block or model of the same structure with all parameters zero: where a gradient or a moment starts.
+/// Backward passes add to what zeros_like(model) began; see layers/recording.hpp.
 template <class Layer>
 [[nodiscard]] Layer zeros_like(Layer layer) {
   detail::clear_all(list_parameters(layer));

@@ -17,7 +17,7 @@
 
 namespace crate {
 
-/// What a parameter is to those who walk over all of a model's. What holds of a part holds of all inside it.
+/// How a parameter is treated by training, saving and counting. A part's kind applies to everything inside it.
 enum class ParameterKind {
   trainable,  ///< learnt
   frozen,     ///< a table that training leaves alone

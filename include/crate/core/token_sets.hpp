@@ -68,7 +68,7 @@ class TokenLayout {
     return TokenLayout(lengths).with_visible(std::move(visible));
   }
 
-  /// The same sets, of which ChooseTokens hands on these tokens alone, by their columns, in this order.
+  /// The same sets, from which ChooseTokens later keeps only these columns, in this order.
   /// Throws ShapeError unless each is one of the tokens.
   [[nodiscard]] TokenLayout with_chosen(std::vector<Index> tokens) const {
     for (const Index token : tokens)

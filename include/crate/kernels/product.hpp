@@ -13,7 +13,7 @@
 #include "crate/kernels/packed_product.hpp"
 #include "crate/kernels/views.hpp"
 
-// The one door for products of matrices.
+// All matrix products of the library go through these functions.
 
 namespace crate {
 

@@ -96,8 +96,8 @@ concept IsChain = requires {
 }
 &&std::is_base_of_v<Chain<L, typename L::Scalar>, L>;
 
-/// A chain whose backward is Chain's own, with dL/dZ and without, which goes through each link once. One of its own may
-/// go through a link twice, so that nobody can tell on the way.
+/// A chain that uses Chain's own backward (both overloads), which visits each link once. A chain with its own backward
+/// may visit a link twice, so completeness cannot be told on the way.
 template <class L>
 concept GoesBackAsChain = IsChain<L> &&
     requires(void (*take_with)(void (Chain<L, typename L::Scalar>::*)(ConstTokens<typename L::Scalar>,
@@ -129,8 +129,8 @@ template <class Get, class OtherGet>
     return true;
 }
 
-/// Whether no link in front of this one has parts of the same: its gradient is complete when the backward pass is
-/// through it. In front of the first is none, but a first that is a view completes none either.
+/// Whether no earlier link shares parts with this one, so that its gradient is complete once the backward pass has left
+/// it. Of a link that is a view nobody knows.
 template <class Self, std::size_t entry>
 [[nodiscard]] constexpr bool completes_gradient() {
   const auto links = links_of<Self>();
@@ -157,8 +157,8 @@ template <class Self, std::size_t entry>
   return HasParts<Link> ? ToldBy::chain : ToldBy::nobody;
 }
 
-/// Whether what the layer returned may be overwritten before the backward pass: its tape does not view it. A layer says
-/// so by `static constexpr bool frees_output = true`, a chain is as its last link.
+/// Whether a layer's tape does not view its output, so that the output may be overwritten before the backward pass. A
+/// layer says so by `static constexpr bool frees_output = true`; a chain is as its last link.
 template <class L>
 [[nodiscard]] constexpr bool frees_output() {
   if constexpr (requires { L::frees_output; })
@@ -202,10 +202,17 @@ struct ChainTape {
 
 }  // namespace detail
 
-/// A layer that is its links, one after another: `struct Block : Chain<Block, S>`. Its links are its parts, unless it
-/// lists others, `static constexpr auto links()`: a link is a part, or a part of one (MemberOf), each of a std::vector
-/// of them, a std::optional one, or a view of parts that `get` makes on the spot, for which a part may stand in the
-/// chain more than once:
+/// A layer that is other layers, its links, one after another. It lists them, and has forward and backward from Chain:
+///   struct Block : Chain<Block, float> {
+///     Residual<Mssa<float>> compress;
+///     Ista<float> sparsify;
+///     static constexpr auto parts() {
+///       return std::tuple{part("compress", &Block::compress), part("sparsify", &Block::sparsify)};
+///     }
+///   };
+/// Its links are its parts, unless it lists others, `static constexpr auto links()`: a link is a part, or a part of one
+/// (MemberOf), each of a std::vector of them, a std::optional one, or a view of parts that `get` makes on the spot, for
+/// which a part may stand in the chain more than once:
 ///   return std::tuple{part("embedding", &Model::embedding), part("encoder", &Model::encoder),
 ///                     part("head", [](auto& model) { return Transposed{model.embedding}; })};
 /// `get` is called with the model, const, and with the gradient, which is none: the view's backward takes such a view

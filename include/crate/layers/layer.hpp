@@ -31,9 +31,9 @@ concept Layer = !requires {
   { layer.multiply_adds(pass.layout()) } -> std::same_as<double>;
 };
 
-/// What takes something that is no token matrix, such as images or the ids of words, and so hands no cotangent on: the
-/// first layer of a model, and the model. It names it: `using Input = ...`, a type whose layout() tells the sets that
-/// enter, of an image one column.
+/// The first layer of a model, whose input is no token matrix (images, ids of tokens) and which therefore returns no
+/// gradient by its input; and the model. `Input` names that type; Input::layout() gives the sets that enter, one column
+/// for an image.
 template <class L>
 concept FrontEnd = requires(const L& layer, const typename L::Input& input, Eigen::Ref<Matrix<typename L::Scalar>> out,
                             Pass<typename L::Scalar>& pass) {
@@ -54,8 +54,8 @@ concept Tokenwise = requires {
   requires L::is_tokenwise;
 };
 
-/// A layer that lets tokens see each other, and can do so for the first token of each set alone, from tokens that are
-/// all there, unless computes_first_alone() says that it cannot.
+/// A layer in which tokens see each other and which can compute its result for the first token of each set only, as a
+/// classifier's last block may. computes_first_alone() tells whether this one can.
 template <class L>
 concept MixesTokens = requires(const L& layer, Eigen::Ref<const Matrix<typename L::Scalar>> in,
                                Eigen::Ref<Matrix<typename L::Scalar>> out, Pass<typename L::Scalar>& pass) {
@@ -63,11 +63,11 @@ concept MixesTokens = requires(const L& layer, Eigen::Ref<const Matrix<typename 
   { layer.computes_first_alone() } -> std::same_as<bool>;
 };
 
-/// A layer that goes on from the tokens that the pass's cache knows: list_cached_rows(rows) appends how many numbers it
-/// keeps of each token, where it keeps any, and throws OptionError if it cannot go on. Layers that map each token by
-/// itself need not say so.
+/// A layer for incremental decoding, which can continue from a token cache: list_cached_rows(rows) appends how many
+/// numbers it caches of a token, if any, and throws OptionError if it cannot continue. Tokenwise layers need not say
+/// so.
 template <class L>
-concept GoesOn = requires(const L& layer, std::vector<Index>& rows) {
+concept UsesTokenCache = requires(const L& layer, std::vector<Index>& rows) {
   layer.list_cached_rows(rows);
 };
 
@@ -75,7 +75,7 @@ namespace detail {
 
 template <class L>
 void list_cached_rows(const L& layer, std::vector<Index>& rows) {
-  if constexpr (GoesOn<L>)
+  if constexpr (UsesTokenCache<L>)
     layer.list_cached_rows(rows);
   else
     static_assert(Tokenwise<L>, "a layer that lets tokens see each other must say how it goes on from a cache");

@@ -58,7 +58,8 @@ struct MssaOptions {
   }
 };
 
-/// MSSA(Z | U_[K]): multi-head subspace self-attention. See operators/subspace_attention.hpp.
+/// MSSA(Z | U_[K]), multi-head subspace self-attention: rate_factor (W [SSA_1; ...; SSA_K] + b 1^T), or with U_[K] or
+/// nothing in place of W, b. See operators/subspace_attention.hpp.
 template <crate::Scalar S>
 struct Mssa {
   using Scalar = S;

@@ -19,7 +19,8 @@ enum class Decoding {
   decoupled  ///< another one, D'
 };
 
-/// D' A(Z): sparse codes A of the tokens over an overcomplete dictionary D, decoded at once, so that the width stays d.
+/// D' A(Z): sparse codes A of the tokens over an overcomplete dictionary D, decoded at once, so that the width stays d
+/// (ODL, overcomplete dictionary learning, in CRATE-alpha).
 /// See operators/sparse_coding.hpp.
 template <crate::Scalar S>
 struct OvercompleteIsta {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,38 +12,13 @@
 #include "crate/core/threads.hpp"
 #include "crate/core/token_sets.hpp"
 #include "crate/core/workspace.hpp"
+#include "crate/layers/run.hpp"
 #include "crate/layers/token_cache.hpp"
 
+// What authors of layers meet: the pass that goes through a layer, and what a tape keeps of it. Callers of models need
+// run.hpp alone.
+
 namespace crate {
-
-/// What an observer sees of a forward pass: "layers.3.compress" is what the part `compress` of the block `layers[3]`
-/// returned, "layers.3.compress.projection" is U^T Z inside it.
-template <Scalar S>
-struct HalfStep {
-  std::string_view name;
-  Eigen::Ref<Matrix<S>> activation;  ///< d x (total tokens); what is written here the next half-step receives
-  const TokenLayout& layout;         ///< where in it each token set begins
-};
-
-/// Sees, and may change, the activation at every half-step of a forward pass.
-template <Scalar S>
-using Observer = std::function<void(HalfStep<S>)>;
-
-/// Is told, in a backward pass, of parameters whose gradient is complete: the pass adds nothing to it any more.
-using GradientObserver = std::function<void(const ConstParameterList&)>;
-
-/// What the caller lends to a pass. Without threads it runs on one, without a workspace it allocates its own.
-template <Scalar S>
-struct Run {
-  Threads* threads = nullptr;
-  Workspace* workspace = nullptr;
-  Observer<S> observer = {};
-  bool shows_attention = false;  ///< whether the observer sees attention probabilities too, which cost N^2 K numbers
-  DropoutStream dropout =
-      {};  ///< the numbers that dropout draws; for passes that are recorded, the only ones that drop
-  TokenCache<S>* cache = nullptr;     ///< of tokens that went before those of the pass; see inference/generate.hpp
-  GradientObserver on_complete = {};  ///< of a chain's backward pass, of links whose parts none in front has
-};
 
 /// The threads and the workspace of a run, or one thread and a new workspace where the caller lent none.
 template <Scalar S>
@@ -64,8 +38,8 @@ class Lent {
   Workspace& workspace_;
 };
 
-/// An activation that a tape keeps for the backward pass: a view that can be set anew. Whoever owns the entries keeps
-/// them, and keeps them as they are, until the backward pass is done. A matrix that ends before that is not taken.
+/// A view of an activation that the backward pass will need. It does not own the entries: they must stay alive and
+/// unchanged until then. Temporaries are refused. It can be set anew.
 template <Scalar S>
 class Kept {
  public:
@@ -101,17 +75,17 @@ class Pass {
   Workspace& workspace;
   DropoutStream dropout = {};
 
-  /// Where the token sets begin that the layer is given which is running.
+  /// The token sets of the layer that is running.
   [[nodiscard]] const TokenLayout& layout() const { return *layout_; }
 
-  /// From here on the tokens lie in these sets, which must live until the pass is told of others.
+  /// Called by layers that change the layout: from now on `layout()` is `sets`, which must live until the next call.
   void enter(const TokenLayout& sets) { layout_ = &sets; }
 
-  /// From here on, what tapes keep lies in `memory`, which lives until the backward pass is done. Returns what was
+  /// From now on `keep` takes from `memory`, which must live until the backward pass is done. Returns what it took from
   /// before.
   Workspace::Frame* keep_in(Workspace::Frame* memory) { return std::exchange(kept_, memory); }
 
-  /// While it lives, what tapes keep is given back when it ends.
+  /// What `keep` hands out while this lives is given back when it ends.
   class KeepForNow {
    public:
     explicit KeepForNow(Pass& pass) : pass_(pass), memory_(pass.kept_->workspace()), before_(pass.keep_in(&memory_)) {}
@@ -125,7 +99,7 @@ class Pass {
     Workspace::Frame* before_;
   };
 
-  /// From here on, chains tell `observer`, if there is one, of what is complete. Returns who was told before.
+  /// From now on chains tell `observer`, if it is not null, of gradients that are complete. Returns the one before.
   const GradientObserver* tell_of_complete(const GradientObserver* observer) {
     return std::exchange(on_complete_, observer);
   }
@@ -133,7 +107,7 @@ class Pass {
   /// Room for an activation of a pass that is recorded.
   [[nodiscard]] auto keep(Index rows, Index cols) { return kept_->template matrix<S>(rows, cols); }
 
-  /// What is kept of the tokens before those of the pass, if it goes on from some.
+  /// Keys and values of the tokens before those of the pass; null if these are the first.
   [[nodiscard]] TokenCache<S>* cache() const { return run_.cache; }
 
   [[nodiscard]] bool is_observed() const { return run_.observer != nullptr; }
@@ -144,7 +118,7 @@ class Pass {
     if (is_observed()) run_.observer({join_names(scope_, name), activation, layout()});
   }
 
-  /// While it lives, what is observed is named as inside `name`.
+  /// While it lives, observed names begin with `name`.
   class Scope {
    public:
     Scope(Pass& pass, std::string_view name) : pass_(pass), length_before_(pass.scope_.size()) {

@@ -28,8 +28,8 @@ struct OptionsOf<L> {
 
 }  // namespace detail
 
-/// layer(Z), of whose activations a tape keeps only Z: the backward pass computes the others again, at the cost of one
-/// more forward pass.
+/// Gradient checkpointing: layer(Z), whose tape keeps only Z. The backward pass computes the other activations again,
+/// at the cost of one more forward pass.
 template <class Inner>
 struct Recompute : detail::OptionsOf<Inner> {
   using Scalar = typename Inner::Scalar;

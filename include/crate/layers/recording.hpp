@@ -16,7 +16,12 @@
 // Forward passes that are recorded, and backward passes through what was recorded.
 //
 // A layer is a map f of tokens Z and parameters W. Its backward pass takes dL/df(Z), d' x N, and gives dL/dZ, d x N,
-// and adds dL/dW to a gradient, which is a layer like itself.
+// and adds dL/dW to a gradient, which is a layer like itself:
+//
+//   Recording<CrateBlock<float>> recording;               // used again from step to step
+//   auto gradient = zeros_like(block);                    // backward adds to it
+//   const auto out = forward(block, sets, recording);     // the sets must outlive the backward pass
+//   const auto by_tokens = backward(block, cotangent, recording, gradient);  // cotangent = dL/dout
 
 namespace crate {
 

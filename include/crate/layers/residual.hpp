@@ -18,8 +18,8 @@ namespace crate {
 
 namespace detail {
 
-/// Z + sign branch(Z), sign = 1 or -1. With drop-path, a recorded pass leaves the branch of a token set out by chance,
-/// and divides that of the others by the probability with which it stays. Source: arXiv 1603.09382.
+/// Z + sign branch(Z), sign = 1 or -1. With drop-path (stochastic depth), a recorded pass leaves the branch of a token
+/// set out by chance, and divides that of the others by the probability with which it stays. Source: arXiv 1603.09382.
 template <class Inner, int sign>
 struct SignedResidual {
   using Scalar = typename Inner::Scalar;

@@ -17,9 +17,9 @@
 
 namespace crate {
 
-/// What layers keep of the tokens of several sets, so that a pass on the tokens that follow need not see them again:
-/// of MSSA U^T z, as query, key and value are one, of self-attention keys and values. Lent to a pass by Run::cache;
-/// each pass goes on where the last one ended. One pass at a time.
+/// A key-value cache: what layers keep of the tokens of several sets, so that a pass on the tokens that follow need not
+/// see them again: of MSSA U^T z, as query, key and value are one, of self-attention keys and values. Lent to a pass by
+/// Run::cache; each pass goes on where the last one ended. One pass at a time.
 template <crate::Scalar S>
 class TokenCache {
  public:

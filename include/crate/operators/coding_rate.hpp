@@ -16,7 +16,7 @@
 namespace crate {
 
 struct CodingRateOptions {
-  double epsilon = 0.5;  ///< epsilon > 0, finite
+  double epsilon = 0.5;  ///< the paper's epsilon > 0, finite; "eps" in the published code is its square
 
   void check() const { detail::check_epsilon(epsilon); }
 };
@@ -30,10 +30,10 @@ struct CodingRateOptions {
 }
 
 /// R(Z) = 1/2 log det(I + a Z^T Z), a = d / (N epsilon^2). Source: arXiv 2311.13110, eq. (7).
-/// The relative error is below 1e-8, and mostly 1e-13: where tokens are so nearly dependent, or so far above epsilon,
-/// that double does not do, the Gram matrix is formed and factorised in twice its digits, some hundred times as slowly.
+/// Computed in double; if the bound on the relative rounding error exceeds 1e-11, computed again in double-double
+/// arithmetic, about a hundred times more slowly, within 1e-8.
 /// Cost: O(d N min(d, N)). Throws OptionError unless epsilon > 0 and finite, ShapeError on an empty Z, and
-/// PrecisionError where not even that would do, or on tokens that are not finite.
+/// PrecisionError where not even double-double arithmetic would do, or on tokens that are not finite.
 template <class ZDerived>
 [[nodiscard]] double coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const CodingRateOptions& options = {});
 

@@ -41,7 +41,7 @@ enum class CompressionStep {
 
 struct CompressionOptions {
   double kappa = 0.1;    ///< step size; a negative one expands, as the decoder does
-  double epsilon = 0.5;  ///< epsilon > 0, finite, and so its square
+  double epsilon = 0.5;  ///< epsilon > 0, finite, and so its square; see CodingRateOptions
   CompressionStep step = CompressionStep::exact;
   double logit_scale = 1;  ///< of the softmax step: 1 in theory; of the soft partition: 8 serves tokens of length 1
   double mssa_factor = 1;  ///< of the softmax step: eq. (12) has p / (N epsilon^2) here, a second time
@@ -65,14 +65,13 @@ struct CompressionOptions {
 /// The gradient is taken with the soft partition of Z held fixed, as ReduNet does, which is what gives the step a law.
 /// For 0 < kappa <= largest_kappa(U, N, epsilon) = 2 / (a ||U||_2^2) an exact step never raises R^c, and for
 /// 0 < kappa <= largest_kappa(U, N, options) one on the rate reduction never lowers R - R^c, with Pi held fixed, but
-/// for the rounding of their results; first_order and softmax come without such a law. Where W_k, Z or
-/// Z diag(pi_k)^{1/2} is so nearly singular, or so far above epsilon, that double does not do, the inverse is computed
-/// in twice its digits, some hundred times as slowly.
+/// for the rounding of their results; first_order and softmax come without such a law. Where the bound on the rounding
+/// error of an inverse is too large, it is computed in double-double arithmetic, as a rate is; see coding_rate.
 /// Source: arXiv 2311.13110, eqs. (9) and (10); of the steps on the rate reduction arXiv 2105.10446. Cost:
 /// O(N d K p + N K p^2 + K p^3), linear in N, but for softmax, which adds N^2 K p. rate_reduction adds
 /// O(d N min(d, N)), and soft_partition takes K + 1 times as much, and room for min(K + 1, threads) d N numbers. Throws
 /// OptionError on an option out of range, ShapeError unless U has as many rows as Z, and PrecisionError where not even
-/// twice the digits would do.
+/// double-double arithmetic would do.
 template <class ZDerived, class Bases>
 [[nodiscard]] Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                        const CompressionOptions& options = {});

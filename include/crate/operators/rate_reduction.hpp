@@ -11,7 +11,8 @@
 
 namespace crate {
 
-/// Delta R(Z | U_[K]) = R(Z) - R^c(Z | U_[K]): what knowing the subspaces saves.
+/// The rate reduction Delta R(Z | U_[K]) = R(Z) - R^c(Z | U_[K]): what knowing the subspaces saves. To maximise it is
+/// maximal coding rate reduction, MCR^2. Source: arXiv 2311.13110, section 2, and 2006.08558.
 /// Throws as coding_rate, and ShapeError unless U has as many rows as Z.
 template <class ZDerived, class Bases>
 [[nodiscard]] double rate_reduction(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,

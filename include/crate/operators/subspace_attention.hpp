@@ -34,7 +34,7 @@ struct AttentionOptions {
   AttentionMask mask = AttentionMask::none;
   Index visible = -1;      ///< only the first so many tokens are keys, the rest is padding; -1 for all
   double logit_scale = 1;  ///< factor of the logits: 1 in theory, 1 / sqrt(p) in the published models
-  double rate_factor = 1;  ///< factor of MSSA: p / (N epsilon^2) in eq. (12), see rate_factor(); absorbed in practice
+  double rate_factor = 1;  ///< of mssa alone: p / (N epsilon^2) in eq. (12), see rate_factor(); absorbed in practice
 
   void check(Index tokens) const {
     check_option(std::isfinite(logit_scale), "a finite logit_scale of attention", logit_scale);
@@ -45,8 +45,10 @@ struct AttentionOptions {
   }
 };
 
-/// SSA(Z | U_k) = (U_k^T Z) softmax((U_k^T Z)^T (U_k^T Z)), p x N. Source: arXiv 2311.13110, eq. (11).
-/// Throws as subspace_attention, and ShapeError unless U_k has as many rows as Z.
+/// For a single token z, SSA is U_k^T z: then sum_k P(k | z) U_k SSA(z | U_k), with the posterior P of the subspaces,
+/// is up to scale the denoiser of a mixture of Gaussians, which is how the paper motivates attention (see
+/// tests/operators/compression_test.cpp). SSA(Z | U_k) = (U_k^T Z) softmax((U_k^T Z)^T (U_k^T Z)), p x N. Source: arXiv
+/// 2311.13110, eq. (11). Throws as subspace_attention, and ShapeError unless U_k has as many rows as Z.
 template <class ZDerived, class BasisDerived>
 [[nodiscard]] auto ssa(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<BasisDerived>& basis,
                        const AttentionOptions& options = {});

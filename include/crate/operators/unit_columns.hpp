@@ -9,7 +9,7 @@ namespace crate {
 
 namespace detail {
 
-/// ||x||, of numbers however large or small; plainly where their squares neither overflow nor go under.
+/// ||x||, of numbers however large or small; plainly where their squares neither overflow nor underflow.
 template <class Column>
 [[nodiscard]] auto length_of(const Column& x) {
   using S = typename Column::Scalar;

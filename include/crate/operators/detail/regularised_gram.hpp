@@ -76,13 +76,13 @@ class RegularisedGram {
     squares_ = factor_.diagonal();
     excess_.resize(order());
     const bool is_positive = cholesky_in_place<double>(gram, excess_.data(), block(factor_block));
-    constexpr double largest_factor = 1e200;  // within, no square of W that counts beside 1 has gone under
+    constexpr double largest_factor = 1e200;  // within, no square of W that counts beside 1 has underflowed
     sound_ = is_positive && a >= 1 / largest_factor && a <= largest_factor && std::isfinite(squares_.sum());
   }
 
   /// log det(I + a W^T W) / 2, for W that is exact up to errors of Frobenius norm `x_error` / a^{1/2}. The error is
   /// bounded by the diagonal alone, as G^{-1} <= I; unless that is within `tolerance`, by the factor, which costs about
-  /// what the factor did. Short tokens lose nothing, unless they are so short that their squares go under.
+  /// what the factor did. Short tokens lose nothing, unless they are so short that their squares underflow.
   [[nodiscard]] Estimate rate(double tolerance, double x_error = 0) const {
     if (!sound_) return {0, infinity};
     double value = 0, largest = 0;
