@@ -36,9 +36,10 @@ struct LayerScale {
   }
 
   /// dL/dZ = diag(g) dL/dout, and dL/dg += sum_j (dL/dout)_j * z_j.
-  void backward(ConstTokens<S> by_out, const Tape& tape, Tokens<S> by_z, LayerScale& gradient, Pass<S>&) const {
-    gradient.factors += by_out.cwiseProduct(tape.tokens.view()).rowwise().sum();
-    by_z = factors.asDiagonal() * by_out;
+  void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, LayerScale& gradient,
+                Pass<S>&) const {
+    gradient.factors += out_cotangent.cwiseProduct(tape.tokens.view()).rowwise().sum();
+    z_cotangent = factors.asDiagonal() * out_cotangent;
   }
 };
 

@@ -207,7 +207,7 @@ TEMPLATE_TEST_CASE("what is folded says how much memory it takes, its norm's too
   for (const int count : {1, 2}) {
     Threads threads(count);
     Workspace workspace;
-    workspace.reserve(ista.room(sets.layout, count));
+    workspace.reserve(ista.workspace_bytes(sets.layout, count));
     const std::size_t reserved = workspace.capacity();
     (void)forward(ista, sets, {.threads = &threads, .workspace = &workspace});
     CHECK(workspace.capacity() == reserved);

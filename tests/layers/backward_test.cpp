@@ -338,6 +338,16 @@ TEST_CASE("backward of tokens at length 1, and of those that are too short for i
   CHECK(relative_error(backward(layer, cotangent, recording, gradient), 1e12 * cotangent) < rounding<double>);
 }
 
+TEST_CASE("directions of tokens whose squares overflow are those of shorter ones") {
+  const Matrix<float> z{{3e25F, 3}, {4e25F, 4}};
+  const Matrix<float> unit = forward(UnitLength<float>{2}, z);
+  CHECK(relative_error(unit.col(0), unit.col(1)) < 1e-6);
+  OnDirections turned(Linear<float>(2, 2));
+  turned.layer.weight << 0, -1, 1, 0;
+  const Matrix<float> out = forward(turned, z);
+  CHECK(relative_error(out.col(0) / 1e25F, out.col(1)) < 1e-6);
+}
+
 TEST_CASE("a probability of dropping that is none is refused when a pass draws by it") {
   const TokenSets<double> sets = random_sets(4);
   const auto recorded = [&](const auto& layer) {

@@ -169,6 +169,13 @@ TEST_CASE("tokens of another dimension, and parameters that were spoilt, are ref
              ContainsSubstring("columns: expected 6, found 5"));
 }
 
+TEST_CASE("MSSA that lost its free output map is refused, and not tied in silence") {
+  Mssa<double> mssa({.dim = 4, .heads = 2});
+  mssa.output.reset();
+  CHECK(message_of<ShapeError>([&] { (void)forward(mssa, Matrix<double>(Matrix<double>::Ones(4, 3))); }) ==
+        "MSSA: expected a free output map, found none");
+}
+
 TEST_CASE("an output that lies where the tokens do is refused, rows of one matrix apart are not") {
   const auto layer = initialised(Linear<double>(3, 3), 1);
   Random random(4);

@@ -72,9 +72,9 @@ void drop(const DropoutStream& stream, std::uint64_t place, Index set, Index par
 }
 
 /// Replaces entries of every set, d x (total tokens), in the same way; their cotangent, too. Free at probability 0.
-template <class Tokens>
+template <class Block>
 void drop_sets(const TokenLayout& layout, double probability, const DropoutStream& stream, std::uint64_t place,
-               Tokens&& tokens) {
+               Block&& tokens) {
   check_dropout(probability);
   if (probability == 0) return;
   for (Index set = 0; set < layout.sets(); ++set)
@@ -82,10 +82,10 @@ void drop_sets(const TokenLayout& layout, double probability, const DropoutStrea
 }
 
 /// Replaces every set by zeros with the given probability, else by itself / (1 - probability); its cotangent, too.
-template <class Tokens>
+template <class Block>
 void drop_whole_sets(const TokenLayout& layout, double probability, const DropoutStream& stream, std::uint64_t place,
-                     Tokens&& tokens) {
-  using S = typename std::decay_t<Tokens>::Scalar;
+                     Block&& tokens) {
+  using S = typename std::decay_t<Block>::Scalar;
   check_dropout(probability);
   for (Index set = 0; set < layout.sets(); ++set) {
     const DropoutDraws draws(stream, place, set, 0);

@@ -294,9 +294,9 @@ requires std::derived_from<C, Chain<C, typename C::Scalar>>
 /// arranged for the processor and stored as W, which is the model's scalar or, for float, bfloat16. It computes what
 /// the model computes within rounding, with the same `forward`; a layer of which nothing better is known stays as it
 /// is. The model is consumed, layer by layer: hand it over by std::move, and never more than one layer a thread is held
-/// twice. Without threads it is folded on one. Observers see the same half-steps, but
-/// nothing inside them, and no norm that went into the map behind it. Matrices lie in common blocks of 32 MiB: of a
-/// layer that is copied and outlives its model the blocks stay whole.
+/// twice. Without threads it is folded on one. Observers see the same half-steps, but nothing inside them, and no norm
+/// that went into the map behind it. Matrices lie in common blocks of 32 MiB: of a layer that is copied and outlives
+/// its model the blocks stay whole.
 template <FoldedWeight W, class Model>
 requires(std::same_as<ScalarOf<W>, typename Model::Scalar>)
     [[nodiscard]] auto fold(Model model, Threads* threads = nullptr) {

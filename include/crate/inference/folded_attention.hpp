@@ -82,11 +82,12 @@ class FoldedAttention {
   }
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     const Index size = stride(width()) * layout.tokens();
     return Workspace::room<Scalar>(stride(projection_.output_dim()) * layout.tokens()) +
            (rounds_attended() ? Workspace::room<W>(size) : Workspace::room<Scalar>(size)) +
-           std::max({projection_.room(layout, threads), output_ ? output_->room(layout, threads) : 0,
+           std::max({projection_.workspace_bytes(layout, threads),
+                     output_ ? output_->workspace_bytes(layout, threads) : 0,
                      detail::attention_room<Scalar>(projection_.instruction_set(), width() / heads_, layout, threads)});
   }
 

@@ -57,9 +57,9 @@ template <class L>
 
 /// The bytes of workspace that a pass takes, where the layer knows.
 template <class L>
-[[nodiscard]] std::size_t room_of(const L& layer, const TokenLayout& layout, int threads) {
-  if constexpr (requires { layer.room(layout, threads); })
-    return layer.room(layout, threads);
+[[nodiscard]] std::size_t workspace_bytes(const L& layer, const TokenLayout& layout, int threads) {
+  if constexpr (requires { layer.workspace_bytes(layout, threads); })
+    return layer.workspace_bytes(layout, threads);
   else
     return 0;
 }
@@ -114,14 +114,10 @@ class FoldedChain
   /// The bytes of workspace that a pass takes on token sets of this layout and so many threads; see Workspace::reserve.
   /// What layers take that were not folded, and do not know it themselves, is not counted.
   [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
-    return room(layout, threads);
-  }
-
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
     std::size_t largest = 0;
     detail::LayoutCourse course(layout);
     this->for_each_link([&](const std::string&, const auto& link, std::size_t) {
-      largest = std::max(largest, detail::room_of(link, course.current(), threads));
+      largest = std::max(largest, detail::workspace_bytes(link, course.current(), threads));
       course.pass_through(link);
     });
     const std::size_t rooms = std::min<std::size_t>(this->link_count(), 3) - 1;

@@ -43,9 +43,9 @@ class FoldedIsta {
   [[nodiscard]] std::size_t bytes_held() const { return step_.bytes_held() + detail::bytes_held(norm_); }
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     return Workspace::room<Scalar>(input_dim() * layout.tokens()) +
-           std::max(norm_.room(layout, threads), step_.room(layout, threads));
+           std::max(norm_.workspace_bytes(layout, threads), step_.workspace_bytes(layout, threads));
   }
 
  private:

@@ -135,7 +135,7 @@ class FoldedLinear {
   }
 
   /// The bytes of workspace that `apply` takes for so many tokens kept as Scalar.
-  [[nodiscard]] std::size_t room(Index cols, int threads) const {
+  [[nodiscard]] std::size_t workspace_bytes(Index cols, int threads) const {
     if constexpr (std::same_as<W, Scalar>) {
       return norm_epsilon_ ? Workspace::room<Scalar>(cols) : 0;
     } else {
@@ -144,8 +144,8 @@ class FoldedLinear {
              (reads_in_place() ? 0 : Workspace::room<Scalar>(paired_dim() * cols));
     }
   }
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
-    return room(layout.tokens(), threads);
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
+    return workspace_bytes(layout.tokens(), threads);
   }
 
  private:

@@ -50,11 +50,11 @@ class FoldedMlp {
   [[nodiscard]] std::size_t bytes_held() const { return expand_.bytes_held() + contract_.bytes_held(); }
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     const Index hidden = hidden_stride() * layout.tokens();
-    const std::size_t expand = expand_.room(layout, threads);
+    const std::size_t expand = expand_.workspace_bytes(layout, threads);
     if (!contract_.keeps_tokens()) return Workspace::room<W>(hidden) + expand;
-    return Workspace::room<Scalar>(hidden) + std::max(expand, contract_.room(layout, threads));
+    return Workspace::room<Scalar>(hidden) + std::max(expand, contract_.workspace_bytes(layout, threads));
   }
 
  private:

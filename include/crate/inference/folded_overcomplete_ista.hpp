@@ -56,12 +56,13 @@ class FoldedOvercompleteIsta {
   }
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
     const Index cols = layout.tokens(), residuals = residual_stride() * cols, codes = codes_stride() * cols;
-    const std::size_t tokens = Workspace::room<Scalar>(input_dim() * cols), first = encode_.room(layout, threads);
+    const std::size_t tokens = Workspace::room<Scalar>(input_dim() * cols),
+                      first = encode_.workspace_bytes(layout, threads);
     if (!encode_.keeps_tokens()) return tokens + Workspace::room<W>(residuals) + Workspace::room<W>(codes) + first;
     return tokens + Workspace::room<Scalar>(residuals) + Workspace::room<Scalar>(codes) +
-           std::max(first, decode_.room(layout, threads));
+           std::max(first, decode_.workspace_bytes(layout, threads));
   }
 
  private:

@@ -57,11 +57,11 @@ class FoldedPatchEmbedding {
   }
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout& images, int threads) const {
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& images, int threads) const {
     const Index patches = layout_after(images).tokens();
     return Workspace::room<Scalar>(projection_.input_dim() * patches) +
-           std::max(projection_.room(patches, threads),
-                    token_norm_ ? token_norm_->room(layout_after(images), threads) : 0);
+           std::max(projection_.workspace_bytes(patches, threads),
+                    token_norm_ ? token_norm_->workspace_bytes(layout_after(images), threads) : 0);
   }
 
  private:

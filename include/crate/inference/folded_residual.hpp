@@ -58,8 +58,8 @@ class FoldedResidual {
   }
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const {
-    return inner_.room(layout, threads) + Workspace::room<Scalar>(input_dim() * layout.sets());
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const {
+    return inner_.workspace_bytes(layout, threads) + Workspace::room<Scalar>(input_dim() * layout.sets());
   }
 
  private:

@@ -32,9 +32,8 @@ struct AttentionHeads {
   S scale = 1;  ///< of the logits
 };
 
-/// Keys and values of a set, heads `head_step` numbers apart. A head's tokens are contiguous, p numbers each: a
-/// query reads one run of memory. `past` are of tokens that went before, then come those of the
-/// queries.
+/// Keys and values of a set, heads `head_step` numbers apart. A head's tokens are contiguous, p numbers each: a query
+/// reads one run of memory. `past` are of tokens that went before, then come those of the queries.
 template <Scalar S>
 struct CachedSet {
   const S *keys, *values;

@@ -16,7 +16,7 @@ struct NormWeights {
 
 /// mean z and 1 / sqrt(var z + epsilon) of every token.
 template <class S>
-struct NormMoments {
+struct NormStatistics {
   S* mean;
   S* inverse_deviation;
 };

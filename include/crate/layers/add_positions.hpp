@@ -16,9 +16,8 @@
 
 namespace crate {
 
-/// Z + positions, for sets of any length up to a longest: token i of a set gets the position f + i, f =
-/// first_position. With f > 0
-/// what is padding gets the one before, f - 1, as in RoBERTa, where f = 2.
+/// Z + positions, for sets of any length up to a longest: token i of a set gets the position f + i, f = first_position.
+/// With f > 0 what is padding gets the one before, f - 1, as in RoBERTa, where f = 2.
 template <crate::Scalar S>
 struct AddPositions {
   using Scalar = S;
@@ -50,7 +49,7 @@ struct AddPositions {
   [[nodiscard]] Index longest() const { return positions.cols() - first_position; }
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout&, int) const { return 0; }
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout&, int) const { return 0; }
 
   /// Throws ShapeError if a set is longer than there are positions.
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {

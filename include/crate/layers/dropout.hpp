@@ -35,7 +35,7 @@ struct Dropout {
   [[nodiscard]] double multiply_adds(const TokenLayout&) const { return 0; }
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout&, int) const { return 0; }
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout&, int) const { return 0; }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>&) const { out = z; }
 

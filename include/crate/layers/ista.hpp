@@ -23,8 +23,8 @@ struct Ista {
 
   struct Tape {
     Kept<S> tokens;  ///< Z: dL/dD is a product with it
-    Kept<S>
-        room;  ///< the step's matrix A, of which dL/dZ is a product, or for few tokens Z - D Z, of which dL/dD is one
+    /// The step's matrix A, of which dL/dZ is a product, or for few tokens Z - D Z, of which dL/dD is one.
+    Kept<S> step_or_residual;
     Kept<S> result;  ///< where it is zero, no gradient passes
   };
 
@@ -63,7 +63,7 @@ struct Ista {
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Ista& gradient,
                 Pass<S>& pass) const {
     Workspace::Frame frame(pass.workspace);
-    const auto room = tape.room.view();
+    const auto room = tape.step_or_residual.view();
     auto masked = frame.template matrix<S>(z_cotangent.rows(), z_cotangent.cols());
     auto second = frame.template matrix<S>(room.rows(), room.cols());
     detail::ista_adjoint_into(tape.tokens.view(), dictionary, options, room, tape.result.view(), out_cotangent, masked,

@@ -67,7 +67,7 @@ struct LayerNorm {
   }
 
   /// The bytes of workspace that a pass takes that is not recorded.
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int) const {
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int) const {
     return 2 * Workspace::room<S>(layout.tokens());
   }
 
@@ -78,9 +78,9 @@ struct LayerNorm {
   }
 
  private:
-  void normalise(ConstTokens<S> z, Tokens<S> out, detail::NormMoments<S> moments, Pass<S>& pass) const {
+  void normalise(ConstTokens<S> z, Tokens<S> out, detail::NormStatistics<S> statistics, Pass<S>& pass) const {
     detail::layer_norm_into<S>(detail::columns_of(z), z.rows(), z.cols(), {weight.data(), bias.data(), options.epsilon},
-                               detail::columns_of(out), moments, pass.threads);
+                               detail::columns_of(out), statistics, pass.threads);
   }
 
   void check_sizes(ConstTokens<S> z, ConstTokens<S> out) const {

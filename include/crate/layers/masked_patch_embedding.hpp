@@ -71,10 +71,11 @@ struct MaskedPatchEmbedding {
   { return embedding.bytes_held() + static_cast<std::size_t>(mask_token.size()) * sizeof(Scalar); }
 
   /// The bytes of workspace that a pass takes which is not recorded, where the embedding knows.
-  [[nodiscard]] std::size_t room(const TokenLayout& images, int threads) const requires requires(const Embedding& e) {
-    e.room(images, threads);
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& images, int threads) const requires
+      requires(const Embedding& e) {
+    e.workspace_bytes(images, threads);
   }
-  { return embedding.room(images, threads); }
+  { return embedding.workspace_bytes(images, threads); }
 
   void forward(const Input& input, Tokens<Scalar> out, Pass<Scalar>& pass) const {
     check_sizes(input);

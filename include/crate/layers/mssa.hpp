@@ -168,6 +168,7 @@ struct Mssa {
     check_size("MSSA: rows of the output", out.rows(), output_dim());
     if (output_kind == MssaOutput::identity)
       check_size("MSSA without output: heads * head_dim", subspaces.bases().cols(), out.rows());
+    if (output_kind == MssaOutput::free && !output) throw ShapeError("MSSA: expected a free output map, found none");
   }
 
   [[nodiscard]] Index width() const { return subspaces.bases().cols(); }

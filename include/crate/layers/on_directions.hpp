@@ -10,6 +10,7 @@
 #include "crate/core/part.hpp"
 #include "crate/layers/layer.hpp"
 #include "crate/layers/pass.hpp"
+#include "crate/operators/unit_columns.hpp"
 
 namespace crate {
 
@@ -95,7 +96,7 @@ struct OnDirections {
     auto v_cotangent = frame.template matrix<Scalar>(z.rows(), z.cols());
     for_each_columns(z.cols(), pass.threads, [&](Index first, Index count) {
       for (Index j = first; j < first + count; ++j) {
-        const Scalar factor = length_factor(z.col(j).norm(), v.col(j).norm());
+        const Scalar factor = length_factor(detail::length_of(z.col(j)), detail::length_of(v.col(j)));
         const Scalar along = v.col(j).dot(out_cotangent.col(j)) / nonzero(v.col(j).squaredNorm());
         v_cotangent.col(j) = factor * (out_cotangent.col(j) - along * v.col(j));
       }
@@ -103,7 +104,8 @@ struct OnDirections {
     layer.backward(v_cotangent, tape.layer, z_cotangent, gradient.layer, pass);
     for_each_columns(z.cols(), pass.threads, [&](Index first, Index count) {
       for (Index j = first; j < first + count; ++j) {
-        const Scalar r = z.col(j).norm(), s = nonzero(softened(r)), v_norm = nonzero(v.col(j).norm());
+        const Scalar r = detail::length_of(z.col(j)), s = nonzero(softened(r)),
+                     v_norm = nonzero(detail::length_of(v.col(j)));
         const Scalar along = z.col(j).dot(z_cotangent.col(j)) / (s * s);
         const Scalar by_length = v.col(j).dot(out_cotangent.col(j)) / (v_norm * nonzero(r));
         z_cotangent.col(j) = (z_cotangent.col(j) - along * z.col(j)) / s + by_length * z.col(j);
@@ -118,14 +120,15 @@ struct OnDirections {
 
   void find_directions(ConstTokens<Scalar> z, Tokens<Scalar> w, Pass<Scalar>& pass) const {
     for_each_columns(z.cols(), pass.threads, [&](Index first, Index count) {
-      for (Index j = first; j < first + count; ++j) w.col(j) = z.col(j) / nonzero(softened(z.col(j).norm()));
+      for (Index j = first; j < first + count; ++j)
+        w.col(j) = z.col(j) / nonzero(softened(detail::length_of(z.col(j))));
     });
   }
 
   static void give_lengths(ConstTokens<Scalar> z, ConstTokens<Scalar> v, Tokens<Scalar> out, Pass<Scalar>& pass) {
     for_each_columns(z.cols(), pass.threads, [&](Index first, Index count) {
       for (Index j = first; j < first + count; ++j)
-        out.col(j) = length_factor(z.col(j).norm(), v.col(j).norm()) * v.col(j);
+        out.col(j) = length_factor(detail::length_of(z.col(j)), detail::length_of(v.col(j))) * v.col(j);
     });
   }
 };

@@ -54,10 +54,11 @@ struct SignedResidual {
   { return branch.bytes_held(); }
 
   /// The bytes of workspace that a pass takes which is not recorded, where the branch knows.
-  [[nodiscard]] std::size_t room(const TokenLayout& layout, int threads) const requires requires(const Inner& inner) {
-    inner.room(layout, threads);
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout& layout, int threads) const requires
+      requires(const Inner& inner) {
+    inner.workspace_bytes(layout, threads);
   }
-  { return branch.room(layout, threads); }
+  { return branch.workspace_bytes(layout, threads); }
 
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Pass<Scalar>& pass) const {
     check_size("residual: rows of the output", out.rows(), z.rows());

@@ -36,7 +36,7 @@ struct SelectTokens {
   void list_cached_rows(std::vector<Index>&) const {}
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout&, int) const { return 0; }
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout&, int) const { return 0; }
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>& pass) const {
     check_size("selected tokens: rows", z.rows(), dim);

@@ -23,7 +23,8 @@
 
 namespace crate {
 
-/// Ids of tokens, set after set: views of arrays that outlive it.
+/// Ids of tokens, set after set: views of arrays that outlive it. An array that ends with the expression serves a pass
+/// in the same expression, model.forward(TokenIds(tokeniser.encode(text))), and nothing later.
 struct TokenIds {
   std::span<const Index> ids;
   TokenLayout sets;                   ///< where each begins, and how many of its tokens are no padding
@@ -80,7 +81,7 @@ struct TokenEmbedding {
   void list_cached_rows(std::vector<Index>&) const {}
 
   /// The bytes of workspace that a pass takes.
-  [[nodiscard]] std::size_t room(const TokenLayout&, int) const { return 0; }
+  [[nodiscard]] std::size_t workspace_bytes(const TokenLayout&, int) const { return 0; }
 
   /// Throws ShapeError if an id is none of the vocabulary, or a type none of the types.
   void forward(const Input& input, Tokens<S> out, Pass<S>& pass) const {

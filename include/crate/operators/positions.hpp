@@ -29,7 +29,7 @@ template <Scalar S>
 /// The adjoint of interpolate_positions, which is linear in the table: what dL/d(stretched), d x (1 + new patches),
 /// becomes of the table, d x (1 + patches). Throws as interpolate_positions.
 template <Scalar S>
-[[nodiscard]] Matrix<S> interpolate_positions_adjoint(const Matrix<S>& by_stretched, Index rows, Index columns,
+[[nodiscard]] Matrix<S> interpolate_positions_adjoint(const Matrix<S>& stretched_cotangent, Index rows, Index columns,
                                                       Index new_rows, Index new_columns);
 
 }  // namespace crate

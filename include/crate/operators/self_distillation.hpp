@@ -110,7 +110,8 @@ struct CodingRateViewLoss : ViewLoss<S> {
 /// -c comparison - expansion of features of length 1, with gamma = (p + B) / (p B) and
 /// R(W) = 1/2 log det(I + p / (B epsilon^2) W^T W), and its gradient
 ///   by s_v: -c / (n B ||s||) sum_{g != v} (t_g / ||t_g|| - cos(t_g, s_v) s_v / ||s_v||) - h gamma / G dR/dW_v,
-/// the latter of global views, h = dW_v/ds_v = 1 or 1/2.
+/// the latter of global views, h = dW_v/ds_v = 1 or 1/2. W_v is s_v, or (s_v + t_v) / 2, which is not brought to length
+/// 1 again.
 /// Source: arXiv 2502.10385. Throws OptionError on an option out of range, ShapeError as dino_loss, PrecisionError as
 /// coding_rate.
 template <Scalar S>

@@ -44,12 +44,14 @@ void inverse_deviations_into(Columns<const S> z, Index dim, Index cols, double e
   });
 }
 
-/// out = gain (z - mean) for one token, and 0 up to a whole number of pairs.
+/// out = inverse_deviation (z - mean) for one token, and 0 up to a whole number of pairs.
 template <class Out>
-void normalise_token(const float* z, Index dim, float mean, float gain, Out* out) {
+void normalise_token(const float* z, Index dim, float mean, float inverse_deviation, Out* out) {
   using V = Simd<float>;
   constexpr std::integral_constant<Index, lanes_of<V>> whole;
-  const auto normalised = [&](Index i, auto count) { return V((load_first<V>(z + i, count, mean) - mean) * gain); };
+  const auto normalised = [&](Index i, auto count) {
+    return V((load_first<V>(z + i, count, mean) - mean) * inverse_deviation);
+  };
   Index i = 0;
   for (; i + whole <= dim; i += whole) store_rounded(normalised(i, whole), out + i, whole);
   if (i < dim) store_rounded(normalised(i, dim - i), out + i, round_up(dim - i, 2));
@@ -61,9 +63,9 @@ void normalise_tokens_into(Columns<const float> z, Index dim, Index cols, std::o
                            Columns<Out> out, Threads& threads) {
   for_each_columns(cols, threads, [&](Index first, Index count) {
     for (Index j = first; j < first + count; ++j) {
-      const auto [mean, gain] =
+      const auto [mean, inverse_deviation] =
           norm_epsilon ? token_statistics(z.at(0, j), dim, *norm_epsilon) : TokenStatistics<float>{0, 1};
-      normalise_token(z.at(0, j), dim, mean, gain, out.at(0, j));
+      normalise_token(z.at(0, j), dim, mean, inverse_deviation, out.at(0, j));
     }
   });
 }

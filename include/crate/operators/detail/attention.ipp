@@ -5,19 +5,13 @@ namespace crate {
 
 namespace detail {
 
-/// The heads of Q, K and V with these options, as kernels see them; the sets say which tokens are visible.
+/// The heads of Q, K and V.
 template <class Q, class K, class V>
 [[nodiscard]] auto attention_heads(const Q& queries, const K& keys, const V& values, Index heads,
                                    const TokenLayout& layout, const AttentionOptions& options) {
   using S = typename Q::Scalar;
-  return AttentionHeads<S>{.queries = columns_of(queries),
-                           .keys = columns_of(keys),
-                           .values = columns_of(values),
-                           .count = heads,
-                           .dim = queries.rows() / heads,
-                           .layout = layout,
-                           .causal = options.mask == AttentionMask::causal,
-                           .scale = static_cast<S>(options.logit_scale)};
+  return attention_heads<S>({queries.data(), queries.outerStride()}, {keys.data(), keys.outerStride()},
+                            {values.data(), values.outerStride()}, heads, queries.rows() / heads, layout, options);
 }
 
 }  // namespace detail

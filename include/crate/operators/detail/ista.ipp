@@ -201,12 +201,12 @@ DictionaryGradient<Plain<ZDerived>, Plain<DDerived>> ista_adjoint(const Eigen::M
   check_shape("ISTA: cotangent", cotangent, tokens.rows(), tokens.cols());
   const auto& z = detail::viewable(tokens);
   const auto& d = detail::viewable(dictionary);
-  using Tokens = Plain<ZDerived>;
+  using TokensPlain = Plain<ZDerived>;
   const Index room_columns = detail::ista_room_columns(z, options);
-  Tokens room(z.rows(), room_columns), second(z.rows(), room_columns), result(z.rows(), z.cols()),
+  TokensPlain room(z.rows(), room_columns), second(z.rows(), room_columns), result(z.rows(), z.cols()),
       masked(z.rows(), z.cols());
-  DictionaryGradient<Tokens, Plain<DDerived>> gradient{Tokens(z.rows(), z.cols()),
-                                                       Plain<DDerived>::Zero(d.rows(), d.cols())};
+  DictionaryGradient<TokensPlain, Plain<DDerived>> gradient{TokensPlain(z.rows(), z.cols()),
+                                                            Plain<DDerived>::Zero(d.rows(), d.cols())};
   Threads alone;
   detail::ista_into(z, d, options, room, result, alone);
   detail::ista_adjoint_into(z, d, options, room, result, evaluated(cotangent), masked, second, gradient.tokens,

@@ -7,46 +7,41 @@ namespace detail {
 
 /// mean z and 1 / sqrt(var z + epsilon).
 template <class S>
-struct TokenMoments {
+struct TokenStatistics {
   S mean, inverse_deviation;
 };
 
 template <class Column>
-auto token_moments(const Column& token, double epsilon) {
+auto token_statistics(const Column& token, double epsilon) {
   using S = typename Column::Scalar;
   const S mean = token.mean();
   const S variance = (token.array() - mean).square().mean();
-  return TokenMoments<S>{mean, 1 / std::sqrt(variance + static_cast<S>(epsilon))};
-}
-
-template <class S, class Column, class Weight, class Bias, class Out>
-void layer_norm_column(const Column& token, TokenMoments<S> moments, const Weight& weight, const Bias& bias,
-                       Out&& out) {
-  out = (token.array() - moments.mean) * moments.inverse_deviation * weight.array() + bias.array();
+  return TokenStatistics<S>{mean, 1 / std::sqrt(variance + static_cast<S>(epsilon))};
 }
 
 template <class Column, class Weight, class Bias, class Out>
 void layer_norm_column(const Column& token, const Weight& weight, const Bias& bias, double epsilon, Out&& out) {
-  layer_norm_column(token, token_moments(token, epsilon), weight, bias, out);
+  const auto [mean, inverse_deviation] = token_statistics(token, epsilon);
+  out = (token.array() - mean) * inverse_deviation * weight.array() + bias.array();
 }
 
 /// With x = (z - mean) inverse_deviation and g = weight .* cotangent: out = inverse_deviation (g - mean(g) - x
 /// mean(g .* x)). `out` may be the cotangent, but not the token.
 template <class S, class Column, class Weight, class Cotangent, class Out>
-void layer_norm_adjoint_column(const Column& token, TokenMoments<S> moments, const Weight& weight,
+void layer_norm_adjoint_column(const Column& token, TokenStatistics<S> statistics, const Weight& weight,
                                const Cotangent& cotangent, Out&& out) {
-  const auto x = (token.array() - moments.mean) * moments.inverse_deviation;
+  const auto x = (token.array() - statistics.mean) * statistics.inverse_deviation;
   out = cotangent.cwiseProduct(weight);
   const S mean = out.mean(), along = (out.array() * x).mean();
-  out.array() = moments.inverse_deviation * (out.array() - mean - x * along);
+  out.array() = statistics.inverse_deviation * (out.array() - mean - x * along);
 }
 
 /// weight_gradient += sum over tokens of cotangent .* x, bias_gradient += sum of cotangent; all for the same rows of
 /// them.
 template <class S, class Token, class Cotangent, class Gradient>
-void add_layer_norm_weight_adjoint(const Token& token, TokenMoments<S> moments, const Cotangent& cotangent,
+void add_layer_norm_weight_adjoint(const Token& token, TokenStatistics<S> statistics, const Cotangent& cotangent,
                                    Gradient&& weight_gradient, Gradient&& bias_gradient) {
-  weight_gradient.array() += cotangent.array() * (token.array() - moments.mean) * moments.inverse_deviation;
+  weight_gradient.array() += cotangent.array() * (token.array() - statistics.mean) * statistics.inverse_deviation;
   bias_gradient += cotangent;
 }
 
@@ -77,9 +72,9 @@ auto layer_norm_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::
       cotangent, WeightPlain::Zero(weight.rows(), weight.cols()), WeightPlain::Zero(weight.rows(), weight.cols())};
   const auto& z = evaluated(tokens);
   for (Index j = 0; j < z.cols(); ++j) {
-    const auto moments = detail::token_moments(z.col(j), options.epsilon);
-    detail::add_layer_norm_weight_adjoint(z.col(j), moments, gradient.tokens.col(j), gradient.weight, gradient.bias);
-    detail::layer_norm_adjoint_column(z.col(j), moments, weight, gradient.tokens.col(j), gradient.tokens.col(j));
+    const auto statistics = detail::token_statistics(z.col(j), options.epsilon);
+    detail::add_layer_norm_weight_adjoint(z.col(j), statistics, gradient.tokens.col(j), gradient.weight, gradient.bias);
+    detail::layer_norm_adjoint_column(z.col(j), statistics, weight, gradient.tokens.col(j), gradient.tokens.col(j));
   }
   return gradient;
 }

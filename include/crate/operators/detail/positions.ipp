@@ -82,15 +82,15 @@ Matrix<S> interpolate_positions(const Matrix<S>& table, Index rows, Index column
 }
 
 template <Scalar S>
-Matrix<S> interpolate_positions_adjoint(const Matrix<S>& by_stretched, Index rows, Index columns, Index new_rows,
+Matrix<S> interpolate_positions_adjoint(const Matrix<S>& stretched_cotangent, Index rows, Index columns, Index new_rows,
                                         Index new_columns) {
   detail::check_stretch(rows, columns, new_rows, new_columns);
-  check_size("positions: columns of the cotangent", by_stretched.cols(), 1 + new_rows * new_columns);
-  if (rows == new_rows && columns == new_columns) return by_stretched;
-  Matrix<S> by_table = Matrix<S>::Zero(by_stretched.rows(), 1 + rows * columns);
-  by_table.col(0) = by_stretched.col(0);
+  check_size("positions: columns of the cotangent", stretched_cotangent.cols(), 1 + new_rows * new_columns);
+  if (rows == new_rows && columns == new_columns) return stretched_cotangent;
+  Matrix<S> by_table = Matrix<S>::Zero(stretched_cotangent.rows(), 1 + rows * columns);
+  by_table.col(0) = stretched_cotangent.col(0);
   detail::for_each_tap(rows, columns, new_rows, new_columns, [&](Index patch, Index new_patch, double weight) {
-    by_table.col(1 + patch) += static_cast<S>(weight) * by_stretched.col(1 + new_patch);
+    by_table.col(1 + patch) += static_cast<S>(weight) * stretched_cotangent.col(1 + new_patch);
   });
   return by_table;
 }

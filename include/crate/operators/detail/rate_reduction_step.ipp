@@ -106,20 +106,22 @@ void soft_partition_step(ConstTokens<S> z, ConstTokens<S> projected, Index heads
 }
 
 /// The part of one subset in the adjoint of soft_partition_step, X = Z diag(before), F = T(X):
-/// `term` becomes dL/dX diag(before), and `by_shares` the shares times dL by each of them.
+/// `term` becomes dL/dX diag(before), and `share_cotangents` the shares times dL by each of them.
 template <crate::Scalar S, class Shares>
 void subset_adjoint_into(ConstTokens<S> z, ConstTokens<S> cotangent, const Shares& own, const RateScale& scale,
-                         double step, Tokens<S> term, Eigen::Ref<Vector<S>> by_shares) {
+                         double step, Tokens<S> term, Eigen::Ref<Vector<S>> share_cotangents) {
   const SubsetWeights<S> weights(own);
   const Matrix<S> x = z * weights.before.asDiagonal();
   const Matrix<S> c = cotangent * (static_cast<S>(step) * weights.after).asDiagonal();
-  Matrix<S> f = x, by_x(x.rows(), x.cols());
+  Matrix<S> f = x, x_cotangent(x.rows(), x.cols());
   exact_in_place(f, scale);
-  exact_adjoint_into<S>(x, f, c, scale, by_x);
-  const Vector<S> by_before = x.cwiseProduct(by_x).colwise().sum(), by_after = c.cwiseProduct(f).colwise().sum();
-  const double by_count = weights.count > 0 ? static_cast<double>((by_after - by_before).sum()) / weights.count : 0;
-  by_shares = (by_before + by_after + static_cast<S>(by_count) * own.transpose()) / 2;
-  term = by_x * weights.before.asDiagonal();
+  exact_adjoint_into<S>(x, f, c, scale, x_cotangent);
+  const Vector<S> before_cotangent = x.cwiseProduct(x_cotangent).colwise().sum(),
+                  after_cotangent = c.cwiseProduct(f).colwise().sum();
+  const double count_cotangent =
+      weights.count > 0 ? static_cast<double>((after_cotangent - before_cotangent).sum()) / weights.count : 0;
+  share_cotangents = (before_cotangent + after_cotangent + static_cast<S>(count_cotangent) * own.transpose()) / 2;
+  term = x_cotangent * weights.before.asDiagonal();
 }
 
 /// The adjoint of soft_partition_step: dL/dZ, and dL/dU added to `bases_cotangent`.
@@ -131,22 +133,22 @@ void soft_partition_step_adjoint(ConstTokens<S> z, ConstTokens<S> projected, Con
   const Index p = projected.rows() / heads;
   Workspace::Frame frame(workspace);
   auto shares = frame.template matrix<S>(heads + 1, z.cols());
-  auto by_shares = frame.template matrix<S>(z.cols(), heads + 1);
+  auto share_cotangents = frame.template matrix<S>(z.cols(), heads + 1);
   auto projected_cotangent = frame.template matrix<S>(projected.rows(), projected.cols());
   subset_shares_into<S>(projected, heads, options.logit_scale, shares);
-  by_shares.setZero();  // of padding
+  share_cotangents.setZero();  // of padding
   const auto adjoint_of_subset = [&](Index subset, Index first, Index visible, Tokens<S> term, const RateScale& scale,
                                      double step) {
     subset_adjoint_into<S>(z.middleCols(first, visible), cotangent.middleCols(first, visible),
                            shares.row(subset).segment(first, visible), scale, step, term,
-                           by_shares.col(subset).segment(first, visible));
+                           share_cotangents.col(subset).segment(first, visible));
   };
   add_subset_terms<S>(cotangent, heads + 1, layout, options, z_cotangent, workspace, threads, adjoint_of_subset);
-  const Vector<S> total = by_shares.rightCols(heads).rowwise().sum();
+  const Vector<S> total = share_cotangents.rightCols(heads).rowwise().sum();
   for (Index k = 0; k < heads; ++k) {
-    const Vector<S> by_logit = by_shares.col(k + 1) - shares.row(k + 1).transpose().cwiseProduct(total);
+    const Vector<S> logit_cotangent = share_cotangents.col(k + 1) - shares.row(k + 1).transpose().cwiseProduct(total);
     projected_cotangent.middleRows(k * p, p) =
-        projected.middleRows(k * p, p) * (static_cast<S>(2 * options.logit_scale) * by_logit).asDiagonal();
+        projected.middleRows(k * p, p) * (static_cast<S>(2 * options.logit_scale) * logit_cotangent).asDiagonal();
   }
   multiply_add(1, bases, projected_cotangent, z_cotangent, threads);
   multiply_add(1, z, projected_cotangent.transpose(), bases_cotangent, threads);

@@ -136,6 +136,26 @@ inline OutputEntropies output_entropies(const std::vector<Matrix<double>>& distr
   return result;
 }
 
+namespace detail {
+
+/// Sum over images b of cos(t_g, s_v) over the global views g != v, where `directions` are those of the t_g. Writes
+/// factor times its gradient by s_v into `gradient`.
+template <Scalar S>
+double compare_view(const MatrixMap<S>& student, const std::vector<Matrix<double>>& directions, std::size_t v,
+                    double factor, Matrix<S>& gradient) {
+  gradient.resize(student.rows(), student.cols());
+  double sum = 0;
+  for (Index b = 0; b < student.cols(); ++b) {
+    const Vector<double> others = sum_of_others(directions, v, b), s = student.col(b).template cast<double>();
+    const double length = nonzero(s.norm()), cosines = others.dot(s) / length;
+    sum += cosines;
+    gradient.col(b) = (factor / length * (others - cosines / length * s)).template cast<S>();
+  }
+  return sum;
+}
+
+}  // namespace detail
+
 template <Scalar S>
 CodingRateViewLoss<S> coding_rate_distillation_loss(const ViewFeatures<S>& student, const ViewFeatures<S>& teacher,
                                                     const CodingRateDistillationOptions& options, Threads& threads) {
@@ -145,7 +165,7 @@ CodingRateViewLoss<S> coding_rate_distillation_loss(const ViewFeatures<S>& stude
   const double p = static_cast<double>(dim), m = static_cast<double>(images);
   const double gamma = (p + m) / (p * m), globals = static_cast<double>(teacher.size());
   const double pair = 1 / (detail::pairs_of_views(student.size(), teacher.size()) * m);
-  const double half = options.expansion_of == ExpansionOf::student ? 1 : 0.5;
+  const double share_of_student = options.expansion_of == ExpansionOf::student ? 1 : 0.5;
   const CodingRateOptions precision{.epsilon = std::sqrt(options.squared_epsilon)};
 
   std::vector<Matrix<double>> directions;  // of the teacher's features
@@ -156,21 +176,14 @@ CodingRateViewLoss<S> coding_rate_distillation_loss(const ViewFeatures<S>& stude
   std::vector<double> comparisons(student.size()), rates(teacher.size()), spreads(teacher.size());
   threads.for_each(static_cast<Index>(student.size()), [&](Index view, int) {
     const auto v = static_cast<std::size_t>(view);
-    result.by_student[v].resize(dim, images);
-    for (Index b = 0; b < images; ++b) {
-      const Vector<double> others = detail::sum_of_others(directions, v, b),
-                           s = student[v].col(b).template cast<double>();
-      const double length = detail::nonzero(s.norm()), cosines = others.dot(s) / length;
-      comparisons[v] += cosines;
-      result.by_student[v].col(b) =
-          (-options.comparison_weight * pair / length * (others - cosines / length * s)).template cast<S>();
-    }
+    comparisons[v] =
+        detail::compare_view(student[v], directions, v, -options.comparison_weight * pair, result.by_student[v]);
     if (v >= teacher.size()) return;
     Matrix<S> w = student[v];
     if (options.expansion_of == ExpansionOf::student_and_teacher) w = S(0.5) * (w + teacher[v]);
     rates[v] = coding_rate(w, precision);
     spreads[v] = expansion_spread(w, options.squared_epsilon);
-    result.by_student[v] -= static_cast<S>(half * gamma / globals) * coding_rate_gradient(w, precision);
+    result.by_student[v] -= static_cast<S>(share_of_student * gamma / globals) * coding_rate_gradient(w, precision);
   });
   for (const double sum : comparisons) result.comparison += pair * sum;
   for (const double rate : rates) result.expansion += gamma / globals * rate;

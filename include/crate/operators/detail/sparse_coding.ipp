@@ -81,7 +81,7 @@ DictionaryGradient<Plain<ZDerived>, Plain<DDerived>> sparse_code_adjoint(
     const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
     const Eigen::MatrixBase<CotangentDerived>& cotangent, const SparseCodeOptions& options) {
   using Codes = Plain<decltype(dictionary.transpose() * tokens)>;
-  using Tokens = Plain<ZDerived>;
+  using TokensPlain = Plain<ZDerived>;
   options.check();
   check_size("sparse code: rows of the dictionary", dictionary.rows(), tokens.rows());
   check_shape("sparse code: cotangent", cotangent, dictionary.cols(), tokens.cols());
@@ -89,17 +89,18 @@ DictionaryGradient<Plain<ZDerived>, Plain<DDerived>> sparse_code_adjoint(
   const auto& d = detail::viewable(dictionary);
   Threads alone;
   std::vector<Codes> codes{Codes(d.cols(), z.cols())};
-  std::vector<Tokens> residuals{Tokens(z.rows(), z.cols())};  // residuals[t] belongs to the step from codes[t - 1]
+  std::vector<TokensPlain> residuals{
+      TokensPlain(z.rows(), z.cols())};  // residuals[t] belongs to the step from codes[t - 1]
   detail::first_sparse_code_into(z, d, options, codes.front(), alone);
   for (Index t = 1; t < options.steps; ++t) {
     codes.emplace_back(d.cols(), z.cols());
     residuals.emplace_back(z.rows(), z.cols());
     detail::improve_sparse_code(z, d, options, codes[codes.size() - 2], residuals.back(), codes.back(), alone);
   }
-  DictionaryGradient<Tokens, Plain<DDerived>> gradient{Tokens::Zero(z.rows(), z.cols()),
-                                                       Plain<DDerived>::Zero(d.rows(), d.cols())};
+  DictionaryGradient<TokensPlain, Plain<DDerived>> gradient{TokensPlain::Zero(z.rows(), z.cols()),
+                                                            Plain<DDerived>::Zero(d.rows(), d.cols())};
   Codes code_cotangent(d.cols(), z.cols());
-  Tokens expanded(z.rows(), z.cols());
+  TokensPlain expanded(z.rows(), z.cols());
   detail::threshold_adjoint(detail::viewable(cotangent), codes.back(), code_cotangent);
   for (std::size_t t = codes.size() - 1; t > 0; --t)
     detail::improve_sparse_code_adjoint(d, options, residuals[t], codes[t - 1], code_cotangent, expanded,

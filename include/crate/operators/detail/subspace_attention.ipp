@@ -14,20 +14,28 @@ template <class A, class B>
   return product;
 }
 
-/// The heads of H with these options, as kernels see them; the sets say which tokens are visible.
-template <class T>
-[[nodiscard]] auto attention_heads(Columns<T> h, Index heads, Index head_dim, const TokenLayout& layout,
-                                   const AttentionOptions& options) {
-  using S = std::remove_const_t<T>;
-  const Columns<const S> all{h.first, h.stride};
-  return AttentionHeads<S>{.queries = all,
-                           .keys = all,
-                           .values = all,
+/// Heads with these options, as kernels see them; the sets say which tokens are visible.
+template <crate::Scalar S>
+[[nodiscard]] AttentionHeads<S> attention_heads(Columns<const S> queries, Columns<const S> keys,
+                                                Columns<const S> values, Index heads, Index head_dim,
+                                                const TokenLayout& layout, const AttentionOptions& options) {
+  return AttentionHeads<S>{.queries = queries,
+                           .keys = keys,
+                           .values = values,
                            .count = heads,
                            .dim = head_dim,
                            .layout = layout,
                            .causal = options.mask == AttentionMask::causal,
                            .scale = static_cast<S>(options.logit_scale)};
+}
+
+/// The heads of H, which is queries, keys and values.
+template <class T>
+[[nodiscard]] auto attention_heads(Columns<T> h, Index heads, Index head_dim, const TokenLayout& layout,
+                                   const AttentionOptions& options) {
+  using S = std::remove_const_t<T>;
+  const Columns<const S> all{h.first, h.stride};
+  return attention_heads<S>(all, all, all, heads, head_dim, layout, options);
 }
 
 /// Those of the projected tokens H, (K p) x (total tokens).
