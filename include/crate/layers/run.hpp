@@ -43,8 +43,9 @@ struct Run {
   Observer<S> observer = {};       ///< sees every half-step
   bool shows_attention = false;    ///< whether the observer sees attention probabilities too, which cost N^2 K numbers
   DropoutStream dropout = {};      ///< which random numbers dropout draws, in recorded passes; others drop nothing
-  TokenCache<S>* cache =
-      nullptr;  ///< keys and values of earlier tokens (a key-value cache); see inference/generate.hpp
+
+  /// Keys and values of earlier tokens (a key-value cache), from which the pass continues; see inference/generate.hpp.
+  TokenCache<S>* cache = nullptr;
 
   /// Called during a chain's backward pass, once for each link, as soon as nothing more will be added to its gradient.
   GradientObserver on_complete = {};

@@ -141,7 +141,7 @@ namespace detail {
 /// Sum over images b of cos(t_g, s_v) over the global views g != v, where `directions` are those of the t_g. Writes
 /// factor times its gradient by s_v into `gradient`.
 template <Scalar S>
-double compare_view(const Matrix<S>& student, const std::vector<Matrix<double>>& directions, std::size_t v,
+double compare_view(const MatrixMap<S>& student, const std::vector<Matrix<double>>& directions, std::size_t v,
                     double factor, Matrix<S>& gradient) {
   gradient.resize(student.rows(), student.cols());
   double sum = 0;
