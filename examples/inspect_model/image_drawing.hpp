@@ -73,10 +73,10 @@ template <class Values>
   return static_cast<std::uint8_t>(std::lround(std::clamp((1 - share_of_b) * a + share_of_b * b, 0.0, 255.0)));
 }
 
-/// The image, darkened outside of the mask.
+/// The image, faded outside of the mask into a grey that sets off black as well as white.
 [[nodiscard]] inline Image masked(Image image, const crate::Mask& mask) {
   for_each_pixel(image, [&](Index y, Index x, std::uint8_t* pixel) {
-    for (int c = 0; c < 3 && !mask(y, x); ++c) pixel[c] = blend(pixel[c], 0, 0.8);
+    for (int c = 0; c < 3 && !mask(y, x); ++c) pixel[c] = blend(pixel[c], 128, 0.8);
   });
   return image;
 }

@@ -2,6 +2,7 @@
 #include "inspect_model/map_sections.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <iterator>
@@ -29,6 +30,12 @@ std::vector<Index> shown_heads(const crate::AttentionLayer& layer, const ShowOpt
 /// The token whose attention is shown: the class token, which comes first, or a patch.
 Index query_token(const crate::PatchGrid& grid, const ShowOptions& options) {
   return options.query ? 1 + options.query->first * grid.columns + options.query->second : 0;
+}
+
+/// With spaces at which no line ends.
+std::string unbroken(std::string text) {
+  for (std::size_t at = 0; (at = text.find(' ', at)) != std::string::npos;) text.replace(at, 1, "\u00a0");
+  return text;
 }
 
 /// The picture, with a frame around the patch whose attention is shown.
@@ -90,7 +97,7 @@ void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer&
                                                      shown.grid().rows, shown.grid().columns);
       const crate::Mask most = crate::at_image_resolution(crate::top_mass(map, options.mass), shown.grid());
       const std::string name = "head " + std::to_string(head);
-      maps.push_back({name + ", to " + percent(map.maxCoeff()),
+      maps.push_back({name + ", to " + unbroken(percent(map.maxCoeff())),
                       heated(shown.picture(image), crate::at_image_resolution(map, shown.grid()), map.maxCoeff())});
       kept.push_back(
           {name + overlaps.add(shown.images, image, "attention", name, most), masked(shown.picture(image), most)});

@@ -2,6 +2,8 @@
 // How inspect_model draws maps and masks over images.
 
 #include <cstddef>
+#include <cstdint>
+#include <map>
 #include <vector>
 
 #include "catch.hpp"
@@ -35,12 +37,15 @@ TEST_CASE("what a model takes becomes the picture that it was made of") {
   CHECK(pixel(constant, 0, 0) == std::vector<int>{0, 0, 0});
 }
 
-TEST_CASE("a mask darkens what is outside of it, and a map of zeros is of one colour") {
+TEST_CASE(
+    "a mask fades what is outside of it, so that black and white stand out, and a map of zeros is of one colour") {
   crate::Mask mask = crate::Mask::Constant(4, 6, false);
   mask(1, 2) = true;
-  const Image image = masked(blank_image(4, 6, 200), mask);
-  CHECK(pixel(image, 1, 2) == std::vector<int>{200, 200, 200});
-  CHECK(pixel(image, 2, 1) == std::vector<int>{40, 40, 40});
+  for (const auto& [value, faded] : std::map<std::uint8_t, int>{{0, 102}, {200, 142}, {255, 153}}) {
+    const Image image = masked(blank_image(4, 6, value), mask);
+    CHECK(pixel(image, 1, 2) == std::vector<int>(3, value));
+    CHECK(pixel(image, 2, 1) == std::vector<int>(3, faded));
+  }
   const Image cold = heated(blank_image(4, 6, 200), Matrix<double>::Zero(4, 6), 0);
   CHECK(pixel(cold, 0, 0) == pixel(cold, 3, 5));
   Matrix<double> map = Matrix<double>::Zero(4, 6);

@@ -7,24 +7,16 @@ namespace crate::detail::CRATE_TARGET {
 inline namespace CRATE_UNIT {
 
 /// M(i, j) -= sum over k of L(i, k) L(j, k), k from `from` to before `first`, for `columns` columns j from `first` on
-/// and `vectors` vectors of rows i from `row` on, the first `count` rows of each.
-template <int columns, int vectors, Scalar S>
-void subtract_products(Columns<S> m, Index from, Index first, Index row, auto count) {
+/// and a vector of rows i from `row` on.
+template <int columns, Scalar S>
+void subtract_products(Columns<S> m, Index from, Index first, Index row) {
   using V = Simd<S>;
-  constexpr Index lanes = lanes_of<V>;
-  Registers<Registers<V, vectors>, columns> sums = {};
-  for (Index k = from; k < first; ++k)
-    unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
-      const V rows = load_first<V>(m.at(row + v * lanes, k), count);
-      unrolled<columns>([&](auto j)
-                            __attribute__((always_inline)) { add_product(sums[j][v], rows, *m.at(first + j, k)); });
-    });
-  unrolled<vectors>([&](auto v) __attribute__((always_inline)) {
-    unrolled<columns>([&](auto j) __attribute__((always_inline)) {
-      S* const entries = m.at(row + v * lanes, first + j);
-      store_rounded(V(load_first<V>(entries, count) - sums[j][v]), entries, count);
-    });
-  });
+  Registers<V, columns> sums = {};
+  for (Index k = from; k < first; ++k) {
+    const V rows = load<V>(m.at(row, k));
+    unrolled<columns>([&](auto j) __attribute__((always_inline)) { add_product(sums[j], rows, *m.at(first + j, k)); });
+  }
+  for (int j = 0; j < columns; ++j) store(V(load<V>(m.at(row, first + j)) - sums[j]), m.at(row, first + j));
 }
 
 /// The factor of a block on the diagonal, number by number.
@@ -36,13 +28,13 @@ struct DiagonalFactor {
   /// Of I + M of the block that begins at `m`. False unless that is positive definite.
   [[nodiscard]] bool factorise(Columns<S> m, S* excess) {
     bool is_positive = true;
-    unrolled<columns>([&](auto i) __attribute__((always_inline)) {
-      unrolled<i>([&](auto j) __attribute__((always_inline)) { l[i][j] = rest(m, i, j) * inverse[j]; });
+    for (Index i = 0; i < columns; ++i) {
+      for (Index j = 0; j < i; ++j) l[i][j] = rest(m, i, j) * inverse[j];
       excess[i] = rest(m, i, i);
       is_positive = is_positive && excess[i] > -1;
       l[i][i] = std::sqrt(1 + excess[i]);
       inverse[i] = l[i][i] * (1 / (1 + excess[i]));
-    });
+    }
     return is_positive;
   }
 
@@ -50,19 +42,19 @@ struct DiagonalFactor {
   void solve(Columns<S> x, auto count) const {
     using V = Simd<S>;
     Registers<V, columns> solved;
-    unrolled<columns>([&](auto j) __attribute__((always_inline)) {
+    for (int j = 0; j < columns; ++j) {
       V sum = load_first<V>(x.at(0, j), count);
-      unrolled<j>([&](auto k) __attribute__((always_inline)) { sum -= solved[k] * l[j][k]; });
+      for (int k = 0; k < j; ++k) sum -= solved[k] * l[j][k];
       solved[j] = sum * inverse[j];
       store_rounded(solved[j], x.at(0, j), count);
-    });
+    }
   }
 
  private:
   /// M(i, j) less the products of the columns before.
-  [[gnu::always_inline]] S rest(Columns<S> m, auto i, auto j) const {
+  [[nodiscard]] S rest(Columns<S> m, Index i, Index j) const {
     S sum = *m.at(i, j);
-    unrolled<j>([&](auto k) __attribute__((always_inline)) { sum -= l[i][k] * l[j][k]; });
+    for (Index k = 0; k < j; ++k) sum -= l[i][k] * l[j][k];
     return sum;
   }
 };
@@ -73,10 +65,10 @@ template <int columns, Scalar S>
 [[nodiscard]] bool factor_next(Columns<S> m, Index size, Index from, Index first, S* excess) {
   constexpr std::integral_constant<Index, lanes_of<Simd<S>>> whole;
   Index end = size;
-  for (; end >= 2 * whole && end - whole > first; end -= 2 * whole)
-    subtract_products<columns, 2>(m, from, first, end - 2 * whole, whole);
-  for (; end >= whole && end > first; end -= whole) subtract_products<columns, 1>(m, from, first, end - whole, whole);
-  if (end > first) subtract_products<columns, 1>(m, from, first, 0, end);
+  for (; end >= whole && end > first; end -= whole) subtract_products<columns>(m, from, first, end - whole);
+  for (Index j = first; j < first + columns; ++j)  // the few rows that fill no vector
+    for (Index i = first; i < end; ++i)
+      for (Index k = from; k < first; ++k) *m.at(i, j) -= *m.at(i, k) * *m.at(j, k);
   DiagonalFactor<columns, S> diagonal{};
   if (!diagonal.factorise({m.at(first, first), m.stride}, excess + first)) return false;
   for (end = size; end >= whole && end > first; end -= whole)
