@@ -11,17 +11,15 @@
 namespace {
 
 using crate::Index;
-using Matrix = crate::Matrix<double>;
-using Subspaces = crate::Subspaces<Matrix>;
 
 struct Mixture {
-  Subspaces subspaces;
-  Matrix tokens;
+  crate::Subspaces<Eigen::MatrixXd> subspaces;
+  Eigen::MatrixXd tokens;
 };
 
 Mixture draw_mixture(crate::Random& random, Index dim, Index subspaces, Index subspace_dim, Index tokens,
                      double noise) {
-  Mixture mixture{Subspaces(Matrix(dim, subspaces * subspace_dim), subspaces),
+  Mixture mixture{crate::Subspaces<Eigen::MatrixXd>(Eigen::MatrixXd(dim, subspaces * subspace_dim), subspaces),
                   noise * crate::test::draw_normal(random, dim, tokens)};
   for (Index k = 0; k < subspaces; ++k)
     mixture.subspaces.basis(k) = crate::test::draw_orthonormal(random, dim, subspace_dim);
@@ -30,7 +28,7 @@ Mixture draw_mixture(crate::Random& random, Index dim, Index subspaces, Index su
   return mixture;
 }
 
-double worst_angle(const Subspaces& truth, const Subspaces& found) {
+double worst_angle(const crate::Subspaces<Eigen::MatrixXd>& truth, const crate::Subspaces<Eigen::MatrixXd>& found) {
   double worst = 0;
   for (Index k = 0; k < truth.heads(); ++k) {
     double nearest = 90;
@@ -46,7 +44,7 @@ double worst_angle(const Subspaces& truth, const Subspaces& found) {
 TEST_CASE("the principal angle of lines is the angle between them, however small") {
   for (const double degrees : {0.0, 1e-6, 30.0, 90.0}) {
     const double radians = degrees * std::acos(-1.0) / 180;
-    const Matrix u = Eigen::Vector3d::UnitX(), v = Eigen::Vector3d(std::cos(radians), std::sin(radians), 0);
+    const Eigen::MatrixXd u = Eigen::Vector3d::UnitX(), v = Eigen::Vector3d(std::cos(radians), std::sin(radians), 0);
     // The sine of the angle is exact to a few units in the last place of cos and sin; asin at 1 loses half the digits.
     REQUIRE(crate::largest_principal_angle(u, v) == Approx(degrees).margin(degrees == 90 ? 1e-5 : 1e-13));
   }
@@ -75,7 +73,8 @@ TEST_CASE("a search on part of the tokens finds the subspaces of all, in float a
   const Mixture mixture = draw_mixture(random, 32, 4, 3, 2000, 0.1);
   const crate::Matrix<float> tokens = mixture.tokens.cast<float>();
   const auto found = crate::estimate_subspaces(tokens, {.subspaces = 4, .dim = 3, .search_tokens = 300});
-  REQUIRE(worst_angle(mixture.subspaces, Subspaces(found.subspaces.bases().cast<double>(), 4)) < 6);
+  REQUIRE(worst_angle(mixture.subspaces, crate::Subspaces<Eigen::MatrixXd>(found.subspaces.bases().cast<double>(), 4)) <
+          6);
 }
 
 TEST_CASE(
@@ -85,8 +84,8 @@ TEST_CASE(
   const auto found = crate::estimate_subspaces(mixture.tokens, {.subspaces = 3, .dim = 2, .restarts = 4});
   double outside = 0;
   for (Index k = 0; k < 3; ++k) {
-    const Matrix basis = found.subspaces.basis(k);
-    REQUIRE((basis.transpose() * basis - Matrix::Identity(2, 2)).norm() < 1e-13);
+    const Eigen::MatrixXd basis = found.subspaces.basis(k);
+    REQUIRE((basis.transpose() * basis - Eigen::MatrixXd::Identity(2, 2)).norm() < 1e-13);
   }
   for (Index i = 0; i < mixture.tokens.cols(); ++i) {
     const auto token = mixture.tokens.col(i);
@@ -109,20 +108,20 @@ TEST_CASE("equal seeds give equal subspaces on any number of threads") {
 }
 
 TEST_CASE("subspace estimation refuses what it cannot do") {
-  const Matrix tokens = Matrix::Random(5, 40);
+  const Eigen::MatrixXd tokens = Eigen::MatrixXd::Random(5, 40);
   REQUIRE_THROWS_AS(crate::estimate_subspaces(tokens, {.subspaces = 0}), crate::OptionError);
   REQUIRE_THROWS_AS(crate::estimate_subspaces(tokens, {.dim = 0}), crate::OptionError);
   REQUIRE_THROWS_AS(crate::estimate_subspaces(tokens, {.restarts = 0}), crate::OptionError);
   REQUIRE_THROWS_AS(crate::estimate_subspaces(tokens, {.subspaces = 2, .dim = 6}), crate::ShapeError);
   REQUIRE_THROWS_AS(crate::estimate_subspaces(tokens, {.subspaces = 21, .dim = 2}), crate::ShapeError);
-  REQUIRE_THROWS_AS(crate::estimate_subspaces(Matrix::Zero(5, 40), {}), crate::OptionError);
-  Matrix broken = tokens;
+  REQUIRE_THROWS_AS(crate::estimate_subspaces(Eigen::MatrixXd::Zero(5, 40), {}), crate::OptionError);
+  Eigen::MatrixXd broken = tokens;
   broken(2, 3) = std::numeric_limits<double>::quiet_NaN();
   REQUIRE_THROWS_AS(crate::estimate_subspaces(broken, {.subspaces = 2, .dim = 2}), crate::PrecisionError);
 }
 
 TEST_CASE("subspaces of more dimensions than the tokens span, and equal tokens, do no harm") {
-  const Matrix equal = Matrix::Ones(6, 30);
+  const Eigen::MatrixXd equal = Eigen::MatrixXd::Ones(6, 30);
   const auto found = crate::estimate_subspaces(equal, {.subspaces = 3, .dim = 2});
   REQUIRE(found.subspaces.bases().allFinite());
   REQUIRE(found.residual < 1e-12);
@@ -139,11 +138,11 @@ TEST_CASE("subspaces, and what they hold, do not depend on the scale of the toke
     REQUIRE(scaled.subspaces.bases() == found.subspaces.bases());
     REQUIRE(scaled.residual == found.residual);
   }
-  const auto narrow = crate::estimate_subspaces(Matrix(1e-30 * mixture.tokens).cast<float>(), options);
+  const auto narrow = crate::estimate_subspaces(Eigen::MatrixXd(1e-30 * mixture.tokens).cast<float>(), options);
   REQUIRE(std::abs(narrow.residual - found.residual) < 1e-5);
 }
 
 TEST_CASE("numbers of subspaces and dimensions whose product overflows are refused") {
-  REQUIRE_THROWS_AS(crate::estimate_subspaces(Matrix::Ones(4, 40), {.subspaces = Index{1} << 62, .dim = 4}),
+  REQUIRE_THROWS_AS(crate::estimate_subspaces(Eigen::MatrixXd::Ones(4, 40), {.subspaces = Index{1} << 62, .dim = 4}),
                     crate::ShapeError);
 }

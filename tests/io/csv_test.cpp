@@ -18,7 +18,7 @@ using crate::test::message_of;
 using crate::test::TemporaryFolder;
 using crate::test::write_content;
 
-std::string refusal(const std::string& text) {
+std::string csv_refusal(const std::string& text) {
   return message_of<FileError>([&] { static_cast<void>(parse_csv(text, "x")); });
 }
 
@@ -43,29 +43,30 @@ TEST_CASE("one number is a token of one coordinate") {
 TEST_CASE("what is no finite number is named with its line and field") {
   const std::string labels = "; if the column holds labels, name it as labels, or choose the columns that hold numbers";
   const std::string missing = ": a missing value; fill it in, or leave the line or the column out";
-  CHECK(refusal("1,2\n3,x\n") == "file 'x': line 2, field 2: expected a finite number, found 'x'" + labels);
-  CHECK(refusal("a,b\n\n1,2\n3,\n") == "file 'x': line 4, field 2 ('b'): expected a finite number, found ''" + missing);
-  CHECK(refusal("a,1\n") == "file 'x': line 1, field 1: expected a finite number, found 'a'" + labels);
-  CHECK(refusal("1,,2\n") == "file 'x': line 1, field 2: expected a finite number, found ''" + missing);
+  CHECK(csv_refusal("1,2\n3,x\n") == "file 'x': line 2, field 2: expected a finite number, found 'x'" + labels);
+  CHECK(csv_refusal("a,b\n\n1,2\n3,\n") ==
+        "file 'x': line 4, field 2 ('b'): expected a finite number, found ''" + missing);
+  CHECK(csv_refusal("a,1\n") == "file 'x': line 1, field 1: expected a finite number, found 'a'" + labels);
+  CHECK(csv_refusal("1,,2\n") == "file 'x': line 1, field 2: expected a finite number, found ''" + missing);
   for (const std::string field : {"nan", "inf", "-inf", "1e999", "0x10", "1.5.2", "--1", "+-1", "1 2", "1e", "a\nb"}) {
     CAPTURE(field);
-    CHECK_THAT(refusal("1,2\n" + field + ",3\n"), ContainsSubstring("line 2"));
+    CHECK_THAT(csv_refusal("1,2\n" + field + ",3\n"), ContainsSubstring("line 2"));
   }
-  CHECK_THAT(refusal("1e999,2\n"), ContainsSubstring("line 1, field 1"));
-  CHECK_THAT(refusal("nan,nan\n1,2\n"), ContainsSubstring("line 1, field 1"));
-  CHECK_THAT(refusal("1,5;2,5\n"), ContainsSubstring("field 1: expected a finite number, found '1,5'"));
+  CHECK_THAT(csv_refusal("1e999,2\n"), ContainsSubstring("line 1, field 1"));
+  CHECK_THAT(csv_refusal("nan,nan\n1,2\n"), ContainsSubstring("line 1, field 1"));
+  CHECK_THAT(csv_refusal("1,5;2,5\n"), ContainsSubstring("field 1: expected a finite number, found '1,5'"));
 }
 
 TEST_CASE("lines of different lengths are named") {
-  CHECK(refusal("1,2\n3,4\n5\n") == "file 'x': line 3: expected 2 numbers as in the lines before, found 1");
-  CHECK(refusal("1,2\n\n3,4,5\n") == "file 'x': line 3: expected 2 numbers as in the lines before, found 3");
+  CHECK(csv_refusal("1,2\n3,4\n5\n") == "file 'x': line 3: expected 2 numbers as in the lines before, found 1");
+  CHECK(csv_refusal("1,2\n\n3,4,5\n") == "file 'x': line 3: expected 2 numbers as in the lines before, found 3");
 }
 
 TEST_CASE("a file without numbers is refused") {
-  CHECK(refusal("") == "file 'x': expected lines of numbers, found none");
-  CHECK(refusal("\n \n") == "file 'x': expected lines of numbers, found none");
-  CHECK(refusal("a,b\n") == "file 'x': expected lines of numbers, found none");
-  CHECK_THAT(refusal("a,b\nc,d\n"), ContainsSubstring("line 2, field 1"));
+  CHECK(csv_refusal("") == "file 'x': expected lines of numbers, found none");
+  CHECK(csv_refusal("\n \n") == "file 'x': expected lines of numbers, found none");
+  CHECK(csv_refusal("a,b\n") == "file 'x': expected lines of numbers, found none");
+  CHECK_THAT(csv_refusal("a,b\nc,d\n"), ContainsSubstring("line 2, field 1"));
   const TemporaryFolder folder;
   CHECK_THAT(message_of<FileError>([&] { static_cast<void>(read_csv(folder.file("none.csv"))); }),
              ContainsSubstring("none.csv': cannot be opened: no such file"));
@@ -121,12 +122,12 @@ TEST_CASE("the other reading of names and row numbers is to be had") {
 }
 
 TEST_CASE("where names or row numbers may as well be numbers, nobody guesses") {
-  CHECK_THAT(refusal("t,a\n0,5\n1,6\n2,7\n"),
+  CHECK_THAT(csv_refusal("t,a\n0,5\n1,6\n2,7\n"),
              ContainsSubstring("column 1 ('t') counts the lines, 0, 1, ...: an index or a coordinate?"));
-  CHECK_THAT(refusal("1,5\n2,6\n3,7\n"),
+  CHECK_THAT(csv_refusal("1,5\n2,6\n3,7\n"),
              ContainsSubstring("column 1 counts the lines, 1, 2, ...: an index or a coordinate?"));
-  CHECK_THAT(refusal("0\n5\n6\n"), ContainsSubstring("line 1: it is the number of its column"));
-  CHECK_THAT(refusal(",a\n0.5,5\n"), ContainsSubstring("column 1 has no name"));
+  CHECK_THAT(csv_refusal("0\n5\n6\n"), ContainsSubstring("line 1: it is the number of its column"));
+  CHECK_THAT(csv_refusal(",a\n0.5,5\n"), ContainsSubstring("column 1 has no name"));
 }
 
 TEST_CASE("tokens that look like names or row numbers come back from the file they were written to") {
@@ -151,23 +152,23 @@ TEST_CASE("quoted numbers, other line ends, comments, an empty last field and se
 }
 
 TEST_CASE("what is refused is told its cause") {
-  CHECK_THAT(refusal("a;b\n1,5;2,5\n"), ContainsSubstring("found '1,5': a decimal comma"));
-  CHECK_THAT(refusal("a,b\n\"1,234.5\",2\n"), ContainsSubstring("thousands separators"));
-  CHECK_THAT(refusal("a;b\n1,234;2\n"), ContainsSubstring("a decimal comma or a thousands separator"));
-  CHECK_THAT(refusal("a,b\n12%,2\n"), ContainsSubstring("a unit"));
-  CHECK_THAT(refusal("a,b\n1.5 cm,2\n"), ContainsSubstring("a unit"));
-  CHECK_THAT(refusal("1,5\t2,5\n"), ContainsSubstring("found '5\?2': fields separated by tabs"));
+  CHECK_THAT(csv_refusal("a;b\n1,5;2,5\n"), ContainsSubstring("found '1,5': a decimal comma"));
+  CHECK_THAT(csv_refusal("a,b\n\"1,234.5\",2\n"), ContainsSubstring("thousands separators"));
+  CHECK_THAT(csv_refusal("a;b\n1,234;2\n"), ContainsSubstring("a decimal comma or a thousands separator"));
+  CHECK_THAT(csv_refusal("a,b\n12%,2\n"), ContainsSubstring("a unit"));
+  CHECK_THAT(csv_refusal("a,b\n1.5 cm,2\n"), ContainsSubstring("a unit"));
+  CHECK_THAT(csv_refusal("1,5\t2,5\n"), ContainsSubstring("found '5\?2': fields separated by tabs"));
   for (const std::string field : {"NA", "nan", "", "null", "?"})
-    CHECK_THAT(refusal("a,b\n1,2\n" + field + ",3\n"),
+    CHECK_THAT(csv_refusal("a,b\n1,2\n" + field + ",3\n"),
                ContainsSubstring("line 3, field 1 ('a')") && ContainsSubstring("a missing value"));
-  CHECK_THAT(refusal("a,b\ninf,3\n"), ContainsSubstring("infinite"));
-  CHECK_THAT(refusal("1,2\n\"3,4\n"), ContainsSubstring("line 2: a quote is opened and never closed"));
-  CHECK_THAT(refusal("1,2\n\"3\"x,4\n"), ContainsSubstring("line 2: expected ','"));
-  CHECK_THAT(refusal(std::string("\xFF\xFE") + std::string("1\0,\0", 4)), ContainsSubstring("found UTF-16"));
-  CHECK_THAT(refusal("PK\x03\x04..."), ContainsSubstring("zip archive"));
-  CHECK_THAT(refusal("a,b,c\n1,2\n"),
+  CHECK_THAT(csv_refusal("a,b\ninf,3\n"), ContainsSubstring("infinite"));
+  CHECK_THAT(csv_refusal("1,2\n\"3,4\n"), ContainsSubstring("line 2: a quote is opened and never closed"));
+  CHECK_THAT(csv_refusal("1,2\n\"3\"x,4\n"), ContainsSubstring("line 2: expected ','"));
+  CHECK_THAT(csv_refusal(std::string("\xFF\xFE") + std::string("1\0,\0", 4)), ContainsSubstring("found UTF-16"));
+  CHECK_THAT(csv_refusal("PK\x03\x04..."), ContainsSubstring("zip archive"));
+  CHECK_THAT(csv_refusal("a,b,c\n1,2\n"),
              ContainsSubstring("line 2: expected 3 fields as in the names of the columns, found 2"));
-  CHECK_THAT(refusal(std::string(300000, ',')), ContainsSubstring("expected at most 262144 columns"));
+  CHECK_THAT(csv_refusal(std::string(300000, ',')), ContainsSubstring("expected at most 262144 columns"));
 }
 
 TEST_CASE("labels and columns are chosen by name or number") {
@@ -203,15 +204,15 @@ TEST_CASE("nothing behind a closing quote is lost, and quoted fields are separat
     CAPTURE(text);
     CHECK(parse_csv(text) == expected);
   }
-  CHECK(refusal("\"1\"2\n\"3\"4\n") ==
+  CHECK(csv_refusal("\"1\"2\n\"3\"4\n") ==
         "file 'x': line 1: expected ' ' or the line's end after a closing quote, found '2'");
   for (const std::string text :
        {"\"1\":\"2\"\n\"3\":\"4\"", "\"1\"2", "1 \"2\"3\n", "\"1\"\"2\"|\"3\"4\n", "1,2\n\"3\" 4,5\n", "1\t\"2\"x\n"}) {
     CAPTURE(text);
-    CHECK_THAT(refusal(text), ContainsSubstring("after a closing quote"));
+    CHECK_THAT(csv_refusal(text), ContainsSubstring("after a closing quote"));
   }
   for (const std::string separator : {"\"", "1", "x", "Z", "-", ".", "#"})
-    CHECK_THAT(refusal("sep=" + separator + "\n1\n"), ContainsSubstring("expected a separator after sep="));
+    CHECK_THAT(csv_refusal("sep=" + separator + "\n1\n"), ContainsSubstring("expected a separator after sep="));
 }
 
 // "nan" and "NA" became classes, and the order by number had no place for NaN.
@@ -236,7 +237,7 @@ TEST_CASE("a line with # alone is a comment") {
 }
 
 TEST_CASE("a file that is no CSV is told what it is") {
-  const auto found = [](std::string_view text) { return refusal(std::string(text)); };
+  const auto found = [](std::string_view text) { return csv_refusal(std::string(text)); };
   using namespace std::string_view_literals;
   CHECK_THAT(found("\x1F\x8B\x08\x00\x00\x00\x00\x00"sv), ContainsSubstring("found a gzip file"));
   CHECK_THAT(found("\x1F\x8B\x08\x01"sv), ContainsSubstring("found a gzip file"));

@@ -104,7 +104,7 @@ int largest_difference(const Image& a, const Image& b) {
   return largest;
 }
 
-std::string refusal(const std::string& file) {
+std::string image_refusal(const std::string& file) {
   return message_of<FileError>([&] { static_cast<void>(parse_image(bytes_of(file), "x")); });
 }
 
@@ -174,9 +174,9 @@ TEST_CASE("the first bytes decide, whatever the file is called") {
   write_content(folder.file("b.jpg"), "GIF89a, not an image that is read here");
   CHECK_THAT(message_of<FileError>([&] { static_cast<void>(read_image(folder.file("b.jpg"))); }),
              EndsWith("b.jpg': expected a PNG or JPEG image, found a GIF picture"));
-  CHECK_THAT(refusal(""), ContainsSubstring("expected a PNG or JPEG image"));
-  CHECK_THAT(refusal("\x89PNG\r\n\x1A\n"), ContainsSubstring("expected a PNG image, found an error: "));
-  CHECK_THAT(refusal("\xFF\xD8\xFF"), ContainsSubstring("expected a JPEG image, found an error: "));
+  CHECK_THAT(image_refusal(""), ContainsSubstring("expected a PNG or JPEG image"));
+  CHECK_THAT(image_refusal("\x89PNG\r\n\x1A\n"), ContainsSubstring("expected a PNG image, found an error: "));
+  CHECK_THAT(image_refusal("\xFF\xD8\xFF"), ContainsSubstring("expected a JPEG image, found an error: "));
 }
 
 // "Found neither by its first bytes" was all that was said of them.
@@ -196,17 +196,17 @@ TEST_CASE("what is no picture, or one of another format, is called what it is, w
       {padded("\x01\x02"), "102 bytes that begin 01 02 00"},
       {"", "an empty file"}};
   for (const auto& [content, name] : files)
-    CHECK_THAT(refusal(content), ContainsSubstring("expected a PNG or JPEG image, found " + name));
+    CHECK_THAT(image_refusal(content), ContainsSubstring("expected a PNG or JPEG image, found " + name));
 }
 
 TEST_CASE("every truncation of an image file is an error") {
   const Image image = gradient(16, 16, 3);
   const std::string grey = png_file(16, 16, 8, PNG_COLOR_TYPE_GRAY, std::vector<std::uint8_t>(256, 3));
   for (const std::string& file : {grey, jpeg_file(image, JCS_RGB), jpeg_file(image, JCS_RGB, true)}) {
-    REQUIRE(refusal(file) == "threw nothing");
+    REQUIRE(image_refusal(file) == "threw nothing");
     for (std::size_t size = 0; size < file.size(); ++size) {
       CAPTURE(size, file.size());
-      CHECK_THAT(refusal(file.substr(0, size)), ContainsSubstring("file 'x': expected a"));
+      CHECK_THAT(image_refusal(file.substr(0, size)), ContainsSubstring("file 'x': expected a"));
     }
   }
 }
@@ -218,7 +218,7 @@ TEST_CASE("every flipped bit of an image file gives an error or an image") {
     for (std::size_t bit = 0; bit < 8 * std::min<std::size_t>(file.size(), 400); ++bit) {
       std::string flipped = file;
       flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
-      const std::string answer = refusal(flipped);
+      const std::string answer = image_refusal(flipped);
       CAPTURE(bit, answer);
       CHECK((answer == "threw nothing" || answer.substr(0, 10) == "file 'x': "));
     }
@@ -234,8 +234,8 @@ TEST_CASE("an image that claims more pixels than it can hold is refused before t
     put(16, width);
     put(20, height);
     const auto* const chunk = reinterpret_cast<const Bytef*>(file.data() + 12);
-    put(29, static_cast<std::uint32_t>(crc32(0, chunk, 17)));
-    return refusal(file);
+    put(29, static_cast<std::uint32_t>(::crc32(0, chunk, 17)));
+    return image_refusal(file);
   };
   CHECK(claim(1, 1) == "threw nothing");
   CHECK_THAT(claim(10'000, 10'000), ContainsSubstring("expected the pixels of 10000 x 10000, found a file of only"));
@@ -245,28 +245,28 @@ TEST_CASE("an image that claims more pixels than it can hold is refused before t
 }
 
 /// A number as PNG and JPEG files hold it.
-std::string big_endian(std::uint32_t value, std::size_t size) {
+std::string big_endian_number(std::uint32_t value, std::size_t size) {
   std::string bytes;
   for (std::size_t i = size; i-- > 0;) bytes += static_cast<char>(value >> (8 * i));
   return bytes;
 }
 
-std::string little_endian(std::uint32_t value, std::size_t size) {
-  std::string bytes = big_endian(value, size);
+std::string little_endian_number(std::uint32_t value, std::size_t size) {
+  std::string bytes = big_endian_number(value, size);
   std::reverse(bytes.begin(), bytes.end());
   return bytes;
 }
 
 std::string png_chunk(const std::string& name, const std::string& content) {
   const std::string named = name + content;
-  const auto checksum = crc32(0, reinterpret_cast<const Bytef*>(named.data()), static_cast<uInt>(named.size()));
-  return big_endian(static_cast<std::uint32_t>(content.size()), 4) + named +
-         big_endian(static_cast<std::uint32_t>(checksum), 4);
+  const auto checksum = ::crc32(0, reinterpret_cast<const Bytef*>(named.data()), static_cast<uInt>(named.size()));
+  return big_endian_number(static_cast<std::uint32_t>(content.size()), 4) + named +
+         big_endian_number(static_cast<std::uint32_t>(checksum), 4);
 }
 
 std::string jpeg_segment(std::uint8_t marker, const std::string& content) {
   return "\xFF" + std::string(1, static_cast<char>(marker)) +
-         big_endian(static_cast<std::uint32_t>(content.size()) + 2, 2) + content;
+         big_endian_number(static_cast<std::uint32_t>(content.size()) + 2, 2) + content;
 }
 
 /// The file with `addition` behind the first `at` bytes.
@@ -341,24 +341,26 @@ TEST_CASE("a JPEG that has lost a scan is refused") {
   REQUIRE(scans.size() == 10);
   std::string lost = progressive;
   lost.erase(scans[1], markers(progressive, '\xC4').at(3) - scans[1]);  // up to the tables of the next
-  CHECK_THAT(refusal(lost), ContainsSubstring("expected a JPEG image, found an error: 'Inconsistent progression"));
+  CHECK_THAT(image_refusal(lost),
+             ContainsSubstring("expected a JPEG image, found an error: 'Inconsistent progression"));
 
   const std::vector<jpeg_scan_info> one_by_one{{1, {0}, 0, 63, 0, 0}, {1, {1}, 0, 63, 0, 0}, {1, {2}, 0, 63, 0, 0}};
   std::string colours = jpeg_file(gradient(16, 24, 3), JCS_RGB, false, one_by_one);
-  REQUIRE(refusal(colours) == "threw nothing");
+  REQUIRE(image_refusal(colours) == "threw nothing");
   const std::size_t last = markers(colours, '\xDA').at(2);
-  CHECK_THAT(refusal(colours.erase(last, colours.size() - 2 - last)), ContainsSubstring("'a colour has no scan'"));
+  CHECK_THAT(image_refusal(colours.erase(last, colours.size() - 2 - last)),
+             ContainsSubstring("'a colour has no scan'"));
 }
 
 /// A block of EXIF data whose only entry is of this tag, type and count; `value` is laid out in four bytes.
 std::string exif(bool big, std::uint32_t tag, std::uint32_t type, std::uint32_t count, const std::string& value) {
-  const auto number = big ? &big_endian : &little_endian;
+  const auto number = big ? &big_endian_number : &little_endian_number;
   return (big ? "MM" : "II") + number(42, 2) + number(8, 4) + number(1, 2) + number(tag, 2) + number(type, 2) +
          number(count, 4) + value + number(0, 4);
 }
 
 std::string orientation_note(std::uint32_t orientation, bool big = true) {
-  const auto number = big ? &big_endian : &little_endian;
+  const auto number = big ? &big_endian_number : &little_endian_number;
   return exif(big, 0x0112, 3, 1, number(orientation, 2) + std::string(2, '\0'));
 }
 
@@ -411,7 +413,7 @@ TEST_CASE("the EXIF orientation is found behind other segments, in the first blo
   const std::string xmp = jpeg_segment(0xE1, "http://ns.adobe.com/xap/1.0/ and so on");
   CHECK(height(inserted(jpeg_with(stored, orientation_note(6)), after_jpeg_start, xmp + "\xFF\xFF")) == 16);
   CHECK(height(jpeg_with(jpeg_with(stored, orientation_note(6)), orientation_note(3))) == 8);
-  CHECK(height(jpeg_with(stored, exif(true, 0x0112, 4, 1, big_endian(6, 4)))) == 16);
+  CHECK(height(jpeg_with(stored, exif(true, 0x0112, 4, 1, big_endian_number(6, 4)))) == 16);
   CHECK(height(inserted(stored, stored.size(), jpeg_segment(0xE1, std::string("Exif\0\0", 6) + orientation_note(6)))) ==
         8);
 }
@@ -427,10 +429,11 @@ TEST_CASE("malformed EXIF data leave the picture as it is stored") {
   CHECK(left_alone(orientation_note(0)));
   CHECK(left_alone(orientation_note(9)));
   CHECK(left_alone(orientation_note(0x0600)));
-  CHECK(left_alone(exif(true, 0x0112, 2, 1, big_endian(6, 4))));                           // text
-  CHECK(left_alone(exif(true, 0x0112, 3, 2, big_endian(6, 2) + big_endian(6, 2))));        // two
-  CHECK(left_alone("MM" + big_endian(42, 2) + big_endian(0xFFFFFFFF, 4)));                 // directory far away
-  CHECK(left_alone("MM" + big_endian(42, 2) + big_endian(8, 4) + big_endian(0xFFFF, 2)));  // entries that are not there
+  CHECK(left_alone(exif(true, 0x0112, 2, 1, big_endian_number(6, 4))));                            // text
+  CHECK(left_alone(exif(true, 0x0112, 3, 2, big_endian_number(6, 2) + big_endian_number(6, 2))));  // two
+  CHECK(left_alone("MM" + big_endian_number(42, 2) + big_endian_number(0xFFFFFFFF, 4)));           // directory far away
+  CHECK(left_alone("MM" + big_endian_number(42, 2) + big_endian_number(8, 4) +
+                   big_endian_number(0xFFFF, 2)));  // entries that are not there
   CHECK(left_alone("XX" + orientation_note(6).substr(2)));
   const std::size_t end_of_value = 20;
   for (std::size_t size = 0; size < end_of_value; ++size) CHECK(left_alone(orientation_note(6).substr(0, size)));
@@ -465,7 +468,7 @@ std::string packed_zeros(int times) {
 
 double processor_seconds(const std::string& file) {
   const std::clock_t start = std::clock();
-  static_cast<void>(refusal(file));
+  static_cast<void>(image_refusal(file));
   return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
@@ -492,7 +495,8 @@ TEST_CASE("what is packed beside the pixels of a PNG, or behind the last of them
 /// A JPEG file in grey that claims this size; `frame` is its kind, and `scans` all from the first scan on.
 std::string claiming_jpeg(std::uint8_t frame, std::uint32_t height, std::uint32_t width, const std::string& scans) {
   return "\xFF\xD8" + jpeg_segment(0xDB, std::string(1, '\0') + std::string(64, '\1')) +
-         jpeg_segment(frame, "\x08" + big_endian(height, 2) + big_endian(width, 2) + std::string("\1\1\x11\0", 4)) +
+         jpeg_segment(frame, "\x08" + big_endian_number(height, 2) + big_endian_number(width, 2) +
+                                 std::string("\1\1\x11\0", 4)) +
          scans + "\xFF\xD9";
 }
 
@@ -513,14 +517,14 @@ TEST_CASE("a JPEG that claims more pixels than it can hold is refused before the
   constexpr std::uint8_t baseline = 0xC0, progressive = 0xC2, arithmetic = 0xC9;
   const std::string early = "the file ends early: expected the pixels of 10000 x 10000, found a file of only ";
   for (const std::uint8_t frame : {baseline, progressive, arithmetic})
-    CHECK_THAT(refusal(claiming_jpeg(frame, 10'000, 10'000, jpeg_scan(0, frame == progressive ? 0 : 63, 0))),
+    CHECK_THAT(image_refusal(claiming_jpeg(frame, 10'000, 10'000, jpeg_scan(0, frame == progressive ? 0 : 63, 0))),
                ContainsSubstring(early));
-  CHECK(refusal(claiming_jpeg(arithmetic, 16, 16, jpeg_scan(0, 63, 0))) == "threw nothing");
+  CHECK(image_refusal(claiming_jpeg(arithmetic, 16, 16, jpeg_scan(0, 63, 0))) == "threw nothing");
 
   const std::string padding = jpeg_segment(0xFE, std::string(60'000, '?'));  // large enough, but nothing for the pixels
   std::string scan = huffman_table(0x00, 0) + huffman_table(0x10, 0);
   for (int i = 0; i < 10; ++i) scan += padding;
-  CHECK_THAT(refusal(claiming_jpeg(baseline, 10'000, 10'000, scan + jpeg_scan(0, 63, 0))),
+  CHECK_THAT(image_refusal(claiming_jpeg(baseline, 10'000, 10'000, scan + jpeg_scan(0, 63, 0))),
              ContainsSubstring("premature end of data segment"));
 }
 
@@ -537,22 +541,22 @@ TEST_CASE("a JPEG with more scans over its pixels than its size accounts for is 
     }
     return claiming_jpeg(progressive, 4096, 4096, content);
   };
-  CHECK(refusal(file(10)) == "threw nothing");
-  CHECK_THAT(refusal(file(60)), ContainsSubstring("'more scans over its pixels than a file of this size needs'"));
+  CHECK(image_refusal(file(10)) == "threw nothing");
+  CHECK_THAT(image_refusal(file(60)), ContainsSubstring("'more scans over its pixels than a file of this size needs'"));
 }
 
 // 1 x 100,000,000 took 7 s and 1.3 GB, for a pointer to each row.
 TEST_CASE("a PNG with a side beyond a million, or huge and empty, is refused at once") {
   const auto png = [](std::uint32_t height, std::uint32_t width, char depth, char colours, const std::string& data) {
     const std::string kind{depth, colours, '\0', '\0', '\0'};
-    return "\x89PNG\r\n\x1A\n" + png_chunk("IHDR", big_endian(width, 4) + big_endian(height, 4) + kind) +
+    return "\x89PNG\r\n\x1A\n" + png_chunk("IHDR", big_endian_number(width, 4) + big_endian_number(height, 4) + kind) +
            png_chunk("IDAT", data) + png_chunk("IEND", "");
   };
-  CHECK_THAT(refusal(png(100'000'000, 1, 8, 2, std::string(400'000, '\0'))),
+  CHECK_THAT(image_refusal(png(100'000'000, 1, 8, 2, std::string(400'000, '\0'))),
              ContainsSubstring("expected sides of at most 1000000 pixels, found 100000000 x 1"));
-  CHECK_THAT(refusal(png(1, 100'000'000, 1, 0, std::string(400'000, '\0'))),
+  CHECK_THAT(image_refusal(png(1, 100'000'000, 1, 0, std::string(400'000, '\0'))),
              ContainsSubstring("expected sides of at most 1000000 pixels, found 1 x 100000000"));
-  CHECK_THAT(refusal(png(10'000, 10'000, 1, 0, packed_zeros(1))),
+  CHECK_THAT(image_refusal(png(10'000, 10'000, 1, 0, packed_zeros(1))),
              ContainsSubstring("expected a larger file for the pixels of 10000 x 10000, found "));
 }
 

@@ -16,6 +16,7 @@
 #include "crate/io/load_model.hpp"
 #include "crate/io/read_weights.hpp"
 #include "crate/io/save_model.hpp"
+#include "fixture_path.hpp"
 #include "temporary_folder.hpp"
 
 using namespace crate;
@@ -23,8 +24,6 @@ using namespace crate::test;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
-
-std::string fixture_path(const std::string& name) { return std::string(CRATE_TEST_FIXTURES) + "/" + name; }
 
 std::vector<Index> indices_in(const TensorTable& file, const std::string& name) {
   const auto numbers = integers_from(file.at(name));
@@ -106,7 +105,7 @@ namespace {
 
 /// With every parameter away from its start, so that each matters.
 template <class Model>
-Model random_model(const typename Model::Options& options) {
+Model model_of_normal_numbers(const typename Model::Options& options) {
   Model model(options);
   Random random(3);
   for_each_parameter(
@@ -174,27 +173,28 @@ TEST_CASE("every language model comes back from its file") {
   square.final_norm = false;
   square.block.step = 0.3;
   square.token_dropout = 0.25;
-  const TensorTable file = check_saved(random_model<Square>(square));
+  const TensorTable file = check_saved(model_of_normal_numbers<Square>(square));
   CHECK(file.at("transformer.wte.weight").shape == std::vector<Index>{7, 6});
   CHECK(file.at("transformer.wpe.weight").shape == std::vector<Index>{6, 6});
   CHECK(file.at("lm_head.weight").shape == std::vector<Index>{7, 6});
   CHECK(file.find("transformer.ln_f.weight") == nullptr);
   CHECK(*file.find_metadata("crate.tokens.dropout") == "0.25");
   square.final_norm = true;
-  check_saved(random_model<Square>(square));
+  check_saved(model_of_normal_numbers<Square>(square));
 
   using Overcomplete = OvercompleteLanguageModel<float>;
   auto overcomplete = small_language_options<Overcomplete>();
-  const TensorTable wide = check_saved(random_model<Overcomplete>(overcomplete));
+  const TensorTable wide = check_saved(model_of_normal_numbers<Overcomplete>(overcomplete));
   CHECK(wide.at("transformer.h.1.ista.weight").shape == std::vector<Index>{24, 6});
   overcomplete.block.atoms = 6;  // as many as a square one has, which the metadata tells apart
-  check_saved(random_model<Overcomplete>(overcomplete));
-  check_saved(random_model<CrateAlphaLanguageModel<float>>(small_language_options<CrateAlphaLanguageModel<float>>()));
+  check_saved(model_of_normal_numbers<Overcomplete>(overcomplete));
+  check_saved(model_of_normal_numbers<CrateAlphaLanguageModel<float>>(
+      small_language_options<CrateAlphaLanguageModel<float>>()));
 
   using Gpt2 = TransformerLanguageModel<double>;
   auto gpt2 = small_language_options<Gpt2>();
   gpt2.block.gelu = GeluForm::tanh;
-  const TensorTable published = check_saved(random_model<Gpt2>(gpt2));
+  const TensorTable published = check_saved(model_of_normal_numbers<Gpt2>(gpt2));
   CHECK(*published.find_metadata("crate.gelu") == "tanh");
 }
 
@@ -202,22 +202,22 @@ TEST_CASE("every masked language model and classifier of sentences comes back fr
   using Crate = CrateMaskedLanguageModel<double>;
   auto options = small_text_options<Crate>();
   options.text.block.output_bias = false;
-  const TensorTable tied = check_saved(random_model<Crate>(options));
+  const TensorTable tied = check_saved(model_of_normal_numbers<Crate>(options));
   CHECK(tied.find("crate.encoder.layer.0.attention.output.dense.bias") == nullptr);
   CHECK(tied.at("lm_head.decoder.weight").shape == std::vector<Index>{7, 6});
   CHECK(tied.at("lm_head.decoder.bias").shape == tied.at("lm_head.bias").shape);
   options.tied = false;
   options.text.first_position = 0;
-  check_saved(random_model<Crate>(options));
+  check_saved(model_of_normal_numbers<Crate>(options));
   using Transformer = TransformerMaskedLanguageModel<float>;
-  check_saved(random_model<Transformer>(small_text_options<Transformer>()));
+  check_saved(model_of_normal_numbers<Transformer>(small_text_options<Transformer>()));
   using Sentences = CrateSentenceClassifier<float>;
-  auto sentences = random_model<Sentences>(small_text_options<Sentences>());
+  auto sentences = model_of_normal_numbers<Sentences>(small_text_options<Sentences>());
   sentences.about.class_names = {"bad", "good"};
   const TensorTable named = check_saved(sentences);
   CHECK(*named.find_metadata("crate.class_names.0") == R"(["bad","good"])");
-  check_saved(
-      random_model<TransformerSentenceClassifier<double>>(small_text_options<TransformerSentenceClassifier<double>>()));
+  check_saved(model_of_normal_numbers<TransformerSentenceClassifier<double>>(
+      small_text_options<TransformerSentenceClassifier<double>>()));
 }
 
 TEST_CASE("a nanoGPT checkpoint tells its heads, and its masks and optimiser are left out") {
@@ -240,7 +240,7 @@ TEST_CASE("GPT-2 in the layout of Hugging Face is turned, named and given its GE
   auto options = small_language_options<TransformerLanguageModel<float>>();
   options.block.gelu = GeluForm::tanh;
   options.block.norm_epsilon = 1e-5;
-  const auto model = random_model<TransformerLanguageModel<float>>(options);
+  const auto model = model_of_normal_numbers<TransformerLanguageModel<float>>(options);
   save_model(path, model);
   const TensorTable nano = read_tensors(path);
   for (const bool has_prefix : {false, true}) {
@@ -270,7 +270,7 @@ template <class Model>
 void check_without_biases(typename Model::Options options) {
   const TemporaryFolder folder;
   const auto path = folder.file("model.safetensors");
-  auto model = random_model<Model>(options);
+  auto model = model_of_normal_numbers<Model>(options);
   for_each_parameter(
       [](std::string_view name, ParameterKind, auto& parameter) {
         if (name.ends_with("bias")) parameter.setZero();
@@ -309,8 +309,8 @@ TEST_CASE("language models that were trained without biases load as if these wer
 TEST_CASE("a text encoder with too few positions is an error that names the file") {
   const TemporaryFolder folder;
   const auto path = folder.file("bert.safetensors");
-  save_model(path,
-             random_model<CrateMaskedLanguageModel<float>>(small_text_options<CrateMaskedLanguageModel<float>>()));
+  save_model(path, model_of_normal_numbers<CrateMaskedLanguageModel<float>>(
+                       small_text_options<CrateMaskedLanguageModel<float>>()));
   const TensorTable file = read_tensors(path);
   const std::vector<float> numbers(12, 0.5F);
   const TensorTable few = with_tensors(file, [&](const Tensor& tensor) -> std::optional<Tensor> {
@@ -324,7 +324,8 @@ TEST_CASE("a text encoder with too few positions is an error that names the file
 TEST_CASE("a head that is not the embedding, and tables that do not fit, are errors that say so") {
   const TemporaryFolder folder;
   const auto path = folder.file("gpt.safetensors");
-  save_model(path, random_model<CrateLanguageModel<float>>(small_language_options<CrateLanguageModel<float>>()));
+  save_model(path,
+             model_of_normal_numbers<CrateLanguageModel<float>>(small_language_options<CrateLanguageModel<float>>()));
   const TensorTable file = read_tensors(path);
   const std::vector<float> others(8 * 6, 0.5F);
   const auto with_other = [&](const std::string& name, Index rows) {

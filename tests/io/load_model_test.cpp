@@ -11,6 +11,7 @@
 #include "crate/io/load_model.hpp"
 #include "crate/io/read_weights.hpp"
 #include "crate/io/save_model.hpp"
+#include "fixture_path.hpp"
 #include "temporary_folder.hpp"
 
 using namespace crate;
@@ -18,10 +19,6 @@ using namespace crate::test;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
-
-std::string fixture_path(const std::string& name) { return std::string(CRATE_TEST_FIXTURES) + "/" + name; }
-
-const std::string weights_file = fixture_path("classifier_weights.safetensors");
 
 template <class Model>
 Matrix<float> some_images(const Model& model) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -23,6 +24,12 @@ template <class Number>
 template <class... Numbers>
 [[nodiscard]] std::string floats(Numbers... numbers) {
   return (little_endian(static_cast<float>(numbers)) + ...);
+}
+
+[[nodiscard]] inline std::string repeated(const std::string& content, std::size_t times) {
+  std::string result;
+  for (std::size_t i = 0; i < times; ++i) result += content;
+  return result;
 }
 
 // Values of pickles.

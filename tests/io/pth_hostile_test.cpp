@@ -7,6 +7,7 @@
 #include "comparison.hpp"
 #include "crate/io/families/find_weights.hpp"
 #include "crate/io/formats/pth.hpp"
+#include "io/fixture_path.hpp"
 #include "io/heap.hpp"
 #include "io/pth_content.hpp"
 #include "io/temporary_folder.hpp"
@@ -19,10 +20,8 @@ using Catch::Matchers::ContainsSubstring;
 
 constexpr std::int64_t huge = std::int64_t{1} << 62U;
 
-std::string fixture(const std::string& name) { return std::string(CRATE_TEST_FIXTURES) + "/" + name; }
-
 /// Why the reader refuses the file; otherwise "threw nothing".
-std::string refusal(const std::string& file) {
+std::string pth_refusal(const std::string& file) {
   return message_of<FileError>([&] {
     const TensorTable table = parse_pth(bytes_of(file), "x");
     for (const Tensor& tensor : table.tensors()) static_cast<void>(crate::detail::element_count(tensor));
@@ -30,52 +29,47 @@ std::string refusal(const std::string& file) {
 }
 
 /// Why a file with this pickled value and one storage of two floats is refused.
-std::string refusal_of(const std::string& value) { return refusal(pth_of(value, {floats(1, 2)})); }
-
-std::string repeated(const std::string& text, std::size_t times) {
-  std::string result;
-  for (std::size_t i = 0; i < times; ++i) result += text;
-  return result;
-}
+std::string refusal_of(const std::string& value) { return pth_refusal(pth_of(value, {floats(1, 2)})); }
 
 const std::string good = dict(text("a") + vector_tensor("0", 2));
 
 TEST_CASE("what is no PyTorch file is refused") {
-  CHECK_THAT(refusal(""), ContainsSubstring("file 'x': expected a PyTorch file, found an empty file"));
-  CHECK(refusal("PK") == "file 'x': expected a PyTorch file, found a text that begins 'PK'");
-  CHECK_THAT(refusal("PK\x03\x04"), ContainsSubstring("expected at least 22 bytes"));
-  CHECK_THAT(refusal(pickled(good)), ContainsSubstring("found a Python pickle that torch.save did not write"));
-  CHECK_THAT(refusal(zip_of({{"x/a.txt", "1"}})),
+  CHECK_THAT(pth_refusal(""), ContainsSubstring("file 'x': expected a PyTorch file, found an empty file"));
+  CHECK(pth_refusal("PK") == "file 'x': expected a PyTorch file, found a text that begins 'PK'");
+  CHECK_THAT(pth_refusal("PK\x03\x04"), ContainsSubstring("expected at least 22 bytes"));
+  CHECK_THAT(pth_refusal(pickled(good)), ContainsSubstring("found a Python pickle that torch.save did not write"));
+  CHECK_THAT(pth_refusal(zip_of({{"x/a.txt", "1"}})),
              ContainsSubstring("with a member data.pkl, found one with 'x/a.txt'"));
-  CHECK_THAT(refusal(zip_of({{"array.npy", "1"}})), ContainsSubstring("found arrays of numpy (.npz)"));
-  CHECK_THAT(refusal(zip_of({{"config.json", "1"}, {"model.weights.h5", "1"}})), ContainsSubstring("Keras"));
-  CHECK_THAT(refusal(zip_of({{"readme", "1"}, {"a/model.pth", "1"}})), ContainsSubstring("*.pth in it: unpack it"));
+  CHECK_THAT(pth_refusal(zip_of({{"array.npy", "1"}})), ContainsSubstring("found arrays of numpy (.npz)"));
+  CHECK_THAT(pth_refusal(zip_of({{"config.json", "1"}, {"model.weights.h5", "1"}})), ContainsSubstring("Keras"));
+  CHECK_THAT(pth_refusal(zip_of({{"readme", "1"}, {"a/model.pth", "1"}})), ContainsSubstring("*.pth in it: unpack it"));
   CHECK_THAT(message_of<FileError>([] { static_cast<void>(read_pth("/nowhere/a.pth")); }),
              ContainsSubstring("no such file"));
 }
 
 TEST_CASE("archives that mean something else are refused by name") {
   const std::string pickle = pickled("}");
-  CHECK_THAT(refusal(zip_of({{"x/data.pkl", pickle}, {"x/constants.pkl", ""}})), ContainsSubstring("TorchScript"));
-  CHECK_THAT(refusal(zip_of({{"x/data.pkl", pickle}, {"x/byteorder", "big"}})),
+  CHECK_THAT(pth_refusal(zip_of({{"x/data.pkl", pickle}, {"x/constants.pkl", ""}})), ContainsSubstring("TorchScript"));
+  CHECK_THAT(pth_refusal(zip_of({{"x/data.pkl", pickle}, {"x/byteorder", "big"}})),
              ContainsSubstring("'little', found 'big'"));
-  CHECK(refusal(zip_of({{"x/data.pkl", pickle}, {"x/byteorder", "little"}, {"x/version", "3\n"}})) == "threw nothing");
+  CHECK(pth_refusal(zip_of({{"x/data.pkl", pickle}, {"x/byteorder", "little"}, {"x/version", "3\n"}})) ==
+        "threw nothing");
   CHECK_THAT(
-      refusal(zip_of({{"x/data.pkl", pickle, 8}})),
+      pth_refusal(zip_of({{"x/data.pkl", pickle, 8}})),
       ContainsSubstring("'x/data.pkl': expected a stored member as PyTorch writes, found it compressed (method 8)"));
-  CHECK_THAT(refusal(zip_of({{"x/data.pkl", pickle}, {"y/data.pkl", pickle}})),
+  CHECK_THAT(pth_refusal(zip_of({{"x/data.pkl", pickle}, {"y/data.pkl", pickle}})),
              ContainsSubstring("expected one member data.pkl"));
-  CHECK_THAT(refusal(zip_of({{"x/data.pkl", pickle}, {"x/a", ""}, {"x/a", ""}})),
+  CHECK_THAT(pth_refusal(zip_of({{"x/data.pkl", pickle}, {"x/a", ""}, {"x/a", ""}})),
              ContainsSubstring("expected one member 'x/a', found two"));
   for (const std::string name : {"../x", "x/../../y", "..", "/x", "x\\y", ""}) {
     CAPTURE(name);
-    CHECK_THAT(refusal(zip_of({{"x/data.pkl", pickle}, {name, ""}})),
+    CHECK_THAT(pth_refusal(zip_of({{"x/data.pkl", pickle}, {name, ""}})),
                ContainsSubstring("expected members with plain names"));
   }
-  CHECK(refusal(zip_of({{"a..b/data.pkl", pickle}})) == "threw nothing");
-  CHECK_THAT(refusal(zip_of({{"x/data.pkl", pickle, 0, 1}})),
+  CHECK(pth_refusal(zip_of({{"a..b/data.pkl", pickle}})) == "threw nothing");
+  CHECK_THAT(pth_refusal(zip_of({{"x/data.pkl", pickle, 0, 1}})),
              ContainsSubstring("'x/data.pkl': expected the checksum 1, found"));
-  CHECK_THAT(refusal(zip_of({{"x/data.pkl", pickle}}) + "x"),
+  CHECK_THAT(pth_refusal(zip_of({{"x/data.pkl", pickle}}) + "x"),
              ContainsSubstring("expected an end record in the last 22 bytes"));
 }
 
@@ -88,20 +82,20 @@ TEST_CASE("members lie side by side before the directory") {
     std::string file = archive;
     return file.replace(position, bytes.size(), bytes);
   };
-  CHECK(refusal(archive) == "threw nothing");
-  CHECK_THAT(refusal(changed(second_entry + 42, little_endian(0U))),
+  CHECK(pth_refusal(archive) == "threw nothing");
+  CHECK_THAT(pth_refusal(changed(second_entry + 42, little_endian(0U))),
              ContainsSubstring("expected its local header at byte 0"));
-  CHECK_THAT(refusal(changed(second_entry + 42, little_endian(0xFFFFFFFEU))),
+  CHECK_THAT(pth_refusal(changed(second_entry + 42, little_endian(0xFFFFFFFEU))),
              ContainsSubstring("expected a place before the central directory"));
-  CHECK_THAT(refusal(changed(second_entry + 20, little_endian(1000U) + little_endian(1000U))),
+  CHECK_THAT(pth_refusal(changed(second_entry + 20, little_endian(1000U) + little_endian(1000U))),
              ContainsSubstring("'x/data/0': byte 38: expected 1000 more bytes"));
-  CHECK_THAT(refusal(changed(second_entry + 24, little_endian(5U))),
+  CHECK_THAT(pth_refusal(changed(second_entry + 24, little_endian(5U))),
              ContainsSubstring("'x/data/0': expected one size, found 4 and 5"));
-  CHECK_THAT(refusal(changed(second + 30, "y")), ContainsSubstring("expected its local header at byte"));
-  CHECK_THAT(refusal(changed(directory + 20, little_endian(20U) + little_endian(20U))),
+  CHECK_THAT(pth_refusal(changed(second + 30, "y")), ContainsSubstring("expected its local header at byte"));
+  CHECK_THAT(pth_refusal(changed(directory + 20, little_endian(20U) + little_endian(20U))),
              ContainsSubstring("found 'x/data/0' inside 'x/data.pkl'"));
-  CHECK_THAT(refusal(changed(archive.size() - 12, "\x03")), ContainsSubstring("zip archive: "));
-  CHECK_THAT(refusal(changed(archive.size() - 6, little_endian(0xFFFFFFFFU))),
+  CHECK_THAT(pth_refusal(changed(archive.size() - 12, "\x03")), ContainsSubstring("zip archive: "));
+  CHECK_THAT(pth_refusal(changed(archive.size() - 6, little_endian(0xFFFFFFFFU))),
              ContainsSubstring("expected a central directory up to byte"));
 }
 
@@ -149,7 +143,9 @@ TEST_CASE("objects of unknown classes are inert, and never tensors") {
 }
 
 TEST_CASE("pickles of other protocols and operations are refused by number") {
-  const auto refusal_of_pickle = [](const std::string& pickle) { return refusal(zip_of({{"x/data.pkl", pickle}})); };
+  const auto refusal_of_pickle = [](const std::string& pickle) {
+    return pth_refusal(zip_of({{"x/data.pkl", pickle}}));
+  };
   CHECK(refusal_of_pickle("\x80\x03}.") == "threw nothing");
   CHECK(refusal_of_pickle("\x80\x05}.") == "threw nothing");
   CHECK_THAT(refusal_of_pickle("\x80\x01}."), ContainsSubstring("expected pickle protocol 2 to 5, found 1"));
@@ -394,8 +390,8 @@ std::vector<std::string> bombs() {
 
 TEST_CASE("reading takes at most four times the file's size and three mebibytes from the heap, and little time") {
   for (const std::string& file : bombs()) {
-    CAPTURE(file.size(), file.substr(40, 60), refusal(file).substr(0, 300));
-    CHECK(heap_use([&] { static_cast<void>(refusal(file)); }) <= 4 * file.size() + (std::size_t{3} << 20U));
+    CAPTURE(file.size(), file.substr(40, 60), pth_refusal(file).substr(0, 300));
+    CHECK(heap_use([&] { static_cast<void>(pth_refusal(file)); }) <= 4 * file.size() + (std::size_t{3} << 20U));
   }
 }
 
@@ -403,7 +399,7 @@ TEST_CASE("a storage shown many times over is refused, shown twice it is not") {
   const auto shown = [](int times) {
     std::string views;
     for (int i = 0; i < times; ++i) views += text(std::to_string(i)) + vector_tensor("0", 1 << 20U);
-    return refusal(pth_of(dict(views), {std::string(std::size_t{4} << 20U, '\0')}));
+    return pth_refusal(pth_of(dict(views), {std::string(std::size_t{4} << 20U, '\0')}));
   };
   CHECK(shown(2) == "threw nothing");
   CHECK_THAT(shown(6), ContainsSubstring("tensor '4': expected tensors of at most four times the bytes in the file"));
@@ -421,16 +417,16 @@ std::vector<std::string> small_files() {
 TEST_CASE("every truncation of a file is refused") {
   std::vector<std::string> files = small_files();
   for (const std::string name : {"odd_tensors.pth", "odd_tensors_legacy.pth", "training_state.pth"})
-    files.push_back(content_of(fixture(name)));
+    files.push_back(content_of(fixture_path(name)));
   for (const std::string& file : files)
     for (std::size_t size = 0; size < file.size(); ++size) {
-      const std::string answer = refusal(file.substr(0, size));
+      const std::string answer = pth_refusal(file.substr(0, size));
       if (!answer.starts_with("file 'x': ")) FAIL_CHECK("size " << size << ": " << answer);
     }
   for (const std::string name : {"classifier_checkpoint.pth", "classifier_legacy.pth"}) {
-    const std::string file = content_of(fixture(name));
+    const std::string file = content_of(fixture_path(name));
     for (std::size_t size = 0; size < file.size(); size += 997) {
-      const std::string answer = refusal(file.substr(0, size));
+      const std::string answer = pth_refusal(file.substr(0, size));
       if (!answer.starts_with("file 'x': ")) FAIL_CHECK(name << ", size " << size << ": " << answer);
     }
   }
@@ -443,7 +439,7 @@ int flip_bits(const std::string& original, std::size_t begin, std::size_t end, s
   for (std::size_t bit = 8 * begin; bit < 8 * end; bit += step) {
     const char mask = static_cast<char>(1U << bit % 8);
     file[bit / 8] = static_cast<char>(file[bit / 8] ^ mask);
-    const std::string answer = refusal(file);
+    const std::string answer = pth_refusal(file);
     if (answer == "threw nothing")
       ++accepted;
     else if (!answer.starts_with("file 'x': "))
@@ -456,10 +452,10 @@ int flip_bits(const std::string& original, std::size_t begin, std::size_t end, s
 TEST_CASE("every flipped bit of a small file, and samples of larger ones, give an error or a valid result") {
   for (const std::string& file : small_files()) CHECK(flip_bits(file, 0, file.size(), 1) > 0);
   for (const std::string name : {"odd_tensors.pth", "odd_tensors_legacy.pth", "training_state.pth"}) {
-    const std::string file = content_of(fixture(name));
+    const std::string file = content_of(fixture_path(name));
     CHECK(flip_bits(file, 0, file.size(), 11) > 0);
   }
-  const std::string checkpoint = content_of(fixture("classifier_checkpoint.pth"));
+  const std::string checkpoint = content_of(fixture_path("classifier_checkpoint.pth"));
   const std::size_t directory = checkpoint.find("PK\x01\x02");
   flip_bits(checkpoint, 0, 12'800, 101);
   flip_bits(checkpoint, directory, checkpoint.size(), 101);
@@ -474,7 +470,7 @@ TEST_CASE("a flipped bit in the weights of an archive is found by its checksum")
 /// Pickles with wrong bits, but right checksums: the reader of pickles sees what the checksums would have kept from it.
 TEST_CASE("flipped bits of a pickle whose checksum is right give an error or a valid result") {
   for (const std::string name : {"odd_tensors.pth", "training_state.pth"}) {
-    const std::string file = content_of(fixture(name));
+    const std::string file = content_of(fixture_path(name));
     crate::detail::MemoryBudget budget("x", file.size());
     const crate::detail::StoredZip archive(bytes_of(file), "x", budget);
     std::vector<ZipEntry> entries;
@@ -489,7 +485,7 @@ TEST_CASE("flipped bits of a pickle whose checksum is right give an error or a v
     for (std::size_t bit = 0; bit < 8 * original.size(); bit += 5) {
       entries[pickle].content = original;
       entries[pickle].content[bit / 8] = static_cast<char>(original[bit / 8] ^ (1 << bit % 8));
-      const std::string answer = refusal(zip_of(entries));
+      const std::string answer = pth_refusal(zip_of(entries));
       accepted += answer == "threw nothing" ? 1 : 0;
       if (answer != "threw nothing" && !answer.starts_with("file 'x': ")) FAIL_CHECK("bit " << bit << ": " << answer);
     }

@@ -9,6 +9,7 @@
 #include "comparison.hpp"
 #include "crate/io/families/find_weights.hpp"
 #include "crate/io/formats/safetensors.hpp"
+#include "io/fixture_path.hpp"
 #include "io/heap.hpp"
 #include "io/pth_content.hpp"
 #include "io/temporary_folder.hpp"
@@ -18,14 +19,6 @@ namespace {
 using namespace crate;
 using namespace crate::test;
 using Catch::Matchers::ContainsSubstring;
-
-std::string fixture(const std::string& name) { return std::string(CRATE_TEST_FIXTURES) + "/" + name; }
-
-std::string repeated(const std::string& text, int times) {
-  std::string result;
-  for (int i = 0; i < times; ++i) result += text;
-  return result;
-}
 
 std::vector<float> values_of(const Tensor& tensor) {
   std::vector<float> values(crate::detail::element_count(tensor));
@@ -54,10 +47,10 @@ TEST_CASE("the weights in a PyTorch file of any kind are those of the safetensor
                         {"classifier_legacy.pth", 0, 1},
                         {"classifier_half.pth", 0x1p-11F, 0x1p-14F},
                         {"classifier_bf16.pth", 0x1p-8F, 0x1p-126F}};
-  const TensorTable expected = read_safetensors(fixture("classifier_weights.safetensors"));
+  const TensorTable expected = read_safetensors(fixture_path("classifier_weights.safetensors"));
   for (const Case& file : cases)
     for (const FileAccess access : {FileAccess::map, FileAccess::copy}) {
-      const TensorTable weights = find_weights(read_pth(fixture(file.name), access));
+      const TensorTable weights = find_weights(read_pth(fixture_path(file.name), access));
       CAPTURE(file.name);
       REQUIRE(weights.tensors().size() == expected.tensors().size());
       for (const Tensor& tensor : expected.tensors()) {
@@ -69,8 +62,8 @@ TEST_CASE("the weights in a PyTorch file of any kind are those of the safetensor
 }
 
 TEST_CASE("tied weights of a language model appear under both names, buffers beside them") {
-  const TensorTable expected = read_safetensors(fixture("gpt.safetensors"));
-  const TensorTable checkpoint = read_pth(fixture("gpt_checkpoint.pth"));
+  const TensorTable expected = read_safetensors(fixture_path("gpt.safetensors"));
+  const TensorTable checkpoint = read_pth(fixture_path("gpt_checkpoint.pth"));
   CHECK(*checkpoint.find_metadata("model_args.n_head") == "3");
   const TensorTable weights = find_weights(checkpoint);
   for (const Tensor& tensor : expected.tensors())
@@ -84,7 +77,7 @@ TEST_CASE("tied weights of a language model appear under both names, buffers bes
 }
 
 TEST_CASE("a checkpoint is listed with the paths of its tensors and its plain values") {
-  const TensorTable table = read_pth(fixture("classifier_checkpoint.pth"));
+  const TensorTable table = read_pth(fixture_path("classifier_checkpoint.pth"));
   CHECK(table.tensors().size() == 145);
   CHECK(table.at("state_dict.module.cls_token").key_begin == std::string("state_dict.").size());
   CHECK(table.at("optimizer.state.0.exp_avg").key_begin == std::string("optimizer.state.0.").size());
@@ -99,7 +92,7 @@ TEST_CASE("a checkpoint is listed with the paths of its tensors and its plain va
 // set, bytes.
 TEST_CASE("views, shared storages and every dtype become packed tensors") {
   for (const std::string name : {"odd_tensors.pth", "odd_tensors_legacy.pth"}) {
-    const TensorTable table = read_pth(fixture(name));
+    const TensorTable table = read_pth(fixture_path(name));
     CAPTURE(name);
     CHECK(table.tensors().size() == 28);
     const auto values = [&](const std::string& tensor) { return values_of(table.at(tensor)); };
@@ -300,7 +293,7 @@ TEST_CASE("pickles of protocols 4 and 5 are read, zip and legacy") {
 
 TEST_CASE("tensors outlive the table of the file, as long as a table of some of them lives") {
   std::optional<TensorTable> weights;
-  weights = find_weights(read_pth(fixture("classifier_checkpoint.pth")));
+  weights = find_weights(read_pth(fixture_path("classifier_checkpoint.pth")));
   CHECK(values_of(weights->at("cls_token")).size() == 48);
   const std::string transposed =
       pth_of(dict(text("a") + tensor(storage("0", 4), 0, {2, 2}, {1, 2})), {floats(1, 2, 3, 4)});
@@ -310,7 +303,7 @@ TEST_CASE("tensors outlive the table of the file, as long as a table of some of 
 
 TEST_CASE("what was read from a PyTorch file can be written as safetensors, metadata included") {
   const TemporaryFolder folder;
-  const TensorTable table = read_pth(fixture("odd_tensors.pth"));
+  const TensorTable table = read_pth(fixture_path("odd_tensors.pth"));
   write_safetensors(folder.file("a.safetensors"), table.tensors(), table.metadata());
   const TensorTable again = read_safetensors(folder.file("a.safetensors"));
   CHECK(again.tensors().size() == table.tensors().size());

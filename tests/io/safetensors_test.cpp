@@ -16,6 +16,7 @@
 
 #include "catch.hpp"
 #include "comparison.hpp"
+#include "io/fixture_path.hpp"
 #include "io/heap.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -75,11 +76,9 @@ std::string file_of_length(std::uint64_t length, const std::string& rest) {
 }
 
 /// Why the reader refuses the file; otherwise "threw nothing".
-std::string refusal(const std::string& file) {
+std::string safetensors_refusal(const std::string& file) {
   return message_of<FileError>([&] { static_cast<void>(parse_safetensors(bytes_of(file), "x")); });
 }
-
-std::string fixture(const std::string& name) { return std::string(CRATE_TEST_FIXTURES) + "/" + name; }
 
 const std::string two_tensors =
     R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
@@ -108,11 +107,13 @@ TEST_CASE("tensors, shapes, dtypes and texts are what the header says") {
 }
 
 TEST_CASE("what the format allows is read") {
-  CHECK(refusal(file_of("{}")) == "threw nothing");
-  CHECK(refusal(file_of(" \n{ } \t\r\n")) == "threw nothing");
-  CHECK(refusal(file_of(R"({"a":{"shape":[],"data_offsets":[0,8],"dtype":"I64"}})", 8)) == "threw nothing");
-  CHECK(refusal(file_of(R"({"a":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[0,3]}})", 3)) == "threw nothing");
-  CHECK(refusal(file_of(R"({"a":{"dtype":"F4","shape":[2,3],"data_offsets":[0,3]}})", 3)) == "threw nothing");
+  CHECK(safetensors_refusal(file_of("{}")) == "threw nothing");
+  CHECK(safetensors_refusal(file_of(" \n{ } \t\r\n")) == "threw nothing");
+  CHECK(safetensors_refusal(file_of(R"({"a":{"shape":[],"data_offsets":[0,8],"dtype":"I64"}})", 8)) == "threw nothing");
+  CHECK(safetensors_refusal(file_of(R"({"a":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[0,3]}})", 3)) ==
+        "threw nothing");
+  CHECK(safetensors_refusal(file_of(R"({"a":{"dtype":"F4","shape":[2,3],"data_offsets":[0,3]}})", 3)) ==
+        "threw nothing");
 
   const std::string empty_tensors = file_of(
       R"({"z":{"dtype":"F32","shape":[0,7],"data_offsets":[1,1]},"m":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
@@ -129,14 +130,16 @@ TEST_CASE("what the format allows is read") {
 }
 
 TEST_CASE("lengths that the file does not have are refused before anything is read") {
-  CHECK_THAT(refusal(""), ContainsSubstring("file 'x': expected a safetensors file, found an empty file"));
-  CHECK(refusal("1234567") == "file 'x': expected a safetensors file, found a text that begins '1234567'");
-  CHECK(refusal("\x01\x02\x03") == "file 'x': expected a safetensors file, found 3 bytes that begin 01 02 03");
-  CHECK_THAT(refusal(file_of_length(3, "{}")), ContainsSubstring("expected a safetensors header of 3 bytes, found 2"));
-  CHECK_THAT(refusal(file_of_length(~std::uint64_t{0}, "{}")),
+  CHECK_THAT(safetensors_refusal(""), ContainsSubstring("file 'x': expected a safetensors file, found an empty file"));
+  CHECK(safetensors_refusal("1234567") == "file 'x': expected a safetensors file, found a text that begins '1234567'");
+  CHECK(safetensors_refusal("\x01\x02\x03") ==
+        "file 'x': expected a safetensors file, found 3 bytes that begin 01 02 03");
+  CHECK_THAT(safetensors_refusal(file_of_length(3, "{}")),
+             ContainsSubstring("expected a safetensors header of 3 bytes, found 2"));
+  CHECK_THAT(safetensors_refusal(file_of_length(~std::uint64_t{0}, "{}")),
              ContainsSubstring("found a length of 18446744073709551615"));
-  CHECK_THAT(refusal(file_of_length(100'000'001, "{}")), ContainsSubstring("at most 100000000 bytes"));
-  CHECK_THAT(refusal(file_of_length(0, "{}")), ContainsSubstring("expected a JSON object, found ''"));
+  CHECK_THAT(safetensors_refusal(file_of_length(100'000'001, "{}")), ContainsSubstring("at most 100000000 bytes"));
+  CHECK_THAT(safetensors_refusal(file_of_length(0, "{}")), ContainsSubstring("expected a JSON object, found ''"));
 }
 
 TEST_CASE("a file that is no weights is called what it is, by its first bytes") {
@@ -168,68 +171,82 @@ TEST_CASE("a file that is no weights is called what it is, by its first bytes") 
   };
   for (const auto& [content, name] : files) {
     CAPTURE(name, content.substr(0, 20));
-    CHECK_THAT(refusal(content), ContainsSubstring("expected a safetensors file, found ") && ContainsSubstring(name));
-    CHECK(refusal(content).size() < 600);
+    CHECK_THAT(safetensors_refusal(content),
+               ContainsSubstring("expected a safetensors file, found ") && ContainsSubstring(name));
+    CHECK(safetensors_refusal(content).size() < 600);
   }
-  CHECK(refusal("{" + std::string(1'000'000, 'x')).size() < 600);
+  CHECK(safetensors_refusal("{" + std::string(1'000'000, 'x')).size() < 600);
 }
 
 TEST_CASE("a header that is not one JSON object is refused") {
-  CHECK_THAT(refusal(file_of("[]")), ContainsSubstring("expected a JSON object, found '[]'"));
-  CHECK_THAT(refusal(file_of("\"a\"")), ContainsSubstring("expected a JSON object"));
-  CHECK_THAT(refusal(file_of("\xEF\xBB\xBF{}")), ContainsSubstring("expected a JSON object"));
-  CHECK_THAT(refusal(file_of("{")), ContainsSubstring("expected JSON, found an error at byte 2"));
-  CHECK_THAT(refusal(file_of("{}{}")), ContainsSubstring("expected JSON, found an error"));
-  CHECK_THAT(refusal(file_of("{/**/}")), ContainsSubstring("expected JSON, found an error"));
-  CHECK_THAT(refusal(file_of(std::string("{}\0}", 4))), ContainsSubstring("found a zero byte"));
-  CHECK_THAT(refusal(file_of("{\"\xFF\":1}")), ContainsSubstring("expected JSON, found an error"));
-  CHECK_THAT(refusal(file_of("{\"\\ud800\":1}")), ContainsSubstring("expected JSON, found an error"));
+  CHECK_THAT(safetensors_refusal(file_of("[]")), ContainsSubstring("expected a JSON object, found '[]'"));
+  CHECK_THAT(safetensors_refusal(file_of("\"a\"")), ContainsSubstring("expected a JSON object"));
+  CHECK_THAT(safetensors_refusal(file_of("\xEF\xBB\xBF{}")), ContainsSubstring("expected a JSON object"));
+  CHECK_THAT(safetensors_refusal(file_of("{")), ContainsSubstring("expected JSON, found an error at byte 2"));
+  CHECK_THAT(safetensors_refusal(file_of("{}{}")), ContainsSubstring("expected JSON, found an error"));
+  CHECK_THAT(safetensors_refusal(file_of("{/**/}")), ContainsSubstring("expected JSON, found an error"));
+  CHECK_THAT(safetensors_refusal(file_of(std::string("{}\0}", 4))), ContainsSubstring("found a zero byte"));
+  CHECK_THAT(safetensors_refusal(file_of("{\"\xFF\":1}")), ContainsSubstring("expected JSON, found an error"));
+  CHECK_THAT(safetensors_refusal(file_of("{\"\\ud800\":1}")), ContainsSubstring("expected JSON, found an error"));
 }
 
 TEST_CASE("values of another kind than the format's are refused, with their place") {
-  CHECK_THAT(refusal(file_of(R"({"a":1})")), ContainsSubstring("top level: expected objects, found 1"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"dtype":7}})")),
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":1})")), ContainsSubstring("top level: expected objects, found 1"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"dtype":7}})")),
              ContainsSubstring("tensor 'a': dtype: expected a text, found 7"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"dtype":"F33"}})")), ContainsSubstring("unknown dtype 'F33'"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"shape":"2"}})")), ContainsSubstring("shape: expected an array, found '2'"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"shape":[[1]]}})")), ContainsSubstring("found an array"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"shape":[null]}})")), ContainsSubstring("found null"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"shape":{}}})")), ContainsSubstring("found an object"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"extra":1}})")), ContainsSubstring("found 'extra'"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"data_offsets":[0]}})")), ContainsSubstring("two unsigned integers, found 1"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"data_offsets":[0,1,2]}})")), ContainsSubstring("two unsigned integers"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"dtype":"U8","shape":[0]}})")), ContainsSubstring("found only some of them"));
-  CHECK_THAT(refusal(file_of(R"({"__metadata__":{"a":1}})")), ContainsSubstring("__metadata__: 'a': expected a text"));
-  CHECK_THAT(refusal(file_of(R"({"__metadata__":{"a":{}}})")), ContainsSubstring("__metadata__: 'a': expected a text"));
-  CHECK_THAT(refusal(file_of(R"({"__metadata__":"a"})")), ContainsSubstring("expected objects, found 'a'"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"dtype":"F33"}})")), ContainsSubstring("unknown dtype 'F33'"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"shape":"2"}})")),
+             ContainsSubstring("shape: expected an array, found '2'"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"shape":[[1]]}})")), ContainsSubstring("found an array"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"shape":[null]}})")), ContainsSubstring("found null"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"shape":{}}})")), ContainsSubstring("found an object"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"extra":1}})")), ContainsSubstring("found 'extra'"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"data_offsets":[0]}})")),
+             ContainsSubstring("two unsigned integers, found 1"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"data_offsets":[0,1,2]}})")),
+             ContainsSubstring("two unsigned integers"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"dtype":"U8","shape":[0]}})")),
+             ContainsSubstring("found only some of them"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"__metadata__":{"a":1}})")),
+             ContainsSubstring("__metadata__: 'a': expected a text"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"__metadata__":{"a":{}}})")),
+             ContainsSubstring("__metadata__: 'a': expected a text"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"__metadata__":"a"})")), ContainsSubstring("expected objects, found 'a'"));
 }
 
 TEST_CASE("numbers are plain unsigned integers that fit") {
   for (const std::string number : {"-1", "-0", "1.0", "1e0", "true", "\"1\"", "18446744073709551616"}) {
     CAPTURE(number);
-    CHECK_THAT(refusal(file_of(R"({"a":{"dtype":"U8","shape":[)" + number + R"(],"data_offsets":[0,1]}})", 1)),
-               ContainsSubstring("tensor 'a': shape: expected at most 16 unsigned integers"));
-    CHECK_THAT(refusal(file_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,)" + number + "]}}", 1)),
+    CHECK_THAT(
+        safetensors_refusal(file_of(R"({"a":{"dtype":"U8","shape":[)" + number + R"(],"data_offsets":[0,1]}})", 1)),
+        ContainsSubstring("tensor 'a': shape: expected at most 16 unsigned integers"));
+    CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,)" + number + "]}}", 1)),
                ContainsSubstring("tensor 'a': data_offsets: expected two unsigned integers"));
   }
-  CHECK_THAT(refusal(file_of(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,1]}})", 1)),
-             ContainsSubstring("below 2^63, found 9223372036854775808"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"shape":[1e999]}})")), ContainsSubstring("number overflow"));
+  CHECK_THAT(
+      safetensors_refusal(file_of(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,1]}})", 1)),
+      ContainsSubstring("below 2^63, found 9223372036854775808"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"shape":[1e999]}})")), ContainsSubstring("number overflow"));
 }
 
 TEST_CASE("a name may stand only once") {
   const std::string empty = R"({"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
-  CHECK_THAT(refusal(file_of(R"({"a":)" + empty + R"(,"\u0061":)" + empty + "}")),
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":)" + empty + R"(,"\u0061":)" + empty + "}")),
              ContainsSubstring("tensor 'a': expected one tensor of this name, found two"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"dtype":"U8","dtype":"U8"}})")), ContainsSubstring("dtype: expected once"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"shape":[0],"shape":[0]}})")), ContainsSubstring("shape: expected once"));
-  CHECK_THAT(refusal(file_of(R"({"__metadata__":{"k":"1","\u006b":"2"}})")), ContainsSubstring("'k': expected once"));
-  CHECK_THAT(refusal(file_of(R"({"__metadata__":{},"__metadata__":{}})")), ContainsSubstring("expected once"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"dtype":"U8","dtype":"U8"}})")),
+             ContainsSubstring("dtype: expected once"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"shape":[0],"shape":[0]}})")),
+             ContainsSubstring("shape: expected once"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"__metadata__":{"k":"1","\u006b":"2"}})")),
+             ContainsSubstring("'k': expected once"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"__metadata__":{},"__metadata__":{}})")),
+             ContainsSubstring("expected once"));
 }
 
 TEST_CASE("offsets lie in the file and agree with the shape") {
   const auto tensor = [](const std::string& shape, const std::string& offsets) {
-    return refusal(file_of(R"({"a":{"dtype":"F32","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}", 8));
+    return safetensors_refusal(
+        file_of(R"({"a":{"dtype":"F32","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}", 8));
   };
   CHECK(tensor("[2]", "[0,8]") == "threw nothing");
   CHECK(
@@ -244,15 +261,15 @@ TEST_CASE("offsets lie in the file and agree with the shape") {
   CHECK_THAT(tensor("[4611686018427387904]", "[0,0]"),
              ContainsSubstring("expected a whole number of bytes below 2^60"));
   CHECK_THAT(tensor("[9223372036854775807,0,9223372036854775807]", "[0,0]"), ContainsSubstring("whole number"));
-  CHECK_THAT(refusal(file_of(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}})", 2)),
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}})", 2)),
              ContainsSubstring("whole number of bytes"));
 }
 
 TEST_CASE("tensors fill the data without hole, overlap or remainder") {
   const auto pair = [](const std::string& first, const std::string& second, std::size_t size) {
-    return refusal(file_of(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)" + first +
-                               R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + second + "}}",
-                           size));
+    return safetensors_refusal(file_of(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)" + first +
+                                           R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + second + "}}",
+                                       size));
   };
   CHECK(pair("[0,4]", "[4,8]", 8) == "threw nothing");
   CHECK(pair("[4,8]", "[0,4]", 8) == "threw nothing");
@@ -262,12 +279,13 @@ TEST_CASE("tensors fill the data without hole, overlap or remainder") {
              ContainsSubstring("expected to begin at 4 where the tensor before ends, found 3"));
   CHECK_THAT(pair("[0,4]", "[0,4]", 4), ContainsSubstring("expected to begin at 4"));
   CHECK(pair("[0,4]", "[4,8]", 9) == "file 'x': expected 8 bytes of data for the tensors of the header, found 9");
-  CHECK(refusal(file_of("{}", 1)) == "file 'x': expected 0 bytes of data for the tensors of the header, found 1");
+  CHECK(safetensors_refusal(file_of("{}", 1)) ==
+        "file 'x': expected 0 bytes of data for the tensors of the header, found 1");
 }
 
 TEST_CASE("sizes beyond the limits are refused") {
   const auto named = [](std::size_t size) {
-    return refusal(
+    return safetensors_refusal(
         file_of("{\"" + std::string(size, 'n') + R"(":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1));
   };
   CHECK(named(4096) == "threw nothing");
@@ -275,38 +293,39 @@ TEST_CASE("sizes beyond the limits are refused") {
   const auto ranked = [](int rank) {
     std::string shape = "1";
     for (int i = 1; i < rank; ++i) shape += ",1";
-    return refusal(file_of(R"({"a":{"dtype":"U8","shape":[)" + shape + R"(],"data_offsets":[0,1]}})", 1));
+    return safetensors_refusal(file_of(R"({"a":{"dtype":"U8","shape":[)" + shape + R"(],"data_offsets":[0,1]}})", 1));
   };
   CHECK(ranked(16) == "threw nothing");
   CHECK_THAT(ranked(17), ContainsSubstring("shape: expected at most 16"));
   const auto with_texts = [](int count) {
     std::string texts;
     for (int i = 0; i < count; ++i) texts += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":\"\"";
-    return refusal(file_of(R"({"__metadata__":{)" + texts + "}}"));
+    return safetensors_refusal(file_of(R"({"__metadata__":{)" + texts + "}}"));
   };
   CHECK(with_texts(4096) == "threw nothing");
   CHECK_THAT(with_texts(4097), ContainsSubstring("expected at most 4096 texts"));
   const auto with_text_of = [](std::size_t size) {
-    return refusal(file_of(R"({"__metadata__":{"a":")" + std::string(size, 'x') + "\"}}"));
+    return safetensors_refusal(file_of(R"({"__metadata__":{"a":")" + std::string(size, 'x') + "\"}}"));
   };
   CHECK(with_text_of((std::size_t{128} << 10U) - 1) == "threw nothing");
   CHECK_THAT(with_text_of(std::size_t{128} << 10U), ContainsSubstring("expected texts of at most 131072 bytes"));
-  CHECK_THAT(refusal(file_of("{" + std::string(2'000'000, ' ') + "}")), ContainsSubstring("expected texts of at most"));
-  CHECK_THAT(refusal(file_of(std::string(1'000'000, '['))), ContainsSubstring("expected a JSON object"));
-  CHECK_THAT(refusal(file_of(R"({"a":)" + std::string(100'000, '['))), ContainsSubstring("found an array"));
+  CHECK_THAT(safetensors_refusal(file_of("{" + std::string(2'000'000, ' ') + "}")),
+             ContainsSubstring("expected texts of at most"));
+  CHECK_THAT(safetensors_refusal(file_of(std::string(1'000'000, '['))), ContainsSubstring("expected a JSON object"));
+  CHECK_THAT(safetensors_refusal(file_of(R"({"a":)" + std::string(100'000, '['))), ContainsSubstring("found an array"));
 }
 
 TEST_CASE("every truncation and every flipped bit of a header gives an error or a valid table, within a second") {
   const std::string file = file_of(two_tensors, 11);
   for (std::size_t size = 0; size < file.size(); ++size) {
     CAPTURE(size);
-    CHECK_THAT(refusal(file.substr(0, size)), ContainsSubstring("file 'x': "));
+    CHECK_THAT(safetensors_refusal(file.substr(0, size)), ContainsSubstring("file 'x': "));
   }
   int accepted = 0;
   for (std::size_t bit = 0; bit < 8 * (8 + two_tensors.size()); ++bit) {
     std::string flipped = file;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
-    const std::string answer = refusal(flipped);
+    const std::string answer = safetensors_refusal(flipped);
     CAPTURE(bit, answer);
     CHECK((answer == "threw nothing" || answer.substr(0, 10) == "file 'x': "));
     accepted += answer == "threw nothing" ? 1 : 0;
@@ -316,7 +335,7 @@ TEST_CASE("every truncation and every flipped bit of a header gives an error or 
 
 /// The most that reading the file takes from the heap, in bytes.
 std::size_t memory_to_read(const std::string& file) {
-  return crate::test::heap_use([&] { static_cast<void>(refusal(file)); });
+  return crate::test::heap_use([&] { static_cast<void>(safetensors_refusal(file)); });
 }
 
 TEST_CASE("reading takes at most four times the file's size and a mebibyte from the heap") {
@@ -347,9 +366,9 @@ TEST_CASE("reading takes at most four times the file's size and a mebibyte from 
 
 TEST_CASE("mapped and copied files give the same tensors") {
   for (const FileAccess access : {FileAccess::map, FileAccess::copy}) {
-    const TensorTable table = read_safetensors(fixture("operators.safetensors"), access);
+    const TensorTable table = read_safetensors(fixture_path("operators.safetensors"), access);
     CHECK(table.tensors().size() == 31);
-    CHECK(table.source() == fixture("operators.safetensors"));
+    CHECK(table.source() == fixture_path("operators.safetensors"));
     const Matrix<double> tokens = tokens_from<double>(table.at("Z"));
     CHECK(tokens.rows() == std::stoi(*table.find_metadata("d")));
     CHECK(tokens.cols() == std::stoi(*table.find_metadata("N")));
@@ -362,7 +381,7 @@ TEST_CASE("mapped and copied files give the same tensors") {
 TEST_CASE("tensors outlive the table that was read first, as long as a copy of it lives") {
   std::optional<TensorTable> copy;
   {
-    const TensorTable table = read_safetensors(fixture("operators.safetensors"));
+    const TensorTable table = read_safetensors(fixture_path("operators.safetensors"));
     copy = table;
   }
   CHECK(tokens_from<double>(copy->at("Z")).allFinite());
@@ -430,7 +449,7 @@ TEST_CASE("the data of a written file begin at a multiple of 8 bytes, whatever t
     write_safetensors(folder.file("a"), {tensor_of<double>(std::string(size, 'n'), {1}, one)});
     const std::string file = content_of(folder.file("a"));
     CHECK(file.size() % 8 == 0);
-    CHECK(refusal(file) == "threw nothing");
+    CHECK(safetensors_refusal(file) == "threw nothing");
   }
 }
 
@@ -473,7 +492,7 @@ TEST_CASE("what the reader would refuse is not written, and what stood there sta
 
 TEST_CASE("a file can be written over itself while it is mapped") {
   const TemporaryFolder folder;
-  std::filesystem::copy_file(fixture("operators.safetensors"), folder.file("a"));
+  std::filesystem::copy_file(fixture_path("operators.safetensors"), folder.file("a"));
   const TensorTable table = read_safetensors(folder.file("a"));
   const Matrix<double> before = tokens_from<double>(table.at("Z"));
   write_safetensors(folder.file("a"), table.tensors(), table.metadata());

@@ -12,6 +12,7 @@
 #include "crate/io/read_weights.hpp"
 #include "crate/io/save_model.hpp"
 #include "draw.hpp"
+#include "fixture_path.hpp"
 #include "temporary_folder.hpp"
 
 using namespace crate;
@@ -284,8 +285,7 @@ TEST_CASE("what a model expects of a picture and how its classes are called is s
 }
 
 TEST_CASE("files that say nothing of pictures mean the published evaluation") {
-  const auto rgb =
-      load_classifier<float>(std::string(CRATE_TEST_FIXTURES) + "/classifier_weights.safetensors", {.heads = 3});
+  const auto rgb = load_classifier<float>(weights_file, {.heads = 3});
   CHECK(rgb.about.preprocessing.fit == PictureFit::published);
   CHECK(same_normalisation(rgb.about.preprocessing.normalisation, imagenet_normalisation()));
   CHECK(rgb.about.class_names.empty());

@@ -12,6 +12,7 @@
 #include "comparison.hpp"
 #include "crate/io/load_model.hpp"
 #include "crate/io/read_weights.hpp"
+#include "io/fixture_path.hpp"
 #include "io/heap.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -20,10 +21,6 @@ namespace {
 using namespace crate;
 using namespace crate::test;
 using Catch::Matchers::ContainsSubstring;
-
-std::string fixture(const std::string& name) { return std::string(CRATE_TEST_FIXTURES) + "/" + name; }
-
-const std::string weights_file = fixture("classifier_weights.safetensors");
 
 /// The weights of the fixture, of which one tensor has other elements.
 template <class T>
@@ -144,7 +141,7 @@ TEST_CASE("what is given in place of weights is called what it is") {
   CHECK_THAT(refusal_of(""), ContainsSubstring("an empty file"));
   CHECK_THAT(refusal_of(std::string("a\0\0\0\0\0\0\0", 8) + std::string(249, '\0') + "ustar" + std::string(300, '\0')),
              ContainsSubstring("a tar archive"));
-  const std::string whole = content_of(fixture("classifier_state_dict.pth"));
+  const std::string whole = content_of(fixture_path("classifier_state_dict.pth"));
   CHECK_THAT(refusal_of(whole.substr(0, whole.size() / 2)), ContainsSubstring("it may be cut off"));
   const std::string tensors = content_of(weights_file);
   CHECK_THAT(refusal_of(tensors.substr(0, tensors.size() / 2)), ContainsSubstring("the file may end early"));

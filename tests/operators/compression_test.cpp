@@ -11,6 +11,7 @@
 #include "comparison.hpp"
 #include "crate/operators/rate_reduction.hpp"
 #include "draw.hpp"
+#include "drawn_tokens.hpp"
 
 using namespace crate;
 using namespace crate::test;
@@ -20,23 +21,13 @@ namespace {
 constexpr CompressionStep all_steps[] = {CompressionStep::exact, CompressionStep::first_order, CompressionStep::softmax,
                                          CompressionStep::rate_reduction, CompressionStep::soft_partition};
 
-struct Drawn {
-  Matrix<double> z;
-  Subspaces<Matrix<double>> u;
-};
-
-Drawn draw_tokens_and_subspaces(Random& random) {
-  const auto [d, n, heads, p] = draw_sizes(random);
-  return {draw_normal(random, d, n), {draw_normal(random, d, heads * p) / std::sqrt(static_cast<double>(d)), heads}};
-}
-
-double largest_safe_kappa(const Drawn& drawn, double epsilon) {
+double largest_safe_kappa(const TokensAndSubspaces& drawn, double epsilon) {
   return largest_kappa(drawn.u, drawn.z.cols(), epsilon);
 }
 
 /// Tokens of rank one, exactly.
-Drawn draw_equal_tokens(Random& random, double size) {
-  const Drawn drawn = draw_tokens_and_subspaces(random);
+TokensAndSubspaces draw_equal_tokens(Random& random, double size) {
+  const TokensAndSubspaces drawn = draw_tokens_and_subspaces(random);
   return {(size * drawn.z.col(0)).replicate(1, drawn.z.cols()), drawn.u};
 }
 
@@ -115,7 +106,7 @@ TEST_CASE("Subspaces of more dimensions than a block of columns take every step 
 
 TEST_CASE("An exact compression step within the bound on kappa never raises the subspace coding rate") {
   for_random_draws(600, [](Random& random) {
-    const Drawn drawn = draw_tokens_and_subspaces(random);
+    const TokensAndSubspaces drawn = draw_tokens_and_subspaces(random);
     const double epsilon = random.uniform(0.05, 2), bound = largest_safe_kappa(drawn, epsilon);
     const double before = subspace_coding_rate(drawn.z, drawn.u, {.epsilon = epsilon});
     for (const double share : {random.uniform(), 0.9, 0.999}) {
@@ -128,7 +119,7 @@ TEST_CASE("An exact compression step within the bound on kappa never raises the 
 
 TEST_CASE("The largest kappa is 2 / (a ||U||^2), just below if rounded") {
   for_random_draws(40, [](Random& random) {
-    const Drawn drawn = draw_tokens_and_subspaces(random);
+    const TokensAndSubspaces drawn = draw_tokens_and_subspaces(random);
     const double epsilon = random.uniform(0.05, 2);
     const Eigen::JacobiSVD<Matrix<double>> svd(drawn.u.bases());
     const double norm = svd.singularValues()[0];
@@ -151,7 +142,7 @@ TEST_CASE("The largest kappa is 2 / (a ||U||^2), just below if rounded") {
 TEST_CASE("An exact step on equal tokens is its closed form at every size, and never raises the subspace coding rate") {
   for (const double size : {1e-6, 1e-2, 1.0, 1e2, 1e4, 1e6, 1e8})
     for_random_draws(15, [&](Random& random) {
-      const Drawn drawn = draw_equal_tokens(random, size);
+      const TokensAndSubspaces drawn = draw_equal_tokens(random, size);
       const Index n = drawn.z.cols();
       const double kappa = 0.9 * largest_kappa(drawn.u, n, 0.5), a = rate_factor(drawn.u.head_dim(), n, 0.5);
       Matrix<double> expected = drawn.z;
@@ -188,7 +179,8 @@ TEST_CASE("An exact step is right or refused where tokens are far above epsilon"
 TEST_CASE("The adjoint of the exact step on equal tokens is that of differences at every size") {
   for (const double size : {1e-2, 1.0, 1e2, 1e4, 1e6}) {
     Random random(9);
-    const Drawn drawn{(size * draw_normal(random, 4, 1)).replicate(1, 5), {draw_orthonormal(random, 4, 4), 2}};
+    const TokensAndSubspaces drawn{(size * draw_normal(random, 4, 1)).replicate(1, 5),
+                                   {draw_orthonormal(random, 4, 4), 2}};
     const Matrix<double> cotangent = draw_normal(random, 4, 5), direction = draw_normal(random, 4, 5);
     const CompressionOptions options{.kappa = 0.5 * largest_kappa(drawn.u, 5, 0.5)};
     const double h = 1e-4 / (1 + size);
@@ -204,7 +196,7 @@ TEST_CASE("The adjoint of the exact step on equal tokens is that of differences 
 
 TEST_CASE("The bound on kappa cannot be raised") {
   // One short token along a single unit basis: the step is close to (1 - kappa a) z, which grows beyond kappa a = 2.
-  const Drawn drawn{Matrix<double>{{1e-3}, {0}}, {Matrix<double>{{1}, {0}}, 1}};
+  const TokensAndSubspaces drawn{Matrix<double>{{1e-3}, {0}}, {Matrix<double>{{1}, {0}}, 1}};
   const double bound = largest_safe_kappa(drawn, 1.0);
   const auto rate_after = [&](double kappa) {
     return subspace_coding_rate(compress(drawn.z, drawn.u, {.kappa = kappa, .epsilon = 1}), drawn.u, {.epsilon = 1});
@@ -217,7 +209,7 @@ TEST_CASE("The bound on kappa cannot be raised") {
 TEST_CASE("Compression steps far above the bound on kappa do raise the subspace coding rate") {
   int raised = 0, trials = 0;
   for_random_draws(100, [&](Random& random) {
-    const Drawn drawn = draw_tokens_and_subspaces(random);
+    const TokensAndSubspaces drawn = draw_tokens_and_subspaces(random);
     const double kappa = 100 * largest_safe_kappa(drawn, 1.0);
     const Matrix<double> after = compress(drawn.z, drawn.u, {.kappa = kappa, .epsilon = 1});
     raised +=
@@ -253,7 +245,7 @@ TEST_CASE("A step on the rate reduction follows its gradient, plain and with the
 
 TEST_CASE("A step on the rate reduction within the bound on kappa never lowers it") {
   for_random_draws(400, [](Random& random) {
-    const Drawn drawn = draw_tokens_and_subspaces(random);
+    const TokensAndSubspaces drawn = draw_tokens_and_subspaces(random);
     const Matrix<double> z = std::exp(random.uniform(-3, 3)) * drawn.z;
     CompressionOptions options{.epsilon = random.uniform(0.05, 2), .logit_scale = random.uniform(0, 3)};
     const CodingRateOptions rates{.epsilon = options.epsilon};
@@ -277,7 +269,7 @@ TEST_CASE("A step on the rate reduction within the bound on kappa never lowers i
 
 TEST_CASE("The largest kappa of a step is that of its options") {
   Random random(3);
-  const Drawn drawn{draw_normal(random, 6, 9), {draw_normal(random, 6, 4), 2}};
+  const TokensAndSubspaces drawn{draw_normal(random, 6, 9), {draw_normal(random, 6, 4), 2}};
   const double b = rate_factor(6, 9, 0.7), compression = largest_kappa(drawn.u, 9, 0.7);
   const auto largest = [&](CompressionStep step) {
     return largest_kappa(drawn.u, 9, CompressionOptions{.epsilon = 0.7, .step = step});

@@ -1,33 +1,23 @@
 // SPDX-License-Identifier: MIT
 #include "crate/operators/ista.hpp"
 
-#include <Eigen/SVD>
 #include <cmath>
 #include <limits>
 
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "draw.hpp"
+#include "drawn_tokens.hpp"
 
 using namespace crate;
 using namespace crate::test;
 
 namespace {
 
-struct Drawn {
-  Matrix<double> z, dictionary;
-};
-
-Drawn draw_tokens_and_dictionary(Random& random) {
+TokensAndDictionary draw_tokens_and_complete_dictionary(Random& random) {
   const Index d = draw_index(random, 1, 11);
   return {draw_normal(random, d, draw_index(random, 1, 14)),
           draw_normal(random, d, d) / std::sqrt(static_cast<double>(d))};
-}
-
-/// 1 / ||D||^2.
-double largest_safe_step(const Matrix<double>& dictionary) {
-  const double norm = Eigen::JacobiSVD<Matrix<double>>(dictionary).singularValues()[0];
-  return 1 / (norm * norm);
 }
 
 Matrix<double> soft_threshold(const Matrix<double>& x, double level) {
@@ -46,7 +36,7 @@ TEST_CASE("An ISTA step by hand") {
 
 TEST_CASE("An ISTA step is its formula") {
   for_random_draws(30, [](Random& random) {
-    const auto [z, dictionary] = draw_tokens_and_dictionary(random);
+    const auto [z, dictionary] = draw_tokens_and_complete_dictionary(random);
     const double step = random.uniform(0, 2), lambda = random.uniform(0, 1);
     const Matrix<double> moved = z + step * dictionary.transpose() * (z - dictionary * z);
     CHECK(relative_error(ista(z, dictionary, {.step = step, .lambda = lambda}),
@@ -70,7 +60,7 @@ TEST_CASE("Sizes beyond a piece of a product make no difference to ISTA") {
 
 TEST_CASE("Without a step ISTA is the ReLU, with a soft threshold the identity") {
   for_random_draws(5, [](Random& random) {
-    const auto [z, dictionary] = draw_tokens_and_dictionary(random);
+    const auto [z, dictionary] = draw_tokens_and_complete_dictionary(random);
     CHECK(ista(z, dictionary, {.step = 0, .lambda = 0}) == z.cwiseMax(0));
     CHECK(ista(z, dictionary, {.step = 0, .lambda = 5}) == z.cwiseMax(0));
     CHECK(ista(z, dictionary, {.step = 0, .lambda = 5, .threshold = Threshold::soft}) == z);
@@ -79,7 +69,7 @@ TEST_CASE("Without a step ISTA is the ReLU, with a soft threshold the identity")
 
 TEST_CASE("A large lambda leaves nothing, exactly") {
   for_random_draws(5, [](Random& random) {
-    const auto [z, dictionary] = draw_tokens_and_dictionary(random);
+    const auto [z, dictionary] = draw_tokens_and_complete_dictionary(random);
     for (const auto threshold : {Threshold::non_negative, Threshold::soft})
       CHECK(ista(z, dictionary, {.step = 0.1, .lambda = 1e6, .threshold = threshold}).isZero(0));
   });
@@ -87,7 +77,7 @@ TEST_CASE("A large lambda leaves nothing, exactly") {
 
 TEST_CASE("An ISTA step within 1 / ||D||^2 does not raise the LASSO objective") {
   for_random_draws(300, [](Random& random) {
-    auto [z, dictionary] = draw_tokens_and_dictionary(random);
+    auto [z, dictionary] = draw_tokens_and_complete_dictionary(random);
     const double lambda = random.uniform(0, 2);
     for (const auto threshold : {Threshold::non_negative, Threshold::soft}) {
       if (threshold == Threshold::non_negative) z = z.cwiseMax(0);  // feasible
@@ -105,7 +95,7 @@ TEST_CASE("An ISTA step within 1 / ||D||^2 does not raise the LASSO objective") 
 TEST_CASE("ISTA steps far beyond 2 / ||D||^2 do raise the LASSO objective") {
   int raised = 0;
   for_random_draws(50, [&](Random& random) {
-    const auto [z, dictionary] = draw_tokens_and_dictionary(random);
+    const auto [z, dictionary] = draw_tokens_and_complete_dictionary(random);
     const Matrix<double> codes =
         ista(z, dictionary, {.step = 100 * largest_safe_step(dictionary), .lambda = 0.1, .threshold = Threshold::soft});
     raised += lasso_objective(z, dictionary, codes, 0.1) > lasso_objective(z, dictionary, z, 0.1);
@@ -151,7 +141,7 @@ TEST_CASE("The LASSO objective by hand") {
 
 TEST_CASE("ISTA of float tokens is that of the same tokens in double") {
   for_random_draws(10, [](Random& random) {
-    const auto [z, dictionary] = draw_tokens_and_dictionary(random);
+    const auto [z, dictionary] = draw_tokens_and_complete_dictionary(random);
     for (const auto rule : {SparsifyRule::proximal_gradient, SparsifyRule::majorisation_minimisation}) {
       const Matrix<double> found = ista(z.cast<float>(), dictionary.cast<float>(), {.rule = rule}).cast<double>();
       CHECK((found - ista(z, dictionary, {.rule = rule})).norm() < rounding<float> * z.norm());

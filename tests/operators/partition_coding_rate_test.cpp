@@ -14,13 +14,13 @@ using namespace crate::test;
 
 namespace {
 
-struct Drawn {
+struct PartitionedTokens {
   Matrix<double> z;
   Subspaces<Matrix<double>> u;
   Matrix<double> partition;
 };
 
-Drawn draw_partitioned_tokens(Random& random) {
+PartitionedTokens draw_partitioned_tokens(Random& random) {
   const auto [d, n, heads, p] = draw_sizes(random);
   const Matrix<double> z = draw_normal(random, d, n);
   const Subspaces u(draw_normal(random, d, heads * p), heads);

@@ -1,32 +1,23 @@
 // SPDX-License-Identifier: MIT
 #include "crate/operators/sparse_coding.hpp"
 
-#include <Eigen/SVD>
 #include <cmath>
 
 #include "catch.hpp"
 #include "comparison.hpp"
 #include "draw.hpp"
+#include "drawn_tokens.hpp"
 
 using namespace crate;
 using namespace crate::test;
 
 namespace {
 
-struct Drawn {
-  Matrix<double> z, dictionary;
-};
-
 /// Dictionaries of fewer and of more atoms than dimensions.
-Drawn draw_tokens_and_dictionary(Random& random) {
+TokensAndDictionary draw_tokens_and_dictionary(Random& random) {
   const Index d = draw_index(random, 1, 9);
   return {draw_normal(random, d, draw_index(random, 1, 11)),
           draw_normal(random, d, draw_index(random, 1, 20)) / std::sqrt(static_cast<double>(d))};
-}
-
-double largest_safe_step(const Matrix<double>& dictionary) {
-  const double norm = Eigen::JacobiSVD<Matrix<double>>(dictionary).singularValues()[0];
-  return 1 / (norm * norm);
 }
 
 }  // namespace

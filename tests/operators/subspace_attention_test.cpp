@@ -7,21 +7,12 @@
 #include "comparison.hpp"
 #include "crate/operators/coding_rate.hpp"
 #include "draw.hpp"
+#include "drawn_tokens.hpp"
 
 using namespace crate;
 using namespace crate::test;
 
 namespace {
-
-struct Drawn {
-  Matrix<double> z;
-  Subspaces<Matrix<double>> u;
-};
-
-Drawn draw_tokens_and_subspaces(Random& random) {
-  const auto [d, n, heads, p] = draw_sizes(random);
-  return {draw_normal(random, d, n), {draw_normal(random, d, heads * p) / std::sqrt(static_cast<double>(d)), heads}};
-}
 
 /// One query after the other, by the definition.
 Matrix<double> naive_ssa(const Matrix<double>& z, const Matrix<double>& basis, const AttentionOptions& options = {}) {

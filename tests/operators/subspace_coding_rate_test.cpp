@@ -9,6 +9,7 @@
 #include "comparison.hpp"
 #include "crate/testing/finite_difference.hpp"
 #include "draw.hpp"
+#include "drawn_tokens.hpp"
 
 using namespace crate;
 using namespace crate::test;
@@ -165,12 +166,7 @@ TEST_CASE("The subspace coding rate refuses what it cannot mean") {
 namespace {
 
 /// Z, exactly of a low rank, and U of small integers, so that U_k^T Z and its multiples are exact.
-struct Drawn {
-  Matrix<double> z;
-  Subspaces<Matrix<double>> u;
-};
-
-Drawn draw_low_rank(Random& random, double size) {
+TokensAndSubspaces draw_low_rank(Random& random, double size) {
   const auto [d, n, heads, p] = draw_sizes(random);
   const auto integers = [&](Index rows, Index cols) -> Matrix<double> {
     return (4 * draw_normal(random, rows, cols)).array().round();
@@ -179,7 +175,7 @@ Drawn draw_low_rank(Random& random, double size) {
   return {size * integers(d, rank) * integers(rank, n), {integers(d, heads * p), heads}};
 }
 
-double rate_of_singular_values(const Drawn& drawn, double epsilon) {
+double rate_of_singular_values(const TokensAndSubspaces& drawn, double epsilon) {
   using Wide = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic>;
   const auto root = std::sqrt(static_cast<long double>(drawn.u.head_dim()) / static_cast<long double>(drawn.z.cols()));
   long double rate = 0;
@@ -197,12 +193,12 @@ double rate_of_singular_values(const Drawn& drawn, double epsilon) {
 TEST_CASE("Tokens of low rank have the subspace coding rate of their singular values at every size") {
   for (const double size : {1e-6, 1.0, 1e2, 1e4, 1e6, 1e7})
     for_random_draws(15, [&](Random& random) {
-      const Drawn drawn = draw_low_rank(random, size);
+      const TokensAndSubspaces drawn = draw_low_rank(random, size);
       INFO("size " << size);
       CHECK(relative_error(subspace_coding_rate(drawn.z, drawn.u), rate_of_singular_values(drawn, 0.5)) < 1e-9);
       const Matrix<float> narrow = drawn.z.cast<float>();
       const Subspaces narrow_u(drawn.u.bases().cast<float>(), drawn.u.heads());
-      const Drawn rounded{narrow.cast<double>(), drawn.u};
+      const TokensAndSubspaces rounded{narrow.cast<double>(), drawn.u};
       CHECK(relative_error(subspace_coding_rate(narrow, narrow_u), rate_of_singular_values(rounded, 0.5)) < 1e-4);
     });
 }

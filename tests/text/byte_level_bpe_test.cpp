@@ -32,7 +32,7 @@ const ByteLevelBpe& gpt2() {
   return tokeniser;
 }
 
-Words words_of(std::string_view text) {
+Words gpt2_words_of(std::string_view text) {
   Words words;
   while (!text.empty()) {
     words.emplace_back(text.substr(0, detail::gpt2_word_size(text)));
@@ -41,7 +41,7 @@ Words words_of(std::string_view text) {
   return words;
 }
 
-std::vector<std::string> all_bytes() {
+std::vector<std::string> single_bytes() {
   std::vector<std::string> bytes;
   for (int byte = 0; byte < 256; ++byte) bytes.emplace_back(1, static_cast<char>(byte));
   return bytes;
@@ -77,16 +77,17 @@ TEST_CASE("GPT-2's merges have the ids behind the bytes, and its vocabulary one 
 }
 
 TEST_CASE("the words are those of GPT-2's pattern") {
-  CHECK(words_of("it's we've I'LL don''t 's") ==
+  CHECK(gpt2_words_of("it's we've I'LL don''t 's") ==
         Words{"it", "'s", " we", "'ve", " I", "'", "LL", " don", "''", "t", " '", "s"});
-  CHECK(words_of("'tis '") == Words{"'t", "is", " '"});
-  CHECK(words_of("a1b22 c") == Words{"a", "1", "b", "22", " c"});
-  CHECK(words_of("x\u0663\u2167\u00BD") == Words{"x", "\u0663\u2167\u00BD"});  // digits, numerals, fractions
-  CHECK(words_of("  a\n\n b\t\tc  ") == Words{" ", " a", "\n\n", " b", "\t", "\t", "c", "  "});
-  CHECK(words_of("a\u00A0\u00A0b\u3000") == Words{"a", "\u00A0", "\u00A0", "b", "\u3000"});  // blanks of Unicode
-  CHECK(words_of(" \u00A0.") == Words{" ", "\u00A0", "."});
-  CHECK(words_of("\u200B\x1C.") == Words{"\u200B\x1C."});                      // which are none
-  CHECK(words_of("e\u0301 \xFF\x80.") == Words{"e", "\u0301", " \xFF\x80."});  // marks, and bytes that are no UTF-8
+  CHECK(gpt2_words_of("'tis '") == Words{"'t", "is", " '"});
+  CHECK(gpt2_words_of("a1b22 c") == Words{"a", "1", "b", "22", " c"});
+  CHECK(gpt2_words_of("x\u0663\u2167\u00BD") == Words{"x", "\u0663\u2167\u00BD"});  // digits, numerals, fractions
+  CHECK(gpt2_words_of("  a\n\n b\t\tc  ") == Words{" ", " a", "\n\n", " b", "\t", "\t", "c", "  "});
+  CHECK(gpt2_words_of("a\u00A0\u00A0b\u3000") == Words{"a", "\u00A0", "\u00A0", "b", "\u3000"});  // blanks of Unicode
+  CHECK(gpt2_words_of(" \u00A0.") == Words{" ", "\u00A0", "."});
+  CHECK(gpt2_words_of("\u200B\x1C.") == Words{"\u200B\x1C."});  // which are none
+  CHECK(gpt2_words_of("e\u0301 \xFF\x80.") ==
+        Words{"e", "\u0301", " \xFF\x80."});  // marks, and bytes that are no UTF-8
 }
 
 TEST_CASE("any bytes come back exactly") {
@@ -109,7 +110,7 @@ TEST_CASE("special tokens of a byte-level BPE are text unless asked for") {
 }
 
 TEST_CASE("of special tokens that begin alike the longest is taken") {
-  auto tokens = all_bytes();
+  auto tokens = single_bytes();
   for (const char* const name : {"<x>", "<x>y"}) tokens.emplace_back(name);
   const ByteLevelBpe tokeniser(tokens, {});
   CHECK(tokeniser.encode_with_special_tokens("<x>y<x><x") == Ids{257, 256, '<', 'x'});
@@ -152,7 +153,7 @@ Ids merged_plainly(const ByteLevelBpe& tokeniser, Ids ids) {
 
 /// Merges of letters a, b, c in any order, also before those that make what they merge, and several of one result.
 ByteLevelBpe draw_tokeniser(Random& random) {
-  std::vector<std::string> tokens = all_bytes();
+  std::vector<std::string> tokens = single_bytes();
   std::vector<TokenId> usable = {'a', 'b', 'c'};
   std::set<TokenPair> merges;
   for (int i = 0; i < 12; ++i) {
@@ -183,7 +184,7 @@ TEST_CASE("words of any length merge as the published algorithm says, whatever t
 }
 
 TEST_CASE("a word that is a token, but that merges do not make, is not that token") {
-  auto tokens = all_bytes();
+  auto tokens = single_bytes();
   for (const char* const token : {"bc", "ab", "abc", "word"}) tokens.emplace_back(token);
   const ByteLevelBpe tokeniser(tokens, {{'b', 'c'}, {'a', 'b'}, {257, 'c'}});
   CHECK(tokeniser.encode("abc") == Ids{'a', 256});
@@ -204,7 +205,7 @@ TEST_CASE("tokens and merges that do not fit are refused") {
   const auto refusal = [](std::vector<std::string> tokens, std::vector<TokenPair> merges) {
     return message_of<VocabularyError>([&] { ByteLevelBpe(std::move(tokens), std::move(merges)); });
   };
-  auto tokens = all_bytes();
+  auto tokens = single_bytes();
   CHECK(refusal({tokens.begin() + 1, tokens.end()}, {}) ==
         "tokens: expected one for each of the 256 bytes, found none for byte 0");
   CHECK(refusal(tokens, {{97, 98}}) == "merges: expected a token for the merge of 97 and 98, found none");
@@ -251,7 +252,7 @@ TEST_CASE("what is learned is the same again, comes back, and is GPT-2's alphabe
 std::vector<TokenPair> learned_plainly(const std::string& text, std::size_t merges,
                                        const std::vector<std::string>& alphabet) {
   std::vector<Ids> words;
-  for (const std::string& word : words_of(text)) {
+  for (const std::string& word : gpt2_words_of(text)) {
     Ids ids;
     for (const char byte : word)
       ids.push_back(

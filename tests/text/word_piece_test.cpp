@@ -29,7 +29,7 @@ const WordPiece& bert() {
   return tokeniser;
 }
 
-Words words_of(const std::string& text, bool lower_case = true) {
+Words bert_words_of(const std::string& text, bool lower_case = true) {
   Words words;
   detail::BertWords(lower_case).for_each(text, [&](std::string_view word) { words.emplace_back(word); });
   return words;
@@ -50,31 +50,31 @@ TEST_CASE("text has the ids of BERT's cased tokeniser") {
 }
 
 TEST_CASE("words are cleaned, and parted at white space, punctuation and ideographs") {
-  CHECK(words_of("A\tb\nc\u00A0d\u2028e\u3000f") == Words{"a", "b", "c", "d", "e", "f"});
-  CHECK(words_of("a\0b\x01\x7F\u200B\uFFFD\uE000\u0378z"s) ==
+  CHECK(bert_words_of("A\tb\nc\u00A0d\u2028e\u3000f") == Words{"a", "b", "c", "d", "e", "f"});
+  CHECK(bert_words_of("a\0b\x01\x7F\u200B\uFFFD\uE000\u0378z"s) ==
         Words{"abz"});  // NUL, control, format, private, unassigned
-  CHECK(words_of("don't $5-6") == Words{"don", "'", "t", "$", "5", "-", "6"});
-  CHECK(words_of("\u00BFqu\u00E9?") == Words{"\u00BF", "que", "?"});
-  CHECK(words_of("a\u4E2D\u6587b") == Words{"a", "\u4E2D", "\u6587", "b"});
-  CHECK(words_of("\u30AB\u30CA \uD55C") == Words{"\u30AB\u30CA", "\u1112\u1161\u11AB"});  // no ideographs
-  CHECK(words_of("").empty());
+  CHECK(bert_words_of("don't $5-6") == Words{"don", "'", "t", "$", "5", "-", "6"});
+  CHECK(bert_words_of("\u00BFqu\u00E9?") == Words{"\u00BF", "que", "?"});
+  CHECK(bert_words_of("a\u4E2D\u6587b") == Words{"a", "\u4E2D", "\u6587", "b"});
+  CHECK(bert_words_of("\u30AB\u30CA \uD55C") == Words{"\u30AB\u30CA", "\u1112\u1161\u11AB"});  // no ideographs
+  CHECK(bert_words_of("").empty());
 }
 
 TEST_CASE("letters are lowered and lose their accents where the vocabulary is uncased") {
-  CHECK(words_of("\u00C5NGSTR\u00D6M \u0130I\u0131 e\u0301\u0323 \u1E9E") ==
+  CHECK(bert_words_of("\u00C5NGSTR\u00D6M \u0130I\u0131 e\u0301\u0323 \u1E9E") ==
         Words{"angstrom", "ii\u0131", "e", "\u00DF"});
-  CHECK(words_of("\u00C5ngstr\u00F6m e\u0301", false) == Words{"\u00C5ngstr\u00F6m", "e\u0301"});
+  CHECK(bert_words_of("\u00C5ngstr\u00F6m e\u0301", false) == Words{"\u00C5ngstr\u00F6m", "e\u0301"});
 }
 
 TEST_CASE("marks that are no accents stay, in their canonical order") {
-  CHECK(words_of("a\u302E\u0301\U0001D165") == Words{"a\U0001D165\u302E"});
+  CHECK(bert_words_of("a\u302E\u0301\U0001D165") == Words{"a\U0001D165\u302E"});
 }
 
 TEST_CASE("a sigma that ends a word has its final form") {
-  CHECK(words_of("\u039F\u0394\u039F\u03A3 \u03A3\u03A3 \u03A3") ==
+  CHECK(bert_words_of("\u039F\u0394\u039F\u03A3 \u03A3\u03A3 \u03A3") ==
         Words{"\u03BF\u03B4\u03BF\u03C2", "\u03C3\u03C2", "\u03C3"});
-  CHECK(words_of("A\u03A3'") == Words{"a\u03C2", "'"});
-  CHECK(words_of("A\u03A3'B") == Words{"a\u03C3", "'", "b"});  // apostrophes are within words
+  CHECK(bert_words_of("A\u03A3'") == Words{"a\u03C2", "'"});
+  CHECK(bert_words_of("A\u03A3'B") == Words{"a\u03C3", "'", "b"});  // apostrophes are within words
 }
 
 TEST_CASE("bytes that are no UTF-8 are dropped") {

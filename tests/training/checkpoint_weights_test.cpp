@@ -44,7 +44,7 @@ SgdState<Model> state_of(const typename Model::Options& options, bool with_avera
 }
 
 template <class Model>
-void check_same(const Model& found, const Model& expected) {
+void check_same_parameters(const Model& found, const Model& expected) {
   for_each_parameter(
       [](std::string_view name, ParameterKind, const auto& a, const auto& b) {
         INFO(name);
@@ -60,12 +60,12 @@ void check_as_weights(const SgdState<Model>& state) {
   const TemporaryFolder folder;
   save_checkpoint(folder.file("checkpoint"), state, {{"seed", "1"}}, {{"--data", "folder"}});
   const TensorTable weights = read_weights(folder.file("checkpoint"));
-  check_same(model_from<Model>(weights), state.result());
+  check_same_parameters(model_from<Model>(weights), state.result());
   write_safetensors(folder.file("converted"), weights.tensors(), weights.metadata());
   save_model(folder.file("saved"), state.result());
   CHECK(content_of(folder.file("converted")) == content_of(folder.file("saved")));
   const TensorTable file = read_tensors(folder.file("checkpoint"));
-  check_same(model_from<Model>(find_weights(file, "model")), state.model);
+  check_same_parameters(model_from<Model>(find_weights(file, "model")), state.model);
 }
 
 /// The checkpoint as it was written before it said anything of the model.
@@ -109,7 +109,7 @@ TEST_CASE("A checkpoint that is written again as plain safetensors is read as th
   const TensorTable file = read_safetensors(folder.file("checkpoint"));
   write_safetensors(folder.file("again"), file.tensors(), file.metadata());
   const TensorTable weights = read_weights(folder.file("again"));
-  check_same(model_from<CrateClassifier<float>>(weights), state.result());
+  check_same_parameters(model_from<CrateClassifier<float>>(weights), state.result());
   CHECK(weights.metadata() == read_weights(folder.file("checkpoint")).metadata());
 }
 
@@ -123,7 +123,7 @@ TEST_CASE("A checkpoint of an older version is read as weights as files of other
   save_checkpoint(path, state, recipe);
   make_old(path);
   const auto model = load_classifier<float>(path, options);
-  check_same(model, state.result());
+  check_same_parameters(model, state.result());
   CHECK(detail::first_layer(model).step == 0.3);
   CHECK(detail::first_layer(model).lambda == 0.7);
   CHECK_THROWS_AS(load_classifier<float>(path), OptionError);
@@ -133,7 +133,7 @@ TEST_CASE("A checkpoint of an older version is read as weights as files of other
   const auto alpha = state_of<CrateAlphaClassifier<float>>(square, false);
   save_checkpoint(path, alpha, recipe);
   make_old(path);
-  check_same(load_alpha_classifier<float>(path, {.heads = 3}), alpha.model);
+  check_same_parameters(load_alpha_classifier<float>(path, {.heads = 3}), alpha.model);
 }
 
 TEST_CASE("A checkpoint whose weights are asked for by another name, or are of no family, or are damaged, is refused") {

@@ -33,7 +33,7 @@ namespace {
 
 using Student = SelfDistilled<CrateClassifier<double>>;
 using SelfDistillation = SelfDistillationObjective<Student>;
-using State = TrainingState<Student, AnyOptimiser<Student>, SelfDistillation>;
+using StudentState = TrainingState<Student, AnyOptimiser<Student>, SelfDistillation>;
 
 Student draw_student(Index outputs, Index width = 8) {
   CrateClassifier<double> encoder(
@@ -86,9 +86,9 @@ const std::vector<Index> batch{5, 2, 11, 0, 7};
 struct Training {
   ImageDataSet data = draw_data();
   ViewSource<double> source = views_of(data);
-  State state;
+  StudentState state;
   Threads threads;
-  Trainer<State, ViewSource<double>> trainer;
+  Trainer<StudentState, ViewSource<double>> trainer;
 
   Training(const RuleOfTest& r, int thread_count, const std::string& checkpoint)
       : state{.model = draw_student(r.outputs),
@@ -113,7 +113,7 @@ struct Training {
   }
 };
 
-Matrix<double> all_numbers(const State& state) {
+Matrix<double> all_numbers(const StudentState& state) {
   Matrix<double> numbers(0, 1);
   for (const ConstParameter& parameter : list_parameters(state)) {
     const auto of = parameter.numbers<double>();
@@ -325,7 +325,7 @@ TEST_CASE("a backward pass of self-distillation tells of all that it adds to, an
 TEST_CASE("a step compares with the teacher and the centre from before, and moves both behind") {
   for (const RuleOfTest& r : rules) {
     Training training(r, 1, "");
-    State& state = training.state;
+    StudentState& state = training.state;
     for (Index step = 0; step < 2; ++step) {
       const Student student = state.model, teacher = state.average->average;
       const SelfDistillation objective = state.objective;
@@ -348,7 +348,7 @@ TEST_CASE("a step compares with the teacher and the centre from before, and move
 
 TEST_CASE("a part to freeze that the model does not have is refused by name") {
   Training training(rules[1], 1, "");
-  using SelfTrainer = Trainer<State, ViewSource<double>>;
+  using SelfTrainer = Trainer<StudentState, ViewSource<double>>;
   const auto refusal = [&](const TrainerOptions& options) {
     return message_of<OptionError>(
         [&] { SelfTrainer(training.state, training.source, training.source, options, training.threads); });

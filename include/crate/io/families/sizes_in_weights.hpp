@@ -28,7 +28,7 @@ struct LeastWeights {
 }
 
 /// Throws FileError if a dimension of the tensor is 0: such a tensor has no bytes, whatever its other dimensions.
-inline void check_not_empty(const Tensor& tensor) {
+inline void check_has_elements(const Tensor& tensor) {
   if (std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end())
     throw tensor_error(tensor, "expected dimensions of at least 1, found shape ", shape_text(tensor.shape));
 }
@@ -92,7 +92,7 @@ struct Sides {
 /// Images whose patches are determined by a convolution kernel [d, C, h, w].
 [[nodiscard]] inline ImageOptions image_of_kernel(const LoadOptions& options, Index patches, const Tensor& kernel) {
   check_rank(kernel, 4);
-  check_not_empty(kernel);
+  check_has_elements(kernel);
   const auto& shape = kernel.shape;
   (void)agreed("channels", options.channels, shape[1]);
   return image_options(
@@ -112,7 +112,7 @@ struct Sides {
                                      std::size_t axis) {
   const Tensor& tensor = weights.at(name);
   check_rank(tensor, rank);
-  check_not_empty(tensor);
+  check_has_elements(tensor);
   return tensor.shape[axis];
 }
 
