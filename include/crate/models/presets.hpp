@@ -55,7 +55,7 @@ template <class Model>
   return options;
 }
 
-/// Without padding of OpenAI's vocabulary, and with the GELU of its weights.
+/// GPT-2 with OpenAI's vocabulary, without padding, and the GELU of its weights.
 [[nodiscard]] inline TransformerLanguageModel<float>::Options gpt2(Index depth, Index dim, Index heads) {
   auto options = language_model<TransformerLanguageModel<float>>(depth, dim, heads);
   options.vocabulary = 50257;
