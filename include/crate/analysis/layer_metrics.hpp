@@ -162,7 +162,7 @@ class LayerMeter {
 
   void measure_entering(std::size_t index, const HalfStep<S>& step) {
     open_.reset();
-    if (awaits_tokens_ && index == 0) {  // what is the latest is of the pass before
+    if (awaits_tokens_ && index == 0) {  // latest_ is still from the previous pass
       if (!was_told_)
         throw OptionError(
             concatenate("layer meter: expected a call of enter(tokens) before this pass of a block or stack, "
@@ -201,7 +201,7 @@ class LayerMeter {
     Index count = 0;
     for (Index j = 0; j < tokens.cols(); ++j) {
       const S* const token = tokens.col(j).data();
-      int in_token = 0;  // which the compiler counts in vectors, unlike an Index
+      int in_token = 0;  // not Index: counts of int vectorise
       for (Index i = 0; i < tokens.rows(); ++i) in_token += token[i] != S(0) ? 1 : 0;
       count += in_token;
     }

@@ -42,13 +42,13 @@ struct MultiCrop {
   return views;
 }
 
-/// For colour images of about 32 x 32: local crops of 16 x 16, large enough to show something, and blur in proportion
-/// to the picture as published. At 28 x 28 or 32 x 32 this is only a slight blur.
+/// Views of colour images of about 32 x 32: local crops of 16 x 16, large enough to show something, and blur in
+/// proportion to the picture as published. At 28 x 28 or 32 x 32 this is only a slight blur.
 [[nodiscard]] inline MultiCrop small_multi_crop(Index side = 32, Index local_side = 16, Index locals = 6) {
   return {.global_side = side, .local_side = local_side, .locals = locals, .least_area = 0.15, .largest_blur = 0.7};
 }
 
-/// For grey images of about 28 x 28, whose only colour changes are brightness and contrast.
+/// Views of grey images of about 28 x 28, whose only colour changes are brightness and contrast.
 [[nodiscard]] inline MultiCrop small_grey_multi_crop(Index side = 28, Index local_side = 16, Index locals = 6) {
   MultiCrop crop = small_multi_crop(side, local_side, locals);
   crop.jitter = {.probability = 0.8, .brightness = 0.4, .contrast = 0.4};

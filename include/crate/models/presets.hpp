@@ -55,7 +55,7 @@ template <class Model>
   return options;
 }
 
-/// Without padding of OpenAI's vocabulary, and with the GELU of its weights.
+/// GPT-2 with OpenAI's vocabulary, without padding, and the GELU of its weights.
 [[nodiscard]] inline TransformerLanguageModel<float>::Options gpt2(Index depth, Index dim, Index heads) {
   auto options = language_model<TransformerLanguageModel<float>>(depth, dim, heads);
   options.vocabulary = 50257;
@@ -77,7 +77,7 @@ template <class Model>
 [[nodiscard]] inline auto crate_base(Index classes = 1000) { return detail::crate(16, 768, 12, 12, classes); }
 [[nodiscard]] inline auto crate_large(Index classes = 1000) { return detail::crate(16, 1024, 16, 24, classes); }
 
-// Classifiers of arXiv 2308.16271: patch 8, ImageNet-21k. The heads of the tiny one are not published: 3, as ViT-T has.
+// Classifiers of arXiv 2308.16271: patch 8, ImageNet-21k. The tiny one's heads are not published: 3, as in ViT-T.
 [[nodiscard]] inline auto crate_tiny_8(Index classes = 21841) { return detail::crate(8, 192, 3, 12, classes); }
 [[nodiscard]] inline auto crate_small_8(Index classes = 21841) { return detail::crate(8, 384, 6, 12, classes); }
 [[nodiscard]] inline auto crate_base_8(Index classes = 21841) { return detail::crate(8, 768, 12, 12, classes); }

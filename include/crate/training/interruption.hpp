@@ -58,7 +58,7 @@ class Interruption {
   static void say_so([[maybe_unused]] int signal) {
 #if defined(__unix__) || defined(__APPLE__)
     constexpr std::string_view sentence = "\nstopping after this step; press Ctrl-C again to stop immediately\n";
-    [[maybe_unused]] ssize_t written = 0;  // where nobody reads, nothing can be done
+    [[maybe_unused]] ssize_t written = 0;  // nothing can be done if nobody reads
     if (signal == SIGINT) written = ::write(STDERR_FILENO, sentence.data(), sentence.size());
 #endif
   }

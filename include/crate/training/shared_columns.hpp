@@ -15,7 +15,8 @@ namespace crate {
 /// Computes the columns of one or more matrices with the same number of columns, on several threads and ranks:
 /// compute(first, count, worker) fills columns first, ..., first + count - 1 of all matrices, with count <= `step`.
 /// Each range is computed by one rank; then all ranks have all columns. Ranges do not depend on the number of threads
-/// and ranks. Throws what compute throws, which the other ranks are told, and as share_blocks.
+/// and ranks. Rethrows what compute throws, and reports it to the other ranks; also throws as
+/// share_blocks.
 template <class Compute, class First, class... Others>
 void compute_shared_columns(Communicator& ranks, std::string_view what, Index step, Threads& threads,
                             const Compute& compute, First& matrix, Others&... others) {

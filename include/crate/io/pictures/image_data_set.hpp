@@ -30,7 +30,7 @@ namespace crate {
 struct ImagesInFiles {
   /// Writes the C H W pixels of an image. Threads call it at the same time. Throws FileError that names the file.
   std::function<void(Index image, std::uint8_t* pixels)> read;
-  std::uint64_t fingerprint = 0;  ///< other images have another one
+  std::uint64_t fingerprint = 0;  ///< to detect different images
 };
 
 /// Pictures of one size with the class of each, in memory or in files.
