@@ -65,7 +65,7 @@ void check_options(const CLI::App& app, const Options& options) {
   if (options.from_features.empty() && (options.weights.empty() || options.data.empty()))
     throw crate::OptionError("expected --weights and --data, or --from-features");
   options.neighbours.check();
-  if (!options.features.empty()) examples::check_output(options.features, {options.weights});
+  if (!options.features.empty()) examples::check_output(options.features, {options.weights}, "--features");
 }
 
 }  // namespace probe
