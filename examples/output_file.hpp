@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <string>
+#include <string_view>
 
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/file_replacement.hpp"
@@ -29,17 +30,18 @@ inline FileContent content_of(const std::string& path) {
   } catch (const crate::FileError&) { return FileContent::other; }
 }
 
-/// Throws FileError unless tensors can be written to `path`. Tensors may be replaced, but not a file that the program
-/// reads, the checkpoint of a training, or anything else.
-inline void check_output(const std::string& path, std::initializer_list<std::string> what_is_read = {}) {
+/// Throws FileError unless tensors can be written to `path`, which the option names. Tensors may be replaced, but not a
+/// file that the program reads, the checkpoint of a training, or anything else.
+inline void check_output(const std::string& path, std::initializer_list<std::string> what_is_read = {},
+                         std::string_view option = "--output") {
   crate::check_replaceable(path);
   for (const std::string& read : what_is_read)
     if (!read.empty() && same_file(path, read))
-      throw crate::file_error(path, "--output names a file that the program reads; choose another name");
+      throw crate::file_error(path, option, " names a file that the program reads; choose another name");
   if (!crate::path_exists(path)) return;
   const FileContent content = content_of(path);
   if (content != FileContent::tensors)
-    throw crate::file_error(path, "--output would replace ",
+    throw crate::file_error(path, option, " would replace ",
                             content == FileContent::checkpoint ? "the checkpoint of a training"
                                                                : "a file that is not a safetensors file of tensors",
                             "; choose another name");

@@ -2,6 +2,7 @@
 #include "compress_tokens/source.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -80,13 +81,14 @@ namespace {
   return crate::tokens_from_numbers<double>(array);
 }
 
+/// The parts between line breaks; the last may be empty.
 [[nodiscard]] std::vector<std::string> split_lines(std::string_view joined) {
   std::vector<std::string> lines;
-  while (!joined.empty()) {
-    const std::string_view line = joined.substr(0, joined.find('\n'));
-    lines.emplace_back(line);
-    joined.remove_prefix(std::min(joined.size(), line.size() + 1));
+  for (std::size_t end = joined.find('\n'); end != std::string_view::npos; end = joined.find('\n')) {
+    lines.emplace_back(joined.substr(0, end));
+    joined.remove_prefix(end + 1);
   }
+  lines.emplace_back(joined);
   return lines;
 }
 

@@ -75,9 +75,9 @@ inline void print_summary(const std::vector<Measurement>& all, const crate::Laye
   print_side_by_side(all, "published R^c entering",
                      [](const Measurement& one, std::size_t i) { return one.layers[i].before.published_rate.mean(); });
   print_side_by_side(all, "R - R^c after",
-                     [](const Measurement& one, std::size_t i) { return after(one.layers[i]).rate_reduction.mean(); });
+                     [](const Measurement& one, std::size_t i) { return behind(one.layers[i]).rate_reduction.mean(); });
   print_side_by_side(all, "objective after",
-                     [](const Measurement& one, std::size_t i) { return after(one.layers[i]).objective.mean(); });
+                     [](const Measurement& one, std::size_t i) { return behind(one.layers[i]).objective.mean(); });
   print_side_by_side(all, "non-zero after, %",
                      [](const Measurement& one, std::size_t i) { return 100 * behind(one.layers[i]).non_zero.mean(); });
   print_side_by_side(all, "cosine to the exact step",

@@ -67,7 +67,7 @@ void check_options(const CLI::App& app, const Options& options) {
   if (options.from_features.empty() && (options.weights.empty() || options.data.empty()))
     throw crate::OptionError("expected --weights and --data, or --from-features");
   neighbours_among(options, 1).check();
-  if (!options.features.empty()) examples::check_output(options.features, {options.weights});
+  if (!options.features.empty()) examples::check_output(options.features, {options.weights}, "--features");
 }
 
 crate::NearestNeighbourOptions neighbours_among(const Options& options, Index examples) {

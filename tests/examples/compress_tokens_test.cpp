@@ -59,8 +59,7 @@ TEST_CASE("how much of R is noise is the difference to the clean tokens, before 
   REQUIRE(rate_of_directions(box, toy.clean) < before);
   REQUIRE(words_on_noise({10, 4}, {30, 6}) ==
           "Without noise, R would change from 10.0 to 4.0 nats per token; with noise it changes from 30.0 to 6.0: "
-          "noise accounts for 20.0 "
-          "of it at first and 2.0 at last.");
+          "noise accounts for 20.0 of it before and 2.0 after.");
 }
 
 TEST_CASE("a white box that codes at a precision has thresholds that sum to a fifth of the quantiser's step") {

@@ -399,7 +399,7 @@ def check_refusals(folder):
             (["--heads", 3, "--input", os.path.join(folder, "images.safetensors"), "--against",
               os.path.join(FIXTURES, "gpt_checkpoint.pth")], "tokens"),
             (["--heads", 3, "--input", images, "--page", os.path.join(folder, "none", "page.html")], "none"),
-            (["--heads", 3, "--input", images, "--figure", images], "found the same"),
+            (["--heads", 3, "--input", images, "--figure", images], "would be replaced, but is read by the program"),
             (["--heads", 3, "--input", images, "--page", images + ".html", "--figure", images + ".html"],
              "different files for --page and --figure"),
             (["--heads", 3, "--data", os.path.join(folder, "none")], "none")]:

@@ -94,6 +94,19 @@ def check_pairs(folder, text):
                   "--warm-up", 5, "--discard")
 
 
+def check_final_rate(folder, text):
+    """--final-rate is the learning rate at the end: a tenth of --rate unless it is given."""
+    train = ("train_language_model", "--text", text, *SMALL, "--steps", 20, "--evaluate-every", 20, "--batch", 8, "--rate", 0.01, "--sample", 0)
+    rates = {"unsaid": (), "said": ("--final-rate", 0.001), "higher": ("--final-rate", 0.005)}
+    for name, further in rates.items():
+        status, seen = run(*train, *further, "--output", f"{folder}/{name}.safetensors")
+        check(f"a training with the final rate {name}", status == 0, seen)
+    unsaid, said, higher = (content(f"{folder}/{name}.safetensors") for name in rates)
+    check("a tenth of the rate is the default", said == unsaid and higher != unsaid)
+    check_refused("a final rate above the rate", "option --final-rate: expected a number from 0 to --rate, found 0.02", *train, "--discard",
+                  "--final-rate", 0.02)
+
+
 def check_trains_on(folder, text):
     """A model is trained on, on another text, from its weights and with its tokeniser."""
     first, second = f"{folder}/crate-gpt2.safetensors", f"{folder}/second.safetensors"
@@ -312,6 +325,7 @@ def main():
         check_learns(folder, text)
         check_resumes(folder, text)
         check_trains_on(folder, text)
+        check_final_rate(folder, text)
         write(f"{folder}/taken.tokeniser", "")
         check_pairs(folder, text)
         check_keeps_tokeniser(folder, text)

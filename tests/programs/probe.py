@@ -57,7 +57,7 @@ def check_refusals():
         ("a norm behind a layer", ("--weights", "model.st", "--data", "idx", "--layer", 1, "--no-norm"), "--no-norm would have no effect"),
         ("a layer too many", ("--weights", "model.st", "--data", "idx", "--layer", 3), "--layer at most 2"),
         ("more neighbours than images", ("--weights", "model.st", "--data", "idx", "--neighbours", 301), "301, found 300"),
-        ("features in place of the weights", ("--weights", "model.st", "--data", "idx", "--features", "model.st"), "found the same"),
+        ("features in place of the weights", ("--weights", "model.st", "--data", "idx", "--features", "model.st"), "--features names a file that the program reads"),
         ("weights for features", ("--from-features", "model.st"), "training_features"),
         ("no data", ("--weights", "model.st", "--data", "nowhere"), "nowhere"),
     ):
