@@ -26,7 +26,7 @@ struct Options {
   text_program::TokeniserOptions tokeniser = {.special_tokens = text_program::special_tokens_of_masked_models()};
 
   // the model
-  std::string weights, from, family = "crate-bert-classifier";
+  std::string weights, from, family = "crate-bert-classifier", pool = "mean";
   Index dim = 128, depth = 2, heads = 4, context = 64;
   double dropout = 0.1, token_dropout = 0.1, word_dropout = 0;
   std::optional<double> start;  // deviation of the random start
@@ -86,6 +86,8 @@ inline void add_options(CLI::App& app, Options& o) {
   app.add_option("--depth", o.depth, "blocks");
   app.add_option("--heads", o.heads, "number of heads");
   app.add_option("--context", o.context, "most tokens of a sentence; what is longer is cut off");
+  program_options::add_choice(app, "--pool", o.pool, {"cls", "mean"},
+                              "token that the head reads: cls (the first) or mean (of all but padding)");
   app.add_option("--dropout", o.dropout, "in the attention");
   app.add_option("--token-dropout", o.token_dropout, "of what enters the first block");
   app.add_option("--word-dropout", o.word_dropout,
