@@ -164,10 +164,12 @@ int train(const Bench& bench, Model model) {
   return 0;
 }
 
+Pooling pooling_of(const Options& o) { return o.pool == "mean" ? Pooling::mean : Pooling::class_token; }
+
 /// Fills what the options say of a new encoder.
 template <class Model>
 Model fresh_model(const Options& o, Index vocabulary, Index classes) {
-  typename Model::Options sizes{.classes = classes};
+  typename Model::Options sizes{.classes = classes, .pooling = pooling_of(o)};
   sizes.text.vocabulary = vocabulary;
   sizes.text.context = o.context;
   sizes.text.depth = o.depth;
@@ -184,7 +186,7 @@ Model fresh_model(const Options& o, Index vocabulary, Index classes) {
 /// The encoder of a masked language model under a new head.
 template <class Block>
 SentenceClassifier<Block> with_new_head(MaskedLanguageModel<Block> model, const Options& o, Index classes) {
-  SentenceClassifier<Block> classifier(std::move(model.text), classes);
+  SentenceClassifier<Block> classifier(std::move(model.text), classes, pooling_of(o));
   initialise(classifier.head, o.training.trainer.seed);
   training_program::set_attention_dropout(classifier.text.encoder.layers, o.dropout);
   classifier.text.tokens.dropout = o.token_dropout;

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Training steps (forward, backward, AdamW) of this library and of PyTorch, in turns on the same cores.
 
-    python3 bench/peers/compare_training.py build/bench --fashion-mnist FOLDER
+    python3 bench/peers/compare_training.py build/bench --fashion-mnist FOLDER --text tinyshakespeare.txt
     python3 bench/peers/compare_training.py build/bench --tasks fashion --rounds 3    (half a minute)
 
 fashion: the small classifier of train_classifier (28 x 28, patch 4, width 96, depth 4, 4 heads) on batches of 128, from
 Fashion-MNIST if the folder of its files is given and otherwise from random images. base: CRATE-Base on batches of 8 random
-images. Both engines start from the same weights and see the same batches, and their losses must agree before they are timed.
-Reading data is left out for both.
+images. crate-gpt2 and gpt2: the models of train_language_model (context 64, width 128, depth 4, 4 heads) on batches of 12
+pieces of the text, or of random characters. Both engines start from the same weights and see the same batches, and their
+losses must agree before they are timed. Reading data is left out for both.
 """
 
 import argparse
@@ -25,8 +26,11 @@ from engines import Engine, start, take_turns
 from find_peers import find_pytorch
 
 HERE = pathlib.Path(__file__).resolve().parent
-TASKS = {"fashion": ("CRATE on 28 x 28", 128, 784, 10, 64), "base": ("CRATE-Base", 8, 3 * 224 * 224, 1000, 4)}
-STEPS_AN_EPOCH = {"fashion": 468}
+CONTEXT, VOCABULARY = 64, 65
+TEXTS = {"crate-gpt2": ("CRATE-GPT2 of characters", 12, CONTEXT, VOCABULARY, 200),
+         "gpt2": ("GPT-2 of characters", 12, CONTEXT, VOCABULARY, 200)}
+TASKS = {"fashion": ("CRATE on 28 x 28", 128, 784, 10, 64), "base": ("CRATE-Base", 8, 3 * 224 * 224, 1000, 4), **TEXTS}
+STEPS = {"fashion": ("an epoch", 468), "crate-gpt2": ("2,000 steps", 2000), "gpt2": ("2,000 steps", 2000)}
 COMPARED_STEPS, LARGEST_DIFFERENCE = 10, 1e-4
 
 
@@ -49,15 +53,32 @@ def random_examples(values, classes, count):
             array.array("i", (generator.randrange(classes) for _ in range(count))))
 
 
-def write_examples(task, folder, fashion_folder):
+def pieces_of_text(text, count):
+    """Ids of characters, and of those that follow them, from all over the text; of none, random ones."""
+    generator = random.Random(1)
+    if text:
+        characters = text.read_text()
+        id_of = {character: number for number, character in enumerate(sorted(set(characters)))}
+        if len(id_of) > VOCABULARY:
+            sys.exit(f"{text}: expected at most {VOCABULARY} different characters, found {len(id_of)}")
+        ids = [id_of[character] for character in characters]
+    else:
+        ids = [generator.randrange(VOCABULARY) for _ in range(CONTEXT * count + 1)]
+    begins = [generator.randrange(len(ids) - CONTEXT) for _ in range(count)]
+    return tuple(array.array("i", (ids[begin + shift + i] for begin in begins for i in range(CONTEXT))) for shift in (0, 1))
+
+
+def write_examples(task, folder, data):
     """So many batches, which both engines go through again and again."""
     _, batch, values, classes, batches = TASKS[task]
-    if task == "fashion" and fashion_folder:
-        images, labels = fashion_mnist(fashion_folder, batch * batches)
+    if task in TEXTS:
+        examples, labels = pieces_of_text(data.text, batch * batches)
+    elif task == "fashion" and data.fashion_mnist:
+        examples, labels = fashion_mnist(data.fashion_mnist, batch * batches)
     else:
-        images, labels = random_examples(values, classes, batch * batches)
-    paths = folder / f"{task}_images.f32", folder / f"{task}_labels.i32"
-    for path, numbers in zip(paths, (images, labels)):
+        examples, labels = random_examples(values, classes, batch * batches)
+    paths = folder / f"{task}_examples.{examples.typecode}32", folder / f"{task}_labels.i32"
+    for path, numbers in zip(paths, (examples, labels)):
         with open(path, "wb") as file:
             numbers.tofile(file)
     return paths
@@ -74,16 +95,16 @@ def losses_agree(engines):
     return difference <= LARGEST_DIFFERENCE
 
 
-def compare(task, threads, rounds, folder, program, pytorch, fashion_folder):
+def compare(task, threads, rounds, folder, program, pytorch, data):
     name, batch = TASKS[task][:2]
     print(f"\n{name}, batch {batch}, {threads} thread{'s' if threads > 1 else ''}", flush=True)
-    images, labels = write_examples(task, folder, fashion_folder)
+    examples, labels = write_examples(task, folder, data)
     weights, engines = "-", []
     if pytorch:
         weights = folder / f"{task}_training.safetensors"
-        engines = start([Engine("PyTorch", [pytorch.python, HERE / "pytorch_training_steps.py", task, weights, images,
+        engines = start([Engine("PyTorch", [pytorch.python, HERE / "pytorch_training_steps.py", task, weights, examples,
                                             labels, batch], pytorch.environment_with(threads))])
-    ours = [program, task, weights if engines else "-", images, labels, batch, threads]
+    ours = [program, task, weights if engines else "-", examples, labels, batch, threads]
     engines = start([Engine("crate", ours)]) + engines
     if not engines:
         sys.exit("no engine is left")
@@ -92,8 +113,9 @@ def compare(task, threads, rounds, folder, program, pytorch, fashion_folder):
     take_turns(engines, rounds)
     for engine in engines:
         ratio = f"{engine.median / engines[0].median:.2f}"
-        epoch = f"{STEPS_AN_EPOCH[task] * engine.median / 1e3:8.1f} s an epoch" if task in STEPS_AN_EPOCH else ""
-        print(f"  {engine.label:<9}{ratio:>6}{engine.median:10.1f} ms a step{min(engine.times):10.1f} best{epoch}",
+        what, steps = STEPS.get(task, ("", 0))
+        whole = f"{steps * engine.median / 1e3:8.1f} s {what}" if steps else ""
+        print(f"  {engine.label:<9}{ratio:>6}{engine.median:10.1f} ms a step{min(engine.times):10.1f} best{whole}",
               flush=True)
         engine.close()
 
@@ -105,6 +127,7 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[2])
     parser.add_argument("--rounds", type=int, default=15, help="turns of each engine (default 15)")
     parser.add_argument("--fashion-mnist", type=pathlib.Path, help="folder of its IDX files, gzip or plain")
+    parser.add_argument("--text", type=pathlib.Path, help=f"file of at most {VOCABULARY} different characters, as tinyshakespeare has")
     options = parser.parse_args()
     program = options.folder.resolve() / "bench" / "crate_training_steps"
     if not os.access(program, os.X_OK):
@@ -116,7 +139,7 @@ def main():
     print(pytorch or "PyTorch is missing: this library is timed alone")
     for task in options.tasks:
         for threads in options.threads:
-            compare(task, threads, options.rounds, folder, program, pytorch, options.fashion_mnist)
+            compare(task, threads, options.rounds, folder, program, pytorch, options)
 
 
 if __name__ == "__main__":

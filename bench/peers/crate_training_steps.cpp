@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 
 // Training steps of a published model, one for every line on the input, answered with the milliseconds that it took and
-// the loss before it. The recipe is that of pytorch_training_steps.py.
+// the loss before it. Recipes are those of pytorch_training_steps.py.
 
 #include <algorithm>
 #include <cstdint>
 #include <iostream>
+#include <iterator>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,35 +19,57 @@
 #include "crate/training/batch_gradient.hpp"
 #include "crate/training/classification.hpp"
 #include "crate/training/examples.hpp"
+#include "crate/training/gradient.hpp"
 #include "crate/training/schedule.hpp"
+#include "crate/training/token_prediction.hpp"
 #include "line_protocol.hpp"
 
 namespace {
 
 using namespace crate;
-using Model = CrateClassifier<float>;
+using ImageModel = CrateClassifier<float>;
 
-/// The sizes of a task.
-Model::Options options_of(const std::string& task) {
+struct TrainingRecipe {
+  Schedule schedule;
+  AdamWOptions optimiser;
+  BatchCut cut = {};
+  double largest_norm = 0;  ///< of the gradient; 0 for any
+};
+
+TrainingRecipe image_recipe() {
+  return {.schedule = {.decay = Decay::cosine, .warm_up = 468, .steps = 2340},
+          .optimiser = {.rate = 1e-3, .weight_decay = 0.05}};
+}
+
+/// That of train_language_model.
+TrainingRecipe text_recipe() {
+  return {.schedule = {.decay = Decay::cosine, .warm_up = 100, .steps = 2000, .final_factor = 0.1},
+          .optimiser = {.rate = 1e-3, .beta2 = 0.99, .weight_decay = 0.1, .decay_vectors = false},
+          .cut = {.micro_batch = 3},
+          .largest_norm = 1};
+}
+
+/// The sizes of a task with images.
+ImageModel::Options image_options(const std::string& task) {
   if (task == "base") return presets::crate_base();
-  check_option(task == "fashion", "task fashion or base", task);
+  check_option(task == "fashion", "task fashion, base, crate-gpt2 or gpt2", task);
   return {.image = {.height = 28, .width = 28, .channels = 1, .patch_height = 4, .patch_width = 4},
           .classes = 10,
           .depth = 4,
           .block = {.dim = 96, .heads = 4}};
 }
 
-Model load(const std::string& task, const std::string& path) {
-  const Model::Options options = options_of(task);
-  if (path != "-")
-    return model_from<Model>(read_weights(path), {.heads = options.block.heads, .channels = options.image.channels});
+/// The model of these options that the file holds; at a random start for "-".
+template <class Model>
+Model load(const std::string& path, const typename Model::Options& options, const LoadOptions& untold) {
+  if (path != "-") return model_from<Model>(read_weights(path), untold);
   Model model(options);
   initialise(model, /*seed*/ 1);
   return model;
 }
 
-/// Examples in memory, in the order of their indices.
-struct StoredExamples {
+/// Images in memory, in the order of their indices.
+struct StoredImages {
   using Examples = LabelledImages<float>;
 
   Matrix<float> images;  ///< (C H W) x examples
@@ -60,18 +84,31 @@ struct StoredExamples {
   [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t, Index) const { return take(indices); }
 };
 
-StoredExamples read_examples(const std::string& images, const std::string& labels, Index values) {
-  const std::vector<float> pixels = bench::read_numbers<float>(images);
-  return {.images = Eigen::Map<const Matrix<float>>(pixels.data(), values, std::ssize(pixels) / values),
-          .labels = bench::read_numbers<std::int32_t>(labels)};
-}
+/// Pieces of a text in memory, likewise.
+struct StoredTexts {
+  using Examples = LabelledTokens;
 
-void serve(Model model, const StoredExamples& examples, Index batch, int thread_count) {
-  const Schedule schedule{.decay = Decay::cosine, .warm_up = 468, .steps = 2340};
-  const ClassificationObjective<Model> objective{{.label_smoothing = 0.1}};
+  Index context;
+  std::vector<std::int32_t> ids, next;  ///< tokens and those that follow them, piece after piece
+
+  [[nodiscard]] Index size() const { return std::ssize(ids) / context; }
+  [[nodiscard]] Examples take(std::span<const Index> indices) const {
+    Examples examples{.ids = {}, .layout = TokenLayout::equal(std::ssize(indices), context), .labels = {}};
+    for (const Index i : indices) {
+      std::copy_n(ids.begin() + i * context, context, std::back_inserter(examples.ids));
+      std::copy_n(next.begin() + i * context, context, std::back_inserter(examples.labels));
+    }
+    return examples;
+  }
+  [[nodiscard]] Examples draw(std::span<const Index> indices, std::uint64_t, Index) const { return take(indices); }
+};
+
+template <class Model, class Objective, class Source>
+void serve(Model model, const Objective& objective, const Source& examples, const TrainingRecipe& recipe, Index batch,
+           int thread_count) {
   Threads threads(thread_count);
-  AdamW<Model> optimiser(model, {.rate = 1e-3, .weight_decay = 0.05});
-  BatchGradient gradient(model, objective, BatchCut{}, threads);
+  AdamW<Model> optimiser(model, recipe.optimiser);
+  BatchGradient gradient(model, objective, recipe.cut, threads);
   std::vector<Index> indices(static_cast<std::size_t>(batch));
   Index steps = 0;
   bench::answer_lines([&] {
@@ -79,23 +116,52 @@ void serve(Model model, const StoredExamples& examples, Index batch, int thread_
     double loss = 0;
     const double time = bench::milliseconds([&] {
       loss = gradient.compute(model, examples, indices, {.step = steps}).loss.mean();
-      optimiser.step(model, gradient.gradient(), {.rate = schedule.factor(steps)}, threads);
+      StepFactors factors{.rate = recipe.schedule.factor(steps)};
+      if (recipe.largest_norm > 0)
+        factors.gradient = clipping_factor(gradient_norm(gradient.gradient(), threads), recipe.largest_norm);
+      optimiser.step(model, gradient.gradient(), factors, threads);
     });
     ++steps;
     return concatenate(time, ' ', loss);
   });
 }
 
+template <class Model>
+void serve_on_text(const std::vector<std::string>& words, Index batch, int threads) {
+  const auto options = presets::small_text<Model>();
+  serve(load<Model>(words[1], options, {.heads = options.block.heads}), TokenPredictionObjective<Model>{},
+        StoredTexts{.context = options.context,
+                    .ids = bench::read_numbers<std::int32_t>(words[2]),
+                    .next = bench::read_numbers<std::int32_t>(words[3])},
+        text_recipe(), batch, threads);
+}
+
+void serve_on_images(const std::vector<std::string>& words, Index batch, int threads) {
+  const ImageModel::Options options = image_options(words[0]);
+  const std::vector<float> pixels = bench::read_numbers<float>(words[2]);
+  const Index values = options.image.grid().values_per_image();
+  serve(load<ImageModel>(words[1], options, {.heads = options.block.heads, .channels = options.image.channels}),
+        ClassificationObjective<ImageModel>{{.label_smoothing = 0.1}},
+        StoredImages{.images = Eigen::Map<const Matrix<float>>(pixels.data(), values, std::ssize(pixels) / values),
+                     .labels = bench::read_numbers<std::int32_t>(words[3])},
+        image_recipe(), batch, threads);
+}
+
 }  // namespace
 
 int main(int count, char** texts) {
   if (count != 7) {
-    std::cerr << "usage: crate_training_steps fashion|base WEIGHTS|- IMAGES LABELS BATCH THREADS\n";
+    std::cerr << "usage: crate_training_steps fashion|base|crate-gpt2|gpt2 WEIGHTS|- EXAMPLES LABELS BATCH THREADS\n";
     return 2;
   }
   return crate::bench::status_of("crate_training_steps", [&] {
-    Model model = load(texts[1], texts[2]);
-    const StoredExamples examples = read_examples(texts[3], texts[4], patch_grid(model).values_per_image());
-    serve(std::move(model), examples, std::stol(texts[5]), std::stoi(texts[6]));
+    const std::vector<std::string> words(texts + 1, texts + count);
+    const Index batch = std::stol(words[4]);
+    const int threads = std::stoi(words[5]);
+    if (words[0] == CrateLanguageModelFamily::name)
+      return serve_on_text<CrateLanguageModel<float>>(words, batch, threads);
+    if (words[0] == TransformerLanguageModelFamily::name)
+      return serve_on_text<TransformerLanguageModel<float>>(words, batch, threads);
+    serve_on_images(words, batch, threads);
   });
 }

@@ -26,7 +26,7 @@ struct Options {
   text_program::TokeniserOptions tokeniser = {.special_tokens = text_program::special_tokens_of_masked_models()};
 
   // the model
-  std::string weights, from, family = "crate-bert-classifier";
+  std::string weights, from, family = "crate-bert-classifier", pool = "mean";
   Index dim = 128, depth = 2, heads = 4, context = 64;
   double dropout = 0.1, token_dropout = 0.1, word_dropout = 0;
   std::optional<double> start;  // standard deviation of the initial weights
@@ -89,6 +89,8 @@ inline void add_options(CLI::App& app, Options& o) {
   app.add_option("--depth", o.depth, "number of blocks");
   app.add_option("--heads", o.heads, "number of attention heads");
   app.add_option("--context", o.context, "maximum number of tokens of a sentence; longer ones are cut, and counted");
+  program_options::add_choice(app, "--pool", o.pool, {"cls", "mean"},
+                              "what the head reads: cls (the first token) or mean (the mean of all but padding)");
   app.add_option("--dropout", o.dropout, "dropout probability in the attention");
   app.add_option("--token-dropout", o.token_dropout, "dropout probability of the tokens that enter the first block");
   app.add_option("--word-dropout", o.word_dropout,

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -216,8 +217,26 @@ TEST_CASE("every masked language model and classifier of sentences comes back fr
   sentences.about.class_names = {"bad", "good"};
   const TensorTable named = check_saved(sentences);
   CHECK(*named.find_metadata("crate.class_names.0") == R"(["bad","good"])");
-  check_saved(model_of_normal_numbers<TransformerSentenceClassifier<double>>(
-      small_text_options<TransformerSentenceClassifier<double>>()));
+  CHECK(*named.find_metadata("crate.pooling") == "class_token");
+  using TransformerSentences = TransformerSentenceClassifier<double>;
+  check_saved(model_of_normal_numbers<TransformerSentences>(small_text_options<TransformerSentences>()));
+}
+
+TEST_CASE("a classifier of sentences comes back with its pooling, and files that do not tell it read the first token") {
+  const auto check = []<class Model>(std::type_identity<Model>) {
+    auto options = small_text_options<Model>();
+    options.pooling = Pooling::mean;
+    const auto model = model_of_normal_numbers<Model>(options);
+    const TensorTable file = check_saved(model);
+    CHECK(*file.find_metadata("crate.pooling") == "mean");
+    const LoadOptions untold{.heads = 2};  // of a table without metadata, as files of before have no pooling in theirs
+    const TensorTable bare = find_weights(with_tensors(file, [](const Tensor& t) { return std::optional(t); }));
+    CHECK(model_from<Model>(bare, untold).pool.pooling == Pooling::class_token);
+    const LoadOptions told{.heads = 2, .pooling = Pooling::mean};
+    CHECK(model_from<Model>(bare, told).forward(TokenIds(some_ids)) == model.forward(TokenIds(some_ids)));
+  };
+  check(std::type_identity<CrateSentenceClassifier<float>>());
+  check(std::type_identity<TransformerSentenceClassifier<double>>());
 }
 
 TEST_CASE("a nanoGPT checkpoint tells its heads, and its masks and optimiser are left out") {

@@ -57,6 +57,12 @@ MaskedLanguageModelOptions<typename Block::Options> small_masked_options(bool ti
   return options;
 }
 
+SentenceClassifierOptions<CrateBlockOptions> small_sentence_options(Pooling pooling) {
+  SentenceClassifierOptions<CrateBlockOptions> options{.classes = 3, .pooling = pooling};
+  options.text = small_model(options.text);
+  return options;
+}
+
 template <class Model, class Input>
 void check_gradient_of(const Model& model, const Input& input, const Run<double>& run = {}) {
   const auto finding = crate::testing::check_backward(model, input, {.step = 1e-5, .tolerance = 1e-7}, run);
@@ -83,16 +89,15 @@ TEST_CASE("language models of every block go backward, on sets of unequal length
                     {.dropout = {.seed = 3, .step = 1}});
 }
 
-TEST_CASE("masked language models and sentence classifiers go backward, with types, padding and either decoder") {
+TEST_CASE("masked language models and sentence classifiers go backward, with padding, either decoder or pooling") {
   const TokenIds ids(nine_ids, unequal_sets(), nine_types);
   for (const bool tied : {true, false})
     check_gradient_of(started<CrateMaskedLanguageModel<double>>(small_masked_options<CrateBlock<double>>(tied)), ids);
   check_gradient_of(
       started<TransformerMaskedLanguageModel<double>>(small_masked_options<TransformerBlock<double>>(true)),
       TokenIds(nine_ids, unequal_sets().with_chosen({0, 8, 3})));
-  SentenceClassifierOptions<CrateBlockOptions> options{.classes = 3};
-  options.text = small_model(options.text);
-  check_gradient_of(started<CrateSentenceClassifier<double>>(options), ids);
+  for (const Pooling pooling : {Pooling::class_token, Pooling::mean})
+    check_gradient_of(started<CrateSentenceClassifier<double>>(small_sentence_options(pooling)), ids);
 }
 
 namespace {
@@ -156,6 +161,20 @@ TEST_CASE("padding changes nothing for the tokens in front of it") {
   CHECK(relative_error(unpadded.leftCols(3), alone) > 1e-4);
 }
 
+TEST_CASE("the class of a sentence is of its first token or of the mean of all, whatever pads it") {
+  const std::vector<Index> sentence{3, 1, 6}, padded{3, 1, 6, 2, 5};
+  for (const Pooling pooling : {Pooling::class_token, Pooling::mean}) {
+    const auto model = started<CrateSentenceClassifier<double>>(small_sentence_options(pooling));
+    const Matrix<double> tokens = output_of(model.text, sentence);
+    const Vector<double> mean = tokens.rowwise().mean(), first = tokens.col(0);
+    const Matrix<double> read = pooling == Pooling::mean ? mean : first;
+    const Matrix<double> logits = output_of(model, sentence);
+    CHECK(relative_error(logits, model.head.forward(read)) < 1e-13);
+    CHECK(relative_error(output_of(model, padded, TokenLayout::single(5).with_visible({3})), logits) < 1e-13);
+    CHECK(relative_error(output_of(model, padded), logits) > 1e-4);
+  }
+}
+
 TEST_CASE("positions behind those of padding are RoBERTa's") {
   AddPositions<double> layer(1, 4, 2);
   layer.positions << 10, 20, 30, 40, 50, 60;
@@ -214,9 +233,8 @@ TEST_CASE("folded language models compute what the model computes") {
   for (const bool tied : {true, false})
     check_folded(started<CrateMaskedLanguageModel<double>>(small_masked_options<CrateBlock<double>>(tied)),
                  unequal_sets(), nine_types);
-  SentenceClassifierOptions<CrateBlockOptions> options{.classes = 3};
-  options.text = small_model(options.text);
-  check_folded(started<CrateSentenceClassifier<double>>(options), unequal_sets(), nine_types);
+  for (const Pooling pooling : {Pooling::class_token, Pooling::mean})
+    check_folded(started<CrateSentenceClassifier<double>>(small_sentence_options(pooling)), unequal_sets(), nine_types);
 }
 
 TEST_CASE("a language model says what it computes") {

@@ -283,6 +283,10 @@ def check_classifiers(folder):
                   (seen, trained))
             status, seen = run("classify_text", *recipe, "--from", masked, "--word-dropout", 0.2, "--output", weights)
             check("a classifier learns from sentences that lose words", status == 0 and "   100.00 %" in seen, seen)
+            check("its file says that it reads the mean of all tokens", b'"crate.pooling":"mean"' in content(weights))
+            status, seen = run("classify_text", *recipe, "--from", masked, "--pool", "cls", "--output", weights)
+            check("a classifier learns that reads the first token", status == 0 and "   100.00 %" in seen, seen)
+            check("its file says so", b'"crate.pooling":"class_token"' in content(weights))
         status, seen = run("classify_text", *recipe, *bert, "--family", f"{family}-classifier", "--dim", 16, "--depth", 1, "--heads", 2,
                            "--discard")
         check(f"{family}-classifier learns from scratch", status == 0 and "   100.00 %   " in seen, seen)

@@ -159,10 +159,11 @@ template <class BlockOptions>
 struct SentenceClassifierOptions {
   TextEncoderOptions<BlockOptions> text = {};
   Index classes = 2;  ///< >= 1
+  Pooling pooling = Pooling::class_token;
 };
 
-/// Token ids to the logits of each set's class, classes x sets: W LN(z) + b of the encoder's output for
-/// the first token.
+/// Token ids to the logits of each set's class, classes x sets: W LN(z) + b of the encoder's output for the first
+/// token, or of the mean over all tokens but padding.
 template <class Block>
 struct SentenceClassifier : Chain<SentenceClassifier<Block>, typename Block::Scalar> {
   using Scalar = typename Block::Scalar;
@@ -176,11 +177,11 @@ struct SentenceClassifier : Chain<SentenceClassifier<Block>, typename Block::Sca
 
   /// All parameters zero except norms. Throws OptionError if an option is out of range.
   explicit SentenceClassifier(const Options& o)
-      : text(o.text), pool{o.text.block.dim, Pooling::class_token}, head(o.text.block.dim, o.classes) {}
+      : text(o.text), pool{o.text.block.dim, o.pooling}, head(o.text.block.dim, o.classes) {}
 
   /// The encoder of a masked language model with a new head of zeros, for fine-tuning.
-  SentenceClassifier(TextEncoder<Block> encoder, Index classes)
-      : text(std::move(encoder)), pool{text.output_dim(), Pooling::class_token}, head(text.output_dim(), classes) {}
+  SentenceClassifier(TextEncoder<Block> encoder, Index classes, Pooling pooling = Pooling::class_token)
+      : text(std::move(encoder)), pool{text.output_dim(), pooling}, head(text.output_dim(), classes) {}
 
   static constexpr auto parts() {
     using Self = SentenceClassifier;

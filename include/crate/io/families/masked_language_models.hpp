@@ -61,9 +61,11 @@ inline constexpr Index first_roberta_position = 2;
 
 namespace load_option {
 
-inline constexpr std::tuple of_sentence_classifiers{heads, step, lambda, FixedText{"format", "pt"}, class_names};
+inline constexpr std::tuple of_sentence_classifiers{heads,   step,       lambda, FixedText{"format", "pt"},
+                                                    pooling, class_names};
 inline constexpr std::tuple of_transformer_text{heads, gelu, FixedText{"format", "pt"}};
-inline constexpr std::tuple of_transformer_sentence_classifiers{heads, gelu, FixedText{"format", "pt"}, class_names};
+inline constexpr std::tuple of_transformer_sentence_classifiers{heads, gelu, FixedText{"format", "pt"}, pooling,
+                                                                class_names};
 
 }  // namespace load_option
 
@@ -150,11 +152,12 @@ struct BertFormat {
       "crate.embeddings.position_ids", "crate.embeddings.token_type_ids", "bert.embeddings.position_ids",
       "bert.embeddings.token_type_ids"};
 
-  /// The options of a text encoder; with transformer blocks also the form of GELU.
+  /// The options of a text encoder; with transformer blocks also the form of GELU, in classifiers also the pooling.
   static LoadOptions untold(const auto& model) {
     LoadOptions untold = untold_of_text(model);
     const auto& block = model.text.encoder.layers.front();
     if constexpr (requires { block.transform; }) untold.gelu = block.transform.branch.layer.activation.form;
+    if constexpr (requires { model.pool; }) untold.pooling = model.pool.pooling;
     return untold;
   }
   static LeastWeights least_weights(const auto& options) { return least_weights_of_text(options.text); }
@@ -233,8 +236,10 @@ struct CrateSentenceClassifierFamily : detail::BertFormat {
 
   static bool fits(const TensorTable& weights) { return detail::is_sentence_classifier(weights); }
   static Options options(const TensorTable& weights, const LoadOptions& given) {
-    return {.text = detail::crate_encoder_options(weights, detail::completed(given, weights, load_options, kind)),
-            .classes = detail::dimension(weights, "classifier.out_proj.weight", 2, 0)};
+    const LoadOptions options = detail::completed(given, weights, load_options, kind);
+    return {.text = detail::crate_encoder_options(weights, options),
+            .classes = detail::dimension(weights, "classifier.out_proj.weight", 2, 0),
+            .pooling = options.pooling.value_or(Pooling::class_token)};
   }
 };
 
@@ -275,8 +280,10 @@ struct TransformerSentenceClassifierFamily : detail::BertFormat {
 
   static bool fits(const TensorTable& weights) { return detail::is_sentence_classifier(weights); }
   static Options options(const TensorTable& weights, const LoadOptions& given) {
-    return {.text = detail::transformer_encoder_options(weights, detail::completed(given, weights, load_options, kind)),
-            .classes = detail::dimension(weights, "classifier.out_proj.weight", 2, 0)};
+    const LoadOptions options = detail::completed(given, weights, load_options, kind);
+    return {.text = detail::transformer_encoder_options(weights, options),
+            .classes = detail::dimension(weights, "classifier.out_proj.weight", 2, 0),
+            .pooling = options.pooling.value_or(Pooling::class_token)};
   }
 };
 
