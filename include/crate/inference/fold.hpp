@@ -228,7 +228,7 @@ template <std::size_t i, FoldedWeight W, class C>
     static_assert(
         !std::same_as<decltype(layer), LayersOfEntry<C, i>>,
         "a link made on the spot may view parts, which folding consumes, and so needs a rule: make a leaf that "
-        "views none a member, or declare `crate::AffineMap affine_map(const View&)` beside the view");
+        "views none a member, or declare `crate::AffineMap affine_map(const View&)` next to the view");
     return layer;
   } else {
     return std::monostate();

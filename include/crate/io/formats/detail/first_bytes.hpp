@@ -101,7 +101,7 @@ inline constexpr std::array known_beginnings = {
   const bool has_size =
       lower.find("\"metadata\"") != std::string::npos && lower.find("total_size") != std::string::npos;
   if (begins_as_json(text) && (has_map || has_size))
-    return "the JSON index of weights that lie in several files beside it: join them into one";
+    return "the JSON index of weights that lie in several files next to it: join them into one";
   return std::nullopt;
 }
 
