@@ -87,8 +87,8 @@ TEST_CASE("help says what is taken, what it means and the default, in words") {
         "  --input FILE              what is read\n", "  --step NAME               exact or softmax [exact]\n",
         "  --pool NAME               cls, mean or both [cls]\n", "  --rate X                  of learning [0.1]\n",
         "  --epsilon X               precision [that of the noise]\n", "  --mean X,X,...            of the pixels\n",
-        "  --layers                  also write layers\n", "  --version                 print the version and end\n",
-        "  --threads N               number of threads; results do not depend on it [all cores: ",
+        "  --layers                  also write layers\n", "  --version                 print the version and exit\n",
+        "  --threads N               number of threads; the result does not depend on it [all cores: ",
         "  pictures FILE...          what is shown\n"})
     REQUIRE_THAT(help.printed, ContainsSubstring(line));
   for (const char* const notation : {"ENUM", "INT", "FLOAT", "value in", "{", "Positionals", "\n\n\n"})

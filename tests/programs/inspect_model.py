@@ -16,7 +16,7 @@ import xml.etree.ElementTree as xml
 import zlib
 
 import checks
-from checks import check, end
+from checks import check, end, is_refusal
 
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures")
 
@@ -283,7 +283,7 @@ def check_uses_of_units(folder):
     write_tensor(tokens, "tokens", "I64", [3, 6], struct.pack("<18q", *range(18)))
     of_model = ["--weights", os.path.join(FIXTURES, "gpt_checkpoint.pth"), "--heads", 3, "--input", tokens]
     status, said = run(*of_model, "--steer", "1=30", "--tokens", 5, "--output", out)
-    check("a language model is steered", status == 0 and "goes on, unit 1 = 30" in said, said)
+    check("a language model is steered", status == 0 and "continued, unit 1 = 30" in said, said)
     texts = [row["text"] for row in table(out, "steering.csv")] if status == 0 else []
     check("and writes something else", len(texts) == 2 and texts[0] != texts[1] and
           all(len(text.split()) == 5 for text in texts), texts)
