@@ -111,7 +111,7 @@ void add_objective_options(CLI::App& app, Options& o) {
   add_choice(
       app, "--objective", o.objective, {"coding-rate", "dino"},
       "coding-rate (SimDINO: the coding rate of the features prevents collapse) or dino (centring and sharpening do)");
-  app.add_option("--squared-epsilon", o.eps, "epsilon^2 of the coding rate");
+  app.add_option("--squared-epsilon", o.squared_epsilon, "epsilon^2 of the coding rate");
   app.add_option("--comparison", o.comparison, "weight of the similarity of views, relative to the coding rate");
   add_choice(app, "--expansion-of", o.expansion_of, {"both", "student"},
              "whose features enter the coding rate: both (mean of student and teacher) or student");
@@ -132,7 +132,7 @@ void add_recipe_options(CLI::App& app, Options& o) {
   app.add_option("--rate", t.rate,
                  crate::concatenate("learning rate of AdamW after the warm-up; with --objective dino ", small_dino_rate,
                                     " unless it is given"));
-  app.add_option("--final-rate", o.last_rate,
+  app.add_option("--final-rate", o.final_rate,
                  "learning rate at the end, to which it falls along a cosine; at most --rate");
   app.add_option("--warm-up", o.warm_up_epochs,
                  "length of the warm-up in epochs, in which the learning rate rises linearly")
@@ -175,7 +175,7 @@ namespace {
 
 void check_objective(const Options& o) {
   using training_program::check_number;
-  for (const auto& [name, value] : {std::pair{"--squared-epsilon", o.eps},
+  for (const auto& [name, value] : {std::pair{"--squared-epsilon", o.squared_epsilon},
                                     {"--student-temperature", o.student_temperature},
                                     {"--teacher-temperature", o.teacher_temperature},
                                     {"--first-teacher-temperature", o.first_teacher_temperature}})
@@ -195,7 +195,7 @@ void check_recipe(const Options& o) {
   check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0, "--warm-up: expected a number of epochs",
                o.warm_up_epochs);
   for (const auto& [name, value] : {std::pair{"--final-weight-decay", o.final_weight_decay},
-                                    {"--final-rate", o.last_rate},
+                                    {"--final-rate", o.final_rate},
                                     {"--rate", o.training.rate},
                                     {"--weight-decay", o.training.weight_decay}})
     check_number(std::isfinite(value) && value >= 0, crate::concatenate(name, ": expected a number >= 0"), value);

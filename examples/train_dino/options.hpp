@@ -31,7 +31,7 @@ struct Options {
 
   // the objective
   std::string objective = "coding-rate", expansion_of = "both";  // expansion_of: both or student
-  double eps = 0.05, comparison = 1;
+  double squared_epsilon = 0.05, comparison = 1;
   double student_temperature = 0.1, teacher_temperature = 0.04, first_teacher_temperature = 0.04;
   double temperature_epochs = 0, centre_momentum = 0.5;
 
@@ -41,7 +41,7 @@ struct Options {
                                         .weight_decay = 0.04,
                                         .decay_matrices_only = true,
                                         .trainer = {.epochs = 8, .batch = 64, .largest_norm = 3}};
-  double final_weight_decay = 0.4, warm_up_epochs = 0.5, last_rate = 1e-6, teacher_momentum = 0.99;
+  double final_weight_decay = 0.4, warm_up_epochs = 0.5, final_rate = 1e-6, teacher_momentum = 0.99;
   Index frozen_epochs = 1;
 };
 

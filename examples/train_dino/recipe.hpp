@@ -67,7 +67,7 @@ namespace train_dino {
                                       .teacher_temperature = o.teacher_temperature,
                                       .temperature_steps = bench.steps(o.temperature_epochs),
                                       .centre_momentum = o.centre_momentum};
-  return crate::CodingRateDistillationOptions{.squared_epsilon = o.eps,
+  return crate::CodingRateDistillationOptions{.squared_epsilon = o.squared_epsilon,
                                               .comparison_weight = o.comparison,
                                               .expansion_of = o.expansion_of == "student"
                                                                   ? crate::ExpansionOf::student
@@ -80,7 +80,7 @@ namespace train_dino {
   crate::Schedule schedule{.decay = crate::Decay::cosine,
                            .warm_up = std::min(bench.steps(o.warm_up_epochs), total),
                            .steps = total,
-                           .final_factor = o.last_rate < o.training.rate ? o.last_rate / o.training.rate : 1};
+                           .final_factor = o.final_rate < o.training.rate ? o.final_rate / o.training.rate : 1};
   crate::TrainerOptions options = training_program::trainer_options(o.training, schedule, bench.described_options);
   options.clip_each = true;
   if (o.training.weight_decay > 0)
