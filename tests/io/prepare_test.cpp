@@ -87,5 +87,5 @@ TEST_CASE("a normalisation that nobody told is an error, not a guess") {
   CHECK_THAT(message_of<OptionError>([] {
                (void)normalised_image<float>(Image{2, 2, 1, {1, 2, 3, 4}}, imagenet_normalisation());
              }),
-             ContainsSubstring("means of 1 channels"));
+             ContainsSubstring("a mean for each of 1 channels, found 3"));
 }

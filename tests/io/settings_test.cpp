@@ -312,7 +312,7 @@ TEST_CASE("metadata of the input that cannot be followed is an error that names 
   };
   CHECK_THAT(refusal("crate.fit", "stretch"), ContainsSubstring("expected 'published' or 'cover', found 'stretch'"));
   CHECK_THAT(refusal("crate.mean", "0.1 x"), ContainsSubstring("'crate.mean': expected numbers, found '0.1 x'"));
-  CHECK_THAT(refusal("crate.mean", "0.1"), ContainsSubstring("means of 2 channels, found 1"));
+  CHECK_THAT(refusal("crate.mean", "0.1"), ContainsSubstring("a mean for each of 2 channels, found 1"));
   CHECK_THAT(refusal("crate.mean", "0.1 nan"), ContainsSubstring("means of pixels that are finite"));
   CHECK_THAT(refusal("crate.deviation", "0.1 0"), ContainsSubstring("deviations of pixels > 0, found 0"));
   CHECK_THAT(refusal("crate.head", "new"), ContainsSubstring("'crate.head': expected 'untrained', found 'new'"));
