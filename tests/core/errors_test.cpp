@@ -12,6 +12,7 @@ TEST_CASE("errors name the thing, what was expected and what was found") {
   CHECK_THROWS_WITH(crate::check_shape("dictionary", MatrixXd(2, 3), 3, 3), "dictionary: expected 3 x 3, found 2 x 3");
   CHECK_THROWS_WITH(crate::check_not_empty("tokens", MatrixXd(2, 0)), "tokens: expected at least 1 x 1, found 2 x 0");
   CHECK_THROWS_WITH(crate::check_option(false, "epsilon > 0", -0.5), "option: expected epsilon > 0, found -0.5");
+  CHECK_THROWS_WITH(crate::check_option(false, "ISTA: step >= 0", -1), "ISTA: expected step >= 0, found -1");
 }
 
 TEST_CASE("a number that is not finite is named with its first place") {

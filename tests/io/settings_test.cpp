@@ -235,21 +235,22 @@ TEST_CASE("a model that the published tensors cannot tell is not saved") {
   auto tied = random_model<CrateClassifier<float>>(classifier);
   tied.encoder.layers[1].compress.branch.layer.output_kind = MssaOutput::tied;
   tied.encoder.layers[1].compress.branch.layer.output.reset();
-  CHECK_THAT(refusal(tied), ContainsSubstring("layers.1.compress: a free output map, as the published format has, "
-                                              "found a tied one"));
+  CHECK_THAT(refusal(tied),
+             ContainsSubstring("layers.1.compress: expected a free output map, as the published format has, "
+                               "found a tied one"));
   auto other_heads = random_model<CrateClassifier<float>>(classifier);
   auto& subspaces = other_heads.encoder.layers[1].compress.branch.layer.subspaces;
   subspaces = Subspaces<Matrix<float>>(subspaces.bases(), 2);
   CHECK_THAT(refusal(other_heads),
-             ContainsSubstring("layers.1.compress: as many heads as in the first layer, 3, found 2"));
+             ContainsSubstring("layers.1.compress: expected as many heads as in the first layer, 3, found 2"));
   auto other_transformer = random_model<TransformerClassifier<double>>(transformer);
   other_transformer.encoder.layers[1].attend.branch.layer.heads = 3;
   CHECK_THAT(refusal(other_transformer),
-             ContainsSubstring("layers.1.attend: as many heads as in the first layer, 2, found 3"));
+             ContainsSubstring("layers.1.attend: expected as many heads as in the first layer, 2, found 3"));
   auto without_decoding = random_model<CrateAlphaClassifier<double>>(alpha);
   without_decoding.encoder.layers[0].sparsify.branch.layer.decoding.resize(0, 0);
   CHECK_THAT(refusal(without_decoding),
-             ContainsSubstring("layers.0.sparsify: a decoding of its own, found a tied one"));
+             ContainsSubstring("layers.0.sparsify: expected a decoding of its own, found a tied one"));
 }
 
 TEST_CASE("what a model expects of a picture and how its classes are called is saved with it") {

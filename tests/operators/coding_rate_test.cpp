@@ -209,7 +209,7 @@ TEST_CASE("The coding rate refuses what it cannot mean") {
   CHECK(message_of<ShapeError>([&] { (void)coding_rate_gradient(no_coordinates); }) ==
         "coding rate: tokens: expected at least 1 x 1, found 0 x 3");
   CHECK(message_of<OptionError>([] { (void)rate_factor(3, 0, 0.5); }) ==
-        "option: expected rate factor: at least 1 x 1 tokens, found 3 x 0");
+        "rate factor: expected at least 1 x 1 tokens, found 3 x 0");
   CHECK(message_of<OptionError>([] { (void)rate_factor(3, 2, 0); }) == "option: expected epsilon > 0, found 0");
 }
 

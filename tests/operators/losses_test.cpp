@@ -161,7 +161,7 @@ TEST_CASE("Losses refuse labels, options and sizes that do not fit") {
   CHECK(message_of<OptionError>([&] { (void)cross_entropy(logits, outside, {.label_smoothing = 1.5}); }) ==
         "option: expected label smoothing in [0, 1], found 1.5");
   CHECK(message_of<OptionError>([&] { (void)count_correct(logits, outside, 0); }) ==
-        "option: expected accuracy: top >= 1, found 0");
+        "accuracy: expected top >= 1, found 0");
   CHECK(message_of<ShapeError>([&] { (void)masked_patch_error(logits, logits, Matrix<double>::Zero(3, 1)); }) ==
         "patch error: entries of the mask: expected 2, found 3");
 }

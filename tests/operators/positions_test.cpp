@@ -59,5 +59,5 @@ TEST_CASE("tables of the wrong size and empty grids are refused") {
   CHECK(message_of<ShapeError>([] { (void)interpolate_positions(Matrix<float>(2, 6), 2, 3, 4, 4); }) ==
         "positions: columns of the table: expected 7, found 6");
   CHECK(message_of<OptionError>([] { (void)sin_cos_positions<float>(6, 2, 3); }) ==
-        "option: expected sin-cos positions: dimension a positive multiple of 4, found 6");
+        "sin-cos positions: expected dimension a positive multiple of 4, found 6");
 }

@@ -187,5 +187,5 @@ TEST_CASE("views that cannot be compared are refused") {
   CHECK(message_of<ShapeError>([&] { (void)dino_loss(features({four[0]}), {four[0]}, 0.1, alone); }) ==
         "self-distillation: expected a view of the teacher or more, and two of the student or as many, found 1 and 1");
   CHECK(message_of<OptionError>([&] { (void)dino_targets(features(four), Vector<double>(4), 0, alone); }) ==
-        "option: expected DINO: teacher temperature > 0, found 0");
+        "DINO: expected teacher temperature > 0, found 0");
 }

@@ -170,7 +170,7 @@ def check_differences():
         *TEXT, "--steps", 20, "--rate", 1e30, "--schedule", "constant", "--threads", 1, "--output", "diverged.st")))
     check("the first rank tells it alone", seen.count("expected a finite loss") == 1, seen)
     for limit in ("0", "5s", "+5", ""):
-        ended_saying(f"the limit of the start '{limit}'", f"CRATE_MPI_START: seconds from 1 to 1000000, found '{limit}'",
+        ended_saying(f"the limit of the start '{limit}'", f"CRATE_MPI_START: expected seconds from 1 to 1000000, found '{limit}'",
                      command(1, LANGUAGE, ("--version",)), of_mpirun=("-x", f"CRATE_MPI_START={limit}"))
     status, seen = run(command(3, LANGUAGE, ("--version",)))
     check("the version is printed once", status == 0 and seen.count("\n") == 1, seen)

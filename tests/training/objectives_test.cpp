@@ -90,7 +90,7 @@ TEST_CASE("masks depend on the place of an image in its batch and on the step al
   CHECK(loss(0, 4, 1) != loss(0, 4, 0));
   model.about.mask_ratio = 0;
   CHECK(message_of<OptionError>([&] { (void)loss(0, 4, 0); }) ==
-        "option: expected masked autoencoding: a mask ratio that hides a patch, found 0");
+        "masked autoencoding: expected a mask ratio that hides a patch, found 0");
 }
 
 TEST_CASE("masked autoencoding measures the mean visible pixel beside its loss") {

@@ -321,18 +321,18 @@ TEST_CASE("A schedule warms up in a line and decays to its final factor") {
 TEST_CASE("Optimisers refuse options out of range and models of another shape") {
   const Affine model;
   CHECK(message_of<OptionError>([&] { AdamW(model, {.beta1 = 1}); }) ==
-        "option: expected AdamW: beta1 in [0, 1), found 1");
+        "AdamW: expected beta1 in [0, 1), found 1");
   CHECK(message_of<OptionError>([&] { Lion(model, {.weight_decay = -1}); }) ==
-        "option: expected Lion: weight decay >= 0, found -1");
+        "Lion: expected weight decay >= 0, found -1");
   CHECK(message_of<OptionError>([&] { Sgd(model, {.nesterov = true}); }) ==
-        "option: expected SGD: momentum > 0 for Nesterov's rule, found 0");
+        "SGD: expected momentum > 0 for Nesterov's rule, found 0");
   CHECK(message_of<OptionError>([&] { MovingAverage(model, 1.5); }) ==
-        "option: expected moving average: decay in [0, 1), found 1.5");
+        "moving average: expected decay in [0, 1), found 1.5");
   // An average of decay 1 never moves: the untrained model was kept.
   CHECK(message_of<OptionError>([&] { MovingAverage(model, 1); }) ==
-        "option: expected moving average: decay in [0, 1), found 1");
+        "moving average: expected decay in [0, 1), found 1");
   CHECK(message_of<OptionError>([&] { Schedule{.decay = Decay::linear, .warm_up = 3, .steps = 2}.check(); }) ==
-        "option: expected schedule: steps >= warm-up = 3, found 2");
+        "schedule: expected steps >= warm-up = 3, found 2");
   Affine larger = model, changed = model;
   larger.bias.setZero(3);
   Threads alone;

@@ -354,9 +354,9 @@ TEST_CASE("a part to freeze that the model does not have is refused by name") {
         [&] { SelfTrainer(training.state, training.source, training.source, options, training.threads); });
   };
   CHECK(refusal({.batch = 4, .frozen_part = "projection.out", .frozen_epochs = 1}) ==
-        "option: expected training: a part of the model that is frozen, found 'projection.out'");
+        "training: expected a part of the model that is frozen, found 'projection.out'");
   CHECK(refusal({.batch = 4, .average_decay = CosineRamp{0.5, 1.5}}) ==
-        "option: expected training: decay of the average in [0, 1], found 1.5");
+        "training: expected decay of the average in [0, 1], found 1.5");
 }
 
 TEST_CASE("an epoch reports nothing of what was not measured") {

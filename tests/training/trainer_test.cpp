@@ -447,7 +447,7 @@ TEST_CASE("A new training does not replace the checkpoint of another, but one in
   CHECK(content_of(setting.options.checkpoint) == "notes");
   setting.options.checkpoint = "";
   CHECK_THAT(message_of<OptionError>([&] { setting.trainer(other, alone).resume(); }),
-             EndsWith("expected training: a checkpoint to resume from, found none"));
+             EndsWith("training: expected a checkpoint to resume from, found none"));
   setting.options.checkpoint = folder.file("none") / "checkpoint";
   CHECK_THROWS_AS(setting.trainer(other, alone).run(), FileError);
   CHECK(other.step == 0);
@@ -874,7 +874,7 @@ TEST_CASE("A training refuses options out of range, too few examples, and a loss
   State state = fresh_state();
   setting.options.batch = 71;
   CHECK(message_of<OptionError>([&] { (void)setting.trainer(state, alone); }) ==
-        "option: expected training: examples >= batch = 71, found 70");
+        "training: expected examples >= batch = 71, found 70");
   setting.options.batch = 16;
   setting.options.cut.lanes = 0;
   CHECK(message_of<OptionError>([&] { (void)setting.trainer(state, alone); }) ==
@@ -882,7 +882,7 @@ TEST_CASE("A training refuses options out of range, too few examples, and a loss
   setting.options.cut.lanes = 1;
   setting.options.ranks = nullptr;
   CHECK(message_of<OptionError>([&] { (void)setting.trainer(state, alone); }) ==
-        "option: expected training: ranks that train together, found none");
+        "training: expected ranks that train together, found none");
   setting.options.ranks = &single_process();
   TestTrainer trainer = setting.trainer(state, alone);
   trainer.step();

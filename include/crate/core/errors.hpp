@@ -129,10 +129,15 @@ void check_finite(std::string_view what, const Eigen::DenseBase<Derived>& matrix
             concatenate(what, ": expected finite numbers, found ", number, " in row ", i, " of column ", j));
 }
 
-/// Throws OptionError unless `holds`; `condition` states the requirement, as in "epsilon > 0".
+/// Throws OptionError unless `holds`. `condition` states the requirement, if possible after the name of the operation:
+/// "ISTA: step >= 0" gives the message "ISTA: expected step >= 0, found -1".
 template <class Value>
 void check_option(bool holds, std::string_view condition, const Value& found) {
-  if (!holds) throw OptionError(concatenate("option: expected ", condition, ", found ", found));
+  if (holds) return;
+  const std::size_t colon = condition.find(": ");
+  const bool is_named = colon != std::string_view::npos;
+  throw OptionError(concatenate(is_named ? condition.substr(0, colon) : "option", ": expected ",
+                                is_named ? condition.substr(colon + 2) : condition, ", found ", found));
 }
 
 }  // namespace crate
