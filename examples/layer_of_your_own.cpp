@@ -26,7 +26,7 @@ struct LayerScale {
 
   void forward(ConstTokens<S> z, Tokens<S> out, Pass<S>&) const { out = factors.asDiagonal() * z; }
 
-  /// What the way back needs: Z, as dL/dg is a product with it.
+  /// What the backward pass needs: Z, as dL/dg is a product with it.
   struct Tape {
     Kept<S> tokens;
   };
@@ -68,11 +68,12 @@ int main() {
   const Eigen::VectorXd g = block.branch.scale.factors;
   const auto squares = [](const Eigen::MatrixXd& factors) { return factors.squaredNorm(); };
   const std::string report = testing::check_gradient("factors", squares, g, g).report;
-  std::cout << report.substr(0, report.find(';')) << '\n';
+  std::cout << "and of a wrong gradient:\n" << report.substr(0, report.find(';')) << '\n';
 }
 
 // Output:
 //
 //   Z + g * MSSA(LN(Z)), 160 parameters
 //   backward agrees with differences
+//   and of a wrong gradient:
 //   factors: largest error 0.5 of the scale 0.2 (tolerance 1e-08) at (0, 0): by differences 0.2, found 0.1

@@ -37,7 +37,7 @@ int main() {
 
   Model gradient = crate::zeros_like(model);  // a gradient is a model, and so are the moments of an optimiser
   crate::AdamW optimiser(model, {.rate = 3e-3});
-  crate::Recording<Model> recording;  // what the way back needs of the way there
+  crate::Recording<Model> recording;  // what backward needs from the forward pass
   crate::Threads threads(2);
   crate::Random random(/*seed*/ 2);
 

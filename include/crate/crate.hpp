@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything that needs only Eigen and no file. What reads and writes files, in io/, text/ and training/, and what
-// needs the tables of Unicode, in text/, stands apart: half of the time that it would take to compile this is saved by
-// those who need none of it.
+// Everything that needs only Eigen. Headers that read or write files, in io/, text/ and training/, or need Unicode
+// tables, in text/, are included one by one: all of them here would double the compile time.
 
 #include "crate/core/requirements.hpp"
 

@@ -320,8 +320,7 @@ TEST_CASE("A schedule warms up in a line and decays to its final factor") {
 
 TEST_CASE("Optimisers refuse options out of range and models of another shape") {
   const Affine model;
-  CHECK(message_of<OptionError>([&] { AdamW(model, {.beta1 = 1}); }) ==
-        "AdamW: expected beta1 in [0, 1), found 1");
+  CHECK(message_of<OptionError>([&] { AdamW(model, {.beta1 = 1}); }) == "AdamW: expected beta1 in [0, 1), found 1");
   CHECK(message_of<OptionError>([&] { Lion(model, {.weight_decay = -1}); }) ==
         "Lion: expected weight decay >= 0, found -1");
   CHECK(message_of<OptionError>([&] { Sgd(model, {.nesterov = true}); }) ==

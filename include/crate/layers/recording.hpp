@@ -20,8 +20,10 @@
 //
 //   Recording<CrateBlock<float>> recording;               // used again from step to step
 //   auto gradient = zeros_like(block);                    // backward adds to it
-//   const auto out = forward(block, sets, recording);     // the sets must outlive the backward pass
-//   const auto by_tokens = backward(block, cotangent, recording, gradient);  // cotangent = dL/dout
+//   const auto out = forward(block, sets, recording);     // out.tokens is f(Z); sets must outlive the backward pass
+//   clear_gradient(gradient, threads);                    // training/gradient.hpp
+//   const auto z_cotangent = backward(block, out_cotangent, recording, gradient);  // out_cotangent = dL/df(Z)
+//   optimiser.step(block, gradient, {}, threads);         // AdamW optimiser(block), made once; training/adamw.hpp
 
 namespace crate {
 

@@ -12,7 +12,7 @@
 #include "crate/core/workspace.hpp"
 #include "crate/layers/token_cache.hpp"
 
-// What whoever sends tokens or images through a model may lend to the pass.
+// What a caller may pass to forward and backward.
 
 namespace crate {
 

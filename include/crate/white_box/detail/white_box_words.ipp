@@ -84,7 +84,7 @@ inline void write_paragraph(std::ostream& out, const std::string& words) {
   const WhiteBoxMeasures &before = report.half_layers.front(), &after = report.half_layers.back();
   std::string words = printed("%.1f %% of the code's entries are not zero", 100 * after.non_zero);
   if (before.energy > 0 && after.energy <= before.energy)
-    words += printed("; the thresholds took %.0f %% of the tokens' energy, which is lost",
+    words += printed("; the thresholds took %.0f %% of the tokens' energy, of which decoding restores a part",
                      100 * (1 - after.energy / before.energy));
   return words + printed(". Decoded, the tokens have a relative error of %.3f.", report.decoding_error);
 }
