@@ -240,8 +240,7 @@ inline std::vector<std::optional<std::string>> leave_in_files(const std::vector<
   auto reasons = read_pictures(pictures, options, threads, [&](Index i, const Image& picture) {
     fingerprints[static_cast<std::size_t>(i)] = fingerprint(std::span<const std::uint8_t>(picture.pixels));
   });
-  std::vector<std::string> paths(pictures.begin(),
-                                 pictures.end());  // a path takes several times the memory of its text
+  std::vector<std::string> paths(pictures.begin(), pictures.end());  // as text, which takes a part of a path's memory
   leave_out(reasons, paths);
   leave_out(reasons, fingerprints);
   data.files.emplace();
