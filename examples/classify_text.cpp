@@ -84,8 +84,7 @@ void set_word_dropout(LabelledTexts& texts, double share, const Tokeniser& token
 TrainerOptions trainer_options(const Bench& bench) {
   const training_program::Options& training = bench.options.training;
   return training_program::trainer_options(
-      training,
-      training_program::schedule_in_epochs(training, bench.options.warm_up_epochs, std::ssize(bench.training.texts)),
+      training, training_program::schedule_in_epochs(training, std::ssize(bench.training.texts)),
       bench.described_options);
 }
 

@@ -114,7 +114,7 @@ int train(const Bench& bench, Model model) {
   const Source training{bench.data.sets.training, pixels, o.images.augmentation_of(bench.data.sets.training)};
   const Source test{bench.data.sets.test, pixels, {}};
   auto state = training_program::first_state<MaskedAutoencodingObjective<Model>>(std::move(model), o.training);
-  const Schedule schedule = training_program::schedule_in_epochs(o.training, o.warm_up_epochs, training.size());
+  const Schedule schedule = training_program::schedule_in_epochs(o.training, training.size());
   Trainer trainer(state, training, test,
                   training_program::trainer_options(o.training, schedule, bench.described_options), bench.threads,
                   recipe_of(bench));

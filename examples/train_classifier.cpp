@@ -89,9 +89,7 @@ Model with_new_head(Model model, const Bench& bench) {
 TrainerOptions trainer_options(const Bench& bench) {
   const training_program::Options& training = bench.options.training;
   return training_program::trainer_options(
-      training,
-      training_program::schedule_in_epochs(training, bench.options.warm_up_epochs, bench.data.training.size()),
-      bench.described_options);
+      training, training_program::schedule_in_epochs(training, bench.data.training.size()), bench.described_options);
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.

@@ -35,8 +35,8 @@ struct Options {
   training_program::Options training = {
       .weight_decay = 0.1,
       .decay_matrices_only = true,
+      .warm_up_epochs = 0.1,
       .trainer = {.epochs = 3, .batch = 32, .cut = {.micro_batch = 8}, .largest_norm = 1}};
-  double warm_up_epochs = 0.1;
 
   /// The kind of a vocabulary that is learned from the sentences.
   [[nodiscard]] crate::TokeniserKind learned_kind() const {
@@ -91,20 +91,15 @@ inline void add_options(CLI::App& app, Options& o) {
   app.add_option("--context", o.context, "maximum number of tokens of a sentence; longer ones are cut, and counted");
   program_options::add_choice(app, "--pool", o.pool, {"cls", "mean"},
                               "what the head reads: cls (the first token) or mean (the mean of all but padding)");
-  app.add_option("--dropout", o.dropout, "dropout probability in the attention");
-  app.add_option("--token-dropout", o.token_dropout, "dropout probability of the tokens that enter the first block");
+  training_program::add_dropout_options(app, o.dropout, o.token_dropout);
   app.add_option("--word-dropout", o.word_dropout,
                  "probability with which a token, other than the first, is replaced by the mask during training");
   text_program::add_start_option(app, o.start);
   begin_group(app, "Recipe");
   training_program::add_rule_options(app, o.training);
-  app.add_option("--warm-up", o.warm_up_epochs,
-                 "length of the warm-up in epochs, in which the learning rate rises linearly")
-      ->check(CLI::NonNegativeNumber);
   app.add_option("--label-smoothing", o.training.label_smoothing,
                  "spread this share of each label evenly over all classes");
-  app.add_option("--epochs", o.training.trainer.epochs,
-                 "number of passes over the sentences, including those before --resume");
+  training_program::add_length_options(app, o.training);
   training_program::add_batch_options(app, o.training, "sentences");
   training_program::add_file_options(app, o.training, "epoch", continued_options().changeable);
 }
@@ -114,8 +109,6 @@ inline void check_options(const CLI::App& app, const Options& o) {
   program_options::check_effects(app, [&](std::string_view name) { return o.why_without_effect(name); });
   training_program::check_given(o.training, "--train", "a file", o.train);
   training_program::check_given(o.training, "--test", "a file", o.test);
-  training_program::check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0,
-                                 "--warm-up: expected a number of epochs", o.warm_up_epochs);
   training_program::check_number(o.word_dropout >= 0 && o.word_dropout < 1,
                                  "--word-dropout: expected a number in [0, 1)", o.word_dropout);
   text_program::check_start(o.start);

@@ -91,10 +91,8 @@ inline void add_model_options(CLI::App& app, Options& o, const std::vector<std::
   app.add_option("--depth", o.depth, "number of blocks");
   app.add_option("--heads", o.heads, "number of attention heads");
   app.add_option("--context", o.context, "context length in tokens; with --from at most that of the weights");
-  app.add_option("--step-size", o.step, "step size eta of ISTA");
-  app.add_option("--lambda", o.lambda, "threshold lambda of ISTA");
-  app.add_option("--dropout", o.dropout, "dropout probability in the attention");
-  app.add_option("--token-dropout", o.token_dropout, "dropout probability of the tokens that enter the first block");
+  training_program::add_ista_options(app, o.step, o.lambda);
+  training_program::add_dropout_options(app, o.dropout, o.token_dropout);
   add_start_option(app, o.start);
 }
 

@@ -70,8 +70,7 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--decoder-depth", o.decoder_depth, "number of blocks of the decoder");
   app.add_option("--heads", o.heads, "number of attention heads");
   app.add_option("--head-dim", o.head_dim, "width of a head [dim / heads]");
-  app.add_option("--step-size", o.step, "step size eta of ISTA");
-  app.add_option("--lambda", o.lambda, "threshold lambda of ISTA");
+  training_program::add_ista_options(app, o.step, o.lambda);
   app.add_option("--mask-ratio", o.mask_ratio, "share of the patches that is hidden, from 0 to below 1");
   app.add_flag("--normalise-patches", o.normalise_patches,
                "predict each patch normalised to mean 0 and deviation 1, instead of its pixels");
@@ -83,10 +82,7 @@ void add_recipe_options(CLI::App& app, Options& o) {
   training_program::add_rule_options(app, t);
   app.add_flag("--decay-matrices-only", t.decay_matrices_only,
                "do not apply weight decay to one-dimensional parameters (biases, norms)");
-  app.add_option("--warm-up", o.warm_up_epochs,
-                 "length of the warm-up in epochs, in which the learning rate rises linearly")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--epochs", t.trainer.epochs, "number of passes over the data, including those before --resume");
+  training_program::add_length_options(app, t);
   training_program::add_batch_options(app, t, "images");
 }
 
@@ -140,8 +136,6 @@ std::string_view why_without_effect(std::string_view name, const Options& o) {
 void check_options(const CLI::App& app, Options& o) {
   program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, o); });
   training_program::check_given(o.training, "--data", "a folder", o.images.folder);
-  training_program::check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0,
-                                 "--warm-up: expected a number of epochs", o.warm_up_epochs);
   training_program::check_number(o.mask_ratio >= 0 && o.mask_ratio < 1, "--mask-ratio: expected a number in [0, 1)",
                                  o.mask_ratio);
   if (o.grid.empty()) o.grid = grid_beside(o.training);

@@ -29,9 +29,10 @@ struct Options {
   bool normalise_patches = false;
 
   // the recipe and the files
-  training_program::Options training = {
-      .rate = 1.5e-3, .beta2 = 0.95, .trainer = {.epochs = 6, .batch = 64, .cut = {.micro_batch = 16}}};
-  double warm_up_epochs = 0.5;
+  training_program::Options training = {.rate = 1.5e-3,
+                                        .beta2 = 0.95,
+                                        .warm_up_epochs = 0.5,
+                                        .trainer = {.epochs = 6, .batch = 64, .cut = {.micro_batch = 16}}};
   std::string grid;  // empty: beside the weights
 };
 

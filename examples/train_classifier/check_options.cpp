@@ -32,8 +32,6 @@ std::string_view why_without_effect(std::string_view name, const Options& o) {
 void check_options(const CLI::App& app, const Options& options) {
   program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, options); });
   training_program::check_given(options.training, "--data", "a folder", options.images.folder);
-  training_program::check_number(std::isfinite(options.warm_up_epochs) && options.warm_up_epochs >= 0,
-                                 "--warm-up: expected a number of epochs", options.warm_up_epochs);
   training_program::check_options(options.training, {{"--from", options.from}, {"--data", options.images.folder}});
 }
 

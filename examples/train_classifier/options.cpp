@@ -31,10 +31,8 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--head-dim", o.head_dim, "width of a head [dim / heads]");
   add_choice(app, "--pool", o.pool, {"cls", "mean"},
              "what the head reads: cls (the class token) or mean (the mean of all tokens) [from --from, or cls]");
-  app.add_option("--step-size", o.step, "step size eta of ISTA");
-  app.add_option("--lambda", o.lambda, "threshold lambda of ISTA");
-  app.add_option("--dropout", o.dropout, "dropout probability in the attention");
-  app.add_option("--token-dropout", o.token_dropout, "dropout probability of the tokens that enter the first block");
+  training_program::add_ista_options(app, o.step, o.lambda);
+  training_program::add_dropout_options(app, o.dropout, o.token_dropout);
   app.add_option(
          "--from", o.from,
          "fine-tune these weights: a classifier, a result of train_dino, or a masked autoencoder (its encoder is "
@@ -49,11 +47,8 @@ void add_recipe_options(CLI::App& app, Options& o) {
   training_program::add_rule_options(app, t);
   app.add_flag("--decay-matrices-only", t.decay_matrices_only,
                "do not apply weight decay to one-dimensional parameters (biases, norms)");
-  app.add_option("--warm-up", o.warm_up_epochs,
-                 "length of the warm-up in epochs, in which the learning rate rises linearly")
-      ->check(CLI::NonNegativeNumber);
   app.add_option("--label-smoothing", t.label_smoothing, "spread this share of each label evenly over all classes");
-  app.add_option("--epochs", t.trainer.epochs, "number of passes over the data, including those before --resume");
+  training_program::add_length_options(app, t);
   training_program::add_batch_options(app, t, "images");
 }
 

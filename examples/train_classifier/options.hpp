@@ -24,8 +24,7 @@ struct Options {
   double step = 0.1, lambda = 0.1, dropout = 0, token_dropout = 0;
 
   // the recipe and the files
-  training_program::Options training = {.trainer = {.epochs = 5}};
-  double warm_up_epochs = 1;
+  training_program::Options training = {.warm_up_epochs = 1, .trainer = {.epochs = 5}};
 };
 
 /// Whether the models of a family are image classifiers.

@@ -134,9 +134,6 @@ void add_recipe_options(CLI::App& app, Options& o) {
                                     " unless it is given"));
   app.add_option("--final-rate", o.final_rate,
                  "learning rate at the end, to which it falls along a cosine; at most --rate");
-  app.add_option("--warm-up", o.warm_up_epochs,
-                 "length of the warm-up in epochs, in which the learning rate rises linearly")
-      ->check(CLI::NonNegativeNumber);
   app.add_option("--weight-decay", t.weight_decay, "weight decay of the matrices at the first step");
   app.add_option("--final-weight-decay", o.final_weight_decay,
                  "weight decay at the last step; it changes along a cosine");
@@ -144,7 +141,7 @@ void add_recipe_options(CLI::App& app, Options& o) {
                  "momentum of the teacher at the first step, below 1; it rises to 1 along a cosine");
   app.add_option("--clip-each", t.trainer.largest_norm,
                  "clip the gradient of each parameter tensor to this norm; 0: no clipping");
-  app.add_option("--epochs", t.trainer.epochs, "number of passes over the data, including those before --resume");
+  training_program::add_length_options(app, t);
   training_program::add_batch_options(app, t, "images");
 }
 
@@ -192,12 +189,9 @@ void check_objective(const Options& o) {
 
 void check_recipe(const Options& o) {
   using training_program::check_number;
-  check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0, "--warm-up: expected a number of epochs",
-               o.warm_up_epochs);
-  for (const auto& [name, value] : {std::pair{"--final-weight-decay", o.final_weight_decay},
-                                    {"--final-rate", o.final_rate},
-                                    {"--rate", o.training.rate},
-                                    {"--weight-decay", o.training.weight_decay}})
+  for (const auto& [name, value] : {std::pair{"--weight-decay", o.training.weight_decay},
+                                    {"--final-weight-decay", o.final_weight_decay},
+                                    {"--final-rate", o.final_rate}})
     check_number(std::isfinite(value) && value >= 0, crate::concatenate(name, ": expected a number >= 0"), value);
   check_number(o.training.weight_decay > 0 || o.final_weight_decay == 0,
                "--final-weight-decay: expected 0 where --weight-decay is 0, from which it cannot rise",

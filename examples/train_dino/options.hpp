@@ -40,8 +40,9 @@ struct Options {
   training_program::Options training = {.rate = 4e-3,
                                         .weight_decay = 0.04,
                                         .decay_matrices_only = true,
+                                        .warm_up_epochs = 0.5,
                                         .trainer = {.epochs = 8, .batch = 64, .largest_norm = 3}};
-  double final_weight_decay = 0.4, warm_up_epochs = 0.5, final_rate = 1e-6, teacher_momentum = 0.99;
+  double final_weight_decay = 0.4, final_rate = 1e-6, teacher_momentum = 0.99;
   Index frozen_epochs = 1;
 };
 

@@ -78,7 +78,7 @@ namespace train_dino {
   const Options& o = bench.options;
   const Index total = bench.steps(static_cast<double>(o.training.trainer.epochs));
   crate::Schedule schedule{.decay = crate::Decay::cosine,
-                           .warm_up = std::min(bench.steps(o.warm_up_epochs), total),
+                           .warm_up = std::min(bench.steps(o.training.warm_up_epochs), total),
                            .steps = total,
                            .final_factor = o.final_rate < o.training.rate ? o.final_rate / o.training.rate : 1};
   crate::TrainerOptions options = training_program::trainer_options(o.training, schedule, bench.described_options);

@@ -38,6 +38,8 @@ inline void check_ranges(const Options& o) {
   if (o.final_rate)
     check_number(*o.final_rate >= 0 && *o.final_rate <= o.rate, "--final-rate: expected a number from 0 to --rate",
                  *o.final_rate);
+  check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0, "--warm-up: expected a number of epochs",
+               o.warm_up_epochs);
   o.trainer.check();
 }
 

@@ -32,6 +32,7 @@ struct Options {
   double final_factor = 0;  // final rate / rate, unless final_rate is given
   std::optional<double> final_rate = {};
   double label_smoothing = 0, average_decay = 0;
+  double warm_up_epochs = 0;  // in programs whose trainings are as long as --epochs
   crate::TrainerOptions trainer = {};
   int threads = 1;
 
@@ -64,6 +65,24 @@ inline void add_rule_options(CLI::App& app, Options& o) {
       "--average-decay", o.average_decay,
       "keep an exponential moving average of the weights, with this decay (below 1), and write it instead of the "
       "weights; 0: no average");
+}
+
+/// The length of a training and of its warm-up, in epochs.
+inline void add_length_options(CLI::App& app, Options& o) {
+  app.add_option("--warm-up", o.warm_up_epochs,
+                 "length of the warm-up in epochs, in which the learning rate rises linearly")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--epochs", o.trainer.epochs, "number of passes over the data, including those before --resume");
+}
+
+inline void add_ista_options(CLI::App& app, double& step, double& lambda) {
+  app.add_option("--step-size", step, "step size eta of ISTA");
+  app.add_option("--lambda", lambda, "threshold lambda of ISTA");
+}
+
+inline void add_dropout_options(CLI::App& app, double& attention, double& tokens) {
+  app.add_option("--dropout", attention, "dropout probability in the attention");
+  app.add_option("--token-dropout", tokens, "dropout probability of the tokens that enter the first block");
 }
 
 /// How batches of `examples`, such as "images", are cut and drawn.
@@ -141,10 +160,10 @@ inline void add_file_options(CLI::App& app, Options& o, const std::string& perio
   return {.decay = decay, .warm_up = warm_up_steps, .steps = steps, .final_factor = final_factor_of(o)};
 }
 
-/// The schedule of a training of whole epochs over so many examples, whose warm-up is given in epochs.
-[[nodiscard]] inline crate::Schedule schedule_in_epochs(const Options& o, double warm_up_epochs, Index examples) {
+/// The schedule of a training of --epochs over so many examples.
+[[nodiscard]] inline crate::Schedule schedule_in_epochs(const Options& o, Index examples) {
   const Index steps_per_epoch = examples / o.trainer.batch;
-  const double warm_up = std::min(warm_up_epochs * static_cast<double>(steps_per_epoch), 1e15);
+  const double warm_up = std::min(o.warm_up_epochs * static_cast<double>(steps_per_epoch), 1e15);
   return schedule_of(o, std::lround(warm_up), o.trainer.epochs * steps_per_epoch);
 }
 
