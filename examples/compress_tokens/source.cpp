@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,6 +14,7 @@
 #include "crate/io/formats/csv.hpp"
 #include "crate/io/formats/npy.hpp"
 #include "crate/io/formats/safetensors.hpp"
+#include "crate/io/formats/text_file.hpp"
 #include "crate/io/pictures/image.hpp"
 
 namespace compress_tokens {
@@ -81,17 +81,6 @@ namespace {
   return crate::tokens_from_numbers<double>(array);
 }
 
-/// The parts between line breaks; the last may be empty.
-[[nodiscard]] std::vector<std::string> split_lines(std::string_view joined) {
-  std::vector<std::string> lines;
-  for (std::size_t end = joined.find('\n'); end != std::string_view::npos; end = joined.find('\n')) {
-    lines.emplace_back(joined.substr(0, end));
-    joined.remove_prefix(end + 1);
-  }
-  lines.emplace_back(joined);
-  return lines;
-}
-
 [[nodiscard]] Source tokens_source(const std::filesystem::path& path, Matrix tokens) {
   return {text("%s: %td tokens of width %td", path.filename().string().c_str(), tokens.cols(), tokens.rows()),
           std::move(tokens)};
@@ -103,7 +92,7 @@ namespace {
   const crate::Tensor* const tensor = table.find("labels");
   const std::string* const names = table.find_metadata("classes");
   if (tensor == nullptr || names == nullptr || tensor->shape != std::vector<Index>{tokens}) return std::nullopt;
-  Labels labels{.classes = split_lines(*names), .of_tokens = {}};
+  Labels labels{.classes = crate::lines_in(*names), .of_tokens = {}};
   for (const std::int64_t label : crate::integers_from(*tensor)) {
     if (label < 0 || label >= std::ssize(labels.classes))
       throw crate::tensor_error(*tensor, "expected numbers from 0 to below ", labels.classes.size(),

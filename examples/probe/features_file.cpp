@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
-#include <sstream>
 
 #include "crate/core/errors.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/safetensors.hpp"
 #include "crate/io/formats/tensor.hpp"
+#include "crate/io/formats/text_file.hpp"
 
 namespace probe {
 
@@ -31,13 +31,6 @@ using crate::Index;
     throw crate::file_error(file.source(), "tensor '", labels.name, "': expected ", features.size(),
                             " labels, one an example, found ", features.labels.size());
   return features;
-}
-
-[[nodiscard]] std::vector<std::string> lines_of(const std::string* text) {
-  std::vector<std::string> lines;
-  std::istringstream stream(text == nullptr ? std::string() : *text);
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
 }
 
 }  // namespace
@@ -62,7 +55,8 @@ void write_features(const std::filesystem::path& path, const Features& features)
 
 Features read_features(const std::filesystem::path& path) {
   const crate::TensorTable file = crate::read_safetensors(path);
-  Features features{features_in(file, "training"), features_in(file, "test"), lines_of(file.find_metadata("classes"))};
+  Features features{.training = features_in(file, "training"), .test = features_in(file, "test"), .class_names = {}};
+  if (const std::string* const names = file.find_metadata("classes")) features.class_names = crate::lines_in(*names);
   if (features.test.dim() != features.training.dim())
     throw crate::file_error(path.string(), "expected test features of ", features.training.dim(),
                             " numbers, as those to learn from, found ", features.test.dim());
