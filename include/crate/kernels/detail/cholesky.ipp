@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The columns of a Cholesky factor L of I + M, M symmetric: of M what lies below the diagonal and on it is read, and
-// above it anything may stand. Vectors of rows are laid from the last row upwards, and the topmost may reach above the
-// diagonal. There, too, L^T is kept of the columns done, for the micro-kernel of products reads its right factor down
-// the columns.
+// Computes columns of the Cholesky factor L of I + M, for symmetric M, in place. Only the entries of M on and below its
+// diagonal are read. The space above the diagonal is free: vectors of rows are taken from the last row upwards, so that
+// the topmost one may reach into it, and it holds L^T of the finished columns, because the micro-kernel of products
+// reads its right factor column by column.
 
 namespace crate::detail::CRATE_TARGET {
 inline namespace CRATE_UNIT {
 
-/// M(i, j) -= sum over k of L(i, k) L(j, k), k from `from` to before `first`, for `columns` columns j and all rows i
-/// from `first` on.
+/// M(i, j) -= sum_k L(i, k) L(j, k), from <= k < first, for the `columns` columns j from `first` on and all rows
+/// i >= first.
 template <Scalar S>
 void subtract_products(Columns<S> m, Index size, Index from, Index first, Index columns) {
   using OfProducts = Tiles<Arithmetic<S>>;
@@ -24,18 +24,18 @@ void subtract_products(Columns<S> m, Index size, Index from, Index first, Index 
       for (Index i = 0; i < rows; ++i) *m.at(row + i, first + j) -= sums[j * rows + i];
     end = row;
   }
-  for (Index j = first; j < first + columns; ++j)  // the few rows that fill no vector
+  for (Index j = first; j < first + columns; ++j)  // too few rows are left to fill a vector
     for (Index i = first; i < end; ++i)
       for (Index k = from; k < first; ++k) *m.at(i, j) -= *m.at(i, k) * *m.at(k, j);
 }
 
-/// The factor of a block of at most `width` columns on the diagonal.
+/// The factor L of a block on the diagonal, of at most `width` columns.
 template <int width, Scalar S>
 struct DiagonalFactor {
-  Registers<Registers<S, width>, width> l;  ///< column after column; above the diagonal anything may stand
-  Registers<S, width> inverse;              ///< of the diagonal
+  Registers<Registers<S, width>, width> l;  ///< l[j][i] = L(i, j) for i >= j; otherwise undefined
+  Registers<S, width> inverse;              ///< 1 / L(j, j)
 
-  /// Of I + M of the block that begins at `m`. False unless that is positive definite.
+  /// Factorises I + M of the block whose first entry is at `m`. Returns false unless it is positive definite.
   [[nodiscard]] bool factorise(Columns<S> m, auto columns, S* excess) {
     for (Index j = 0; j < columns; ++j)
       for (Index i = 0; i < columns; ++i) l[j][i] = *m.at(i, j);
@@ -44,7 +44,7 @@ struct DiagonalFactor {
       if (!(excess[k] > -1)) return false;
       const S root = std::sqrt(1 + excess[k]);
       inverse[k] = root * (1 / (1 + excess[k]));
-      for (Index i = 0; i < width; ++i) l[k][i] *= inverse[k];  // all rows: a vector
+      for (Index i = 0; i < width; ++i) l[k][i] *= inverse[k];  // with those above the diagonal, as one vector
       l[k][k] = root;
       for (Index j = k + 1; j < columns; ++j)
         for (Index i = 0; i < width; ++i) l[j][i] -= l[k][i] * l[k][j];
@@ -52,7 +52,7 @@ struct DiagonalFactor {
     return true;
   }
 
-  /// X L^{-T} in place of a vector of rows of X, the first `count` of them.
+  /// Replaces the first `count` rows of X by those of X L^{-T}, where `count` is at most a vector.
   void solve(Columns<S> x, auto columns, auto count) const {
     using V = Simd<S>;
     Registers<V, width> solved;
@@ -65,8 +65,9 @@ struct DiagonalFactor {
   }
 };
 
-/// `columns` columns of L, at most `width`, in place of those of M, from `first` on, where those from `from` on are of
-/// L already and what is before them has been subtracted. Their squared pivots less 1 go into `excess`.
+/// Replaces `columns` columns of M, at most `width`, from `first` on, by those of L. The columns from `from` to before
+/// `first` are already of L; the products of those before `from` have been subtracted. Squared pivots less 1 go into
+/// `excess`. Returns false unless I + M is positive definite.
 template <int width, Scalar S>
 [[nodiscard]] bool factor_next(Columns<S> m, Index size, Index from, Index first, auto columns, S* excess) {
   constexpr std::integral_constant<Index, lanes_of<Simd<S>>> whole;
@@ -81,8 +82,8 @@ template <int width, Scalar S>
   return true;
 }
 
-/// The columns first, ..., first + count - 1 of L in place of those of M, of which the columns before have been
-/// subtracted. False unless I + M is positive definite.
+/// Replaces the columns first, ..., first + count - 1 of M by those of L. The products of the columns before `first`
+/// have been subtracted. Returns false unless I + M is positive definite.
 template <Scalar S>
 [[nodiscard]] bool factor_columns(Columns<S> m, Index size, Index first, Index count, S* excess) {
   constexpr std::integral_constant<Index, tile_shape(CRATE_TARGET_BYTES).columns> width;
