@@ -51,10 +51,10 @@ TEST_CASE("a caption says nothing of what is not known") {
 TEST_CASE("a caption counts the layers for which something holds") {
   const auto all_count = [](const crate::LayerMetrics&) { return true; };
   const auto is_low = [](const crate::LayerMetrics& layer) { return layer.before.published_rate.mean() < 4; };
-  CHECK(inspect_model::finding_of_layers({measurement("a", {5, 3, 2})}, all_count, is_low) ==
-        " Here it does so in 2 of 3 layers.");
-  CHECK(inspect_model::finding_of_layers({measurement("a", {3}), measurement("b", {5, 6})}, all_count, is_low) ==
-        " Here: a in 1 of 1 layer; b in 0 of 2 layers.");
+  CHECK(inspect_model::finding_of_layers({measurement("a", {5, 3, 2})}, "it is low", all_count, is_low) ==
+        " Here it is low in 2 of 3 layers.");
+  CHECK(inspect_model::finding_of_layers({measurement("a", {3}), measurement("b", {5, 6})}, "it is low", all_count,
+                                         is_low) == " Here it is low: a in 1 of 1 layer; b in 0 of 2 layers.");
 }
 
 TEST_CASE("heads with fewer dimensions together than a token are said not to span the space") {
