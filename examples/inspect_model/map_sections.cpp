@@ -156,7 +156,7 @@ void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer
   }
   const std::string first =
       "The first component of the keys of " + shown.layer.name +
-      ", on one scale for all images, yellow away from what most patches at the borders of the images have";
+      ", on one scale for all images, with the sign that makes patches at their borders darker on average";
   const std::string next =
       "The next three in red, green and blue, where the first exceeds half its range, and black elsewhere";
   out.add_pictures("components", {{pictures, seen_images}, {scores, first}, {parts, next}},
