@@ -75,7 +75,10 @@ inline std::string finding_of_layers(const std::vector<Measurement>& all, std::s
   return detail::findings(all, begin, begin + ":", [&](const Measurement& one) -> std::string {
     std::size_t total = 0, found = 0;
     for (const crate::LayerMetrics& layer : one.layers)
-      if (counts(layer)) ++total, found += holds(layer) ? 1 : 0;
+      if (counts(layer)) {
+        ++total;
+        if (holds(layer)) ++found;
+      }
     return total == 0 ? "" : "in " + std::to_string(found) + " of " + counted(total, "layer");
   });
 }

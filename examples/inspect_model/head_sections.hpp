@@ -103,7 +103,9 @@ inline std::string finding_of_heads(const Measurement& one) {
   for (const crate::LayerMetrics& layer : one.layers)
     for (std::size_t k = 0; k < layer.before.head_rates.size(); ++k) {
       const double change = head_change(layer, k);
-      if (!std::isnan(change)) ++heads, fall += change < 0 ? 1 : 0;
+      if (std::isnan(change)) continue;
+      ++heads;
+      if (change < 0) ++fall;
     }
   return heads == 0 ? ""
                     : " Here it falls in " + std::to_string(fall) + " of " + counted(heads, "head") +

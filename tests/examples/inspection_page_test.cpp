@@ -19,7 +19,8 @@ using inspect_model::Measurement;
 Measurement measurement(const std::string& name, const std::vector<double>& rates) {
   Measurement one{.model = name, .data = "test", .kind = "a model", .parameters = 1, .examples = 2};
   for (std::size_t l = 0; l < rates.size(); ++l) {
-    crate::LayerMetrics layer{.name = "layers." + std::to_string(l) + ".compress"};
+    crate::LayerMetrics layer;
+    layer.name = "layers." + std::to_string(l) + ".compress";
     layer.before.published_rate.add(rates[l]);
     layer.before.non_zero.add(1);
     one.layers.push_back(layer);
@@ -59,9 +60,10 @@ TEST_CASE("a caption counts the layers for which something holds") {
 
 TEST_CASE("heads with fewer dimensions together than a token are said not to span the space") {
   Measurement one = measurement("a", {5});
-  one.subspaces.push_back({.name = "layers.0.compress", .dim = 6, .heads = 2, .head_dim = 3});
+  inspect_model::SubspaceGeometry& u = one.subspaces.emplace_back();
+  u.dim = 6, u.heads = 2, u.head_dim = 3;
   CHECK(inspect_model::outside_of_subspaces({one}).empty());
-  one.subspaces[0].head_dim = 1;
+  u.head_dim = 1;
   CHECK(inspect_model::outside_of_subspaces({one}).starts_with(
       " The 2 heads of 1 dimension of a together span at most 2 of the 6 dimensions of a token"));
 }
