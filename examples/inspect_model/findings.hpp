@@ -86,13 +86,13 @@ inline std::string finding_of_layers(const std::vector<Measurement>& all, std::s
 /// The mean over all layers.
 inline std::string finding_of_steps(const std::vector<Measurement>& all, double factor, std::string_view unit,
                                     crate::Spread crate::StepMetrics::*member) {
-  const std::string_view begin = "Here the mean over the layers is";
-  return detail::findings(all, begin, std::string(begin) + ":", [&](const Measurement& one) {
-    crate::Spread over_layers;
-    for (const crate::StepMetrics& layer : one.steps) over_layers.add(factor * (layer.*member).mean());
-    const bool is_known = over_layers.count() > 0 && std::isfinite(over_layers.mean());
-    return is_known ? plots::short_number(over_layers.mean()) + std::string(unit) : std::string();
-  });
+  return detail::findings(
+      all, "Here the mean over the layers is", "Here the means over the layers:", [&](const Measurement& one) {
+        crate::Spread over_layers;
+        for (const crate::StepMetrics& layer : one.steps) over_layers.add(factor * (layer.*member).mean());
+        const bool is_known = over_layers.count() > 0 && std::isfinite(over_layers.mean());
+        return is_known ? plots::short_number(over_layers.mean()) + std::string(unit) : std::string();
+      });
 }
 
 }  // namespace inspect_model
