@@ -14,14 +14,9 @@
 #include "inspect_model/image_drawing.hpp"
 #include "inspect_model/page.hpp"
 #include "inspect_model/table.hpp"
+#include "inspect_model/wording.hpp"
 
 namespace inspect_model {
-
-inline std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, share < 0.1 ? "%.1f %%" : "%.0f %%", 100 * share);
-  return text;
-}
 
 /// Where pictures and tables of single inputs go: as files into a folder, named on standard output, and to a page.
 class FolderAndPage {

@@ -15,6 +15,7 @@
 #include "inspect_model/page.hpp"
 #include "inspect_model/sections.hpp"
 #include "inspect_model/tables.hpp"
+#include "inspect_model/terms.hpp"
 #include "plots/figure.hpp"
 
 // The sections of a page on subspaces and dictionaries.
@@ -134,7 +135,7 @@ inline void add_cosine_maps(Page& page, const Measurement& one, const std::strin
     const SubspaceGeometry& u = one.subspaces[i];
     if (u.cosines.rows() < 2 || !u.cosines.allFinite()) continue;
     page.chart(plots::svg(cosine_map(u, "Codebook of " + u.name + which)), caption);
-    caption = "The same, deeper in the model.";
+    caption = "The same, deeper in the model: a layer as derived has a dark map with a light diagonal.";
   }
 }
 
@@ -144,7 +145,9 @@ inline void subspace_section(Page& page, const std::vector<Measurement>& all) {
   if (all.empty() || all[0].subspaces.empty()) return;
   page.section(
       "Subspaces",
-      "How the subspaces Uₖ of the heads lie to each other and to those of other layers. What weights say, not data.");
+      "How the subspaces Uₖ of the heads lie to each other and to those of other layers. This depends on the weights "
+      "alone, not on the data." +
+          outside_of_subspaces(all));
   const Depth depth(all);
   const std::vector<const Measurement*> models = models_of(all);
   const double random = std::sqrt(2 / (std::numbers::pi * static_cast<double>(all[0].subspaces[0].dim)));
@@ -153,10 +156,12 @@ inline void subspace_section(Page& page, const std::vector<Measurement>& all) {
       "Mean |cosine| between basis vectors, of one head and of different ones: 0 in the derivation, about " +
           plots::short_number(random) + " of random directions in " + std::to_string(all[0].subspaces[0].dim) +
           " dimensions. A healthy codebook stays near that; heads that grow alike rise.");
-  detail::add_chart(
-      page, detail::rank_plot(all, depth),
-      "Effective rank: the exponential of the singular values' entropy, in per cent of the most possible; bands are "
-      "one deviation over heads. A healthy layer is near 100; one that falls has directions it no longer uses.");
+  detail::add_chart(page, detail::rank_plot(all, depth),
+                    "Effective rank: the exponential of the entropy of the singular values, in per cent of the most "
+                    "possible; bands are "
+                    "one deviation over heads. Orthonormal bases have 100 %, random square ones about 80 %. A healthy "
+                    "layer is near or "
+                    "above what it has untrained; one far below has directions that it no longer uses.");
   detail::add_chart(
       page, detail::angle_plot(all, depth),
       "Principal angles between each head and that of the same number in the layer before, in degrees, bands over "

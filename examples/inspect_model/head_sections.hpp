@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "inspect_model/depth.hpp"
+#include "inspect_model/findings.hpp"
 #include "inspect_model/layer_runs.hpp"
 #include "inspect_model/measurement.hpp"
 #include "inspect_model/page.hpp"
@@ -79,7 +80,7 @@ void add_head_maps(Page& page, const Measurement& one, const std::string& title,
                        .column_label = "layer",
                        .column_names = run.names()};
     for (Index k = 0; k < values.rows(); ++k) map.row_names.push_back(std::to_string(k));
-    page.chart(plots::svg(map), caption);
+    page.chart(plots::svg(map), std::string(caption) + (is_signed ? " Blue is below zero, red above." : ""));
   }
 }
 
@@ -88,34 +89,51 @@ void add_head_maps(Page& page, const Measurement& one, const std::string& title,
 namespace detail {
 
 inline constexpr std::string_view head_rate_caption =
-    "R of the tokens' projections onto the subspace of each head, entering the layer, in nats. A healthy model "
-    "uses all of its heads: none stays near zero, and each codes a share of its own.";
+    "What it costs to code the tokens that enter a layer in the subspace of each head; their sum is Rᶜ. A healthy "
+    "model "
+    "uses all of its heads: none stays near zero.";
 inline constexpr std::string_view head_change_caption =
-    "By how much the half with the subspaces changes that rate, in per cent of what it was: the mean over the examples "
-    "after it compared with the mean before. In a healthy CRATE most heads are negative; where a head is far above "
-    "zero its layer expands what it was to compress.";
+    "By how much the half with the subspaces changes that rate, in per cent: the mean over the examples behind it, "
+    "where the layer's norm is applied anew, against the mean before. Derived: below zero. Far above zero, the layer "
+    "expands what it was to compress.";
+
+/// In how many heads the rate falls.
+inline std::string finding_of_heads(const Measurement& one) {
+  std::size_t heads = 0, fall = 0;
+  for (const crate::LayerMetrics& layer : one.layers)
+    for (std::size_t k = 0; k < layer.before.head_rates.size(); ++k) {
+      const double change = head_change(layer, k);
+      if (std::isnan(change)) continue;
+      ++heads;
+      if (change < 0) ++fall;
+    }
+  return heads == 0 ? ""
+                    : " Here it falls in " + std::to_string(fall) + " of " + counted(heads, "head") +
+                          ", all layers "
+                          "together.";
+}
 
 inline void show_head_lines(Page& page, const Measurement& one, const std::string& of_model) {
   using Layer = crate::LayerMetrics;
   add_chart(page,
-            head_lines(one, "Rate in each head" + of_model, {.label = "R(Uₖᵀ Z), nats"}, 1,
+            head_lines(one, "Rate in each head" + of_model, {.label = "R(UₖᵀX), nats"}, 1,
                        [](Curve& curve, double x, const Layer& layer, std::size_t k) {
                          curve.add(x, layer.before.head_rates[k]);
                        }),
             head_rate_caption);
   add_chart(page,
             head_lines(
-                one, "Change of each head's rate" + of_model, {.label = "change of R(Uₖᵀ Z), %"}, 100,
+                one, "Change of each head's rate" + of_model, {.label = "change of R(UₖᵀX), %"}, 100,
                 [](Curve& curve, double x, const Layer& layer, std::size_t k) { curve.add(x, head_change(layer, k)); }),
-            head_change_caption);
+            std::string(head_change_caption) + finding_of_heads(one));
 }
 
 inline void show_head_maps(Page& page, const Measurement& one, const std::string& of_model) {
   using Layer = crate::LayerMetrics;
   add_head_maps(page, one, "Rate in each head" + of_model, "nats", head_rate_caption,
                 [](const Layer& layer, std::size_t k) { return layer.before.head_rates[k].mean(); });
-  add_head_maps(page, one, "Change of each head's rate" + of_model, "%", head_change_caption,
-                [](const Layer& layer, std::size_t k) {
+  add_head_maps(page, one, "Change of each head's rate" + of_model, "%",
+                std::string(head_change_caption) + finding_of_heads(one), [](const Layer& layer, std::size_t k) {
                   const double change = head_change(layer, k);
                   return std::isnan(change) ? 0 : 100 * change;  // maps have no colour for what is missing
                 });
@@ -142,8 +160,9 @@ inline void head_section(Page& page, const std::vector<Measurement>& all) {
 inline void step_section(Page& page, const std::vector<Measurement>& all) {
   page.section(
       "Steps compared with exact ones",
-      "What a layer's half with subspaces adds to its tokens, compared with a step of the same length down the "
-      "gradient of Rᶜ in the same subspaces." +
+      "What a layer's half with subspaces adds to its tokens, the step, compared with the exact one: a step of the "
+      "same "
+      "length down the gradient of Rᶜ in the same subspaces. Both go from X, and no norm is applied behind them." +
           detail::bands(all) + detail::of_decoders(all));
   const Depth depth(all);
   const Legend legend = with_legend(all);
@@ -157,21 +176,23 @@ inline void step_section(Page& page, const std::vector<Measurement>& all) {
                                 curves[0].add(x, one.steps[i].*member);
                               });
   };
-  detail::add_chart(
-      page, plot_of("Direction of the step", depth.axis(), {.label = "cosine to −∇Rᶜ"}, cosines),
-      "1: the layer goes straight down the rate. 0: across it. −1: straight up. A layer with the exact step has "
-      "1. The published one has a free output map instead and comes out near 0; clearly negative values "
-      "over many layers mean that it expands.");
+  detail::add_chart(page, plot_of("Direction of the step", depth.axis(), {.label = "cosine to −∇Rᶜ"}, cosines),
+                    "At 1 the layer goes straight down the rate, at 0 across it, at −1 straight up. A layer with the "
+                    "exact step has 1. MSSA as published has a free output map instead and comes out near 0, before "
+                    "training and behind it; clearly negative values over many layers mean that it expands." +
+                        finding_of_steps(all, 1, "", &crate::StepMetrics::cosine));
   const plots::Axis change = {.label = "change of Rᶜ, %", .from_zero = true};
   detail::add_chart(page,
                     plot_of("What the step does to Rᶜ", depth.axis(), change, changes(&crate::StepMetrics::change)),
-                    "In per cent of Rᶜ before the step, of the tokens that the subspaces see. A healthy compression is "
-                    "below zero.");
+                    "In per cent of Rᶜ before the step. Derived: below zero. A free output map is not held to that: "
+                    "a step across the gradient mostly raises Rᶜ." +
+                        finding_of_steps(all, 100, " %", &crate::StepMetrics::change));
   detail::add_chart(
       page,
       plot_of("What an exact step as long does", depth.axis(), change, changes(&crate::StepMetrics::exact_change)),
-      "The same of the exact step: what a healthy layer comes near to. Where it is above zero, it is so long that it "
-      "overshoots, and the layer does more than compress.");
+      "The same of the exact step: about as low as a step of this length leads. Where it is above zero, the step is so "
+      "long that it overshoots, and the layer does more than compress." +
+          finding_of_steps(all, 100, " %", &crate::StepMetrics::exact_change));
   page.table(step_table(all), "The numbers behind these plots");
 }
 

@@ -23,6 +23,7 @@
 #include "inspect_model/show_inputs.hpp"
 #include "inspect_model/summary.hpp"
 #include "inspect_model/tables.hpp"
+#include "inspect_model/terms.hpp"
 #include "plots/figure.hpp"
 
 // All models of one scalar type. Floats and doubles are units of their own, which are compiled beside each other.
@@ -60,9 +61,10 @@ SecondModel kept_second(const std::string& name, std::shared_ptr<const Model> mo
   return second;
 }
 
+/// Throws OptionError, which names --against, where an option does not fit this model.
 template <crate::Scalar S>
 SecondModel second_in_file(const TensorTable& weights, const std::string& name, const Options& options,
-                           Threads& threads) {
+                           Threads& threads) try {
   const auto any_model = std::make_shared<const crate::AnyModel<S>>(crate::any_model_from<S>(weights, options.model));
   return std::visit(
       [&]<class Model>(const Model& model) {
@@ -71,6 +73,9 @@ SecondModel second_in_file(const TensorTable& weights, const std::string& name, 
                            std::make_shared<const decltype(inputs)>(std::move(inputs)), options, threads);
       },
       *any_model);
+} catch (const crate::OptionError& error) {
+  throw crate::OptionError(
+      crate::concatenate("option --against: model ", crate::quote(options.weights), ": ", error.what()));
 }
 
 /// The model of a second file, with these weights; or an untrained one, on the inputs of the first, which must outlive
@@ -97,6 +102,7 @@ inline std::optional<TensorTable> weights_of_second(const Options& options) {
 inline Page page_of(const std::vector<Measurement>& all, const Options& options) {
   Page page(title_of(all), introduction_of(all, options));
   summary_section(page, all);
+  terms_section(page, all, options.meter);
   depth_section(page, all);
   half_layer_section(page, all);
   head_section(page, all);

@@ -9,7 +9,7 @@
 #include "inspect_model/measurement.hpp"
 #include "inspect_model/options.hpp"
 #include "inspect_model/sections.hpp"
-#include "plots/axis.hpp"
+#include "inspect_model/wording.hpp"
 
 // How a page begins: which models it shows, on what, measured how.
 
@@ -42,7 +42,7 @@ inline std::pair<std::string, std::string> names_of_models(const Options& option
   const auto at = [](const Options& one) { return " at " + one.model.weights_at.value_or("its only weights"); };
   if (at(options) != at(of_second)) return {first + at(options), second + at(of_second)};
   const auto heads = [](const Options& one) {
-    return one.model.heads ? " of " + std::to_string(*one.model.heads) + " heads" : " of its own heads";
+    return one.model.heads ? " of " + counted(*one.model.heads, "head") : " of its own heads";
   };
   if (heads(options) != heads(of_second)) return {first + heads(options), second + heads(of_second)};
   throw crate::OptionError("option --against: expected another model than that of --weights, found the same: " +
@@ -66,19 +66,15 @@ inline std::string data_of(const Options& options) {
 }
 
 inline std::string introduction_of(const std::vector<Measurement>& all, const Options& options) {
-  const auto number = [](double value) { return plots::short_number(value); };
   std::string text;
   for (const Measurement& one : all) {
     const bool is_known = &one != all.data() && (&one - 1)->model == one.model;
     if (is_known) text.erase(text.size() - 2);  // ". "
     text +=
         is_known ? ", and " : one.model + ": " + one.kind + " of " + std::to_string(one.parameters) + " parameters, ";
-    text +=
-        "on " + std::to_string(one.examples) + (one.examples == 1 ? " example (" : " examples (") + one.data + "). ";
+    text += "on " + counted(one.examples, "example") + " (" + one.data + "). ";
   }
-  return text + "Data: " + data_of(options) + ". Rates are in nats at ε = " + number(options.meter.epsilon) +
-         ", those as published at eps = " + number(options.meter.published_eps) +
-         ", the objective at λ = " + number(options.meter.lambda) + ".";
+  return text + "Data: " + data_of(options) + ". Rates are in nats.";
 }
 
 }  // namespace inspect_model

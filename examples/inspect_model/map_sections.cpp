@@ -47,6 +47,13 @@ Image picture_with_query(const ShownLayer& shown, Index image, const ShowOptions
   return picture;
 }
 
+/// What a head gives each token that prefers none.
+std::string even_share(const crate::PatchGrid& grid) {
+  const Index tokens = grid.patches() + 1;
+  return "A head that prefers no token gives each of the " + std::to_string(tokens) + " tokens " +
+         percent(1.0 / static_cast<double>(tokens)) + ".";
+}
+
 /// The colours of so many masks, as tinted() gives them.
 std::string colours_of(Index masks) {
   constexpr const char* names[] = {"orange", "blue", "green", "purple", "yellow"};
@@ -85,8 +92,10 @@ void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer&
   const std::string asked = options.query ? "the framed patch" : "the class token";
   out.begin_section("Attention", "How much " + asked + " attends to every patch in " + shown.layer.name +
                                      ", head by head: the softmax over all tokens of the scaled inner products "
-                                     "of projected tokens. In a trained model some heads mark the object, "
-                                     "others a part of it.");
+                                     "of projected tokens. A healthy model that was trained on many images has "
+                                     "heads that mark the object or a part of it; a small one, or one trained "
+                                     "briefly, often has none. " +
+                                     even_share(shown.grid()));
   for (Index image = 0; image < shown.count(); ++image) {
     std::vector<NamedImage> maps{{shown.name(image), picture_with_query(shown, image, options)}};
     std::vector<NamedImage> kept{{shown.name(image), shown.picture(image)}};
@@ -97,20 +106,18 @@ void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer&
                                                      shown.grid().rows, shown.grid().columns);
       const crate::Mask most = crate::at_image_resolution(crate::top_mass(map, options.mass), shown.grid());
       const std::string name = "head " + std::to_string(head);
-      maps.push_back({name + ", to " + unbroken(percent(map.maxCoeff())),
+      maps.push_back({name + ": " + unbroken("≤ " + percent(map.maxCoeff())),
                       heated(shown.picture(image), crate::at_image_resolution(map, shown.grid()), map.maxCoeff())});
       kept.push_back(
           {name + overlaps.add(shown.images, image, "attention", name, most), masked(shown.picture(image), most)});
     }
     const std::string what = "Attention of " + asked + " in " + shown.layer.name + " to the patches of " +
                              shown.name(image) +
-                             ", yellow at its largest share, which is below each map. "
-                             "In a healthy model heads prefer different parts of the object; one with one small "
-                             "share everywhere looks at nothing";
-    const std::string held = "patches that hold " + percent(options.mass) +
-                             " of it, which in a healthy model lie together, on the object or a part of it";
-    out.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The " + held}},
-                     what + "; below, the " + held);
+                             ": dark blue is 0, yellow the largest share, which stands below each map";
+    const std::string held =
+        "patches that hold " + percent(options.mass) + " of the attention to patches; the others are faded";
+    out.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The fewest " + held}},
+                     what + "; below, the fewest " + held);
   }
 }
 
@@ -120,11 +127,13 @@ void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer
   for (Index image = 0; image < shown.count(); ++image)
     keys.middleCols(grid.patches() * image, grid.patches()) = shown.features.patch_keys(image);
   if (keys.rows() < 4) return;  // of fewer features there are no colours
-  out.begin_section("Principal components of keys",
-                    "What varies most among the keys, in " + shown.layer.name +
-                        ", of the patches of all images together. In a trained model the first "
-                        "component tells objects from their background, and the next three tell their parts apart "
-                        "by colours that mean the same in every image.");
+  out.begin_section(
+      "Principal components of keys",
+      "What varies most among the keys, in " + shown.layer.name +
+          ", of the patches of all images together. In a healthy model that was trained on many images the first "
+          "component tells objects from their background, and the next three tell their parts apart "
+          "by colours that mean the same in every image; in small ones, or after brief training, they are "
+          "often no more than light and dark, or edges and middle.");
   const crate::ComponentPicture found = crate::component_picture(keys, grid.rows, grid.columns);
   std::vector<NamedImage> pictures, scores, parts;
   for (Index image = 0; image < shown.count(); ++image) {
@@ -145,17 +154,20 @@ void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer
                                                      crate::at_image_resolution(foreground, grid)),
                      std::move(colours)});
   }
-  const std::string first = "The first component of the keys of " + shown.layer.name +
-                            ", on one scale for all images, yellow where patches are most unlike those at the border";
-  const std::string next = "The next three in red, green and blue, where the first exceeds half its range";
+  const std::string first =
+      "The first component of the keys of " + shown.layer.name +
+      ", on one scale for all images, with the sign that makes patches at their borders darker on average";
+  const std::string next =
+      "The next three in red, green and blue, where the first exceeds half its range, and black elsewhere";
   out.add_pictures("components", {{pictures, seen_images}, {scores, first}, {parts, next}},
                    first + "; below, the next three in red, green and blue, where it exceeds half its range");
 }
 
 void segments_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options) {
-  out.begin_section("Objects",
-                    "Normalised cuts of the graph in which patches of like keys in " + shown.layer.name +
-                        " are neighbours, one after another. In a trained model the first mask covers one object.");
+  out.begin_section("Objects", "Normalised cuts of the graph in which patches of like keys in " + shown.layer.name +
+                                   " are neighbours, one after another. In a healthy model that was trained on many "
+                                   "images the first mask covers one "
+                                   "object; a mask of half the image has found none.");
   std::vector<NamedImage> pictures, segments;
   for (Index image = 0; image < shown.count(); ++image) {
     std::vector<crate::Mask> masks;
@@ -169,13 +181,11 @@ void segments_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& 
       if (masks.size() == 1) of_first = overlap;
     }
     pictures.push_back({shown.name(image), shown.picture(image)});
-    segments.push_back({masks.empty() ? "no object" : std::to_string(masks.size()) + " masks" + of_first,
-                        tinted(shown.picture(image), masks)});
+    segments.push_back(
+        {masks.empty() ? "no object" : counted(masks.size(), "mask") + of_first, tinted(shown.picture(image), masks)});
   }
   const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name + ": " +
-                           colours_of(options.cuts) +
-                           ", in the order in which they are found. In a healthy model the first covers "
-                           "an object along its edges, and not half of the image";
+                           colours_of(options.cuts) + ", in the order in which they are found";
   out.add_pictures("segments", {{pictures, seen_images}, {segments, what}}, what);
 }
 

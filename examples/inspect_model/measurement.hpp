@@ -74,7 +74,7 @@ inline std::vector<std::string> legend_of(const std::vector<Measurement>& all) {
   const bool has_models = differ(&Measurement::model), has_data = differ(&Measurement::data);
   std::vector<std::string> names;
   for (const Measurement& one : all)
-    names.push_back(has_models && has_data ? one.model + ", " + one.data : has_data ? one.data : one.model);
+    names.push_back(has_models && has_data ? one.model + " (" + one.data + ")" : has_data ? one.data : one.model);
   return names;
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "crate/analysis/layer_metrics.hpp"
@@ -135,7 +136,7 @@ struct Options {
     meter.check();
     for (const std::string& file : {page, figure})
       if (!file.empty()) check_written(file);
-    if (!output.empty()) check_pictures_kept();
+    if (!output.empty()) check_folder(), check_pictures_kept();
   }
 
   void add_second_model(CLI::App& app) {
@@ -148,6 +149,21 @@ struct Options {
     app.add_option("--against-weights-at", against_weights_at,
                    "like --weights-at, for the second model [the only ones]")
         ->type_name("NAME");
+  }
+
+  /// Before anything is computed. Throws FileError if the folder for the tables cannot be made or written into.
+  void check_folder() const {
+    std::filesystem::path folder = std::filesystem::absolute(output).lexically_normal();
+    std::error_code error;
+    while (!std::filesystem::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+    if (!std::filesystem::is_directory(folder, error))
+      throw crate::file_error(output,
+                              "cannot be written: expected a folder, found a file: ", crate::quote(folder.string()));
+    try {
+      crate::check_replaceable(folder / "summary.csv");
+    } catch (const crate::FileError&) {
+      throw crate::file_error(output, "cannot be written: no files can be made in ", crate::quote(folder.string()));
+    }
   }
 
   /// Throws FileError if a picture or mask could be replaced by one that is written into the folder.

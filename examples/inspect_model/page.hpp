@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <string>
@@ -59,15 +60,24 @@ class Page {
     if (!all.empty()) body() += figure("row", "<div class=\"pictures\">\n" + cells + "</div>\n", caption);
   }
 
+  /// Words and what they mean.
+  void terms(const std::vector<std::pair<std::string, std::string>>& all) {
+    std::string list;
+    for (const auto& [term, meaning] : all)
+      list += "<dt>" + plots::xml_text(term) + "</dt><dd>" + prose(meaning) + "</dd>\n";
+    if (!all.empty()) body() += "<dl class=\"row\">\n" + list + "</dl>\n";
+  }
+
   /// Folded, with its CSV file to save. Tables without rows are left out.
   void table(const Table& table, std::string_view caption) {
     if (!table.is_empty()) body() += "<details class=\"row\">\n" + contents(table, caption) + "</details>\n";
   }
 
-  /// Unfolded.
+  /// Unfolded. On narrow screens the words that begin a row, or stand among its numbers, have a line of their own.
   void open_table(const Table& table, std::string_view caption) {
     if (!table.is_empty())
-      body() += "<details class=\"row\" open=\"open\">\n" + contents(table, caption) + "</details>\n";
+      body() += "<details class=\"row" + std::string(table.rows()[0][0].is_number ? " numbered" : " worded") +
+                "\" open=\"open\">\n" + contents(table, caption) + "</details>\n";
   }
 
   [[nodiscard]] std::string html() const;
@@ -91,7 +101,7 @@ class Page {
 
   [[nodiscard]] static std::string figure(std::string_view kind, const std::string& what, std::string_view caption) {
     return "<figure class=\"" + std::string(kind) + "\">\n" + what +
-           (caption.empty() ? "" : "<figcaption>" + plots::xml_text(caption) + "</figcaption>\n") + "</figure>\n";
+           (caption.empty() ? "" : "<figcaption>" + prose(caption) + "</figcaption>\n") + "</figure>\n";
   }
 
   [[nodiscard]] static std::string cell(const Picture& picture) {
@@ -104,19 +114,36 @@ class Page {
 
   [[nodiscard]] static std::string contents(const Table& table, std::string_view caption) {
     const std::string file = table.name() + ".csv";
-    std::string text = "<summary>" + plots::xml_text(caption) + "</summary>\n<p><a download=\"" +
-                       plots::xml_text(file) + "\" href=\"data:text/csv;charset=utf-8;base64," +
-                       plots::base64(table.csv()) + "\">" + plots::xml_text(file) +
-                       "</a></p>\n<div class=\"scroll\"><table>\n<thead><tr>";
-    for (const std::string& column : table.columns()) text += "<th>" + heading(column) + "</th>";
+    std::string text = "<summary>" + prose(caption) + "</summary>\n<p><a download=\"" + plots::xml_text(file) +
+                       "\" href=\"data:text/csv;charset=utf-8;base64," + plots::base64(table.csv()) + "\">" +
+                       plots::xml_text(file) + "</a></p>\n<div class=\"scroll\"><table>\n<thead><tr>";
+    const std::vector<std::vector<Cell>> rows = table.rows();
+    for (std::size_t c = 0; c < table.columns().size(); ++c)
+      text += (is_of_numbers(rows, c) ? "<th class=\"number\">" : "<th>") + heading(table.columns()[c]) + "</th>";
     text += "</tr></thead>\n<tbody>\n";
-    for (const std::vector<Cell>& row : table.rows()) {
+    for (const std::vector<Cell>& row : rows) {
       text += "<tr>";
-      for (const Cell& cell : row)
-        text += (cell.is_number ? "<td class=\"number\">" : "<td>") + plots::xml_text(cell.shown) + "</td>";
+      for (const Cell& cell : row) text += "<td" + kind_of(cell) + ">" + plots::xml_text(cell.shown) + "</td>";
       text += "</tr>\n";
     }
     return text + "</tbody>\n</table></div>\n";
+  }
+
+  [[nodiscard]] static bool is_of_numbers(const std::vector<std::vector<Cell>>& rows, std::size_t column) {
+    return std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row[column].is_number; });
+  }
+
+  [[nodiscard]] static std::string kind_of(const Cell& cell) {
+    constexpr std::size_t longest_beside_others = 32;
+    if (cell.is_number) return " class=\"number\"";
+    return cell.shown.size() > longest_beside_others ? " class=\"long\"" : "";
+  }
+
+  /// As XML. No line ends between a number and its per cent.
+  [[nodiscard]] static std::string prose(std::string_view words) {
+    std::string text = plots::xml_text(words);
+    for (std::size_t at = 0; (at = text.find(" %", at)) != std::string::npos; at += 2) text.replace(at, 1, "\u00a0");
+    return text;
   }
 
   /// As XML. Names of columns may be broken behind underscores.
@@ -162,9 +189,25 @@ details p{margin:.4rem 0}
 table{border-collapse:collapse;font-size:.82rem}
 th,td{padding:.2rem .7rem .2rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th{vertical-align:bottom}
+th.number{text-align:right}
 td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+dl{display:grid;grid-template-columns:minmax(6rem,max-content) minmax(0,56rem);gap:.5rem 1.2rem;margin:0;
+font-size:.88rem;line-height:1.45}
+dt{font-weight:600}
+dd{margin:0;color:var(--soft)}
+@media (max-width:40rem){dl{display:block}dd{margin:0 0 .7rem}
+details[open].worded :is(table,thead,tbody),details[open].numbered :is(table,thead,tbody){display:block}
+:is(.worded,.numbered) tr{display:flex;flex-wrap:wrap;column-gap:.4rem;border-bottom:1px solid var(--line)}
+:is(.worded,.numbered) :is(th,td){flex:1 1 0;min-width:0;padding-right:0;border:0;text-align:right;white-space:normal;
+overflow-wrap:anywhere}
+.worded :is(th,td):first-child,.worded td.long,.numbered :is(th,td):not(.number){flex:0 0 100%;text-align:left}}
 @media print{body{max-width:none;padding:0;font-size:10pt}nav,details:not([open]){display:none}
-section{grid-template-columns:1fr 1fr;break-inside:auto}figure{break-inside:avoid}h2,h2+p{break-after:avoid}}
+section{display:block;margin-top:1.4rem}section>*{margin-top:.6rem}figure,dt,dd,tr{break-inside:avoid}
+section>h2,section>h2+p,summary,details p{break-after:avoid}section>p{break-inside:avoid}
+figcaption{font-size:8pt}
+figure.chart:not(.row){display:inline-block;width:48%;margin-right:1.5%;vertical-align:top}
+.scroll,.row.chart{overflow:visible}table{font-size:7.5pt;max-width:100%}th,td{padding-right:.4rem;
+overflow-wrap:anywhere}td.number{overflow-wrap:normal}}
 )";
 
 }  // namespace detail
@@ -176,7 +219,7 @@ inline std::string Page::html() const {
     const std::string id = "section-" + std::to_string(&section - sections_.data() + 1);
     list += "<li><a href=\"#" + id + "\">" + plots::xml_text(section.title) + "</a></li>\n";
     all += "<section id=\"" + id + "\">\n<h2>" + plots::xml_text(section.title) + "</h2>\n";
-    if (!section.sentence.empty()) all += "<p>" + plots::xml_text(section.sentence) + "</p>\n";
+    if (!section.sentence.empty()) all += "<p>" + prose(section.sentence) + "</p>\n";
     all += section.body + "</section>\n";
   }
   const std::string title = plots::xml_text(title_);

@@ -132,14 +132,9 @@ std::optional<ShownOfSecond> shown_of_second(const Model& model, const Options& 
     const auto layers = crate::attention_layers(model);
     if ((options.output.empty() && options.page.empty()) || layers.empty()) return std::nullopt;
     ShowOptions show = options.show;
-    try {
-      const auto layer = detail::layer_beside(layers, shown_grid(model, show), show);
-      detail::check_pictures(model, show);
-      return ShownOfSecond{layer, show};
-    } catch (const crate::OptionError& error) {
-      throw crate::OptionError(
-          crate::concatenate("option --against: model ", crate::quote(options.weights), ": ", error.what()));
-    }
+    const auto layer = detail::layer_beside(layers, shown_grid(model, show), show);
+    detail::check_pictures(model, show);
+    return ShownOfSecond{layer, show};
   }
 }
 
@@ -199,7 +194,7 @@ void show(const Model& model, const crate::LabelledTokens& texts, const ShownLay
 /// Of which model and data single inputs are shown, where there are several.
 [[nodiscard]] inline std::string subject_of(const Options& options, const std::string& model) {
   if (options.against.empty() && options.split != "both") return "";
-  return "Shown of " + model + (options.split == "both" ? ", on the test part of the data." : ".");
+  return "The model is " + model + (options.split == "both" ? ", the images those of the test part." : ".");
 }
 
 }  // namespace detail

@@ -150,8 +150,8 @@ void ShowOptions::finish(const CLI::App& app, bool writes, bool has_inputs) {
   for (const CLI::Option* const option : app.get_options())
     if (option->count() > 0) given_.insert(option->get_name());
   if (!masks.empty() && masks.size() != pictures.size())
-    throw crate::OptionError(crate::concatenate("option --mask: expected one for each of ", pictures.size(),
-                                                " pictures, found ", masks.size()));
+    throw crate::OptionError(crate::concatenate("option --mask: expected ", pictures.size(),
+                                                ", one for each picture, found ", masks.size()));
   if (!(mass >= 0 && mass <= 1))
     throw crate::OptionError(crate::concatenate("option --mass: expected a share from 0 to 1, found ", mass));
   if (!(threshold >= -1 && threshold < 1))

@@ -3,20 +3,23 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "crate/io/formats/file_replacement.hpp"
+#include "plots/axis.hpp"
 
 namespace inspect_model {
 
 /// What stands in one place of a table.
 struct Cell {
   std::string text;   ///< in files: of numbers the fewest digits that tell them from all others
-  std::string shown;  ///< to readers: of numbers six digits
+  std::string shown;  ///< to readers: of numbers four digits
   bool is_number = false;
 };
 
@@ -38,10 +41,7 @@ class Table {
   Table& add(const char* text) { return add(std::string(text)); }
   template <class Number>
   Table& add(Number number) {
-    if constexpr (requires { digits_of(number, std::chars_format::general, 6); })
-      rows_.back().push_back({digits_of(number), digits_of(number, std::chars_format::general, 6), true});
-    else
-      rows_.back().push_back({digits_of(number), digits_of(number), true});
+    rows_.back().push_back({digits_of(number), shown_digits(number), true});
     return *this;
   }
   void end_row() { rows_.emplace_back(); }
@@ -73,12 +73,18 @@ class Table {
   }
 
  private:
-  template <class Number, class... Form>
-  [[nodiscard]] static auto digits_of(Number number, Form... form)
-      -> decltype(std::to_chars(nullptr, nullptr, number, form...), std::string()) {
+  template <class Number>
+  [[nodiscard]] static std::string digits_of(Number number) {
     std::array<char, 32> digits;
-    const std::to_chars_result result = std::to_chars(digits.data(), digits.data() + digits.size(), number, form...);
+    const std::to_chars_result result = std::to_chars(digits.data(), digits.data() + digits.size(), number);
     return {digits.data(), result.ptr};
+  }
+
+  template <class Number>
+  [[nodiscard]] static std::string shown_digits(Number number) {
+    if constexpr (std::is_floating_point_v<Number>)
+      if (std::isfinite(number)) return plots::short_number(number);
+    return digits_of(number);
   }
 
   [[nodiscard]] static std::string quoted(std::string_view field) {

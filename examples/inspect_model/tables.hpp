@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -145,13 +146,21 @@ inline Table dictionary_table(const std::vector<Measurement>& all) {
   return table;
 }
 
+/// "R − Rᶜ" for "R - R^c", as figures write it; files keep to ASCII.
+inline std::string with_signs(std::string text) {
+  for (const auto& [ascii, sign] : {std::pair<std::string_view, std::string_view>{"R^c", "Rᶜ"}, {" - ", " − "}})
+    for (std::size_t at = 0; (at = text.find(ascii, at)) != std::string::npos; at += sign.size())
+      text.replace(at, ascii.size(), sign);
+  return text;
+}
+
 /// A column for each measurement: the first and the last layer, and means over all.
 inline Table summary_table(const std::vector<Measurement>& all) {
   std::vector<std::string> columns = legend_of(all);
   columns.insert(columns.begin(), "quantity");
   Table table("summary", columns);
   const auto add_row = [&](const char* quantity, const auto& value) {
-    table.add(quantity);
+    table.add(quantity, with_signs(quantity));
     for (const Measurement& one : all) table.add(value(one));
     table.end_row();
   };
@@ -177,9 +186,9 @@ inline Table summary_table(const std::vector<Measurement>& all) {
           [](const Measurement& one) { return 100 * behind(one.layers.front()).non_zero.mean(); });
   add_row("non-zero entries after the last layer, %",
           [](const Measurement& one) { return 100 * behind(one.layers.back()).non_zero.mean(); });
-  add_row("cosine of steps to exact ones, mean over layers",
+  add_row("cosine of steps to exact ones, mean over all layers",
           [&](const Measurement& one) { return mean_step(one, &crate::StepMetrics::cosine); });
-  add_row("change of R^c by a step, mean over layers, %",
+  add_row("change of R^c by a step, mean over all layers, %",
           [&](const Measurement& one) { return 100 * mean_step(one, &crate::StepMetrics::change); });
   return table;
 }

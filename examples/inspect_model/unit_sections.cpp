@@ -26,13 +26,13 @@ std::string title_of(const UnitReport& units, const ShownUnit& shown) {
 }
 
 const char* const rates_caption =
-    "Share of tokens for which each unit is not zero. Codes of a healthy dictionary are used for some tokens, mostly "
-    "below 20 %, and few never; of an MLP with GELU all units are near 100 %";
+    "Share of tokens for which each unit is not zero. A healthy dictionary has few that are never used, and few that "
+    "always are; units of an MLP with GELU are all near 100 %";
 
-void print_rates(const UnitReport& units) {
+/// "96 units, 3 of them zero for all tokens".
+std::string numbers_of(const UnitReport& units) {
   const auto never = std::count(units.firing_rates.begin(), units.firing_rates.end(), 0.0);
-  std::printf("\n%s: %zu units, %td of them zero for all tokens\n", units.half_step.c_str(), units.firing_rates.size(),
-              never);
+  return counted(units.firing_rates.size(), "unit") + ", " + std::to_string(never) + " of them zero for all tokens";
 }
 
 Table rates_table(const UnitReport& units) {
@@ -43,11 +43,14 @@ Table rates_table(const UnitReport& units) {
 }
 
 void begin_units(FolderAndPage& out, const UnitReport& units, const std::string& what) {
-  print_rates(units);
+  std::printf("\n%s: %s\n", units.half_step.c_str(), numbers_of(units).c_str());
   out.begin_section(
-      "Units", "A unit of " + units.half_step + " is one coordinate of sparse codes, or one neuron. Shown are " + what +
-                   " for which it is largest. In a trained model most sparse codes are used for few tokens, and these "
-                   "are alike; a unit that is never used is lost.");
+      "Units", "A unit of " + units.half_step + " is one coordinate of its codes, or one neuron of its MLP: " +
+                   numbers_of(units) + ". Shown are " + what +
+                   " for which a unit is largest: of the units asked for, or else of the most used among those that "
+                   "are not zero for at most a fifth of the tokens, and then of those with the largest values. A unit "
+                   "with a meaning is largest for tokens that are alike; "
+                   "one that is never used is lost.");
 }
 
 std::string text_of(const std::vector<Index>& ids, const std::optional<crate::Tokeniser>& tokeniser) {
@@ -147,8 +150,7 @@ void steer_classifier(FolderAndPage& out, const std::string& half_step, const Im
     }
   }
   out.add_open_table(table, "Probabilities of classes before and after a unit of " + half_step +
-                                " is set. In a healthy model the classes of the images that use the unit most "
-                                "become likelier as its value rises");
+                                " is set. A unit with a meaning raises the classes of the images that use it most");
 }
 
 void steer_predictor(FolderAndPage& out, const std::string& half_step, const ImageModel& model,
@@ -169,7 +171,7 @@ void steer_predictor(FolderAndPage& out, const std::string& half_step, const Ima
   }
   out.add_open_table(table,
                      "|after - before| / |before| of all predicted patches of an image when a unit of " + half_step +
-                         " is set. A unit that a healthy model uses changes images that use it more than others");
+                         " is set. A unit with a meaning changes images that do not use it more than those that do");
 }
 
 std::vector<std::vector<Index>> given_prompts(const std::optional<crate::Tokeniser>& tokeniser,
@@ -211,7 +213,7 @@ void steer_writer(FolderAndPage& out, const std::string& half_step, const TextMo
                         text = crate::valid_utf8(text_of(written[i], tokeniser));
       std::printf("\n== %s continued, %s\n%s\n", in_line(prompt).c_str(), title.c_str(), printable(text).c_str());
       table.add(prompt, in_line(prompt));
-      steer ? table.add(steer->unit).add(steer->value) : table.add("").add("");
+      steer ? table.add(steer->unit).add(steer->value) : table.add("", "none").add("", "none");
       table.add(text, in_line(text)).end_row();
     }
   };
@@ -221,9 +223,8 @@ void steer_writer(FolderAndPage& out, const std::string& half_step, const TextMo
                      "What the model writes, drawn at temperature 0.8 by the same random numbers, when a "
                      "unit of " +
                          half_step +
-                         " has a value for all tokens. In a healthy model words become more frequent for "
-                         "which the unit is largest, and the text stays a text as long as the value is one "
-                         "that the unit takes by itself");
+                         " has a value for all tokens. A unit with a meaning makes the words more frequent that "
+                         "follow where it is largest; values far above those that it takes by itself break the text");
 }
 
 /// How probabilities of texts change.
@@ -302,7 +303,8 @@ void units_section(FolderAndPage& out, const UnitReport& units, const crate::Pat
   std::vector<ImageRow> rows;
   for (const ShownUnit& shown : units.shown) {
     std::printf("  %s\n", title_of(units, shown).c_str());
-    ImageRow row{{}, title_of(units, shown) + "; below each picture its image and the value of the unit"};
+    ImageRow row{
+        {}, title_of(units, shown) + "; below each picture the number of its image, from 0, and the value of the unit"};
     Index rank = 0;
     if (shown.uses.empty())
       table.add(shown.unit).add(rate_of(units, shown.unit)).add("").add("").add("").add("").end_row();
@@ -320,7 +322,7 @@ void units_section(FolderAndPage& out, const UnitReport& units, const crate::Pat
                    "The patches for which each unit of " + units.half_step +
                        " is largest, with their surroundings, a unit a row; a whole image stands for its class "
                        "token");
-  out.add_table(table, "Uses of largest value");
+  out.add_table(table, "Uses of largest value; firing_rate is the share of all tokens for which a unit is not zero");
   out.add_table(rates_table(units), rates_caption);
 }
 
@@ -341,7 +343,8 @@ void units_section(FolderAndPage& out, const UnitReport& units, const crate::Lab
       if (rank <= most_printed) std::printf("    %10.3g  %s\n", use.value, in_line(words).c_str());
     }
   }
-  out.add_open_table(table, "The tokens for which each unit of " + units.half_step + " is largest");
+  out.add_open_table(table, "The tokens for which each unit of " + units.half_step +
+                                " is largest; firing_rate is the share of all tokens for which it is not zero");
   out.add_table(rates_table(units), rates_caption);
 }
 
@@ -378,7 +381,9 @@ void steering_section(FolderAndPage& out, const std::string& half_step, const Te
     table.add(steer.unit).add(steer.value).add(changes[i].outputs).add(share).add(change).end_row();
   }
   out.add_open_table(table, "How outputs change when a unit of " + half_step +
-                                " is set. In a healthy model one unit changes few of them");
+                                " is set: the share of outputs for which another is then the likeliest, and the share "
+                                "of the probability that goes from some to others, on average. One unit of many "
+                                "changes little");
 }
 
 }  // namespace inspect_model

@@ -113,6 +113,10 @@ def check_published(folder):
 HTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"
 
 
+def text_of(page):
+    return words_of(xml.parse(page).getroot())
+
+
 def words_of(element):
     return " ".join("".join(element.itertext()).split())
 
@@ -141,7 +145,10 @@ def check_page(what, path, tables=None):
     links = [link.get("href")[1:] for link in page.findall(f".//{HTML}nav//{HTML}a")]
     check(f"{what} lists its sections", links == [section.get("id") for section in sections], links)
     check(f"{what} has no empty section", all(section.findall(f"{HTML}figure") + section.findall(f"{HTML}details[@open]")
-                                             for section in sections))
+                                             + section.findall(f"{HTML}dl") for section in sections))
+    terms = [words_of(term) for term in page.findall(f".//{HTML}dt")]
+    check(f"{what} explains its terms", all(term in terms for term in ["published Rᶜ", "before, between, after"]), terms)
+    check(f"{what} writes Rᶜ in one way", "R^c" not in words_of(page))
     files = {link.get("download"): base64.b64decode(link.get("href").split(",")[1])
              for link in page.findall(f".//{HTML}a") if link.get("download")}
     for name in [name for name in os.listdir(tables) if name.endswith(".csv")] if tables else []:
@@ -182,6 +189,8 @@ def check_pages(folder):
     check("the figure has both curves of both models", "Compression" in drawn and "Sparsity" in drawn
           and drawn.count("untrained goes from") == 2, drawn)
 
+    check("captions tell of both", "Here: classifier_weights" in text_of(page) and "; untrained " in text_of(page))
+
     other = os.path.join(folder, "autoencoder.safetensors")
     write_weights(other, "mae")
     data = os.path.join(folder, "data")
@@ -190,7 +199,7 @@ def check_pages(folder):
                        "--output", tables)
     check("a model of another family and depth stands beside the first, on both parts of the data", status == 0, said)
     shown = check_page("their page", page, tables)
-    check("all four are in the legends", "autoencoder, training" in shown and "classifier_weights, test" in shown)
+    check("all four are in the legends", "autoencoder (training)" in shown and "classifier_weights (test)" in shown)
     rows = table(tables, "layers.csv")
     check("and in the tables", {(row["model"], row["data"], row["sets"]) for row in rows} ==
           {(model, part, sets) for model in ("autoencoder", "classifier_weights")
@@ -198,11 +207,42 @@ def check_pages(folder):
     status, said = run(*of_model, "--input", images, "--examples", 1)
     check("one image makes a page", status == 0, said)
     check_page("the page of one image", page)
+    check("and speaks of one", "on 1 example (input)" in text_of(page) and "1 examples" not in text_of(page))
     constant = os.path.join(folder, "constant.safetensors")
     write_tensor(constant, "images", "F32", [2, 3, 32, 32], bytes(4 * 2 * 3 * 32 * 32))
     status, said = run(*of_model, "--input", constant)
     check("images of zeros make a page", status == 0, said)
     check_page("the page of images of zeros", page)
+
+
+def narrowed(tensor, rows, columns):
+    """The first rows and columns of a matrix."""
+    (_, width), data = tensor
+    return [rows, columns], b"".join(data[4 * i * width:4 * (i * width + columns)] for i in range(rows))
+
+
+def check_heads(folder):
+    """Many heads are shown as maps, in two colours where some change falls; and heads that leave space beside them."""
+    images, page = (os.path.join(folder, name) for name in ["images.safetensors", "heads.html"])
+    status, said = run("--weights", os.path.join(FIXTURES, "classifier_weights.safetensors"), "--heads", 12, "--input",
+                       images, "--page", page)
+    check("a model of twelve heads is inspected", status == 0, said)
+    shown = check_page("the page of twelve heads", page)
+    check("its heads are maps, blue below zero and red above", "Change of each head's rate" in shown and
+          "Blue is below zero, red above" in text_of(page))
+    check("which span the space", "together span at most" not in text_of(page))
+    narrow, all_heads = os.path.join(folder, "narrow.safetensors"), fixture("classifier_weights")
+    width = all_heads["cls_token"][0][-1]
+    for name, tensor in all_heads.items():
+        if name.endswith("qkv.weight"):
+            all_heads[name] = narrowed(tensor, width // 2, width)
+        elif name.endswith("to_out.0.weight"):
+            all_heads[name] = narrowed(tensor, width, width // 2)
+    write_tensors(narrow, {name: ("F32", *tensor) for name, tensor in all_heads.items()})
+    status, said = run("--weights", narrow, "--heads", 3, "--input", images, "--page", page)
+    check("heads that do not span the space are inspected", status == 0, said)
+    check_page("their page", page)
+    check("and the page says so", f"together span at most {width // 2} of the {width} dimensions" in text_of(page))
 
 
 def write_png(path, height, width, pixel):
@@ -398,6 +438,10 @@ def check_refusals(folder):
             (["--heads", 3, "--input", images, "--against", os.path.join(folder, "missing")], "no such file"),
             (["--heads", 3, "--input", os.path.join(folder, "images.safetensors"), "--against",
               os.path.join(FIXTURES, "gpt_checkpoint.pth")], "tokens"),
+            (["--heads", 3, "--data", os.path.join(folder, "data"), "--against",
+              os.path.join(FIXTURES, "gpt_checkpoint.pth")], "option --against: model"),
+            (["--heads", 3, "--input", images, "--output", no_numbers], "cannot be written: expected a folder, found a file"),
+            (["--heads", 3, "--input", images, "--output", os.path.join(no_numbers, "tables")], "expected a folder, found a file"),
             (["--heads", 3, "--input", images, "--page", os.path.join(folder, "none", "page.html")], "none"),
             (["--heads", 3, "--input", images, "--figure", images], "would be replaced, but is read by the program"),
             (["--heads", 3, "--input", images, "--page", images + ".html", "--figure", images + ".html"],
@@ -429,7 +473,7 @@ def check_refused_pictures(folder):
             ([*of_picture, "--steer", "1=nan", *out], "expected UNIT=VALUE"),
             ([*of_picture, "--mask", other, *out], "expected a mask of 40 x 60, as"),
             ([*of_picture, "--mask", dark, *out], "at least half brightness where the object is, found none"),
-            ([*of_picture, "--mask", mask, "--mask", mask, *out], "one for each of 1 pictures, found 2"),
+            ([*of_picture, "--mask", mask, "--mask", mask, *out], "expected 1, one for each picture, found 2"),
             ([*of_picture, "--picture-size", "30x32", *out], "a multiple of 8, found 30"),
             ([*of_picture, "--mass", "nan", *out], "--mass"),
             ([*of_picture, "--threshold", 1, *out], "a cosine from -1 to below 1, found 1"),
@@ -453,6 +497,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check_published(folder)
         check_pages(folder)
+        check_heads(folder)
         check_maps(folder)
         check_uses_of_units(folder)
         check_texts(folder)
