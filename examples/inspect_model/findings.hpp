@@ -28,8 +28,9 @@ inline std::string way_between(double first, double last) {
 namespace detail {
 
 /// " Here: t falls from 5 to 3; untrained stays at 5." Of one measurement " Here it falls from 5 to 3."; empty where
-/// nothing is told of any. tell(measurement) is the part behind the name, perhaps empty.
-inline std::string findings(const std::vector<Measurement>& all, std::string_view alone,
+/// nothing is told of any. `alone` and `several` begin the sentence, tell(measurement) is the part behind the name,
+/// perhaps empty.
+inline std::string findings(const std::vector<Measurement>& all, std::string_view alone, std::string_view several,
                             const std::function<std::string(const Measurement&)>& tell) {
   const std::vector<std::string> names = legend_of(all);
   std::string text;
@@ -37,7 +38,7 @@ inline std::string findings(const std::vector<Measurement>& all, std::string_vie
     const std::string told = tell(all[m]);
     if (told.empty()) continue;
     if (all.size() == 1) return " " + std::string(alone) + " " + told + ".";
-    text += (text.empty() ? " Here: " : "; ") + names[m] + " " + told;
+    text += (text.empty() ? " " + std::string(several) + " " : "; ") + names[m] + " " + told;
   }
   return text.empty() ? text : text + ".";
 }
@@ -55,7 +56,7 @@ inline std::size_t layers_of_first_list(const Measurement& one) {
 /// How the means go from the first to the last layer, of an encoder where there is a decoder, too.
 inline std::string finding_over_depth(const std::vector<Measurement>& all, double factor, std::string_view unit,
                                       const std::function<const crate::Spread&(const crate::LayerMetrics&)>& spread) {
-  return detail::findings(all, "Here it", [&](const Measurement& one) -> std::string {
+  return detail::findings(all, "Here it", "Here:", [&](const Measurement& one) -> std::string {
     const std::size_t count = detail::layers_of_first_list(one);
     if (count == 0) return "";
     const double first = factor * spread(one.layers[0]).mean(), last = factor * spread(one.layers[count - 1]).mean();
@@ -65,30 +66,30 @@ inline std::string finding_over_depth(const std::vector<Measurement>& all, doubl
   });
 }
 
-/// In how many layers something holds, of those that `counts` takes; of all.
-inline std::string finding_of_layers(const std::vector<Measurement>& all,
+/// In how many layers something holds, of those that `counts` takes: " Here it falls in 2 of 3 layers." for `what` "it
+/// falls", or " Here it falls: t in 2 of 3 layers; untrained in 1 of 3 layers."
+inline std::string finding_of_layers(const std::vector<Measurement>& all, std::string_view what,
                                      const std::function<bool(const crate::LayerMetrics&)>& counts,
                                      const std::function<bool(const crate::LayerMetrics&)>& holds) {
-  return detail::findings(all, "Here it does so in", [&](const Measurement& one) -> std::string {
+  const std::string begin = "Here " + std::string(what);
+  return detail::findings(all, begin, begin + ":", [&](const Measurement& one) -> std::string {
     std::size_t total = 0, found = 0;
     for (const crate::LayerMetrics& layer : one.layers)
       if (counts(layer)) ++total, found += holds(layer) ? 1 : 0;
-    if (total == 0) return "";
-    const std::string text = std::to_string(found) + " of " + counted(total, "layer");
-    return all.size() == 1 ? text : "in " + text;
+    return total == 0 ? "" : "in " + std::to_string(found) + " of " + counted(total, "layer");
   });
 }
 
 /// The mean over all layers.
 inline std::string finding_of_steps(const std::vector<Measurement>& all, double factor, std::string_view unit,
                                     crate::Spread crate::StepMetrics::*member) {
-  const std::string text = detail::findings(all, "Here the mean over the layers is", [&](const Measurement& one) {
+  const std::string_view begin = "Here the mean over the layers is";
+  return detail::findings(all, begin, std::string(begin) + ":", [&](const Measurement& one) {
     crate::Spread over_layers;
     for (const crate::StepMetrics& layer : one.steps) over_layers.add(factor * (layer.*member).mean());
     const bool is_known = over_layers.count() > 0 && std::isfinite(over_layers.mean());
     return is_known ? plots::short_number(over_layers.mean()) + std::string(unit) : std::string();
   });
-  return all.size() > 1 && !text.empty() ? text.substr(0, text.size() - 1) + ", as means over the layers." : text;
 }
 
 }  // namespace inspect_model

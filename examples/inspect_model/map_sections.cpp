@@ -154,9 +154,11 @@ void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer
                                                      crate::at_image_resolution(foreground, grid)),
                      std::move(colours)});
   }
-  const std::string first = "The first component of the keys of " + shown.layer.name +
-                            ", on one scale for all images, yellow where patches are most unlike those at the border";
-  const std::string next = "The next three in red, green and blue, where the first exceeds half its range";
+  const std::string first =
+      "The first component of the keys of " + shown.layer.name +
+      ", on one scale for all images, with the sign that makes patches at their borders darker on average";
+  const std::string next =
+      "The next three in red, green and blue, where the first exceeds half its range, and black elsewhere";
   out.add_pictures("components", {{pictures, seen_images}, {scores, first}, {parts, next}},
                    first + "; below, the next three in red, green and blue, where it exceeds half its range");
 }

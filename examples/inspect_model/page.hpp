@@ -197,7 +197,7 @@ dt{font-weight:600}
 dd{margin:0;color:var(--soft)}
 @media (max-width:40rem){dl{display:block}dd{margin:0 0 .7rem}
 details[open].worded :is(table,thead,tbody),details[open].numbered :is(table,thead,tbody){display:block}
-:is(.worded,.numbered) tr{display:flex;flex-wrap:wrap;column-gap:.7rem;border-bottom:1px solid var(--line)}
+:is(.worded,.numbered) tr{display:flex;flex-wrap:wrap;column-gap:.4rem;border-bottom:1px solid var(--line)}
 :is(.worded,.numbered) :is(th,td){flex:1 1 0;min-width:0;padding-right:0;border:0;text-align:right;white-space:normal;
 overflow-wrap:anywhere}
 .worded :is(th,td):first-child,.worded td.long,.numbered :is(th,td):not(.number){flex:0 0 100%;text-align:left}}
@@ -207,7 +207,7 @@ section>h2,section>h2+p,summary,details p{break-after:avoid}section>p{break-insi
 figcaption{font-size:8pt}
 figure.chart:not(.row){display:inline-block;width:48%;margin-right:1.5%;vertical-align:top}
 .scroll,.row.chart{overflow:visible}table{font-size:7.5pt;max-width:100%}th,td{padding-right:.4rem;
-overflow-wrap:anywhere}td.number{white-space:normal}}
+overflow-wrap:anywhere}td.number{overflow-wrap:normal}}
 )";
 
 }  // namespace detail

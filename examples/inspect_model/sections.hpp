@@ -147,7 +147,7 @@ inline bool has_other_half(const crate::LayerMetrics& layer) { return layer.afte
 /// In how many of these the first half lowers a quantity.
 inline std::string finding_of_first_half(const std::vector<Measurement>& all,
                                          crate::Spread crate::TokenMetrics::*member) {
-  return finding_of_layers(all, has_other_half, [&](const crate::LayerMetrics& layer) {
+  return finding_of_layers(all, "the first half lowers it", has_other_half, [&](const crate::LayerMetrics& layer) {
     return (layer.between.*member).mean() < (layer.before.*member).mean();
   });
 }
@@ -155,7 +155,7 @@ inline std::string finding_of_first_half(const std::vector<Measurement>& all,
 /// In how many of these both halves together raise a quantity.
 inline std::string finding_of_whole_layer(const std::vector<Measurement>& all,
                                           crate::Spread crate::TokenMetrics::*member) {
-  return finding_of_layers(all, has_other_half, [&](const crate::LayerMetrics& layer) {
+  return finding_of_layers(all, "a layer raises it", has_other_half, [&](const crate::LayerMetrics& layer) {
     return (layer.after.*member).mean() > (layer.before.*member).mean();
   });
 }

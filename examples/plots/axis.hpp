@@ -177,8 +177,7 @@ class AxisScale {
     const double rounding = 1e-9 * std::max(std::abs(values.low), std::abs(values.high));
     const double margin = extent > rounding ? 0.06 * extent : std::max(1.0, std::abs(values.low)) / 2;
     const bool low_is_zero = from_zero && values.low == 0, high_is_zero = from_zero && values.high == 0;
-    return {values.low - (low_is_zero && extent > 0 ? 0 : margin),
-            values.high + (high_is_zero && extent > 0 ? 0 : margin)};
+    return {values.low - (low_is_zero ? 0 : margin), values.high + (high_is_zero && extent > 0 ? 0 : margin)};
   }
   [[nodiscard]] static Range widened_by_factor(const Range& values) {
     const double factor = values.high > values.low * (1 + 1e-9) ? std::pow(values.high / values.low, 0.06) : 2;

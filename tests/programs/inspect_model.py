@@ -437,6 +437,8 @@ def check_refusals(folder):
             (["--heads", 3, "--input", images, "--against", "untrained", "--against-heads", 3], "would have no effect"),
             (["--heads", 3, "--input", images, "--against", os.path.join(folder, "missing")], "no such file"),
             (["--heads", 3, "--input", os.path.join(folder, "images.safetensors"), "--against",
+              os.path.join(FIXTURES, "gpt_checkpoint.pth")], "tokens"),
+            (["--heads", 3, "--data", os.path.join(folder, "data"), "--against",
               os.path.join(FIXTURES, "gpt_checkpoint.pth")], "option --against: model"),
             (["--heads", 3, "--input", images, "--output", no_numbers], "cannot be written: expected a folder, found a file"),
             (["--heads", 3, "--input", images, "--output", os.path.join(no_numbers, "tables")], "expected a folder, found a file"),
