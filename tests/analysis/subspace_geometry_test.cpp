@@ -107,6 +107,9 @@ TEST_CASE("tokens without noise have an infinite ratio, no tokens and tokens of 
   CHECK(signal_to_noise(tokens, u, {0, 1}) == std::vector<double>{std::numeric_limits<double>::infinity(), 0, 0});
   CHECK_THROWS_AS(signal_to_noise(tokens, u, {0, 3}), OptionError);
   CHECK_THROWS_AS(signal_to_noise(tokens, u, {0}), ShapeError);
+  tokens(1, 1) = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_AS(signal_to_noise(tokens, u, {0, 1}), PrecisionError);
+  CHECK_THROWS_AS(head_shares(tokens, u), PrecisionError);
 }
 
 TEST_CASE("the exact step goes straight down and lowers the rate, its reverse raises it, and no step is no change") {

@@ -372,7 +372,7 @@ TEST_CASE("The error that a rate summed in float states is no less than what it 
         z.row(i) *= std::pow(10, -decades * static_cast<double>(i) / static_cast<double>(d));
       const Matrix<float> tokens = z.cast<float>();
       const detail::RateScale scale{d, count, 0.1};
-      const auto rate = detail::regularised_gram(tokens, scale.factor(), detail::GramSum::in_scalar).rate(0);
+      const auto rate = detail::regularised_gram<float>(tokens, scale.factor()).rate(0);
       INFO(d << " x " << count << ", " << decades << " decades");
       CHECK(std::abs(rate.value - coding_rate(tokens, {.epsilon = 0.1})) <= rate.error);
     }
@@ -384,7 +384,7 @@ TEST_CASE("A rate summed in float is told to be exact enough of tokens far above
     for (const Index count : {50, 200}) {
       const Matrix<float> tokens = draw_normal(random, 100, count).cast<float>();
       const detail::RateScale scale{100, count, 0.01};
-      const auto rate = detail::regularised_gram(tokens, scale.factor(), detail::GramSum::in_scalar).rate(1e-4);
+      const auto rate = detail::regularised_gram<float>(tokens, scale.factor()).rate(1e-4);
       INFO(count << " tokens: " << rate.value << " +- " << rate.error);
       CHECK(rate.within(1e-4));
     }

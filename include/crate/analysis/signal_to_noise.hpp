@@ -20,13 +20,14 @@ namespace crate {
 
 /// SNR_k = ||U_k U_k^T Z_k||_F / ||(I - U_k U_k^T) Z_k||_F of every cluster; infinite without noise, 0 for a cluster
 /// without tokens or with only zeros. `clusters` holds the cluster of each token. Throws ShapeError on a wrong size,
-/// OptionError on a cluster that has no subspace.
+/// OptionError on a cluster that has no subspace, PrecisionError if tokens are not finite.
 template <class ZDerived, class Bases>
 [[nodiscard]] std::vector<double> signal_to_noise(const Eigen::MatrixBase<ZDerived>& tokens,
                                                   const Subspaces<Bases>& subspaces,
                                                   const std::vector<Index>& clusters) {
   check_size("signal to noise: rows of the tokens", tokens.rows(), subspaces.dim());
   check_size("signal to noise: clusters of tokens", static_cast<Index>(clusters.size()), tokens.cols());
+  check_finite("signal to noise: tokens", tokens);
   std::vector<double> signal(static_cast<std::size_t>(subspaces.heads())), noise(signal.size());
   const Subspaces<Matrix<double>> u(subspaces.bases().template cast<double>(), subspaces.heads());
   for (Index j = 0; j < tokens.cols(); ++j) {

@@ -20,7 +20,7 @@ namespace crate {
 
 namespace detail {
 
-/// cosines| between columns; 0 for a column of zeros. A template, like the functions below, so that only users of it
+/// |cosines| between columns; 0 for a column of zeros. A template, like the functions below, so that only users of it
 /// compile it.
 template <Scalar S>
 [[nodiscard]] Matrix<S> column_cosines(const Matrix<S>& a) {
@@ -134,11 +134,13 @@ template <class DDerived>
 }
 
 /// The share of each head in the energy of every token's projections, K x N: ||U_k^T z||^2 / sum_j ||U_j^T z||^2; zeros
-/// for a token that is orthogonal to all subspaces. Throws ShapeError unless U has as many rows as Z.
+/// for a token that is orthogonal to all subspaces. Throws ShapeError unless U has as many rows as Z, PrecisionError if
+/// projections are not finite.
 template <class ZDerived, class Bases>
 [[nodiscard]] Matrix<double> head_shares(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces) {
   check_size("shares of heads: rows of the tokens", tokens.rows(), subspaces.dim());
   const Matrix<double> h = (subspaces.bases().transpose() * tokens).template cast<double>();
+  check_finite("shares of heads: projected tokens", h);
   const Index p = subspaces.head_dim();
   Matrix<double> shares(subspaces.heads(), h.cols());
   for (Index k = 0; k < shares.rows(); ++k) shares.row(k) = h.middleRows(k * p, p).colwise().squaredNorm();

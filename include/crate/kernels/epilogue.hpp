@@ -5,6 +5,12 @@
 
 namespace crate::detail {
 
+/// Which entries of a product, stored column after column, are wanted.
+enum class Entries {
+  all,
+  lower_triangle  ///< with the diagonal; some of the others are computed too
+};
+
 enum class Activation {
   none,            ///< x
   relu,            ///< max(x - level, 0)

@@ -96,12 +96,6 @@ template <Scalar S>
   return ((depth + line - 1) / line | 1) * line;
 }
 
-/// Which entries of a product, stored column after column, are wanted.
-enum class Entries {
-  all,
-  lower_triangle  ///< with the diagonal; some of the others are computed too
-};
-
 /// The epilogue of a block of the depth: the first adds the addend, the others what was summed before, the last one
 /// does the rest.
 template <Scalar S>
@@ -193,7 +187,7 @@ void multiply_packing(Entries entries, MatrixView<const S> a, MatrixView<const S
                        if (entries == Entries::lower_triangle) last = std::min(last, row + rows);
                        if (first >= last) return;
                        K::template multiply_panel<typename K::template Arithmetic<S>>(
-                           packed.panel(panel), packed.depth(), row, rows, x, first, last, of_block, out);
+                           packed.panel(panel), packed.depth(), row, rows, x, first, last, of_block, out, entries);
                      });
     }
   });

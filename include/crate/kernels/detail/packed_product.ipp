@@ -162,18 +162,22 @@ void multiply_panel_by_steps(const typename A::Unit* panel, std::span<const std:
   finish_tile<A>(sums, row, rows, 0, 1, epilogue, out);
 }
 
-/// One panel of W by some of the columns of X: rows from `row` on, columns from `first` to before `last`.
+/// One panel of W by some of the columns of X: rows from `row` on, columns from `first` to before `last`. Of a lower
+/// triangle, vectors of rows that lie above the diagonal are left out.
 template <class A, class Kept, class Out>
 void multiply_panel(const typename A::Unit* panel, Index depth, Index row, Index rows,
                     Columns<const typename A::Column> x, Index first, Index last,
-                    const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out) {
+                    const Epilogue<typename A::Scalar, Kept>& epilogue, Columns<Out> out,
+                    Entries entries = Entries::all) {
   using T = Tiles<A>;
   alignas(64) typename A::Scalar sums[static_cast<std::size_t>(T::rows * T::columns)];
-  const Index vectors = (rows + T::lanes - 1) / T::lanes;
+  const Index width = round_up(rows, T::lanes);
   for (Index col = first; col < last; col += T::columns) {
     const Index n = std::min<Index>(T::columns, last - col);
-    T::kernel(vectors, n)(panel, vectors * T::lanes, depth, x.at(0, col), x.stride, sums, T::rows);
-    finish_tile<A>(sums, row, rows, col, n, epilogue, out);
+    const Index above =
+        entries == Entries::lower_triangle ? std::max<Index>(col - row, 0) / T::lanes * T::lanes : Index{0};
+    T::kernel((width - above) / T::lanes, n)(panel + above, width, depth, x.at(0, col), x.stride, sums, T::rows);
+    finish_tile<A>(sums, row + above, rows - above, col, n, epilogue, out);
   }
 }
 

@@ -43,8 +43,9 @@ template <class Z>
 /// it where the bound of the error is within its rate_tolerance, else in double. For tokens as `evaluated` gives them.
 template <class Z>
 [[nodiscard]] double rate_in_scalar(const Z& z, const RateScale& scale) {
-  constexpr double tolerance = rate_tolerance<typename Z::Scalar>;
-  const auto rate = regularised_gram(z, scale.factor(), GramSum::in_scalar).rate(tolerance);
+  using S = typename Z::Scalar;
+  constexpr double tolerance = rate_tolerance<S>;
+  const auto rate = regularised_gram<S>(z, scale.factor()).rate(tolerance);
   return rate.within(tolerance) ? rate.value : coding_rate_of(z, scale);
 }
 

@@ -95,7 +95,7 @@ void exact_adjoint_into(ConstTokens<S> w, ConstTokens<S> f, ConstTokens<S> cotan
   if (w.cols() == 0) return;
   if (w.rows() > w.cols()) return exact_adjoint_of_few_into<S>(w, f, cotangent, scale, out, tolerance);
   const double a = scale.factor();
-  const RegularisedGram<Eigen::Dynamic> gram(view_of<const S>(w), a, /*by_rows=*/true);
+  const RegularisedGram<Eigen::Dynamic> gram(SummedIn<double>{}, view_of<const S>(w), a, /*by_rows=*/true);
   const auto shrinking = gram.template shrinking<S>();
   // F and G pass on their errors, and their own roundings, times ||a^{1/2} W||; 1 is for C.
   const double error = (rounding_of_sum<S>(w.rows()) + shrinking.error) * (1 + shrinking.tokens) * (1 + shrinking.size);

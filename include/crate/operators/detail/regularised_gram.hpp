@@ -39,8 +39,9 @@ struct Shrinking {
   double slope;   ///< a bound of ||d size|| / ||d tokens||
 };
 
-/// In which arithmetic W W^T is summed. All that follows is in double.
-enum class GramSum { in_double, in_scalar };
+/// The arithmetic in which W W^T is summed: double, or the scalar of W. All that follows is in double.
+template <crate::Scalar Sum>
+using SummedIn = std::type_identity<Sum>;
 
 /// Vectors of standard normal numbers, a row each, by which the norm of a matrix of at most so many columns is
 /// estimated.
@@ -58,9 +59,9 @@ inline constexpr Index probe_count = 8, longest_probe = 2048;
 /// I + a W W^T, or I + a W^T W if not `by_rows`, for W of size n x m, with its Cholesky factor. Both have the same
 /// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so that with the smaller one the cost is
 /// linear in the longer side. Factorised in double, and summed in it by default: a rate is a small difference of large
-/// logarithms. With GramSum::in_scalar it is summed in the scalar of W, whose rounding the bounds then take, for its
-/// rate alone; a Gram matrix of bounded order is summed in double even so. What it gives is exact while a ||W||^2 is
-/// moderate, or W far from singular, and is never to be used without its error; the bounds are those of PreciseGram.
+/// logarithms. Summed in float, which is for its rate alone, it has bounds that take the rounding of float; a Gram
+/// matrix of bounded order is summed in double even so. What it gives is exact while a ||W||^2 is moderate, or W far
+/// from singular, and is never to be used without its error; the bounds are those of PreciseGram.
 /// `bound` is the largest order that is possible; if it is known, nothing is allocated.
 template <int bound>
 class RegularisedGram {
@@ -70,23 +71,14 @@ class RegularisedGram {
   using Diagonal = Eigen::Matrix<double, Eigen::Dynamic, 1, 0, bound, 1>;
 
  public:
-  template <crate::Scalar S>
-  RegularisedGram(MatrixView<const S> w, double a, bool by_rows, GramSum sum = GramSum::in_double)
+  template <crate::Scalar Sum, crate::Scalar S>
+  RegularisedGram(SummedIn<Sum> sum, MatrixView<const S> w, double a, bool by_rows)
       : by_rows_(by_rows),
-        rounding_(sum == GramSum::in_double ? rounding_of_sum<double>(w.rows + w.cols)
-                                            : rounding_of_sum<S>(w.rows + w.cols)),
-        underflow_(a * static_cast<double>(w.rows * w.cols) *
-                   (sum == GramSum::in_double ? std::numeric_limits<double>::denorm_min()
-                                              : double{std::numeric_limits<S>::denorm_min()})),
-        probes_(!is_small && sum == GramSum::in_scalar && order_of(w, by_rows) <= longest_probe ? probe_count : 0),
+        rounding_(rounding_of_sum<Sum>(w.rows + w.cols)),
+        underflow_(a * static_cast<double>(w.rows * w.cols) * double{std::numeric_limits<Sum>::denorm_min()}),
+        probes_(is_probed<Sum> && order_of(w, by_rows) <= longest_probe ? probe_count : 0),
         factor_(order_of(w, by_rows) + probes_, order_of(w, by_rows)) {
-    if (is_small || sum == GramSum::in_double) factor_.setZero();
-    if constexpr (is_small)
-      add_small_lower_gram<S>(a, by_rows ? w : w.transposed(), factor());
-    else if (sum == GramSum::in_double)
-      add_gram(a, w, factor());
-    else
-      add_gram_in_scalar(a, w);
+    set_gram(sum, a, w);
     squares_ = factor_.diagonal();
     if (probes_ > 0) factor_.bottomRows(probes_) = probes().leftCols(order()) * squares_.cwiseSqrt().asDiagonal();
     excess_.resize(order());
@@ -166,12 +158,30 @@ class RegularisedGram {
   [[nodiscard]] static Index order_of(MatrixView<const S> w, bool by_rows) {
     return by_rows ? w.rows : w.cols;
   }
+  /// Whether probes estimate the error, as bounds of float would be too wide.
+  template <crate::Scalar Sum>
+  static constexpr bool is_probed = !is_small && !std::same_as<Sum, double>;
+
   [[nodiscard]] Index order() const { return factor_.cols(); }
   [[nodiscard]] MatrixView<double> factor() { return view_of<double>(factor_).block(0, 0, order(), order()); }
   [[nodiscard]] MatrixView<const double> factor() const {
     return view_of<const double>(factor_).block(0, 0, order(), order());
   }
   [[nodiscard]] Index block(Index large) const { return is_small ? std::max<Index>(1, order()) : large; }
+
+  /// The lower triangle of a W W^T or a W^T W in that of the factor.
+  template <crate::Scalar Sum, crate::Scalar S>
+  void set_gram(SummedIn<Sum>, double a, MatrixView<const S> w) {
+    if constexpr (is_small) {
+      factor_.setZero();
+      add_small_lower_gram<S>(a, by_rows_ ? w : w.transposed(), factor());
+    } else if constexpr (std::same_as<Sum, double>) {
+      factor_.setZero();
+      add_gram(a, w, factor());
+    } else {
+      set_gram_in_scalar(a, w);
+    }
+  }
 
   /// gram += a W W^T or a W^T W, summed in double: of float tokens, so few columns at a time that these in double stay
   /// in cache.
@@ -190,9 +200,9 @@ class RegularisedGram {
     }
   }
 
-  /// The same, summed in S.
+  /// The same in place of the factor, summed in S.
   template <crate::Scalar S>
-  void add_gram_in_scalar(double a, MatrixView<const S> w) {
+  void set_gram_in_scalar(double a, MatrixView<const S> w) {
     const MatrixView<const S> x = by_rows_ ? w : w.transposed();
     Threads alone;
     Matrix<S> sums(order(), order());
@@ -287,13 +297,13 @@ class RegularisedGram {
 };
 
 /// The Gram matrix of W, the smaller one, without allocations if its order is bounded at compile time.
-template <class WDerived>
-[[nodiscard]] auto regularised_gram(const Eigen::MatrixBase<WDerived>& w, double a, GramSum sum = GramSum::in_double) {
+template <crate::Scalar Sum = double, class WDerived>
+[[nodiscard]] auto regularised_gram(const Eigen::MatrixBase<WDerived>& w, double a) {
   constexpr int bound = is_bounded<WDerived>
                             ? smaller_bound(WDerived::MaxRowsAtCompileTime, WDerived::MaxColsAtCompileTime)
                             : Eigen::Dynamic;
   using S = typename WDerived::Scalar;
-  return RegularisedGram<bound>(view_of<const S>(w.derived()), a, w.rows() <= w.cols(), sum);
+  return RegularisedGram<bound>(SummedIn<Sum>{}, view_of<const S>(w.derived()), a, w.rows() <= w.cols());
 }
 
 /// Replaces W by W (I + a W^T W)^{-1}, by its Gram matrix.
