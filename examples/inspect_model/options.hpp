@@ -208,8 +208,8 @@ struct Options {
     for (const auto* const files : {&show.pictures, &show.masks})
       for (const std::string& file : *files) {
         const std::string name = std::filesystem::path(file).filename().string();
-        const bool is_written =
-            name == "components.png" || name == "segments.png" || name == "units.png" || name.starts_with("attention-");
+        const bool is_written = name == "components.png" || name == "segments.png" || name == "units.png" ||
+                                name.starts_with("attention-") || name.starts_with("claims-");
         const std::filesystem::path folder(output);
         if (is_written && (examples::same_file((folder / name).string(), file) ||
                            examples::same_file((folder / "against" / name).string(), file)))

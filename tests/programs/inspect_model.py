@@ -283,13 +283,17 @@ def check_maps(folder):
     check_page("the page with pictures", page, out)
     check("the attention of three heads beside the picture, above what they keep",
           size_of_png(out, "attention-disk.png") == (6 + 4 * 102, 6 + 2 * 102), size_of_png(out, "attention-disk.png"))
-    for name in ["attention-disk", "attention-disk-2", "components", "segments", "units"]:
+    for name in ["attention-disk", "attention-disk-2", "claims-disk", "components", "segments", "units"]:
         check(f"{name}.png is named", os.path.join(out, name + ".png") in said, said)
     overlaps = table(out, "overlaps.csv")
     check("every head, the components and the cuts are compared with the mask",
           {row["method"] for row in overlaps} >= {"attention", "first component"} and
           [row["part"] for row in overlaps if row["image"] == "disk-2" and row["method"] == "attention"] ==
           ["head 0", "head 1", "head 2"], overlaps)
+    claims = [row for row in table(out, "claims.csv") if row["image"] == "disk"]
+    check("every patch is claimed by one of the heads, which then holds at least an equal share", len(claims) == 3 and
+          sum(int(row["claimed_patches"]) for row in claims) == 35 and
+          all(float(row["mean_share_of_claimed"]) >= 1 / 3 for row in claims if int(row["claimed_patches"])), claims)
     check("overlaps are shares", all(0 <= float(row["intersection_over_union"]) <= 1 for row in overlaps), overlaps)
     check("two pictures that are the same are shown as the same", len({
         (row["method"], row["part"], row["intersection_over_union"]) for row in overlaps}) == len(overlaps) / 2)
