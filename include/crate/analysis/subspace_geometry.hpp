@@ -135,8 +135,8 @@ template <class DDerived>
 
 /// The share of each head in the energy of every token's projections H = U^T Z, (K p) x N:
 ///   ||h_k||^2 / sum_j ||h_j||^2, K x N,
-/// where h_k are the p coordinates of head k; zeros for a token without projections. Throws ShapeError unless the number
-/// of heads divides the rows of H, PrecisionError if H is not finite.
+/// where h_k are the p coordinates of head k; zeros for a token without projections. Throws ShapeError unless the
+/// number of heads divides the rows of H, PrecisionError if H is not finite.
 template <class HDerived>
 [[nodiscard]] Matrix<double> projected_head_shares(const Eigen::MatrixBase<HDerived>& projected, Index heads) {
   if (heads < 1 || projected.rows() % heads != 0)
