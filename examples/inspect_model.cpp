@@ -9,12 +9,17 @@
 #include "crate/io/read_weights.hpp"
 #include "inspect_model/inspect.hpp"
 #include "inspect_model/options.hpp"
+#include "inspect_model/toy.hpp"
 #include "program_options/program_options.hpp"
 
 int main(int count, char** arguments) {
   return program_options::run("inspect_model", [&] {
     inspect_model::Options options;
     if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+    if (options.toy.is_shown) {
+      inspect_model::inspect_toy(options);
+      return 0;
+    }
     const crate::TensorTable weights = crate::read_weights(options.weights, options.model.weights_at);
     if (crate::holds_doubles(weights))
       inspect_model::inspect_in<double>(weights, options);

@@ -8,11 +8,14 @@
 #include <iterator>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "crate/analysis/mask_cut.hpp"
 #include "crate/analysis/masks.hpp"
 #include "crate/analysis/principal_components.hpp"
+#include "crate/analysis/spread.hpp"
+#include "crate/analysis/subspace_geometry.hpp"
 
 namespace inspect_model {
 
@@ -54,6 +57,19 @@ std::string even_share(const crate::PatchGrid& grid) {
          percent(1.0 / static_cast<double>(tokens)) + ".";
 }
 
+/// The patches that a head claims, and the shares that it holds of their energy.
+std::pair<crate::Mask, crate::Spread> claimed_by(Index head, const std::vector<Index>& claims,
+                                                 const Matrix<double>& shares, const crate::PatchGrid& grid) {
+  crate::Mask claimed(grid.rows, grid.columns);
+  crate::Spread share;
+  for (Index i = 0; i < grid.patches(); ++i) {
+    const bool is_claimed = claims[static_cast<std::size_t>(i)] == head;
+    claimed(i / grid.columns, i % grid.columns) = is_claimed;
+    if (is_claimed) share.add(shares(head, i));
+  }
+  return {claimed, share};
+}
+
 /// The colours of so many masks, as tinted() gives them.
 std::string colours_of(Index masks) {
   constexpr const char* names[] = {"orange", "blue", "green", "purple", "yellow"};
@@ -77,6 +93,7 @@ void check_maps(const crate::AttentionLayer& layer, const crate::PatchGrid& grid
 void map_sections(FolderAndPage& out, const ShownLayer& shown, const ShowOptions& options) {
   Overlaps overlaps;
   attention_section(out, overlaps, shown, options);
+  claims_section(out, shown, options);
   components_section(out, overlaps, shown);
   segments_section(out, overlaps, shown, options);
   out.add_table(
@@ -119,6 +136,38 @@ void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer&
     out.add_pictures("attention-" + shown.name(image), {{maps, what}, {kept, "The fewest " + held}},
                      what + "; below, the fewest " + held);
   }
+}
+
+void claims_section(FolderAndPage& out, const ShownLayer& shown, const ShowOptions& options) {
+  const Index all = shown.layer.heads;
+  if (all < 2) return;  // one head claims all
+  out.begin_section("Heads that claim patches",
+                    "Each patch belongs to the head that holds the largest share of the energy of its projections, "
+                    "‖Uₖᵀ z‖² / Σⱼ ‖Uⱼᵀ z‖², in " +
+                        shown.layer.name +
+                        ". In the derivation every token lies near one of the subspaces. Where heads claim regions "
+                        "that mean something, the subspaces tell tokens apart; a head that claims nearly all patches, "
+                        "or a largest share near " +
+                        percent(1.0 / static_cast<double>(all)) + ", that of " + counted(all, "equal head") +
+                        ", means that they do not.");
+  Table table("claims", {"image", "head", "claimed_patches", "mean_share_of_claimed"});
+  for (Index image = 0; image < shown.count(); ++image) {
+    const Matrix<double> shares = crate::projected_head_shares(shown.features.patch_keys(image), all);
+    const std::vector<Index> claims = crate::claiming_heads(shares);
+    std::vector<NamedImage> pictures{{shown.name(image), shown.picture(image)}};
+    for (const Index head : shown_heads(shown.layer, options)) {
+      const auto [claimed, share] = claimed_by(head, claims, shares, shown.grid());
+      table.add(shown.name(image)).add(head).add(share.count()).add(share.mean()).end_row();
+      const double of_patches = static_cast<double>(share.count()) / static_cast<double>(shown.grid().patches());
+      pictures.push_back({"head " + std::to_string(head) + ": " + unbroken(percent(of_patches)),
+                          masked(shown.picture(image), crate::at_image_resolution(claimed, shown.grid()))});
+    }
+    const std::string what = "Patches of " + shown.name(image) +
+                             " that each head claims, and their number as a share "
+                             "of all patches; the others are faded";
+    out.add_pictures("claims-" + shown.name(image), {{pictures, what}}, what);
+  }
+  out.add_table(table, "Patches that each head claims, and the mean share that it holds of their energy");
 }
 
 void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown) {

@@ -18,6 +18,9 @@ void map_sections(FolderAndPage& out, const ShownLayer& shown, const ShowOptions
 /// The attention of each head, or of one, to every patch, and the patches that hold most of it.
 void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown, const ShowOptions& options);
 
+/// The patches of which each head holds most of the energy.
+void claims_section(FolderAndPage& out, const ShownLayer& shown, const ShowOptions& options);
+
 /// Principal components of the keys of all images: the foreground by the first, colours of the next three.
 void components_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& shown);
 

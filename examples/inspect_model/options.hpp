@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -16,6 +17,7 @@
 #include "crate/io/formats/file_replacement.hpp"
 #include "crate/io/formats/regular_file.hpp"
 #include "inspect_model/show_options.hpp"
+#include "inspect_model/toy.hpp"
 #include "load_options.hpp"
 #include "output_file.hpp"
 #include "program_options/program_options.hpp"
@@ -33,6 +35,7 @@ struct Options {
   int threads = 1;
   crate::LayerMeterOptions meter;
   ShowOptions show;
+  ToyOptions toy;
   crate::LoadOptions model;
   std::optional<Index> against_heads = {};
   std::string against_weights_at;
@@ -72,20 +75,25 @@ struct Options {
     app.add_option("--epsilon", meter.epsilon, "precision of the paper's rates");
     app.add_option("--lambda", meter.lambda, "weight of the number of non-zero entries in the objective");
     show.add_to(app);
+    add_toy(app);
     program_options::begin_group(app, "Model, where the file does not determine it");
     model_options.add_sizes(app);
     program_options::begin_group(app, "Run");
     program_options::add_threads(app, threads);
     if (const auto ended = program_options::parse(app, count, arguments)) return ended;
     model = model_options.parsed();
-    check(app);
+    if (toy.is_shown)
+      check_toy(app);
+    else
+      check_model(app);
     return std::nullopt;
   }
 
  private:
   void add_models_and_data(CLI::App& app) {
     program_options::begin_group(app, "Input");
-    app.add_option("--weights", weights, "safetensors or PyTorch file")->required()->type_name("FILE");
+    app.add_option("--weights", weights, "safetensors or PyTorch file (required, unless --toy is given)")
+        ->type_name("FILE");
     auto* const of_input =
         app.add_option("--input", input,
                        "safetensors file with `images` [B, C, H, W], or with `tokens` [B, N] (see run_model --help)");
@@ -119,9 +127,32 @@ struct Options {
         ->type_name("FOLDER");
   }
 
-  /// Throws OptionError or FileError where the options do not go together, and completes those that do.
-  void check(const CLI::App& app) {
+  void add_toy(CLI::App& app) {
+    program_options::begin_group(app, "Instead of a model");
+    app.add_flag(
+        "--toy", toy.is_shown,
+        "draw tokens near subspaces that are known, and show what repeated steps make of their ratio of signal "
+        "to noise");
+    app.add_option("--toy-noise", toy.noise, "standard deviation of the noise; that of the signal is 1")
+        ->check(CLI::Range(1e-6, 1e6));
+    app.add_option("--toy-steps", toy.steps, "number of steps")->check(CLI::Range(Index{1}, Index{100}));
+  }
+
+  /// Throws OptionError or FileError where the options do not go together.
+  void check_toy(const CLI::App& app) const {
+    const std::set<std::string_view> of_toy = {"--toy",  "--toy-noise", "--toy-steps",
+                                               "--page", "--output",    "--epsilon"};
     program_options::check_effects(app, [&](std::string_view option) {
+      return of_toy.contains(option) ? std::string_view() : std::string_view("--toy is given, which has no model");
+    });
+    meter.check();
+    check_outputs();
+  }
+
+  /// Throws OptionError or FileError where the options do not go together, and completes those that do.
+  void check_model(const CLI::App& app) {
+    program_options::check_effects(app, [&](std::string_view option) {
+      if (option.starts_with("--toy-")) return std::string_view("--toy is not given");
       if (option == "--split" && data.empty()) return std::string_view("--data is not given");
       const bool is_of_second = option == "--against-heads" || option == "--against-weights-at";
       if (is_of_second && against.empty()) return std::string_view("--against is not given");
@@ -129,11 +160,17 @@ struct Options {
         return std::string_view("--against untrained has the shape of --weights");
       return std::string_view();
     });
+    if (weights.empty()) throw crate::OptionError("options --weights and --toy: expected one of them, found none");
     const bool has_inputs = !input.empty() || !text.empty() || !data.empty();
     if (!has_inputs && show.pictures.empty())
       throw crate::OptionError("options --input, --text, --data and --picture: expected one of them, found none");
     show.finish(app, !output.empty() || !page.empty(), has_inputs);
     meter.check();
+    check_outputs();
+  }
+
+  /// Before anything is computed. Throws FileError if something cannot be written, or would replace what it should not.
+  void check_outputs() const {
     for (const std::string& file : {page, figure})
       if (!file.empty()) check_written(file);
     if (!output.empty()) check_folder(), check_pictures_kept();
@@ -171,8 +208,8 @@ struct Options {
     for (const auto* const files : {&show.pictures, &show.masks})
       for (const std::string& file : *files) {
         const std::string name = std::filesystem::path(file).filename().string();
-        const bool is_written =
-            name == "components.png" || name == "segments.png" || name == "units.png" || name.starts_with("attention-");
+        const bool is_written = name == "components.png" || name == "segments.png" || name == "units.png" ||
+                                name.starts_with("attention-") || name.starts_with("claims-");
         const std::filesystem::path folder(output);
         if (is_written && (examples::same_file((folder / name).string(), file) ||
                            examples::same_file((folder / "against" / name).string(), file)))

@@ -82,6 +82,8 @@ TEST_CASE("tokens are claimed by the head whose subspace holds them, and by none
   const Matrix<double> shares = head_shares(tokens, u);
   CHECK(shares(0, 1) == Approx(0.8));
   CHECK(claiming_heads(shares) == std::vector<Index>{1, 0, -1});
+  CHECK(projected_head_shares(Matrix<double>(u.bases().transpose() * tokens), 2) == shares);
+  CHECK_THROWS_AS(projected_head_shares(tokens, 2), ShapeError);
 }
 
 TEST_CASE("attention alone multiplies the signal-to-noise ratio of every cluster by 1 + eta tau a layer") {

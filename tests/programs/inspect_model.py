@@ -283,13 +283,17 @@ def check_maps(folder):
     check_page("the page with pictures", page, out)
     check("the attention of three heads beside the picture, above what they keep",
           size_of_png(out, "attention-disk.png") == (6 + 4 * 102, 6 + 2 * 102), size_of_png(out, "attention-disk.png"))
-    for name in ["attention-disk", "attention-disk-2", "components", "segments", "units"]:
+    for name in ["attention-disk", "attention-disk-2", "claims-disk", "components", "segments", "units"]:
         check(f"{name}.png is named", os.path.join(out, name + ".png") in said, said)
     overlaps = table(out, "overlaps.csv")
     check("every head, the components and the cuts are compared with the mask",
           {row["method"] for row in overlaps} >= {"attention", "first component"} and
           [row["part"] for row in overlaps if row["image"] == "disk-2" and row["method"] == "attention"] ==
           ["head 0", "head 1", "head 2"], overlaps)
+    claims = [row for row in table(out, "claims.csv") if row["image"] == "disk"]
+    check("every patch is claimed by one of the heads, which then holds at least an equal share", len(claims) == 3 and
+          sum(int(row["claimed_patches"]) for row in claims) == 35 and
+          all(float(row["mean_share_of_claimed"]) >= 1 / 3 for row in claims if int(row["claimed_patches"])), claims)
     check("overlaps are shares", all(0 <= float(row["intersection_over_union"]) <= 1 for row in overlaps), overlaps)
     check("two pictures that are the same are shown as the same", len({
         (row["method"], row["part"], row["intersection_over_union"]) for row in overlaps}) == len(overlaps) / 2)
@@ -493,8 +497,38 @@ def check_refused_pictures(folder):
         check(f"{arguments} is refused", status in (1, 2) and message in said, said)
 
 
+def check_toy(folder):
+    """The law of arXiv 2506.03790 as long as signals are small, and exact steps that never raise R^c."""
+    tables, page = os.path.join(folder, "toy"), os.path.join(folder, "toy.html")
+    status, said = run("--toy", "--toy-steps", 4, "--output", tables, "--page", page)
+    check("inspect_model shows the toy", status == 0 and "for the first 3 of 4 steps" in said, said)
+    if status != 0:
+        return
+    rows = {name: [row for row in table(tables, "toy.csv") if row["update"] == name]
+            for name in ["thresholded attention", "softmax attention", "exact steps"]}
+    check("the toy's table has a row for every step", all(len(course) == 5 for course in rows.values()), rows)
+    law = [(float(row["snr"]), float(row["law"])) for row in rows["thresholded attention"][:4]]
+    check("thresholded attention multiplies the ratio as the theorem says",
+          all(math.isclose(ratio, wanted, rel_tol=1e-6) for ratio, wanted in law) and
+          math.isclose(law[1][1], 1.375 * law[0][1], rel_tol=1e-12), law)
+    rates = [float(row["subspace_rate"]) for row in rows["exact steps"]]
+    check("exact steps lower R^c", all(after < before for before, after in zip(rates, rates[1:])), rates)
+    xml.parse(page)
+    status, said = run("--toy", "--toy-noise", 0.8)
+    check("noise beyond the theorem is named", status == 0 and "none of 8 steps" in said and "0.292" in said, said)
+    for arguments, message in [(["--toy", "--weights", page], "--weights would have no effect: --toy is given"),
+                               (["--toy", "--toy-noise", 0], "--toy-noise"),
+                               (["--toy", "--toy-steps", 0], "--toy-steps"),
+                               (["--toy", "--epsilon", 0], "epsilon > 0"),
+                               (["--toy-steps", 2, "--weights", page], "--toy-steps would have no effect"),
+                               ([], "--weights and --toy: expected one of them, found none")]:
+        status, said = run(*arguments)
+        check(f"{arguments} is refused", status == 2 and message in said, said)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
+        check_toy(folder)
         check_published(folder)
         check_pages(folder)
         check_heads(folder)

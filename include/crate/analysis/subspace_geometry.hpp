@@ -133,20 +133,31 @@ template <class DDerived>
   return {coherence.within, gram.norm() / std::sqrt(static_cast<double>(d.cols()))};
 }
 
-/// The share of each head in the energy of every token's projections, K x N: ||U_k^T z||^2 / sum_j ||U_j^T z||^2; zeros
-/// for a token that is orthogonal to all subspaces. Throws ShapeError unless U has as many rows as Z, PrecisionError if
-/// projections are not finite.
-template <class ZDerived, class Bases>
-[[nodiscard]] Matrix<double> head_shares(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces) {
-  check_size("shares of heads: rows of the tokens", tokens.rows(), subspaces.dim());
-  const Matrix<double> h = (subspaces.bases().transpose() * tokens).template cast<double>();
+/// The share of each head in the energy of every token's projections H = U^T Z, (K p) x N:
+///   ||h_k||^2 / sum_j ||h_j||^2, K x N,
+/// where h_k are the p coordinates of head k; zeros for a token without projections. Throws ShapeError unless the
+/// number of heads divides the rows of H, PrecisionError if H is not finite.
+template <class HDerived>
+[[nodiscard]] Matrix<double> projected_head_shares(const Eigen::MatrixBase<HDerived>& projected, Index heads) {
+  if (heads < 1 || projected.rows() % heads != 0)
+    throw ShapeError(concatenate("shares of heads: expected a number of heads that divides ", projected.rows(),
+                                 " rows, found ", heads));
+  const Matrix<double> h = projected.template cast<double>();
   check_finite("shares of heads: projected tokens", h);
-  const Index p = subspaces.head_dim();
-  Matrix<double> shares(subspaces.heads(), h.cols());
-  for (Index k = 0; k < shares.rows(); ++k) shares.row(k) = h.middleRows(k * p, p).colwise().squaredNorm();
+  const Index p = h.rows() / heads;
+  Matrix<double> shares(heads, h.cols());
+  for (Index k = 0; k < heads; ++k) shares.row(k) = h.middleRows(k * p, p).colwise().squaredNorm();
   for (Index j = 0; j < shares.cols(); ++j)
     if (const double whole = shares.col(j).sum(); whole > 0) shares.col(j) /= whole;
   return shares;
+}
+
+/// The same of tokens Z, d x N: ||U_k^T z||^2 / sum_j ||U_j^T z||^2; zeros for a token that is orthogonal to all
+/// subspaces. Throws ShapeError unless U has as many rows as Z, PrecisionError if projections are not finite.
+template <class ZDerived, class Bases>
+[[nodiscard]] Matrix<double> head_shares(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces) {
+  check_size("shares of heads: rows of the tokens", tokens.rows(), subspaces.dim());
+  return projected_head_shares(subspaces.bases().transpose() * tokens, subspaces.heads());
 }
 
 /// The head with the largest share of each token, the first of equals; -1 for a token without shares.
