@@ -3,46 +3,25 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <numeric>
 #include <optional>
-#include <span>
-#include <utility>
 #include <vector>
 
 #include "crate/io/pictures/image_source.hpp"
 #include "crate/probing/image_features.hpp"
 #include "crate/probing/nearest_neighbours.hpp"
-#include "crate/training/examples.hpp"
 #include "crate/training/self_distillation.hpp"
+#include "image_program/part_of.hpp"
 #include "most_probed_pixels.hpp"
-#include "train_dino/bench.hpp"
 #include "train_dino/report.hpp"
+#include "train_dino/training_setup.hpp"
 
 // Quality of features: how many of their nearest neighbours have the same class, and how far they spread.
 
 namespace train_dino {
 
-/// `count` images, chosen by chance but the same ones every time, in the order of the data. Nothing if these are all:
-/// if there are no more, or `count` is 0.
-[[nodiscard]] inline std::optional<crate::ImageDataSet> part_of(const crate::ImageDataSet& data, Index count) {
-  if (count == 0 || count >= data.size()) return std::nullopt;
-  std::vector<Index> chosen = crate::epoch_order(data.size(), 0, 0);
-  chosen.resize(static_cast<std::size_t>(count));
-  std::sort(chosen.begin(), chosen.end());
-  crate::ImageDataSet part{.height = data.height, .width = data.width, .channels = data.channels};
-  part.labels = crate::detail::labels_of(data, chosen);
-  if (data.files) {
-    part.files = {.read = [read = data.files->read, chosen](
-                              Index i, std::uint8_t* pixels) { read(chosen[static_cast<std::size_t>(i)], pixels); },
-                  .fingerprint = crate::detail::fingerprint(std::span<const Index>(chosen), data.files->fingerprint)};
-  } else {
-    part.pixels = data.pixels(Eigen::all, chosen);
-  }
-  part.class_names = data.class_names;
-  return part;
-}
+using image_program::part_of;
 
 [[nodiscard]] inline std::vector<Index> all_of(const crate::ImageDataSet& data) {
   std::vector<Index> indices(static_cast<std::size_t>(data.size()));
@@ -50,48 +29,49 @@ namespace train_dino {
   return indices;
 }
 
-/// Counts the images of `asked` that their nearest neighbours among `known` classify correctly.
-[[nodiscard]] inline crate::SelfDistillationMeasures judge(const crate::LabelledFeatures<float>& known,
-                                                           const crate::LabelledFeatures<float>& asked,
-                                                           const Bench& bench) {
-  const crate::NearestNeighbourOptions options{.neighbours = std::min<Index>(20, known.size())};
-  const std::vector<Index> found = classify_by_neighbours(known, asked.features, options, bench.threads, bench.ranks());
-  crate::SelfDistillationMeasures measures{.neighbours_asked = asked.size()};
-  for (std::size_t i = 0; i < found.size(); ++i) measures.neighbours_right += found[i] == asked.labels[i] ? 1 : 0;
+/// Counts the images of `knn_test` that their nearest neighbours among `knn_training` classify correctly.
+[[nodiscard]] inline crate::SelfDistillationMeasures evaluate_knn(const crate::LabelledFeatures<float>& knn_training,
+                                                                  const crate::LabelledFeatures<float>& knn_test,
+                                                                  const TrainingSetup& setup) {
+  const crate::NearestNeighbourOptions options{.neighbours = std::min<Index>(20, knn_training.size())};
+  const std::vector<Index> found =
+      classify_by_neighbours(knn_training, knn_test.features, options, setup.threads, setup.ranks());
+  crate::SelfDistillationMeasures measures{.knn_images = knn_test.size()};
+  for (std::size_t i = 0; i < found.size(); ++i) measures.knn_correct += found[i] == knn_test.labels[i] ? 1 : 0;
   return measures;
 }
 
 template <class Classifier>
-[[nodiscard]] crate::SelfDistillationMeasures judge_encoder(const Bench& bench, const Classifier& encoder) {
-  if (!bench.is_labelled()) return {};
+[[nodiscard]] crate::SelfDistillationMeasures evaluate_encoder(const TrainingSetup& setup, const Classifier& encoder) {
+  if (!setup.is_labelled()) return {};
   const crate::FeatureOptions options{.token = crate::FeatureToken::pooled, .normalised = true};
   constexpr Index at_a_time = 16;
   const auto features = [&](const crate::ImageDataSet& images) {
-    return labelled_features(encoder, crate::ImageSource<float>{images, bench.preprocessing.normalisation},
-                             images.classes(), options, bench.threads, at_a_time, bench.ranks());
+    return labelled_features(encoder, crate::ImageSource<float>{images, setup.preprocessing.normalisation},
+                             images.classes(), options, setup.threads, at_a_time, setup.ranks());
   };
-  return judge(features(bench.known), features(bench.asked), bench);
+  return evaluate_knn(features(setup.knn_training), features(setup.knn_test), setup);
 }
 
-[[nodiscard]] inline crate::SelfDistillationMeasures judge_pixels(const Bench& bench) {
-  if (!bench.is_labelled() || bench.known.values_per_image() > examples::most_probed_pixels) return {};
+[[nodiscard]] inline crate::SelfDistillationMeasures evaluate_pixels(const TrainingSetup& setup) {
+  if (!setup.is_labelled() || setup.knn_training.values_per_image() > examples::most_probed_pixels) return {};
   const auto pixels = [&](const crate::ImageDataSet& images) {
-    return labelled_pixels(crate::ImageSource<float>{images, bench.preprocessing.normalisation}, images.classes(),
-                           bench.threads);
+    return labelled_pixels(crate::ImageSource<float>{images, setup.preprocessing.normalisation}, images.classes(),
+                           setup.threads);
   };
-  return judge(pixels(bench.known), pixels(bench.asked), bench);
+  return evaluate_knn(pixels(setup.knn_training), pixels(setup.knn_test), setup);
 }
 
 /// The spread of the teacher's features of some test images, and the verdict of nearest neighbours.
 template <class State>
-[[nodiscard]] auto evaluation_of(const Bench& bench, const State& state) {
+[[nodiscard]] auto evaluation_of(const TrainingSetup& setup, const State& state) {
   return [&](const auto& teacher, crate::Threads& threads, crate::Communicator&) {
-    crate::SelfDistillationMeasures measures = judge_encoder(bench, teacher.encoder);
+    crate::SelfDistillationMeasures measures = evaluate_encoder(setup, teacher.encoder);
     const Index most = 512;
-    const std::optional<crate::ImageDataSet> part = part_of(bench.asked, most);
-    const crate::ImageDataSet& some = part ? *part : bench.asked;
+    const std::optional<crate::ImageDataSet> part = part_of(setup.knn_test, most);
+    const crate::ImageDataSet& some = part ? *part : setup.knn_test;
     const crate::Matrix<float> images =
-        crate::ImageSource<float>{some, bench.preprocessing.normalisation}.take(all_of(some)).images;
+        crate::ImageSource<float>{some, setup.preprocessing.normalisation}.take(all_of(some)).images;
     measures += state.objective.gauges(forward(teacher, crate::Images<float>(images), {.threads = &threads}).tokens,
                                        state.step, threads);
     return measures;
@@ -100,9 +80,9 @@ template <class State>
 
 /// What training is to exceed.
 template <class Classifier>
-void print_untrained(const Bench& bench, const Classifier& encoder) {
-  const double of_pixels = judge_pixels(bench).neighbour_accuracy(),
-               of_encoder = judge_encoder(bench, encoder).neighbour_accuracy();
+void print_untrained(const TrainingSetup& setup, const Classifier& encoder) {
+  const double of_pixels = evaluate_pixels(setup).knn_accuracy(),
+               of_encoder = evaluate_encoder(setup, encoder).knn_accuracy();
   std::printf("k-NN accuracy of pixels %s, of the untrained encoder %s\n", percent_text(of_pixels).c_str(),
               percent_text(of_encoder).c_str());
 }
