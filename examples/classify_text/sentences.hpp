@@ -65,9 +65,9 @@ inline void append_line(Sentences& sentences, std::string_view line, bool has_ta
 }  // namespace detail
 
 /// The sentences in the lines of a file, one per line: SENTENCE<tab>CLASS, as in GLUE, or without any tab
-/// CLASS<space>SENTENCE, as in the stsa files. `header` says whether the first line names the columns: "yes", "no", or "auto": if there are
-/// tabs, and it is "sentence TAB label" or its class is not a number, not a known one and in no other line.
-/// Throws FileError on a line of another form.
+/// CLASS<space>SENTENCE, as in the stsa files. `header` says whether the first line names the columns: "yes", "no", or
+/// "auto": if there are tabs, and it is "sentence TAB label" or its class is not a number, not a known one and in no
+/// other line. Throws FileError on a line of another form.
 [[nodiscard]] inline Sentences labelled_sentences_in(const std::vector<std::string>& lines, const std::string& path,
                                                      std::string_view header,
                                                      const std::vector<std::string>& known = {}) {
