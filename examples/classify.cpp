@@ -118,8 +118,8 @@ Index run(ImageClassifier<Block, Embedding> model, const Options& options) {
                      "train a head with train_classifier --from, or evaluate the features with probe");
   constexpr Index worth_folding = 20;
   Threads threads(options.threads);
-  const Pictures pictures(options, model.about.class_names, model.output_dim(), model.about.preprocessing.orientation,
-                          threads);
+  const Pictures pictures(options, classify::expected_by(model), threads);
+  if (!pictures.note().empty()) complain(pictures.note());
   if (pictures.size() < worth_folding || pictures.are_scored()) return classify_all(model, pictures, options, threads);
   return classify_all(fold(std::move(model), &threads), pictures, options, threads);
 }
@@ -145,8 +145,7 @@ int main(int count, char** arguments) {
   program_options::add_exit_code(app, "1 also if a picture could not be read");
   examples::LoadOptionsParser model_options;
   classify::add_options(app, options, model_options);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("classify", [&] {
+  return program_options::run(app, count, arguments, [&] {
     options.model = model_options.parsed();
     const Index unreadable = std::visit([&](auto model) { return run(std::move(model), options); },
                                         load_model<float, ImageFamilies>(options.weights, options.model));

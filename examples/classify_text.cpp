@@ -20,6 +20,7 @@
 
 #include "classify_text/options.hpp"
 #include "classify_text/sentences.hpp"
+#include "crate/core/detail/count_of.hpp"
 #include "crate/io/load_model.hpp"
 #include "crate/training/classification.hpp"
 #include "crate/training/labelled_texts.hpp"
@@ -55,14 +56,14 @@ std::vector<std::vector<TokenId>> encode(const std::vector<std::string>& texts, 
     encoded.push_back(in_sentence(tokeniser, std::move(ids)));
   }
   if (cut > 0)
-    std::cerr << "classify_text: " << path << ": " << cut << " of " << texts.size() << " sentences are longer than "
-              << most << " tokens, which the model's context of " << context
-              << " has room for: the rest of them is not read\n";
+    std::cerr << "classify_text: " << path << ": " << cut << " of " << crate::detail::count_of(texts.size(), "sentence")
+              << (cut == 1 ? " is" : " are") << " longer than " << crate::detail::count_of(most, "token")
+              << ", which the model's context of " << context << " has room for: the rest is not read\n";
   return encoded;
 }
 
 /// Everything that a training works on but the model.
-struct Bench {
+struct TrainingSetup {
   const Options& options;
   const Metadata& described_options;
   const Sentences &training, &test;
@@ -81,23 +82,23 @@ void set_word_dropout(LabelledTexts& texts, double share, const Tokeniser& token
   texts.mask = mask.value_or(0);
 }
 
-TrainerOptions trainer_options(const Bench& bench) {
-  const training_program::Options& training = bench.options.training;
+TrainerOptions trainer_options(const TrainingSetup& setup) {
+  const training_program::Options& training = setup.options.training;
   return training_program::trainer_options(
-      training, training_program::schedule_in_epochs(training, std::ssize(bench.training.texts)),
-      bench.described_options);
+      training, training_program::schedule_in_epochs(training, std::ssize(setup.training.texts)),
+      setup.described_options);
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
-Recipe recipe_of(const Bench& bench) {
+Recipe recipe_of(const TrainingSetup& setup) {
   using crate::detail::exact_text;
   Recipe recipe;
-  describe(recipe, training_program::optimiser_options(bench.options.training));
-  recipe.emplace_back("label smoothing", exact_text(bench.options.training.label_smoothing));
-  recipe.emplace_back("dropout", exact_text(bench.options.dropout));
-  recipe.emplace_back("token dropout", exact_text(bench.options.token_dropout));
-  recipe.emplace_back("vocabulary", exact_text(bench.chosen.tokeniser.vocabulary_size()));
-  if (bench.options.word_dropout > 0) recipe.emplace_back("word dropout", exact_text(bench.options.word_dropout));
+  describe(recipe, training_program::optimiser_options(setup.options.training));
+  recipe.emplace_back("label smoothing", exact_text(setup.options.training.label_smoothing));
+  recipe.emplace_back("dropout", exact_text(setup.options.dropout));
+  recipe.emplace_back("token dropout", exact_text(setup.options.token_dropout));
+  recipe.emplace_back("vocabulary", exact_text(setup.chosen.tokeniser.vocabulary_size()));
+  if (setup.options.word_dropout > 0) recipe.emplace_back("word dropout", exact_text(setup.options.word_dropout));
   return recipe;
 }
 
@@ -130,32 +131,32 @@ void print_epoch(const EpochReport<ClassificationMeasures>& report) {
 }
 
 template <class Model>
-int train(const Bench& bench, Model model) {
-  const training_program::Options& o = bench.options.training;
-  const Tokeniser& tokeniser = bench.chosen.tokeniser;
+int train(const TrainingSetup& setup, Model model) {
+  const training_program::Options& o = setup.options.training;
+  const Tokeniser& tokeniser = setup.chosen.tokeniser;
   text_program::check_vocabulary(tokeniser, model.vocabulary());
-  model.about.class_names = bench.class_names;
-  LabelledTexts training{encode(bench.training.texts, tokeniser, model.context(), bench.options.train),
-                         classify_text::labels_of(bench.training, bench.class_names, bench.options.train)};
-  set_word_dropout(training, bench.options.word_dropout, tokeniser);
-  const LabelledTexts test{encode(bench.test.texts, tokeniser, model.context(), bench.options.test),
-                           classify_text::labels_of(bench.test, bench.class_names, bench.options.test)};
-  print_sentences("training", bench.options.train, bench.training);
-  print_sentences("test", bench.options.test, bench.test);
-  print_classes(bench.class_names);
-  std::printf("%s, %td parameters; %td training and %td test sentences of %td classes\n",
-              std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), training.size(), test.size(),
-              model.output_dim());
+  model.about.class_names = setup.class_names;
+  LabelledTexts training{encode(setup.training.texts, tokeniser, model.context(), setup.options.train),
+                         classify_text::labels_of(setup.training, setup.class_names, setup.options.train)};
+  set_word_dropout(training, setup.options.word_dropout, tokeniser);
+  const LabelledTexts test{encode(setup.test.texts, tokeniser, model.context(), setup.options.test),
+                           classify_text::labels_of(setup.test, setup.class_names, setup.options.test)};
+  print_sentences("training", setup.options.train, setup.training);
+  print_sentences("test", setup.options.test, setup.test);
+  print_classes(setup.class_names);
+  std::printf("%s, %td parameters; %td training and %s of %s\n", std::string(FamilyOf<Model>::name).c_str(),
+              parameter_count(model), training.size(), crate::detail::count_of(test.size(), "test sentence").c_str(),
+              crate::detail::count_of(model.output_dim(), "class").c_str());
   Threads threads(o.threads);
   auto state = training_program::first_state<ClassificationObjective<Model, LabelledTokens>>(
       std::move(model), o, {.loss = {.label_smoothing = o.label_smoothing}});
-  Trainer trainer(state, training, test, trainer_options(bench), threads, recipe_of(bench));
+  Trainer trainer(state, training, test, trainer_options(setup), threads, recipe_of(setup));
   const auto begin = [&] {
-    if (!o.checkpoint.empty() && o.trainer.ranks->is_first()) text_program::write_beside(o.checkpoint, bench.chosen);
+    if (!o.checkpoint.empty() && o.trainer.ranks->is_first()) text_program::write_beside(o.checkpoint, setup.chosen);
     print_heading();
   };
   if (!training_program::run(trainer, state, o, training_program::length_in_epochs(o), begin, print_epoch,
-                             text_program::SaveWithTokeniser{bench.chosen}))
+                             text_program::SaveWithTokeniser{setup.chosen}))
     return training_program::interrupted;
   if (!o.output.empty())
     std::printf("\nweights written to %s, their tokeniser to %s\n", o.output.c_str(),
@@ -236,7 +237,7 @@ int run_training(CLI::App& app, Options& o) {
         if (std::ssize(names) != own.output_dim())
           throw file_error(o.train, "expected sentences of the ", own.output_dim(), " classes of ",
                            quote(o.training.checkpoint), ", found ", names.size());
-        return train(Bench{o, described, training, test, names, chosen}, std::move(own));
+        return train(TrainingSetup{o, described, training, test, names, chosen}, std::move(own));
       },
       model);
 }
@@ -256,21 +257,36 @@ Matrix<float> logits_of(const Model& model, const std::vector<std::vector<TokenI
   return logits;
 }
 
-/// Prints the class of every sentence, how probable it is, and the sentence.
+/// "accuracy 93.10 % (931 of 1000 sentences)"
+std::string accuracy_text(const Matrix<float>& logits, const std::vector<Index>& labels) {
+  const Index correct = count_correct(logits, labels, 1, -1);
+  std::array<char, 32> percent{};
+  std::snprintf(percent.data(), percent.size(), "%.2f",
+                100.0 * static_cast<double>(correct) / static_cast<double>(labels.size()));
+  return concatenate("accuracy ", percent.data(), " % (", correct, " of ",
+                     crate::detail::count_of(labels.size(), "sentence"), ")\n");
+}
+
+/// Prints the class of every sentence, how probable it is, and the sentence; if classes are given, also the accuracy,
+/// on standard error.
 template <class Model>
 void classify(const Model& model, const Options& o, const Tokeniser& tokeniser, Threads& threads) {
-  const std::vector<std::string> lines = lines_in(text_program::read_any_text(o.text));
   const std::string source = o.text == "-" ? "standard input" : o.text;
-  if (lines.empty()) throw file_error(source, "expected sentences, one per line, found none");
-  const Matrix<float> logits = logits_of(model, encode(lines, tokeniser, model.context(), source), threads);
-  for (std::size_t i = 0; i < lines.size(); ++i) {
+  const auto& names = model.about.class_names;
+  const Sentences sentences =
+      classify_text::sentences_in(lines_in(text_program::read_any_text(o.text)), source, o.header, names);
+  const Matrix<float> logits = logits_of(model, encode(sentences.texts, tokeniser, model.context(), source), threads);
+  for (std::size_t i = 0; i < sentences.texts.size(); ++i) {
     const auto own = logits.col(static_cast<Index>(i)).template cast<double>().eval();
     Index best = 0;
     const double largest = own.maxCoeff(&best), probability = 1 / (own.array() - largest).exp().sum();
-    const auto& names = model.about.class_names;
     const std::string name = names.empty() ? std::to_string(best) : names[static_cast<std::size_t>(best)];
-    std::printf("%s\t%.3f\t%s\n", name.c_str(), probability, lines[i].c_str());
+    std::printf("%s\t%.3f\t%s\n", name.c_str(), probability, sentences.texts[i].c_str());
   }
+  if (sentences.classes.empty()) return;
+  std::fflush(stdout);
+  std::cerr << "classify_text: " << quote(source) << " has a class after each sentence: "
+            << accuracy_text(logits, classify_text::labels_of(sentences, names, source));
 }
 
 /// Prints the share of the sentences that are classified right.
@@ -280,9 +296,7 @@ void measure(const Model& model, const Options& o, const Tokeniser& tokeniser, T
   if (sentences.header) print_sentences("test", o.test, sentences);
   const std::vector<Index> labels = classify_text::labels_of(sentences, model.about.class_names, o.test);
   const Matrix<float> logits = logits_of(model, encode(sentences.texts, tokeniser, model.context(), o.test), threads);
-  const Index correct = count_correct(logits, labels, 1, -1);
-  std::printf("accuracy %.2f %% (%td of %td sentences)\n",
-              100.0 * static_cast<double>(correct) / static_cast<double>(labels.size()), correct, std::ssize(labels));
+  std::printf("%s", accuracy_text(logits, labels).c_str());
 }
 
 int run_classifier(const CLI::App& app, const Options& o) {
@@ -296,8 +310,6 @@ int run_classifier(const CLI::App& app, const Options& o) {
   if (o.text.empty() == o.test.empty())
     throw OptionError(concatenate("options --text and --test: expected one of them with --weights, found ",
                                   o.text.empty() ? "neither" : "both"));
-  if (o.test.empty() && app.count("--header") > 0)
-    throw OptionError("option --header would have no effect: --test is not given");
   const auto any_model = load_model<float, Classifiers>(o.weights);
   const ChosenTokeniser chosen = text_program::read_tokeniser(o.tokeniser, o.weights);
   Threads threads(o.training.threads);
@@ -321,9 +333,8 @@ int main(int count, char** arguments) {
       "  classify_text --weights sentences.safetensors --text reviews.txt\n");
   program_options::set_up(app, "classify_text");
   classify_text::add_options(app, options);
-  return training_program::on_all_ranks("classify_text", options.training, [&]() -> int {
-    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-    return program_options::run("classify_text", [&] {
+  return training_program::on_all_ranks("classify_text", options.training, [&] {
+    return program_options::run(app, count, arguments, [&] {
       return options.weights.empty() ? run_training(app, options) : run_classifier(app, options);
     });
   });

@@ -117,8 +117,7 @@ int main(int count, char** arguments) {
   app.add_option("--input,input", options.input, "CSV file with the tokens [none]")->type_name("FILE");
   program_options::add_seed(app, options.seed);
   program_options::add_threads(app, options.threads);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("classify_token_sets", [&] {
+  return program_options::run(app, count, arguments, [&] {
     const bool draws = options.input.empty();
     train(draws ? toy_table(options.seed) : read_csv_table(options.input, {.index = CsvPart::absent, .labels = "2"}),
           options);

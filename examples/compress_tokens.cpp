@@ -5,6 +5,7 @@
 // for layer. Subspaces, dictionary, step sizes and thresholds follow from the tokens; on request encoder and decoder
 // are then trained, end to end.
 
+#include <CLI/CLI.hpp>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +28,7 @@
 #include "compress_tokens/tokens_file.hpp"
 #include "compress_tokens/toy_effects.hpp"
 #include "compress_tokens/train.hpp"
+#include "crate/core/detail/count_of.hpp"
 #include "crate/io/pictures/image.hpp"
 #include "crate/io/white_box_file.hpp"
 #include "program_options/program_options.hpp"
@@ -34,6 +36,7 @@
 namespace {
 
 using namespace compress_tokens;
+using crate::detail::count_of;
 
 /// Prints how the CSV file was interpreted, if CSV options were given or the output is a terminal; tokens.safetensors
 /// records it in any case.
@@ -43,8 +46,8 @@ void print_notes(const Source& source, const Options& options) {
 }
 
 void print_box(const WhiteBox& box, const std::string& origin) {
-  std::cout << text("white box    %td layers, %td subspaces of dimension %td, ", box.depth(), box.subspaces().heads(),
-                    box.subspaces().head_dim())
+  std::cout << "white box    " << count_of(box.depth(), "layer") << ", "
+            << count_of(box.subspaces().heads(), "subspace") << " of dimension " << box.subspaces().head_dim() << ", "
             << origin << "\n";
 }
 
@@ -117,7 +120,8 @@ void show_training(WhiteBox& box, const Source& source, const Options& options, 
                    crate::Threads& threads) {
   const TrainOptions how{.steps = options.train_steps, .precision = code_precision(box, source), .seed = options.seed};
   const Training training = train(box, source.tokens, how, progress, threads);
-  std::cout << text("\ntrained end to end for %td steps in %.1f s: ", options.train_steps, training.seconds)
+  std::cout << text("\ntrained end to end for %s in %.1f s: ", count_of(options.train_steps, "step").c_str(),
+                    training.seconds)
             << text("squared error %.3f and l1 norm of the codes %.3f times those before\n",
                     finite("squared error after training", training.after.error / training.before.error),
                     finite("l1 norm of the codes after training", training.after.code / training.before.code));
@@ -291,10 +295,21 @@ void run(const Options& options) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  return program_options::run("compress_tokens", [&] {
-    int exit_code = 0;
-    if (const auto options = read_options(argc, argv, exit_code)) run(*options);
-    return exit_code;
+int main(int count, char** arguments) {
+  Options options;
+  CLI::App app(
+      "Fits a white-box transformer to a set of tokens: layers that compress them towards a few subspaces and make\n"
+      "them sparse, and a decoder that undoes the layers. Prints what each layer does and what that means, and what "
+      "an\n"
+      "actual code costs; writes pictures, codes, decoded tokens, and the white box for use on other tokens.\n\n"
+      "The tokens are the lines of a table, the patches of a photograph, or, without --input, drawn near subspaces\n"
+      "that are known. Options that are not set are chosen from the tokens.\n\n"
+      "Needs memory for about twelve copies of the tokens (8 bytes per number), plus one per thread.\n");
+  program_options::set_up(app, "compress_tokens");
+  compress_tokens::add_options(app, options);
+  return program_options::run(app, count, arguments, [&] {
+    compress_tokens::complete_options(app, options);
+    run(options);
+    return 0;
   });
 }

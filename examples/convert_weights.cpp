@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/io/load_model.hpp"
 #include "crate/io/read_weights.hpp"
 #include "crate/io/save_model.hpp"
@@ -33,7 +34,7 @@ void print_tensors(const TensorTable& table) {
                 std::string(dtype_name(tensor.dtype)).c_str(), shape_text(tensor.shape).c_str());
     bytes += static_cast<double>(tensor.bytes.size());
   }
-  std::printf("%zu tensors, %.2f MB\n", table.tensors().size(), bytes / 1e6);
+  std::printf("%s, %.2f MB\n", detail::count_of(table.tensors().size(), "tensor").c_str(), bytes / 1e6);
 }
 
 /// How the model expects pictures to be prepared, and the names of its classes.
@@ -47,7 +48,7 @@ void print_input(const TensorTable& table) {
   const ImagePreprocessing input = detail::preprocessing_in_metadata(table, *channels);
   const auto height = number("crate.image_height"), width = number("crate.image_width");
   const std::string size = height && width ? concatenate(*height, " x ", *width, ", ") : "";
-  std::printf("pictures   become images of %s%td channels: %s\n", size.c_str(), *channels,
+  std::printf("pictures   become images of %s%s: %s\n", size.c_str(), detail::count_of(*channels, "channel").c_str(),
               input.fit == PictureFit::cover
                   ? "resized until they just cover it, centre cropped"
                   : "as in the published evaluation, shorter side to 256/224, centre cropped");
@@ -191,8 +192,7 @@ int main(int count, char** arguments) {
   program_options::begin_group(app, "Preparation of pictures, stored in the output");
   model_options.add_input(app);
   model_options.add_gelu(app);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("convert_weights", [&] {
+  return program_options::run(app, count, arguments, [&] {
     const LoadOptions options = model_options.parsed();
     check_effects(app, all, !output.empty());
     if (!output.empty()) {

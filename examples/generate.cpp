@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/inference/fold.hpp"
 #include "crate/inference/generate.hpp"
 #include "crate/io/load_model.hpp"
@@ -93,7 +94,7 @@ Index tokens_to_write(const Options& options, const std::vector<std::vector<Inde
       room < 1 ? "" : concatenate("; of --tokens ", wanted, " only ", room, room == 1 ? " fits" : " fit");
   throw OptionError(concatenate(
       "prompt ", longest - prompts.begin() + 1, ": expected a text within the model's context of ", context,
-      " tokens, found ", length, " tokens", found,
+      " tokens, found ", detail::count_of(length, "token"), found,
       "; --slide N drops the first N tokens whenever the context is full, as in --slide ", (context + 1) / 2));
 }
 
@@ -108,8 +109,8 @@ class Speed {
   }
   void print(Index prompt_tokens, std::size_t weight_bytes, std::size_t cache_bytes) const {
     const std::chrono::duration<double> prompt = first_ - begin_, writing = Clock::now() - first_;
-    std::fprintf(stderr, "prompt: %td tokens in %.3f s (%.0f tokens/s)\n", prompt_tokens, prompt.count(),
-                 static_cast<double>(prompt_tokens) / prompt.count());
+    std::fprintf(stderr, "prompt: %s in %.3f s (%.0f tokens/s)\n", detail::count_of(prompt_tokens, "token").c_str(),
+                 prompt.count(), static_cast<double>(prompt_tokens) / prompt.count());
     if (written_ > 1)
       std::fprintf(stderr, "text: %td tokens, %.2f ms each (%.1f tokens/s)\n", written_,
                    1e3 * writing.count() / static_cast<double>(written_ - 1),
@@ -165,7 +166,7 @@ void run(Model model, const Options& options) {
   if (const auto end = tokeniser.special_tokens().end_of_text; end && !options.keeps_end) how.end_tokens = {*end};
   how.tokens = tokens_to_write(options, prompts, context_of(model));
   Threads threads(options.threads);
-  if (options.bfloat16)
+  if (options.precision == "bf16")
     write_texts(fold<bfloat16>(std::move(model), &threads), tokeniser, prompts, how, options, threads);
   else
     write_texts(fold(std::move(model), &threads), tokeniser, prompts, how, options, threads);
@@ -174,9 +175,17 @@ void run(Model model, const Options& options) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  return program_options::run("generate", [&] {
-    Options options;
-    if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+  Options options;
+  CLI::App app(
+      "Continues a text with a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. With one prompt the "
+      "text\n"
+      "is printed as it is generated; with several, at the end. Speed and memory are reported on standard error.\n");
+  program_options::set_up(app, "generate");
+  examples::LoadOptionsParser model_options;
+  generate::add_options(app, options, model_options);
+  return program_options::run(app, count, arguments, [&] {
+    generate::check_options(options);
+    options.model = model_options.parsed();
     for (const std::string& path : options.prompt_files) options.prompts.push_back(read_prompt(path));
     std::visit([&](auto model) { run(std::move(model), options); },
                load_model<float, LanguageModelFamilies>(options.weights, options.model));

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <charconv>
+#include <cstddef>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "crate/core/detail/number_text.hpp"
 #include "crate/io/families/load_options.hpp"
 #include "crate/io/formats/text_file.hpp"
 #include "program_options/program_options.hpp"
@@ -18,17 +19,15 @@ namespace examples {
 
 using crate::Index;
 
-/// "3x4" as (3, 4).
+/// "3x4" as (3, 4), and "5" as (5, 5).
 inline std::pair<Index, Index> sides_from(const std::string& option, const std::string& text) {
-  const char* const end = text.data() + text.size();
-  Index height = 0, width = 0;
-  const auto [after_height, no_height] = std::from_chars(text.data(), end, height);
-  if (no_height == std::errc() && after_height != end && *after_height == 'x') {
-    const auto [after_width, no_width] = std::from_chars(after_height + 1, end, width);
-    if (no_width == std::errc() && after_width == end && height >= 1 && width >= 1) return {height, width};
-  }
+  const std::size_t cut = text.find('x');
+  const auto height = crate::detail::number_from_text<Index>(text.substr(0, cut));
+  const auto width = cut == std::string::npos ? height : crate::detail::number_from_text<Index>(text.substr(cut + 1));
+  if (height && width && *height >= 1 && *width >= 1) return {*height, *width};
   throw crate::OptionError(
-      crate::concatenate("option ", option, ": expected HEIGHTxWIDTH, such as 224x224, found '", text, "'"));
+      crate::concatenate("option ", option, ": expected HEIGHTxWIDTH, such as 224x224, or one number for both, found ",
+                         crate::quote(text)));
 }
 
 /// The option that chooses among several sets of weights in a file.
@@ -40,11 +39,16 @@ inline void add_weights_at(CLI::App& app, std::string& weights_at) {
       ->type_name("NAME");
 }
 
-/// Throws OptionError unless the numbers can be of pixels in 0..1.
-inline void check_pixels(const std::string& option, const std::vector<double>& numbers) {
-  for (const double number : numbers)
-    if (!(number >= 0 && number <= 1))
-      throw crate::OptionError(crate::concatenate("option ", option, ": expected numbers from 0 to 1, found ", number));
+/// Throws OptionError unless --mean and --deviation are of pixels in 0..1, and both or neither are given.
+inline void check_pixels(const std::vector<double>& mean, const std::vector<double>& deviation) {
+  if (mean.empty() != deviation.empty())
+    throw crate::OptionError(crate::concatenate("options --mean and --deviation: expected both or neither, found ",
+                                                mean.empty() ? "--deviation" : "--mean", " alone"));
+  for (const auto& [option, numbers] : {std::pair("--mean", &mean), std::pair("--deviation", &deviation)})
+    for (const double number : *numbers)
+      if (!(number >= 0 && number <= 1))
+        throw crate::OptionError(
+            crate::concatenate("option ", option, ": expected numbers from 0 to 1, found ", number));
 }
 
 /// Sizes of the model, as options of a command line.
@@ -116,11 +120,7 @@ class LoadOptionsParser {
     if (normalise_pixels_) options.normalise_pixels = true;
     if (!fit_.empty()) options.fit = fit_ == "cover" ? crate::PictureFit::cover : crate::PictureFit::published;
     if (as_stored_) options.orientation = crate::PixelOrientation::as_stored;
-    if (mean_.empty() != deviation_.empty())
-      throw crate::OptionError(crate::concatenate("options --mean and --deviation: expected both or neither, found ",
-                                                  mean_.empty() ? "--deviation" : "--mean", " alone"));
-    check_pixels("--mean", mean_);
-    check_pixels("--deviation", deviation_);
+    check_pixels(mean_, deviation_);
     if (!mean_.empty()) options.normalisation = crate::ImageNormalisation{mean_, deviation_};
     if (!weights_at_.empty()) options.weights_at = weights_at_;
     if (!names_.empty()) options.class_names = crate::read_lines(names_);

@@ -10,6 +10,8 @@
 #include "crate/io/formats/file_replacement.hpp"
 #include "crate/io/formats/regular_file.hpp"
 #include "crate/io/formats/safetensors.hpp"
+#include "crate/io/formats/text_file.hpp"
+#include "crate/io/pictures/image.hpp"
 #include "crate/training/checkpoint.hpp"
 
 namespace examples {
@@ -45,6 +47,21 @@ inline void check_output(const std::string& path, std::initializer_list<std::str
                             content == FileContent::checkpoint ? "the checkpoint of a training"
                                                                : "a file that is not a safetensors file of tensors",
                             "; choose another name");
+}
+
+/// Throws FileError unless a picture can be written to `path`, which the option names. Pictures (PNG or JPEG, or SVG if
+/// the path ends so) may be replaced, but nothing else.
+inline void check_picture_output(const std::string& path, std::string_view option) {
+  crate::check_replaceable(path);
+  if (!crate::path_exists(path)) return;
+  try {
+    if (!path.ends_with(".svg"))
+      (void)crate::read_image(path);
+    else if (crate::read_text(path).find("<svg") == std::string::npos)
+      throw crate::file_error(path, "expected an SVG picture");
+  } catch (const crate::FileError&) {
+    throw crate::file_error(path, option, " would replace a file that is not a picture; choose another name");
+  }
 }
 
 }  // namespace examples

@@ -62,7 +62,7 @@ void measure_text(const Model& model, const Options& o) {
   const text_program::ChosenTokeniser chosen = text_program::read_tokeniser(o.tokeniser, o.weights);
   text_program::check_vocabulary(chosen.tokeniser, model.vocabulary());
   const std::string text = text_program::read_text(o.text);
-  text_program::tell_of_replaced_bytes(chosen.tokeniser, text, o.text);
+  text_program::warn_of_replaced_bytes(chosen.tokeniser, text, o.text);
   const std::vector<TokenId> ids = text_program::encode(chosen.tokeniser, text, o.text);
   if (ids.size() < 2)
     throw file_error(o.text, "expected at least 2 tokens, of which one is predicted, found ", ids.size());
@@ -93,8 +93,7 @@ int main(int count, char** arguments) {
   CLI::App app("Measures how well a language model predicts a text, in nats per token and bits per byte.\n");
   program_options::set_up(app, "perplexity");
   add_options(app, options, model_options);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("perplexity", [&] {
+  return program_options::run(app, count, arguments, [&] {
     const auto any_model = load_model<float, LanguageModelFamilies>(options.weights, model_options.parsed());
     std::visit([&](const auto& model) { measure_text(model, options); }, any_model);
     return 0;

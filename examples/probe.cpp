@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/crate.hpp"
 #include "crate/io/load_model.hpp"
 #include "crate/io/pictures/image_source.hpp"
@@ -110,10 +111,12 @@ const char* token_text(const Model& model, FeatureToken token) {
 template <class Model>
 void print_model(const Model& model, const Images& images, const Options& options) {
   const FeatureOptions of = feature_options<Model>(options);
-  std::printf("%s, %td parameters; %s after layer %td of %td%s; %td training and %td test images of %td classes\n",
+  std::printf("%s, %td parameters; %s after layer %td of %td%s; %td training and %s of %s\n",
               std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), token_text(model, of.token),
               of.layer == 0 ? std::ssize(model.encoder.layers) : of.layer, std::ssize(model.encoder.layers),
-              of.normalised ? " and its norm" : "", images.training.size(), images.test.size(), images.classes);
+              of.normalised ? " and its norm" : "", images.training.size(),
+              detail::count_of(images.test.size(), "test image").c_str(),
+              detail::count_of(images.classes, "class").c_str());
   std::fflush(stdout);
 }
 
@@ -169,8 +172,9 @@ int probe_model(const Model& model, const Options& options) {
 int probe_features(const Options& options) {
   Threads threads(options.threads);
   const Features features = probe::read_features(options.from_features);
-  std::printf("%td training and %td test examples of %td classes\n", features.training.size(), features.test.size(),
-              features.training.classes);
+  std::printf("%td training and %s of %s\n", features.training.size(),
+              detail::count_of(features.test.size(), "test example").c_str(),
+              detail::count_of(features.training.classes, "class").c_str());
   const NearestNeighbourOptions voting = neighbours_among(options, features.training.size());
   probe::print_heading(voting.neighbours);
   const probe::Scores scores = probe::score(features, voting, threads);
@@ -193,8 +197,7 @@ int main(int count, char** arguments) {
   program_options::set_up(app, "probe");
   examples::LoadOptionsParser model_options;
   probe::add_options(app, options, model_options);
-  if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-  return program_options::run("probe", [&] {
+  return program_options::run(app, count, arguments, [&] {
     options.model = model_options.parsed();
     probe::check_options(app, options);
     if (!options.from_features.empty()) return probe_features(options);

@@ -4,6 +4,7 @@
 // and language models; latent, prediction, mask and loss of a masked autoencoder; on request what every layer computes
 // and measures, the gradient of the loss, and how a language model goes on with a prompt.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
 #include <optional>
@@ -243,7 +244,7 @@ template <class Block>
 void check_greedy(const LanguageModel<Block>&, const Options&) {}
 
 /// What is told of the model: a model of images also by the size of its images.
-LoadOptions told_of_model(const TensorTable& input, const Options& options) {
+LoadOptions load_options_for(const TensorTable& input, const Options& options) {
   const Tensor* const images = input.find("images");
   if (images == nullptr) return options.model;
   if (images->shape.size() != 4)
@@ -254,7 +255,7 @@ LoadOptions told_of_model(const TensorTable& input, const Options& options) {
 
 template <Scalar S>
 void run_in(const TensorTable& weights, const TensorTable& input, const Options& options) {
-  const AnyModel<S> any_model = any_model_from<S>(weights, told_of_model(input, options));
+  const AnyModel<S> any_model = any_model_from<S>(weights, load_options_for(input, options));
   Threads threads(options.threads);
   Outputs outputs;
   std::visit(
@@ -273,9 +274,17 @@ void run_in(const TensorTable& weights, const TensorTable& input, const Options&
 }  // namespace
 
 int main(int count, char** arguments) {
-  return program_options::run("run_model", [&] {
-    Options options;
-    if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+  Options options;
+  CLI::App app(
+      "Runs a published model on images (CRATE, CRATE-alpha, vision transformer, CRATE masked autoencoder) or on\n"
+      "tokens (CRATE-GPT2, CRATE-LM, GPT-2, CRATE-BERT and classifiers of sentences).\n"
+      "Family and sizes are derived from the weights; give the rest as options.\n");
+  program_options::set_up(app, "run_model");
+  examples::LoadOptionsParser model_options;
+  run_model::add_options(app, options, model_options);
+  return program_options::run(app, count, arguments, [&] {
+    run_model::check_options(app, options);
+    options.model = model_options.parsed();
     examples::check_output(options.output, {options.weights, options.input});
     const TensorTable weights = read_weights(options.weights, options.model.weights_at);
     const TensorTable input = read_safetensors(options.input);

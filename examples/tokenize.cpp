@@ -3,14 +3,15 @@
 // Converts text to the ids of tokens and back, with the tokenisers of GPT-2, RoBERTa and BERT, with bytes, characters,
 // or a byte-pair encoding that is learned here.
 
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
 #include <iostream>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/text/read_tokeniser.hpp"
 #include "crate/text/train_byte_level_bpe.hpp"
@@ -64,7 +65,8 @@ void learn(const Options& options, std::string_view text) {
   const Tokeniser tokeniser = options.train ? Tokeniser(train_byte_level_bpe(text, {.vocabulary_size = *options.train}))
                                             : Tokeniser(CharacterTokeniser(text));
   write_tokeniser(options.output, tokeniser);
-  std::cerr << "vocabulary of " << tokeniser.vocabulary_size() << " tokens written to " << options.output;
+  std::cerr << "vocabulary of " << detail::count_of(tokeniser.vocabulary_size(), "token") << " written to "
+            << options.output;
   if (options.train && tokeniser.vocabulary_size() < *options.train)
     std::cerr << "; the text has too few repeated pairs for " << *options.train;
   std::cerr << '\n';
@@ -80,7 +82,7 @@ void run(const Options& options) {
   if (options.learns()) return learn(options, read_input(options));
   const Tokeniser tokeniser = read_tokeniser(options.vocabulary, options.kind);
   const std::string input = read_input(options);
-  if (!options.decode) text_program::tell_of_replaced_bytes(tokeniser, input, source);
+  if (!options.decode) text_program::warn_of_replaced_bytes(tokeniser, input, source);
   write_to_standard_output(options.decode ? tokeniser.decode(ids_from(input, source))
                                           : line_of(encode(tokeniser, input, options)));
 }
@@ -88,9 +90,14 @@ void run(const Options& options) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  return program_options::run("tokenize", [&] {
-    Options options;
-    if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+  Options options;
+  CLI::App app(
+      "Converts a text to the ids of its tokens, on one line, separated by spaces; with --decode, ids to text.\n"
+      "With --output, makes a vocabulary from the text: --learn-vocabulary SIZE, or --tokeniser characters.\n");
+  program_options::set_up(app, "tokenize");
+  tokenize::add_options(app, options);
+  return program_options::run(app, count, arguments, [&] {
+    tokenize::complete_options(options);
     run(options);
     return 0;
   });

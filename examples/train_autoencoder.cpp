@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/io/families.hpp"
 #include "crate/io/load_model.hpp"
 #include "crate/io/pictures/image_source.hpp"
@@ -30,7 +31,7 @@ using train_autoencoder::Families;
 using train_autoencoder::Options;
 
 /// Everything that a training works on but the model.
-struct Bench {
+struct TrainingSetup {
   const Options& options;
   const Metadata& described_options;
   const image_program::Data& data;
@@ -51,10 +52,10 @@ void set_blocks(const Options& o, TransformerMaskedAutoencoder<float>::Options& 
 }
 
 template <class Model>
-Model fresh_model(const Bench& bench) {
-  const Options& o = bench.options;
+Model fresh_model(const TrainingSetup& setup) {
+  const Options& o = setup.options;
   typename Model::Options sizes;
-  sizes.image = image_program::image_options(o.patch, bench.data.sets.training);
+  sizes.image = image_program::image_options(o.patch, setup.data.sets.training);
   sizes.depth = o.depth;
   sizes.decoder_depth = o.decoder_depth;
   sizes.mask_ratio = o.mask_ratio;
@@ -66,20 +67,22 @@ Model fresh_model(const Bench& bench) {
 }
 
 /// What a checkpoint must agree in beside the trainer's own options and the model.
-Recipe recipe_of(const Bench& bench) {
+Recipe recipe_of(const TrainingSetup& setup) {
   Recipe recipe;
-  describe(recipe, training_program::optimiser_options(bench.options.training));
-  image_program::describe(recipe, bench.options.images.augmentation_of(bench.data.sets.training),
-                          bench.data.preprocessing.normalisation);
+  describe(recipe, training_program::optimiser_options(setup.options.training));
+  image_program::describe(recipe, setup.options.images.augmentation_of(setup.data.sets.training),
+                          setup.data.preprocessing.normalisation);
   return recipe;
 }
 
 template <class Model>
 void print_model(const Model& model, const TrainingAndTest& data) {
   const Index patches = patch_grid(model).patches();
-  std::printf("%s, %td parameters, %td patches of %td x %td, %td of them hidden; %td training and %td test images\n",
-              std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), patches, patch_grid(model).height,
-              patch_grid(model).width, patches - kept_patches(model), data.training.size(), data.test.size());
+  std::printf("%s, %td parameters, %s of %td x %td, %td of them hidden; %td training and %s\n",
+              std::string(FamilyOf<Model>::name).c_str(), parameter_count(model),
+              detail::count_of(patches, "patch").c_str(), patch_grid(model).height, patch_grid(model).width,
+              patches - kept_patches(model), data.training.size(),
+              detail::count_of(data.test.size(), "test image").c_str());
   std::fflush(stdout);
 }
 
@@ -105,22 +108,22 @@ void print_grid(const std::string& path, bool is_normalised) {
 }
 
 template <class Model>
-int train(const Bench& bench, Model model) {
+int train(const TrainingSetup& setup, Model model) {
   using Source = ImageSource<typename Model::Scalar>;
-  const Options& o = bench.options;
-  model.about.preprocessing = bench.data.preprocessing;
-  print_model(model, bench.data.sets);
-  const ImageNormalisation& pixels = bench.data.preprocessing.normalisation;
-  const Source training{bench.data.sets.training, pixels, o.images.augmentation_of(bench.data.sets.training)};
-  const Source test{bench.data.sets.test, pixels, {}};
+  const Options& o = setup.options;
+  model.about.preprocessing = setup.data.preprocessing;
+  print_model(model, setup.data.sets);
+  const ImageNormalisation& pixels = setup.data.preprocessing.normalisation;
+  const Source training{setup.data.sets.training, pixels, o.images.augmentation_of(setup.data.sets.training)};
+  const Source test{setup.data.sets.test, pixels, {}};
   auto state = training_program::first_state<MaskedAutoencodingObjective<Model>>(std::move(model), o.training);
   const Schedule schedule = training_program::schedule_in_epochs(o.training, training.size());
   Trainer trainer(state, training, test,
-                  training_program::trainer_options(o.training, schedule, bench.described_options), bench.threads,
-                  recipe_of(bench));
+                  training_program::trainer_options(o.training, schedule, setup.described_options), setup.threads,
+                  recipe_of(setup));
   const auto on_epoch = [&](const auto& report) {
     print_epoch(report);
-    if (!o.grid.empty()) write_png(o.grid, train_autoencoder::picture_of(state.result(), test, bench.threads));
+    if (!o.grid.empty()) write_png(o.grid, train_autoencoder::picture_of(state.result(), test, setup.threads));
   };
   if (!training_program::run(trainer, state, o.training, training_program::length_in_epochs(o.training), print_heading,
                              on_epoch))
@@ -132,10 +135,10 @@ int train(const Bench& bench, Model model) {
 }
 
 /// A new model of the family that is asked for.
-AnyModel<float, Families> fresh_model_of_family(const Bench& bench) {
+AnyModel<float, Families> fresh_model_of_family(const TrainingSetup& setup) {
   std::optional<AnyModel<float, Families>> model;
   detail::FamilyList<Families>::for_each([&]<class Family>(Family) {
-    if (bench.options.family == Family::name) model = fresh_model<typename Family::template Model<float>>(bench);
+    if (setup.options.family == Family::name) model = fresh_model<typename Family::template Model<float>>(setup);
   });
   return std::move(model).value();
 }
@@ -162,12 +165,12 @@ int run(CLI::App& app, Options& options) {
   if (model) input = std::visit([](const auto& of) { return image_program::input_of(of); }, *model);
   const image_program::Data data = image_program::read_data(options.images, input, "train_autoencoder", threads);
   image_program::check_batch(data.sets.training, options.training.trainer.batch);
-  const Bench bench{options, described, data, threads};
-  if (!model) model = fresh_model_of_family(bench);
+  const TrainingSetup setup{options, described, data, threads};
+  if (!model) model = fresh_model_of_family(setup);
   return std::visit(
       [&](auto& trained) {
         image_program::check_images(data.sets.training, patch_grid(trained));
-        return train(bench, std::move(trained));
+        return train(setup, std::move(trained));
       },
       *model);
 }
@@ -182,8 +185,7 @@ int main(int count, char** arguments) {
       "used. For example: train_autoencoder --data fashion-mnist --output encoder.safetensors\n");
   program_options::set_up(app, "train_autoencoder");
   train_autoencoder::add_options(app, options);
-  return training_program::on_all_ranks("train_autoencoder", options.training, [&]() -> int {
-    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-    return program_options::run("train_autoencoder", [&] { return run(app, options); });
+  return training_program::on_all_ranks("train_autoencoder", options.training, [&] {
+    return program_options::run(app, count, arguments, [&] { return run(app, options); });
   });
 }

@@ -14,6 +14,7 @@
 #include <utility>
 #include <variant>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/crate.hpp"
 #include "crate/io/load_model.hpp"
 #include "crate/io/pictures/image_source.hpp"
@@ -34,7 +35,7 @@ using namespace crate;
 using train_classifier::Options;
 
 /// Everything that a training works on but the model.
-struct Bench {
+struct TrainingSetup {
   const Options& options;
   const Metadata& described_options;
   const TrainingAndTest& data;
@@ -58,10 +59,10 @@ void set_block(const Options& o, auto& block) {
 }
 
 template <class Model>
-Model fresh_model(const Bench& bench) {
-  const Options& o = bench.options;
-  typename Model::Options sizes{.image = image_program::image_options(o.patch, bench.data.training),
-                                .classes = bench.data.training.classes(),
+Model fresh_model(const TrainingSetup& setup) {
+  const Options& o = setup.options;
+  typename Model::Options sizes{.image = image_program::image_options(o.patch, setup.data.training),
+                                .classes = setup.data.training.classes(),
                                 .depth = o.depth,
                                 .pooling = pooling_of(o),
                                 .token_dropout = o.token_dropout};
@@ -74,35 +75,35 @@ Model fresh_model(const Bench& bench) {
 
 /// The model of --from with a new head, its positions stretched to the images at hand.
 template <class Model>
-Model with_new_head(Model model, const Bench& bench) {
-  const ImageDataSet& images = bench.data.training;
+Model with_new_head(Model model, const TrainingSetup& setup) {
+  const ImageDataSet& images = setup.data.training;
   if (images.height != patch_grid(model).image_height() || images.width != patch_grid(model).image_width())
     model.resize_images(images.height, images.width);
   model.head = ClassifierHead<typename Model::Scalar>(model.dim(), images.classes(), model.head.norm.options);
-  initialise(model.head, bench.options.training.trainer.seed);
+  initialise(model.head, setup.options.training.trainer.seed);
   model.about.head_is_trained = true;  // when this training is over
-  training_program::set_attention_dropout(model.encoder.layers, bench.options.dropout);
-  model.tokens.token_dropout = bench.options.token_dropout;
+  training_program::set_attention_dropout(model.encoder.layers, setup.options.dropout);
+  model.tokens.token_dropout = setup.options.token_dropout;
   return model;
 }
 
-TrainerOptions trainer_options(const Bench& bench) {
-  const training_program::Options& training = bench.options.training;
+TrainerOptions trainer_options(const TrainingSetup& setup) {
+  const training_program::Options& training = setup.options.training;
   return training_program::trainer_options(
-      training, training_program::schedule_in_epochs(training, bench.data.training.size()), bench.described_options);
+      training, training_program::schedule_in_epochs(training, setup.data.training.size()), setup.described_options);
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
 template <class Model>
-Recipe recipe_of(const Bench& bench, const Model& model) {
+Recipe recipe_of(const TrainingSetup& setup, const Model& model) {
   const detail::FirstLayer first = detail::first_layer(model);
   Recipe recipe;
-  describe(recipe, training_program::optimiser_options(bench.options.training));
-  recipe.emplace_back("label smoothing", detail::exact_text(bench.options.training.label_smoothing));
-  image_program::describe(recipe, bench.options.images.augmentation_of(bench.data.training),
-                          bench.preprocessing.normalisation);
-  recipe.emplace_back("dropout", detail::exact_text(bench.options.dropout));
-  recipe.emplace_back("token dropout", detail::exact_text(bench.options.token_dropout));
+  describe(recipe, training_program::optimiser_options(setup.options.training));
+  recipe.emplace_back("label smoothing", detail::exact_text(setup.options.training.label_smoothing));
+  image_program::describe(recipe, setup.options.images.augmentation_of(setup.data.training),
+                          setup.preprocessing.normalisation);
+  recipe.emplace_back("dropout", detail::exact_text(setup.options.dropout));
+  recipe.emplace_back("token dropout", detail::exact_text(setup.options.token_dropout));
   if (first.step) recipe.emplace_back("eta", detail::exact_text(*first.step));
   if (first.lambda) recipe.emplace_back("lambda", detail::exact_text(*first.lambda));
   return recipe;
@@ -110,33 +111,34 @@ Recipe recipe_of(const Bench& bench, const Model& model) {
 
 template <class Model>
 void print_model(const Model& model, const TrainingAndTest& data) {
-  std::printf("%s, %td parameters, patches of %td x %td; %td training and %td test images of %td classes\n",
+  std::printf("%s, %td parameters, patches of %td x %td; %td training and %s of %s\n",
               std::string(FamilyOf<Model>::name).c_str(), parameter_count(model), patch_grid(model).height,
-              patch_grid(model).width, data.training.size(), data.test.size(), model.output_dim());
+              patch_grid(model).width, data.training.size(), detail::count_of(data.test.size(), "test image").c_str(),
+              detail::count_of(model.output_dim(), "class").c_str());
   std::fflush(stdout);
 }
 
 template <class Model>
-int train(const Bench& bench, Model model) {
+int train(const TrainingSetup& setup, Model model) {
   using Source = ImageSource<typename Model::Scalar>;
-  const Options& o = bench.options;
-  model.about.preprocessing = bench.preprocessing;
-  model.about.class_names = bench.data.training.class_names;
-  print_model(model, bench.data);
-  const Source training{bench.data.training, bench.preprocessing.normalisation,
-                        o.images.augmentation_of(bench.data.training)};
-  const Source test{bench.data.test, bench.preprocessing.normalisation, {}};
-  const Recipe recipe = recipe_of(bench, model);
+  const Options& o = setup.options;
+  model.about.preprocessing = setup.preprocessing;
+  model.about.class_names = setup.data.training.class_names;
+  print_model(model, setup.data);
+  const Source training{setup.data.training, setup.preprocessing.normalisation,
+                        o.images.augmentation_of(setup.data.training)};
+  const Source test{setup.data.test, setup.preprocessing.normalisation, {}};
+  const Recipe recipe = recipe_of(setup, model);
   auto state = training_program::first_state<ClassificationObjective<Model>>(
       std::move(model), o.training, {.loss = {.label_smoothing = o.training.label_smoothing}});
-  Trainer trainer(state, training, test, trainer_options(bench), bench.threads, recipe);
-  const Index classes = bench.data.training.classes();
+  Trainer trainer(state, training, test, trainer_options(setup), setup.threads, recipe);
+  const Index classes = setup.data.training.classes();
   if (!training_program::run(
           trainer, state, o.training, training_program::length_in_epochs(o.training),
           [&] { train_classifier::print_epoch_heading(classes); },
           [&](const auto& report) { train_classifier::print_epoch(report, classes); }))
     return training_program::interrupted;
-  train_classifier::print_layers(state.result(), test, bench.threads);
+  train_classifier::print_layers(state.result(), test, setup.threads);
   if (!o.training.output.empty()) std::printf("\nweights written to %s\n", o.training.output.c_str());
   return 0;
 }
@@ -166,12 +168,12 @@ int with_classifier_to_tune(AnyModel<float, ImageFamilies> any_model, const Opti
 }
 
 /// Trains a new model of the family that is asked for.
-int train_fresh(const Bench& bench) {
+int train_fresh(const TrainingSetup& setup) {
   int status = 1;
   for_each_family([&]<class Family>(Family) {
     if constexpr (train_classifier::is_classifier<Family>)
-      if (bench.options.family == Family::name)
-        status = train(bench, fresh_model<typename Family::template Model<float>>(bench));
+      if (setup.options.family == Family::name)
+        status = train(setup, fresh_model<typename Family::template Model<float>>(setup));
   });
   return status;
 }
@@ -196,17 +198,17 @@ int run(CLI::App& app, Options& options) {
     if (data.sets.training.classes() < 2)
       throw file_error(options.images.folder, "expected images of at least 2 classes, found ",
                        data.sets.training.classes());
-    return action(Bench{options, described, data.sets, data.preprocessing, threads});
+    return action(TrainingSetup{options, described, data.sets, data.preprocessing, threads});
   };
   const auto with_input_of = [&](const auto& model, const auto& action) {
     return with_data(image_program::input_of(model), action);
   };
   if (begun && begun->model)
     return with_classifier(*std::move(begun->model), options.training.checkpoint, [&](auto model) {
-      return with_input_of(model, [&](const Bench& bench) {
-        image_program::check_images(bench.data.training, patch_grid(model));
-        check_size("images for the resumed training: classes", bench.data.training.classes(), model.output_dim());
-        return train(bench, std::move(model));
+      return with_input_of(model, [&](const TrainingSetup& setup) {
+        image_program::check_images(setup.data.training, patch_grid(model));
+        check_size("images for the resumed training: classes", setup.data.training.classes(), model.output_dim());
+        return train(setup, std::move(model));
       });
     });
   if (!options.from.empty()) {
@@ -215,8 +217,8 @@ int run(CLI::App& app, Options& options) {
     if (!options.weights_at.empty()) load.weights_at = options.weights_at;
     return with_classifier_to_tune(load_model<float, ImageFamilies>(options.from, load), options, [&](auto model) {
       if (app.count("--pool") > 0) model.pool.pooling = pooling_of(options);
-      return with_input_of(model,
-                           [&](const Bench& bench) { return train(bench, with_new_head(std::move(model), bench)); });
+      return with_input_of(
+          model, [&](const TrainingSetup& setup) { return train(setup, with_new_head(std::move(model), setup)); });
     });
   }
   return with_data({}, train_fresh);
@@ -232,8 +234,7 @@ int main(int count, char** arguments) {
       "other weights. For example: train_classifier --data fashion-mnist --output classifier.safetensors\n");
   program_options::set_up(app, "train_classifier");
   train_classifier::add_options(app, options);
-  return training_program::on_all_ranks("train_classifier", options.training, [&]() -> int {
-    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-    return program_options::run("train_classifier", [&] { return run(app, options); });
+  return training_program::on_all_ranks("train_classifier", options.training, [&] {
+    return program_options::run(app, count, arguments, [&] { return run(app, options); });
   });
 }

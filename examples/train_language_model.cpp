@@ -82,9 +82,8 @@ int main(int count, char** arguments) {
       "train_language_model --text tinyshakespeare.txt --output model.safetensors\n");
   program_options::set_up(app, "train_language_model");
   add_options(app, options, program.sample);
-  return training_program::on_all_ranks("train_language_model", options.training, [&]() -> int {
-    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-    return program_options::run("train_language_model", [&] {
+  return training_program::on_all_ranks("train_language_model", options.training, [&] {
+    return program_options::run(app, count, arguments, [&] {
       return text_program::run(program, app, options, [](CLI::App& defaults, Options& o) {
         train_language_model::SampleOptions sample;
         add_options(defaults, o, sample);

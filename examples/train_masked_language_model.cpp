@@ -100,9 +100,8 @@ int main(int count, char** arguments) {
       "train_masked_language_model --text text.txt --learn-vocabulary 8000 --output bert.safetensors\n");
   program_options::set_up(app, "train_masked_language_model");
   add_options(app, options, program.share);
-  return training_program::on_all_ranks("train_masked_language_model", options.training, [&]() -> int {
-    if (const auto ended = program_options::parse(app, count, arguments)) return *ended;
-    return program_options::run("train_masked_language_model", [&] {
+  return training_program::on_all_ranks("train_masked_language_model", options.training, [&] {
+    return program_options::run(app, count, arguments, [&] {
       return text_program::run(program, app, options,
                                [&](CLI::App& defaults, Options& o) { add_options(defaults, o, untouched.share); });
     });

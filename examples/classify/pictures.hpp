@@ -12,16 +12,36 @@
 #include "crate/io/pictures/image.hpp"
 #include "crate/io/pictures/image_folders.hpp"
 #include "crate/io/pictures/prepare.hpp"
+#include "crate/models/image_preprocessing.hpp"
 
 namespace classify {
+
+/// What a model expects of the images that it classifies.
+struct Expected {
+  const std::vector<std::string>& class_names;
+  Index classes, height, width, channels;
+  const crate::ImagePreprocessing& preprocessing;
+};
+
+template <class Model>
+[[nodiscard]] Expected expected_by(const Model& model) {
+  return {.class_names = model.about.class_names,
+          .classes = model.output_dim(),
+          .height = patch_grid(model).image_height(),
+          .width = patch_grid(model).image_width(),
+          .channels = patch_grid(model).channels,
+          .preprocessing = model.about.preprocessing};
+}
 
 /// What is to be classified: pictures in files, or the test images of a data set.
 class Pictures {
  public:
-  /// For a model of these classes. Throws FileError if a folder holds no pictures or the data set cannot be read,
-  /// OptionError unless either is given, and if the data set has other classes.
-  Pictures(const Options& options, const std::vector<std::string>& class_names, Index classes,
-           crate::PixelOrientation orientation, crate::Threads& threads);
+  /// Throws FileError if a folder holds no pictures or the data set cannot be read, OptionError unless either is given,
+  /// and if the data set has other classes than are expected.
+  Pictures(const Options& options, const Expected& expected, crate::Threads& threads);
+
+  /// How --data differs from what the model expects, in one line; empty if it does not.
+  [[nodiscard]] const std::string& note() const { return note_; }
 
   [[nodiscard]] Index size() const { return data_ ? data_->size() : static_cast<Index>(paths_.size()); }
 
@@ -46,7 +66,10 @@ class Pictures {
   }
 
  private:
+  void read_folders(const Options& options, const Expected& expected);
+
   bool are_shown_;
+  std::string note_;
   FolderClasses folder_classes_;
   crate::PixelOrientation orientation_;
   std::vector<std::filesystem::path> paths_;

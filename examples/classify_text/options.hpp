@@ -34,7 +34,7 @@ struct Options {
   // the recipe and the files
   training_program::Options training = {
       .weight_decay = 0.1,
-      .decay_matrices_only = true,
+      .weight_decay_of = "matrices",
       .warm_up_epochs = 0.1,
       .trainer = {.epochs = 3, .batch = 32, .cut = {.micro_batch = 8}, .largest_norm = 1}};
 
@@ -68,7 +68,11 @@ inline void add_options(CLI::App& app, Options& o) {
   begin_group(app, "Use");
   app.add_option("--weights", o.weights, "use this classifier on --text or --test; without it, train one")
       ->type_name("FILE");
-  app.add_option("--text", o.text, "sentences to classify, one per line; - for standard input")->type_name("FILE");
+  app.add_option(
+         "--text", o.text,
+         "sentences to classify, one per line; - for standard input. Blank lines are left out; of a file in the format "
+         "of --test, the sentences are classified, and the accuracy is told")
+      ->type_name("FILE");
   begin_group(app, "Sentences with their classes");
   app.add_option("--train", o.train,
                  "training file: one SENTENCE<tab>CLASS per line, or, in a file without tabs, CLASS<space>SENTENCE")

@@ -12,6 +12,7 @@
 #include "crate/core/detail/number_text.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
+#include "crate/io/formats/detail/maybe_gzip.hpp"
 #include "crate/io/formats/file_error.hpp"
 #include "crate/io/formats/text_file.hpp"
 #include "program_options/program_options.hpp"
@@ -23,7 +24,7 @@ namespace classify_text {
 using crate::Index;
 
 struct Sentences {
-  std::vector<std::string> texts, classes;  ///< as many of each
+  std::vector<std::string> texts, classes;  ///< as many of each, or no classes
   std::vector<std::size_t> lines;           ///< of the file where each stands, counted from 1
   std::optional<std::string> header = {};   ///< the first line of their file, if it names the columns
 };
@@ -63,13 +64,13 @@ inline void append_line(Sentences& sentences, std::string_view line, bool has_ta
 
 }  // namespace detail
 
-/// The sentences of a file, one per line: SENTENCE<tab>CLASS, as in GLUE, or without any tab CLASS<space>SENTENCE, as
-/// in the stsa files. `header` says whether the first line names the columns: "yes", "no", or "auto": if there are
-/// tabs, and it is "sentence TAB label" or its class is not a number, not a known one and in no other line.
-/// Throws FileError on a line of another form.
-[[nodiscard]] inline Sentences read_labelled_sentences(const std::string& path, std::string_view header,
-                                                       const std::vector<std::string>& known = {}) {
-  const std::vector<std::string> lines = crate::read_lines(path);
+/// The sentences in the lines of a file, one per line: SENTENCE<tab>CLASS, as in GLUE, or without any tab
+/// CLASS<space>SENTENCE, as in the stsa files. `header` says whether the first line names the columns: "yes", "no", or
+/// "auto": if there are tabs, and it is "sentence TAB label" or its class is not a number, not a known one and in no
+/// other line. Throws FileError on a line of another form.
+[[nodiscard]] inline Sentences labelled_sentences_in(const std::vector<std::string>& lines, const std::string& path,
+                                                     std::string_view header,
+                                                     const std::vector<std::string>& known = {}) {
   const bool has_tabs =
       std::any_of(lines.begin(), lines.end(), [](const std::string& l) { return l.find('\t') != std::string::npos; });
   Sentences sentences;
@@ -91,6 +92,50 @@ inline void append_line(Sentences& sentences, std::string_view line, bool has_ta
     sentences.classes.erase(sentences.classes.begin());
     sentences.lines.erase(sentences.lines.begin());
   }
+  return sentences;
+}
+
+/// The same of the lines of a file.
+[[nodiscard]] inline Sentences read_labelled_sentences(const std::string& path, std::string_view header,
+                                                       const std::vector<std::string>& known = {}) {
+  return labelled_sentences_in(crate::lines_in(crate::detail::read_unpacked(path)), path, header, known);
+}
+
+/// Whether a file's lines are those of a table and no sentences: each that is not blank has a tab.
+[[nodiscard]] inline bool is_table(const std::vector<std::string>& lines) {
+  std::size_t with_tab = 0, blank = 0;
+  for (const std::string& line : lines) {
+    const std::string_view text = detail::trimmed(line);
+    if (text.empty())
+      ++blank;
+    else if (text.find('\t') != std::string_view::npos)
+      ++with_tab;
+  }
+  return with_tab > 0 && with_tab + blank == lines.size();
+}
+
+/// The sentences in the lines of a file, one per line, without blank ones; of a table, those with their classes.
+/// Throws FileError if there are none, or if a table is not one of sentences and these classes.
+[[nodiscard]] inline Sentences sentences_in(const std::vector<std::string>& lines, const std::string& path,
+                                            std::string_view header, const std::vector<std::string>& class_names) {
+  Sentences sentences;
+  if (is_table(lines)) {
+    sentences = labelled_sentences_in(lines, path, header, class_names);
+    for (std::size_t i = 0; i < sentences.classes.size(); ++i)
+      if (std::find(class_names.begin(), class_names.end(), sentences.classes[i]) == class_names.end())
+        throw crate::file_error(
+            path, "line ", sentences.lines[i],
+            ": expected a sentence, or, as every line has a tab, SENTENCE<tab>CLASS with a class of "
+            "the model, ",
+            program_options::alternatives(class_names), ", found ", crate::quote(sentences.classes[i]));
+    return sentences;
+  }
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    if (!detail::trimmed(lines[i]).empty()) {
+      sentences.texts.push_back(lines[i]);
+      sentences.lines.push_back(i + 1);
+    }
+  if (sentences.texts.empty()) throw crate::file_error(path, "expected sentences, one per line, found none");
   return sentences;
 }
 

@@ -4,19 +4,12 @@
 #include <CLI/CLI.hpp>
 #include <string_view>
 
+#include "crate/core/errors.hpp"
 #include "program_options/program_options.hpp"
 
 namespace compress_tokens {
 
 namespace {
-
-constexpr const char* description =
-    "Fits a white-box transformer to a set of tokens: layers that compress them towards a few subspaces and make\n"
-    "them sparse, and a decoder that undoes the layers. Prints what each layer does and what that means, and what an\n"
-    "actual code costs; writes pictures, codes, decoded tokens, and the white box for use on other tokens.\n\n"
-    "The tokens are the lines of a table, the patches of a photograph, or, without --input, drawn near subspaces\n"
-    "that are known. Options that are not set are chosen from the tokens.\n\n"
-    "Needs memory for about twelve copies of the tokens (8 bytes per number), plus one per thread.\n";
 
 /// Of what is counted: products of two stay far from overflow.
 constexpr Index most = 1'000'000'000;
@@ -27,7 +20,8 @@ using program_options::begin_group;
 void add_file_options(CLI::App& app, Options& options) {
   begin_group(app, "Tokens from a file");
   app.add_option("--input,input", options.input,
-                 "tokens, one per line (.csv, .tsv, .txt) or one per row of a matrix [tokens, width] (.npy, "
+                 "tokens, one per line (.csv, .tsv, .txt, also packed by gzip: .csv.gz) or one per row of a matrix "
+                 "[tokens, width] (.npy, "
                  ".safetensors), or a "
                  "photograph (.png, .jpg)")
       ->type_name("FILE");
@@ -99,7 +93,7 @@ void add_white_box_options(CLI::App& app, Options& options) {
   app.add_option(
       "--kappa", options.fit.kappa,
       "size of the compression step in units of N epsilon^2 / d, or of N epsilon^2 / (p ||U||^2) for the first "
-      "three kinds [1, or 0.1 for tokens that do not fall into subspaces]");
+      "three kinds, above 0 [1, or 0.1 for tokens that do not fall into subspaces]");
   app.add_option(
       "--non-zero", options.fit.non_zero,
       "share of non-zero entries in the code, above 0 and at most 1 [the share of entries larger than twice the noise, "
@@ -116,30 +110,29 @@ void add_run_options(CLI::App& app, Options& options) {
   begin_group(app, "Run");
   program_options::add_seed(app, options.seed);
   program_options::add_threads(app, options.threads);
-  app.add_option("--output", options.output,
-                 "folder for the pictures (.svg), tokens.safetensors and white_box.safetensors")
+  app.add_option(
+         "--output", options.output,
+         "folder for the pictures (.svg), tokens.safetensors and white_box.safetensors; those of an earlier run are "
+         "replaced, other files are not")
       ->type_name("FOLDER");
 }
 
 }  // namespace
 
-std::optional<Options> read_options(int argc, char** argv, int& exit_code) {
-  Options options;
-  CLI::App app(description);
-  program_options::set_up(app, "compress_tokens");
+void add_options(CLI::App& app, Options& options) {
   add_file_options(app, options);
   add_toy_options(app, options);
   add_white_box_options(app, options);
   add_run_options(app, options);
-  if (const auto ended = program_options::parse(app, argc, argv)) {
-    exit_code = *ended;
-    return std::nullopt;
-  }
+}
+
+void complete_options(const CLI::App& app, Options& options) {
   program_options::check_effects(app, [&](std::string_view option) { return why_without_effect(option, options); });
+  if (const auto kappa = options.fit.kappa; kappa && !(*kappa > 0))
+    throw crate::OptionError(crate::concatenate("option --kappa: expected a number > 0, found ", *kappa));
   options.toy.subspaces = options.fit.subspaces.value_or(options.toy.subspaces);
   options.toy.dim = options.fit.dim.value_or(options.toy.dim);
   options.toy.seed = options.fit.seed = options.seed;
-  return options;
 }
 
 }  // namespace compress_tokens

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
@@ -17,12 +18,20 @@ namespace compress_tokens {
 
 enum class InputKind { toy, csv, npy, safetensors, photograph, unknown };
 
-/// The kind of a file according to its extension; the toy if the name is empty.
-[[nodiscard]] inline InputKind kind_of_input(const std::filesystem::path& path) {
-  if (path.empty()) return InputKind::toy;
+/// ".csv" of "a.CSV".
+[[nodiscard]] inline std::string lower_case_extension(const std::filesystem::path& path) {
   std::string extension = path.extension().string();
   for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return extension;
+}
+
+/// The kind of a file according to its extension, of CSV also before ".gz"; the toy if the name is empty.
+[[nodiscard]] inline InputKind kind_of_input(const std::filesystem::path& path) {
+  if (path.empty()) return InputKind::toy;
+  const bool is_packed = lower_case_extension(path) == ".gz";
+  const std::string extension = lower_case_extension(is_packed ? path.stem() : path);
   if (extension == ".csv" || extension == ".tsv" || extension == ".txt") return InputKind::csv;
+  if (is_packed) return InputKind::unknown;
   if (extension == ".png" || extension == ".jpg" || extension == ".jpeg") return InputKind::photograph;
   if (extension == ".npy") return InputKind::npy;
   return extension == ".safetensors" ? InputKind::safetensors : InputKind::unknown;
@@ -60,7 +69,7 @@ struct Options {
   if (!is_toy && is_among({"--width", "--tokens", "--noise"})) return "--input gives the tokens";
   if (input != InputKind::photograph && option == "--patch") return "--input is not a photograph";
   if (input != InputKind::csv && is_among({"--labels", "--columns", "--header", "--index"}))
-    return "--input is not a CSV file (.csv, .tsv, .txt)";
+    return "--input is not a CSV file (.csv, .tsv, .txt, also with .gz)";
   if (input != InputKind::safetensors && option == "--tensor") return "--input is not a safetensors file";
   const bool is_of_fit = is_among({"--epsilon", "--kappa", "--depth", "--non-zero", "--step", "--verbose"});
   if (is_loaded && (is_of_fit || (!is_toy && is_among({"--subspaces", "--dim"}))))
@@ -70,8 +79,10 @@ struct Options {
   return {};
 }
 
-/// Reads the command line. If the program should end now (help was asked for, or the line is wrong), everything has
-/// been printed and the exit code is returned in `exit_code`. Throws OptionError on options without effect.
-[[nodiscard]] std::optional<Options> read_options(int argc, char** argv, int& exit_code);
+void add_options(CLI::App& app, Options& options);
+
+/// Passes on what several parts of the program share. Throws OptionError on options that are out of range or have no
+/// effect.
+void complete_options(const CLI::App& app, Options& options);
 
 }  // namespace compress_tokens

@@ -27,8 +27,8 @@ inline constexpr std::array<const char*, 7> output_names = {"similarity.svg",   
 /// The folder that the program fills. It remembers what each file is, and says so at the end.
 class OutputFolder {
  public:
-  /// Makes the folder unless it is there. Throws FileError if it cannot be written to, or if a file that is read would
-  /// be replaced; paths in `what_is_read` may be empty.
+  /// Makes the folder unless it is there. Throws FileError if it cannot be written to, or if a file would be replaced
+  /// that is read, or is not of the kind that the program writes; paths in `what_is_read` may be empty.
   OutputFolder(std::filesystem::path folder, std::initializer_list<std::filesystem::path> what_is_read)
       : folder_(std::move(folder)) {
     for (const char* const name : output_names)
@@ -42,6 +42,7 @@ class OutputFolder {
       throw crate::file_error(folder_.string(), "--output: expected a folder, or a name to make one by",
                               error ? ": " + crate::system_message(error) : std::string());
     const crate::FileReplacement trial(folder_ / "tokens.safetensors");
+    for (const char* const name : output_names) check_output(name);
   }
 
   /// The path of a file to write; the phrase describes its content in the list that is printed at the end.
@@ -54,7 +55,8 @@ class OutputFolder {
   void print(std::ostream& out) const {
     std::size_t width = 0;
     for (const auto& [name, phrase] : files_) width = std::max(width, name.size());
-    out << "written to " << folder_.string() << "/\n";
+    out << "written to " << folder_.string() << "/" << (replaces_ ? ", in place of the files of an earlier run" : "")
+        << "\n";
     for (const auto& [name, phrase] : files_)
       out << "  " << name << std::string(width + 2 - name.size(), ' ') << phrase << "\n";
     for (const char* const name : output_names)
@@ -63,12 +65,22 @@ class OutputFolder {
   }
 
  private:
+  void check_output(const std::string& name) {
+    const std::string path = (folder_ / name).string();
+    if (name.ends_with(".safetensors"))
+      examples::check_output(path);
+    else
+      examples::check_picture_output(path, "--output");
+    replaces_ = replaces_ || crate::path_exists(path);
+  }
+
   [[nodiscard]] bool is_written(std::string_view name) const {
     return std::any_of(files_.begin(), files_.end(), [&](const auto& file) { return file.first == name; });
   }
 
   std::filesystem::path folder_;
   std::vector<std::pair<std::string, std::string>> files_;
+  bool replaces_ = false;  ///< whether files of an earlier run are there
 };
 
 }  // namespace compress_tokens

@@ -102,7 +102,7 @@ struct CodedTokens {
                                .depth = 4,
                                .dictionary_threshold = quantiser_step(epsilon, tokens.rows()),
                                .step = crate::CompressionStep::exact,
-                               .inverse_turns = 1,
+                               .inverse_iterations = 1,
                                .seed = seed},
                               threads);
 }

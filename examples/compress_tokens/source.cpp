@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "compress_tokens/text.hpp"
+#include "crate/core/detail/count_of.hpp"
 #include "crate/io/formats/csv.hpp"
+#include "crate/io/formats/detail/maybe_gzip.hpp"
 #include "crate/io/formats/npy.hpp"
 #include "crate/io/formats/safetensors.hpp"
 #include "crate/io/formats/text_file.hpp"
@@ -21,11 +23,14 @@ namespace compress_tokens {
 
 namespace {
 
+using crate::detail::count_of;
+
 [[nodiscard]] Source toy_source(const ToyOptions& options) {
   Toy toy = draw_toy(options);
-  std::string description = text(
-      "toy: %td tokens of width %td from %td random subspaces of dimension %td, noise %g, seed %llu", options.tokens,
-      options.width, options.subspaces, options.dim, options.noise, static_cast<unsigned long long>(options.seed));
+  std::string description = text("toy: %s of width %td from %s of dimension %td, noise %g, seed %llu",
+                                 count_of(options.tokens, "token").c_str(), options.width,
+                                 count_of(options.subspaces, "random subspace").c_str(), options.dim, options.noise,
+                                 static_cast<unsigned long long>(options.seed));
   Matrix tokens = toy.tokens;
   return {std::move(description), std::move(tokens), std::move(toy)};
 }
@@ -82,7 +87,8 @@ namespace {
 }
 
 [[nodiscard]] Source tokens_source(const std::filesystem::path& path, Matrix tokens) {
-  return {text("%s: %td tokens of width %td", path.filename().string().c_str(), tokens.cols(), tokens.rows()),
+  return {text("%s: %s of width %td", path.filename().string().c_str(), count_of(tokens.cols(), "token").c_str(),
+               tokens.rows()),
           std::move(tokens)};
 }
 
@@ -106,12 +112,12 @@ namespace {
   const crate::TensorTable table = crate::read_safetensors(path);
   Source source = tokens_source(path, crate::tokens_from_numbers<double>(as_one_set(find_tokens(table, name))));
   source.labels = labels_in(table, source.tokens.cols());
-  if (source.labels) source.description += text(", labels of %zu classes", source.labels->classes.size());
+  if (source.labels) source.description += ", labels of " + count_of(source.labels->classes.size(), "class");
   return source;
 }
 
 [[nodiscard]] Source csv_source(const std::filesystem::path& path, const crate::CsvOptions& options) {
-  crate::CsvTable table = crate::read_csv_table(path, options);
+  crate::CsvTable table = crate::parse_csv_table(crate::detail::read_unpacked(path), path.string(), options);
   Source source = tokens_source(path, std::move(table.tokens));
   source.notes = std::move(table.notes);
   if (!table.labels.empty()) source.labels = Labels{std::move(table.classes), std::move(table.labels)};
@@ -135,7 +141,8 @@ namespace {
       break;
   }
   throw crate::file_error(path.string(), "expected .csv, .npy, .safetensors, .png or .jpg, found '",
-                          path.extension().string(), "'");
+                          path.extension().string(), "'",
+                          lower_case_extension(path) == ".gz" ? ": unpack it by gunzip" : "");
 }
 
 /// The squares of smaller and larger tokens, and of what is computed of them, would be no normal numbers.

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "generate/options.hpp"
 
-#include <CLI/CLI.hpp>
-#include <string>
-
-#include "load_options.hpp"
 #include "program_options/program_options.hpp"
 
 namespace generate {
@@ -37,41 +33,32 @@ void add_writing_options(CLI::App& app, Options& o) {
 
 }  // namespace
 
-std::optional<int> Options::parse(int count, char** arguments) {
-  CLI::App app(
-      "Continues a text with a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. With one prompt the "
-      "text\n"
-      "is printed as it is generated; with several, at the end. Speed and memory are reported on standard error.\n");
-  examples::LoadOptionsParser model_options;
-  program_options::set_up(app, "generate");
+void add_options(CLI::App& app, Options& options, examples::LoadOptionsParser& model_options) {
   program_options::begin_group(app, "Input");
-  app.add_option("--weights", weights, "safetensors or PyTorch file of a language model")
+  app.add_option("--weights", options.weights, "safetensors or PyTorch file of a language model")
       ->required()
       ->type_name("FILE");
-  text_program::add_tokeniser_options(app, tokeniser);
-  app.add_option("--prompt", prompts, "text to continue; may be given several times")
+  text_program::add_tokeniser_options(app, options.tokeniser);
+  app.add_option("--prompt", options.prompts, "text to continue; may be given several times")
       ->type_name("TEXT")
       ->allow_extra_args(false);
-  app.add_option("--prompt-file", prompt_files,
+  app.add_option("--prompt-file", options.prompt_files,
                  "file with a text to continue (a line break at its end is ignored); - for standard input; may be "
-                 "given several "
-                 "times")
+                 "given several times")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  add_writing_options(app, *this);
+  add_writing_options(app, options);
   program_options::begin_group(app, "Model");
-  std::string precision = "f32";
-  program_options::add_choice(app, "--precision", precision, {"f32", "bf16"},
+  program_options::add_choice(app, "--precision", options.precision, {"f32", "bf16"},
                               "number format of the weights: f32 or bf16");
-  program_options::add_threads(app, threads);
+  program_options::add_threads(app, options.threads);
   model_options.add_heads(app);
   model_options.add_gelu(app);
-  if (const auto ended = program_options::parse(app, count, arguments)) return ended;
-  if (prompts.empty() && prompt_files.empty())
+}
+
+void check_options(const Options& options) {
+  if (options.prompts.empty() && options.prompt_files.empty())
     throw crate::OptionError("options --prompt and --prompt-file: expected one of them, found neither");
-  model = model_options.parsed();
-  bfloat16 = precision == "bf16";
-  return std::nullopt;
 }
 
 }  // namespace generate

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "crate/inference/generate.hpp"
 #include "crate/io/families/load_options.hpp"
+#include "load_options.hpp"
 #include "text_program/tokeniser_options.hpp"
 
 namespace generate {
@@ -18,12 +20,15 @@ struct Options {
   std::vector<std::string> prompts, prompt_files, stop;
   crate::GenerationOptions generation;
   std::optional<crate::Index> tokens;  ///< empty: as many as fit, up to those of `generation`
-  bool bfloat16 = false, keeps_end = false;
+  std::string precision = "f32";       ///< of the weights: f32 or bf16
+  bool keeps_end = false;
   int threads = 1;
   crate::LoadOptions model;
-
-  /// Returns the exit status if there is nothing else to do.
-  std::optional<int> parse(int count, char** arguments);
 };
+
+void add_options(CLI::App& app, Options& options, examples::LoadOptionsParser& model_options);
+
+/// Throws OptionError if there is no prompt.
+void check_options(const Options& options);
 
 }  // namespace generate

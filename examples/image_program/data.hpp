@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -9,10 +10,12 @@
 #include <tuple>
 #include <utility>
 
+#include "crate/io/formats/regular_file.hpp"
 #include "crate/io/pictures/prepare.hpp"
 #include "crate/io/pictures/read_image_data_set.hpp"
 #include "crate/training/recipe.hpp"
 #include "image_program/options.hpp"
+#include "image_program/part_of.hpp"
 #include "load_options.hpp"
 
 // The images that a program trains on.
@@ -54,15 +57,31 @@ inline crate::ImageFolderOptions folder_options(const DataOptions& options, Inpu
 /// What the options say of the pixels, or else the model to begin with, or else what the training images have.
 inline crate::ImageNormalisation normalisation_of(const DataOptions& options, const Input& input,
                                                   const crate::ImageDataSet& training, crate::Threads& threads) {
-  examples::check_pixels("--mean", options.mean);
-  examples::check_pixels("--deviation", options.deviation);
   crate::ImageNormalisation normalisation = input.preprocessing.normalisation;
-  if (!input.preprocessing.is_known() && (options.mean.empty() || options.deviation.empty()))
+  if (!options.mean.empty())
+    normalisation = {options.mean, options.deviation};
+  else if (!input.preprocessing.is_known())
     normalisation = crate::measure_normalisation(training, threads);
-  if (!options.mean.empty()) normalisation.mean = options.mean;
-  if (!options.deviation.empty()) normalisation.deviation = options.deviation;
   normalisation.check(training.channels);
   return normalisation;
+}
+
+/// The images in the folder, of which a tenth of the training images is held out where there are no test images and
+/// the options allow that.
+inline crate::ImageFoldersSplit read_or_hold_out(const DataOptions& options, const crate::ImageFolderOptions& pictures,
+                                                 std::string_view program, crate::Threads& threads) {
+  const std::filesystem::path folder = options.folder;
+  const bool has_test = crate::find_image_data_set_kind(folder) != crate::ImageDataSetKind::picture_folders ||
+                        crate::path_exists(crate::find_test_folder(folder));
+  if (has_test || !options.may_lack_test) return crate::read_image_data_set(folder, pictures, threads);
+  crate::ImageFolders read = crate::read_image_folders(folder / "train", pictures, threads);
+  if (read.data.size() < 2)
+    throw crate::file_error(folder.string(), "expected at least 2 pictures, of which one is held out, found ",
+                            read.data.size());
+  crate::TrainingAndTest sets = hold_out_tenth(read.data);
+  std::cerr << program << ": no folder 'test' or 'val' in --data: of the training images a tenth, " << sets.test.size()
+            << " chosen at random, the same in every run, is held out to measure on\n";
+  return {std::move(sets), std::move(read.left_out)};
 }
 
 /// The data set in the folder, of whichever kind it is, for a model of this input. The program names pictures that it
@@ -80,7 +99,7 @@ inline Data read_data(const DataOptions& options, const Input& input, std::strin
                                                   : "--decode-when-drawn",
                            " would have no effect: the images in --data are not pictures in folders"));
   const crate::ImageFolderOptions pictures = folder_options(options, input);
-  crate::ImageFoldersSplit read = crate::read_image_data_set(options.folder, pictures, threads);
+  crate::ImageFoldersSplit read = read_or_hold_out(options, pictures, program, threads);
   for (const std::string& reason : read.left_out) std::cerr << program << ": left out: " << reason << '\n';
   Data data{std::move(read.sets), {.fit = pictures.fit, .orientation = pictures.orientation}};
   if (!is_folders) data.preprocessing.fit = crate::PictureFit::cover;
@@ -88,6 +107,8 @@ inline Data read_data(const DataOptions& options, const Input& input, std::strin
     data.sets.training = crate::with_channels(std::move(data.sets.training), *input.channels);
     data.sets.test = crate::with_channels(std::move(data.sets.test), *input.channels);
   }
+  if (std::optional<crate::ImageDataSet> part = part_of(data.sets.training, options.training_images))
+    data.sets.training = std::move(*part);
   data.preprocessing.normalisation = normalisation_of(options, input, data.sets.training, threads);
   return data;
 }

@@ -21,6 +21,7 @@
 #include "crate/io/formats/file_error.hpp"
 #include "crate/version.hpp"
 #include "program_options/help.hpp"
+#include "program_options/nearest_option.hpp"
 
 #ifdef __linux__
 #include <sched.h>
@@ -147,6 +148,16 @@ inline CLI::Option* add_choice(CLI::App& app, const std::string& option, std::st
   return add_choice(app, option, value, choices, description);
 }
 
+/// The words of the command line that nothing takes, and for the first of them the option that may be meant.
+[[nodiscard]] inline std::string unknown_words(const CLI::App& app) {
+  std::string text, meant;
+  for (const std::string& word : app.remaining()) {
+    text += " " + word;
+    if (meant.empty()) meant = nearest_option(app, word);
+  }
+  return meant.empty() ? text : text + "; did you mean " + meant + "?";
+}
+
 /// Reads the command line. Returns the exit code if the program must end now, because help or the version was asked
 /// for, or because the line cannot be read; everything has been printed then. Of several mistakes, unknown options are
 /// reported first.
@@ -155,8 +166,7 @@ inline CLI::Option* add_choice(CLI::App& app, const std::string& option, std::st
     app.parse(count, arguments);
     return std::nullopt;
   } catch (const CLI::Success& asked) { return app.exit(asked); } catch (const CLI::ParseError& error) {
-    std::string unknown;
-    for (const std::string& word : app.remaining()) unknown += " " + word;
+    const std::string unknown = unknown_words(app);
     (void)app.exit(unknown.empty()
                        ? error
                        : CLI::ParseError("unknown option or argument:" + unknown, CLI::ExitCodes::ExtrasError));
@@ -187,6 +197,14 @@ template <class Action>
     return usage_error;
   } catch (const std::exception& error) { std::cerr << program << ": " << error.what() << '\n'; }
   return failure;
+}
+
+/// The same of a program that was set_up: reads the command line first, into the options that were added, and does
+/// `action()` unless that ends the program.
+template <class Action>
+[[nodiscard]] int run(CLI::App& app, int count, const char* const* arguments, const Action& action) {
+  if (const auto ended = parse(app, count, arguments)) return *ended;
+  return run(app.get_name(), action);
 }
 
 }  // namespace program_options

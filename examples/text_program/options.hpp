@@ -37,11 +37,10 @@ struct Options {
   // the recipe and the files
   training_program::Options training = {.weight_decay = 0.1,
                                         .beta2 = 0.99,
-                                        .decay_matrices_only = true,
+                                        .weight_decay_of = "matrices",
                                         .final_factor = 0.1,
                                         .trainer = {.batch = 12, .cut = {.micro_batch = 3}, .largest_norm = 1}};
   Index steps = 2000, evaluate_every = 200, warm_up = 100;
-  bool decay_all = false;
 
   /// Why an option would have no effect; empty if it has one.
   [[nodiscard]] std::string_view why_without_effect(std::string_view name) const {
@@ -100,7 +99,6 @@ inline void add_recipe_options(CLI::App& app, Options& o) {
   constexpr Index most = Index{1} << 40;
   program_options::begin_group(app, "Recipe");
   training_program::add_rule_options(app, o.training);
-  app.add_flag("--decay-all", o.decay_all, "apply weight decay to one-dimensional parameters (biases, norms), too");
   app.add_option("--steps", o.steps, "number of steps, including those before --resume")
       ->check(CLI::Range(Index{0}, most));
   app.add_option("--evaluate-every", o.evaluate_every, "measure every N steps; --steps must be a multiple of it")
@@ -120,7 +118,7 @@ inline void complete_options(const CLI::App& app, Options& o) {
     o.tokeniser.kind = "bpe";
   if (app.count("--evaluate-every") == 0 && o.steps < o.evaluate_every && o.steps > 0) o.evaluate_every = o.steps;
   const bool decays = o.training.schedule != "constant";
-  if (app.count("--warm-up") == 0 && decays && o.steps < o.warm_up) o.warm_up = o.steps / 10;
+  if (app.count("--warm-up") == 0 && decays && o.steps > 0 && o.steps < o.warm_up) o.warm_up = o.steps / 10;
 }
 
 /// Records the completed options and the kind of the tokeniser, so that a resumed training uses the same.
@@ -139,13 +137,12 @@ inline void check_options(const CLI::App& app, Options& o) {
   program_options::check_effects(app, [&](std::string_view name) { return o.why_without_effect(name); });
   training_program::check_given(o.training, "--text", "a file", o.text);
   check_start(o.start);
-  if (o.training.schedule != "constant" && o.steps < o.warm_up)
+  if (o.training.schedule != "constant" && o.steps > 0 && o.steps < o.warm_up)
     throw crate::OptionError(
         crate::concatenate("option --warm-up: expected at most --steps, ", o.steps, ", found ", o.warm_up));
   if (o.steps % o.evaluate_every != 0)
     throw crate::OptionError(crate::concatenate("option --steps: expected a multiple of --evaluate-every, ",
                                                 o.evaluate_every, ", found ", o.steps));
-  o.training.decay_matrices_only = !o.decay_all;
   o.training.trainer.epochs = o.steps / o.evaluate_every;
   training_program::check_options(o.training, {{"--text", o.text}, {"--validation", o.validation}, {"--from", o.from}});
   for (const std::string& weights : {o.training.output, o.training.checkpoint})

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <vector>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/io/formats/file_replacement.hpp"
 #include "crate/io/formats/text_file.hpp"
@@ -101,8 +102,9 @@ inline void write_beside(const std::filesystem::path& weights, const ChosenToken
     const std::vector<std::string> lines = crate::read_lines(file);
     for (const auto& [kind, name] : crate::tokeniser_kinds)
       if (lines.size() == 1 && lines.front() == name) return kind;
-    throw crate::file_error(file, "expected one line with the kind of a tokeniser, found ",
-                            lines.size() == 1 ? crate::quote(lines.front()) : std::to_string(lines.size()) + " lines");
+    throw crate::file_error(
+        file, "expected one line with the kind of a tokeniser, found ",
+        lines.size() == 1 ? crate::quote(lines.front()) : crate::detail::count_of(lines.size(), "line"));
   }
   if (has("characters.json")) return crate::TokeniserKind::characters;
   if (has("vocab.json") || has("encoder.json"))

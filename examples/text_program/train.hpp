@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/io/load_model.hpp"
 #include "crate/training/token_prediction.hpp"
@@ -51,8 +52,8 @@ struct SplitText {
 }
 
 /// Reports Windows line ends, and bytes that are not UTF-8, on standard error, for character tokenisers.
-inline void tell_of_text(const crate::Tokeniser& tokeniser, std::string_view text, const std::string& path) {
-  tell_of_replaced_bytes(tokeniser, text, path);
+inline void warn_of_text(const crate::Tokeniser& tokeniser, std::string_view text, const std::string& path) {
+  warn_of_replaced_bytes(tokeniser, text, path);
   if (std::holds_alternative<crate::CharacterTokeniser>(tokeniser.any()) && text.find("\r\n") != text.npos)
     std::cerr << path
               << ": the text has Windows line ends (U+000D before U+000A), which the model will learn to write; "
@@ -69,7 +70,8 @@ inline SplitText split_text(const Options& o, std::string_view text, const crate
                   .validation = encode(tokeniser, validation, measured_on)};
   const auto check = [](std::string_view what, const std::string& path, const std::vector<TokenId>& ids, Index least) {
     if (std::ssize(ids) < least)
-      throw crate::file_error(path, "expected at least ", least, " tokens ", what, ", found ", ids.size());
+      throw crate::file_error(path, "expected at least ", crate::detail::count_of(least, "token"), " ", what,
+                              ", found ", ids.size());
   };
   check("to train on, --context and one more", o.text, split.training, o.context + 1);
   check("to measure on", measured_on, split.validation, 2);
@@ -82,9 +84,9 @@ inline SplitText split_text(const Options& o, std::string_view text, const crate
 }
 
 /// Bits per byte are printed if every token is predicted.
-inline void print_heading(bool tells_bits) {
+inline void print_heading(bool reports_bits) {
   std::printf("\n    step   training loss   validation loss   perplexity%s   seconds\n",
-              tells_bits ? "   bits per byte" : "");
+              reports_bits ? "   bits per byte" : "");
   std::fflush(stdout);
 }
 
@@ -120,9 +122,10 @@ template <class Program, class Model>
 int train(const Program& program, const Options& o, const SplitText& text, const ChosenTokeniser& chosen, Model model,
           crate::Metadata notes) {
   check_vocabulary(chosen.tokeniser, model.vocabulary());
-  std::printf("%s, %td parameters; %td training tokens, %td validation tokens, vocabulary of %td\n",
-              std::string(crate::FamilyOf<Model>::name).c_str(), parameter_count(model), std::ssize(text.training),
-              std::ssize(text.validation), chosen.tokeniser.vocabulary_size());
+  std::printf("%s, %td parameters; %s, %s, vocabulary of %td\n", std::string(crate::FamilyOf<Model>::name).c_str(),
+              parameter_count(model), crate::detail::count_of(text.training.size(), "training token").c_str(),
+              crate::detail::count_of(text.validation.size(), "validation token").c_str(),
+              chosen.tokeniser.vocabulary_size());
   crate::Threads threads(o.training.threads);
   const auto training = program.drawn(text.training, o, chosen.tokeniser);
   const auto test = program.spread(text.validation, o, chosen.tokeniser, o.validation_windows);
@@ -143,7 +146,7 @@ int train(const Program& program, const Options& o, const SplitText& text, const
       write_beside(o.training.checkpoint, chosen);
     print_heading(Program::predicts_every_token);
   };
-  if (!training_program::run(trainer, state, o.training, {"--steps", crate::concatenate(o.steps, " steps")}, begin,
+  if (!training_program::run(trainer, state, o.training, {"--steps", crate::detail::count_of(o.steps, "step")}, begin,
                              on_epoch, SaveWithTokeniser{chosen}))
     return training_program::interrupted;
   const auto whole = program.spread(text.validation, o, chosen.tokeniser, std::ssize(text.validation));
@@ -231,7 +234,7 @@ int run(const Program& program, CLI::App& app, Options& o, const Add& add) {
   const ChosenTokeniser chosen = beside ? *std::move(beside) : first_tokeniser(o, text);
   note_completed(o, chosen.kind, notes);
   program.check(chosen.tokeniser);
-  if (o.training.trainer.ranks->is_first()) tell_of_text(chosen.tokeniser, text, o.text);
+  if (o.training.trainer.ranks->is_first()) warn_of_text(chosen.tokeniser, text, o.text);
   const SplitText split = split_text(o, text, chosen.tokeniser);
   if (!any_model) any_model = fresh_model(program, o, chosen.tokeniser.vocabulary_size());
   return std::visit([&](auto& model) { return train(program, o, split, chosen, std::move(model), std::move(notes)); },

@@ -41,9 +41,9 @@ void check(const Options& o) {
          "options --special and --sentence would have no effect with --decode");
 }
 
-/// The kind of that name; without one, that of the files in --vocabulary, or bpe with --learn-vocabulary.
-TokeniserKind chosen_kind(const std::string& name, const Options& o) {
-  if (!name.empty()) return crate::tokeniser_kind_named(name);
+/// The kind that is named; without a name, that of the files in --vocabulary, or bpe with --learn-vocabulary.
+TokeniserKind chosen_kind(const Options& o) {
+  if (!o.kind_name.empty()) return crate::tokeniser_kind_named(o.kind_name);
   if (o.train) return TokeniserKind::bpe;
   const auto kind = o.vocabulary.empty() ? std::nullopt : text_program::kind_in(o.vocabulary);
   if (!kind)
@@ -58,38 +58,38 @@ TokeniserKind chosen_kind(const std::string& name, const Options& o) {
 
 }  // namespace
 
-std::optional<int> Options::parse(int count, char** arguments) {
-  CLI::App app(
-      "Converts a text to the ids of its tokens, on one line, separated by spaces; with --decode, ids to text.\n"
-      "With --output, makes a vocabulary from the text: --learn-vocabulary SIZE, or --tokeniser characters.\n");
-  program_options::set_up(app, "tokenize");
+void add_options(CLI::App& app, Options& options) {
   program_options::begin_group(app, "Tokeniser");
-  std::string kind_name;
   std::vector<std::string> names;
   for (const auto& [known, name] : crate::tokeniser_kinds) names.emplace_back(name);
   program_options::add_choice(
-      app, "--tokeniser", kind_name, names,
+      app, "--tokeniser", options.kind_name, names,
       program_options::alternatives(names) +
           "; bpe is a vocabulary of your own in GPT-2's format [from the files in --vocabulary; "
           "bpe with --learn-vocabulary]");
   app.add_option(
-         "--vocabulary", vocabulary,
+         "--vocabulary", options.vocabulary,
          "folder with its files: vocab.json (or encoder.json) and merges.txt (or vocab.bpe) for gpt2, roberta and "
          "bpe; vocab.txt for bert and bert-cased; characters.json for characters; none for bytes")
       ->type_name("FOLDER");
   program_options::begin_group(app, "Text");
-  app.add_option("--input", input, "text file, or ids with --decode; - for standard input [-]")->type_name("FILE");
-  app.add_flag("--decode", decode, "read ids and write their text");
-  app.add_flag("--special", special, "recognise names of special tokens in the text, such as <|endoftext|>");
-  app.add_flag("--sentence", sentence, "put [CLS] and [SEP], or <s> and </s>, around the ids, as classifiers expect");
+  app.add_option("--input", options.input, "text file, or ids with --decode; - for standard input [-]")
+      ->type_name("FILE");
+  app.add_flag("--decode", options.decode, "read ids and write their text");
+  app.add_flag("--special", options.special, "recognise names of special tokens in the text, such as <|endoftext|>");
+  app.add_flag("--sentence", options.sentence,
+               "put [CLS] and [SEP], or <s> and </s>, around the ids, as classifiers expect");
   program_options::begin_group(app, "Your own vocabulary");
-  app.add_option("--learn-vocabulary,--train", train, "learn a byte-pair vocabulary of this many tokens from the text")
+  app.add_option("--learn-vocabulary,--train", options.train,
+                 "learn a byte-pair vocabulary of this many tokens from the text")
       ->check(CLI::Range(crate::Index{257}, crate::Index{16777216}));
-  app.add_option("--output", output, "folder for the vocabulary that is made from the text")->type_name("FOLDER");
-  if (const auto ended = program_options::parse(app, count, arguments)) return ended;
-  kind = chosen_kind(kind_name, *this);
-  check(*this);
-  return std::nullopt;
+  app.add_option("--output", options.output, "folder for the vocabulary that is made from the text")
+      ->type_name("FOLDER");
+}
+
+void complete_options(Options& options) {
+  options.kind = chosen_kind(options);
+  check(options);
 }
 
 }  // namespace tokenize

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 
@@ -12,16 +13,17 @@ namespace tokenize {
 /// What the command line says.
 struct Options {
   crate::TokeniserKind kind = crate::TokeniserKind::bytes;
-  std::string vocabulary, input, output;
+  std::string kind_name, vocabulary, input, output;  // kind_name: empty where the other options determine the kind
   std::optional<crate::Index> train;
   bool decode = false, special = false, sentence = false;
-
-  /// Fills the options. Returns the exit status if there is nothing to run: --help, or a mistake, which is reported.
-  /// Throws OptionError on options that contradict each other or would have no effect.
-  std::optional<int> parse(int count, char** arguments);
 
   /// Whether the vocabulary is made of the input, and not read.
   [[nodiscard]] bool learns() const { return !output.empty(); }
 };
+
+void add_options(CLI::App& app, Options& options);
+
+/// Finds the kind of the tokeniser. Throws OptionError on options that contradict each other or would have no effect.
+void complete_options(Options& options);
 
 }  // namespace tokenize

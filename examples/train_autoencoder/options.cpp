@@ -6,10 +6,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "crate/io/formats/file_error.hpp"
-#include "crate/io/formats/file_replacement.hpp"
-#include "crate/io/formats/regular_file.hpp"
-#include "crate/io/pictures/image.hpp"
+#include "output_file.hpp"
 #include "program_options/program_options.hpp"
 #include "training_program/check_options.hpp"
 #include "training_program/presets.hpp"
@@ -46,7 +43,7 @@ crate::Metadata texts_of_preset(const CLI::App& app, const Options& o) {
                                {"--weight-decay", "0.1"},
                                {"--epochs", "800"},
                                {"--warm-up", "40"},
-                               {"--decay-matrices-only", "true"},
+                               {"--weight-decay-of", "matrices"},
                                {"--crop-area", "0.2"},
                                {"--flip", "true"}});
     return texts;
@@ -80,8 +77,6 @@ void add_recipe_options(CLI::App& app, Options& o) {
   begin_group(app, "Recipe");
   training_program::Options& t = o.training;
   training_program::add_rule_options(app, t);
-  app.add_flag("--decay-matrices-only", t.decay_matrices_only,
-               "do not apply weight decay to one-dimensional parameters (biases, norms)");
   training_program::add_length_options(app, t);
   training_program::add_batch_options(app, t, "images");
 }
@@ -92,17 +87,6 @@ void add_grid_option(CLI::App& app, Options& o) {
                  "reconstruction (third). With --normalise-patches the picture uses the true mean and deviation of "
                  "each patch, which the model does not predict [next to --output or --checkpoint]")
       ->type_name("FILE");
-}
-
-/// Pictures may be replaced, and nothing else.
-void check_grid(const std::string& path) {
-  crate::check_replaceable(path);
-  if (!crate::path_exists(path)) return;
-  try {
-    (void)crate::read_image(path);
-  } catch (const crate::FileError&) {
-    throw crate::file_error(path, "--grid would replace a file that is not a picture; choose another name");
-  }
 }
 
 /// "run.png" beside "run.safetensors".
@@ -138,9 +122,10 @@ void check_options(const CLI::App& app, Options& o) {
   training_program::check_given(o.training, "--data", "a folder", o.images.folder);
   training_program::check_number(o.mask_ratio >= 0 && o.mask_ratio < 1, "--mask-ratio: expected a number in [0, 1)",
                                  o.mask_ratio);
+  image_program::check_data_options(o.images);
   if (o.grid.empty()) o.grid = grid_beside(o.training);
   training_program::check_options(o.training, {{"--grid", o.grid}, {"--data", o.images.folder}});
-  if (!o.grid.empty()) check_grid(o.grid);
+  if (!o.grid.empty()) examples::check_picture_output(o.grid, "--grid");
 }
 
 training_program::ContinuedOptions continued_options() {

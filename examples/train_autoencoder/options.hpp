@@ -20,7 +20,7 @@ using Families = std::tuple<crate::CrateMaskedAutoencoderFamily, crate::Transfor
 /// What the command line says. Where nothing is said, the recipe is one for small images.
 struct Options {
   std::string preset = "small-images";
-  image_program::DataOptions images;
+  image_program::DataOptions images = {.may_lack_test = true};
 
   // the model
   std::string family = "crate-mae", patch;

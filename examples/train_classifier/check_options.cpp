@@ -32,6 +32,7 @@ std::string_view why_without_effect(std::string_view name, const Options& o) {
 void check_options(const CLI::App& app, const Options& options) {
   program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, options); });
   training_program::check_given(options.training, "--data", "a folder", options.images.folder);
+  image_program::check_data_options(options.images);
   training_program::check_options(options.training, {{"--from", options.from}, {"--data", options.images.folder}});
 }
 

@@ -45,8 +45,6 @@ void add_recipe_options(CLI::App& app, Options& o) {
   begin_group(app, "Recipe");
   training_program::Options& t = o.training;
   training_program::add_rule_options(app, t);
-  app.add_flag("--decay-matrices-only", t.decay_matrices_only,
-               "do not apply weight decay to one-dimensional parameters (biases, norms)");
   app.add_option("--label-smoothing", t.label_smoothing, "spread this share of each label evenly over all classes");
   training_program::add_length_options(app, t);
   training_program::add_batch_options(app, t, "images");

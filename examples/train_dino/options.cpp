@@ -65,16 +65,12 @@ constexpr std::array<std::string_view, 3> of_coding_rate = {"--squared-epsilon",
 
 void add_data_options(CLI::App& app, Options& o) {
   begin_group(app, "Data");
-  app.add_option(
-         "--data", o.data,
-         "folder with the data set: IDX files (MNIST, Fashion-MNIST), CIFAR in binary form, or PNG or JPEG pictures "
-         "as train/CLASS/*.png and test/CLASS/*.png; classes are used only for the k-NN evaluation: without "
-         "labels, put all pictures into one folder")
-      ->type_name("FOLDER");
-  app.add_option("--image", o.image, "resize pictures in folders to this size [224x224]")->type_name("HEIGHTxWIDTH");
-  image_program::add_decoding_option(app, o.decode_when_drawn);
-  app.add_option("--images", o.images, "train on a random subset of N images, the same in every run; 0: all")
-      ->check(CLI::NonNegativeNumber);
+  image_program::add_folder_option(
+      app, o.data, "; classes are used only for the k-NN evaluation: without labels, put all pictures into one folder");
+  app.add_option("--image", o.data.image, "resize pictures in folders to this size [224x224]")
+      ->type_name("HEIGHTxWIDTH");
+  image_program::add_decoding_option(app, o.data.decode_when_drawn);
+  image_program::add_images_option(app, o.data.training_images);
   app.add_option("--locals", o.locals,
                  "number of local views of each image, in addition to the two global ones; memory grows with it")
       ->check(CLI::NonNegativeNumber);
@@ -132,8 +128,9 @@ void add_recipe_options(CLI::App& app, Options& o) {
   app.add_option("--rate", t.rate,
                  crate::concatenate("learning rate of AdamW after the warm-up; with --objective dino ", small_dino_rate,
                                     " unless it is given"));
-  app.add_option("--final-rate", o.final_rate,
-                 "learning rate at the end, to which it falls along a cosine; at most --rate");
+  app.add_option("--final-rate", t.final_rate,
+                 "learning rate at the end, to which it falls along a cosine; at most --rate [1e-06, or --rate if that "
+                 "is less]");
   app.add_option("--weight-decay", t.weight_decay, "weight decay of the matrices at the first step");
   app.add_option("--final-weight-decay", o.final_weight_decay,
                  "weight decay at the last step; it changes along a cosine");
@@ -189,9 +186,8 @@ void check_objective(const Options& o) {
 
 void check_recipe(const Options& o) {
   using training_program::check_number;
-  for (const auto& [name, value] : {std::pair{"--weight-decay", o.training.weight_decay},
-                                    {"--final-weight-decay", o.final_weight_decay},
-                                    {"--final-rate", o.final_rate}})
+  for (const auto& [name, value] :
+       {std::pair{"--weight-decay", o.training.weight_decay}, {"--final-weight-decay", o.final_weight_decay}})
     check_number(std::isfinite(value) && value >= 0, crate::concatenate(name, ": expected a number >= 0"), value);
   check_number(o.training.weight_decay > 0 || o.final_weight_decay == 0,
                "--final-weight-decay: expected 0 where --weight-decay is 0, from which it cannot rise",
@@ -205,10 +201,10 @@ void check_recipe(const Options& o) {
 
 void check_options(const CLI::App& app, const Options& o) {
   program_options::check_effects(app, [&](std::string_view name) { return why_without_effect(name, o); });
-  training_program::check_given(o.training, "--data", "a folder", o.data);
+  training_program::check_given(o.training, "--data", "a folder", o.data.folder);
   check_objective(o);
   check_recipe(o);
-  training_program::check_options(o.training, {{"--data", o.data}});
+  training_program::check_options(o.training, {{"--data", o.data.folder}});
 }
 
 }  // namespace train_dino

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <string>
 #include <string_view>
 
 #include "crate/core/matrix.hpp"
 #include "crate/operators/self_distillation.hpp"
+#include "image_program/options.hpp"
 #include "training_program/begun_training.hpp"
 #include "training_program/options.hpp"
 
@@ -19,10 +21,10 @@ struct Options {
   std::string preset = "small-images";
 
   // the data and its views
-  std::string data, image;              // image: HEIGHTxWIDTH, empty for 224x224
-  Index images = 0, knn_images = 5000;  // 0 for all
-  Index locals = 4, local_side = 0;     // local_side: 0 for about half of an image
-  bool decode_when_drawn = false, no_flip = false;
+  image_program::DataOptions data = {.may_lack_test = true};
+  Index knn_images = 5000;           // 0 for all
+  Index locals = 4, local_side = 0;  // local_side: 0 for about half of an image
+  bool no_flip = false;
 
   // the model
   std::string family = "crate", patch, pool = "mean";  // pool: cls or mean
@@ -39,11 +41,14 @@ struct Options {
   // Unlike DINO's own recipe, vectors are not decayed, and so neither is the class token, which is one here.
   training_program::Options training = {.rate = 4e-3,
                                         .weight_decay = 0.04,
-                                        .decay_matrices_only = true,
+                                        .weight_decay_of = "matrices",
                                         .warm_up_epochs = 0.5,
                                         .trainer = {.epochs = 8, .batch = 64, .largest_norm = 3}};
-  double final_weight_decay = 0.4, final_rate = 1e-6, teacher_momentum = 0.99;
+  double final_weight_decay = 0.4, teacher_momentum = 0.99;
   Index frozen_epochs = 1;
+
+  /// The learning rate at the end.
+  [[nodiscard]] double final_rate() const { return training.final_rate.value_or(std::min(1e-6, training.rate)); }
 };
 
 [[nodiscard]] inline training_program::ContinuedOptions continued_options() {

@@ -13,7 +13,7 @@
 #include "crate/training/schedule.hpp"
 #include "crate/training/self_distillation.hpp"
 #include "crate/training/trainer.hpp"
-#include "train_dino/bench.hpp"
+#include "train_dino/training_setup.hpp"
 #include "training_program/options.hpp"
 
 // What the options mean for the images at hand: patches, views, objective, schedules.
@@ -44,9 +44,9 @@ namespace train_dino {
   return "";
 }
 
-[[nodiscard]] inline std::vector<crate::ImageAugmentation> views_of(const Bench& bench, Index side_of_locals) {
-  const Options& o = bench.options;
-  const crate::ImageDataSet& images = bench.data.training;
+[[nodiscard]] inline std::vector<crate::ImageAugmentation> views_of(const TrainingSetup& setup, Index side_of_locals) {
+  const Options& o = setup.options;
+  const crate::ImageDataSet& images = setup.data.training;
   crate::MultiCrop crop = is_published(o)        ? crate::MultiCrop{}
                           : images.channels == 1 ? crate::small_grey_multi_crop()
                                                  : crate::small_multi_crop();
@@ -59,13 +59,13 @@ namespace train_dino {
   return views;
 }
 
-[[nodiscard]] inline crate::SelfDistillationRule rule_of(const Bench& bench) {
-  const Options& o = bench.options;
-  if (bench.is_dino())
+[[nodiscard]] inline crate::SelfDistillationRule rule_of(const TrainingSetup& setup) {
+  const Options& o = setup.options;
+  if (setup.is_dino())
     return crate::DinoTrainingOptions{.student_temperature = o.student_temperature,
                                       .first_teacher_temperature = o.first_teacher_temperature,
                                       .teacher_temperature = o.teacher_temperature,
-                                      .temperature_steps = bench.steps(o.temperature_epochs),
+                                      .temperature_steps = setup.steps(o.temperature_epochs),
                                       .centre_momentum = o.centre_momentum};
   return crate::CodingRateDistillationOptions{.squared_epsilon = o.squared_epsilon,
                                               .comparison_weight = o.comparison,
@@ -74,19 +74,17 @@ namespace train_dino {
                                                                   : crate::ExpansionOf::student_and_teacher};
 }
 
-[[nodiscard]] inline crate::TrainerOptions trainer_options(const Bench& bench) {
-  const Options& o = bench.options;
-  const Index total = bench.steps(static_cast<double>(o.training.trainer.epochs));
-  crate::Schedule schedule{.decay = crate::Decay::cosine,
-                           .warm_up = std::min(bench.steps(o.training.warm_up_epochs), total),
-                           .steps = total,
-                           .final_factor = o.final_rate < o.training.rate ? o.final_rate / o.training.rate : 1};
-  crate::TrainerOptions options = training_program::trainer_options(o.training, schedule, bench.described_options);
+[[nodiscard]] inline crate::TrainerOptions trainer_options(const TrainingSetup& setup) {
+  const Options& o = setup.options;
+  training_program::Options training = o.training;
+  training.final_rate = o.final_rate();
+  crate::TrainerOptions options = training_program::trainer_options(
+      training, training_program::schedule_in_epochs(training, setup.data.training.size()), setup.described_options);
   options.clip_each = true;
   if (o.training.weight_decay > 0)
     options.decay_factor = crate::CosineRamp{1, o.final_weight_decay / o.training.weight_decay};
   options.average_decay = crate::CosineRamp{o.teacher_momentum, 1};
-  if (bench.is_dino() && o.frozen_epochs > 0) {
+  if (setup.is_dino() && o.frozen_epochs > 0) {
     options.frozen_part = "projection.outputs";
     options.frozen_epochs = o.frozen_epochs;
   }
@@ -94,12 +92,12 @@ namespace train_dino {
 }
 
 /// What a checkpoint must agree in beside the trainer's own options.
-[[nodiscard]] inline crate::Recipe recipe_of(const Bench& bench, Index side_of_locals) {
+[[nodiscard]] inline crate::Recipe recipe_of(const TrainingSetup& setup, Index side_of_locals) {
   using crate::detail::exact_text;
-  const Options& o = bench.options;
+  const Options& o = setup.options;
   crate::Recipe recipe;
   describe(recipe, training_program::optimiser_options(o.training));
-  describe(recipe, rule_of(bench));
+  describe(recipe, rule_of(setup));
   recipe.insert(recipe.end(), {{"local views", exact_text(o.locals)},
                                {"side of local views", exact_text(side_of_locals)},
                                {"flip", exact_text(!o.no_flip)},

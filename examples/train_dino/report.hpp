@@ -29,7 +29,7 @@ inline void print_epoch_heading(bool is_dino) {
 inline void print_epoch(const Report& report, bool is_dino) {
   std::printf("  %5td   %13.4f   %6.3f   %7.3f   %16.3f   %13s   %7.1f\n", report.epoch, report.training.loss.mean(),
               report.training.spread(), is_dino ? report.training.entropy() : report.training.comparison(),
-              report.test.spread(), percent_text(report.test.neighbour_accuracy()).c_str(), report.seconds);
+              report.test.spread(), percent_text(report.test.knn_accuracy()).c_str(), report.seconds);
   if (const auto how = crate::why_collapsed(report.test)) std::printf("  COLLAPSED: %s\n", how->c_str());
   std::fflush(stdout);
 }

@@ -41,6 +41,9 @@ inline void check_ranges(const Options& o) {
   check_number(std::isfinite(o.warm_up_epochs) && o.warm_up_epochs >= 0, "--warm-up: expected a number of epochs",
                o.warm_up_epochs);
   o.trainer.check();
+  const auto epochs = static_cast<double>(o.trainer.epochs);
+  check_number(o.schedule == "constant" || epochs == 0 || o.warm_up_epochs <= epochs,
+               concatenate("--warm-up: expected at most --epochs, ", epochs), o.warm_up_epochs);
 }
 
 inline void check_that_something_is_kept(const Options& o) {

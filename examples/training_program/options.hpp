@@ -27,9 +27,9 @@ struct Options {
   // the recipe
   std::string rule = "adamw", schedule = "cosine";
   double rate = 1e-3, weight_decay = 0.05, momentum = 0.9, beta1 = 0.9;
-  std::optional<double> beta2 = {};  // empty: as usual for the rule
-  bool decay_matrices_only = false;
-  double final_factor = 0;  // final rate / rate, unless final_rate is given
+  std::optional<double> beta2 = {};     // empty: as usual for the rule
+  std::string weight_decay_of = "all";  // parameters that are decayed: all or matrices
+  double final_factor = 0;              // final rate / rate, unless final_rate is given
   std::optional<double> final_rate = {};
   double label_smoothing = 0, average_decay = 0;
   double warm_up_epochs = 0;  // in programs whose trainings are as long as --epochs
@@ -50,6 +50,8 @@ inline void add_rule_options(CLI::App& app, Options& o) {
   app.add_option("--rate", o.rate, "learning rate after the warm-up");
   app.add_option("--weight-decay", o.weight_decay,
                  "weight decay; adamw, lion: decoupled from the gradient, sgd: added to it");
+  add_choice(app, "--weight-decay-of", o.weight_decay_of, {"all", "matrices"},
+             "which parameters decay: all or matrices (no one-dimensional ones, such as biases and norms)");
   app.add_option("--momentum", o.momentum, "momentum of sgd");
   app.add_option("--beta1", o.beta1, "decay rate of the first moment (adamw), of the moment in the step (lion)");
   app.add_option("--beta2", o.beta2,
@@ -130,7 +132,7 @@ inline void add_file_options(CLI::App& app, Options& o, const std::string& perio
 }
 
 [[nodiscard]] inline crate::OptimiserOptions optimiser_options(const Options& o) {
-  const bool vectors = !o.decay_matrices_only;
+  const bool vectors = o.weight_decay_of == "all";
   if (o.rule == "lion")
     return crate::LionOptions{.rate = o.rate,
                               .beta1 = o.beta1,

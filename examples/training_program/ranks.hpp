@@ -10,6 +10,7 @@
 #include <streambuf>
 #include <string>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/launched_process.hpp"
 #include "crate/training/communicator.hpp"
@@ -54,26 +55,26 @@ class FirstRankPrints {
 };
 
 /// mpirun binds each of two processes to one core, which all threads of it then share.
-inline void tell_of_bound_cores(const std::string& program, const crate::LaunchedProcess& launched) {
+inline void warn_of_bound_cores(const std::string& program, const crate::LaunchedProcess& launched) {
   const int usable = program_options::usable_cores();
   const int share = program_options::cores_of_machine() / std::max(1, launched.count_on_machine);
   if (usable < share)
-    std::cerr << program << ": each process is bound to " << usable << (usable == 1 ? " core" : " cores")
-              << ", although " << share
-              << " are available per process; mpirun --bind-to none lets it use all of them\n";
+    std::cerr << program << ": each process is bound to " << crate::detail::count_of(usable, "core") << ", although "
+              << share << " are available per process; mpirun --bind-to none lets it use all of them\n";
 }
 
 #endif
 
 /// Says so if processes have nothing to do: a batch has min(--lanes, number of micro-batches) lanes, and a process
 /// without a lane idles.
-inline void tell_of_idle_ranks(const Options& o) {
+inline void warn_of_idle_ranks(const Options& o) {
   const crate::BatchCut& cut = o.trainer.cut;
   const Index lanes = std::min(cut.lanes, (o.trainer.batch + cut.micro_batch - 1) / cut.micro_batch);
   if (lanes < o.trainer.ranks->size())
     std::cerr << o.program << ": only " << lanes << " of " << o.trainer.ranks->size()
-              << " processes have work, because a batch has " << lanes
-              << (lanes < cut.lanes ? " micro-batches; use a smaller --micro-batch\n" : " lanes; use more --lanes\n");
+              << (lanes == 1 ? " processes has" : " processes have") << " work, because a batch has "
+              << (lanes < cut.lanes ? crate::detail::count_of(lanes, "micro-batch") + "; use a smaller --micro-batch\n"
+                                    : crate::detail::count_of(lanes, "lane") + "; use more --lanes\n");
 }
 
 #ifdef CRATE_MPI
@@ -94,7 +95,7 @@ template <class Main>
   const FirstRankPrints prints(ranks);
   if (const auto launched = crate::launched_process()) {
     check_count(ranks, *launched);
-    tell_of_bound_cores(options.program, *launched);
+    warn_of_bound_cores(options.program, *launched);
   }
   options.trainer.ranks = &ranks;
   const int exit_code = main_of_rank();

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/io/save_model.hpp"
 #include "crate/training/any_optimiser.hpp"
@@ -35,7 +36,7 @@ struct Length {
 };
 
 [[nodiscard]] inline Length length_in_epochs(const Options& o) {
-  return {"--epochs", crate::concatenate(o.trainer.epochs, " epochs")};
+  return {"--epochs", crate::detail::count_of(o.trainer.epochs, "epoch")};
 }
 
 /// Writes the weights of --output.
@@ -60,8 +61,9 @@ void resume(Trainer& trainer, const State& state, const Options& o, const Length
   if (!o.output.empty()) std::printf("; weights will be written to %s", o.output.c_str());
   std::printf("\n");
   if (const auto before = trainer.schedule_before(); before && *before != trainer.total_steps())
-    std::printf("the learning-rate schedule had %td steps and now has %td (%s); the rate continues at %.3g\n", *before,
-                trainer.total_steps(), length.text.c_str(), o.rate * trainer.schedule().factor(state.step));
+    std::printf("the learning-rate schedule had %s and now has %td (%s); the rate continues at %.3g\n",
+                crate::detail::count_of(*before, "step").c_str(), trainer.total_steps(), length.text.c_str(),
+                o.rate * trainer.schedule().factor(state.step));
 }
 
 /// After an interruption: saves the weights if there is no checkpoint, and says how to continue.
@@ -101,7 +103,7 @@ template <class Trainer, class State, class Begin, class OnEpoch, class Save = S
   const auto save_once = [&](const std::string& path, const auto& model) {
     if (o.trainer.ranks->is_first()) save(path, model);
   };
-  tell_of_idle_ranks(o);
+  warn_of_idle_ranks(o);
   resume(trainer, state, o, length);
   begin();
   const bool finished = run_keeping_weights(trainer, state, o, on_epoch, save_once);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "catch.hpp"
+#include "crate/core/detail/count_of.hpp"
 
 using Eigen::MatrixXd;
 
@@ -24,6 +25,15 @@ TEST_CASE("a number that is not finite is named with its first place") {
   CHECK_THROWS_AS(crate::check_finite("tokens", tokens), crate::PrecisionError);
   CHECK_THROWS_WITH(crate::check_finite("tokens", tokens),
                     "tokens: expected finite numbers, found -inf in row 2 of column 1");
+}
+
+TEST_CASE("a number agrees with its noun") {
+  CHECK(crate::detail::count_of(1, "layer") == "1 layer");
+  CHECK(crate::detail::count_of(0, "layer") == "0 layers");
+  CHECK(crate::detail::count_of(std::size_t{2}, "test image") == "2 test images");
+  CHECK(crate::detail::count_of(1, "class") == "1 class");
+  for (const char* const noun : {"class", "patch", "box", "mesh"})
+    CHECK(crate::detail::count_of(3, noun) == crate::concatenate("3 ", noun, "es"));
 }
 
 TEST_CASE("what fits its expectation passes") {

@@ -76,7 +76,7 @@ TEST_CASE("a white box that codes at a precision has thresholds that sum to a fi
 TEST_CASE("a white box with another dictionary decodes what it encodes") {
   const Toy toy = draw_toy({.width = 12, .tokens = 200, .subspaces = 2, .dim = 3});
   const WhiteBox box = crate::fit_white_box(
-      toy.tokens, {.subspaces = 2, .dim = 3, .kappa = 0.2, .depth = 3, .non_zero = 1, .inverse_turns = 60});
+      toy.tokens, {.subspaces = 2, .dim = 3, .kappa = 0.2, .depth = 3, .non_zero = 1, .inverse_iterations = 60});
   crate::Random random(3);
   const Matrix turn = draw_basis(12, 12, random);
   const WhiteBox turned = with_dictionary(box, turn);

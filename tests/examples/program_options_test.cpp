@@ -131,6 +131,37 @@ TEST_CASE("a line that cannot be read ends the program with its own exit code") 
                                       ContainsSubstring("--help lists the options"));
 }
 
+TEST_CASE("a mistyped option is told the one that may be meant") {
+  const auto complaint = [](const char* word) { return parsed({word, "--layers"}).complaint; };
+  for (const char* const word : {"--lyaers", "--layer", "-layers", "--lay", "--Layers", "--layer=3"})
+    REQUIRE_THAT(complaint(word),
+                 ContainsSubstring(crate::concatenate("program: unknown option or argument: ", word)) &&
+                     ContainsSubstring("; did you mean --layers?\n--help lists the options\n"));
+  REQUIRE_THAT(complaint("--rat"), ContainsSubstring("; did you mean --rate?"));
+  for (const char* const word : {"--bogus", "--x", "--"})
+    REQUIRE_THAT(complaint(word), !ContainsSubstring("did you mean"));
+}
+
+TEST_CASE("a program reads its command line, and acts unless that ends it") {
+  const auto run_with = [](const char* word) {
+    CLI::App app;
+    Options options;
+    set_up(app, "program");
+    add_options(app, options);
+    const std::vector<const char*> line = {"/some/folder/program", word};
+    return run(app, 2, line.data(), [&]() -> int {
+      if (!options.layers) throw crate::OptionError("option --layers: expected");
+      return 7;
+    });
+  };
+  const Printed out(std::cout), err(std::cerr);
+  REQUIRE(run_with("--layers") == 7);
+  REQUIRE(run_with("--help") == 0);
+  REQUIRE(run_with("--foo") == usage_error);
+  REQUIRE(run_with("a.csv") == usage_error);
+  REQUIRE_THAT(err.text(), ContainsSubstring("program: option --layers: expected\n"));
+}
+
 TEST_CASE("an option that cannot apply is refused with the reason") {
   CLI::App app;
   Options options;

@@ -74,7 +74,7 @@ struct WordModelFamily {
                       .lambda = told.lambda.value_or(0.1)}};
   }
 
-  static LoadOptions untold(const auto& model) {
+  static LoadOptions options_to_load(const auto& model) {
     const auto first = crate::detail::first_layer(model);
     return {.heads = first.heads, .step = first.step, .lambda = first.lambda};
   }

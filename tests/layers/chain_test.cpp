@@ -306,7 +306,7 @@ static_assert(detail::GoesBackAsChain<HasGoesBackTwice> && !detail::GoesBackAsCh
 
 /// The names of the parameters that a backward pass tells of.
 template <class Model>
-std::string told_of(const Model& model) {
+std::string reported_parameters(const Model& model) {
   Model gradient = zeros_like(model);
   std::string names;
   const Run<double> run{.on_complete = [&](const ConstParameterList& parameters) {
@@ -324,11 +324,13 @@ std::string told_of(const Model& model) {
 }  // namespace
 
 TEST_CASE("a backward pass tells of gradients when no link in front adds to them") {
-  CHECK(told_of(with_random_weights(TiedModel())) == "norm.weight norm.bias embedding.weight embedding.bias ");
-  CHECK(told_of(with_random_weights(SharedModel())) == "");
+  CHECK(reported_parameters(with_random_weights(TiedModel())) ==
+        "norm.weight norm.bias embedding.weight embedding.bias ");
+  CHECK(reported_parameters(with_random_weights(SharedModel())) == "");
   CHECK(check_backward(with_random_weights(HasGoesBackTwice()), uneven_sets(3)));
-  CHECK(told_of(with_random_weights(HasGoesBackTwice())) == "twice.map.weight twice.map.bias norm.weight norm.bias ");
-  CHECK(told_of(with_random_weights(CrateBlock<double>({.dim = 4, .heads = 2}))) ==
+  CHECK(reported_parameters(with_random_weights(HasGoesBackTwice())) ==
+        "twice.map.weight twice.map.bias norm.weight norm.bias ");
+  CHECK(reported_parameters(with_random_weights(CrateBlock<double>({.dim = 4, .heads = 2}))) ==
         "sparsify.norm.weight sparsify.norm.bias sparsify.dictionary compress.norm.weight compress.norm.bias "
         "compress.subspaces compress.output.weight compress.output.bias ");
 }

@@ -3,6 +3,7 @@
 """From text to trained models and back: language.py FOLDER_OF_PROGRAMS. A language model learns, goes on bit for bit where it was stopped,
 and loads with its tokeniser; a masked one serves a classifier; texts and vocabularies that cannot serve are refused in words."""
 
+import gzip
 import os
 import random
 import re
@@ -210,6 +211,22 @@ def check_headers(folder, fresh, sentences, labels):
     check_refused("columns the other way round", "the columns may be the other way round", *train, "--train", turned, "--test", turned)
 
 
+def check_tables(folder, weights, sentences, labels):
+    """Of a file in the format of --test, the sentences are classified, and not their header and labels."""
+    lines = [f"{s}\t{l}" for s, l in zip(sentences[:20], labels)]
+    use = ("classify_text", "--weights", weights, "--text")
+    for name, text in (("table.tsv", "sentence\tlabel\n" + "\n".join(lines) + "\n\n"), ("unnamed", "\n".join(lines))):
+        status, seen = run(*use, write(f"{folder}/{name}", text))
+        shown = [line.split("\t")[2] for line in seen.splitlines() if "\t" in line]
+        check(f"{name}: the column of sentences is classified", status == 0 and shown == sentences[:20], seen)
+        check(f"{name}: the accuracy is told", "has a class after each sentence: accuracy 100.00 % (20 of 20 sentences)" in seen, seen)
+    check_refused("a table without classes of the model", "line 1: expected a sentence, or, as every line has a tab, SENTENCE<tab>CLASS",
+                  *use, write(f"{folder}/ids.tsv", "0\ta good film\n1\ta bad film\n"))
+    check_refused("blank lines alone", "expected sentences, one per line, found none", *use, write(f"{folder}/blank", "\n \n"))
+    plain, packed = write(f"{folder}/plain.txt", "a good film\n"), write(f"{folder}/packed.txt.gz", gzip.compress(b"a good film\n"))
+    check("a text may be packed", run(*use, plain) == run(*use, packed) and run(*use, packed)[0] == 0, run(*use, packed))
+
+
 def check_word_dropout(folder, fresh):
     drop, checkpoint = ("--word-dropout", 0.2), f"{folder}/dropping"
     first_epoch = lambda seen: re.search(r"^ +1 +([\d.]+)", seen, re.MULTILINE)[1]
@@ -300,7 +317,7 @@ def check_classifiers(folder):
     status, seen = run("classify_text", "--weights", f"{folder}/fresh.safetensors", "--text",
                        write(f"{folder}/untidy", "\ufeffA GREAT plot!!\r\n\r\n  poor \xe9t\xe9 \u2014 song...\t\r\na fine cast"))
     classes = [line.split("\t")[0] for line in seen.splitlines()]
-    check("it classifies untidy sentences", len(classes) == 4 and classes[0] + classes[2] + classes[3] == "101", seen)
+    check("it classifies untidy sentences, and leaves out blank lines", classes == ["1", "0", "1"], seen)
     with open(f"{folder}/untidy", "rb") as untidy:
         found = subprocess.run([f"{sys.argv[1]}/classify_text", "--weights", f"{folder}/fresh.safetensors", "--text", "-"], stdin=untidy,
                                capture_output=True, text=True, errors="replace", timeout=300)
@@ -312,7 +329,8 @@ def check_classifiers(folder):
     status, seen = run("classify_text", "--weights", f"{folder}/fresh.safetensors", "--text",
                        write(f"{folder}/long", "a good film\n" + "a poor song " * 100 + "\na bad film\n"))
     check("sentences that are cut are counted", status == 0 and len(seen.splitlines()) == 4
-          and f"classify_text: {folder}/long: 1 of 3 sentences are longer than 62 tokens" in seen.splitlines()[-1], seen)
+          and f"classify_text: {folder}/long: 1 of 3 sentences is longer than 62 tokens" in seen.splitlines()[-1], seen)
+    check_tables(folder, f"{folder}/fresh.safetensors", sentences, labels)
     check_headers(folder, fresh, sentences, labels)
     check_tokeniser_stays(folder, bert)
     check_word_dropout(folder, fresh)

@@ -13,6 +13,7 @@ import tempfile
 
 import checks
 from checks import check, end
+from train_and_use import write_png
 
 SIDE, CLASSES = 12, 3
 
@@ -70,7 +71,7 @@ def fine_tune(folder, name):
 
 def take_preset(folder, small):
     path = f"{folder}/published"
-    status, out = train("--data", folder, *small, "--preset", "published", "--epochs", 1, "--checkpoint", path)
+    status, out = train("--data", folder, *small, "--preset", "published", "--epochs", 1, "--warm-up", 1, "--checkpoint", path)
     check("a preset gives what is not given", status == 0 and b'"note: --teacher-momentum":"0.996"' in read(path), out)
     check("its rate goes with the batch", b'"note: --rate":"3.125e-05"' in read(path))
     check("and leaves what is given", b'"note: --locals":"2"' in read(path))
@@ -83,6 +84,30 @@ def take_rate_of_objective(folder, small):
         path = f"{folder}/dino-{expected}"
         status, out = train("--data", folder, *small, "--objective", "dino", "--outputs", 24, *given, "--epochs", 0, "--checkpoint", path)
         check(f"DINO takes the rate {expected}", status == 0 and f'"note: --rate":"{expected}"'.encode() in read(path), out)
+
+
+def begin_without_a_step(folder, small):
+    """A training of no epochs writes what it would begin with, and goes on as if it had not stopped."""
+    begun, whole = f"{folder}/begun", f"{folder}/at-once"
+    status, out = train("--data", folder, *small, "--epochs", 0, "--checkpoint", begun)
+    again = train("--checkpoint", begun, "--resume", "--epochs", 1, "--output", f"{begun}-on")
+    check("a training of no epochs goes on", status == 0 and again[0] == 0 and "resuming after step 0 of 6" in again[1], (out, again))
+    train("--data", folder, *small, "--epochs", 1, "--output", whole)
+    check("to the same bits as one at once", read(f"{begun}-on") == read(whole))
+
+
+def check_without_test(folder, small):
+    """Pictures in folders need no test pictures: a tenth of them is held out."""
+    labels = [i % CLASSES for i in range(40)]
+    for i, label in enumerate(labels):
+        os.makedirs(f"{folder}/pictures/train/{label}", exist_ok=True)
+        write_png(f"{folder}/pictures/train/{label}/{i:03}.png", draw_image(label), SIDE)
+    options = ["--data", f"{folder}/pictures", "--image", f"{SIDE}x{SIDE}", *small, "--epochs", 1, "--output"]
+    status, out = train(*options, f"{folder}/held-out")
+    check("a tenth of the pictures is held out", status == 0 and "; 36 images to train on" in out and
+          "no folder 'test' or 'val' in --data: of the training images a tenth, 4 chosen at random" in out, out)
+    status, out = train(*options, f"{folder}/held-out-again", "--decode-when-drawn", "--images", 20)
+    check("and another part is left out", status == 0 and "; 20 images to train on" in out, out)
 
 
 def main():
@@ -116,6 +141,8 @@ def main():
                 fine_tune(folder, name)
         take_preset(folder, small)
         take_rate_of_objective(folder, small)
+        begin_without_a_step(folder, small)
+        check_without_test(folder, small)
 
         collapse = ["--data", folder, *small, "--objective", "dino", "--outputs", 24, "--teacher-momentum", 0, "--centre-momentum", 1]
         status, out = train(*collapse, "--rate", 0.01, "--warm-up", 0, "--epochs", 3, "--discard")
@@ -129,6 +156,8 @@ def main():
             (["--objective", "dino", "--teacher-temperature", 0], "--teacher-temperature: expected a number > 0, found 0"),
             (["--squared-epsilon", 0], "--squared-epsilon: expected a number > 0, found 0"),
             (["--weight-decay", 0], "--final-weight-decay: expected 0 where --weight-decay is 0"),
+            (["--rate", 1e-4, "--final-rate", 1e-3], "--final-rate: expected a number from 0 to --rate, found 0.001"),
+            (["--warm-up", 2], "--warm-up: expected at most --epochs, 1, found 2"),
             (["--image", "24x24"], "option --image would have no effect"),
         ):
             options = [option for option in small if arguments[0] != "--local-side" or option not in ("--local-side", 8)]

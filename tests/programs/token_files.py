@@ -3,9 +3,11 @@
 """The same tokens give the same tables from every kind of file, and every file written is named:
 token_files.py FOLDER_OF_PROGRAMS."""
 
+import gzip
 import json
 import os
 import random
+import shutil
 import struct
 import sys
 import tempfile
@@ -13,6 +15,7 @@ import xml.dom.minidom
 
 import checks
 from checks import check, end, is_refusal
+from train_and_use import write_png
 
 TOKENS, WIDTH = 60, 6
 
@@ -59,6 +62,7 @@ def write(name, content):
 
 def tables(*arguments):
     """What is printed below the line that names the file, or the complaint."""
+    shutil.rmtree("out", ignore_errors=True)
     code, text = run("--subspaces", 2, "--dim", 2, "--output", "out", *arguments)
     return text.split("\n", 1)[1] if code == 0 else text
 
@@ -69,6 +73,7 @@ def check_kinds(tokens):
     check("tables of CSV", "1 sparsify" in expected, expected)
     others = [[1, 2], [3, 4]]
     for name, content, further in (
+        ("packed.csv.gz", gzip.compress(lines.encode()), ()),
         ("f8.npy", npy(tokens, "<f8"), ()),
         ("big.npy", npy(tokens, ">f8"), ()),
         ("columns.npy", npy(tokens, "<i2", by_columns=True), ()),
@@ -89,6 +94,9 @@ def check_faults(tokens):
         ((several,), "expected --tensor to choose one of its matrices, found several: 'a' [60, 6], 'b' [60, 6]"),
         ((several, "--tensor", "c"), "expected a tensor 'c', found none of that name"),
         (("f8.npy", "--tensor", "a"), "option --tensor would have no effect"),
+        ((write("packed.npy.gz", b"x"),), "found '.gz': unpack it by gunzip"),
+        ((write("cut.csv.gz", gzip.compress(b"1,2\n" * 99)[:-9]),), "expected a whole gzip file, found one that ends early"),
+        (("tokens.csv", "--kappa", 0), "option --kappa: expected a number > 0, found 0"),
         ((cube,), "found [60, 2, 3]: save a.reshape(len(a), -1)"),
         ((numbers,), "of shape [tokens, width], found [360]"),
     ):
@@ -148,8 +156,16 @@ def check_inputs_are_kept(tokens):
         check(f"refused: {arguments} into {folder}", code == 1 and "--output would replace this file, which the program reads" in text, text)
         check(f"{read} is as it was", bytes_of(read) == before)
     write(os.path.join("out", "decoded.png"), b"of a photograph")
+    code, text = run("tokens.csv", "--output", "out")
+    check("what the program does not write is kept", code == 1 and "--output would replace a file that is not a picture" in text
+          and bytes_of("out", "decoded.png") == b"of a photograph", text)
+    write_png(os.path.join("out", "decoded.png"), bytes(64))
     text = run("tokens.csv", "--output", "out")[1]
     check("what only an earlier run wrote is named", "not written in this run, and left as it was: decoded.png" in text, text)
+    check("and so are files that are replaced", "written to out/, in place of the files of an earlier run\n" in text, text)
+    write(os.path.join("out", "layers.svg"), b"no picture")
+    check("a file that is no picture is not replaced", run("tokens.csv", "--output", "out")[0] == 1)
+    os.remove(os.path.join("out", "layers.svg"))
 
 
 def check_own_labels():

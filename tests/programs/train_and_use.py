@@ -31,12 +31,12 @@ def write_idx(folder, split, images, labels):
         file.write(struct.pack(">II", 2049, len(labels)) + bytes(labels))
 
 
-def write_png(path, image):
+def write_png(path, image, side=SIDE):
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    rows = b"".join(b"\0" + image[y * SIDE : (y + 1) * SIDE] for y in range(SIDE))
-    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + image[y * side : (y + 1) * side] for y in range(side))
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     with open(path, "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
@@ -116,6 +116,27 @@ def check_converted():
     check("tensors of a model without heads are copied", code == 0 and os.path.exists("plain.st"), text)
 
 
+def check_options():
+    """What the command lines of trainings on images share."""
+    for program in ("train_classifier", "train_autoencoder"):
+        train = (program, "--data", "idx", *MODEL, "--discard")
+        for pixels, complaint in ((("--mean", 0.5), "found --mean alone"), (("--deviation", 0.5), "found --deviation alone"),
+                                  (("--mean", 2, "--deviation", 0.5), "option --mean: expected numbers from 0 to 1, found 2")):
+            code, text = run(*train, *pixels)
+            check(f"{program}: refused: {pixels}", code == 2 and complaint in text, (code, text))
+        code, text = run(*train, "--epochs", 1, "--images", 50)
+        check(f"{program} trains on a part of the images", code == 0 and re.search(r"; 50 (training|images)", text), text)
+        code, text = run(*train, "--eopchs", 1)
+        check("a mistyped option is told its name", code == 2 and "--eopchs 1; did you mean --epochs?" in text, text)
+        code, text = run(*train, "--epochs", 1, "--warm-up", 2)
+        check("a warm-up longer than the training", code == 2 and "--warm-up: expected at most --epochs, 1, found 2" in text, text)
+    begun = run("train_classifier", "--data", "idx", *MODEL, "--epochs", 0, "--checkpoint", "begun.run")
+    code, text = run("train_classifier", "--checkpoint", "begun.run", "--resume", "--epochs", 1)
+    check("a training of no epochs goes on", begun[0] == 0 and code == 0 and "resuming after step 0 of 10" in text, (begun, text))
+    matrices = run("train_classifier", "--data", "idx", *MODEL, "--epochs", 1, "--weight-decay-of", "matrices", "--discard")
+    check("weight decay can be of the matrices alone", matrices[0] == 0, matrices)
+
+
 def pictures_of(data):
     return ("--image", f"{SIDE}x{SIDE}") if data == "pictures" else ()
 
@@ -130,6 +151,7 @@ def main():
         train_and_use("pictures", "crate")
         train_and_use("idx", "vit")
         check_converted()
+        check_options()
         check("a training is not replaced", run("train_classifier", "--data", "idx", *MODEL, "--checkpoint", "idx.crate.run")[0] == 1)
         for option in ("--lambda", "--step-size", "--head-dim"):
             text = run("train_classifier", "--data", "idx", "--family", "vit", *MODEL, "--discard", option, 1)[1]

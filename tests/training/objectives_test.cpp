@@ -114,7 +114,7 @@ namespace {
 /// order that ranks count on, and then leaves their gradient alone.
 template <class Model, class O, class Examples>
 std::size_t parameters_not_told(Model model, const O& objective, const Examples& examples) {
-  static_assert(GoesBackOnce<O>);
+  static_assert(CallsBackwardOnce<O>);
   initialise(model, 1);
   Model gradient = zeros_like(model);
   const ConstParameterList expected = detail::list_as_completed(gradient);

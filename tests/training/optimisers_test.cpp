@@ -330,6 +330,7 @@ TEST_CASE("Optimisers refuse options out of range and models of another shape") 
   // An average of decay 1 never moves: the untrained model was kept.
   CHECK(message_of<OptionError>([&] { MovingAverage(model, 1); }) ==
         "moving average: expected decay in [0, 1), found 1");
+  CHECK_NOTHROW(Schedule{.decay = Decay::linear, .warm_up = 3, .steps = 0}.check());  // nothing is trained
   CHECK(message_of<OptionError>([&] { Schedule{.decay = Decay::linear, .warm_up = 3, .steps = 2}.check(); }) ==
         "schedule: expected steps >= warm-up = 3, found 2");
   Affine larger = model, changed = model;

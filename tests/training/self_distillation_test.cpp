@@ -416,7 +416,7 @@ TEST_CASE("the last layer of DINO is frozen in the first epoch, and moves in the
 
 TEST_CASE("a collapse is named with what mends it, of either objective and either kind") {
   const auto advice = [](double spread, double entropy, Index told) {
-    return why_collapsed({.spreads = 10 * spread, .images = 10, .entropies = entropy, .told_images = told});
+    return why_collapsed({.spreads = 10 * spread, .images = 10, .entropies = entropy, .entropy_images = told});
   };
   CHECK(!advice(0.5, 0, 0));
   CHECK(!why_collapsed({}));

@@ -98,7 +98,7 @@ TEST_CASE("each layer zeroes an equal share of the entries, down to the share th
 
 TEST_CASE("what no threshold took is decoded again") {
   const auto tokens = draw_of_subspaces().tokens;
-  const auto box = fit_white_box(tokens, {.kappa = 0.5, .depth = 5, .non_zero = 1, .inverse_turns = 60});
+  const auto box = fit_white_box(tokens, {.kappa = 0.5, .depth = 5, .non_zero = 1, .inverse_iterations = 60});
   const Matrix<double> codes = box.encode(tokens);
   CHECK_FALSE(box.decode(codes).isApprox(codes, 1e-2));
   CHECK(box.decode(codes).isApprox(tokens, 1e-9));

@@ -85,7 +85,7 @@ template <Scalar S, class Multiply>
   const auto orthogonalise = [&](Vector<S>& x) {
     for (int time = 0; time < 2; ++time) x -= basis * (basis.transpose() * x).eval();
   };
-  Vector<S> next(n), diagonal(n - 1), beside_diagonal(n - 1);
+  Vector<S> next(n), diagonal(n - 1), off_diagonal(n - 1);
   Random random(1);
   random.fill_normal(next);
   orthogonalise(next);
@@ -96,11 +96,11 @@ template <Scalar S, class Multiply>
     next = multiply(Vector<S>(basis.col(turn)));
     diagonal(turn - 1) = basis.col(turn).dot(next);
     orthogonalise(next);
-    const S left = beside_diagonal(turn - 1) = next.norm();
+    const S left = off_diagonal(turn - 1) = next.norm();
     if (turn >= check || left <= tolerance || turn == n - 1) {
       check = turn + 1 + turn / 4;
       Eigen::SelfAdjointEigenSolver<Matrix<S>> solver;
-      solver.computeFromTridiagonal(diagonal.head(turn), beside_diagonal.head(turn - 1));
+      solver.computeFromTridiagonal(diagonal.head(turn), off_diagonal.head(turn - 1));
       if (!has_succeeded(solver)) throw PrecisionError("eigenvectors: the iteration did not converge");
       const Vector<S> coordinates = solver.eigenvectors().col(turn - 1);
       if (left * std::abs(coordinates(turn - 1)) <= tolerance || turn == n - 1)

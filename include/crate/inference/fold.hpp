@@ -209,7 +209,7 @@ inline constexpr bool is_view_entry = !std::is_member_pointer_v<decltype(std::ge
 
 /// Whether an entry before i refers to the same part as entry i.
 template <class C, std::size_t i, std::size_t... before>
-[[nodiscard]] constexpr bool stood_before(std::index_sequence<before...>) {
+[[nodiscard]] constexpr bool is_repeated_part(std::index_sequence<before...>) {
   [[maybe_unused]] constexpr auto entries = links_of<C>();
   [[maybe_unused]] const auto is_same = [](auto one, auto other) {
     if constexpr (std::same_as<decltype(one), decltype(other)> && std::is_member_pointer_v<decltype(one)>)
@@ -257,7 +257,7 @@ template <std::size_t i, FoldedWeight W, class C, class Views>
     auto layers = [&] {
       if constexpr (is_view_entry<C, i>)
         return std::move(std::get<i>(views));
-      else if constexpr (stood_before<C, i>(std::make_index_sequence<i>()))
+      else if constexpr (is_repeated_part<C, i>(std::make_index_sequence<i>()))
         return folded(how, LayersOfEntry<C, i>(std::get<i>(entries).of(chain)));
       else
         return folded(how, std::move(std::get<i>(entries).of(chain)));

@@ -161,7 +161,7 @@ class FoldedChain
 
   template <class Input>
   void run(const Input& input, Tokens<S> out, Pass<S>& pass, std::size_t narrowing) const {
-    detail::TwoRooms<S> rooms(pass.workspace, this->largest_activation(pass.layout()));
+    detail::PingPongBuffers<S> rooms(pass.workspace, this->largest_activation(pass.layout()));
     this->send_through(
         input, out, pass, [&](Index rows, Index cols) { return rooms.next(rows, cols); },
         [&](const auto& link, const auto& z, Tokens<S> next, auto) { link.forward(z, next, pass); }, narrowing);

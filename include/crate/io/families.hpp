@@ -39,7 +39,7 @@ namespace crate {
 ///   marker                   our name of a parameter that every model has, under a distinctive published name
 ///   load_options             the members of LoadOptions that apply to a model, in the order of the metadata
 ///   options(weights, given)  the options of the model with these weights
-///   untold(model)            options that cannot be derived from the weights; given at loading, they restore the model
+///   options_to_load(model)   options that the weights do not determine; given at loading, they restore the model
 ///   least_weights(options)   a lower bound on the weights, so that a corrupt file cannot cause large allocations
 ///   smallest_like(model)     options of a small model with the settings that the published code gives this one
 template <class F>
@@ -52,7 +52,7 @@ concept PublishedFamily = requires(const TensorTable& weights, const LoadOptions
   requires std::is_convertible_v<decltype(F::marker), std::string_view>;
   F::load_options;
   { F::options(weights, given) } -> std::same_as<typename F::Options>;
-  { F::untold(model) } -> std::same_as<LoadOptions>;
+  { F::options_to_load(model) } -> std::same_as<LoadOptions>;
   { F::least_weights(options) } -> std::same_as<detail::LeastWeights>;
   { F::smallest_like(model) } -> std::same_as<typename F::Options>;
 };

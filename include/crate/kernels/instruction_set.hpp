@@ -73,7 +73,7 @@ namespace detail {
 }
 
 /// The requirement that a name or a set did not meet, as in "one that this processor has (portable, avx2)".
-[[nodiscard]] inline std::string one_that_is_supported() {
+[[nodiscard]] inline std::string supported_set_requirement() {
   std::string names;
   for (const InstructionSet set : supported_instruction_sets())
     names.append(names.empty() ? "" : ", ").append(name_of(set));
@@ -88,7 +88,7 @@ namespace detail {
   if (wanted.empty()) return fastest_instruction_set();
   for (const InstructionSet set : supported_instruction_sets())
     if (wanted == name_of(set)) return set;
-  throw OptionError(concatenate("environment variable CRATE_INSTRUCTION_SET: expected ", one_that_is_supported(),
+  throw OptionError(concatenate("environment variable CRATE_INSTRUCTION_SET: expected ", supported_set_requirement(),
                                 ", found \"", wanted, "\""));
 }
 
@@ -110,7 +110,7 @@ inline std::atomic<InstructionSet>& chosen_instruction_set() {
 inline void use_instruction_set(InstructionSet set) {
   if (!is_supported(set))
     throw OptionError(
-        concatenate("instruction set: expected ", detail::one_that_is_supported(), ", found ", name_of(set)));
+        concatenate("instruction set: expected ", detail::supported_set_requirement(), ", found ", name_of(set)));
   detail::chosen_instruction_set() = set;
 }
 

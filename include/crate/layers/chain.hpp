@@ -142,19 +142,19 @@ template <class Self, std::size_t entry>
   (std::make_index_sequence<entry>());
 }
 
-/// Who tells, in a backward pass, that the gradient of this link is complete.
-enum class ToldBy {
+/// Who reports, in a backward pass, that the gradient of this link is complete.
+enum class ReportedBy {
   nobody,    ///< it is known at the end of the pass alone, or the link has no parts
   chain,     ///< the chain that it is a link of, behind it
   own_links  ///< the link itself, which is a chain: part by part, as each is complete
 };
 
 template <class Self, std::size_t entry>
-[[nodiscard]] constexpr ToldBy told_by() {
+[[nodiscard]] constexpr ReportedBy reported_by() {
   using Link = typename LayerOf<Entry<decltype(std::get<entry>(links_of<Self>()).get), Self>>::type;
-  if (!completes_gradient<Self, entry>()) return ToldBy::nobody;
-  if constexpr (GoesBackAsChain<Link>) return ToldBy::own_links;
-  return HasParts<Link> ? ToldBy::chain : ToldBy::nobody;
+  if (!completes_gradient<Self, entry>()) return ReportedBy::nobody;
+  if constexpr (GoesBackAsChain<Link>) return ReportedBy::own_links;
+  return HasParts<Link> ? ReportedBy::chain : ReportedBy::nobody;
 }
 
 /// Whether a layer's tape does not view its output, so that the output may be overwritten before the backward pass. A
@@ -227,7 +227,7 @@ struct Chain : detail::Linked<Self, S> {
   template <class In>
   void forward(const In& input, Tokens<S> out, Pass<S>& pass) const {
     const typename detail::InputOf<Self>::type& entering = input;
-    detail::TwoRooms<S> rooms(pass.workspace, largest_activation(pass.layout()));
+    detail::PingPongBuffers<S> rooms(pass.workspace, largest_activation(pass.layout()));
     send_through(
         entering, out, pass, [&](Index rows, Index cols) { return rooms.next(rows, cols); },
         [&](const auto& link, const auto& z, Tokens<S> next, auto) { link.forward(z, next, pass); });
@@ -265,10 +265,10 @@ struct Chain : detail::Linked<Self, S> {
   template <class Visit>
   static void for_each_complete(const Self& gradient, const Visit& visit) {
     for_each_link_backwards(gradient, [&]<std::size_t index>(const auto& entry, detail::Slot<index> slot) {
-      constexpr detail::ToldBy told_by = detail::told_by<Self, index>();
-      if constexpr (told_by != detail::ToldBy::nobody) {
+      constexpr detail::ReportedBy reported_by = detail::reported_by<Self, index>();
+      if constexpr (reported_by != detail::ReportedBy::nobody) {
         const auto& link = detail::layer_at(entry.of(gradient), slot.i);
-        if constexpr (told_by == detail::ToldBy::own_links)
+        if constexpr (reported_by == detail::ReportedBy::own_links)
           std::remove_cvref_t<decltype(link)>::for_each_complete(link, visit);
         else
           visit(link);
@@ -306,10 +306,10 @@ struct Chain : detail::Linked<Self, S> {
     const TokenLayout& entering = pass.layout();
     std::optional<TokenLayout> leaving;
     if constexpr (ChangesLayout<Self>) pass.enter(leaving.emplace(layout_after(entering)));
-    detail::TwoRooms<S> rooms(pass.workspace, largest_activation(entering));
+    detail::PingPongBuffers<S> rooms(pass.workspace, largest_activation(entering));
     std::optional<Eigen::Ref<const Matrix<S>>> current(std::in_place, out_cotangent);
     std::size_t left = link_count();
-    const auto* const told = pass.tell_of_complete(nullptr);
+    const auto* const told = pass.set_gradient_observer(nullptr);
     const auto go_back_through = [&](const auto& link, const auto& link_tape, auto& link_gradient) {
       if constexpr (requires { link_tape.entering; }) pass.enter(*link_tape.entering);
       if (--left == 0 && z_cotangent == nullptr)
@@ -322,17 +322,17 @@ struct Chain : detail::Linked<Self, S> {
       }
     };
     for_each_link_backwards(self(), [&]<std::size_t index>(const auto& entry, detail::Slot<index> slot) {
-      constexpr detail::ToldBy told_by = detail::told_by<Self, index>();
+      constexpr detail::ReportedBy reported_by = detail::reported_by<Self, index>();
       const auto& layers = entry.of(self());
       auto&& gradients = entry.of(gradient);
       auto& link_gradient = detail::layer_at(gradients, slot.i);
-      pass.tell_of_complete(told_by == detail::ToldBy::own_links ? told : nullptr);
+      pass.set_gradient_observer(reported_by == detail::ReportedBy::own_links ? told : nullptr);
       go_back_through(detail::layer_at(layers, slot.i), detail::layer_at(std::get<index>(tape.links), slot.i),
                       link_gradient);
-      if constexpr (told_by == detail::ToldBy::chain)
+      if constexpr (reported_by == detail::ReportedBy::chain)
         if (told != nullptr && *told) (*told)(list_parameters(std::as_const(link_gradient)));
     });
-    pass.tell_of_complete(told);
+    pass.set_gradient_observer(told);
     pass.enter(entering);
   }
 

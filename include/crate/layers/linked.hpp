@@ -53,9 +53,9 @@ class LayoutCourse {
 
 /// Two rooms that activations take in turn: what a layer reads lies in one, what it writes in the other.
 template <crate::Scalar S>
-class TwoRooms {
+class PingPongBuffers {
  public:
-  TwoRooms(Workspace& workspace, Index numbers) : frame_(workspace), numbers_(numbers) {}
+  PingPongBuffers(Workspace& workspace, Index numbers) : frame_(workspace), numbers_(numbers) {}
 
   [[nodiscard]] Eigen::Map<Matrix<S>, Eigen::AlignedMax> next(Index rows, Index cols) {
     S*& room = rooms_[turn_ ^= 1U];

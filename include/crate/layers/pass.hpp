@@ -86,12 +86,12 @@ class Pass {
   Workspace::Frame* keep_in(Workspace::Frame* memory) { return std::exchange(kept_, memory); }
 
   /// What `keep` hands out while this lives is given back when it ends.
-  class KeepForNow {
+  class ScopedKeep {
    public:
-    explicit KeepForNow(Pass& pass) : pass_(pass), memory_(pass.kept_->workspace()), before_(pass.keep_in(&memory_)) {}
-    KeepForNow(const KeepForNow&) = delete;
-    KeepForNow& operator=(const KeepForNow&) = delete;
-    ~KeepForNow() { pass_.keep_in(before_); }
+    explicit ScopedKeep(Pass& pass) : pass_(pass), memory_(pass.kept_->workspace()), before_(pass.keep_in(&memory_)) {}
+    ScopedKeep(const ScopedKeep&) = delete;
+    ScopedKeep& operator=(const ScopedKeep&) = delete;
+    ~ScopedKeep() { pass_.keep_in(before_); }
 
    private:
     Pass& pass_;
@@ -100,7 +100,7 @@ class Pass {
   };
 
   /// From now on chains tell `observer`, if it is not null, of gradients that are complete. Returns the one before.
-  const GradientObserver* tell_of_complete(const GradientObserver* observer) {
+  const GradientObserver* set_gradient_observer(const GradientObserver* observer) {
     return std::exchange(on_complete_, observer);
   }
 

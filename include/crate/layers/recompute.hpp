@@ -68,14 +68,14 @@ struct Recompute : detail::OptionsOf<Inner> {
 
   void forward(ConstTokens<Scalar> z, Tokens<Scalar> out, Tape& tape, Pass<Scalar>& pass) const {
     tape = {z, pass.dropout.place};
-    const typename Pass<Scalar>::KeepForNow for_now(pass);
+    const typename Pass<Scalar>::ScopedKeep for_now(pass);
     typename Inner::Tape inner;
     layer.forward(z, out, inner, pass);
   }
 
   void backward(ConstTokens<Scalar> out_cotangent, const Tape& tape, Tokens<Scalar> z_cotangent, Recompute& gradient,
                 Pass<Scalar>& pass) const {
-    const typename Pass<Scalar>::KeepForNow for_now(pass);
+    const typename Pass<Scalar>::ScopedKeep for_now(pass);
     pass.dropout.place = tape.place;
     auto out = pass.keep(out_cotangent.rows(), out_cotangent.cols());
     typename Inner::Tape inner;

@@ -151,7 +151,7 @@ void go_back(const L& layer, ConstTokens<typename L::Scalar> cotangent, Recordin
   Pass<S> pass(*recording.layout, lent.threads(), lent.workspace());
   pass.dropout = recording.dropout;
   pass.keep_in(&recording.memory.frame());
-  pass.tell_of_complete(&run.on_complete);
+  pass.set_gradient_observer(&run.on_complete);
   body(pass);
 }
 

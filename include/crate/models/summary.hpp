@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/core/parameter_list.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/token_sets.hpp"
@@ -66,7 +67,8 @@ template <class L>
   std::vector<SummaryRow> rows{{"half-step", "formula", "dimensions", "parameters", "multiply-adds / 1e6"}};
   detail::add_summary_rows(rows, "", model, layout);
   rows.push_back(detail::summary_row(
-      "total", concatenate("on ", layout.tokens(), " tokens in ", layout.sets(), layout.sets() == 1 ? " set" : " sets"),
+      "total",
+      concatenate("on ", detail::count_of(layout.tokens(), "token"), " in ", detail::count_of(layout.sets(), "set")),
       model, layout));
   const auto width = [&](std::string SummaryRow::*column) {
     std::size_t widest = 0;

@@ -7,6 +7,7 @@
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
+#include "crate/operators/resampling.hpp"
 
 // Position tables for grids of patches: fixed ones, and learnt ones stretched to another grid. A table is
 // d x (1 + rows * columns): the class token first, then the patches row by row.

@@ -32,14 +32,18 @@ enum class Interpolation {
 
 namespace detail {
 
-/// The weight of a sample at this distance, in samples.
-[[nodiscard]] inline double interpolation_weight(Interpolation interpolation, double distance) {
-  const double x = std::abs(distance);
-  if (interpolation == Interpolation::linear) return std::max(0.0, 1 - x);
-  constexpr double a = -0.5;
+/// The weight of a sample at this distance >= 0, in samples, in cubic convolution: 0 from 2 on. Pillow, and PyTorch's
+/// bicubic interpolation with antialias=True, take a = -1/2; PyTorch's without takes a = -3/4.
+[[nodiscard]] inline double cubic_convolution_weight(double x, double a) {
   if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
   if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
   return 0;
+}
+
+/// The weight of a sample at this distance, in samples.
+[[nodiscard]] inline double interpolation_weight(Interpolation interpolation, double distance) {
+  const double x = std::abs(distance);
+  return interpolation == Interpolation::linear ? std::max(0.0, 1 - x) : cubic_convolution_weight(x, -0.5);
 }
 
 }  // namespace detail

@@ -41,7 +41,7 @@ struct BatchCut {
 /// The gradient of an objective's mean over a batch, on several threads and ranks. The batch is divided into
 /// micro-batches, which are assigned to lanes in turn; each rank computes some of the lanes. Every lane sums its
 /// gradient, and the lanes are added in order, so all ranks get the same bits for any number of threads and ranks. If
-/// the objective satisfies GoesBackOnce, a layer's gradient is sent to the other ranks as soon as the last
+/// the objective satisfies CallsBackwardOnce, a layer's gradient is sent to the other ranks as soon as the last
 /// micro-batches have passed it. If O is a reference, the objective must outlive this, and may change between steps.
 /// Can be moved between steps, not copied.
 template <class Model, class O>
@@ -86,7 +86,7 @@ class BatchGradient {
     const Index pieces = (source.size() + cut_.micro_batch - 1) / cut_.micro_batch;
     std::vector<Measures> sums(static_cast<std::size_t>(pieces));
     const RankShare own(pieces, ranks_);
-    do_or_tell(ranks_, [&] {
+    run_and_report_errors(ranks_, [&] {
       threads_.for_each(own.count, [&](Index i, int worker) {
         const Index piece = own.first + i, first = piece * cut_.micro_batch;
         std::vector<Index> indices(static_cast<std::size_t>(std::min(cut_.micro_batch, source.size() - first)));
@@ -128,7 +128,7 @@ class BatchGradient {
         const auto indices = batch.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
         Run<typename Model::Scalar> run{.threads = own.count > 1 ? &alone : &threads_, .workspace = &memory.workspace};
         run.dropout = {.seed = place.seed, .step = static_cast<std::uint64_t>(place.step), .first_set = first};
-        if constexpr (GoesBackOnce<O>)
+        if constexpr (CallsBackwardOnce<O>)
           if (piece + lanes >= std::ssize(sums)) run.on_complete = sum.observer(i);
         sums[static_cast<std::size_t>(piece)] =
             objective_.accumulate(model, source.draw(indices, place.seed, place.epoch), 1 / static_cast<double>(count),

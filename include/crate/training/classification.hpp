@@ -33,7 +33,7 @@ struct ClassificationMeasures {
 
   static constexpr auto numbers() {
     return std::tuple{measured_number("accuracy", &ClassificationMeasures::accuracy),
-                      measured_number("top_5_accuracy", &ClassificationMeasures::top_5_accuracy, ToldOf::test)};
+                      measured_number("top_5_accuracy", &ClassificationMeasures::top_5_accuracy, ReportedFor::test)};
   }
   static constexpr auto sums() {
     return std::tuple{measured_sum("correct", &ClassificationMeasures::correct),

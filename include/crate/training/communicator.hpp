@@ -112,7 +112,7 @@ struct RankShare {
 /// with its text. After this call all ranks must gather before anything else: a rank in add_in_order would wait forever
 /// for one that failed.
 template <class Work>
-void do_or_tell(Communicator& ranks, const Work& work) {
+void run_and_report_errors(Communicator& ranks, const Work& work) {
   const auto tell = [&](std::string_view failure) {
     try {
       if (ranks.size() > 1) static_cast<void>(ranks.gather(concatenate("an error: ", failure), ""));

@@ -99,7 +99,7 @@ class JointGradient {
     std::vector<Index> own;
     for (Index piece = 0; piece < pieces(); ++piece)
       if (owner(piece) == ranks_.rank()) own.push_back(piece);
-    do_or_tell(ranks_, [&] {
+    run_and_report_errors(ranks_, [&] {
       threads_.for_each(std::ssize(own), [&](Index i, int worker) {
         const Index piece = own[static_cast<std::size_t>(i)];
         const auto indices =

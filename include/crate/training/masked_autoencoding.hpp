@@ -37,8 +37,8 @@ struct MaskedAutoencodingMeasures {
 
   static constexpr auto numbers() {
     using Self = MaskedAutoencodingMeasures;
-    return std::tuple{measured_number("mean_pixel_loss", &Self::mean_pixel_loss, ToldOf::test),
-                      measured_number("loss_over_mean_pixel", &Self::loss_over_mean_pixel, ToldOf::test)};
+    return std::tuple{measured_number("mean_pixel_loss", &Self::mean_pixel_loss, ReportedFor::test),
+                      measured_number("loss_over_mean_pixel", &Self::loss_over_mean_pixel, ReportedFor::test)};
   }
   static constexpr auto sums() { return std::tuple{}; }
 };

@@ -17,20 +17,20 @@
 namespace crate {
 
 /// For which examples a number is reported; only for test examples if it means little in training.
-enum class ToldOf { training_and_test, test };
+enum class ReportedFor { training_and_test, test };
 
 /// A number that is computed from measures.
 template <class M>
 struct MeasuredNumber {
   std::string_view name;
   double (M::*value)() const;
-  ToldOf told_of;
+  ReportedFor reported_for;
 };
 
 template <class M>
 constexpr MeasuredNumber<M> measured_number(std::string_view name, double (M::*value)() const,
-                                            ToldOf told_of = ToldOf::training_and_test) {
-  return {name, value, told_of};
+                                            ReportedFor reported_for = ReportedFor::training_and_test) {
+  return {name, value, reported_for};
 }
 
 /// A sum among measures: an Index, which counts examples, or a double.
@@ -81,15 +81,15 @@ struct LossMeasures {
 struct ListedNumber {
   std::string name;
   double value;
-  ToldOf told_of;
+  ReportedFor reported_for;
 };
 
 /// All reported numbers: the loss, then numbers().
 template <Measures M>
 [[nodiscard]] std::vector<ListedNumber> list_numbers(const M& sums) {
-  std::vector<ListedNumber> list{{"loss", sums.loss.mean(), ToldOf::training_and_test}};
+  std::vector<ListedNumber> list{{"loss", sums.loss.mean(), ReportedFor::training_and_test}};
   const auto add = [&](const MeasuredNumber<M>& number) {
-    list.push_back({std::string(number.name), (sums.*number.value)(), number.told_of});
+    list.push_back({std::string(number.name), (sums.*number.value)(), number.reported_for});
   };
   detail::for_each_entry(M::numbers(), add);
   return list;

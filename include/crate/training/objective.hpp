@@ -58,6 +58,6 @@ concept Objective = Measures<typename O::Measures> && std::default_initializable
 /// gradient unchanged afterwards, may declare it with its own name: `using OnceBackward = ClassificationObjective`. A
 /// derived class must declare it again.
 template <class O>
-concept GoesBackOnce = std::same_as<typename std::remove_cvref_t<O>::OnceBackward, std::remove_cvref_t<O>>;
+concept CallsBackwardOnce = std::same_as<typename std::remove_cvref_t<O>::OnceBackward, std::remove_cvref_t<O>>;
 
 }  // namespace crate

@@ -23,13 +23,13 @@ enum class Decay {
 struct Schedule {
   Decay decay = Decay::constant;
   Index warm_up = 0;        ///< steps, >= 0
-  Index steps = 0;          ///< total number of steps, at which the decay ends; >= warm_up unless constant
+  Index steps = 0;          ///< total number of steps, at which the decay ends; >= warm_up unless constant or 0
   double final_factor = 0;  ///< f in [0, 1]; ignored if constant
 
   void check() const {
     check_option(warm_up >= 0, "schedule: warm-up >= 0 steps", warm_up);
-    check_option(decay == Decay::constant || steps >= warm_up, concatenate("schedule: steps >= warm-up = ", warm_up),
-                 steps);
+    check_option(decay == Decay::constant || steps == 0 || steps >= warm_up,
+                 concatenate("schedule: steps >= warm-up = ", warm_up), steps);
     check_option(final_factor >= 0 && final_factor <= 1, "schedule: final factor in [0, 1]", final_factor);
   }
 

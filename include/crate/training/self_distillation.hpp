@@ -30,45 +30,43 @@ struct SelfDistillationMeasures {
   double spreads = 0;  ///< times images: OutputEntropies::spread, or expansion_spread
   Index images = 0;
   double entropies = 0;  ///< times images, DINO only: (mean entropy of the teacher's outputs) / log K
-  Index told_images = 0;
+  Index entropy_images = 0;
   double comparisons = 0;  ///< times images, coding rate only: mean cosine of the features of two views
   Index compared_images = 0;
-  Index neighbours_right = 0, neighbours_asked = 0;  ///< k-NN evaluation: correct images, all images
+  Index knn_correct = 0, knn_images = 0;  ///< k-NN evaluation: correct images, all images
 
   SelfDistillationMeasures& operator+=(const SelfDistillationMeasures& other) {
     loss += other.loss;
     spreads += other.spreads;
     images += other.images;
     entropies += other.entropies;
-    told_images += other.told_images;
+    entropy_images += other.entropy_images;
     comparisons += other.comparisons;
     compared_images += other.compared_images;
-    neighbours_right += other.neighbours_right;
-    neighbours_asked += other.neighbours_asked;
+    knn_correct += other.knn_correct;
+    knn_images += other.knn_images;
     return *this;
   }
 
   /// How well features distinguish images: 0 if all features are equal, 1 if they differ as much as possible.
   [[nodiscard]] double spread() const { return mean(spreads, images); }
   /// 1 if the teacher's outputs are uniform for every image, 0 if each image has a single output.
-  [[nodiscard]] double entropy() const { return mean(entropies, told_images); }
+  [[nodiscard]] double entropy() const { return mean(entropies, entropy_images); }
   [[nodiscard]] double comparison() const { return mean(comparisons, compared_images); }
-  [[nodiscard]] double neighbour_accuracy() const {
-    return mean(static_cast<double>(neighbours_right), neighbours_asked);
-  }
+  [[nodiscard]] double knn_accuracy() const { return mean(static_cast<double>(knn_correct), knn_images); }
 
   static constexpr auto numbers() {
     using Self = SelfDistillationMeasures;
     return std::tuple{measured_number("spread", &Self::spread), measured_number("entropy", &Self::entropy),
                       measured_number("comparison", &Self::comparison),
-                      measured_number("knn_accuracy", &Self::neighbour_accuracy, ToldOf::test)};
+                      measured_number("knn_accuracy", &Self::knn_accuracy, ReportedFor::test)};
   }
   static constexpr auto sums() {
     using Self = SelfDistillationMeasures;
     return std::tuple{measured_sum("spreads", &Self::spreads),
                       measured_sum("images with spread", &Self::images),
                       measured_sum("entropies", &Self::entropies),
-                      measured_sum("images with entropy", &Self::told_images),
+                      measured_sum("images with entropy", &Self::entropy_images),
                       measured_sum("comparisons", &Self::comparisons),
                       measured_sum("images with comparison", &Self::compared_images)};
   }
@@ -92,7 +90,7 @@ inline constexpr double collapsed_spread = 0.05;
   if (measures.spread() >= collapsed_spread) return std::nullopt;
   const std::string found = concatenate("all images get nearly the same features (spread ", measures.spread(),
                                         ", expected at least ", collapsed_spread, ")");
-  if (measures.told_images == 0)
+  if (measures.entropy_images == 0)
     return found +
            "; a smaller squared epsilon of the coding rate, a larger momentum of the teacher, or a smaller rate may "
            "help";
@@ -210,7 +208,7 @@ struct SelfDistillationObjective {
     return {.spreads = m * entropies.spread(),
             .images = entropies.images,
             .entropies = m * entropies.mean / largest,
-            .told_images = entropies.images};
+            .entropy_images = entropies.images};
   }
 };
 

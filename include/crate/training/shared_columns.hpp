@@ -23,7 +23,7 @@ void compute_shared_columns(Communicator& ranks, std::string_view what, Index st
   const Index total = matrix.cols(), ranges = (total + step - 1) / step;
   const auto count_of = [&](Index range) { return std::min(step, total - range * step); };
   const RankShare own(ranges, ranks);
-  do_or_tell(ranks, [&] {
+  run_and_report_errors(ranks, [&] {
     threads.for_each(own.count, [&](Index i, int worker) {
       const Index range = own.first + i;
       compute(range * step, count_of(range), worker);

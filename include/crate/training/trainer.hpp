@@ -98,7 +98,8 @@ struct EpochReport {
   [[nodiscard]] std::vector<std::pair<std::string, double>> numbers() const {
     std::vector<std::pair<std::string, double>> numbers;
     for (const ListedNumber& number : list_numbers(training))
-      if (number.told_of == ToldOf::training_and_test) numbers.emplace_back("training_" + number.name, number.value);
+      if (number.reported_for == ReportedFor::training_and_test)
+        numbers.emplace_back("training_" + number.name, number.value);
     for (const ListedNumber& number : list_numbers(test)) numbers.emplace_back("test_" + number.name, number.value);
     std::erase_if(numbers, [](const auto& number) { return std::isnan(number.second); });
     return numbers;
@@ -379,7 +380,7 @@ class Trainer {
     std::ostringstream text;
     text << std::fixed << std::setprecision(4);
     for (const ListedNumber& number : list_numbers(state_.epoch_sums))
-      if (number.told_of == ToldOf::training_and_test && !std::isnan(number.value))
+      if (number.reported_for == ReportedFor::training_and_test && !std::isnan(number.value))
         text << number.name << ' ' << number.value << "  ";
     return text.str();
   }

@@ -9,6 +9,7 @@
 
 #include "crate/analysis/estimate_dictionary.hpp"
 #include "crate/analysis/estimate_subspaces.hpp"
+#include "crate/core/detail/count_of.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/core/threads.hpp"
@@ -31,9 +32,10 @@ struct WhiteBoxOptions {
   std::optional<double> dictionary_threshold = {};  ///< t of estimate_dictionary; default: twice the noise
   std::optional<double> softening = {};  ///< of directions; default: 0.1 times the tokens' root mean square length
   CompressionStep step = CompressionStep::soft_partition;
-  double logit_scale = 8;                   ///< of the soft partition
-  std::optional<Index> inverse_turns = {};  ///< iterations per layer of the decoder, >= 1; default: as many as undo a
-                                            ///< step to a relative error of 1e-3, at most 24
+  double logit_scale = 8;  ///< of the soft partition
+  std::optional<Index> inverse_iterations =
+      {};  ///< iterations per layer of the decoder, >= 1; default: as many as undo a
+           ///< step to a relative error of 1e-3, at most 24
   std::uint64_t seed = 0;
 
   /// Throws OptionError if an option is out of range.
@@ -48,7 +50,7 @@ struct WhiteBoxOptions {
     DictionaryEstimationOptions{.threshold = dictionary_threshold.value_or(0)}.check();
     CodingRateOptions{.epsilon = epsilon.value_or(1)}.check();
     check_option(std::isfinite(logit_scale), "a finite logit_scale", logit_scale);
-    InverseOptions{.iterations = inverse_turns.value_or(1)}.check();
+    InverseOptions{.iterations = inverse_iterations.value_or(1)}.check();
   }
 };
 

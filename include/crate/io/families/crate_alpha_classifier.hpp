@@ -59,7 +59,7 @@ struct CrateAlphaClassifierFamily {
   static Options options(const TensorTable& weights, const LoadOptions& given) {
     return crate_alpha_options(weights, given);
   }
-  static LoadOptions untold(const auto& model) { return detail::untold_of_classifier(model); }
+  static LoadOptions options_to_load(const auto& model) { return detail::options_to_load_classifier(model); }
   static detail::LeastWeights least_weights(const Options& options) {
     return detail::least_weights_of_classifier(options);
   }

@@ -67,13 +67,13 @@ inline void complete_decoder_heads(LoadOptions& options, const TensorTable& weig
 
 /// Options of a masked autoencoder with any blocks that cannot be derived from its weights.
 template <class Model>
-[[nodiscard]] LoadOptions untold_of_autoencoder(const Model& model) {
+[[nodiscard]] LoadOptions options_to_load_autoencoder(const Model& model) {
   const FirstLayer first = first_layer(model), of_decoder = first_layer(model, "decoder.");
-  LoadOptions untold = untold_of_images(patch_grid(model), first);
-  if (of_decoder.heads != first.heads) untold.decoder_heads = of_decoder.heads;
-  untold.mask_ratio = model.about.mask_ratio;
-  untold.normalise_pixels = model.about.normalise_pixels;
-  return untold;
+  LoadOptions options_to_load = options_to_load_images(patch_grid(model), first);
+  if (of_decoder.heads != first.heads) options_to_load.decoder_heads = of_decoder.heads;
+  options_to_load.mask_ratio = model.about.mask_ratio;
+  options_to_load.normalise_pixels = model.about.normalise_pixels;
+  return options_to_load;
 }
 
 }  // namespace detail
@@ -120,7 +120,7 @@ struct CrateMaskedAutoencoderFamily {
     return masked_autoencoder_options(weights, given);
   }
 
-  static LoadOptions untold(const auto& model) { return detail::untold_of_autoencoder(model); }
+  static LoadOptions options_to_load(const auto& model) { return detail::options_to_load_autoencoder(model); }
 
   /// Each layer has two norms, a projection and a dictionary: at least 6 tensors.
   static detail::LeastWeights least_weights(const Options& o) {

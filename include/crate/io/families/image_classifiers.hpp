@@ -41,10 +41,10 @@ template <class Options>
 }
 
 template <class Model>
-[[nodiscard]] LoadOptions untold_of_classifier(const Model& model) {
-  LoadOptions untold = untold_of_images(patch_grid(model), first_layer(model));
-  untold.pooling = model.pool.pooling;
-  return untold;
+[[nodiscard]] LoadOptions options_to_load_classifier(const Model& model) {
+  LoadOptions options_to_load = options_to_load_images(patch_grid(model), first_layer(model));
+  options_to_load.pooling = model.pool.pooling;
+  return options_to_load;
 }
 
 /// Each layer has two norms, a projection and one or two dictionaries: at least 6 tensors.

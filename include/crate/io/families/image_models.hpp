@@ -11,7 +11,7 @@
 namespace crate::detail {
 
 /// Options of an image model that cannot be derived from its weights.
-[[nodiscard]] inline LoadOptions untold_of_images(const PatchGrid& grid, const FirstLayer& first) {
+[[nodiscard]] inline LoadOptions options_to_load_images(const PatchGrid& grid, const FirstLayer& first) {
   return {.heads = first.heads,
           .image_height = grid.image_height(),
           .image_width = grid.image_width(),

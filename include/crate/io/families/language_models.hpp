@@ -88,7 +88,7 @@ template <class BlockOptions>
 }
 
 template <class Model>
-[[nodiscard]] LoadOptions untold_of_text(const Model& model) {
+[[nodiscard]] LoadOptions options_to_load_text(const Model& model) {
   const FirstLayer first = first_layer(model);
   return {.heads = first.heads, .step = first.step, .lambda = first.lambda};
 }
@@ -103,7 +103,7 @@ struct NanoGptFormat {
   static constexpr std::array tied{TiedName{"lm_head.weight", "transformer.wte.weight"}};
   static constexpr auto load_options = load_option::of_language_models;
 
-  static LoadOptions untold(const auto& model) { return untold_of_text(model); }
+  static LoadOptions options_to_load(const auto& model) { return options_to_load_text(model); }
 
   /// For a CRATE language model of any kind.
   template <class Model>
@@ -239,10 +239,10 @@ struct TransformerLanguageModelFamily : detail::NanoGptFormat {
     result.block.gelu = options.gelu.value_or(GeluForm::exact);
     return result;
   }
-  static LoadOptions untold(const auto& model) {
-    LoadOptions untold = detail::untold_of_text(model);
-    untold.gelu = model.encoder.layers.front().transform.branch.layer.activation.form;
-    return untold;
+  static LoadOptions options_to_load(const auto& model) {
+    LoadOptions options_to_load = detail::options_to_load_text(model);
+    options_to_load.gelu = model.encoder.layers.front().transform.branch.layer.activation.form;
+    return options_to_load;
   }
   static detail::LeastWeights least_weights(const Options& o) {
     return detail::least_weights_of_language_model(o, 4 * o.block.dim + 2 * o.block.hidden);
@@ -255,7 +255,7 @@ struct TransformerLanguageModelFamily : detail::NanoGptFormat {
             .block = {.dim = *detail::first_layer(model).head_dim,
                       .heads = 1,
                       .hidden = 1,
-                      .gelu = *untold(model).gelu,
+                      .gelu = *options_to_load(model).gelu,
                       .norm_epsilon = 1e-5}};
   }
 

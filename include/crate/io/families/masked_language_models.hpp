@@ -153,19 +153,19 @@ struct BertFormat {
       "bert.embeddings.token_type_ids"};
 
   /// The options of a text encoder; with transformer blocks also the form of GELU, in classifiers also the pooling.
-  static LoadOptions untold(const auto& model) {
-    LoadOptions untold = untold_of_text(model);
+  static LoadOptions options_to_load(const auto& model) {
+    LoadOptions options_to_load = options_to_load_text(model);
     const auto& block = model.text.encoder.layers.front();
-    if constexpr (requires { block.transform; }) untold.gelu = block.transform.branch.layer.activation.form;
-    if constexpr (requires { model.pool; }) untold.pooling = model.pool.pooling;
-    return untold;
+    if constexpr (requires { block.transform; }) options_to_load.gelu = block.transform.branch.layer.activation.form;
+    if constexpr (requires { model.pool; }) options_to_load.pooling = model.pool.pooling;
+    return options_to_load;
   }
   static LeastWeights least_weights(const auto& options) { return least_weights_of_text(options.text); }
 
   template <class Model>
   static typename Model::Options smallest_like(const Model& model) {
     typename Model::Options options;
-    if constexpr (requires { options.text.block.gelu; }) options.text.block.gelu = *untold(model).gelu;
+    if constexpr (requires { options.text.block.gelu; }) options.text.block.gelu = *options_to_load(model).gelu;
     options.text = smallest_encoder_like(first_layer(model), options.text.block);
     if constexpr (requires { options.classes; }) options.classes = 1;
     return options;

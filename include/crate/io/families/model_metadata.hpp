@@ -84,8 +84,8 @@ template <class Model, PublishedFamily Family = FamilyOf<Model>>
   const std::vector<ListedLayer> published_layers = list_layers(std::as_const(published));
   check_publishable(layers, published_layers);
   Metadata metadata{{"crate.family", std::string(Family::name)}};
-  const LoadOptions untold = Family::untold(model);
-  for_each_entry(Family::load_options, [&](const auto& option) { append(metadata, option, untold); });
+  const LoadOptions options_to_load = Family::options_to_load(model);
+  for_each_entry(Family::load_options, [&](const auto& option) { append(metadata, option, options_to_load); });
   append_input(metadata, model);
   for (auto& setting : unpublished_settings(layers, published_layers)) metadata.push_back(std::move(setting));
   return metadata;

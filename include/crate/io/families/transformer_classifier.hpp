@@ -76,7 +76,7 @@ struct TransformerClassifierFamily {
   static Options options(const TensorTable& weights, const LoadOptions& given) {
     return transformer_options(weights, given);
   }
-  static LoadOptions untold(const auto& model) { return detail::untold_of_classifier(model); }
+  static LoadOptions options_to_load(const auto& model) { return detail::options_to_load_classifier(model); }
   /// Each layer has two norms and four linear maps: 12 tensors.
   static detail::LeastWeights least_weights(const Options& o) {
     const auto dim = static_cast<double>(o.block.dim), hidden = static_cast<double>(o.block.hidden);

@@ -89,7 +89,7 @@ struct TransformerMaskedAutoencoderFamily {
     return transformer_masked_autoencoder_options(weights, given);
   }
 
-  static LoadOptions untold(const auto& model) { return detail::untold_of_autoencoder(model); }
+  static LoadOptions options_to_load(const auto& model) { return detail::options_to_load_autoencoder(model); }
 
   /// Each layer has two norms and four linear maps: 12 tensors.
   static detail::LeastWeights least_weights(const Options& o) {

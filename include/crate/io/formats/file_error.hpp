@@ -8,8 +8,24 @@
 
 namespace crate {
 
-/// The text in quotation marks, suitable for one line of an error message: control characters become '?', and
-/// a long text is truncated.
+namespace detail {
+
+/// Appends the character; a control character as "\\n", "\\r", "\\t" or "\\x07".
+inline void append_visibly(std::string& text, char c) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  const auto byte = static_cast<unsigned char>(c);
+  if (byte >= 0x20U && byte != 0x7FU)
+    text += c;
+  else if (c == '\n' || c == '\r' || c == '\t')
+    text.append("\\").push_back(c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+  else
+    text.append("\\x").append({digits[byte / 16U], digits[byte % 16U]});
+}
+
+}  // namespace detail
+
+/// The text in quotation marks, suitable for one line of an error message: control characters are escaped, as "\\n" and
+/// "\\x07", and a long text is truncated.
 [[nodiscard]] inline std::string quote(std::string_view text) {
   constexpr std::size_t limit = 120;
   const bool cut = text.size() > limit;
@@ -20,10 +36,7 @@ namespace crate {
   while (cut && shown > 0 && continues_character(shown)) --shown;
 
   std::string result = "'";
-  for (const char c : text.substr(0, shown)) {
-    const bool is_control = static_cast<unsigned char>(c) < 0x20U || c == 0x7F;
-    result += is_control ? '?' : c;
-  }
+  for (const char c : text.substr(0, shown)) detail::append_visibly(result, c);
   return result += cut ? "...'" : "'";
 }
 

@@ -44,7 +44,7 @@ void write_png(const std::filesystem::path& path, const Image& image);
 
 namespace detail {
 
-[[nodiscard]] inline Image as_asked(Image image, std::span<const std::byte> exif, PixelOrientation orientation) {
+[[nodiscard]] inline Image oriented(Image image, std::span<const std::byte> exif, PixelOrientation orientation) {
   return orientation == PixelOrientation::upright ? upright(std::move(image), exif_orientation(exif)) : image;
 }
 
@@ -52,9 +52,9 @@ namespace detail {
 
 inline Image parse_image(std::span<const std::byte> bytes, std::string_view source, PixelOrientation orientation) try {
   if (detail::begins_with(bytes, "\x89PNG\r\n\x1A\n"))
-    return detail::as_asked(detail::PngReader(bytes, source).read(), detail::exif_of_png(bytes), orientation);
+    return detail::oriented(detail::PngReader(bytes, source).read(), detail::exif_of_png(bytes), orientation);
   if (detail::begins_with(bytes, "\xFF\xD8\xFF"))
-    return detail::as_asked(detail::JpegReader(bytes, source).read(), detail::exif_of_jpeg(bytes), orientation);
+    return detail::oriented(detail::JpegReader(bytes, source).read(), detail::exif_of_jpeg(bytes), orientation);
   throw detail::other_file_error(source, "a PNG or JPEG image", bytes);
 } catch (const std::bad_alloc&) { throw file_error(source, "the image needs more memory than is available"); }
 

@@ -11,17 +11,17 @@ struct CubicTaps {
   std::array<double, 4> weight;
 };
 
-/// Cubic convolution with A = -0.75 at target sample i of an axis of `size` samples stretched by `scale`, sample
-/// centres aligned, borders repeated.
+/// Cubic convolution with a = -3/4 at target sample i of an axis of `size` samples stretched by `scale`, sample centres
+/// aligned, borders repeated.
 inline CubicTaps cubic_taps(Index i, Index size, double scale) {
-  constexpr double a = -0.75;
-  const auto inner = [](double x) { return ((a + 2) * x - (a + 3)) * x * x + 1; };
-  const auto outer = [](double x) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; };
   const double source = (static_cast<double>(i) + 0.5) / scale - 0.5;
   const double whole = std::floor(source), t = source - whole;
-  CubicTaps taps{{}, {outer(1 + t), inner(t), inner(1 - t), outer(2 - t)}};
-  for (std::size_t k = 0; k < 4; ++k)
-    taps.at[k] = std::clamp<Index>(static_cast<Index>(whole) + static_cast<Index>(k) - 1, 0, size - 1);
+  CubicTaps taps;
+  for (std::size_t k = 0; k < 4; ++k) {
+    const Index offset = static_cast<Index>(k) - 1;
+    taps.at[k] = std::clamp<Index>(static_cast<Index>(whole) + offset, 0, size - 1);
+    taps.weight[k] = cubic_convolution_weight(std::abs(t - static_cast<double>(offset)), -0.75);
+  }
   return taps;
 }
 

@@ -253,7 +253,7 @@ class LaneSum {
   template <class AddUp>
   void compute(const AddUp& add_up) {
     begin();
-    do_or_tell(ranks_, [&] {
+    run_and_report_errors(ranks_, [&] {
       try {
         threads_.for_each(own_, [&](Index lane, int worker) {
           add_up(lane, worker);

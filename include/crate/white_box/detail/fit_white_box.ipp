@@ -181,8 +181,8 @@ template <crate::Scalar S>
 /// The number of iterations, at most 24, after which an inverse undoes the step on some of the tokens up to a relative
 /// error of 1e-3.
 template <crate::Scalar S>
-[[nodiscard]] Index turns_to_undo(OnDirections<Compression<S>> step, const Matrix<S>& tokens, std::uint64_t seed,
-                                  Threads& threads) {
+[[nodiscard]] Index iterations_to_invert(OnDirections<Compression<S>> step, const Matrix<S>& tokens, std::uint64_t seed,
+                                         Threads& threads) {
   constexpr Index most_tokens = 1024, most_turns = 24;
   constexpr double least_error = 1e-3;
   const Matrix<S> some = at_most(most_tokens, tokens, seed);
@@ -249,7 +249,7 @@ void mirror_layers(WhiteBox<S>& box) {
 }  // namespace detail
 
 inline std::vector<std::string> WhiteBoxFit::in_words() const {
-  const std::string sizes = detail::printed("%td subspaces of dimension %td", chosen.subspaces, chosen.dim);
+  const std::string sizes = concatenate(detail::count_of(chosen.subspaces, "subspace"), " of dimension ", chosen.dim);
   std::string sampled;
   if (fitted_on < tokens)
     sampled += detail::printed(" Of the %td tokens, %td drawn at random were fitted to.", tokens, fitted_on);
@@ -304,10 +304,11 @@ WhiteBox<typename ZDerived::Scalar> fit_white_box(const Eigen::MatrixBase<ZDeriv
   WhiteBoxBlockOptions block = detail::block_options<S>(estimated.subspaces, options, fitted, softening, z.cols());
   OnDirections<Compression<S>> step(Compression<S>(estimated.subspaces, block.layers.compression), block.directions);
   const detail::CompressedTokens<S> compressed = detail::compress_while_it_pays<S>(step, z, options, fitted, threads);
-  block.inverse.iterations = options.inverse_turns
-                                 ? *options.inverse_turns
-                                 : std::max(detail::turns_to_undo<S>(step, z, options.seed, threads),
-                                            detail::turns_to_undo<S>(step, compressed.tokens, options.seed, threads));
+  block.inverse.iterations =
+      options.inverse_iterations
+          ? *options.inverse_iterations
+          : std::max(detail::iterations_to_invert<S>(step, z, options.seed, threads),
+                     detail::iterations_to_invert<S>(step, compressed.tokens, options.seed, threads));
   const Matrix<S> dictionary = detail::choose_dictionary<S>(compressed.tokens, options, fitted, threads);
   WhiteBox<S> box{mean, {compressed.steps, block}, {compressed.steps, block}, estimated.subspaces, z.cols()};
   detail::fit_layers<S>(box, z, dictionary, fitted, threads);

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "crate/core/detail/count_of.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/io/formats/csv_table.hpp"
 #include "crate/io/formats/detail/csv_records.hpp"
@@ -250,7 +251,7 @@ class CsvReader {
     for (std::size_t i = 0; i < table.classes.size(); ++i)
       place[static_cast<std::size_t>(classes_.at(table.classes[i]))] = static_cast<Index>(i);
     for (const Index label : labels_) table.labels.push_back(place[static_cast<std::size_t>(label)]);
-    notes_.push_back(concatenate(column_name(*labels_at_), " taken as labels: ", classes_.size(), " classes"));
+    notes_.push_back(concatenate(column_name(*labels_at_), " taken as labels: ", count_of(classes_.size(), "class")));
   }
 
   [[nodiscard]] CsvTable table() {

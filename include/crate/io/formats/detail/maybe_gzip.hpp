@@ -102,4 +102,19 @@ class MaybeGzip {
   z_stream stream_ = {};
 };
 
+/// The whole content of a file, decompressed if it is a gzip file. Throws FileError if it cannot be read or is damaged.
+[[nodiscard]] inline std::string read_unpacked(const std::filesystem::path& path) {
+  constexpr std::size_t at_a_time = std::size_t{1} << 20U;
+  MaybeGzip file(path);
+  std::string content;
+  for (std::size_t found = at_a_time; found == at_a_time;) {
+    const std::size_t size = content.size();
+    content.resize(size + at_a_time);
+    found = file.read(std::as_writable_bytes(std::span(content).subspan(size)));
+    content.resize(size + found);
+  }
+  file.expect_end("the compressed data");
+  return content;
+}
+
 }  // namespace crate::detail

@@ -13,11 +13,12 @@
 namespace train_dino {
 
 /// Everything that a training works on but the model.
-struct Bench {
+struct TrainingSetup {
   const Options& options;
   const crate::Metadata& described_options;
   const crate::TrainingAndTest& data;
-  const crate::ImageDataSet &known, &asked;  ///< training and test images with which nearest neighbours judge
+  const crate::ImageDataSet &knn_training,
+      &knn_test;  ///< training and test images with which nearest neighbours evaluate_knn
   crate::ImagePreprocessing preprocessing;
   crate::Threads& threads;
 
@@ -29,8 +30,8 @@ struct Bench {
   }
   /// Whether there are two classes to tell apart.
   [[nodiscard]] bool is_labelled() const {
-    const auto [least, largest] = std::minmax_element(known.labels.begin(), known.labels.end());
-    return least != known.labels.end() && *least != *largest;
+    const auto [least, largest] = std::minmax_element(knn_training.labels.begin(), knn_training.labels.end());
+    return least != knn_training.labels.end() && *least != *largest;
   }
 };
 
