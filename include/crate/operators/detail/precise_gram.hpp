@@ -19,8 +19,9 @@ namespace crate::detail {
 
 /// Half of one unit in the last place, relative; of DoubleDouble what its sums and products may err by.
 template <class Real>
-inline constexpr double unit_roundoff =
-    std::same_as<Real, DoubleDouble> ? 0x1p-103 : double{std::numeric_limits<Real>::epsilon()} / 2;
+inline constexpr double unit_roundoff = std::same_as<Real, DoubleDouble>
+                                            ? 0x1p-103
+                                            : static_cast<double>(std::numeric_limits<Real>::epsilon()) / 2;
 
 /// What the roundings of `count` terms that are added up come to, relative to the sum of their sizes: they fall to both
 /// sides and so grow as the root (Higham and Mary, "A new approach to probabilistic rounding error analysis", SIAM J.

@@ -75,7 +75,8 @@ class RegularisedGram {
   RegularisedGram(SummedIn<Sum> sum, MatrixView<const S> w, double a, bool by_rows)
       : by_rows_(by_rows),
         rounding_(rounding_of_sum<Sum>(w.rows + w.cols)),
-        underflow_(a * static_cast<double>(w.rows * w.cols) * double{std::numeric_limits<Sum>::denorm_min()}),
+        underflow_(a * static_cast<double>(w.rows * w.cols) *
+                   static_cast<double>(std::numeric_limits<Sum>::denorm_min())),
         probes_(is_probed<Sum> && order_of(w, by_rows) <= longest_probe ? probe_count : 0),
         factor_(order_of(w, by_rows) + probes_, order_of(w, by_rows)) {
     set_gram(sum, a, w);
