@@ -13,6 +13,7 @@
 #include "crate/operators/attention.hpp"
 #include "crate/operators/subspace_attention.hpp"
 #include "draw.hpp"
+#include "plain_dropout.hpp"
 
 using namespace crate;
 using namespace crate::detail;
@@ -109,13 +110,14 @@ PlainResults plain_heads(const Matrix<double>& h, const Matrix<double>& c, Index
   return all;
 }
 
-/// What detail::drop multiplies the probabilities of one head on one set by, block of queries after block.
+/// What plain dropout multiplies the probabilities of one head on one set by, block of queries after block.
 Matrix<double> dropout_factors(const AttentionDropout& dropout, const AttentionOptions& options, Index set, Index head,
                                Index length) {
   Matrix<double> kept = Matrix<double>::Ones(length, length);
   for (Index first = 0; first < length; first += query_block) {
     const Index n = std::min(query_block, length - first), keys = crate::detail::seen_keys(options, length, first, n);
-    drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability, kept.block(0, first, keys, n));
+    plain_drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability,
+               kept.block(0, first, keys, n));
   }
   return kept;
 }
@@ -195,7 +197,7 @@ TEMPLATE_TEST_CASE("the adjoint of attention, from what a recorded pass kept, is
   });
 }
 
-TEMPLATE_TEST_CASE("attention and its adjoint drop what detail::drop drops", "", float, double) {
+TEMPLATE_TEST_CASE("attention and its adjoint drop what plain dropout drops", "", float, double) {
   for_random_draws(6, [](Random& random) {
     const Drawn<TestType> x(random, 0.3);
     for (const InstructionSet set : supported_instruction_sets()) {
