@@ -39,6 +39,15 @@ void gelu(benchmark::State& state) {
   time_passes<passes>(state, Gelu<float>{4 * dim(state)});
 }
 
+/// Forward and back, each of which draws all numbers.
+void dropout(benchmark::State& state) {
+  const Dropout<float> layer(dim(state), 0.3);
+  Batch<float> batch(state, dim(state));
+  Recording<Dropout<float>> recording;
+  if (agrees<float>(state, forward(layer, batch.z, recording, batch.run()).tokens, plain_dropout(layer, batch.z)))
+    time_recorded(state, layer, batch);
+}
+
 template <Passes passes>
 void mlp(benchmark::State& state) {
   time_passes<passes>(state, Mlp<float>(dim(state), 4 * dim(state)));
@@ -113,6 +122,7 @@ BENCHMARK(self_attention<forward>)->Name("SelfAttention/forward")->Apply(images)
 BENCHMARK(self_attention<forward_backward>)->Name("SelfAttention/forward_backward")->Apply(images);
 BENCHMARK(gelu<forward>)->Name("Gelu/forward")->Apply(images);
 BENCHMARK(gelu<forward_backward>)->Name("Gelu/forward_backward")->Apply(images);
+BENCHMARK(dropout)->Name("Dropout/forward_backward")->Apply(images);
 BENCHMARK(mlp<forward>)->Name("Mlp/forward")->Apply(images);
 BENCHMARK(mlp<forward_backward>)->Name("Mlp/forward_backward")->Apply(images);
 

@@ -100,9 +100,8 @@ void time_forward(benchmark::State& state, const L& layer, Batch<typename L::Sca
 
 /// By the published arithmetic, in which the way back takes two products for each one of the way there.
 template <TrainableLayer L>
-void time_forward_backward(benchmark::State& state, const L& layer, Batch<typename L::Scalar>& batch) {
+void time_recorded(benchmark::State& state, const L& layer, Batch<typename L::Scalar>& batch) {
   using S = typename L::Scalar;
-  if (!backward_agrees(state, layer, batch)) return;
   Recording<L> recording;
   L gradient = zeros_like(layer);
   const Matrix<S> cotangent = random_tokens<S>(layer.output_dim(), batch.z.tokens.cols());
@@ -110,6 +109,11 @@ void time_forward_backward(benchmark::State& state, const L& layer, Batch<typena
     benchmark::DoNotOptimize(forward(layer, batch.z, recording, batch.run()));
     return backward(layer, cotangent, recording, gradient, batch.run());
   });
+}
+
+template <TrainableLayer L>
+void time_forward_backward(benchmark::State& state, const L& layer, Batch<typename L::Scalar>& batch) {
+  if (backward_agrees(state, layer, batch)) time_recorded(state, layer, batch);
 }
 
 /// Checks and times passes of a layer of random parameters.

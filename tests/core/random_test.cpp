@@ -35,7 +35,7 @@ TEST_CASE("seek resumes a random sequence at any position") {
   std::vector<std::uint64_t> numbers(9);
   for (std::uint64_t& number : numbers) number = random.bits();
   CHECK(random.position() == 9);
-  for (std::size_t position = 0; position < numbers.size(); ++position) {
+  for (const std::size_t position : std::vector<std::size_t>{0, 1, 2, 8, 5, 4, 3, 6, 1, 7}) {
     random.seek(position);
     CHECK(random.bits() == numbers[position]);
   }

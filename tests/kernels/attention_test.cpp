@@ -13,10 +13,15 @@
 #include "crate/operators/attention.hpp"
 #include "crate/operators/subspace_attention.hpp"
 #include "draw.hpp"
+#include "kernels/use_instruction_set.hpp"
+#include "plain_dropout.hpp"
 
 using namespace crate;
-using namespace crate::detail;
 using namespace crate::test;
+
+using crate::detail::AttentionCotangents, crate::detail::AttentionDropout, crate::detail::AttentionHeads,
+    crate::detail::CachedHeads, crate::detail::CachedSet, crate::detail::Columns, crate::detail::attention_heads,
+    crate::detail::attention_room, crate::detail::columns_of, crate::detail::query_block, crate::detail::softmax_terms;
 
 namespace {
 
@@ -95,37 +100,68 @@ PlainResults plain_pass(const Matrix<double>& h, const Matrix<double>& c, const 
   return {h * used, c * used.transpose() + options.logit_scale * h * (ds + ds.transpose())};
 }
 
-/// All heads on one set by the definition, without dropout.
-PlainResults plain_heads(const Matrix<double>& h, const Matrix<double>& c, Index heads,
-                         const AttentionOptions& options) {
-  const Index p = h.rows() / heads, length = h.cols();
-  PlainResults all{h, h};
-  for (Index k = 0; k < heads; ++k) {
-    const PlainResults head =
-        plain_pass(h.middleRows(k * p, p), c.middleRows(k * p, p), options, Matrix<double>::Ones(length, length));
-    all.out.middleRows(k * p, p) = head.out;
-    all.h_cotangent.middleRows(k * p, p) = head.h_cotangent;
-  }
-  return all;
-}
-
-/// What detail::drop multiplies the probabilities of one head on one set by, block of queries after block.
+/// What plain dropout multiplies the probabilities of one head on one set by, block of queries after block.
 Matrix<double> dropout_factors(const AttentionDropout& dropout, const AttentionOptions& options, Index set, Index head,
                                Index length) {
   Matrix<double> kept = Matrix<double>::Ones(length, length);
+  if (dropout.probability == 0) return kept;
   for (Index first = 0; first < length; first += query_block) {
-    const Index n = std::min(query_block, length - first), keys = crate::detail::seen_keys(options, length, first, n);
-    drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability, kept.block(0, first, keys, n));
+    const Index n = std::min(query_block, length - first), keys = detail::seen_keys(options, length, first, n);
+    plain_drop(dropout.stream, dropout.place, set, head * length + first, dropout.probability,
+               kept.block(0, first, keys, n));
   }
   return kept;
 }
 
+/// All heads on all sets by the definition, of whose cotangents there are `parts` one above the other.
+/// of_head(part_of, options, kept) is one head on one set, where part_of(m, i) is its part of the i-th x.rows() rows of
+/// m.
+template <class S, class OfHead>
+PlainResults plain_heads(const Drawn<S>& x, Index parts, const OfHead& of_head) {
+  const Index p = x.p, rows = x.rows();
+  PlainResults all{Matrix<double>(rows, x.layout.tokens()), Matrix<double>(parts * rows, x.layout.tokens())};
+  for (Index s = 0; s < x.layout.sets(); ++s)
+    for (Index k = 0; k < x.heads; ++k) {
+      const Index first = x.layout.begin(s), length = x.layout.length(s);
+      AttentionOptions of_set = x.options;
+      of_set.visible = x.layout.visible(s);
+      const auto part_of = [&](const Matrix<S>& m, Index i) -> Matrix<double> {
+        return m.block(i * rows + k * p, first, p, length).template cast<double>();
+      };
+      const PlainResults head = of_head(part_of, of_set, dropout_factors(x.dropout, of_set, s, k, length));
+      all.out.block(k * p, first, p, length) = head.out;
+      for (Index i = 0; i < parts; ++i)
+        all.h_cotangent.block(i * rows + k * p, first, p, length) = head.h_cotangent.middleRows(i * p, p);
+    }
+  return all;
+}
+
+template <class S>
+PlainResults plain_pass(const Drawn<S>& x) {
+  return plain_heads(x, 1, [&](const auto& part_of, const AttentionOptions& options, const Matrix<double>& kept) {
+    return plain_pass(part_of(x.h, 0), part_of(x.c, 0), options, kept);
+  });
+}
+
+/// Every head on every set is within rounding of the plain one.
+template <class S>
+void check_heads(const Matrix<S>& found, const Matrix<double>& plain, const Drawn<S>& x) {
+  REQUIRE(found.rows() == plain.rows());
+  for (Index s = 0; s < x.layout.sets(); ++s)
+    for (Index row = 0; row < plain.rows(); row += x.p) {
+      const auto of = [&](const auto& m) { return m.block(row, x.layout.begin(s), x.p, x.layout.length(s)); };
+      CAPTURE(x.p, row / x.p, x.layout.length(s));
+      CHECK(relative_error(of(found), of(plain)) < 4 * rounding<S>);
+    }
+}
+
 }  // namespace
 
-TEMPLATE_TEST_CASE("attention by strips is the plain one", "", float, double) {
+TEMPLATE_TEST_CASE("attention by strips, and its adjoint from what a recorded pass kept, are the plain ones", "", float,
+                   double) {
   for_random_draws(8, [](Random& random) {
     const Drawn<TestType> x(random, 0);
-    const Index rows = x.rows();
+    const PlainResults plain = plain_pass(x);
     const auto attend = [&](InstructionSet set, bool first_tokens, Matrix<TestType>& out, int count) {
       Threads threads(count);
       Workspace workspace;
@@ -134,22 +170,18 @@ TEMPLATE_TEST_CASE("attention by strips is the plain one", "", float, double) {
       attend_heads(set, x.attention(), first_tokens, columns_of(out), workspace, threads);
       CHECK(workspace.capacity() == held);
     };
-    for (const InstructionSet set : supported_instruction_sets()) {
-      Matrix<TestType> found(rows, x.layout.tokens()), again = found, firsts(rows, x.layout.sets());
+    for (const InstructionSet set : instruction_sets_of_floats()) {
+      CAPTURE(name_of(set));
+      Matrix<TestType> found(x.rows(), x.layout.tokens()), again = found, firsts(x.rows(), x.layout.sets());
       attend(set, false, found, 1);
       attend(set, false, again, 2);
       attend(set, true, firsts, 1);
+      const Results<TestType> recorded = pass(x, set);
       CHECK(found == again);
-      CHECK(found == pass(x, set).out);
-      for (Index s = 0; s < x.layout.sets(); ++s) {
-        CHECK(firsts.col(s) == found.col(x.layout.begin(s)));
-        AttentionOptions of_set = x.options;
-        of_set.visible = x.layout.visible(s);
-        const Matrix<double> h_s =
-            x.h.topRows(rows).middleCols(x.layout.begin(s), x.layout.length(s)).template cast<double>();
-        const auto found_s = found.middleCols(x.layout.begin(s), x.layout.length(s));
-        CHECK(relative_error(found_s, plain_heads(h_s, h_s, x.heads, of_set).out) < 4 * rounding<TestType>);
-      }
+      CHECK(found == recorded.out);
+      for (Index s = 0; s < x.layout.sets(); ++s) CHECK(firsts.col(s) == found.col(x.layout.begin(s)));
+      check_heads(found, plain.out, x);
+      check_heads(recorded.h_cotangent, plain.h_cotangent, x);
     }
   });
 }
@@ -176,43 +208,15 @@ TEST_CASE("heads stored as bfloat16 are averages of what was rounded to it once,
   });
 }
 
-TEMPLATE_TEST_CASE("the adjoint of attention, from what a recorded pass kept, is the plain one", "", float, double) {
-  for_random_draws(8, [](Random& random) {
-    const Drawn<TestType> x(random, 0);
-    for (const InstructionSet set : supported_instruction_sets()) {
-      const Results<TestType> found = pass(x, set);
-      for (Index s = 0; s < x.layout.sets(); ++s) {
-        AttentionOptions of_set = x.options;
-        of_set.visible = x.layout.visible(s);
-        const auto of = [&](const auto& m) -> Matrix<double> {
-          return m.topRows(x.rows()).middleCols(x.layout.begin(s), x.layout.length(s)).template cast<double>();
-        };
-        CAPTURE(name_of(set), x.p, x.layout.length(s));
-        CHECK(relative_error(of(found.h_cotangent), plain_heads(of(x.h), of(x.c), x.heads, of_set).h_cotangent) <
-              4 * rounding<TestType>);
-      }
-    }
-  });
-}
-
-TEMPLATE_TEST_CASE("attention and its adjoint drop what detail::drop drops", "", float, double) {
+TEMPLATE_TEST_CASE("attention and its adjoint drop what plain dropout drops", "", float, double) {
   for_random_draws(6, [](Random& random) {
     const Drawn<TestType> x(random, 0.3);
-    for (const InstructionSet set : supported_instruction_sets()) {
+    const PlainResults plain = plain_pass(x);
+    for (const InstructionSet set : instruction_sets_of_floats()) {
+      CAPTURE(name_of(set));
       const Results<TestType> found = pass(x, set);
-      for (Index s = 0; s < x.layout.sets(); ++s)
-        for (Index k = 0; k < x.heads; ++k) {
-          AttentionOptions of_set = x.options;
-          of_set.visible = x.layout.visible(s);
-          const auto of = [&](const auto& m) -> Matrix<double> {
-            return m.block(k * x.p, x.layout.begin(s), x.p, x.layout.length(s)).template cast<double>();
-          };
-          const PlainResults plain =
-              plain_pass(of(x.h), of(x.c), of_set, dropout_factors(x.dropout, of_set, s, k, x.layout.length(s)));
-          CAPTURE(name_of(set), x.p, x.layout.length(s));
-          CHECK(relative_error(of(found.out), plain.out) < 4 * rounding<TestType>);
-          CHECK(relative_error(of(found.h_cotangent), plain.h_cotangent) < 4 * rounding<TestType>);
-        }
+      check_heads(found.out, plain.out, x);
+      check_heads(found.h_cotangent, plain.h_cotangent, x);
     }
   });
 }
@@ -267,6 +271,15 @@ PlainResults plain_pass_apart(const Matrix<double>& q, const Matrix<double>& k, 
   return {v * used, cotangents};
 }
 
+template <class S>
+PlainResults plain_pass(const DrawnApart<S>& x) {
+  return plain_heads(x.of_values, 3,
+                     [&](const auto& part_of, const AttentionOptions& options, const Matrix<double>& kept) {
+                       return plain_pass_apart(part_of(x.all, 0), part_of(x.all, 1), part_of(x.all, 2),
+                                               part_of(x.of_values.c, 0), options, kept);
+                     });
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("attention of queries, keys and values apart, and its adjoint, are the plain ones", "", float,
@@ -274,26 +287,12 @@ TEMPLATE_TEST_CASE("attention of queries, keys and values apart, and its adjoint
   for (const double probability : {0.0, 0.3})
     for_random_draws(6, [&](Random& random) {
       const DrawnApart<TestType> x(random, probability);
-      const TokenLayout& layout = x.of_values.layout;
-      const Index p = x.of_values.p, rows = x.of_values.rows();
-      for (const InstructionSet set : supported_instruction_sets()) {
+      const PlainResults plain = plain_pass(x);
+      for (const InstructionSet set : instruction_sets_of_floats()) {
+        CAPTURE(name_of(set), probability);
         const Results<TestType> found = pass(x, set);
-        for (Index s = 0; s < layout.sets(); ++s)
-          for (Index head = 0; head < x.of_values.heads; ++head) {
-            AttentionOptions of_set = x.of_values.options;
-            of_set.visible = layout.visible(s);
-            const auto of = [&](const auto& m, Index row) -> Matrix<double> {
-              return m.block(row + head * p, layout.begin(s), p, layout.length(s)).template cast<double>();
-            };
-            const PlainResults plain =
-                plain_pass_apart(of(x.all, 0), of(x.all, rows), of(x.all, 2 * rows), of(x.of_values.c, 0), of_set,
-                                 dropout_factors(x.of_values.dropout, of_set, s, head, layout.length(s)));
-            CAPTURE(name_of(set), p, layout.length(s), head);
-            CHECK(relative_error(of(found.out, 0), plain.out) < 4 * rounding<TestType>);
-            for (Index part = 0; part < 3; ++part)
-              CHECK(relative_error(of(found.h_cotangent, part * rows), plain.h_cotangent.middleRows(part * p, p)) <
-                    4 * rounding<TestType>);
-          }
+        check_heads(found.out, plain.out, x.of_values);
+        check_heads(found.h_cotangent, plain.h_cotangent, x.of_values);
       }
     });
 }
@@ -373,7 +372,7 @@ TEST_CASE("where queries, keys and values are one, their cotangents add up to it
   DrawnApart<double> x(random, 0.2);
   const Index rows = x.of_values.rows();
   for (Index part = 0; part < 3; ++part) x.all.middleRows(part * rows, rows) = x.of_values.h.topRows(rows);
-  for (const InstructionSet set : supported_instruction_sets()) {
+  for (const InstructionSet set : instruction_sets_of_floats()) {
     const Results<double> apart = pass(x, set), one = pass(x.of_values, set);
     CHECK(apart.out == one.out);
     const Matrix<double> sum =
@@ -388,7 +387,7 @@ TEST_CASE("the adjoint of attention is the derivative of attention, with dropout
     Drawn<double> x(random, probability);
     const Matrix<double> direction = draw_normal(random, x.rows(), x.layout.tokens());
     const auto c = x.c.topRows(x.rows());
-    for (const InstructionSet set : supported_instruction_sets()) {
+    for (const InstructionSet set : instruction_sets_of_floats()) {
       const double slope = pass(x, set).h_cotangent.cwiseProduct(direction).sum();
       const Matrix<double> h = x.h;
       constexpr double step = 1e-5;
@@ -407,7 +406,7 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits of attention and i
   for (const double probability : {0.0, 0.2}) {
     Random random(4);
     const Drawn<TestType> x(random, probability);
-    for (const InstructionSet set : supported_instruction_sets()) {
+    for (const InstructionSet set : instruction_sets_of_floats()) {
       const Results<TestType> alone = pass(x, set);
       for (const int count : {2, 3}) {
         const Results<TestType> found = pass(x, set, count);
@@ -417,7 +416,7 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits of attention and i
       }
     }
     const DrawnApart<TestType> apart(random, probability);
-    for (const InstructionSet set : supported_instruction_sets())
+    for (const InstructionSet set : instruction_sets_of_floats())
       CHECK(pass(apart, set, 3).h_cotangent == pass(apart, set).h_cotangent);
   }
 }
@@ -426,7 +425,7 @@ TEST_CASE("the adjoint of attention with sharp logits is finite, and what it sho
   Random random(6);
   Drawn<float> x(random, 0);
   x.options = {.logit_scale = 30};  // logits of a thousand and more: other tokens' probabilities vanish
-  for (const InstructionSet set : supported_instruction_sets()) {
+  for (const InstructionSet set : instruction_sets_of_floats()) {
     const Results<float> found = pass(x, set);
     CHECK(found.out.allFinite());
     CHECK(found.h_cotangent.allFinite());
@@ -441,7 +440,7 @@ TEMPLATE_TEST_CASE("attention's exponentials are as exact as the scalar, from th
   h(0, 0) = 1;
   for (Index j = 1; j < keys; ++j) h(0, j) = 1 - TestType(0.05) * static_cast<TestType>(j);
   const TokenLayout layout = TokenLayout::single(keys);
-  for (const InstructionSet set : supported_instruction_sets()) {
+  for (const InstructionSet set : instruction_sets_of_floats()) {
     Threads threads;
     Workspace workspace;
     Matrix<TestType> out(1, 1);

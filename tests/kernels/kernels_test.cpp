@@ -15,8 +15,12 @@
 #include "draw.hpp"
 
 using namespace crate;
-using namespace crate::detail;
 using namespace crate::test;
+
+using crate::detail::Activation, crate::detail::BfloatPair, crate::detail::Columns, crate::detail::Epilogue,
+    crate::detail::PackedWeights, crate::detail::UnitOf, crate::detail::activation_of, crate::detail::columns_of,
+    crate::detail::first_instruction_set, crate::detail::multiplies_bfloat16, crate::detail::round_up,
+    crate::detail::tile_rows, crate::detail::tile_shape, crate::detail::vector_bytes;
 
 namespace {
 

@@ -222,7 +222,7 @@ TEST_CASE("backward with dropout is the gradient of what was not dropped") {
   check_layer(random_layer(SelfAttention<double>({.dim = 6, .heads = 3, .dropout = 0.4})), run);
 }
 
-TEST_CASE("dropout depends on seed, step and set, not on how sets are batched, and keeps the mean") {
+TEST_CASE("dropout depends on seed, step and set, not on how sets are batched") {
   const auto layer = random_layer(Mssa<double>({.dim = 6, .heads = 3, .dropout = 0.4}));
   Random random(9);
   const Matrix<double> tokens = draw_normal(random, 6, 10);
@@ -237,11 +237,6 @@ TEST_CASE("dropout depends on seed, step and set, not on how sets are batched, a
   CHECK(relative_error(recorded(second, {.seed = 1, .step = 4}), together.rightCols(5)) > 0.1);
   CHECK(recorded(both, {.seed = 2, .step = 4}) != together);
   CHECK(recorded(both, {.seed = 1, .step = 5}) != together);
-
-  Matrix<double> ones = Matrix<double>::Ones(100, 100);
-  detail::drop({.seed = 3}, 0, 0, 0, 0.25, ones);
-  CHECK((ones.array() == 0 || (ones.array() - 1 / 0.75).abs() < 1e-15).all());
-  CHECK(std::abs(ones.mean() - 1) < 4 * std::sqrt(0.25 / 0.75 / 1e4));  // four standard deviations
 }
 
 TEST_CASE("backward refuses a cotangent of another size and a recording of nothing") {

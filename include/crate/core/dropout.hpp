@@ -53,34 +53,6 @@ struct DropoutDraws {
   return static_cast<std::uint32_t>(probability * 0x1p32);
 }
 
-/// Replaces every entry of a matrix by 0 with the given probability, else by itself / (1 - probability); `set` and
-/// `part` as in DropoutDraws.
-template <class Block>
-void drop(const DropoutStream& stream, std::uint64_t place, Index set, Index part, double probability, Block&& block) {
-  using S = typename std::decay_t<Block>::Scalar;
-  const auto kept = static_cast<S>(1 / (1 - probability));
-  const std::uint32_t threshold = dropout_threshold(probability);
-  DropoutDraws draws(stream, place, set, part);
-  std::array<std::uint32_t, 4> words{};
-  std::uint32_t drawn = 0;
-  for (Index j = 0; j < block.cols(); ++j)
-    for (Index i = 0; i < block.rows(); ++i, ++drawn) {
-      draws.counter[0] = drawn / 4;
-      if (drawn % 4 == 0) words = philox(draws.counter, draws.key);
-      block(i, j) = words[drawn % 4] < threshold ? S(0) : block(i, j) * kept;
-    }
-}
-
-/// Replaces entries of every set, d x (total tokens), in the same way; their cotangent, too. Free at probability 0.
-template <class Block>
-void drop_sets(const TokenLayout& layout, double probability, const DropoutStream& stream, std::uint64_t place,
-               Block&& tokens) {
-  check_dropout(probability);
-  if (probability == 0) return;
-  for (Index set = 0; set < layout.sets(); ++set)
-    drop(stream, place, set, 0, probability, tokens.middleCols(layout.begin(set), layout.length(set)));
-}
-
 /// Replaces every set by zeros with the given probability, else by itself / (1 - probability); its cotangent, too.
 template <class Block>
 void drop_whole_sets(const TokenLayout& layout, double probability, const DropoutStream& stream, std::uint64_t place,

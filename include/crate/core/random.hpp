@@ -78,14 +78,21 @@ class Random {
 
   /// How many 64-bit numbers were drawn.
   [[nodiscard]] std::uint64_t position() const { return position_; }
-  void seek(std::uint64_t position) { position_ = position; }
+  void seek(std::uint64_t position) {
+    position_ = position;
+    holds_second_ = false;
+  }
 
   /// 64 random bits.
   std::uint64_t bits() {
     const std::uint64_t counter = position_ / 2;
+    const bool is_second = position_++ % 2 == 1;
+    if (is_second && holds_second_) return second_;
     const auto words = philox({low(counter), high(counter), low(stream_), high(stream_)}, {low(seed_), high(seed_)});
-    const std::size_t half = 2 * (position_++ % 2);
-    return words[half] | (std::uint64_t{words[half + 1]} << 32);
+    const std::uint64_t first = words[0] | (std::uint64_t{words[1]} << 32);
+    second_ = words[2] | (std::uint64_t{words[3]} << 32);
+    holds_second_ = true;
+    return is_second ? second_ : first;
   }
 
   /// Uniform in [0, 1), a multiple of 2^-53.
@@ -129,6 +136,8 @@ class Random {
   std::uint64_t seed_;
   std::uint64_t stream_;
   std::uint64_t position_ = 0;
+  std::uint64_t second_ = 0;   // of the pair drawn last
+  bool holds_second_ = false;  // which is the one at the position, if that is odd
 };
 
 }  // namespace crate

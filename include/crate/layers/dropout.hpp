@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "crate/core/dropout.hpp"
+#include "crate/kernels/dropout.hpp"
 #include "crate/layers/pass.hpp"
 
 namespace crate {
@@ -42,12 +43,12 @@ struct Dropout {
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     out = z;
     tape = {pass.dropout.take_place()};
-    detail::drop_sets(pass.layout(), dropout, pass.dropout, tape.place, out);
+    detail::drop_sets(pass.layout(), dropout, pass.dropout, tape.place, out, pass.threads);
   }
 
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, Dropout&, Pass<S>& pass) const {
     z_cotangent = out_cotangent;
-    detail::drop_sets(pass.layout(), dropout, pass.dropout, tape.place, z_cotangent);
+    detail::drop_sets(pass.layout(), dropout, pass.dropout, tape.place, z_cotangent, pass.threads);
   }
 };
 

@@ -12,6 +12,7 @@
 #include "crate/core/pages.hpp"
 #include "crate/core/random.hpp"
 #include "crate/kernels/attention.hpp"
+#include "crate/kernels/dropout.hpp"
 #include "crate/layers/detail/attend_in_pass.hpp"
 #include "crate/layers/detail/show_attention.hpp"
 #include "crate/layers/linear.hpp"
@@ -226,7 +227,7 @@ struct Mssa {
   }
 
   void drop_output(const Pass<S>& pass, std::uint64_t place, Tokens<S> out) const {
-    if (output) detail::drop_sets(pass.layout(), dropout, pass.dropout, place, out);
+    if (output) detail::drop_sets(pass.layout(), dropout, pass.dropout, place, out, pass.threads);
   }
 
   static Matrix<S> zero_bases(const MssaOptions& options) {

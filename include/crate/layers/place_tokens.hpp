@@ -10,6 +10,7 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/part.hpp"
 #include "crate/core/random.hpp"
+#include "crate/kernels/dropout.hpp"
 #include "crate/layers/pass.hpp"
 
 namespace crate {
@@ -59,7 +60,7 @@ struct PlaceTokens {
   void forward(ConstTokens<S> z, Tokens<S> out, Tape& tape, Pass<S>& pass) const {
     forward(z, out, pass);
     tape = {pass.dropout.take_place()};
-    detail::drop_sets(layout_after(pass.layout()), token_dropout, pass.dropout, tape.place, out);
+    detail::drop_sets(layout_after(pass.layout()), token_dropout, pass.dropout, tape.place, out, pass.threads);
   }
 
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, PlaceTokens& gradient,
@@ -69,7 +70,7 @@ struct PlaceTokens {
     Workspace::Frame frame(pass.workspace);
     auto cotangent = frame.template matrix<S>(out_cotangent.rows(), out_cotangent.cols());
     cotangent = out_cotangent;
-    detail::drop_sets(layout_after(layout), token_dropout, pass.dropout, tape.place, cotangent);
+    detail::drop_sets(layout_after(layout), token_dropout, pass.dropout, tape.place, cotangent, pass.threads);
     hand_back(cotangent, layout, z_cotangent, gradient);
   }
 

@@ -11,6 +11,7 @@
 #include "crate/core/dropout.hpp"
 #include "crate/core/errors.hpp"
 #include "crate/kernels/attention.hpp"
+#include "crate/kernels/dropout.hpp"
 #include "crate/layers/detail/attend_in_pass.hpp"
 #include "crate/layers/detail/show_attention.hpp"
 #include "crate/layers/linear.hpp"
@@ -103,7 +104,7 @@ struct SelfAttention {
                                      detail::softmax_terms(softmax), detail::columns_of(attended), pass.workspace,
                                      pass.threads);
     output.forward(attended, out, pass);
-    detail::drop_sets(pass.layout(), dropout, pass.dropout, pass.dropout.take_place(), out);
+    detail::drop_sets(pass.layout(), dropout, pass.dropout, pass.dropout.take_place(), out, pass.threads);
   }
 
   void backward(ConstTokens<S> out_cotangent, const Tape& tape, Tokens<S> z_cotangent, SelfAttention& gradient,
@@ -114,7 +115,7 @@ struct SelfAttention {
     auto attended_cotangent = frame.template matrix<S>(attended.rows(), attended.cols());
     auto projected_cotangent = frame.template matrix<S>(projected.rows(), projected.cols());
     cotangent = out_cotangent;
-    detail::drop_sets(pass.layout(), dropout, pass.dropout, tape.place + 1, cotangent);
+    detail::drop_sets(pass.layout(), dropout, pass.dropout, tape.place + 1, cotangent, pass.threads);
     output.backward(cotangent, {tape.attended}, attended_cotangent, gradient.output, pass);
     auto q = third(projected_cotangent, 0), k = third(projected_cotangent, 1), v = third(projected_cotangent, 2);
     detail::attend_heads_adjoint<S>(

@@ -10,7 +10,7 @@
 #include "crate/kernels/detail/packed_product.ipp"
 #include "crate/kernels/detail/packing.ipp"
 #include "crate/kernels/detail/widening.ipp"
-#include "crate/kernels/detail/attention_dropout.ipp"
+#include "crate/kernels/detail/dropout.ipp"
 #include "crate/kernels/detail/attention.ipp"
 #include "crate/kernels/detail/cached_attention.ipp"
 #include "crate/kernels/detail/attention_adjoint.ipp"

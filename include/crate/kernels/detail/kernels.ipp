@@ -80,6 +80,11 @@ struct Kernels {
   static void gelu_adjoint_into(Columns<const S> z, Arguments&&... arguments) {
     CRATE_TARGET::gelu_adjoint_into<S>(z, std::forward<Arguments>(arguments)...);
   }
+  template <class S>
+  static void drop_columns(const DropoutDraws& draws, double probability, Index rows, Index first, Index count,
+                           Columns<S> matrix) {
+    CRATE_TARGET::drop_columns<S>(draws, probability, rows, first, count, matrix);
+  }
   template <class S, class... Arguments>
   static void layer_norm_into(Columns<const S> z, Arguments&&... arguments) {
     CRATE_TARGET::layer_norm_into<S>(z, std::forward<Arguments>(arguments)...);
