@@ -53,6 +53,7 @@ template <class Model>
                     .class_names = detail::class_names_of(model),
                     .features = {},
                     .outputs = {}};
+  if constexpr (requires { model.pool.pooling; }) result.reads_mean = model.pool.pooling == crate::Pooling::mean;
   result.features = [runnable, &threads](const Matrix<double>& images, const crate::AttentionLayer& layer) {
     const auto found = crate::token_features(runnable, images.template cast<S>().eval(), layer, {.threads = &threads});
     return crate::TokenFeatures<double>{found.queries.template cast<double>(), found.keys.template cast<double>(),

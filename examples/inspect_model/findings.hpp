@@ -18,13 +18,6 @@
 
 namespace inspect_model {
 
-/// "falls from 5 to 3", "stays at 5", as far as the digits shown tell them apart.
-inline std::string way_between(double first, double last) {
-  const std::string from = plots::short_number(first), to = plots::short_number(last);
-  if (from == to) return "stays at " + from;
-  return (last < first ? "falls from " : "rises from ") + from + " to " + to;
-}
-
 namespace detail {
 
 /// " Here: t falls from 5 to 3; untrained stays at 5." Of one measurement " Here it falls from 5 to 3."; empty where

@@ -70,6 +70,12 @@ std::pair<crate::Mask, crate::Spread> claimed_by(Index head, const std::vector<I
   return {claimed, share};
 }
 
+/// That the class token's attention matters less where the head reads all tokens; empty elsewhere.
+std::string of_mean(const ImageModel& model, const ShowOptions& options) {
+  if (options.query || !model.reads_mean) return "";
+  return " The head of this model reads the mean of all tokens, so that its class token need not look at objects.";
+}
+
 /// The colours of so many masks, as tinted() gives them.
 std::string colours_of(Index masks) {
   constexpr const char* names[] = {"orange", "blue", "green", "purple", "yellow"};
@@ -112,7 +118,7 @@ void attention_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer&
                                      "of projected tokens. A healthy model that was trained on many images has "
                                      "heads that mark the object or a part of it; a small one, or one trained "
                                      "briefly, often has none. " +
-                                     even_share(shown.grid()));
+                                     even_share(shown.grid()) + of_mean(shown.model, options));
   for (Index image = 0; image < shown.count(); ++image) {
     std::vector<NamedImage> maps{{shown.name(image), picture_with_query(shown, image, options)}};
     std::vector<NamedImage> kept{{shown.name(image), shown.picture(image)}};

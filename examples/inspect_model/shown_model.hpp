@@ -36,6 +36,7 @@ struct ImageModel {
   crate::PatchGrid grid;
   crate::ImageNormalisation normalisation;
   std::vector<std::string> class_names;  ///< of a classifier, whatever it calls them; empty of others
+  bool reads_mean = false;               ///< whether its head reads the mean of all tokens, not the class token alone
   /// Queries and keys of the images in this layer.
   std::function<crate::TokenFeatures<double>(const Matrix<double>& images, const crate::AttentionLayer& layer)>
       features;

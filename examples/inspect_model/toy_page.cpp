@@ -38,8 +38,7 @@ std::string words_on(const std::vector<crate::Spread>& course) {
   const auto top =
       std::max_element(course.begin(), course.end(), [](const auto& a, const auto& b) { return a.mean() < b.mean(); });
   const auto number = [](const crate::Spread& spread) { return plots::short_number(spread.mean()); };
-  if (top == course.begin()) return "falls from " + number(*top) + " to " + number(course.back());
-  if (top == course.end() - 1) return "rises from " + number(course.front()) + " to " + number(*top);
+  if (top == course.begin() || top == course.end() - 1) return way_between(course.front().mean(), course.back().mean());
   return "rises from " + number(course.front()) + " to " + number(*top) + " after " +
          counted(top - course.begin(), "step") + " and ends at " + number(course.back());
 }

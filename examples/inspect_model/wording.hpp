@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "plots/axis.hpp"
+
 // Numbers in sentences.
 
 namespace inspect_model {
@@ -19,6 +21,13 @@ inline std::string percent(double share) {
 template <class Count>
 std::string counted(Count count, std::string_view thing) {
   return std::to_string(count) + " " + std::string(thing) + (count == 1 ? "" : "s");
+}
+
+/// "falls from 5 to 3", "stays at 5", as far as the digits shown tell them apart.
+inline std::string way_between(double first, double last) {
+  const std::string from = plots::short_number(first), to = plots::short_number(last);
+  if (from == to) return "stays at " + from;
+  return (last < first ? "falls from " : "rises from ") + from + " to " + to;
 }
 
 }  // namespace inspect_model
