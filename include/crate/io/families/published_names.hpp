@@ -25,7 +25,7 @@ enum class PublishedLayout {
 };
 
 /// Our name of a parameter and the published one. "*" matches any index, the same in both; names that end in "." stand
-/// for all names that begin so.
+/// for all names that begin so, and an empty one for all names.
 struct PublishedName {
   std::string_view ours, published;
   PublishedLayout layout = PublishedLayout::same;
@@ -40,6 +40,7 @@ namespace detail {
 
 /// Translates `name` from the pattern `from` to the pattern `to`; nothing if it does not match `from`.
 inline std::optional<std::string> translate(std::string_view name, std::string_view from, std::string_view to) {
+  if (from.empty()) return std::string(to) += name;
   std::string_view index, rest;
   if (const std::size_t star = from.find('*'); star != std::string_view::npos) {
     if (!name.starts_with(from.substr(0, star))) return std::nullopt;
