@@ -28,6 +28,12 @@ template <class Found, class Expected>
   return std::abs(found - expected) / (expected != 0 ? std::abs(expected) : 1);
 }
 
+/// Whether no entry of |error| is larger than that of the bound; false if one is NaN.
+template <class Error, class Bound>
+[[nodiscard]] bool is_within(const Eigen::MatrixBase<Error>& error, const Eigen::MatrixBase<Bound>& bound) {
+  return (error.cwiseAbs().array() <= bound.array()).all();
+}
+
 /// What a few dozen roundings may add up to, relative to the result.
 template <Scalar S>
 inline constexpr double rounding = 64 * double{std::numeric_limits<S>::epsilon()};

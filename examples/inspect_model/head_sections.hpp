@@ -90,12 +90,11 @@ namespace detail {
 
 inline constexpr std::string_view head_rate_caption =
     "What it costs to code the tokens that enter a layer in the subspace of each head; their sum is Rᶜ. A healthy "
-    "model "
-    "uses all of its heads: none stays near zero.";
+    "model uses all of its heads: none stays near zero.";
 inline constexpr std::string_view head_change_caption =
-    "By how much the half with the subspaces changes that rate, in per cent: the mean over the examples behind it, "
-    "where the layer's norm is applied anew, against the mean before. Derived: below zero. Far above zero, the layer "
-    "expands what it was to compress.";
+    "By how much the half with the subspaces changes that rate, in per cent: the mean over the examples after it, "
+    "compared with the mean before it; both are measured behind the layer's norm. Derived: below zero. Far above zero, "
+    "the layer expands what it was to compress.";
 
 /// In how many heads the rate falls.
 inline std::string finding_of_heads(const Measurement& one) {
@@ -161,8 +160,7 @@ inline void step_section(Page& page, const std::vector<Measurement>& all) {
   page.section(
       "Steps compared with exact ones",
       "What a layer's half with subspaces adds to its tokens, the step, compared with the exact one: a step of the "
-      "same "
-      "length down the gradient of Rᶜ in the same subspaces. Both go from X, and no norm is applied behind them." +
+      "same length down the gradient of Rᶜ in the same subspaces. Both go from X, and no norm is applied behind them." +
           detail::bands(all) + detail::of_decoders(all));
   const Depth depth(all);
   const Legend legend = with_legend(all);

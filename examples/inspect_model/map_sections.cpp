@@ -151,11 +151,10 @@ void claims_section(FolderAndPage& out, const ShownLayer& shown, const ShowOptio
                     "Each patch belongs to the head that holds the largest share of the energy of its projections, "
                     "‖Uₖᵀ z‖² / Σⱼ ‖Uⱼᵀ z‖², in " +
                         shown.layer.name +
-                        ". In the derivation every token lies near one of the subspaces. Where heads claim regions "
-                        "that mean something, the subspaces tell tokens apart; a head that claims nearly all patches, "
-                        "or a largest share near " +
-                        percent(1.0 / static_cast<double>(all)) + ", that of " + counted(all, "equal head") +
-                        ", means that they do not.");
+                        ". In the derivation every token lies near one of the subspaces. In a healthy model heads "
+                        "claim regions that mean something. Where one head claims nearly all patches, the subspaces do "
+                        "not tell tokens apart; nor do they where the claiming heads hold hardly more than " +
+                        percent(1.0 / static_cast<double>(all)) + " of the energy, an equal share (see the table).");
   Table table("claims", {"image", "head", "claimed_patches", "mean_share_of_claimed"});
   for (Index image = 0; image < shown.count(); ++image) {
     const Matrix<double> shares = crate::projected_head_shares(shown.features.patch_keys(image), all);

@@ -135,7 +135,8 @@ struct Options {
         "to noise");
     app.add_option("--toy-noise", toy.noise, "standard deviation of the noise; that of the signal is 1")
         ->check(CLI::Range(1e-6, 1e6));
-    app.add_option("--toy-steps", toy.steps, "number of steps")->check(CLI::Range(Index{1}, Index{100}));
+    app.add_option("--toy-steps", toy.steps, "number of steps, at most 40: tokens grow with each")
+        ->check(CLI::Range(Index{1}, Index{40}));
   }
 
   /// Throws OptionError or FileError where the options do not go together.
@@ -173,7 +174,9 @@ struct Options {
   void check_outputs() const {
     for (const std::string& file : {page, figure})
       if (!file.empty()) check_written(file);
-    if (!output.empty()) check_folder(), check_pictures_kept();
+    if (output.empty()) return;
+    check_folder();
+    check_pictures_kept();
   }
 
   void add_second_model(CLI::App& app) {

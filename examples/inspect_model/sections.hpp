@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <string>
@@ -141,21 +142,26 @@ inline void depth_section(Page& page, const std::vector<Measurement>& all) {
 
 namespace detail {
 
-/// Counts layers that go on with another half, those of encoders.
-inline bool has_other_half(const crate::LayerMetrics& layer) { return layer.after.is_measured(); }
+/// Counts layers that go on with another half, those of encoders, whose means are numbers.
+inline std::function<bool(const crate::LayerMetrics&)> has_other_half(crate::Spread crate::TokenMetrics::*member) {
+  return [member](const crate::LayerMetrics& layer) {
+    return layer.after.is_measured() && std::isfinite((layer.before.*member).mean()) &&
+           std::isfinite((layer.between.*member).mean()) && std::isfinite((layer.after.*member).mean());
+  };
+}
 
 /// In how many of these the first half lowers a quantity.
 inline std::string finding_of_first_half(const std::vector<Measurement>& all,
                                          crate::Spread crate::TokenMetrics::*member) {
-  return finding_of_layers(all, "the first half lowers it", has_other_half, [&](const crate::LayerMetrics& layer) {
-    return (layer.between.*member).mean() < (layer.before.*member).mean();
-  });
+  return finding_of_layers(
+      all, "the first half lowers it", has_other_half(member),
+      [&](const crate::LayerMetrics& layer) { return (layer.between.*member).mean() < (layer.before.*member).mean(); });
 }
 
 /// In how many of these both halves together raise a quantity.
 inline std::string finding_of_whole_layer(const std::vector<Measurement>& all,
                                           crate::Spread crate::TokenMetrics::*member) {
-  return finding_of_layers(all, "a layer raises it", has_other_half, [&](const crate::LayerMetrics& layer) {
+  return finding_of_layers(all, "a layer raises it", has_other_half(member), [&](const crate::LayerMetrics& layer) {
     return (layer.after.*member).mean() > (layer.before.*member).mean();
   });
 }
@@ -166,8 +172,7 @@ inline std::string lines_of_decoders(const std::vector<Measurement>& all) {
     for (const crate::LayerMetrics& layer : one.layers)
       if (layer.name.starts_with("decoder"))
         return " In a decoder MSSA comes second: its lines begin in the middle of the block, before MSSA, and end "
-               "behind "
-               "it.";
+               "behind it.";
   return "";
 }
 
@@ -186,13 +191,11 @@ inline void half_layer_section(Page& page, const std::vector<Measurement>& all) 
   };
   add("Rᶜ, as published", {.label = "published Rᶜ, nats"}, 1, &Metrics::published_rate,
       "Of projected tokens at length 1, so that their directions alone count. Derived: the first half of a layer "
-      "lowers "
-      "it; the second, which spreads tokens over a dictionary, may raise it." +
+      "lowers it; the second, which spreads tokens over a dictionary, may raise it." +
           detail::finding_of_first_half(all, &Metrics::published_rate));
   add("Rᶜ of the paper", {.label = "Rᶜ, nats"}, 1, &Metrics::subspace_rate,
       "What the tokens cost to code in the subspaces of the layer, lengths included. Derived: the first half of a "
-      "layer "
-      "lowers it." +
+      "layer lowers it." +
           detail::finding_of_first_half(all, &Metrics::subspace_rate));
   add("R", {.label = "R, nats"}, 1, &Metrics::rate,
       "What the tokens cost to code without the subspaces. Derived: it is kept up while Rᶜ falls. Near zero the tokens "
@@ -212,8 +215,7 @@ inline void half_layer_section(Page& page, const std::vector<Measurement>& all) 
       depth_plot(all, "Non-zero codes inside the second half", {.label = "non-zero codes, %", .from_zero = true}, 100,
                  [](const crate::LayerMetrics& layer) -> const crate::Spread& { return layer.code_non_zero; }),
       "Share of the codes of an overcomplete dictionary, or of the units of an MLP, that are not zero. A healthy "
-      "sparse "
-      "coder uses few for each token; units of an MLP with GELU are hardly ever exactly zero.");
+      "sparse coder uses few for each token; units of an MLP with GELU are hardly ever exactly zero.");
   page.table(layer_table(all),
              "The numbers behind these plots and those above, at each place: before the block, between "
              "its halves, after it");

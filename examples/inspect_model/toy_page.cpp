@@ -46,7 +46,9 @@ std::string words_on(const std::vector<crate::Spread>& course) {
 /// For how many steps the law holds, and why not for more.
 std::string words_on_law(const ToyMeasurement& toy, const ToyOptions& options) {
   const Index held = steps_by_law(toy), steps = options.steps;
-  if (held == steps) return "Here it holds, within 5 %, for all " + counted(steps, "step") + ".";
+  if (held == steps)
+    return "Here it holds, within 5 %, for " +
+           std::string(steps == 1 ? "the only step." : "all " + counted(steps, "step") + ".");
   const std::string kept = held == 0 ? "none" : held == 1 ? "the first" : "the first " + std::to_string(held);
   const std::string why =
       options.noise > ToyOptions::most_noise()
@@ -126,8 +128,7 @@ std::string introduction_of(const ToyOptions& options, double epsilon) {
          counted(ToyOptions::dim, "dimension") + " in " + counted(ToyOptions::clusters, "cluster") +
          ", each near a subspace of " + counted(ToyOptions::head_dim, "dimension") +
          " that is known and orthogonal to the others: z = Uₖ a + Σⱼ Uⱼ eⱼ, j ≠ k, with entries of a of deviation 1 "
-         "and "
-         "of eⱼ of deviation " +
+         "and of eⱼ of deviation " +
          plots::short_number(options.noise) + ". Rates are in nats, at ε = " + plots::short_number(epsilon) + ".";
 }
 

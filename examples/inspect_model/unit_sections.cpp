@@ -171,7 +171,8 @@ void steer_predictor(FolderAndPage& out, const std::string& half_step, const Ima
   }
   out.add_open_table(table,
                      "|after - before| / |before| of all predicted patches of an image when a unit of " + half_step +
-                         " is set. A unit with a meaning changes images that do not use it more than those that do");
+                         " is set. Setting a unit that means something to a high value changes most the images that "
+                         "did not use it");
 }
 
 std::vector<std::vector<Index>> given_prompts(const std::optional<crate::Tokeniser>& tokeniser,

@@ -83,11 +83,28 @@ void check_products(const std::vector<InstructionSet>& sets, Random& random, Ind
       });
     };
     apply([&](auto& left, auto& right, auto& result) { multiply_add(-0.75, left, right, result, threads); });
-    CHECK(((out.copy() - (wide(before) - 0.75 * product)).cwiseAbs() - bound).maxCoeff() <= 0);
+    CHECK(is_within(out.copy() - (wide(before) - 0.75 * product), bound));
     apply([&](auto& left, auto& right, auto& result) { multiply(left, right, result, threads); });
-    CHECK(((out.copy() - product).cwiseAbs() - static_cast<double>(depth + 2) * unit * size).maxCoeff() <= 0);
+    CHECK(is_within(out.copy() - product, static_cast<double>(depth + 2) * unit * size));
     CHECK(out.is_unharmed());
   });
+}
+
+/// The lower triangle of C + 0.5 A B, where nothing is known of the entries above the diagonal.
+template <class S>
+void check_lower_triangle(Random& random, Index size, Index depth, Threads& threads) {
+  CAPTURE(size, depth);
+  const double unit = static_cast<double>(std::numeric_limits<S>::epsilon()) / 2;
+  const Matrix<S> a = draw<S>(random, size, depth), b = draw<S>(random, depth, size), c = draw<S>(random, size, size);
+  Matrix<S> out = c;
+  out.template triangularView<Eigen::StrictlyUpper>().setConstant(std::numeric_limits<S>::quiet_NaN());
+  detail::multiply<S>(detail::Entries::lower_triangle, detail::view_of<const S>(a), detail::view_of<const S>(b),
+                      detail::view_of<S>(out), {.scale = S(0.5), .addend = detail::view_of<const S>(out)}, threads);
+  out.template triangularView<Eigen::StrictlyUpper>().setZero();
+  Matrix<double> expected = wide(c) + 0.5 * wide(a) * wide(b);
+  expected.triangularView<Eigen::StrictlyUpper>().setZero();
+  const Matrix<double> sizes = wide(c).cwiseAbs() + wide(a).cwiseAbs() * wide(b).cwiseAbs();
+  CHECK(is_within(wide(out) - expected, static_cast<double>(depth + 4) * unit * sizes));
 }
 
 /// The epilogue of a product as its formula says it, from what it does to the sum of |A| |B| and the addends.
@@ -103,7 +120,7 @@ void check_epilogues(Random& random, Index rows, Index depth, Index cols, Thread
   const Matrix<double> size = 0.75 * wide(a).cwiseAbs() * wide(b).cwiseAbs() + 2 * wide(addend).cwiseAbs();
   const Matrix<double> bound = unit * (static_cast<double>(depth + 6) * size.array() + 1).matrix();
   const auto check = [&](const Matrix<S>& out, const Matrix<double>& expected, const Matrix<double>& allowed) {
-    CHECK(((wide(out) - expected).cwiseAbs() - allowed).maxCoeff() <= 0);
+    CHECK(is_within(wide(out) - expected, allowed));
   };
   const auto view = [](const auto& matrix) { return detail::view_of<const S>(matrix); };
   Matrix<S> out(rows, cols);
@@ -148,10 +165,10 @@ void check_gram_matrices(const std::vector<InstructionSet>& sets, Random& random
       a.visit([&](auto& factor) { out.visit([&](auto& result) { action(factor, result); }); });
     };
     apply([&](auto& factor, auto& result) { gram_into(factor, result, threads); });
-    CHECK(((out.copy() - gram).cwiseAbs() - bound).maxCoeff() <= 0);
+    CHECK(is_within(out.copy() - gram, bound));
     CHECK(out.copy() == out.copy().transpose());
     apply([&](auto& factor, auto& result) { gram_add(-1.5, factor, result, threads); });
-    CHECK(((out.copy() + 0.5 * gram).cwiseAbs() - 4 * bound).maxCoeff() <= 0);
+    CHECK(is_within(out.copy() + 0.5 * gram, 4 * bound));
     CHECK(out.copy() == out.copy().transpose());
     CHECK(out.is_unharmed());
   });
@@ -188,6 +205,19 @@ TEMPLATE_TEST_CASE("what is added, cut off and masked on a product's way to memo
     check_epilogues<TestType>(random, 40, 50, 3, threads);
     check_epilogues<TestType>(random, 2 * tile + 1, 33, 29, threads);
     check_epilogues<TestType>(random, tile, 3300, 9, threads);  // three blocks of the depth
+  }
+}
+
+TEMPLATE_TEST_CASE("The lower triangle of a product is right, whatever stands above the diagonal", "", float, double) {
+  Random random(5);
+  Threads threads(2);
+  for (const InstructionSet set : supported_instruction_sets()) {
+    CAPTURE(name_of(set));
+    const UseInstructionSet chosen(set);
+    const Index tile = detail::tile_rows(set, sizeof(TestType));
+    for (const Index size : {tile / 2, tile - 1, tile, tile + 5, 2 * tile + 3})
+      check_lower_triangle<TestType>(random, size, 40, threads);
+    check_lower_triangle<TestType>(random, tile + 3, 3300, threads);  // three blocks of the depth
   }
 }
 

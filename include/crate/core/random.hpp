@@ -136,8 +136,8 @@ class Random {
   std::uint64_t seed_;
   std::uint64_t stream_;
   std::uint64_t position_ = 0;
-  std::uint64_t second_ = 0;   // of the pair drawn last
-  bool holds_second_ = false;  // which is the one at the position, if that is odd
+  std::uint64_t second_ = 0;   // the second word of the pair drawn last, at an odd position
+  bool holds_second_ = false;  // whether second_ is the word at position_
 };
 
 }  // namespace crate

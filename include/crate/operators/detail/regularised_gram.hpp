@@ -59,7 +59,7 @@ inline constexpr Index probe_count = 8, longest_probe = 2048;
 /// I + a W W^T, or I + a W^T W if not `by_rows`, for W of size n x m, with its Cholesky factor. Both have the same
 /// determinant, and both give W (I + a W^T W)^{-1} = (I + a W W^T)^{-1} W, so that with the smaller one the cost is
 /// linear in the longer side. Factorised in double, and summed in it by default: a rate is a small difference of large
-/// logarithms. Summed in float, which is for its rate alone, it has bounds that take the rounding of float; a Gram
+/// logarithms. It may be summed in float for its rate alone, and then its bounds are those of float's rounding; a Gram
 /// matrix of bounded order is summed in double even so. What it gives is exact while a ||W||^2 is moderate, or W far
 /// from singular, and is never to be used without its error; the bounds are those of PreciseGram.
 /// `bound` is the largest order that is possible; if it is known, nothing is allocated.
@@ -72,7 +72,8 @@ class RegularisedGram {
 
  public:
   template <crate::Scalar Sum, crate::Scalar S>
-  RegularisedGram(SummedIn<Sum> sum, MatrixView<const S> w, double a, bool by_rows)
+  requires std::same_as<Sum, double> || std::same_as<Sum, S> RegularisedGram(SummedIn<Sum> sum, MatrixView<const S> w,
+                                                                             double a, bool by_rows)
       : by_rows_(by_rows),
         rounding_(rounding_of_sum<Sum>(w.rows + w.cols)),
         underflow_(a * static_cast<double>(w.rows * w.cols) *
