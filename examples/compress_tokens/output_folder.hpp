@@ -40,9 +40,9 @@ inline constexpr std::array<const char*, 7> output_names = {"similarity.svg",   
 /// The folder that the program fills. It remembers what each file is, and says so at the end.
 class OutputFolder {
  public:
-  /// Makes the folder unless it is there. Throws FileError if it cannot be written to, or if a run on this kind of input
-  /// would replace a file that is read, a safetensors file that the program has not written, or, under the name of a
-  /// picture, a file that is none; paths in `what_is_read` may be empty.
+  /// Makes the folder unless it is there. Throws FileError if it cannot be written to, or if a run on this kind of
+  /// input would replace a file that is read, a safetensors file that the program has not written, or, under the name
+  /// of a picture, a file that is none; paths in `what_is_read` may be empty.
   OutputFolder(std::filesystem::path folder, InputKind input, std::initializer_list<std::filesystem::path> what_is_read)
       : folder_(std::move(folder)) {
     std::vector<std::string> names;
