@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
 #include <string_view>
 
 #include "crate/crate.hpp"
+#include "plain_dropout.hpp"  // of the tests
 
 // What layers and blocks compute, by the pure operators: on one token set, in double.
 
@@ -75,18 +75,12 @@ Wide plain(const Gelu<S>& layer, const Wide& z) {
   return gelu(z, layer.form);
 }
 
-/// Of what a recorded pass draws at step 0 of seed 0, number after number.
+/// Of what a recorded pass draws at step 0 of seed 0.
 template <Scalar S>
 Wide plain_dropout(const Dropout<S>& layer, const TokenSets<S>& z) {
-  Wide out = wide(z.tokens) / (1 - layer.dropout);
-  for (Index s = 0; s < z.layout.sets(); ++s) {
-    detail::DropoutDraws draws({}, 0, s, 0);
-    for (Index n = 0; n < z.layout.length(s) * z.tokens.rows(); ++n) {
-      draws.counter[0] = static_cast<std::uint32_t>(n / 4);
-      const std::uint32_t word = philox(draws.counter, draws.key)[static_cast<std::size_t>(n % 4)];
-      if (word < detail::dropout_threshold(layer.dropout)) out(n % out.rows(), z.layout.begin(s) + n / out.rows()) = 0;
-    }
-  }
+  Wide out = wide(z.tokens);
+  for (Index s = 0; s < z.layout.sets(); ++s)
+    test::plain_drop({}, 0, s, 0, layer.dropout, out.middleCols(z.layout.begin(s), z.layout.length(s)));
   return out;
 }
 

@@ -136,11 +136,10 @@ int main(int count, char** arguments) {
   Options options;
   CLI::App app(
       "Prints the most probable classes of pictures, using a CRATE, CRATE-alpha or vision transformer classifier.\n\n"
-      "Pictures are prepared as stored with the weights; if nothing is stored, as in the published evaluation: the\n"
-      "shorter side resized to 256/224 of the model's image size, the centre cropped, the colours normalised as in\n"
-      "ImageNet. A picture that cannot be read is reported and skipped. The accuracy is printed at the end for "
-      "--data,\n"
-      "and for pictures in folders named after a class.\n");
+      "Pictures are prepared as stored with the weights; if nothing is stored, as in the published evaluation:\n"
+      "the shorter side resized to 256/224 of the model's image size, the centre cropped, the colours normalised\n"
+      "as in ImageNet. A picture that cannot be read is reported and skipped. The accuracy is printed at the end\n"
+      "for --data, and for pictures in folders named after a class.\n");
   program_options::set_up(app, "classify");
   program_options::add_exit_code(app, "1 also if a picture could not be read");
   examples::LoadOptionsParser model_options;

@@ -109,10 +109,9 @@ void train(const CsvTable& table, const Options& options) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "Learns to classify sets of tokens. Each line of the file is one token: number of its set, label of the set, "
-      "then\n"
-      "the coordinates. Every fourth set is used for testing. Without a file, sets are drawn from mixtures of "
-      "subspaces.\n");
+      "Learns to classify sets of tokens. Each line of the file is one token: number of its set, label of the\n"
+      "set, then the coordinates. Every fourth set is used for testing. Without a file, sets are drawn from\n"
+      "mixtures of subspaces.\n");
   program_options::set_up(app, "classify_token_sets");
   app.add_option("--input,input", options.input, "CSV file with the tokens [none]")->type_name("FILE");
   program_options::add_seed(app, options.seed);

@@ -262,14 +262,14 @@ void write_files(const Source& source, const Outcome& outcome, OutputFolder& fol
              outcome.membership, source.labels,        source.notes}
       .write(folder.file("tokens.safetensors", "tokens, codes, decoded tokens, and the subspace of each"));
   crate::save_white_box(folder.file("white_box.safetensors", "the white box, for use on other tokens with --load"),
-                        outcome.box);
+                        outcome.box, program_mark());
 }
 
 void run(const Options& options) {
   const Progress progress;
   crate::Threads threads(options.threads);
   const Source source = load_source(options);
-  OutputFolder folder(options.output, {options.input, options.load});
+  OutputFolder folder(options.output, kind_of_input(options.input), {options.input, options.load});
 
   std::cout << source.description << "\n";
   print_notes(source, options);
@@ -298,12 +298,12 @@ void run(const Options& options) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "Fits a white-box transformer to a set of tokens: layers that compress them towards a few subspaces and make\n"
-      "them sparse, and a decoder that undoes the layers. Prints what each layer does and what that means, and what "
-      "an\n"
-      "actual code costs; writes pictures, codes, decoded tokens, and the white box for use on other tokens.\n\n"
-      "The tokens are the lines of a table, the patches of a photograph, or, without --input, drawn near subspaces\n"
-      "that are known. Options that are not set are chosen from the tokens.\n\n"
+      "Fits a white-box transformer to a set of tokens: layers that compress them towards a few subspaces and\n"
+      "make them sparse, and a decoder that undoes the layers. Prints what each layer does and what that means,\n"
+      "and what an actual code costs; writes pictures, codes, decoded tokens, and the white box for use on other\n"
+      "tokens.\n\n"
+      "The tokens are the lines of a table, the patches of a photograph, or, without --input, drawn near\n"
+      "subspaces that are known. Options that are not set are chosen from the tokens.\n\n"
       "Needs memory for about twelve copies of the tokens (8 bytes per number), plus one per thread.\n");
   program_options::set_up(app, "compress_tokens");
   compress_tokens::add_options(app, options);

@@ -176,12 +176,11 @@ int main(int count, char** arguments) {
   examples::LoadOptionsParser model_options;
   CLI::App app(
       "Lists the tensors of a PyTorch (.pth) or safetensors file and, if --output is given, writes its weights as\n"
-      "safetensors. Weights inside nested dictionaries are found, and prefixes such as `module.` removed; if there "
-      "are\n"
-      "several sets of weights, --weights-at chooses one.\n"
-      "If the number of heads is known, from --heads or the file, the program checks that the weights form a model,\n"
-      "and stores its sizes and the preparation of pictures in the output, so that it loads without options.\n"
-      "Checkpoints of the training programs can be read, too.\n");
+      "safetensors. Weights inside nested dictionaries are found, and prefixes such as `module.` removed; if\n"
+      "there are several sets of weights, --weights-at chooses one. If the number of heads is known, from --heads\n"
+      "or the file, the program checks that the weights form a model, and stores its sizes and the preparation of\n"
+      "pictures in the output, so that it loads without options. Checkpoints of the training programs can be\n"
+      "read, too.\n");
   program_options::set_up(app, "convert_weights");
   program_options::begin_group(app, "Files");
   app.add_option("--input,input", input, "PyTorch or safetensors file")->required()->type_name("FILE");

@@ -177,9 +177,9 @@ void run(Model model, const Options& options) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "Continues a text with a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. With one prompt the "
-      "text\n"
-      "is printed as it is generated; with several, at the end. Speed and memory are reported on standard error.\n");
+      "Continues a text with a language model: CRATE, overcomplete CRATE, CRATE-alpha or GPT-2. With one prompt\n"
+      "the text is printed as it is generated; with several, at the end. Speed and memory are reported on\n"
+      "standard error.\n");
   program_options::set_up(app, "generate");
   examples::LoadOptionsParser model_options;
   generate::add_options(app, options, model_options);

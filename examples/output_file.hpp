@@ -59,8 +59,9 @@ inline void check_picture_output(const std::string& path, std::string_view optio
       (void)crate::read_image(path);
     else if (crate::read_text(path).find("<svg") == std::string::npos)
       throw crate::file_error(path, "expected an SVG picture");
-  } catch (const crate::FileError&) {
-    throw crate::file_error(path, option, " would replace a file that is not a picture; choose another name");
+  } catch (const crate::FileError& error) {
+    throw crate::FileError(crate::concatenate(
+        error.what(), "; ", option, " would replace this file, and replaces only pictures; choose another name"));
   }
 }
 

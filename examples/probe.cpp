@@ -188,12 +188,10 @@ int probe_features(const Options& options) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "Measures the features of a frozen model: how many test images are classified correctly by k nearest neighbours\n"
-      "among the training images, by ridge regression and by logistic regression (their penalties are chosen on a "
-      "fifth\n"
-      "of the training images). For comparison, does the same with an untrained encoder of the same shape, and with "
-      "raw\n"
-      "pixels.\n");
+      "Measures the features of a frozen model: how many test images are classified correctly by k nearest\n"
+      "neighbours among the training images, by ridge regression and by logistic regression (their penalties are\n"
+      "chosen on a fifth of the training images). For comparison, does the same with an untrained encoder of the\n"
+      "same shape, and with raw pixels.\n");
   program_options::set_up(app, "probe");
   examples::LoadOptionsParser model_options;
   probe::add_options(app, options, model_options);

@@ -243,7 +243,7 @@ void check_greedy(const Model&, const Options& options) {
 template <class Block>
 void check_greedy(const LanguageModel<Block>&, const Options&) {}
 
-/// What is told of the model: a model of images also by the size of its images.
+/// The options of the model; of a model of images also the size of its images.
 LoadOptions load_options_for(const TensorTable& input, const Options& options) {
   const Tensor* const images = input.find("images");
   if (images == nullptr) return options.model;

@@ -180,9 +180,8 @@ int run(CLI::App& app, Options& options) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "Trains a masked autoencoder on images: CRATE-MAE, or the same model with ordinary transformer blocks. Labels "
-      "are not\n"
-      "used. For example: train_autoencoder --data fashion-mnist --output encoder.safetensors\n");
+      "Trains a masked autoencoder on images: CRATE-MAE, or the same model with ordinary transformer blocks.\n"
+      "Labels are not used. For example: train_autoencoder --data fashion-mnist --output encoder.safetensors\n");
   program_options::set_up(app, "train_autoencoder");
   train_autoencoder::add_options(app, options);
   return training_program::on_all_ranks("train_autoencoder", options.training, [&] {

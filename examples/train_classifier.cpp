@@ -229,9 +229,9 @@ int run(CLI::App& app, Options& options) {
 int main(int count, char** arguments) {
   Options options;
   CLI::App app(
-      "Trains an image classifier (CRATE, CRATE-alpha or a vision transformer) on a data set of images, from scratch "
-      "or from\n"
-      "other weights. For example: train_classifier --data fashion-mnist --output classifier.safetensors\n");
+      "Trains an image classifier (CRATE, CRATE-alpha or a vision transformer) on a data set of images, from\n"
+      "scratch or from other weights. For example:\n"
+      "train_classifier --data fashion-mnist --output classifier.safetensors\n");
   program_options::set_up(app, "train_classifier");
   train_classifier::add_options(app, options);
   return training_program::on_all_ranks("train_classifier", options.training, [&] {

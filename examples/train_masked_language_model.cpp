@@ -94,9 +94,8 @@ int main(int count, char** arguments) {
   Options options;
   Program program, untouched;
   CLI::App app(
-      "Trains a masked language model, CRATE-BERT or the same model with ordinary transformer blocks, on a text file; "
-      "its\n"
-      "encoder is a start for classify_text. For example:\n"
+      "Trains a masked language model, CRATE-BERT or the same model with ordinary transformer blocks, on a text\n"
+      "file; its encoder is a start for classify_text. For example:\n"
       "train_masked_language_model --text text.txt --learn-vocabulary 8000 --output bert.safetensors\n");
   program_options::set_up(app, "train_masked_language_model");
   add_options(app, options, program.share);

@@ -70,8 +70,8 @@ inline void add_options(CLI::App& app, Options& o) {
       ->type_name("FILE");
   app.add_option(
          "--text", o.text,
-         "sentences to classify, one per line; - for standard input. Blank lines are left out; of a file in the format "
-         "of --test, the sentences are classified, and the accuracy is told")
+         "sentences to classify, one per line; - for standard input. Blank lines are left out. Of a file with tabs, "
+         "SENTENCE<tab>CLASS, the sentences are classified, and the accuracy is printed")
       ->type_name("FILE");
   begin_group(app, "Sentences with their classes");
   app.add_option("--train", o.train,

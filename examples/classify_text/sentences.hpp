@@ -114,22 +114,33 @@ inline void append_line(Sentences& sentences, std::string_view line, bool has_ta
   return with_tab > 0 && with_tab + blank == lines.size();
 }
 
-/// The sentences in the lines of a file, one per line, without blank ones; of a table, those with their classes.
-/// Throws FileError if there are none, or if a table is not one of sentences and these classes.
+/// Throws FileError if a class of a table is none of the names.
+inline void check_classes_of_table(const Sentences& sentences, const std::vector<std::string>& class_names,
+                                   const std::string& path) {
+  for (std::size_t i = 0; i < sentences.classes.size(); ++i)
+    if (std::find(class_names.begin(), class_names.end(), sentences.classes[i]) == class_names.end())
+      throw crate::file_error(path, "line ", sentences.lines[i],
+                              ": expected a sentence, or, as every line has a tab, SENTENCE<tab>CLASS with a class of "
+                              "the model, ",
+                              program_options::alternatives(class_names), ", found ",
+                              crate::quote(sentences.classes[i]));
+}
+
+/// The sentences in the lines of a file, one per line, without blank ones; of a table, those with their classes, or
+/// without them if there are no class names to compare them with. Throws FileError if there are no sentences, or if a
+/// table is not one of sentences and these classes; OptionError if a header is spoken of where there are no columns.
 [[nodiscard]] inline Sentences sentences_in(const std::vector<std::string>& lines, const std::string& path,
                                             std::string_view header, const std::vector<std::string>& class_names) {
   Sentences sentences;
   if (is_table(lines)) {
     sentences = labelled_sentences_in(lines, path, header, class_names);
-    for (std::size_t i = 0; i < sentences.classes.size(); ++i)
-      if (std::find(class_names.begin(), class_names.end(), sentences.classes[i]) == class_names.end())
-        throw crate::file_error(
-            path, "line ", sentences.lines[i],
-            ": expected a sentence, or, as every line has a tab, SENTENCE<tab>CLASS with a class of "
-            "the model, ",
-            program_options::alternatives(class_names), ", found ", crate::quote(sentences.classes[i]));
+    if (class_names.empty())
+      sentences.classes.clear();
+    else
+      check_classes_of_table(sentences, class_names, path);
     return sentences;
   }
+  if (header != "auto") throw crate::OptionError("option --header would have no effect: --text has no columns");
   for (std::size_t i = 0; i < lines.size(); ++i)
     if (!detail::trimmed(lines[i]).empty()) {
       sentences.texts.push_back(lines[i]);
@@ -159,9 +170,11 @@ inline void check_classes(const Sentences& sentences, const std::vector<std::str
                             "SENTENCE<tab>CLASS, or CLASS<space>SENTENCE");
 }
 
-/// The numbers of the classes of a file. Throws FileError if one has a class that is none of the names.
+/// The numbers of the classes of a file. Throws FileError if one has a class that is none of the names, or if there are
+/// no names.
 [[nodiscard]] inline std::vector<Index> labels_of(const Sentences& sentences, const std::vector<std::string>& names,
                                                   const std::string& path) {
+  if (names.empty()) throw crate::file_error(path, "expected a model that names its classes, found one without names");
   std::vector<Index> labels;
   for (std::size_t i = 0; i < sentences.classes.size(); ++i) {
     const auto found = std::find(names.begin(), names.end(), sentences.classes[i]);

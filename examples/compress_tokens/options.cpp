@@ -112,8 +112,8 @@ void add_run_options(CLI::App& app, Options& options) {
   program_options::add_threads(app, options.threads);
   app.add_option(
          "--output", options.output,
-         "folder for the pictures (.svg), tokens.safetensors and white_box.safetensors; those of an earlier run are "
-         "replaced, other files are not")
+         "folder for the pictures, tokens.safetensors and white_box.safetensors; pictures of the same names and the "
+         "files of earlier runs are replaced, but no safetensors file of another program")
       ->type_name("FOLDER");
 }
 

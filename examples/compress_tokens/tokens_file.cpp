@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "compress_tokens/output_folder.hpp"
 #include "crate/io/formats/safetensors.hpp"
 
 namespace compress_tokens {
@@ -17,7 +18,7 @@ namespace {
 }
 
 [[nodiscard]] crate::Metadata metadata_of(const TokensFile& file) {
-  crate::Metadata metadata = {{"program", "compress_tokens"}};
+  crate::Metadata metadata = program_mark();
   if (!file.notes.empty()) metadata.emplace_back("read_as", lines(file.notes));
   if (file.labels) metadata.emplace_back("classes", lines(file.labels->classes));
   return metadata;

@@ -73,9 +73,8 @@ inline void print_effects(std::ostream& out, const std::vector<Effect>& effects)
 [[nodiscard]] inline std::string words_on_effects(const std::vector<Effect>& effects) {
   const Effect &sparse = effects[2], &both = effects[3];
   if (both.gain >= sparse.gain) return {};
-  return "Without compression, the decoded tokens are closer to the clean ones: decoding must undo the compression, "
-         "and\n"
-         "amplifies the remaining noise with it. Compression separates tokens; it does not denoise them.\n";
+  return "Without compression, the decoded tokens are closer to the clean ones: decoding must undo the compression,\n"
+         "and amplifies the remaining noise with it. Compression separates tokens; it does not denoise them.\n";
 }
 
 /// R of the directions of centred tokens, or of codes, at the precision of the white box, in nats per token.

@@ -78,7 +78,7 @@ inline crate::ImageFoldersSplit read_or_hold_out(const DataOptions& options, con
   if (read.data.size() < 2)
     throw crate::file_error(folder.string(), "expected at least 2 pictures, of which one is held out, found ",
                             read.data.size());
-  crate::TrainingAndTest sets = hold_out_tenth(read.data);
+  crate::TrainingAndTest sets = hold_out_tenth(std::move(read.data));
   std::cerr << program << ": no folder 'test' or 'val' in --data: of the training images a tenth, " << sets.test.size()
             << " chosen at random, the same in every run, is held out to measure on\n";
   return {std::move(sets), std::move(read.left_out)};

@@ -46,14 +46,25 @@ using crate::Index;
   return images_at(data, std::move(chosen));
 }
 
+/// Only the images with these ascending indices. Pixels in memory are moved to the front, and not copied.
+[[nodiscard]] inline crate::ImageDataSet keep_only(crate::ImageDataSet data, std::vector<Index> indices) {
+  if (data.files) return images_at(data, std::move(indices));
+  data.labels = crate::detail::labels_of(data, indices);
+  for (Index i = 0; i < std::ssize(indices); ++i)
+    if (const Index from = indices[static_cast<std::size_t>(i)]; from != i) data.pixels.col(i) = data.pixels.col(from);
+  data.pixels.conservativeResize(Eigen::NoChange, std::ssize(indices));
+  return data;
+}
+
 /// A tenth of at least two images, chosen by chance but the same ones every time, as a test set, and the others to
-/// train on.
-[[nodiscard]] inline crate::TrainingAndTest hold_out_tenth(const crate::ImageDataSet& data) {
+/// train on; each in the order of the data.
+[[nodiscard]] inline crate::TrainingAndTest hold_out_tenth(crate::ImageDataSet data) {
   std::vector<Index> order = crate::epoch_order(data.size(), 0, 0);
   const auto first_kept = order.begin() + std::max<Index>(1, data.size() / 10);
   std::sort(order.begin(), first_kept);
   std::sort(first_kept, order.end());
-  return {.training = images_at(data, {first_kept, order.end()}), .test = images_at(data, {order.begin(), first_kept})};
+  crate::ImageDataSet test = images_at(data, {order.begin(), first_kept});
+  return {.training = keep_only(std::move(data), {first_kept, order.end()}), .test = std::move(test)};
 }
 
 }  // namespace image_program

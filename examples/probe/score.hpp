@@ -31,8 +31,8 @@ struct Scores {
   const auto start = std::chrono::steady_clock::now();
   const crate::LabelledFeatures<float>&training = features.training, &test = features.test;
   crate::check_labelled("features to be judged by", test);
-  const auto judge = [&](const std::vector<crate::Index>& told) {
-    return crate::confusion_of(test.labels, told, test.classes);
+  const auto judge = [&](const std::vector<crate::Index>& predicted) {
+    return crate::confusion_of(test.labels, predicted, test.classes);
   };
   Scores scores;
   scores.neighbours = judge(crate::classify_by_neighbours(training, test.features, options, threads));

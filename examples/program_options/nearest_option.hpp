@@ -28,8 +28,8 @@ namespace program_options {
 }
 
 /// The option that a mistyped word such as "--eopchs", "-epochs" or "--epoch=3" is likely to stand for, "--epochs": the
-/// only one that begins with it, or else the one at the least edit distance, of at most a third of the word, or 2.
-/// Empty if there is none.
+/// only one that begins with it, or else the one at the least edit distance. That must be at most a third of the
+/// word's length, or at most 2 if this is less, or 1 for words of at most 3 letters. Empty if there is none.
 [[nodiscard]] inline std::string nearest_option(const CLI::App& app, std::string_view word) {
   if (!word.starts_with('-')) return {};
   word.remove_prefix(std::min(word.size(), word.find_first_not_of('-')));

@@ -71,9 +71,8 @@ inline void add_text_options(CLI::App& app, Options& o) {
                  "validation text [the last tenth of --text, which is then not trained on]")
       ->type_name("FILE");
   app.add_option("--validation-windows", o.validation_windows,
-                 "number of evenly spaced pieces of the validation text for the measurements during training; at the "
-                 "end all of "
-                 "it is used")
+                 "number of evenly spaced pieces of the validation text for the measurements during training; at "
+                 "the end all of it is used")
       ->check(CLI::Range(Index{1}, Index{1} << 40));
   add_tokeniser_options(app, o.tokeniser, o.tokeniser.kind, "none; a character tokeniser is built from --text");
   add_learning_option(app, o.tokeniser, "the text", o.tokeniser.kind == "bert" ? "bert" : "bpe");

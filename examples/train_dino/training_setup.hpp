@@ -17,8 +17,7 @@ struct TrainingSetup {
   const Options& options;
   const crate::Metadata& described_options;
   const crate::TrainingAndTest& data;
-  const crate::ImageDataSet &knn_training,
-      &knn_test;  ///< training and test images with which nearest neighbours evaluate_knn
+  const crate::ImageDataSet &knn_training, &knn_test;  ///< training and test images of the k-NN evaluation
   crate::ImagePreprocessing preprocessing;
   crate::Threads& threads;
 

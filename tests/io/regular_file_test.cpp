@@ -12,6 +12,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,17 @@ TEST_CASE("Readers never wait for a pipe or read a device: they name what they f
     expect([](const auto& p) { return read_image(p); });
     expect([](const auto& p) { return detail::MaybeGzip(p).source(); });
   }
+}
+
+TEST_CASE("A file that was opened as a copy can be read to its end although it was truncated meanwhile") {
+  const TemporaryFolder folder;
+  const std::string content(100000, 'x');
+  write_content(folder.file("text"), content);
+  detail::MaybeGzip file(folder.file("text"), FileAccess::copy);
+  std::filesystem::resize_file(folder.file("text"), 0);
+  std::string found(content.size(), ' ');
+  file.read_exactly(std::as_writable_bytes(std::span(found)), "text");
+  REQUIRE(found == content);
 }
 
 TEST_CASE("A file that cannot be opened is refused for the reason that the system gives") {

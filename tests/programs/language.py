@@ -212,16 +212,19 @@ def check_headers(folder, fresh, sentences, labels):
 
 
 def check_tables(folder, weights, sentences, labels):
-    """Of a file in the format of --test, the sentences are classified, and not their header and labels."""
+    """Of a file of SENTENCE<tab>CLASS, the sentences are classified, and not their header and labels."""
     lines = [f"{s}\t{l}" for s, l in zip(sentences[:20], labels)]
     use = ("classify_text", "--weights", weights, "--text")
     for name, text in (("table.tsv", "sentence\tlabel\n" + "\n".join(lines) + "\n\n"), ("unnamed", "\n".join(lines))):
         status, seen = run(*use, write(f"{folder}/{name}", text))
         shown = [line.split("\t")[2] for line in seen.splitlines() if "\t" in line]
         check(f"{name}: the column of sentences is classified", status == 0 and shown == sentences[:20], seen)
-        check(f"{name}: the accuracy is told", "has a class after each sentence: accuracy 100.00 % (20 of 20 sentences)" in seen, seen)
+        check(f"{name}: the accuracy is printed", "has a class after each sentence: accuracy 100.00 % (20 of 20 sentences)" in seen, seen)
     check_refused("a table without classes of the model", "line 1: expected a sentence, or, as every line has a tab, SENTENCE<tab>CLASS",
                   *use, write(f"{folder}/ids.tsv", "0\ta good film\n1\ta bad film\n"))
+    for header in ("yes", "no"):
+        check_refused("a header of a text without columns", "option --header would have no effect: --text has no columns",
+                      *use, write(f"{folder}/plain.txt", "sentence\na good film\n"), "--header", header)
     check_refused("blank lines alone", "expected sentences, one per line, found none", *use, write(f"{folder}/blank", "\n \n"))
     plain, packed = write(f"{folder}/plain.txt", "a good film\n"), write(f"{folder}/packed.txt.gz", gzip.compress(b"a good film\n"))
     check("a text may be packed", run(*use, plain) == run(*use, packed) and run(*use, packed)[0] == 0, run(*use, packed))

@@ -93,7 +93,7 @@ def refuse():
     check_refused("a mask ratio that hides a patch", "--mask-ratio", 0)
     check_refused("--lambda would have no effect", "--family", "transformer-mae", "--lambda", 1)
     check_refused("--image would have no effect", "--image", "8x8")
-    check_refused("--grid would replace a file that is not a picture", "--grid", "images.st")
+    check_refused("--grid would replace this file, and replaces only pictures", "--grid", "images.st")
     check_refused("--patch: expected patches that fill images of 8 x 8: 1, 2, 4 or 8 high and wide; found 3 x 4", "--patch", "3x4")
     check_refused("; found 5 x 5", "--patch", 5)
     check_refused("expected HEIGHTxWIDTH, such as 224x224, or one number for both, found '4x'", "--patch", "4x")

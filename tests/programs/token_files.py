@@ -155,10 +155,10 @@ def check_inputs_are_kept(tokens):
         code, text = run(*arguments, "--output", folder)
         check(f"refused: {arguments} into {folder}", code == 1 and "--output would replace this file, which the program reads" in text, text)
         check(f"{read} is as it was", bytes_of(read) == before)
-    write(os.path.join("out", "decoded.png"), b"of a photograph")
+    decoded = os.path.join("out", "decoded.png")
+    write(decoded, b"of a photograph")
     code, text = run("tokens.csv", "--output", "out")
-    check("what the program does not write is kept", code == 1 and "--output would replace a file that is not a picture" in text
-          and bytes_of("out", "decoded.png") == b"of a photograph", text)
+    check("a file that this run does not write is left alone", code == 0 and bytes_of(decoded) == b"of a photograph", text)
     write_png(os.path.join("out", "decoded.png"), bytes(64))
     text = run("tokens.csv", "--output", "out")[1]
     check("what only an earlier run wrote is named", "not written in this run, and left as it was: decoded.png" in text, text)
@@ -166,6 +166,12 @@ def check_inputs_are_kept(tokens):
     write(os.path.join("out", "layers.svg"), b"no picture")
     check("a file that is no picture is not replaced", run("tokens.csv", "--output", "out")[0] == 1)
     os.remove(os.path.join("out", "layers.svg"))
+    own = write(os.path.join("out", "tokens.safetensors"), safetensors({"tokens": ("F32", tokens)}))
+    before = bytes_of(own)
+    code, text = run("tokens.csv", "--output", "out")
+    check("tokens of one's own are not replaced", code == 1 and bytes_of(own) == before
+          and "--output would replace this file, which the program has not written; give another folder" in text, text)
+    os.remove(own)
 
 
 def check_own_labels():

@@ -140,13 +140,16 @@ TEST_CASE("a compression step of a white box raises R - R^c of the soft partitio
     CHECK(report.half_layers[i].partition_reduction() > report.half_layers[i - 1].partition_reduction());
 }
 
-TEST_CASE("a white box that was saved and loaded computes the same bits") {
+TEST_CASE("a white box that was saved and loaded computes the same bits, and its file keeps the caller's texts") {
   const auto path = std::filesystem::temp_directory_path() / "crate_white_box_test.safetensors";
   const auto tokens = draw_of_subspaces().tokens;
   const auto box = fit_white_box(tokens);
-  save_white_box(path, box);
+  save_white_box(path, box, {{"program", "of the caller"}});
   const auto loaded = load_white_box(path);
+  const TensorTable table = read_safetensors(path);
   std::filesystem::remove(path);
+  REQUIRE(table.find_metadata("program") != nullptr);
+  CHECK(*table.find_metadata("program") == "of the caller");
   CHECK(loaded.encode(tokens) == box.encode(tokens));
   CHECK(loaded.decode(box.encode(tokens)) == box.decode(box.encode(tokens)));
 }

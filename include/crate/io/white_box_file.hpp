@@ -95,9 +95,10 @@ void read_settings(WhiteBox<S>& box, const TensorTable& table) {
 
 }  // namespace detail
 
-/// Writes the white box. Throws FileError if the file cannot be written.
+/// Writes the white box, and the caller's own texts into the metadata, where keys "crate." are the library's. Throws
+/// FileError if the file cannot be written.
 template <crate::Scalar S>
-void save_white_box(const std::filesystem::path& path, const WhiteBox<S>& box) {
+void save_white_box(const std::filesystem::path& path, const WhiteBox<S>& box, const Metadata& further = {}) {
   Metadata metadata{{"crate.family", std::string(detail::white_box_family)},
                     {"crate.heads", detail::number_text(box.subspaces().heads())},
                     {"crate.depth", detail::number_text(box.depth())},
@@ -105,6 +106,7 @@ void save_white_box(const std::filesystem::path& path, const WhiteBox<S>& box) {
   for (const detail::ListedLayer& layer : detail::list_layers(box))
     for (const detail::ListedSetting& setting : layer.settings)
       metadata.emplace_back("crate." + setting.name, setting.text());
+  metadata.insert(metadata.end(), further.begin(), further.end());
   write_safetensors(path, published_tensors(box, detail::white_box_names), metadata);
 }
 

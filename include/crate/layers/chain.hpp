@@ -227,9 +227,9 @@ struct Chain : detail::Linked<Self, S> {
   template <class In>
   void forward(const In& input, Tokens<S> out, Pass<S>& pass) const {
     const typename detail::InputOf<Self>::type& entering = input;
-    detail::PingPongBuffers<S> rooms(pass.workspace, largest_activation(pass.layout()));
+    detail::PingPongBuffers<S> buffers(pass.workspace, largest_activation(pass.layout()));
     send_through(
-        entering, out, pass, [&](Index rows, Index cols) { return rooms.next(rows, cols); },
+        entering, out, pass, [&](Index rows, Index cols) { return buffers.next(rows, cols); },
         [&](const auto& link, const auto& z, Tokens<S> next, auto) { link.forward(z, next, pass); });
   }
 
@@ -306,17 +306,17 @@ struct Chain : detail::Linked<Self, S> {
     const TokenLayout& entering = pass.layout();
     std::optional<TokenLayout> leaving;
     if constexpr (ChangesLayout<Self>) pass.enter(leaving.emplace(layout_after(entering)));
-    detail::PingPongBuffers<S> rooms(pass.workspace, largest_activation(entering));
+    detail::PingPongBuffers<S> buffers(pass.workspace, largest_activation(entering));
     std::optional<Eigen::Ref<const Matrix<S>>> current(std::in_place, out_cotangent);
     std::size_t left = link_count();
-    const auto* const told = pass.set_gradient_observer(nullptr);
+    const auto* const observer = pass.set_gradient_observer(nullptr);
     const auto go_back_through = [&](const auto& link, const auto& link_tape, auto& link_gradient) {
       if constexpr (requires { link_tape.entering; }) pass.enter(*link_tape.entering);
       if (--left == 0 && z_cotangent == nullptr)
         return detail::add_gradient(link, *current, link_tape.tape, link_gradient, pass);
       if constexpr (!FrontEnd<std::remove_cvref_t<decltype(link)>>) {
         if (left == 0) return link.backward(*current, link_tape.tape, *z_cotangent, link_gradient, pass);
-        auto next = rooms.next(link.input_dim(), pass.layout().tokens());
+        auto next = buffers.next(link.input_dim(), pass.layout().tokens());
         link.backward(*current, link_tape.tape, next, link_gradient, pass);
         current.emplace(next);
       }
@@ -326,13 +326,13 @@ struct Chain : detail::Linked<Self, S> {
       const auto& layers = entry.of(self());
       auto&& gradients = entry.of(gradient);
       auto& link_gradient = detail::layer_at(gradients, slot.i);
-      pass.set_gradient_observer(reported_by == detail::ReportedBy::own_links ? told : nullptr);
+      pass.set_gradient_observer(reported_by == detail::ReportedBy::own_links ? observer : nullptr);
       go_back_through(detail::layer_at(layers, slot.i), detail::layer_at(std::get<index>(tape.links), slot.i),
                       link_gradient);
       if constexpr (reported_by == detail::ReportedBy::chain)
-        if (told != nullptr && *told) (*told)(list_parameters(std::as_const(link_gradient)));
+        if (observer != nullptr && *observer) (*observer)(list_parameters(std::as_const(link_gradient)));
     });
-    pass.set_gradient_observer(told);
+    pass.set_gradient_observer(observer);
     pass.enter(entering);
   }
 

@@ -51,22 +51,22 @@ class LayoutCourse {
   std::optional<TokenLayout> changed_;
 };
 
-/// Two rooms that activations take in turn: what a layer reads lies in one, what it writes in the other.
+/// Two buffers that activations take in turn: what a layer reads lies in one, what it writes in the other.
 template <crate::Scalar S>
 class PingPongBuffers {
  public:
   PingPongBuffers(Workspace& workspace, Index numbers) : frame_(workspace), numbers_(numbers) {}
 
   [[nodiscard]] Eigen::Map<Matrix<S>, Eigen::AlignedMax> next(Index rows, Index cols) {
-    S*& room = rooms_[turn_ ^= 1U];
-    if (room == nullptr) room = frame_.template array<S>(numbers_);
-    return {room, rows, cols};
+    S*& buffer = buffers_[turn_ ^= 1U];
+    if (buffer == nullptr) buffer = frame_.template array<S>(numbers_);
+    return {buffer, rows, cols};
   }
 
  private:
   Workspace::Frame frame_;
   Index numbers_;
-  S* rooms_[2] = {nullptr, nullptr};
+  S* buffers_[2] = {nullptr, nullptr};
   unsigned turn_ = 0;
 };
 

@@ -26,15 +26,16 @@ struct Confusion {
 
 /// Compares true classes with predicted ones. Throws ShapeError unless there are equally many of both, all in 0, ...,
 /// classes - 1.
-[[nodiscard]] inline Confusion confusion_of(std::span<const Index> labels, std::span<const Index> told, Index classes) {
-  check_size("confusion: predicted classes", std::ssize(told), std::ssize(labels));
+[[nodiscard]] inline Confusion confusion_of(std::span<const Index> labels, std::span<const Index> predicted,
+                                            Index classes) {
+  check_size("confusion: predicted classes", std::ssize(predicted), std::ssize(labels));
   Confusion confusion{Confusion::Counts::Zero(classes, classes)};
   for (std::size_t i = 0; i < labels.size(); ++i) {
-    for (const Index label : {labels[i], told[i]})
+    for (const Index label : {labels[i], predicted[i]})
       if (label < 0 || label >= classes)
         throw ShapeError(
             concatenate("confusion: example ", i, ": expected a class in 0 to ", classes - 1, ", found ", label));
-    ++confusion.counts(labels[i], told[i]);
+    ++confusion.counts(labels[i], predicted[i]);
   }
   return confusion;
 }

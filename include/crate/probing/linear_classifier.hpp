@@ -151,8 +151,8 @@ template <Scalar S, class Fit>
   Index most = -1;
   auto fit_part = fit(part);
   for (const double penalty : penalties) {
-    const auto told = fit_part(penalty).classify(held.features, threads);
-    const Index right = confusion_of(held.labels, told, all.classes).correct();
+    const auto predicted = fit_part(penalty).classify(held.features, threads);
+    const Index right = confusion_of(held.labels, predicted, all.classes).correct();
     if (right > most) best = penalty;
     most = std::max(most, right);
   }

@@ -113,7 +113,7 @@ struct RankShare {
 /// for one that failed.
 template <class Work>
 void run_and_report_errors(Communicator& ranks, const Work& work) {
-  const auto tell = [&](std::string_view failure) {
+  const auto report = [&](std::string_view failure) {
     try {
       if (ranks.size() > 1) static_cast<void>(ranks.gather(concatenate("an error: ", failure), ""));
     } catch (const Error&) {}  // reports only that the other ranks are at another call
@@ -121,10 +121,10 @@ void run_and_report_errors(Communicator& ranks, const Work& work) {
   try {
     work();
   } catch (const std::exception& failure) {
-    tell(failure.what());
+    report(failure.what());
     throw;
   } catch (...) {
-    tell("the thrown object is not a std::exception");
+    report("the thrown object is not a std::exception");
     throw;
   }
 }

@@ -202,7 +202,7 @@ class JointGradient {
                        Model& gradient, Run<Scalar> run) {
     Threads alone;
     clear_gradient(gradient, alone);
-    const GradientObserver told = std::exchange(run.on_complete, {});
+    const GradientObserver observer = std::exchange(run.on_complete, {});
     std::optional<detail::JoinedGradient<Model>> by_other;
     if (other_) by_other.emplace(*other_, gradient);
     for (Index piece = first_piece; piece < pieces(); piece += lanes())
@@ -210,10 +210,10 @@ class JointGradient {
         const auto cotangent = by_student[v].middleCols(first(piece), size(piece));
         const bool is_last = piece + lanes() >= pieces() && v + 1 == by_student.size();
         if (is_of_own_size(v)) {
-          if (is_last) run.on_complete = told;
+          if (is_last) run.on_complete = observer;
           backward(student, cotangent, recording(piece, v), gradient, run);
         } else {
-          if (is_last && told) run.on_complete = [&](const auto& complete) { told(by_other->join(complete)); };
+          if (is_last && observer) run.on_complete = [&](const auto& complete) { observer(by_other->join(complete)); };
           backward(*other_, cotangent, recording(piece, v), by_other->gradient(), run);
         }
       }

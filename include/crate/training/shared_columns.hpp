@@ -21,12 +21,12 @@ template <class Compute, class First, class... Others>
 void compute_shared_columns(Communicator& ranks, std::string_view what, Index step, Threads& threads,
                             const Compute& compute, First& matrix, Others&... others) {
   const Index total = matrix.cols(), ranges = (total + step - 1) / step;
-  const auto count_of = [&](Index range) { return std::min(step, total - range * step); };
+  const auto columns_in = [&](Index range) { return std::min(step, total - range * step); };
   const RankShare own(ranges, ranks);
   run_and_report_errors(ranks, [&] {
     threads.for_each(own.count, [&](Index i, int worker) {
       const Index range = own.first + i;
-      compute(range * step, count_of(range), worker);
+      compute(range * step, columns_in(range), worker);
     });
   });
   share_blocks(ranks, what, [&](int rank, const auto& visit) {
@@ -34,7 +34,7 @@ void compute_shared_columns(Communicator& ranks, std::string_view what, Index st
       if (RankShare::owner(range, ranges, ranks) != rank) continue;
       const auto visit_columns = [&](auto& columns) {
         auto* const begin = columns.data() + range * step * columns.rows();
-        const auto numbers = static_cast<std::size_t>(count_of(range) * columns.rows());
+        const auto numbers = static_cast<std::size_t>(columns_in(range) * columns.rows());
         visit(std::as_writable_bytes(std::span(begin, numbers)));
       };
       visit_columns(matrix);

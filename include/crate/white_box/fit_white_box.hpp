@@ -33,9 +33,8 @@ struct WhiteBoxOptions {
   std::optional<double> softening = {};  ///< of directions; default: 0.1 times the tokens' root mean square length
   CompressionStep step = CompressionStep::soft_partition;
   double logit_scale = 8;  ///< of the soft partition
-  std::optional<Index> inverse_iterations =
-      {};  ///< iterations per layer of the decoder, >= 1; default: as many as undo a
-           ///< step to a relative error of 1e-3, at most 24
+  /// Iterations per layer of the decoder, >= 1; default: as many as undo a step to a relative error of 1e-3, <= 24.
+  std::optional<Index> inverse_iterations = {};
   std::uint64_t seed = 0;
 
   /// Throws OptionError if an option is out of range.

@@ -45,9 +45,9 @@ inline constexpr std::tuple of_transformer_language_models{heads, gelu, FixedTex
 
 /// The number of heads, the only size of the blocks that weights do not determine; nanoGPT saves it in the metadata.
 [[nodiscard]] inline Index heads_of_language_model(const LoadOptions& options, const TensorTable& weights) {
-  LoadOptions told = options;
-  told.heads = agreed("heads", options.heads, number_in_metadata<Index>(weights, "model_args.n_head"));
-  return heads_of(told);
+  LoadOptions completed = options;
+  completed.heads = agreed("heads", options.heads, number_in_metadata<Index>(weights, "model_args.n_head"));
+  return heads_of(completed);
 }
 
 /// Sizes that do not depend on the blocks; counts the tensors of the name `suffix` as blocks.
@@ -125,7 +125,7 @@ struct NanoGptFormat {
 /// Whether the file says that it is of this family or, if it says nothing, whether the dictionary of its first layer is
 /// square, as `square` says.
 [[nodiscard]] inline bool has_dictionary(const TensorTable& weights, bool square, std::string_view family) {
-  if (const std::string* const told = weights.find_metadata("crate.family")) return *told == family;
+  if (const std::string* const stated = weights.find_metadata("crate.family")) return *stated == family;
   const Tensor& dictionary = weights.at("transformer.h.0.ista.weight");
   return square == (dictionary.shape.size() != 2 || dictionary.shape[0] == dictionary.shape[1]);
 }

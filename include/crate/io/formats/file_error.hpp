@@ -10,7 +10,7 @@ namespace crate {
 
 namespace detail {
 
-/// Appends the character; a control character as "\\n", "\\r", "\\t" or "\\x07".
+/// Appends the character; a control character as "\n", "\r", "\t" or "\x07".
 inline void append_visibly(std::string& text, char c) {
   constexpr std::string_view digits = "0123456789abcdef";
   const auto byte = static_cast<unsigned char>(c);
@@ -24,8 +24,8 @@ inline void append_visibly(std::string& text, char c) {
 
 }  // namespace detail
 
-/// The text in quotation marks, suitable for one line of an error message: control characters are escaped, as "\\n" and
-/// "\\x07", and a long text is truncated.
+/// The text in quotation marks, suitable for one line of an error message: control characters are escaped, as "\n" and
+/// "\x07", and a long text is truncated.
 [[nodiscard]] inline std::string quote(std::string_view text) {
   constexpr std::size_t limit = 120;
   const bool cut = text.size() > limit;

@@ -36,7 +36,7 @@ class JoinedGradient {
     return join_if([&](const ConstParameter& parameter) {
       return !depends_on_image_size(gradient_, parameter) &&
              std::any_of(complete.begin(), complete.end(),
-                         [&](const auto& told) { return told.data == parameter.data; });
+                         [&](const auto& reported) { return reported.data == parameter.data; });
     });
   }
 

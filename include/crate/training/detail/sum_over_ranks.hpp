@@ -88,11 +88,11 @@ class SumOverRanks {
     std::size_t count = complete_of_[g];  // which one thread at a time changes
     for (const ConstParameter& parameter : parameters)
       if (count < gradients_[g].size() && gradients_[g][count].data == parameter.data) ++count;
-    tell(g, count);
+    set_complete(g, count);
   }
 
   /// Reports that all parameters of gradient g are final.
-  void complete_all(std::size_t g) { tell(g, gradients_[g].size()); }
+  void complete_all(std::size_t g) { set_complete(g, gradients_[g].size()); }
 
   /// Waits for the sum. All gradients must be complete. Throws as Communicator::add_in_order.
   void end() {
@@ -134,7 +134,7 @@ class SumOverRanks {
     changed_.notify_all();
   }
 
-  void tell(std::size_t g, std::size_t count) {
+  void set_complete(std::size_t g, std::size_t count) {
     {
       const std::lock_guard lock(mutex_);
       complete_of_[g] = count;

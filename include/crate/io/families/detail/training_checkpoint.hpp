@@ -68,10 +68,11 @@ inline void check_checkpoint_format(const TensorTable& file) {
   };
   std::span<const PublishedName> found;
   std::vector<std::string> known;
-  const std::string* const told = file.find_metadata("crate.family");
+  const std::string* const family = file.find_metadata("crate.family");
   for_each_family([&]<class Family>(Family) {
     known.emplace_back(Family::title);
-    if (found.empty() && (told == nullptr || *told == Family::name) && is_named(Family::names)) found = Family::names;
+    if (found.empty() && (family == nullptr || *family == Family::name) && is_named(Family::names))
+      found = Family::names;
   });
   if (found.empty())
     throw file_error(file.source(), "expected the checkpoint of a training of ", alternatives(known), ", found ",

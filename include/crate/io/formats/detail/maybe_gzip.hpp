@@ -21,7 +21,8 @@ namespace crate::detail {
 class MaybeGzip {
  public:
   /// Throws FileError if the file cannot be read.
-  explicit MaybeGzip(const std::filesystem::path& path) : file_(path), source_(path.string()), rest_(file_.bytes()) {
+  explicit MaybeGzip(const std::filesystem::path& path, FileAccess access = FileAccess::map)
+      : file_(path, access), source_(path.string()), rest_(file_.bytes()) {
     packed_ = member_follows();
     constexpr int gzip_only = 16 + MAX_WBITS;
     if (packed_ && inflateInit2(&stream_, gzip_only) != Z_OK)
@@ -102,10 +103,11 @@ class MaybeGzip {
   z_stream stream_ = {};
 };
 
-/// The whole content of a file, decompressed if it is a gzip file. Throws FileError if it cannot be read or is damaged.
+/// The whole content of a file, decompressed if it is a gzip file; the file is copied first, as other processes may
+/// change it. Throws FileError if it cannot be read or is damaged.
 [[nodiscard]] inline std::string read_unpacked(const std::filesystem::path& path) {
   constexpr std::size_t at_a_time = std::size_t{1} << 20U;
-  MaybeGzip file(path);
+  MaybeGzip file(path, FileAccess::copy);
   std::string content;
   for (std::size_t found = at_a_time; found == at_a_time;) {
     const std::size_t size = content.size();
