@@ -18,13 +18,13 @@ namespace crate {
 struct CodingRateOptions {
   double epsilon = 0.5;  ///< the paper's epsilon > 0, finite; "eps" in the published code is its square
 
-  void check() const { detail::check_epsilon(epsilon); }
+  void check() const { detail::check_epsilon("coding rate", epsilon); }
 };
 
 /// a = dim / (N epsilon^2), the factor inside the rates: dim is d in R and p in each term of R^c.
 /// Throws OptionError unless dim, N >= 1 and epsilon > 0, finite.
 [[nodiscard]] inline double rate_factor(Index dim, Index tokens, double epsilon) {
-  detail::check_epsilon(epsilon);
+  detail::check_epsilon("rate factor", epsilon);
   check_option(dim >= 1 && tokens >= 1, "rate factor: at least 1 x 1 tokens", concatenate(dim, " x ", tokens));
   return detail::RateScale{dim, tokens, epsilon}.factor();
 }

@@ -47,10 +47,10 @@ struct CompressionOptions {
   double mssa_factor = 1;  ///< of the softmax step: eq. (12) has p / (N epsilon^2) here, a second time
 
   void check() const {
-    detail::check_epsilon(epsilon);
-    check_option(std::isfinite(kappa), "a finite kappa", kappa);
-    check_option(std::isfinite(logit_scale), "a finite logit_scale", logit_scale);
-    check_option(std::isfinite(mssa_factor), "a finite mssa_factor", mssa_factor);
+    detail::check_epsilon("compression", epsilon);
+    check_option(std::isfinite(kappa), "compression: a finite kappa", kappa);
+    check_option(std::isfinite(logit_scale), "compression: a finite logit_scale", logit_scale);
+    check_option(std::isfinite(mssa_factor), "compression: a finite mssa_factor", mssa_factor);
   }
 };
 

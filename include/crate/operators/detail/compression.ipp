@@ -344,7 +344,7 @@ SubspaceGradient<Plain<ZDerived>, Plain<Bases>> compress_adjoint(const Eigen::Ma
 template <class Bases>
 double largest_kappa(const Subspaces<Bases>& subspaces, Index tokens, double epsilon) {
   subspaces.check();
-  detail::check_epsilon(epsilon);
+  detail::check_epsilon("largest kappa", epsilon);
   check_option(tokens >= 1, "largest kappa: tokens >= 1", tokens);
   return detail::largest_kappa_of(subspaces.bases().template cast<double>(), {subspaces.head_dim(), tokens, epsilon});
 }
