@@ -131,8 +131,8 @@ class LayerMeter {
     running_.reset();
   }
 
-  /// Throws OptionError if `enter` should have been called and was not, ShapeError if its tokens had another size or the
-  /// pass is one of a model of other sizes.
+  /// Throws OptionError if `enter` should have been called and was not, ShapeError if its tokens had another size
+  /// or the pass is one of a model of other sizes.
   void see(const HalfStep<S>& step) {
     if (running_ && !is_inside(step.name, layers_[*running_].name)) running_.reset();
     if (const auto of_layer = layer_projecting(step.name)) {
