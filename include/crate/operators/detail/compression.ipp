@@ -317,8 +317,9 @@ template <crate::Scalar S>
 }  // namespace detail
 
 template <class ZDerived, class Bases>
-Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
-                         const CompressionOptions& options) {
+requires detail::OneScalar<ZDerived, Bases> Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens,
+                                                                     const Subspaces<Bases>& subspaces,
+                                                                     const CompressionOptions& options) {
   options.check();
   detail::check_tokens_and_subspaces(tokens, subspaces);
   if constexpr (is_bounded<ZDerived> && is_bounded<Bases>)
@@ -329,10 +330,9 @@ Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspa
 }
 
 template <class ZDerived, class Bases, class CotangentDerived>
-SubspaceGradient<Plain<ZDerived>, Plain<Bases>> compress_adjoint(const Eigen::MatrixBase<ZDerived>& tokens,
-                                                                 const Subspaces<Bases>& subspaces,
-                                                                 const Eigen::MatrixBase<CotangentDerived>& cotangent,
-                                                                 const CompressionOptions& options) {
+requires detail::OneScalar<ZDerived, Bases, CotangentDerived> SubspaceGradient<Plain<ZDerived>, Plain<Bases>>
+compress_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
+                 const Eigen::MatrixBase<CotangentDerived>& cotangent, const CompressionOptions& options) {
   options.check();
   detail::check_tokens_and_subspaces(tokens, subspaces);
   check_shape("compression: cotangent", cotangent, tokens.rows(), tokens.cols());

@@ -158,6 +158,7 @@ template <class Z, class Bases>
 }  // namespace detail
 
 template <class ZDerived, class Bases>
+requires detail::OneScalar<ZDerived, Bases>
 double subspace_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                             const CodingRateOptions& options) {
   options.check();
@@ -167,9 +168,9 @@ double subspace_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Sub
 }
 
 template <class ZDerived, class Bases>
-SubspaceGradient<Plain<ZDerived>, Plain<Bases>> subspace_coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens,
-                                                                              const Subspaces<Bases>& subspaces,
-                                                                              const CodingRateOptions& options) {
+requires detail::OneScalar<ZDerived, Bases> SubspaceGradient<Plain<ZDerived>, Plain<Bases>>
+subspace_coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
+                              const CodingRateOptions& options) {
   options.check();
   detail::check_tokens_and_subspaces(tokens, subspaces);
   auto gradient =
