@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <map>
 #include <string>
 #include <vector>
@@ -32,14 +33,23 @@ using Catch::Approx;
 
 namespace {
 
+template <template <class> class Meter, class Model>
+inline constexpr bool keeps_temporary = std::constructible_from<Meter<double>, Model>;
+template <template <class> class Meter, class Model>
+inline constexpr bool keeps_named = std::constructible_from<Meter<double>, const Model&>;
+static_assert(keeps_named<LayerMeter, CrateClassifier<double>> &&
+              !keeps_temporary<LayerMeter, CrateClassifier<double>>);
+static_assert(keeps_named<StepMeter, CrateClassifier<double>> && !keeps_temporary<StepMeter, CrateClassifier<double>>);
+
 template <class Classifier>
-Classifier small_classifier() {
+Classifier small_classifier(Index dim = 12, Index head_dim = 0) {
   typename Classifier::Options options;
   options.image = {.height = 8, .width = 12, .channels = 1, .patch_height = 4, .patch_width = 4};
   options.classes = 3;
   options.depth = 2;
-  options.block.dim = 12;
+  options.block.dim = dim;
   options.block.heads = 3;
+  if constexpr (requires { options.block.head_dim; }) options.block.head_dim = head_dim;
   Classifier model(options);
   initialise(model, 1);
   return model;
@@ -266,6 +276,26 @@ TEST_CASE("steps of a classifier are compared with exact ones, layer by layer") 
         compare_with_exact_step(x.middleCols(7 * b, 7), mssa.layer.subspaces, added.middleCols(7 * b, 7)).cosine);
   CHECK(meter.layers()[1].cosine.mean() == Approx(cosine.mean()).epsilon(1e-8));
   CHECK(meter.layers()[1].exact_change.mean() < 0);
+}
+
+TEST_CASE("a meter of one model refuses the pass of another whose tokens or subspaces have other sizes") {
+  const auto model = small_classifier<CrateClassifier<double>>();
+  Random random(5);
+  const Matrix<double> images = draw_normal(random, 96, 2);
+  LayerMeter<double> meter(model);
+  StepMeter<double> step_meter(model);
+  const auto refusal = [&](const auto& other, auto& of_model) {
+    return message_of<ShapeError>([&] { (void)other.forward(images, {.observer = of_model.observer()}); });
+  };
+  const auto narrow = small_classifier<CrateClassifier<double>>(6),
+             wide = small_classifier<CrateClassifier<double>>(24);
+  CHECK(refusal(narrow, meter) == "layers.0.compress: rows of the tokens: expected 12, found 6");
+  CHECK(refusal(wide, meter) == "layers.0.compress: rows of the tokens: expected 12, found 24");
+  CHECK(refusal(narrow, step_meter) == "layers.0.compress: input tokens: expected 12 x 14, found 6 x 14");
+  CHECK(refusal(small_classifier<CrateClassifier<double>>(12, 2), meter) ==
+        "layers.0.compress.projection: rows: expected 12, found 6");
+  CHECK(refusal(small_classifier<CrateClassifier<double>>(12, 5), meter) ==
+        "layers.0.compress.projection: rows: expected 12, found 15");
 }
 
 TEST_CASE("the attention of a query is that of the pass, at the size of the training images and at larger ones") {

@@ -30,6 +30,21 @@ TEST_CASE("random bits are the halves of philox of position, stream and seed, lo
   CHECK(random.bits() == (words[2] | std::uint64_t{words[3]} << 32));
 }
 
+TEST_CASE("a part of a matrix is filled in place, with the numbers that a matrix of its size would get") {
+  crate::Matrix<double> whole = crate::Matrix<double>::Zero(4, 5), part(2, 3);
+  const auto inner = [&] { return whole.block(1, 2, 2, 3); };
+  Random(7).fill_normal(inner());
+  Random(7).fill_normal(part);
+  CHECK(inner() == part);
+  CHECK((whole.array() != 0).count() == 6);
+  Random(7).fill_uniform(inner(), -1, 1);
+  Random(7).fill_uniform(part, -1, 1);
+  CHECK(inner() == part);
+  auto named = whole.leftCols(1);
+  Random(7).fill_normal(named);
+  CHECK((whole.array() != 0).count() == 10);
+}
+
 TEST_CASE("seek resumes a random sequence at any position") {
   Random random(7);
   std::vector<std::uint64_t> numbers(9);

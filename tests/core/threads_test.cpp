@@ -135,7 +135,7 @@ TEST_CASE("several threads may use one team at once") {
 
 TEST_CASE("a team of fewer than one thread is refused") {
   CHECK_THROWS_AS(Threads(0), crate::OptionError);
-  CHECK_THROWS_WITH(Threads(-3), "option: expected threads >= 1, found -3");
+  CHECK_THROWS_WITH(Threads(-3), "threads: expected count >= 1, found -3");
 }
 
 #ifdef __GLIBC__

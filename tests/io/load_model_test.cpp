@@ -283,7 +283,8 @@ TEST_CASE("what weights do not tell is asked for by name, what contradicts them 
   CHECK_THAT(failing({}), ContainsSubstring("heads: expected to be given"));
   CHECK_THAT(failing({.heads = 5}), ContainsSubstring("heads that divide the 48"));
   CHECK_THAT(failing({.heads = 3, .image_height = 40}), ContainsSubstring("whose product is 16"));
-  CHECK_THAT(failing({.heads = 3, .image_height = 31}), ContainsSubstring("image height a multiple of 8, found 31"));
+  CHECK_THAT(failing({.heads = 3, .image_height = 31}),
+             ContainsSubstring("image height: expected a multiple of the patch's 8 rows, found 31"));
   CHECK_THAT(failing({.heads = 3, .channels = 2}), ContainsSubstring("96, which is not a square"));
   CHECK_THAT(failing({.heads = 3, .patch_height = 4, .patch_width = 4, .channels = 3}),
              ContainsSubstring("whose product is 64"));

@@ -83,7 +83,8 @@ TEST_CASE("a normalisation that nobody told is an error, not a guess") {
   CHECK_THAT(message_of<OptionError>([] {
                (void)prepare(model_of(2, 2, 1), Image{2, 2, 1, {1, 2, 3, 4}});
              }),
-             ContainsSubstring("expected mean and deviation of the pixels of 1 channels"));
+             ContainsSubstring(
+                 "model.about.preprocessing.normalisation: expected mean and deviation of the pixels of 1 channel,"));
   CHECK_THAT(message_of<OptionError>([] {
                (void)normalised_image<float>(Image{2, 2, 1, {1, 2, 3, 4}}, imagenet_normalisation());
              }),

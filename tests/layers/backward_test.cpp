@@ -179,6 +179,20 @@ TEST_CASE("recomputing keeps less") {
   CHECK(2 * few.memory.capacity() < all.memory.capacity());
 }
 
+TEST_CASE("a matrix is recorded as one token set") {
+  const CrateBlock<double> block = random_layer(CrateBlock<double>({.dim = 6, .heads = 2}));
+  const TokenSets<double> set(random_sets(6).tokens);
+  const Matrix<double> tokens = set.tokens, cotangent = 2 * tokens;
+  Recording<CrateBlock<double>> of_set, of_matrix;
+  CHECK(forward(block, tokens, of_matrix) == forward(block, set, of_set).tokens);
+  CrateBlock<double> gradient = zeros_like(block), expected = zeros_like(block);
+  CHECK(backward(block, cotangent, of_matrix, gradient) == backward(block, cotangent, of_set, expected));
+  CHECK(gradient.sparsify.layer.dictionary == expected.sparsify.layer.dictionary);
+  const Matrix<double> narrow(5, 3);
+  CHECK(message_of<ShapeError>([&] { (void)forward(block, narrow, of_matrix); }) ==
+        "tokens: rows: expected 6, found 5");
+}
+
 TEST_CASE("a recorded pass computes the same as one that is not") {
   const auto sets = random_sets(6);
   const auto same = [&](const auto& layer) {

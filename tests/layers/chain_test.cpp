@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Chains whose links change the token sets, view other parts, may be absent, or take something that is no token matrix.
 
+#include <concepts>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -41,7 +42,16 @@ template <class L>
 concept RecordsWhatStays = requires(const L& layer, Recording<L>& recording, const TokenSets<double>& sets) {
   forward(layer, sets, recording);
 };
+template <class L>
+concept RecordsMatrixThatEnds = requires(const L& layer, Recording<L>& recording, Matrix<double> (*make)()) {
+  forward(layer, make(), recording);
+};
+template <class L>
+concept RecordsMatrixThatStays = requires(const L& layer, Recording<L>& recording, const Matrix<double>& tokens) {
+  { forward(layer, tokens, recording) } -> std::same_as<Matrix<double>>;
+};
 static_assert(RecordsWhatStays<Linear<double>> && !RecordsWhatEnds<Linear<double>>);
+static_assert(RecordsMatrixThatStays<CrateBlock<double>> && !RecordsMatrixThatEnds<CrateBlock<double>>);
 static_assert(!std::constructible_from<Kept<double>, Matrix<double>>);
 static_assert(!std::constructible_from<Images<double>, Matrix<double>>);
 static_assert(FrontEnd<NormalisedPatchEmbedding<float>> && !Layer<NormalisedPatchEmbedding<float>>);

@@ -149,3 +149,27 @@ TEST_CASE("an encoder has at least one layer") {
   CHECK_THAT(message_of<OptionError>([] { SmallEncoder(0, {.dim = 24, .heads = 4}); }),
              ContainsSubstring("depth >= 1, found 0"));
 }
+
+TEST_CASE("a classifier's sizes are refused by their names, and so is one without layers") {
+  using Classifier = CrateClassifier<double>;
+  const Classifier::Options sizes{
+      .image = {.height = 32, .width = 32}, .classes = 10, .depth = 1, .block = {.dim = 12, .heads = 3}};
+  const auto refusal = [&](auto change) {
+    Classifier::Options changed = sizes;
+    change(changed);
+    return message_of<OptionError>([&] { (void)Classifier(changed); });
+  };
+  CHECK(refusal([](auto& o) { o.image.height = 28; }) ==
+        "image height: expected a multiple of the patch's 16 rows, found 28");
+  CHECK(refusal([](auto& o) { o.image.width = 40; }) ==
+        "image width: expected a multiple of the patch's 16 columns, found 40");
+  CHECK(refusal([](auto& o) { o.image.patch_width = 0; }) ==
+        "image patches: expected at least 1 x 1 pixels, found 16 x 0");
+  CHECK(refusal([](auto& o) { o.image.channels = 0; }) == "image: expected channels >= 1, found 0");
+  CHECK(refusal([](auto& o) { o.classes = 0; }) == "classifier: expected classes >= 1, found 0");
+  Classifier model(sizes);
+  model.encoder.layers.clear();
+  const Matrix<double> image = Matrix<double>::Zero(3072, 1);
+  CHECK(message_of<ShapeError>([&] { (void)model.forward(image); }) ==
+        "the part without a name: expected layers for tokens of 12 rows, found none");
+}

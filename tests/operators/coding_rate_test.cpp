@@ -197,20 +197,20 @@ TEST_CASE("The coding rate refuses what it cannot mean") {
   const Matrix<double> z = Matrix<double>::Ones(3, 2), no_tokens(3, 0), no_coordinates(0, 3);
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(message_of<OptionError>([&] { (void)coding_rate(z, {.epsilon = 0}); }) ==
-        "option: expected epsilon > 0, found 0");
+        "coding rate: expected epsilon > 0, found 0");
   CHECK(message_of<OptionError>([&] { (void)coding_rate_gradient(z, {.epsilon = -2}); }) ==
-        "option: expected epsilon > 0, found -2");
+        "coding rate: expected epsilon > 0, found -2");
   CHECK(message_of<OptionError>([&] { (void)coding_rate(z, {.epsilon = nan}); }) ==
-        "option: expected epsilon > 0, found nan");
+        "coding rate: expected epsilon > 0, found nan");
   CHECK(message_of<OptionError>([&] { (void)coding_rate(z, {.epsilon = std::numeric_limits<double>::infinity()}); }) ==
-        "option: expected a finite epsilon of at least 2.3e-308, found inf");
+        "coding rate: expected a finite epsilon of at least 2.3e-308, found inf");
   CHECK(message_of<ShapeError>([&] { (void)coding_rate(no_tokens); }) ==
         "coding rate: tokens: expected at least 1 x 1, found 3 x 0");
   CHECK(message_of<ShapeError>([&] { (void)coding_rate_gradient(no_coordinates); }) ==
         "coding rate: tokens: expected at least 1 x 1, found 0 x 3");
   CHECK(message_of<OptionError>([] { (void)rate_factor(3, 0, 0.5); }) ==
         "rate factor: expected at least 1 x 1 tokens, found 3 x 0");
-  CHECK(message_of<OptionError>([] { (void)rate_factor(3, 2, 0); }) == "option: expected epsilon > 0, found 0");
+  CHECK(message_of<OptionError>([] { (void)rate_factor(3, 2, 0); }) == "rate factor: expected epsilon > 0, found 0");
 }
 
 namespace {

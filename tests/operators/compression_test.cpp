@@ -496,18 +496,22 @@ TEST_CASE("Compression refuses what it cannot mean") {
   const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2),
       wrong(Matrix<double>(Matrix<double>::Ones(4, 6)), 2);
   CHECK(message_of<OptionError>([&] { (void)compress(z, u, {.epsilon = 0}); }) ==
-        "option: expected epsilon > 0, found 0");
+        "compression: expected epsilon > 0, found 0");
   CHECK(message_of<ShapeError>([&] { (void)compress(z, wrong); }) ==
-        "subspaces: dimension of the tokens they are for: expected 3, found 4");
+        "subspaces: expected U with 3 rows, as the tokens have, found 4");
   CHECK(message_of<ShapeError>([&] { (void)compress(Matrix<double>(3, 0), u); }) ==
         "tokens: expected at least 1 x 1, found 3 x 0");
   const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(message_of<OptionError>([&] { (void)compress(z, u, {.kappa = nan}); }) ==
+        "compression: expected a finite kappa, found nan");
+  CHECK(message_of<OptionError>([&] { (void)largest_kappa(u, 2, 0.); }) ==
+        "largest kappa: expected epsilon > 0, found 0");
   CHECK(message_of<OptionError>([&] {
           (void)compress(z, u, {.step = CompressionStep::softmax, .logit_scale = nan});
-        }) == "option: expected a finite logit_scale, found nan");
+        }) == "compression: expected a finite logit_scale, found nan");
   CHECK(message_of<OptionError>([&] {
           (void)compress(z, u, {.step = CompressionStep::softmax, .mssa_factor = nan});
-        }) == "option: expected a finite mssa_factor, found nan");
+        }) == "compression: expected a finite mssa_factor, found nan");
 }
 
 TEST_CASE("Subspaces that were given another number of columns since are refused") {

@@ -94,7 +94,7 @@ TEST_CASE("The coding rate of a partition refuses what it cannot mean") {
   const Matrix<double> z = Matrix<double>::Ones(3, 2), partition = Matrix<double>::Ones(2, 2);
   const Subspaces wrong(Matrix<double>(Matrix<double>::Ones(4, 6)), 2);
   CHECK(message_of<ShapeError>([&] { (void)soft_partition(z, wrong); }) ==
-        "subspaces: dimension of the tokens they are for: expected 3, found 4");
+        "subspaces: expected U with 3 rows, as the tokens have, found 4");
   CHECK(message_of<OptionError>([&] {
           (void)soft_partition(z, Subspaces(z, 1), std::numeric_limits<double>::infinity());
         }) == "option: expected a finite logit_scale of the soft partition, found inf");
@@ -103,5 +103,5 @@ TEST_CASE("The coding rate of a partition refuses what it cannot mean") {
   CHECK(message_of<OptionError>([&] { (void)partition_coding_rate(z, -partition); }) ==
         "option: expected shares of at least 0, found -1");
   CHECK(message_of<OptionError>([&] { (void)partition_coding_rate_gradient(z, partition, {.epsilon = 0}); }) ==
-        "option: expected epsilon > 0, found 0");
+        "coding rate: expected epsilon > 0, found 0");
 }

@@ -106,13 +106,13 @@ TEST_CASE("Rate reduction refuses what it cannot mean") {
   const Subspaces u(Matrix<double>(Matrix<double>::Ones(3, 6)), 2),
       wrong(Matrix<double>(Matrix<double>::Ones(5, 6)), 2);
   CHECK(message_of<OptionError>([&] { (void)rate_reduction(z, u, {.epsilon = 0}); }) ==
-        "option: expected epsilon > 0, found 0");
+        "coding rate: expected epsilon > 0, found 0");
   CHECK(message_of<OptionError>([&] { (void)sparse_rate_reduction(z, u, {.lambda = -1}); }) ==
         "option: expected a finite lambda >= 0 of the sparse rate reduction, found -1");
   CHECK(message_of<OptionError>([&] { (void)sparse_rate_reduction_gradient(z, u, {.epsilon = -1}); }) ==
-        "option: expected epsilon > 0, found -1");
+        "coding rate: expected epsilon > 0, found -1");
   CHECK(message_of<ShapeError>([&] { (void)rate_reduction_gradient(z, wrong); }) ==
-        "subspaces: dimension of the tokens they are for: expected 3, found 5");
+        "subspaces: expected U with 3 rows, as the tokens have, found 5");
   CHECK(message_of<ShapeError>([&] { (void)sparse_rate_reduction(z, wrong); }) ==
-        "subspaces: dimension of the tokens they are for: expected 3, found 5");
+        "subspaces: expected U with 3 rows, as the tokens have, found 5");
 }

@@ -154,13 +154,13 @@ TEST_CASE("The subspace coding rate refuses what it cannot mean") {
   const Subspaces four_dimensional(Matrix<double>(Matrix<double>::Ones(4, 6)), 2),
       three_dimensional(Matrix<double>(Matrix<double>::Ones(3, 6)), 2);
   CHECK(message_of<ShapeError>([&] { (void)subspace_coding_rate(z, four_dimensional); }) ==
-        "subspaces: dimension of the tokens they are for: expected 3, found 4");
+        "subspaces: expected U with 3 rows, as the tokens have, found 4");
   CHECK(message_of<ShapeError>([&] { (void)subspace_coding_rate_gradient(z, four_dimensional); }) ==
-        "subspaces: dimension of the tokens they are for: expected 3, found 4");
+        "subspaces: expected U with 3 rows, as the tokens have, found 4");
   CHECK(message_of<ShapeError>([&] { (void)subspace_coding_rate(Matrix<double>(3, 0), three_dimensional); }) ==
         "tokens: expected at least 1 x 1, found 3 x 0");
   CHECK(message_of<OptionError>([&] { (void)subspace_coding_rate(z, three_dimensional, {.epsilon = -1}); }) ==
-        "option: expected epsilon > 0, found -1");
+        "coding rate: expected epsilon > 0, found -1");
 }
 
 namespace {

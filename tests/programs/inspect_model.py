@@ -478,7 +478,7 @@ def check_refused_pictures(folder):
             ([*of_picture, "--mask", other, *out], "expected a mask of 40 x 60, as"),
             ([*of_picture, "--mask", dark, *out], "at least half brightness where the object is, found none"),
             ([*of_picture, "--mask", mask, "--mask", mask, *out], "expected 1, one for each picture, found 2"),
-            ([*of_picture, "--picture-size", "30x32", *out], "a multiple of 8, found 30"),
+            ([*of_picture, "--picture-size", "30x32", *out], "a multiple of the patch's 8 rows, found 30"),
             ([*of_picture, "--mass", "nan", *out], "--mass"),
             ([*of_picture, "--threshold", 1, *out], "a cosine from -1 to below 1, found 1"),
             ([*of_picture, "--show", 3, *out], "--show would have no effect"),

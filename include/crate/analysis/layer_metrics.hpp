@@ -89,7 +89,7 @@ struct LayerMetrics {
 /// Measures every layer of a model while it runs: pass `observer()` to forward passes over any number of batches, then
 /// read `layers()`. Keeps one batch's tokens of one layer only. In blocks of one width the cost is two projections and
 /// seven Gram matrices per layer. For a layer that runs several times in a pass, as inside Inverse, `before` is the
-/// input of its first run.
+/// input of its first run. Folded models pass no projected tokens on, so that `before` is not measured.
 template <Scalar S>
 class LayerMeter {
  public:
@@ -111,6 +111,8 @@ class LayerMeter {
       projections_.emplace(join_names(subspaces_[i].name, "projection"), i);
     }
   }
+  template <class Model>
+  explicit LayerMeter(const Model&& model, const LayerMeterOptions& options = {}, Threads* threads = nullptr) = delete;
   LayerMeter(const LayerMeter&) = delete;
   LayerMeter& operator=(const LayerMeter&) = delete;
 
@@ -129,7 +131,8 @@ class LayerMeter {
     running_.reset();
   }
 
-  /// Throws OptionError if `enter` should have been called and was not, ShapeError if its tokens had another size.
+  /// Throws OptionError if `enter` should have been called and was not, ShapeError if its tokens had another size
+  /// or the pass is one of a model of other sizes.
   void see(const HalfStep<S>& step) {
     if (running_ && !is_inside(step.name, layers_[*running_].name)) running_.reset();
     if (const auto of_layer = layer_projecting(step.name)) {
@@ -171,9 +174,15 @@ class LayerMeter {
       was_told_ = false;
     }
     check_size(layers_[index].name + ": input tokens", latest_.cols(), step.layout.tokens());
-    const Index rows = subspaces_[index].subspaces.bases().cols();
-    measure(index, layers_[index].before, latest_, subspaces_[index].seen(latest_, threads_),
-            step.activation.middleRows(subspaces_[index].first_row, rows), step.layout);
+    const Matrix<S> x = subspaces_[index].seen(latest_, threads_);
+    measure(index, layers_[index].before, latest_, x, projection(index, step), step.layout);
+  }
+
+  /// H of a layer, (K p) x N, in the half-step that projects its tokens.
+  [[nodiscard]] auto projection(std::size_t index, const HalfStep<S>& step) const {
+    const LayerSubspaces<S>& layer = subspaces_[index];
+    check_size(concatenate(step.name, ": rows"), step.activation.rows(), layer.projected_rows);
+    return step.activation.middleRows(layer.first_row, layer.subspaces.bases().cols());
   }
 
   /// Handles half-steps of the block's other half: its codes, and its output. Any other half-step of the model ends the

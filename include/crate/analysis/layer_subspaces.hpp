@@ -32,10 +32,11 @@ namespace crate {
 /// own subspaces; for ordinary self-attention, U_k^T is the map to the keys of head k, with its bias.
 template <Scalar S>
 struct LayerSubspaces {
-  std::string name;                   ///< of the half-layer: "layers.3.compress", "layers.3.attend"
-  Subspaces<MatrixMap<S>> subspaces;  ///< U_[K], d x (K p)
-  Vector<S> bias = {};                ///< K p, of the keys; empty if there is none
-  Index first_row = 0;                ///< first row of H in the half-step "projection" of the layer
+  std::string name;                                 ///< of the half-layer: "layers.3.compress", "layers.3.attend"
+  Subspaces<MatrixMap<S>> subspaces;                ///< U_[K], d x (K p)
+  Vector<S> bias = {};                              ///< K p, of the keys; empty if there is none
+  Index first_row = 0;                              ///< first row of H in the half-step "projection" of the layer
+  Index projected_rows = subspaces.bases().cols();  ///< of that half-step
   std::function<void(ConstTokens<S>, Tokens<S>, Threads&)> norm = {};  ///< maps Z to X; empty if X = Z
   bool steps_on_seen = false;  ///< whether the step goes from X to X + S, as on directions, instead of adding S to Z
 
@@ -110,6 +111,7 @@ template <Scalar S, class Model>
           .subspaces = Subspaces<MatrixMap<S>>(bases, layer.heads),
           .bias = std::move(bias),
           .first_row = width,
+          .projected_rows = layer.projection.output_dim(),
           .norm = norm_before<SelfAttention<S>>(model, name)};
 }
 

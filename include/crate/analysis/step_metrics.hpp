@@ -38,6 +38,8 @@ class StepMeter {
     for (const LayerSubspaces<S>& layer : subspaces_)
       layers_.push_back({.name = layer.name, .cosine = {}, .change = {}, .exact_change = {}});
   }
+  template <class Model>
+  explicit StepMeter(const Model&& model, const CodingRateOptions& options = {}, Threads* threads = nullptr) = delete;
   StepMeter(const StepMeter&) = delete;
   StepMeter& operator=(const StepMeter&) = delete;
 
@@ -47,6 +49,7 @@ class StepMeter {
     return [this](const HalfStep<S>& step) { see(step); };
   }
 
+  /// Throws ShapeError if the pass is one of a model of other sizes.
   void see(const HalfStep<S>& step) {
     for (std::size_t i = 0; i < subspaces_.size(); ++i) {
       if (step.name == subspaces_[i].name) compare(i, step);
@@ -59,6 +62,8 @@ class StepMeter {
   void compare(std::size_t index, const HalfStep<S>& step) {
     const LayerSubspaces<S>& layer = subspaces_[index];
     const TokenLayout& layout = step.layout;
+    check_shape(layer.name + ": input tokens", latest_, layer.subspaces.dim(), layout.tokens());
+    check_shape(layer.name + ": output tokens", step.activation, layer.subspaces.dim(), layout.tokens());
     const Matrix<S> x = layer.seen(latest_, threads_), added = layer.step(latest_, step.activation, threads_);
     const Vector<double> bias = layer.bias.template cast<double>();
     std::vector<StepComparison> results(static_cast<std::size_t>(layout.sets()));

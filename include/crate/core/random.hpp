@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
@@ -114,19 +115,20 @@ class Random {
   /// Standard normal, by inversion of its distribution function.
   double normal() { return normal_quantile((static_cast<double>(bits() >> 12) + 0.5) * 0x1p-52); }
 
-  /// Fills a matrix with standard normal numbers, column by column.
-  template <class Derived>
-  void fill_normal(Eigen::MatrixBase<Derived>& matrix) {
+  /// Fills a matrix, or a part of one such as `z.leftCols(3)`, with standard normal numbers, column by column.
+  template <class Block>
+  void fill_normal(Block&& matrix) {
+    using S = typename std::decay_t<Block>::Scalar;
     for (Index j = 0; j < matrix.cols(); ++j)
-      for (Index i = 0; i < matrix.rows(); ++i) matrix(i, j) = static_cast<typename Derived::Scalar>(normal());
+      for (Index i = 0; i < matrix.rows(); ++i) matrix(i, j) = static_cast<S>(normal());
   }
 
-  /// Fills a matrix with numbers uniform between low and high, column by column.
-  template <class Derived>
-  void fill_uniform(Eigen::MatrixBase<Derived>& matrix, double low, double high) {
+  /// The same with numbers uniform between low and high.
+  template <class Block>
+  void fill_uniform(Block&& matrix, double low, double high) {
+    using S = typename std::decay_t<Block>::Scalar;
     for (Index j = 0; j < matrix.cols(); ++j)
-      for (Index i = 0; i < matrix.rows(); ++i)
-        matrix(i, j) = static_cast<typename Derived::Scalar>(uniform(low, high));
+      for (Index i = 0; i < matrix.rows(); ++i) matrix(i, j) = static_cast<S>(uniform(low, high));
   }
 
  private:

@@ -30,7 +30,7 @@ class Threads {
   /// A team of `count` threads: the calling one and `count - 1` others, which sleep while there is no work.
   /// Throws OptionError unless count >= 1, and if the system refuses to start so many.
   explicit Threads(int count = 1) {
-    check_option(count >= 1, "threads >= 1", count);
+    check_option(count >= 1, "threads: count >= 1", count);
     try {
       for (int worker = 1; worker < count; ++worker) others_.emplace_back([this, worker] { serve(worker); });
       if (count > 1) shares_ = std::vector<Share>(static_cast<std::size_t>(count));

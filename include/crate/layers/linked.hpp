@@ -204,8 +204,11 @@ struct Linked {
   }
 
   static void check_width(const std::string& link, ConstTokens<S> tokens, Index dim) {
-    if (tokens.rows() != dim)
-      throw ShapeError(concatenate("tokens that come to '", link, "': expected ", dim, " rows, found ", tokens.rows()));
+    if (tokens.rows() == dim) return;
+    const std::string part = link.empty() ? "the part without a name" : concatenate("'", link, "'");
+    if (dim == 0)
+      throw ShapeError(concatenate(part, ": expected layers for tokens of ", tokens.rows(), " rows, found none"));
+    throw ShapeError(concatenate("tokens that come to ", part, ": expected ", dim, " rows, found ", tokens.rows()));
   }
 
   [[nodiscard]] std::size_t link_count() const {

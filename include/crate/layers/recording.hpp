@@ -170,6 +170,18 @@ template <TrainableLayer L>
 TokenSets<typename L::Scalar> forward(const L& layer, const TokenSets<typename L::Scalar>&& sets,
                                       Recording<L>& recording, const Run<typename L::Scalar>& run = {}) = delete;
 
+/// The same of one token set, a matrix that must live and stay as it is as long.
+template <TrainableLayer L>
+[[nodiscard]] Matrix<typename L::Scalar> forward(const L& layer, const Matrix<typename L::Scalar>& tokens,
+                                                 Recording<L>& recording, const Run<typename L::Scalar>& run = {}) {
+  const TokenLayout layout = TokenLayout::single(tokens.cols());
+  detail::check_tokens(layer, tokens, layout);
+  return detail::record(layer, tokens, layout, recording, run);
+}
+template <TrainableLayer L>
+Matrix<typename L::Scalar> forward(const L& layer, const Matrix<typename L::Scalar>&& tokens, Recording<L>& recording,
+                                   const Run<typename L::Scalar>& run = {}) = delete;
+
 /// As forward(model, input, run), and records the pass.
 template <TrainableFrontEnd L>
 [[nodiscard]] TokenSets<typename L::Scalar> forward(const L& model, const typename L::Input& input,

@@ -32,7 +32,7 @@ using Observer = std::function<void(HalfStep<S>)>;
 /// Is told, in a backward pass, of parameters whose gradient is complete: the pass adds nothing to it any more.
 using GradientObserver = std::function<void(const ConstParameterList&)>;
 
-/// What the caller lends to a pass. Every field may be left out:
+/// What the caller lends to a pass: threads, workspace and cache must outlive it. Every field may be left out:
 ///   Threads threads(8);
 ///   Workspace workspace;  // allocates in the first pass of a size, and not again
 ///   model.forward(images, {.threads = &threads, .workspace = &workspace});

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -22,6 +23,16 @@
 
 namespace crate {
 
+namespace detail {
+
+/// Throws OptionError unless whole patches fill a side of an image; `lines` are the patch's rows, or its columns.
+inline void check_side(std::string_view side, Index length, Index patch, std::string_view lines) {
+  check_option(length >= 1 && length % patch == 0, concatenate(side, ": a multiple of the patch's ", patch, " ", lines),
+               length);
+}
+
+}  // namespace detail
+
 /// The size of images and of the patches they are cut into.
 struct ImageOptions {
   Index height = 224, width = 224;
@@ -30,12 +41,11 @@ struct ImageOptions {
 
   /// Throws OptionError unless whole patches fill the image.
   [[nodiscard]] PatchGrid grid() const {
-    check_option(patch_height >= 1 && patch_width >= 1, "patches of at least 1 x 1 pixels",
+    check_option(patch_height >= 1 && patch_width >= 1, "image patches: at least 1 x 1 pixels",
                  concatenate(patch_height, " x ", patch_width));
-    check_option(height >= 1 && height % patch_height == 0, concatenate("image height a multiple of ", patch_height),
-                 height);
-    check_option(width >= 1 && width % patch_width == 0, concatenate("image width a multiple of ", patch_width), width);
-    check_option(channels >= 1, "image channels >= 1", channels);
+    detail::check_side("image height", height, patch_height, "rows");
+    detail::check_side("image width", width, patch_width, "columns");
+    check_option(channels >= 1, "image: channels >= 1", channels);
     return {height / patch_height, width / patch_width, patch_height, patch_width, channels};
   }
 };
@@ -63,11 +73,18 @@ struct ClassifierHead : Chain<ClassifierHead<S>, S> {
   LayerNorm<S> norm;
   Linear<S> linear;
 
+  /// Throws OptionError unless dim, classes >= 1.
   ClassifierHead(Index dim, Index classes, const LayerNormOptions& options = {})
-      : norm(dim, options), linear(dim, classes) {}
+      : norm(dim, options), linear(dim, checked(classes)) {}
 
   static constexpr auto parts() {
     return std::tuple{part("norm", &ClassifierHead::norm), part("linear", &ClassifierHead::linear)};
+  }
+
+ private:
+  [[nodiscard]] static Index checked(Index classes) {
+    check_option(classes >= 1, "classifier: classes >= 1", classes);
+    return classes;
   }
 };
 

@@ -16,6 +16,7 @@
 #include "crate/kernels/attention.hpp"
 #include "crate/kernels/product.hpp"
 #include "crate/operators/coding_rate.hpp"
+#include "crate/operators/detail/one_scalar.hpp"
 #include "crate/operators/partition_coding_rate.hpp"
 #include "crate/operators/subspace_attention.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
@@ -47,10 +48,10 @@ struct CompressionOptions {
   double mssa_factor = 1;  ///< of the softmax step: eq. (12) has p / (N epsilon^2) here, a second time
 
   void check() const {
-    detail::check_epsilon(epsilon);
-    check_option(std::isfinite(kappa), "a finite kappa", kappa);
-    check_option(std::isfinite(logit_scale), "a finite logit_scale", logit_scale);
-    check_option(std::isfinite(mssa_factor), "a finite mssa_factor", mssa_factor);
+    detail::check_epsilon("compression", epsilon);
+    check_option(std::isfinite(kappa), "compression: a finite kappa", kappa);
+    check_option(std::isfinite(logit_scale), "compression: a finite logit_scale", logit_scale);
+    check_option(std::isfinite(mssa_factor), "compression: a finite mssa_factor", mssa_factor);
   }
 };
 
@@ -73,6 +74,7 @@ struct CompressionOptions {
 /// OptionError on an option out of range, ShapeError unless U has as many rows as Z, and PrecisionError where not even
 /// double-double arithmetic would do.
 template <class ZDerived, class Bases>
+requires detail::OneScalar<ZDerived, Bases>
 [[nodiscard]] Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                        const CompressionOptions& options = {});
 
@@ -90,6 +92,7 @@ template <class ZDerived, class Bases>
 /// dL/dW_k is as exact as compress for W_k as it was rounded, relative to C_k; the products with Z and the cotangent
 /// round as products do. Throws as compress, and ShapeError unless the cotangent is d x N.
 template <class ZDerived, class Bases, class CotangentDerived>
+requires detail::OneScalar<ZDerived, Bases, CotangentDerived>
 [[nodiscard]] SubspaceGradient<Plain<ZDerived>, Plain<Bases>> compress_adjoint(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
     const Eigen::MatrixBase<CotangentDerived>& cotangent, const CompressionOptions& options = {});

@@ -6,6 +6,7 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/kernels/product.hpp"
+#include "crate/operators/detail/one_scalar.hpp"
 
 // ISTA: one proximal-gradient step towards a sparse code of the tokens in a dictionary.
 //
@@ -55,6 +56,7 @@ struct DictionaryGradient {
 /// Source: arXiv 2311.13110, eqs. (17) and (92). Cost: two products of d x d by d x N, or one; for N > d / 2 one and
 /// half of d x d by d x d. Throws OptionError on an option out of range, ShapeError unless D is d x d.
 template <class ZDerived, class DDerived>
+requires detail::OneScalar<ZDerived, DDerived>
 [[nodiscard]] Plain<ZDerived> ista(const Eigen::MatrixBase<ZDerived>& tokens,
                                    const Eigen::MatrixBase<DDerived>& dictionary, const IstaOptions& options = {});
 
@@ -66,6 +68,7 @@ template <class ZDerived, class DDerived>
 /// for N > d / 2. At the kink, where an entry is exactly on the threshold, the slope 0 is taken. Cost: twice that of
 /// the step. Throws as ista, and ShapeError unless the cotangent is d x N.
 template <class ZDerived, class DDerived, class CotangentDerived>
+requires detail::OneScalar<ZDerived, DDerived, CotangentDerived>
 [[nodiscard]] DictionaryGradient<Plain<ZDerived>, Plain<DDerived>> ista_adjoint(
     const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
     const Eigen::MatrixBase<CotangentDerived>& cotangent, const IstaOptions& options = {});

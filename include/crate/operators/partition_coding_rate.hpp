@@ -6,6 +6,7 @@
 #include "crate/core/threads.hpp"
 #include "crate/kernels/product.hpp"
 #include "crate/operators/coding_rate.hpp"
+#include "crate/operators/detail/one_scalar.hpp"
 #include "crate/operators/softmax.hpp"
 #include "crate/operators/subspace_coding_rate.hpp"
 #include "crate/operators/subspaces.hpp"
@@ -20,6 +21,7 @@ namespace crate {
 /// 1 / logit_scale is the temperature, in the units of a squared token; 8 serves tokens of length 1. Throws ShapeError
 /// on an empty Z, and unless U has as many rows as Z.
 template <class ZDerived, class Bases>
+requires detail::OneScalar<ZDerived, Bases>
 [[nodiscard]] Matrix<typename ZDerived::Scalar> soft_partition(const Eigen::MatrixBase<ZDerived>& tokens,
                                                                const Subspaces<Bases>& subspaces,
                                                                double logit_scale = 1);
@@ -30,12 +32,14 @@ template <class ZDerived, class Bases>
 /// R^c(Z | U_[K]) of subspaces that share directions. Source: arXiv 2006.08558. Cost: O(K d N min(d, N)),
 /// linear in N. Throws as coding_rate, ShapeError unless Pi has a column a token, and OptionError on a negative share.
 template <class ZDerived, class PiDerived>
+requires detail::OneScalar<ZDerived>
 [[nodiscard]] double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens,
                                            const Eigen::MatrixBase<PiDerived>& partition,
                                            const CodingRateOptions& options = {});
 
 /// The same, with the subsets side by side.
 template <class ZDerived, class PiDerived>
+requires detail::OneScalar<ZDerived>
 [[nodiscard]] double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens,
                                            const Eigen::MatrixBase<PiDerived>& partition,
                                            const CodingRateOptions& options, Threads& threads);
@@ -43,6 +47,7 @@ template <class ZDerived, class PiDerived>
 /// dR^c/dZ = a sum_k (I + d / (n_k epsilon^2) Z diag(pi_k) Z^T)^{-1} Z diag(pi_k), a = d / (N epsilon^2), for Pi that
 /// does not depend on Z. Cost, exactness and errors: as the rate.
 template <class ZDerived, class PiDerived>
+requires detail::OneScalar<ZDerived>
 [[nodiscard]] Plain<ZDerived> partition_coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens,
                                                              const Eigen::MatrixBase<PiDerived>& partition,
                                                              const CodingRateOptions& options = {});

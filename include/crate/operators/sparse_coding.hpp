@@ -7,6 +7,7 @@
 #include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/kernels/product.hpp"
+#include "crate/operators/detail/one_scalar.hpp"
 #include "crate/operators/ista.hpp"
 
 // Sparse codes over an overcomplete dictionary, from zero, and their decoding.
@@ -35,6 +36,7 @@ struct SparseCodeOptions {
 /// Source: arXiv 2405.20299 (CRATE-alpha). Cost: 2 T - 1 products of s x d by d x N.
 /// Throws OptionError on an option out of range, ShapeError unless D has as many rows as Z.
 template <class ZDerived, class DDerived>
+requires detail::OneScalar<ZDerived, DDerived>
 [[nodiscard]] auto sparse_code(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
                                const SparseCodeOptions& options = {});
 
@@ -43,6 +45,7 @@ template <class ZDerived, class DDerived>
 ///   dL/dA^t = G - D^T E,   dL/dZ += E,   dL/dD += eta R G^T - E (A^t)^T,   A^0 = 0.
 /// Throws as sparse_code, and ShapeError unless the cotangent is s x N.
 template <class ZDerived, class DDerived, class CotangentDerived>
+requires detail::OneScalar<ZDerived, DDerived, CotangentDerived>
 [[nodiscard]] DictionaryGradient<Plain<ZDerived>, Plain<DDerived>> sparse_code_adjoint(
     const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
     const Eigen::MatrixBase<CotangentDerived>& cotangent, const SparseCodeOptions& options = {});

@@ -14,6 +14,7 @@
 #include "crate/kernels/attention.hpp"
 #include "crate/kernels/attention_heads.hpp"
 #include "crate/kernels/product.hpp"
+#include "crate/operators/detail/one_scalar.hpp"
 #include "crate/operators/softmax.hpp"
 #include "crate/operators/subspaces.hpp"
 
@@ -50,6 +51,7 @@ struct AttentionOptions {
 /// tests/operators/compression_test.cpp). SSA(Z | U_k) = (U_k^T Z) softmax((U_k^T Z)^T (U_k^T Z)), p x N. Source: arXiv
 /// 2311.13110, eq. (11). Throws as subspace_attention, and ShapeError unless U_k has as many rows as Z.
 template <class ZDerived, class BasisDerived>
+requires detail::OneScalar<ZDerived, BasisDerived>
 [[nodiscard]] auto ssa(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<BasisDerived>& basis,
                        const AttentionOptions& options = {});
 
@@ -57,6 +59,7 @@ template <class ZDerived, class BasisDerived>
 /// Source: arXiv 2311.13110, eq. (12), where rate_factor = p / (N epsilon^2).
 /// Throws as subspace_attention, and ShapeError unless U has as many rows as Z.
 template <class ZDerived, class Bases>
+requires detail::OneScalar<ZDerived, Bases>
 [[nodiscard]] Plain<ZDerived> mssa(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                    const AttentionOptions& options = {});
 
@@ -66,6 +69,7 @@ template <class ZDerived, class Bases>
 ///   dL/dZ = U dL/dH,   dL/dU = Z (dL/dH)^T + f cotangent O^T.
 /// Throws as mssa, and ShapeError unless the cotangent is d x N.
 template <class ZDerived, class Bases, class CotangentDerived>
+requires detail::OneScalar<ZDerived, Bases, CotangentDerived>
 [[nodiscard]] SubspaceGradient<Plain<ZDerived>, Plain<Bases>> mssa_adjoint(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
     const Eigen::MatrixBase<CotangentDerived>& cotangent, const AttentionOptions& options = {});
@@ -74,6 +78,7 @@ template <class ZDerived, class Bases, class CotangentDerived>
 /// Source: arXiv 2311.13110, eq. (115).
 /// Throws as subspace_attention, and ShapeError on a wrong size.
 template <class ZDerived, class Bases, class WDerived, class BDerived>
+requires detail::OneScalar<ZDerived, Bases, WDerived, BDerived>
 [[nodiscard]] auto mssa(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                         const Eigen::MatrixBase<WDerived>& output_weight,
                         const Eigen::MatrixBase<BDerived>& output_bias, const AttentionOptions& options = {});
@@ -91,6 +96,7 @@ struct MssaGradient {
 /// four. As that of the tied one, with dL/dO = f W^T cotangent, dL/dW = f cotangent O^T, dL/db = f cotangent 1 and
 /// dL/dU = Z (dL/dH)^T. Throws as mssa_adjoint.
 template <class ZDerived, class Bases, class WDerived, class CotangentDerived>
+requires detail::OneScalar<ZDerived, Bases, WDerived, CotangentDerived>
 [[nodiscard]] auto mssa_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                 const Eigen::MatrixBase<WDerived>& output_weight,
                                 const Eigen::MatrixBase<CotangentDerived>& cotangent,
@@ -100,12 +106,14 @@ template <class ZDerived, class Bases, class WDerived, class CotangentDerived>
 ///   SSA_k = H_k softmax(logit_scale H_k^T H_k), the softmax taken of each column over the keys that its query sees.
 /// Throws OptionError on an option out of range, ShapeError unless heads divides the rows of H.
 template <class HDerived>
+requires detail::OneScalar<HDerived>
 [[nodiscard]] Plain<HDerived> subspace_attention(const Eigen::MatrixBase<HDerived>& projected, Index heads,
                                                  const AttentionOptions& options = {});
 
 /// softmax(logit_scale H^T H) of one head's projected tokens H, p x N: how much each query, a column, attends to each
 /// key, a row; 0 where it does not see one. Throws OptionError as subspace_attention.
 template <class HDerived>
+requires detail::OneScalar<HDerived>
 [[nodiscard]] Matrix<typename HDerived::Scalar> attention_probabilities(const Eigen::MatrixBase<HDerived>& head,
                                                                         const AttentionOptions& options = {});
 
@@ -115,6 +123,7 @@ template <class HDerived>
 ///   dL/dH_k = C_k P_k^T + logit_scale H_k (dS + dS^T).
 /// Throws as subspace_attention, and ShapeError unless the cotangent is (K p) x N.
 template <class HDerived, class CotangentDerived>
+requires detail::OneScalar<HDerived, CotangentDerived>
 [[nodiscard]] Plain<HDerived> subspace_attention_adjoint(const Eigen::MatrixBase<HDerived>& projected, Index heads,
                                                          const Eigen::MatrixBase<CotangentDerived>& cotangent,
                                                          const AttentionOptions& options = {});

@@ -7,6 +7,7 @@
 #include "crate/core/threads.hpp"
 #include "crate/kernels/product.hpp"
 #include "crate/operators/coding_rate.hpp"
+#include "crate/operators/detail/one_scalar.hpp"
 #include "crate/operators/subspaces.hpp"
 
 // The coding rate R^c(Z | U_[K]) of a token set against a codebook of subspaces, and its gradients. Letters as in
@@ -19,6 +20,7 @@ namespace crate {
 /// float tokens 1e-4 at worst, as U_k^T Z is rounded. Throws as coding_rate, and ShapeError unless U has as many rows
 /// as Z.
 template <class ZDerived, class Bases>
+requires detail::OneScalar<ZDerived, Bases>
 [[nodiscard]] double subspace_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                                           const CodingRateOptions& options = {});
 
@@ -26,6 +28,7 @@ template <class ZDerived, class Bases>
 ///   dR^c/dZ = sum_k U_k G_k,   dR^c/dU_k = Z G_k^T.
 /// Source: arXiv 2311.13110, eq. (9). Cost, exactness and errors: as the rate itself.
 template <class ZDerived, class Bases>
+requires detail::OneScalar<ZDerived, Bases>
 [[nodiscard]] SubspaceGradient<Plain<ZDerived>, Plain<Bases>> subspace_coding_rate_gradient(
     const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
     const CodingRateOptions& options = {});

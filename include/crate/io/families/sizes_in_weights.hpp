@@ -57,10 +57,10 @@ struct Sides {
 }
 
 /// The number of patches across a side of an image, if the side is given.
-[[nodiscard]] inline std::optional<Index> patches_across(std::string_view what, std::optional<Index> side,
-                                                         Index patch) {
+[[nodiscard]] inline std::optional<Index> patches_across(std::string_view what, std::optional<Index> side, Index patch,
+                                                         std::string_view lines) {
   if (!side) return std::nullopt;
-  check_option(*side >= 1 && *side % patch == 0, concatenate(what, " a multiple of ", patch), *side);
+  check_side(what, *side, patch, lines);
   return *side / patch;
 }
 
@@ -68,8 +68,8 @@ struct Sides {
 [[nodiscard]] inline ImageOptions image_options(const LoadOptions& options, Index patches, Index channels,
                                                 Sides patch) {
   const Sides grid =
-      sides_of("number of patches", patches, patches_across("image height", options.image_height, patch.height),
-               patches_across("image width", options.image_width, patch.width));
+      sides_of("number of patches", patches, patches_across("image height", options.image_height, patch.height, "rows"),
+               patches_across("image width", options.image_width, patch.width, "columns"));
   return {.height = grid.height * patch.height,
           .width = grid.width * patch.width,
           .channels = channels,

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <span>
 
+#include "crate/core/detail/count_of.hpp"
+#include "crate/core/errors.hpp"
 #include "crate/core/matrix.hpp"
 #include "crate/io/formats/pixels.hpp"
 #include "crate/io/pictures/image_data_set.hpp"
@@ -58,8 +60,10 @@ template <TakesPictures Model>
 [[nodiscard]] Matrix<typename Model::Scalar> prepare(const Model& model, const Image& picture) {
   const PatchGrid& grid = patch_grid(model);
   if (!model.about.preprocessing.is_known())
-    throw OptionError(concatenate("preprocessing: expected mean and deviation of the pixels of ", grid.channels,
-                                  " channels, which the published evaluation does not define; found neither"));
+    throw OptionError(concatenate(
+        "model.about.preprocessing.normalisation: expected mean and deviation of the pixels "
+        "of ",
+        detail::count_of(grid.channels, "channel"), ", which the published evaluation does not define; found neither"));
   const Image fitting =
       fit_picture(picture, model.about.preprocessing.fit, grid.image_height(), grid.image_width(), grid.channels);
   return normalised_image<typename Model::Scalar>(fitting, model.about.preprocessing.normalisation);

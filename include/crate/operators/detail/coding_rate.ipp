@@ -67,6 +67,7 @@ template <class Z>
 }  // namespace detail
 
 template <class ZDerived>
+requires detail::OneScalar<ZDerived>
 double coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const CodingRateOptions& options) {
   options.check();
   check_not_empty("coding rate: tokens", tokens);
@@ -74,7 +75,8 @@ double coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const CodingRateOp
 }
 
 template <class ZDerived>
-Plain<ZDerived> coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens, const CodingRateOptions& options) {
+requires detail::OneScalar<ZDerived> Plain<ZDerived> coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens,
+                                                                          const CodingRateOptions& options) {
   options.check();
   check_not_empty("coding rate: tokens", tokens);
   return detail::coding_rate_gradient_of(evaluated(tokens), {tokens.rows(), tokens.cols(), options.epsilon});

@@ -317,8 +317,9 @@ template <crate::Scalar S>
 }  // namespace detail
 
 template <class ZDerived, class Bases>
-Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
-                         const CompressionOptions& options) {
+requires detail::OneScalar<ZDerived, Bases> Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens,
+                                                                     const Subspaces<Bases>& subspaces,
+                                                                     const CompressionOptions& options) {
   options.check();
   detail::check_tokens_and_subspaces(tokens, subspaces);
   if constexpr (is_bounded<ZDerived> && is_bounded<Bases>)
@@ -329,10 +330,9 @@ Plain<ZDerived> compress(const Eigen::MatrixBase<ZDerived>& tokens, const Subspa
 }
 
 template <class ZDerived, class Bases, class CotangentDerived>
-SubspaceGradient<Plain<ZDerived>, Plain<Bases>> compress_adjoint(const Eigen::MatrixBase<ZDerived>& tokens,
-                                                                 const Subspaces<Bases>& subspaces,
-                                                                 const Eigen::MatrixBase<CotangentDerived>& cotangent,
-                                                                 const CompressionOptions& options) {
+requires detail::OneScalar<ZDerived, Bases, CotangentDerived> SubspaceGradient<Plain<ZDerived>, Plain<Bases>>
+compress_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
+                 const Eigen::MatrixBase<CotangentDerived>& cotangent, const CompressionOptions& options) {
   options.check();
   detail::check_tokens_and_subspaces(tokens, subspaces);
   check_shape("compression: cotangent", cotangent, tokens.rows(), tokens.cols());
@@ -344,7 +344,7 @@ SubspaceGradient<Plain<ZDerived>, Plain<Bases>> compress_adjoint(const Eigen::Ma
 template <class Bases>
 double largest_kappa(const Subspaces<Bases>& subspaces, Index tokens, double epsilon) {
   subspaces.check();
-  detail::check_epsilon(epsilon);
+  detail::check_epsilon("largest kappa", epsilon);
   check_option(tokens >= 1, "largest kappa: tokens >= 1", tokens);
   return detail::largest_kappa_of(subspaces.bases().template cast<double>(), {subspaces.head_dim(), tokens, epsilon});
 }

@@ -180,8 +180,9 @@ void ista_into(const Z& z, const D& d, const IstaOptions& options, Room& room, O
 }  // namespace detail
 
 template <class ZDerived, class DDerived>
-Plain<ZDerived> ista(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
-                     const IstaOptions& options) {
+requires detail::OneScalar<ZDerived, DDerived> Plain<ZDerived> ista(const Eigen::MatrixBase<ZDerived>& tokens,
+                                                                    const Eigen::MatrixBase<DDerived>& dictionary,
+                                                                    const IstaOptions& options) {
   options.check();
   check_shape("ISTA: dictionary", dictionary, tokens.rows(), tokens.rows());
   const auto& z = detail::viewable(tokens);
@@ -192,10 +193,9 @@ Plain<ZDerived> ista(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::Mat
 }
 
 template <class ZDerived, class DDerived, class CotangentDerived>
-DictionaryGradient<Plain<ZDerived>, Plain<DDerived>> ista_adjoint(const Eigen::MatrixBase<ZDerived>& tokens,
-                                                                  const Eigen::MatrixBase<DDerived>& dictionary,
-                                                                  const Eigen::MatrixBase<CotangentDerived>& cotangent,
-                                                                  const IstaOptions& options) {
+requires detail::OneScalar<ZDerived, DDerived, CotangentDerived> DictionaryGradient<Plain<ZDerived>, Plain<DDerived>>
+ista_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
+             const Eigen::MatrixBase<CotangentDerived>& cotangent, const IstaOptions& options) {
   options.check();
   check_shape("ISTA: dictionary", dictionary, tokens.rows(), tokens.rows());
   check_shape("ISTA: cotangent", cotangent, tokens.rows(), tokens.cols());

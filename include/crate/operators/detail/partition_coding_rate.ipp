@@ -47,8 +47,8 @@ void check_partition(const Eigen::MatrixBase<Z>& tokens, const Eigen::MatrixBase
 }  // namespace detail
 
 template <class ZDerived, class Bases>
-Matrix<typename ZDerived::Scalar> soft_partition(const Eigen::MatrixBase<ZDerived>& tokens,
-                                                 const Subspaces<Bases>& subspaces, double logit_scale) {
+requires detail::OneScalar<ZDerived, Bases> Matrix<typename ZDerived::Scalar> soft_partition(
+    const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces, double logit_scale) {
   using S = typename ZDerived::Scalar;
   detail::check_tokens_and_subspaces(tokens, subspaces);
   check_option(std::isfinite(logit_scale), "a finite logit_scale of the soft partition", logit_scale);
@@ -60,6 +60,7 @@ Matrix<typename ZDerived::Scalar> soft_partition(const Eigen::MatrixBase<ZDerive
 }
 
 template <class ZDerived, class PiDerived>
+requires detail::OneScalar<ZDerived>
 double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<PiDerived>& partition,
                              const CodingRateOptions& options, Threads& threads) {
   using S = typename ZDerived::Scalar;
@@ -76,6 +77,7 @@ double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Ei
 }
 
 template <class ZDerived, class PiDerived>
+requires detail::OneScalar<ZDerived>
 double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<PiDerived>& partition,
                              const CodingRateOptions& options) {
   Threads alone;
@@ -83,9 +85,9 @@ double partition_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Ei
 }
 
 template <class ZDerived, class PiDerived>
-Plain<ZDerived> partition_coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens,
-                                               const Eigen::MatrixBase<PiDerived>& partition,
-                                               const CodingRateOptions& options) {
+requires detail::OneScalar<ZDerived> Plain<ZDerived> partition_coding_rate_gradient(
+    const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<PiDerived>& partition,
+    const CodingRateOptions& options) {
   using S = typename ZDerived::Scalar;
   options.check();
   detail::check_partition(tokens, partition);

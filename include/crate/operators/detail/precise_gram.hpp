@@ -5,6 +5,7 @@
 #include <cmath>
 #include <concepts>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "crate/core/errors.hpp"
@@ -40,10 +41,12 @@ struct Estimate {
   [[nodiscard]] bool within(double relative) const { return error <= relative * value && std::isfinite(value); }
 };
 
-/// Throws OptionError unless epsilon is one to which something can be coded.
-inline void check_epsilon(double epsilon) {
-  check_option(epsilon > 0, "epsilon > 0", epsilon);
-  check_option(std::isnormal(epsilon), "a finite epsilon of at least 2.3e-308", epsilon);
+/// Throws OptionError, which names the operation, unless epsilon is one to which something can be coded.
+inline void check_epsilon(std::string_view operation, double epsilon) {
+  if (epsilon > 0 && std::isnormal(epsilon)) return;
+  throw OptionError(concatenate(operation, ": expected ",
+                                epsilon > 0 ? "a finite epsilon of at least 2.3e-308" : "epsilon > 0", ", found ",
+                                epsilon));
 }
 
 /// dim, N and epsilon of a rate: the factor a = dim / (N epsilon^2), and its root, which is finite wherever epsilon is

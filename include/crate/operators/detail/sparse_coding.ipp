@@ -63,6 +63,7 @@ void first_sparse_code_adjoint(const Z& z, const D& d, const SparseCodeOptions& 
 }  // namespace detail
 
 template <class ZDerived, class DDerived>
+requires detail::OneScalar<ZDerived, DDerived>
 auto sparse_code(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
                  const SparseCodeOptions& options) {
   using Codes = Plain<decltype(dictionary.transpose() * tokens)>;
@@ -77,9 +78,9 @@ auto sparse_code(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixB
 }
 
 template <class ZDerived, class DDerived, class CotangentDerived>
-DictionaryGradient<Plain<ZDerived>, Plain<DDerived>> sparse_code_adjoint(
-    const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
-    const Eigen::MatrixBase<CotangentDerived>& cotangent, const SparseCodeOptions& options) {
+requires detail::OneScalar<ZDerived, DDerived, CotangentDerived> DictionaryGradient<Plain<ZDerived>, Plain<DDerived>>
+sparse_code_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<DDerived>& dictionary,
+                    const Eigen::MatrixBase<CotangentDerived>& cotangent, const SparseCodeOptions& options) {
   using Codes = Plain<decltype(dictionary.transpose() * tokens)>;
   using TokensPlain = Plain<ZDerived>;
   options.check();

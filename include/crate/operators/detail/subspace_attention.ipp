@@ -146,8 +146,8 @@ void check_heads(const Eigen::MatrixBase<HDerived>& projected, Index heads) {
 }  // namespace detail
 
 template <class HDerived>
-Matrix<typename HDerived::Scalar> attention_probabilities(const Eigen::MatrixBase<HDerived>& head,
-                                                          const AttentionOptions& options) {
+requires detail::OneScalar<HDerived> Matrix<typename HDerived::Scalar> attention_probabilities(
+    const Eigen::MatrixBase<HDerived>& head, const AttentionOptions& options) {
   detail::check_heads(head, 1);
   options.check(head.cols());
   Matrix<typename HDerived::Scalar> probabilities(head.cols(), head.cols());
@@ -156,8 +156,8 @@ Matrix<typename HDerived::Scalar> attention_probabilities(const Eigen::MatrixBas
 }
 
 template <class HDerived>
-Plain<HDerived> subspace_attention(const Eigen::MatrixBase<HDerived>& projected, Index heads,
-                                   const AttentionOptions& options) {
+requires detail::OneScalar<HDerived> Plain<HDerived> subspace_attention(const Eigen::MatrixBase<HDerived>& projected,
+                                                                        Index heads, const AttentionOptions& options) {
   detail::check_heads(projected, heads);
   options.check(projected.cols());
   if constexpr (is_bounded<HDerived>)
@@ -167,9 +167,9 @@ Plain<HDerived> subspace_attention(const Eigen::MatrixBase<HDerived>& projected,
 }
 
 template <class HDerived, class CotangentDerived>
-Plain<HDerived> subspace_attention_adjoint(const Eigen::MatrixBase<HDerived>& projected, Index heads,
-                                           const Eigen::MatrixBase<CotangentDerived>& cotangent,
-                                           const AttentionOptions& options) {
+requires detail::OneScalar<HDerived, CotangentDerived> Plain<HDerived> subspace_attention_adjoint(
+    const Eigen::MatrixBase<HDerived>& projected, Index heads, const Eigen::MatrixBase<CotangentDerived>& cotangent,
+    const AttentionOptions& options) {
   detail::check_heads(projected, heads);
   options.check(projected.cols());
   check_shape("subspace attention: cotangent", cotangent, projected.rows(), projected.cols());
@@ -178,6 +178,7 @@ Plain<HDerived> subspace_attention_adjoint(const Eigen::MatrixBase<HDerived>& pr
 }
 
 template <class ZDerived, class BasisDerived>
+requires detail::OneScalar<ZDerived, BasisDerived>
 auto ssa(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<BasisDerived>& basis,
          const AttentionOptions& options) {
   check_size("SSA: rows of the basis", basis.rows(), tokens.rows());
@@ -185,8 +186,9 @@ auto ssa(const Eigen::MatrixBase<ZDerived>& tokens, const Eigen::MatrixBase<Basi
 }
 
 template <class ZDerived, class Bases>
-Plain<ZDerived> mssa(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
-                     const AttentionOptions& options) {
+requires detail::OneScalar<ZDerived, Bases> Plain<ZDerived> mssa(const Eigen::MatrixBase<ZDerived>& tokens,
+                                                                 const Subspaces<Bases>& subspaces,
+                                                                 const AttentionOptions& options) {
   subspaces.check();
   check_size("MSSA: dimension of the subspaces", subspaces.dim(), tokens.rows());
   const auto& u = subspaces.bases();
@@ -195,6 +197,7 @@ Plain<ZDerived> mssa(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<
 }
 
 template <class ZDerived, class Bases, class WDerived, class BDerived>
+requires detail::OneScalar<ZDerived, Bases, WDerived, BDerived>
 auto mssa(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
           const Eigen::MatrixBase<WDerived>& output_weight, const Eigen::MatrixBase<BDerived>& output_bias,
           const AttentionOptions& options) {
@@ -210,10 +213,9 @@ auto mssa(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& sub
 }
 
 template <class ZDerived, class Bases, class CotangentDerived>
-SubspaceGradient<Plain<ZDerived>, Plain<Bases>> mssa_adjoint(const Eigen::MatrixBase<ZDerived>& tokens,
-                                                             const Subspaces<Bases>& subspaces,
-                                                             const Eigen::MatrixBase<CotangentDerived>& cotangent,
-                                                             const AttentionOptions& options) {
+requires detail::OneScalar<ZDerived, Bases, CotangentDerived> SubspaceGradient<Plain<ZDerived>, Plain<Bases>>
+mssa_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
+             const Eigen::MatrixBase<CotangentDerived>& cotangent, const AttentionOptions& options) {
   subspaces.check();
   check_size("MSSA: dimension of the subspaces", subspaces.dim(), tokens.rows());
   check_shape("MSSA: cotangent", cotangent, tokens.rows(), tokens.cols());
@@ -231,6 +233,7 @@ SubspaceGradient<Plain<ZDerived>, Plain<Bases>> mssa_adjoint(const Eigen::Matrix
 }
 
 template <class ZDerived, class Bases, class WDerived, class CotangentDerived>
+requires detail::OneScalar<ZDerived, Bases, WDerived, CotangentDerived>
 auto mssa_adjoint(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                   const Eigen::MatrixBase<WDerived>& output_weight,
                   const Eigen::MatrixBase<CotangentDerived>& cotangent, const AttentionOptions& options) {

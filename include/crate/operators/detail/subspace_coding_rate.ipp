@@ -9,7 +9,9 @@ template <class Z, class Bases>
 void check_tokens_and_subspaces(const Eigen::MatrixBase<Z>& tokens, const Subspaces<Bases>& subspaces) {
   subspaces.check();
   check_not_empty("tokens", tokens);
-  check_size("subspaces: dimension of the tokens they are for", subspaces.dim(), tokens.rows());
+  if (subspaces.dim() != tokens.rows())
+    throw ShapeError(concatenate("subspaces: expected U with ", tokens.rows(), " rows, as the tokens have, found ",
+                                 subspaces.dim()));
 }
 
 /// What W_k = U_k^T Z, computed in the arithmetic of Real, is wrong by: ||dX||_F for X = a^{1/2} W_k, where `size` is
@@ -156,6 +158,7 @@ template <class Z, class Bases>
 }  // namespace detail
 
 template <class ZDerived, class Bases>
+requires detail::OneScalar<ZDerived, Bases>
 double subspace_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
                             const CodingRateOptions& options) {
   options.check();
@@ -165,9 +168,9 @@ double subspace_coding_rate(const Eigen::MatrixBase<ZDerived>& tokens, const Sub
 }
 
 template <class ZDerived, class Bases>
-SubspaceGradient<Plain<ZDerived>, Plain<Bases>> subspace_coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens,
-                                                                              const Subspaces<Bases>& subspaces,
-                                                                              const CodingRateOptions& options) {
+requires detail::OneScalar<ZDerived, Bases> SubspaceGradient<Plain<ZDerived>, Plain<Bases>>
+subspace_coding_rate_gradient(const Eigen::MatrixBase<ZDerived>& tokens, const Subspaces<Bases>& subspaces,
+                              const CodingRateOptions& options) {
   options.check();
   detail::check_tokens_and_subspaces(tokens, subspaces);
   auto gradient =
