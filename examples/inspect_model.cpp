@@ -4,8 +4,6 @@
 // its steps beside exact ones, its subspaces and dictionaries; alone or beside another model. Prints a summary, and
 // writes a page of plots and the tables behind them.
 
-#include <optional>
-
 #include "crate/io/read_weights.hpp"
 #include "inspect_model/inspect.hpp"
 #include "inspect_model/options.hpp"
@@ -13,9 +11,16 @@
 #include "program_options/program_options.hpp"
 
 int main(int count, char** arguments) {
-  return program_options::run("inspect_model", [&] {
-    inspect_model::Options options;
-    if (const std::optional<int> status = options.parse(count, arguments)) return *status;
+  inspect_model::Options options;
+  CLI::App app(
+      "Inspects a model: measures what each half-layer does to coding rates and sparsity, compares its steps with\n"
+      "exact ones, and describes the geometry of its subspaces and dictionaries; optionally compares it with a second\n"
+      "model. Prints a summary; writes a page of plots, and their numbers as CSV.\n");
+  program_options::set_up(app, "inspect_model");
+  examples::LoadOptionsParser of_model;
+  options.add_to(app, of_model);
+  return program_options::run(app, count, arguments, [&] {
+    options.finish(app, of_model);
     if (options.toy.is_shown) {
       inspect_model::inspect_toy(options);
       return 0;

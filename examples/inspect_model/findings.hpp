@@ -72,7 +72,7 @@ inline std::string finding_of_layers(const std::vector<Measurement>& all, std::s
         ++total;
         if (holds(layer)) ++found;
       }
-    return total == 0 ? "" : "in " + std::to_string(found) + " of " + counted(total, "layer");
+    return total == 0 ? "" : "in " + std::to_string(found) + " of " + count_of(total, "layer");
   });
 }
 

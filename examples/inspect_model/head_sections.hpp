@@ -107,7 +107,7 @@ inline std::string finding_of_heads(const Measurement& one) {
       if (change < 0) ++fall;
     }
   return heads == 0 ? ""
-                    : " Here it falls in " + std::to_string(fall) + " of " + counted(heads, "head") +
+                    : " Here it falls in " + std::to_string(fall) + " of " + count_of(heads, "head") +
                           ", all layers "
                           "together.";
 }

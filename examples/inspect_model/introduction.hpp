@@ -42,7 +42,7 @@ inline std::pair<std::string, std::string> names_of_models(const Options& option
   const auto at = [](const Options& one) { return " at " + one.model.weights_at.value_or("its only weights"); };
   if (at(options) != at(of_second)) return {first + at(options), second + at(of_second)};
   const auto heads = [](const Options& one) {
-    return one.model.heads ? " of " + counted(*one.model.heads, "head") : " of its own heads";
+    return one.model.heads ? " of " + count_of(*one.model.heads, "head") : " of its own heads";
   };
   if (heads(options) != heads(of_second)) return {first + heads(options), second + heads(of_second)};
   throw crate::OptionError("option --against: expected another model than that of --weights, found the same: " +
@@ -72,7 +72,7 @@ inline std::string introduction_of(const std::vector<Measurement>& all, const Op
     if (is_known) text.erase(text.size() - 2);  // ". "
     text +=
         is_known ? ", and " : one.model + ": " + one.kind + " of " + std::to_string(one.parameters) + " parameters, ";
-    text += "on " + counted(one.examples, "example") + " (" + one.data + "). ";
+    text += "on " + count_of(one.examples, "example") + " (" + one.data + "). ";
   }
   return text + "Data: " + data_of(options) + ". Rates are in nats.";
 }

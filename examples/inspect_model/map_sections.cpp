@@ -236,7 +236,7 @@ void segments_section(FolderAndPage& out, Overlaps& overlaps, const ShownLayer& 
     }
     pictures.push_back({shown.name(image), shown.picture(image)});
     segments.push_back(
-        {masks.empty() ? "no object" : counted(masks.size(), "mask") + of_first, tinted(shown.picture(image), masks)});
+        {masks.empty() ? "no object" : count_of(masks.size(), "mask") + of_first, tinted(shown.picture(image), masks)});
   }
   const std::string what = "Masks by normalised cuts of the keys of " + shown.layer.name + ": " +
                            colours_of(options.cuts) + ", in the order in which they are found";

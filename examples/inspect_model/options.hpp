@@ -58,17 +58,7 @@ struct Options {
     return second;
   }
 
-  /// Fills the options.
-  /// Returns the exit status if there is nothing to run: --help or a mistake, which is then reported.
-  std::optional<int> parse(int count, char** arguments) {
-    CLI::App app(
-        "Inspects a model: measures what each half-layer does to coding rates and sparsity, compares its steps with "
-        "exact\n"
-        "ones, and describes the geometry of its subspaces and dictionaries; optionally compares it with a second "
-        "model.\n"
-        "Prints a summary; writes a page of plots, and their numbers as CSV.\n");
-    program_options::set_up(app, "inspect_model");
-    examples::LoadOptionsParser model_options;
+  void add_to(CLI::App& app, examples::LoadOptionsParser& of_model) {
     add_models_and_data(app);
     add_written(app);
     program_options::begin_group(app, "Measurement");
@@ -77,16 +67,18 @@ struct Options {
     show.add_to(app);
     add_toy(app);
     program_options::begin_group(app, "Model, where the file does not determine it");
-    model_options.add_sizes(app);
+    of_model.add_sizes(app);
     program_options::begin_group(app, "Run");
     program_options::add_threads(app, threads);
-    if (const auto ended = program_options::parse(app, count, arguments)) return ended;
-    model = model_options.parsed();
+  }
+
+  /// Throws OptionError or FileError where the options that were read do not go together, and completes those that do.
+  void finish(const CLI::App& app, const examples::LoadOptionsParser& of_model) {
+    model = of_model.parsed();
     if (toy.is_shown)
       check_toy(app);
     else
       check_model(app);
-    return std::nullopt;
   }
 
  private:

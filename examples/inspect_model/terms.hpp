@@ -47,7 +47,7 @@ inline std::string outside_of_subspaces(const std::vector<Measurement>& all) {
   for (const Measurement& one : all)
     for (const SubspaceGeometry& u : one.subspaces)
       if (leaves_space(u))
-        return " The " + counted(u.heads, "head") + " of " + counted(u.head_dim, "dimension") + " of " + one.model +
+        return " The " + count_of(u.heads, "head") + " of " + count_of(u.head_dim, "dimension") + " of " + one.model +
                " together span at most " + std::to_string(u.heads * u.head_dim) + " of the " + std::to_string(u.dim) +
                " dimensions of a token: no head sees what lies outside of them. R counts that and Rᶜ does not, so "
                "that R − Rᶜ is larger than if the heads spanned the space, and compression cannot reach it.";

@@ -40,7 +40,7 @@ std::string words_on(const std::vector<crate::Spread>& course) {
   const auto number = [](const crate::Spread& spread) { return plots::short_number(spread.mean()); };
   if (top == course.begin() || top == course.end() - 1) return way_between(course.front().mean(), course.back().mean());
   return "rises from " + number(course.front()) + " to " + number(*top) + " after " +
-         counted(top - course.begin(), "step") + " and ends at " + number(course.back());
+         count_of(top - course.begin(), "step") + " and ends at " + number(course.back());
 }
 
 /// For how many steps the law holds, and why not for more.
@@ -48,7 +48,7 @@ std::string words_on_law(const ToyMeasurement& toy, const ToyOptions& options) {
   const Index held = steps_by_law(toy), steps = options.steps;
   if (held == steps)
     return "Here it holds, within 5 %, for " +
-           std::string(steps == 1 ? "the only step." : "all " + counted(steps, "step") + ".");
+           std::string(steps == 1 ? "the only step." : "all " + count_of(steps, "step") + ".");
   const std::string kept = held == 0 ? "none" : held == 1 ? "the first" : "the first " + std::to_string(held);
   const std::string why =
       options.noise > ToyOptions::most_noise()
@@ -56,7 +56,7 @@ std::string words_on_law(const ToyMeasurement& toy, const ToyOptions& options) {
                 plots::short_number(ToyOptions::most_noise()) + "."
           : "Signals grow with each step, and with them the scores between tokens of different clusters; once such "
             "scores pass the threshold, the signal of one cluster becomes noise of another.";
-  return "Here it holds, within 5 %, for " + kept + " of " + counted(steps, "step") + ". " + why;
+  return "Here it holds, within 5 %, for " + kept + " of " + count_of(steps, "step") + ". " + why;
 }
 
 plots::Series series_of(const ToyCourse& course, const std::vector<crate::Spread>& spreads) {
@@ -100,7 +100,7 @@ plots::HeatMap cosine_maps(const ToyMeasurement& toy) {
   plots::HeatMap map{
       .title = "Tokens beside tokens", .maps = {}, .value_label = "|cosine|", .range = plots::Range{0, 1}};
   for (std::size_t i = 0; i < toy.shown.size(); ++i)
-    map.maps.push_back({"after " + counted(toy.shown[i], "step"), toy.cosines[i]});
+    map.maps.push_back({"after " + count_of(toy.shown[i], "step"), toy.cosines[i]});
   map.marks.emplace();
   map.marks->of_rows = toy.clusters;
   for (Index k = 0; k < ToyOptions::clusters; ++k) map.marks->names.push_back("cluster " + std::to_string(k));
@@ -125,8 +125,8 @@ Table toy_table(const ToyMeasurement& toy) {
 std::string introduction_of(const ToyOptions& options, double epsilon) {
   return std::to_string(ToyOptions::draws) + " draws of " +
          std::to_string(ToyOptions::clusters * ToyOptions::tokens_per_cluster) + " tokens of " +
-         counted(ToyOptions::dim, "dimension") + " in " + counted(ToyOptions::clusters, "cluster") +
-         ", each near a subspace of " + counted(ToyOptions::head_dim, "dimension") +
+         count_of(ToyOptions::dim, "dimension") + " in " + count_of(ToyOptions::clusters, "cluster") +
+         ", each near a subspace of " + count_of(ToyOptions::head_dim, "dimension") +
          " that is known and orthogonal to the others: z = Uₖ a + Σⱼ Uⱼ eⱼ, j ≠ k, with entries of a of deviation 1 "
          "and of eⱼ of deviation " +
          plots::short_number(options.noise) + ". Rates are in nats, at ε = " + plots::short_number(epsilon) + ".";

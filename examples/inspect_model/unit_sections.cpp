@@ -32,7 +32,7 @@ const char* const rates_caption =
 /// "96 units, 3 of them zero for all tokens".
 std::string numbers_of(const UnitReport& units) {
   const auto never = std::count(units.firing_rates.begin(), units.firing_rates.end(), 0.0);
-  return counted(units.firing_rates.size(), "unit") + ", " + std::to_string(never) + " of them zero for all tokens";
+  return count_of(units.firing_rates.size(), "unit") + ", " + std::to_string(never) + " of them zero for all tokens";
 }
 
 Table rates_table(const UnitReport& units) {

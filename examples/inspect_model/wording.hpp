@@ -5,22 +5,19 @@
 #include <string>
 #include <string_view>
 
+#include "crate/core/detail/count_of.hpp"
 #include "plots/axis.hpp"
 
 // Numbers in sentences.
 
 namespace inspect_model {
 
+using crate::detail::count_of;
+
 inline std::string percent(double share) {
   char text[32];
   std::snprintf(text, sizeof text, share < 0.01 ? "%.2f %%" : share < 0.1 ? "%.1f %%" : "%.0f %%", 100 * share);
   return text;
-}
-
-/// "1 layer", "2 layers".
-template <class Count>
-std::string counted(Count count, std::string_view thing) {
-  return std::to_string(count) + " " + std::string(thing) + (count == 1 ? "" : "s");
 }
 
 /// "falls from 5 to 3", "stays at 5", as far as the digits shown tell them apart.
