@@ -17,33 +17,35 @@ namespace inspect_model {
 
 namespace {
 
-using Matrix = crate::Matrix<double>;
-using Subspaces = crate::Subspaces<Matrix>;
+using Tokens = crate::Matrix<double>;
+using KnownSubspaces = crate::Subspaces<crate::Matrix<double>>;
 
 /// Orthogonal ones, in any direction, with orthonormal bases.
-Subspaces draw_subspaces(crate::Random& random) {
-  Matrix normal(ToyOptions::dim, ToyOptions::clusters * ToyOptions::head_dim);
+KnownSubspaces draw_subspaces(crate::Random& random) {
+  Tokens normal(ToyOptions::dim, ToyOptions::clusters * ToyOptions::head_dim);
   random.fill_normal(normal);
-  const Eigen::HouseholderQR<Matrix> qr(normal);
-  return Subspaces(qr.householderQ() * Matrix::Identity(normal.rows(), normal.cols()), ToyOptions::clusters);
+  const Eigen::HouseholderQR<Tokens> qr(normal);
+  return KnownSubspaces(qr.householderQ() * Tokens::Identity(normal.rows(), normal.cols()), ToyOptions::clusters);
 }
 
 /// Z + eta MSSA(Z): the step of the theorem with the softmax as it is.
-Matrix softmax_step(const Matrix& z, const Subspaces& u) { return z + ToyOptions::attention.step * crate::mssa(z, u); }
+Tokens softmax_step(const Tokens& z, const KnownSubspaces& u) {
+  return z + ToyOptions::attention.step * crate::mssa(z, u);
+}
 
 /// Half as far as an exact step may go and surely not raise R^c.
-Matrix exact_step(const Matrix& z, const Subspaces& u, double epsilon) {
+Tokens exact_step(const Tokens& z, const KnownSubspaces& u, double epsilon) {
   const double kappa = crate::largest_kappa(u, z.cols(), epsilon) / 2;
   return crate::compress(z, u, {.kappa = kappa, .epsilon = epsilon, .step = crate::CompressionStep::exact});
 }
 
 /// Adds one draw to a course, whose steps are `step(z)`. Calls see(l, z) with the tokens after l steps.
 template <class Step, class See>
-void follow(ToyCourse& course, const crate::ClusteredTokens<double>& drawn, const Subspaces& u, double epsilon,
+void follow(ToyCourse& course, const crate::ClusteredTokens<double>& drawn, const KnownSubspaces& u, double epsilon,
             Index steps, const Step& step, const See& see) {
   course.signal_to_noise.resize(static_cast<std::size_t>(steps) + 1);
   course.subspace_rate.resize(static_cast<std::size_t>(steps) + 1);
-  Matrix z = drawn.tokens;
+  Tokens z = drawn.tokens;
   for (Index l = 0; l <= steps; ++l) {
     const auto at = static_cast<std::size_t>(l);
     for (const double ratio : crate::signal_to_noise(z, u, drawn.clusters)) course.signal_to_noise[at].add(ratio);
@@ -62,22 +64,22 @@ ToyMeasurement measure_toy(const ToyOptions& options, double epsilon) {
   if (options.steps > 2) toy.shown.push_back(options.steps);
   crate::Random random(1);
   for (Index draw = 0; draw < ToyOptions::draws; ++draw) {
-    const Subspaces u = draw_subspaces(random);
+    const KnownSubspaces u = draw_subspaces(random);
     const auto drawn = crate::draw_clustered_tokens(u, ToyOptions::tokens_per_cluster, options.noise, random);
-    const auto keep = [&](Index l, const Matrix& z) {
+    const auto keep = [&](Index l, const Tokens& z) {
       if (draw > 0 || std::ranges::find(toy.shown, l) == toy.shown.end()) return;
-      const Matrix unit = crate::unit_columns<double>(z);
+      const Tokens unit = crate::unit_columns<double>(z);
       toy.cosines.push_back((unit.transpose() * unit).cwiseAbs());
       toy.clusters = drawn.clusters;
     };
-    const auto pass_by = [](Index, const Matrix&) {};
+    const auto pass_by = [](Index, const Tokens&) {};
     follow(
         toy.thresholded, drawn, u, epsilon, options.steps,
-        [&](const Matrix& z) { return crate::thresholded_attention_step(z, u, ToyOptions::attention); }, keep);
+        [&](const Tokens& z) { return crate::thresholded_attention_step(z, u, ToyOptions::attention); }, keep);
     follow(
-        toy.softmax, drawn, u, epsilon, options.steps, [&](const Matrix& z) { return softmax_step(z, u); }, pass_by);
+        toy.softmax, drawn, u, epsilon, options.steps, [&](const Tokens& z) { return softmax_step(z, u); }, pass_by);
     follow(
-        toy.exact, drawn, u, epsilon, options.steps, [&](const Matrix& z) { return exact_step(z, u, epsilon); },
+        toy.exact, drawn, u, epsilon, options.steps, [&](const Tokens& z) { return exact_step(z, u, epsilon); },
         pass_by);
   }
   for (Index l = 0; l <= options.steps; ++l)
