@@ -32,6 +32,7 @@ TEST_CASE("a number agrees with its noun") {
   CHECK(crate::detail::count_of(0, "layer") == "0 layers");
   CHECK(crate::detail::count_of(std::size_t{2}, "test image") == "2 test images");
   CHECK(crate::detail::count_of(1, "class") == "1 class");
+  CHECK(crate::detail::count_of(4, "epoch") == "4 epochs");
   for (const char* const noun : {"class", "patch", "box", "mesh"})
     CHECK(crate::detail::count_of(3, noun) == crate::concatenate("3 ", noun, "es"));
 }

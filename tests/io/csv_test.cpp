@@ -157,7 +157,7 @@ TEST_CASE("what is refused is told its cause") {
   CHECK_THAT(csv_refusal("a;b\n1,234;2\n"), ContainsSubstring("a decimal comma or a thousands separator"));
   CHECK_THAT(csv_refusal("a,b\n12%,2\n"), ContainsSubstring("a unit"));
   CHECK_THAT(csv_refusal("a,b\n1.5 cm,2\n"), ContainsSubstring("a unit"));
-  CHECK_THAT(csv_refusal("1,5\t2,5\n"), ContainsSubstring("found '5\?2': fields separated by tabs"));
+  CHECK_THAT(csv_refusal("1,5\t2,5\n"), ContainsSubstring("found '5\\t2': fields separated by tabs"));
   for (const std::string field : {"NA", "nan", "", "null", "?"})
     CHECK_THAT(csv_refusal("a,b\n1,2\n" + field + ",3\n"),
                ContainsSubstring("line 3, field 1 ('a')") && ContainsSubstring("a missing value"));
