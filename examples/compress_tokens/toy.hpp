@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <Eigen/QR>
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -56,8 +55,7 @@ struct Toy {
 
 /// A d x p basis of a uniformly random subspace.
 [[nodiscard]] inline Matrix draw_basis(Index dim, Index subspace_dim, crate::Random& random) {
-  const Eigen::HouseholderQR<Matrix> qr(draw_normal(dim, subspace_dim, random));
-  return qr.householderQ() * Matrix::Identity(dim, subspace_dim);
+  return crate::detail::orthonormal_columns<double>(draw_normal(dim, subspace_dim, random));
 }
 
 /// Throws OptionError on an option out of range.

@@ -93,14 +93,18 @@ inline std::string bands(const std::vector<Measurement>& all) {
   return has_spread ? " Points are means over the examples, bands one standard deviation to either side." : "";
 }
 
+inline bool has_decoder(const std::vector<Measurement>& all) {
+  return std::any_of(all.begin(), all.end(), [](const Measurement& one) {
+    return std::any_of(one.layers.begin(), one.layers.end(),
+                       [](const crate::LayerMetrics& layer) { return layer.name.starts_with("decoder"); });
+  });
+}
+
 /// What is different in decoders, if a model has one.
 inline std::string of_decoders(const std::vector<Measurement>& all) {
-  for (const Measurement& one : all)
-    for (const crate::LayerMetrics& layer : one.layers)
-      if (layer.name.starts_with("decoder"))
-        return " Layers of a decoder are derived to expand, not to compress; what enters them is measured in the "
-               "middle of the block, before its half with the subspaces.";
-  return "";
+  if (!has_decoder(all)) return "";
+  return " Layers of a decoder are derived to expand, not to compress; what enters them is measured in the middle of "
+         "the block, before its half with the subspaces.";
 }
 
 }  // namespace detail
@@ -168,12 +172,8 @@ inline std::string finding_of_whole_layer(const std::vector<Measurement>& all,
 
 /// How lines of decoders differ, if a model has one.
 inline std::string lines_of_decoders(const std::vector<Measurement>& all) {
-  for (const Measurement& one : all)
-    for (const crate::LayerMetrics& layer : one.layers)
-      if (layer.name.starts_with("decoder"))
-        return " In a decoder MSSA comes second: its lines begin in the middle of the block, before MSSA, and end "
-               "behind it.";
-  return "";
+  if (!has_decoder(all)) return "";
+  return " In a decoder MSSA comes second: its lines begin in the middle of the block, before MSSA, and end behind it.";
 }
 
 }  // namespace detail

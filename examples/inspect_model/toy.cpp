@@ -2,11 +2,11 @@
 
 #include "inspect_model/toy.hpp"
 
-#include <Eigen/QR>
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 
+#include "crate/analysis/estimate_subspaces.hpp"
 #include "crate/core/random.hpp"
 #include "crate/operators/compression.hpp"
 #include "crate/operators/subspace_attention.hpp"
@@ -24,8 +24,7 @@ using KnownSubspaces = crate::Subspaces<crate::Matrix<double>>;
 KnownSubspaces draw_subspaces(crate::Random& random) {
   Tokens normal(ToyOptions::dim, ToyOptions::clusters * ToyOptions::head_dim);
   random.fill_normal(normal);
-  const Eigen::HouseholderQR<Tokens> qr(normal);
-  return KnownSubspaces(qr.householderQ() * Tokens::Identity(normal.rows(), normal.cols()), ToyOptions::clusters);
+  return KnownSubspaces(crate::detail::orthonormal_columns<double>(normal), ToyOptions::clusters);
 }
 
 /// Z + eta MSSA(Z): the step of the theorem with the softmax as it is.

@@ -38,10 +38,7 @@ namespace crate {
 template <class HDerived>
 [[nodiscard]] double projected_coding_rate(const Eigen::MatrixBase<HDerived>& projected, Index heads,
                                            double eps = 0.01) {
-  if (heads < 1 || projected.rows() % heads != 0)
-    throw ShapeError(
-        concatenate("coding rate: expected a number of heads that divides ", projected.rows(), " rows, found ", heads));
-  const Index p = projected.rows() / heads;
+  const Index p = detail::projected_head_dim("coding rate", projected.rows(), heads);
   double rate = 0;
   for (Index k = 0; k < heads; ++k)
     rate += coding_rate(unit_columns<double>(projected.middleRows(k * p, p).template cast<double>()),

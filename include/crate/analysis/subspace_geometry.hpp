@@ -139,12 +139,9 @@ template <class DDerived>
 /// number of heads divides the rows of H, PrecisionError if H is not finite.
 template <class HDerived>
 [[nodiscard]] Matrix<double> projected_head_shares(const Eigen::MatrixBase<HDerived>& projected, Index heads) {
-  if (heads < 1 || projected.rows() % heads != 0)
-    throw ShapeError(concatenate("shares of heads: expected a number of heads that divides ", projected.rows(),
-                                 " rows, found ", heads));
+  const Index p = detail::projected_head_dim("shares of heads", projected.rows(), heads);
   const Matrix<double> h = projected.template cast<double>();
   check_finite("shares of heads: projected tokens", h);
-  const Index p = h.rows() / heads;
   Matrix<double> shares(heads, h.cols());
   for (Index k = 0; k < heads; ++k) shares.row(k) = h.middleRows(k * p, p).colwise().squaredNorm();
   for (Index j = 0; j < shares.cols(); ++j)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -23,6 +24,14 @@ inline constexpr bool is_view<Eigen::Ref<M, options, Stride>> = true;
 /// A matrix, or a view that says by its type that it is one.
 template <class M>
 concept HoldsOrViewsEntries = std::same_as<M, typename M::PlainObject> || is_view<M>;
+
+/// p, of projected tokens H = U^T Z, (K p) x N. Throws ShapeError, which names `what` is computed of them, unless the
+/// number of heads K divides their rows.
+[[nodiscard]] inline Index projected_head_dim(std::string_view what, Index rows, Index heads) {
+  if (heads < 1 || rows % heads != 0)
+    throw ShapeError(concatenate(what, ": expected a number of heads that divides ", rows, " rows, found ", heads));
+  return rows / heads;
+}
 
 }  // namespace detail
 

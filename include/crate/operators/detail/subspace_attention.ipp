@@ -138,9 +138,7 @@ template <class H>
 template <class HDerived>
 void check_heads(const Eigen::MatrixBase<HDerived>& projected, Index heads) {
   check_not_empty("subspace attention: projected tokens", projected);
-  if (heads < 1 || projected.rows() % heads != 0)
-    throw ShapeError(concatenate("subspace attention: expected a number of heads that divides ", projected.rows(),
-                                 " rows, found ", heads));
+  static_cast<void>(projected_head_dim("subspace attention", projected.rows(), heads));
 }
 
 }  // namespace detail
